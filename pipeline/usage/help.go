@@ -1,0 +1,117 @@
+package usage
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const width = 80
+
+// Text is what the help of a command says besides its flags.
+type Text struct {
+	Name     string // "train"
+	Purpose  string // one sentence
+	Synopsis string // what follows the name: "--data DIR --out RUN [flags]"
+	Examples []string
+	Notes    string // paragraphs, already broken into lines; may be empty
+}
+
+// Flags returns a flag set whose help is t, an example and one entry a flag, with
+// its unit (a `quoted` word of the flag's usage text) and its default. The help
+// goes to out.
+func Flags(out io.Writer, t Text) *flag.FlagSet {
+	fs := flag.NewFlagSet(t.Name, flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.Usage = func() { io.WriteString(fs.Output(), help(fs, t)) }
+	return fs
+}
+
+func help(fs *flag.FlagSet, t Text) string {
+	var b strings.Builder
+	line := strings.TrimSpace("vicreg " + t.Name + " " + t.Synopsis)
+	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s\n", strings.Join(wrap(t.Purpose, width), "\n"), line)
+	if len(t.Examples) > 0 {
+		fmt.Fprintf(&b, "\nFor example:\n  %s\n", strings.Join(t.Examples, "\n  "))
+	}
+	first := true
+	fs.VisitAll(func(f *flag.Flag) {
+		if first {
+			b.WriteString("\nFlags:\n")
+		}
+		first = false
+		entry(&b, f)
+	})
+	if t.Notes != "" {
+		fmt.Fprintf(&b, "\n%s\n", strings.Trim(t.Notes, "\n"))
+	}
+	return b.String()
+}
+
+// entry prints one flag: its name and unit, then the indented text.
+func entry(b *strings.Builder, f *flag.Flag) {
+	const indent = 6
+	value, text := flag.UnquoteUsage(f)
+	if value != "" {
+		value = " " + value
+	}
+	switch f.DefValue {
+	case "", "0", "0s", "false": // nothing given means nothing done; the text says so if not
+	default:
+		text += " (default " + f.DefValue + ")"
+	}
+	fmt.Fprintf(b, "  --%s%s\n", f.Name, value)
+	for _, l := range wrap(text, width-indent) {
+		fmt.Fprintf(b, "%s%s\n", strings.Repeat(" ", indent), l)
+	}
+}
+
+// wrap breaks text at spaces into lines of at most n bytes, longer words apart.
+func wrap(text string, n int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > n {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+// Closest returns the candidate that a mistyped word most likely meant: at most
+// two letters away and more like it than unlike. It is empty when there is none.
+func Closest(word string, candidates []string) string {
+	best, near := 3, ""
+	for _, c := range candidates {
+		if d := distance(word, c); d < best && 2*d < len(word) {
+			best, near = d, c
+		}
+	}
+	return near
+}
+
+// distance is the Levenshtein distance in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

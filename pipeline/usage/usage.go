@@ -1,0 +1,117 @@
+// Package usage is the manner in which commands speak: help written for a
+// person, and one clear line for wrong input. The flag package's own printing is
+// silenced; whoever calls the command prints the error and chooses the exit code.
+package usage
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Error is wrong input: a flag, an argument or a setting that only the user can
+// put right. A command that fails for any other reason returns another error.
+type Error struct{ Err error }
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error; %w wraps as in fmt.Errorf.
+func Errorf(format string, args ...any) error {
+	return &Error{fmt.Errorf(format, args...)}
+}
+
+// Positional is a required argument that is no flag: Name as the help spells it
+// ("RUN"), and where its value goes.
+type Positional struct {
+	Name  string
+	Value *string
+}
+
+// Parse reads args into fs and the positional arguments, in any order among the
+// flags. On -h or --help it prints the help to fs.Output and returns
+// flag.ErrHelp; everything wrong is an *Error that names the argument.
+func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
+	values, err := split(fs, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fs.Usage()
+		return flag.ErrHelp
+	case err != nil:
+		return &Error{clearer(fs, err)}
+	case len(values) > len(positional):
+		return Errorf("unexpected argument %q", values[len(positional)])
+	case len(values) < len(positional):
+		return Errorf("%s is missing", positional[len(values)].Name)
+	}
+	for i, p := range positional {
+		*p.Value = values[i]
+	}
+	return nil
+}
+
+// split parses the flags with fs kept quiet and returns the other arguments.
+func split(fs *flag.FlagSet, args []string) (values []string, err error) {
+	out, help := fs.Output(), fs.Usage
+	if help == nil {
+		help = fs.PrintDefaults
+	}
+	fs.Init(fs.Name(), flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	defer func() { fs.SetOutput(out); fs.Usage = help }()
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		rest := fs.Args()
+		if len(rest) == 0 {
+			return values, nil
+		}
+		if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
+			return append(values, rest...), nil
+		}
+		values, args = append(values, rest[0]), rest[1:]
+	}
+}
+
+// clearer puts the flag package's messages into the words of the help.
+func clearer(fs *flag.FlagSet, err error) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		var names []string
+		fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+		if near := Closest(name, names); near != "" {
+			return fmt.Errorf("unknown flag --%s; did you mean --%s?", name, near)
+		}
+		return fmt.Errorf("unknown flag --%s", name)
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return fmt.Errorf("flag --%s needs a value", name)
+	}
+	text = strings.Replace(text, " for flag -", " for -", 1)
+	return errors.New(strings.Replace(text, " for -", " for --", 1))
+}
+
+// Require returns an Error that names the first of the flags that was not given.
+func Require(fs *flag.FlagSet, names ...string) error {
+	for _, name := range names {
+		if Given(fs, name) {
+			continue
+		}
+		value, _ := flag.UnquoteUsage(fs.Lookup(name))
+		return Errorf("--%s %s is missing", name, value)
+	}
+	return nil
+}
+
+// Given tells whether the flag stood on the command line, even with its default.
+func Given(fs *flag.FlagSet, name string) bool {
+	given := false
+	fs.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
+}

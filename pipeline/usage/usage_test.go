@@ -1,0 +1,120 @@
+package usage
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+)
+
+func exampleFlags(out io.Writer) *flag.FlagSet {
+	f := Flags(out, Text{
+		Name: "train", Purpose: "Train a backbone.", Synopsis: "RUN [flags]",
+		Examples: []string{"vicreg train runs/a --epochs 5"}, Notes: "\nThe end.\n",
+	})
+	f.Int("epochs", 100, "`N` passes over the images")
+	f.Float64("lr", 0, "peak learning `rate`; chosen from batch and epochs when it is not given, and then printed, so that a run can be repeated")
+	f.Bool("resume", false, "go on where the run stopped")
+	return f
+}
+
+func TestHelp(t *testing.T) {
+	var out strings.Builder
+	err := Parse(exampleFlags(&out), []string{"--help"}, Positional{"RUN", new(string)})
+	if !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("got %v", err)
+	}
+	want := `Train a backbone.
+
+Usage:
+  vicreg train RUN [flags]
+
+For example:
+  vicreg train runs/a --epochs 5
+
+Flags:
+  --epochs N
+      N passes over the images (default 100)
+  --lr rate
+      peak learning rate; chosen from batch and epochs when it is not given, and
+      then printed, so that a run can be repeated
+  --resume
+      go on where the run stopped
+
+The end.
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestParseSaysWhatIsWrong(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                   "RUN is missing",
+		"a b":                `unexpected argument "b"`,
+		"a --epoch 3":        "unknown flag --epoch; did you mean --epochs?",
+		"a --colour":         "unknown flag --colour",
+		"a --epochs":         "flag --epochs needs a value",
+		"a --epochs=many":    `invalid value "many" for --epochs: parse error`,
+		"a --resume=perhaps": `invalid boolean value "perhaps" for --resume: parse error`,
+		"a -- --epochs":      `unexpected argument "--epochs"`,
+	} {
+		var out strings.Builder
+		err := Parse(exampleFlags(&out), strings.Fields(args), Positional{"RUN", new(string)})
+		var wrong *Error
+		if !errors.As(err, &wrong) || err.Error() != want {
+			t.Errorf("%q: got %v, want %s", args, err, want)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%q: printed %q, the caller's business", args, out.String())
+		}
+	}
+}
+
+func TestParseTakesFlagsOnBothSides(t *testing.T) {
+	for _, args := range []string{"--lr 0.5 run --epochs 7", "run --epochs=7 -lr 0.5", "--epochs 7 --lr=0.5 -- run"} {
+		var run string
+		f := exampleFlags(io.Discard)
+		if err := Parse(f, strings.Fields(args), Positional{"RUN", &run}); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		if got := f.Lookup("epochs").Value.String() + f.Lookup("lr").Value.String() + run; got != "70.5run" {
+			t.Errorf("%q: got %s", args, got)
+		}
+	}
+}
+
+func TestRequireAndGiven(t *testing.T) {
+	f := exampleFlags(io.Discard)
+	if err := Parse(f, []string{"--epochs", "100"}); err != nil {
+		t.Fatal(err)
+	}
+	if !Given(f, "epochs") || Given(f, "lr") {
+		t.Error("given flags are told apart by their value")
+	}
+	if err := Require(f, "epochs", "lr"); err == nil || err.Error() != "--lr rate is missing" {
+		t.Errorf("got %v", err)
+	}
+	if err := Require(f, "epochs"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestErrorWraps(t *testing.T) {
+	if err := Errorf("open data: %w", fs.ErrNotExist); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v lost its cause", err)
+	}
+}
+
+func TestClosest(t *testing.T) {
+	commands := []string{"train", "export", "doctor", "version"}
+	for word, want := range map[string]string{
+		"trian": "train", "exprt": "export", "versions": "version", "x": "", "frobnicate": "", "": "",
+	} {
+		if got := Closest(word, commands); got != want {
+			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}
