@@ -1,0 +1,158 @@
+// Package checkpoint keeps what a run needs to go on where it stopped: one
+// safetensors file a save, readable by any tool that knows the format. A file
+// appears under its name only when it is whole and on the disk; until then the
+// previous one stays valid. One process may save into a folder at a time.
+package checkpoint
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vicreg/models/tensor"
+)
+
+// FormatVersion is what this program writes; it reads every version up to it.
+const FormatVersion = 1
+
+// The keys of the file's metadata.
+const (
+	keyVersion  = "format_version"
+	keyConfig   = "config"
+	keyPosition = "position"
+	keyDigest   = "sha256" // over tensors and all other metadata; see tensor.Digest
+)
+
+// ErrNone is returned by Latest when a folder holds no valid checkpoint.
+var ErrNone = errors.New("no valid checkpoint")
+
+// Checkpoint is the whole state of a run between two steps.
+type Checkpoint struct {
+	FormatVersion int             // as read; Save writes the constant
+	Config        json.RawMessage // the run's effective settings
+	Position      Position
+	Tensors       map[string]*tensor.Tensor // parameters, statistics, optimiser state
+}
+
+// Position is where a run stands: everything the next batch and the next step
+// depend on besides settings and tensors.
+type Position struct {
+	Epoch     int     `json:"epoch"` // counted from 0
+	Batch     int     `json:"batch"` // the next one within the epoch
+	Step      int64   `json:"step"`  // accepted steps so far
+	Seed      uint64  `json:"seed"`
+	LossScale float64 `json:"loss_scale"`
+}
+
+// VersionError says that a checkpoint was written by a newer program.
+type VersionError struct {
+	Path      string
+	Found, Up int // version of the file; newest version that can be read
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("checkpoint %s has format version %d, this program reads up to version %d; use a newer vicreg",
+		e.Path, e.Found, e.Up)
+}
+
+// Load reads and verifies one file. A newer format is a *VersionError.
+func Load(path string) (*Checkpoint, error) {
+	tensors, meta, err := tensor.ReadSafetensorsFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	c, err := decode(path, tensors, meta)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func decode(path string, tensors map[string]*tensor.Tensor, meta map[string]string) (*Checkpoint, error) {
+	version, err := strconv.Atoi(meta[keyVersion])
+	if err != nil || version < 1 {
+		return nil, fmt.Errorf("format version %q is none", meta[keyVersion])
+	}
+	if version > FormatVersion {
+		return nil, &VersionError{path, version, FormatVersion}
+	}
+	want := meta[keyDigest]
+	delete(meta, keyDigest)
+	sum, err := tensor.Digest(tensors, meta)
+	if err != nil {
+		return nil, err
+	}
+	if got := hex.EncodeToString(sum[:]); got != want {
+		return nil, fmt.Errorf("content has SHA-256 %s, saved as %s", got, want)
+	}
+	c := &Checkpoint{FormatVersion: version, Config: json.RawMessage(meta[keyConfig]), Tensors: tensors}
+	if err := json.Unmarshal([]byte(meta[keyPosition]), &c.Position); err != nil {
+		return nil, fmt.Errorf("decode position: %w", err)
+	}
+	return c, nil
+}
+
+// Latest returns the newest valid checkpoint of a folder, and one warning for
+// each newer file that was skipped as torn or corrupt. With none left it returns
+// ErrNone. A file of a newer format is never skipped but is the error: to go on
+// from an older file would silently throw work away.
+func Latest(dir string) (c *Checkpoint, warnings []string, err error) {
+	files, err := Files(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, path := range files {
+		c, err := Load(path)
+		if err == nil {
+			return c, warnings, nil
+		}
+		var newer *VersionError
+		if errors.As(err, &newer) {
+			return nil, warnings, newer
+		}
+		warnings = append(warnings, fmt.Sprintf("skipped: %v", err))
+	}
+	return nil, warnings, fmt.Errorf("look for a checkpoint in %s: %w", dir, ErrNone)
+}
+
+// Files lists the checkpoints of a folder, the highest step first, unread. A
+// folder that does not exist holds none.
+func Files(dir string) ([]string, error) {
+	steps, err := list(dir)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, s := range slices.Backward(slices.Sorted(maps.Keys(steps))) {
+		paths = append(paths, filepath.Join(dir, steps[s]))
+	}
+	return paths, nil
+}
+
+// list returns the names of a folder's checkpoints by step.
+func list(dir string) (map[int64]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	steps := map[int64]string{}
+	for _, e := range entries {
+		middle, isCheckpoint := strings.CutPrefix(e.Name(), "checkpoint-")
+		number, whole := strings.CutSuffix(middle, ".safetensors")
+		step, err := strconv.ParseInt(number, 10, 64)
+		if isCheckpoint && whole && err == nil && step >= 0 && e.Name() == fileName(step) {
+			steps[step] = e.Name()
+		}
+	}
+	return steps, nil
+}
+
+func fileName(step int64) string { return fmt.Sprintf("checkpoint-%d.safetensors", step) }

@@ -1,0 +1,137 @@
+package checkpoint
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"vicreg/models/tensor"
+)
+
+const (
+	keep      = 2 // the newest may be on a disk that lies about fsync
+	tmpSuffix = ".tmp"
+)
+
+// file is what a save needs of *os.File.
+type file interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// Save writes c into dir, which must exist, and returns the path. When it comes
+// back without an error the file is on the disk; when it fails, or the process
+// dies in the middle, every earlier checkpoint is as it was. Afterwards only the
+// new one and the one before it are left: lower steps are outdated, and higher
+// ones belong to a course of the run that was given up.
+func Save(dir string, c *Checkpoint) (path string, err error) {
+	return save(dir, c, func(path string) (file, error) { return os.Create(path) })
+}
+
+func save(dir string, c *Checkpoint, create func(path string) (file, error)) (path string, err error) {
+	path = filepath.Join(dir, fileName(c.Position.Step))
+	meta, err := encode(c)
+	if err != nil {
+		return "", fmt.Errorf("save checkpoint %s: %w", path, err)
+	}
+	tmp := path + tmpSuffix
+	if err := writeFile(tmp, c.Tensors, meta, create); err != nil {
+		return "", fmt.Errorf("save checkpoint %s: %w", path, errors.Join(err, os.RemoveAll(tmp)))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return "", fmt.Errorf("save checkpoint: %w", err)
+	}
+	if err := syncDir(dir); err != nil {
+		return "", fmt.Errorf("save checkpoint %s: %w", path, err)
+	}
+	if err := prune(dir, c.Position.Step); err != nil {
+		return "", fmt.Errorf("remove old checkpoints: %w", err)
+	}
+	return path, nil
+}
+
+// encode returns the metadata of the file, digest included.
+func encode(c *Checkpoint) (map[string]string, error) {
+	if c.Position.Step < 0 {
+		return nil, fmt.Errorf("step %d is negative", c.Position.Step)
+	}
+	if !json.Valid(c.Config) {
+		return nil, errors.New("config is no JSON")
+	}
+	position, err := json.Marshal(c.Position)
+	if err != nil {
+		return nil, fmt.Errorf("encode position: %w", err)
+	}
+	meta := map[string]string{
+		keyVersion:  strconv.Itoa(FormatVersion),
+		keyConfig:   string(c.Config),
+		keyPosition: string(position),
+	}
+	sum, err := tensor.Digest(c.Tensors, meta)
+	if err != nil {
+		return nil, err
+	}
+	meta[keyDigest] = hex.EncodeToString(sum[:])
+	return meta, nil
+}
+
+// writeFile writes and syncs; a full disk may show only in Sync or Close.
+func writeFile(path string, tensors map[string]*tensor.Tensor, meta map[string]string,
+	create func(string) (file, error)) error {
+	f, err := create(path)
+	if err != nil {
+		return err
+	}
+	err = tensor.WriteSafetensors(f, tensors, meta)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncDir makes the new name last through a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// prune removes all but the checkpoint of this step and the keep-1 before it,
+// and what a killed save has left.
+func prune(dir string, step int64) error {
+	steps, err := list(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for other := range steps {
+		newer := 0
+		for s := range steps {
+			if s > other && s <= step {
+				newer++
+			}
+		}
+		if other > step || newer >= keep {
+			errs = append(errs, os.Remove(filepath.Join(dir, steps[other])))
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "checkpoint-") && strings.HasSuffix(e.Name(), tmpSuffix) {
+			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
