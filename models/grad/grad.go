@@ -1,0 +1,113 @@
+// Package grad differentiates graphs in reverse mode: a table from operator to
+// rule and one small driver, which adds the nodes of the backward pass to the
+// graph it walks. Layers whose gradient has a better formula than the one their
+// operators would give (convolution, batch normalisation, pooling) are
+// composites, built here beside their rule.
+package grad
+
+import (
+	"slices"
+
+	"vicreg/models/graph"
+)
+
+// Call is one application of a rule: the node to differentiate and the gradient
+// of each of its outputs, nil where the result does not depend on one. Need
+// tells for which inputs a gradient is wanted; a rule may skip the others.
+type Call struct {
+	*graph.Node
+	G    *graph.Graph
+	Dy   []*graph.Value
+	Need []bool
+}
+
+// Rule returns the gradient of each input, nil for an input that has none. The
+// shapes may be those of the output: the driver sums over broadcast axes.
+type Rule func(c *Call) []*graph.Value
+
+// Gradients adds to g the gradient of y, seeded with dy (of y's shape), with
+// respect to each value of wrt, and returns them in order: nil where y does not
+// depend on one. An operator without a rule panics with *graph.Error.
+func Gradients(g *graph.Graph, y, dy *graph.Value, wrt []*graph.Value) []*graph.Value {
+	nodes := slices.Clone(g.Nodes)
+	needed := reachable(nodes, wrt)
+	grads := map[*graph.Value]*graph.Value{y: dy}
+	for _, n := range slices.Backward(nodes) {
+		c := &Call{Node: n, G: g}
+		if !c.prepare(grads, needed) {
+			continue
+		}
+		rule, ok := rules[n.Key()]
+		if !ok {
+			panic(&graph.Error{Op: n.Op, Node: n.Name, Caller: n.Caller, Reason: "no gradient rule for " + n.Key()})
+		}
+		g.Prefix("grad/"+n.Name, func() {
+			for i, dx := range rule(c) {
+				if dx != nil && c.Need[i] {
+					accumulate(g, grads, n.Inputs[i], unbroadcast(g, dx, n.Inputs[i]))
+				}
+			}
+		})
+	}
+	out := make([]*graph.Value, len(wrt))
+	for i, v := range wrt {
+		out[i] = grads[v]
+	}
+	return out
+}
+
+// prepare collects the output gradients and reports whether there is work.
+func (c *Call) prepare(grads map[*graph.Value]*graph.Value, needed map[*graph.Value]bool) bool {
+	any := false
+	for _, v := range c.Outputs {
+		c.Dy = append(c.Dy, grads[v])
+		any = any || grads[v] != nil
+	}
+	want := false
+	for _, v := range c.Inputs {
+		c.Need = append(c.Need, v != nil && needed[v])
+		want = want || v != nil && needed[v]
+	}
+	return any && want
+}
+
+// reachable marks the values that depend on one of wrt.
+func reachable(nodes []*graph.Node, wrt []*graph.Value) map[*graph.Value]bool {
+	marked := map[*graph.Value]bool{}
+	for _, v := range wrt {
+		marked[v] = true
+	}
+	for _, n := range nodes {
+		if slices.ContainsFunc(n.Inputs, func(v *graph.Value) bool { return v != nil && marked[v] }) {
+			for _, v := range n.Outputs {
+				marked[v] = true
+			}
+		}
+	}
+	return marked
+}
+
+func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *graph.Value) {
+	if old := grads[v]; old != nil {
+		dx = g.Add(old, dx)
+	}
+	grads[v] = dx
+}
+
+// unbroadcast sums dx over the axes along which x was broadcast.
+func unbroadcast(g *graph.Graph, dx, x *graph.Value) *graph.Value {
+	if slices.Equal(dx.Shape, x.Shape) {
+		return dx
+	}
+	lead := dx.Rank() - x.Rank()
+	var axes []int
+	for i := range dx.Shape {
+		if i < lead || x.Shape[i-lead] == 1 && dx.Shape[i] != 1 {
+			axes = append(axes, i)
+		}
+	}
+	if len(axes) > 0 {
+		dx = g.ReduceSum(dx, true, axes...)
+	}
+	return g.Reshape(dx, x.Shape...)
+}

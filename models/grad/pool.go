@@ -1,0 +1,46 @@
+package grad
+
+import (
+	"vicreg/models/graph"
+	"vicreg/models/tensor"
+)
+
+// GlobalAveragePool averages x [N, C, H, W] over its pixels, giving [N, C].
+func GlobalAveragePool(g *graph.Graph, x *graph.Value) *graph.Value {
+	return g.Composite("GlobalAveragePool", nil, []*graph.Value{x}, func(func(string, *graph.Value)) []*graph.Value {
+		if x.Layout == tensor.NCHWc {
+			mean := g.ReduceMean(g.View(x), false, 2)
+			return []*graph.Value{g.Reshape(mean, x.Shape[0], x.Shape[1])}
+		}
+		return []*graph.Value{g.ReduceMean(x, false, 2, 3)}
+	})[0]
+}
+
+func poolRule(c *Call) []*graph.Value {
+	g, x := c.G, c.Inputs[0]
+	n, ch, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	dy := g.Mul(c.Dy[0], g.Float(1/float64(h*w)))
+	if x.Layout == tensor.NCHWc {
+		dx := g.Expand(g.Reshape(dy, n, ch/g.Block, 1, g.Block), n, ch/g.Block, h*w, g.Block)
+		return []*graph.Value{g.Unview(dx, n, ch, h, w)}
+	}
+	return []*graph.Value{g.Expand(g.Reshape(dy, n, ch, 1, 1), n, ch, h, w)}
+}
+
+// MaxPool is the maximum over a window of x [N, C, H, W].
+func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
+	return g.Composite("MaxPool", graph.WindowAttrs(win), []*graph.Value{x}, func(save func(string, *graph.Value)) []*graph.Value {
+		y, index := g.MaxPool(g.ToPlain(x), win)
+		save("index", index)
+		return []*graph.Value{y}
+	})[0]
+}
+
+// maxPoolRule adds each gradient to the pixel that was the maximum.
+func maxPoolRule(c *Call) []*graph.Value {
+	g, x, dy := c.G, c.Inputs[0], c.Dy[0]
+	n := x.Elements()
+	index := g.Reshape(c.Saved["index"], dy.Elements())
+	dx := g.ScatterAdd(g.Expand(g.Full(0, 1), n), index, g.Reshape(dy, dy.Elements()))
+	return []*graph.Value{sameLayout(g, g.Reshape(dx, x.Shape...), x)}
+}

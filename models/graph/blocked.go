@@ -1,0 +1,127 @@
+package graph
+
+import (
+	"slices"
+
+	"vicreg/models/tensor"
+)
+
+// The operators of this file work on the NCHWc layout of ONNX Runtime's CPU
+// kernels: memory holds [N, C/b, H, W, b] while the shape says [N, C, H, W].
+// C is a multiple of the block b everywhere here, so that no channel is padding.
+
+// Blocks reports whether c channels can be blocked in this graph.
+func (g *Graph) Blocks(c int) bool { return g.Block > 0 && c%g.Block == 0 }
+
+// ToBlocked reorders x [N, C, H, W] into the NCHWc layout; a blocked value
+// passes through.
+func (g *Graph) ToBlocked(x *Value) *Value {
+	if x.Layout == tensor.NCHWc {
+		return x
+	}
+	if x.Rank() != 4 || !g.Blocks(x.Shape[1]) {
+		g.Fail("ReorderInput", "shape %v has no channel blocks of %d", x.Shape, g.Block)
+	}
+	return g.blocked("ReorderInput", nil, []*Value{x}, x.Shape)
+}
+
+// ToPlain reorders a blocked value to [N, C, H, W]; a plain value passes through.
+func (g *Graph) ToPlain(x *Value) *Value {
+	if x.Layout == tensor.Plain {
+		return x
+	}
+	attrs := []Attr{{"channels", x.Shape[1]}}
+	return g.op(DomainNCHWc, "ReorderOutput", attrs, []*Value{x}, &Value{Type: x.Type, Shape: slices.Clone(x.Shape)})[0]
+}
+
+// ToChannelsLast reorders a blocked value to [N, H, W, C].
+func (g *Graph) ToChannelsLast(x *Value) *Value {
+	n, c, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	if x.Layout == tensor.Plain {
+		return g.Transpose(x, 0, 2, 3, 1)
+	}
+	attrs := []Attr{{"channels", c}, {"channels_last", 1}}
+	return g.op(DomainNCHWc, "ReorderOutput", attrs, []*Value{x}, &Value{Type: x.Type, Shape: []int{n, h, w, c}})[0]
+}
+
+// View shows a blocked value's memory as the plain [N, C/b, H*W, b].
+func (g *Graph) View(x *Value) *Value {
+	n, c, l := x.Shape[0], x.Shape[1], x.Shape[2]*x.Shape[3]
+	shape := []int{n, c / g.Block, l, g.Block}
+	return g.op1("Reshape", nil, []*Value{x, g.Ints(shape...)}, x.Type, shape)
+}
+
+// Unview is the inverse of View: memory [N, C/b, H*W, b] in any grouping of axes
+// becomes the blocked [N, C, H, W].
+func (g *Graph) Unview(x *Value, n, c, h, w int) *Value {
+	if x.Elements() != n*c*h*w {
+		g.Fail("Reshape", "%v does not hold a blocked %v", x.Shape, []int{n, c, h, w})
+	}
+	v := g.op1("Reshape", nil, []*Value{x, g.Ints(n, c, h, w)}, x.Type, []int{n, c, h, w})
+	v.Layout = tensor.NCHWc
+	return v
+}
+
+// Epilogue is what a blocked convolution does to its result before it is stored:
+// add bias [M], add sum (a blocked value of the result's shape), apply Activation
+// ("" or "Relu"). Nil fields are left out.
+type Epilogue struct {
+	Bias, Sum  *Value
+	Activation string
+}
+
+// BlockedConv convolves a blocked x, or a plain x of fewer channels than a
+// block, with weights w that BlockWeights has laid out; logical shape wShape is
+// [M, C/group, KH, KW].
+func (g *Graph) BlockedConv(x, w *Value, wShape []int, win Window, group int, e Epilogue) *Value {
+	shape, err := ConvShape(x.Shape, wShape, win, group)
+	if err != nil {
+		g.Fail("BlockedConv", "%v", err)
+	}
+	if x.Layout != tensor.NCHWc && x.Shape[1] >= g.Block {
+		g.Fail("BlockedConv", "the input %v is plain", x.Shape)
+	}
+	attrs := append(WindowAttrs(win), Attr{"group", group})
+	if e.Activation != "" {
+		attrs = append(attrs, Attr{"activation", e.Activation})
+	}
+	in := []*Value{x, w}
+	if e.Bias != nil || e.Sum != nil {
+		in = append(in, e.Bias)
+	}
+	if e.Sum != nil {
+		if e.Sum.Layout != tensor.NCHWc || !slices.Equal(e.Sum.Shape, shape) {
+			g.Fail("BlockedConv", "sum %v%v does not fit the result %v", e.Sum.Layout, e.Sum.Shape, shape)
+		}
+		in = append(in, e.Sum)
+	}
+	return g.blocked("Conv", attrs, in, shape)
+}
+
+// Affine is x*scale + bias (+ sum), then the activation, per channel of a
+// blocked x, in one pass over memory: a depthwise 1x1 convolution.
+func (g *Graph) Affine(x, scale *Value, e Epilogue) *Value {
+	c := x.Shape[1]
+	w := g.Reshape(scale, c, 1, 1, 1)
+	return g.BlockedConv(x, w, []int{c, 1, 1, 1}, Square(1, 1, 0), c, e)
+}
+
+// BlockWeights lays weights [M, C, KH, KW] out for BlockedConv: OIHWBiBo, or
+// OIHWBo when C is smaller than a block. The result's shape stays [M, C, KH, KW].
+func (g *Graph) BlockWeights(w *Value) *Value {
+	m, c, kh, kw, b := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3], g.Block
+	if m%b != 0 || (c >= b && c%b != 0) {
+		g.Fail("BlockWeights", "weight %v has no blocks of %d", w.Shape, b)
+	}
+	if c < b {
+		split := g.Reshape(w, m/b, b, c, kh, kw)
+		return g.Reshape(g.Transpose(split, 0, 2, 3, 4, 1), m, c, kh, kw)
+	}
+	split := g.Reshape(w, m/b, b, c/b, b, kh, kw)
+	return g.Reshape(g.Transpose(split, 0, 2, 4, 5, 3, 1), m, c, kh, kw)
+}
+
+func (g *Graph) blocked(op string, attrs []Attr, in []*Value, shape []int) *Value {
+	v := &Value{Type: tensor.Float32, Shape: slices.Clone(shape), Layout: tensor.NCHWc}
+	return g.op(DomainNCHWc, op, attrs, in, v)[0]
+}

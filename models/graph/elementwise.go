@@ -1,0 +1,137 @@
+package graph
+
+import (
+	"slices"
+
+	"vicreg/models/tensor"
+)
+
+// Add is a + b, broadcast.
+func (g *Graph) Add(a, b *Value) *Value { return g.binary("Add", a, b) }
+
+// Sub is a - b, broadcast.
+func (g *Graph) Sub(a, b *Value) *Value { return g.binary("Sub", a, b) }
+
+// Mul is a * b element by element, broadcast.
+func (g *Graph) Mul(a, b *Value) *Value { return g.binary("Mul", a, b) }
+
+// Div is a / b, broadcast.
+func (g *Graph) Div(a, b *Value) *Value { return g.binary("Div", a, b) }
+
+// Max is the larger of a and b, broadcast.
+func (g *Graph) Max(a, b *Value) *Value { return g.binary("Max", a, b) }
+
+// Pow is a to the power b, broadcast.
+func (g *Graph) Pow(a, b *Value) *Value { return g.binary("Pow", a, b) }
+
+// Greater is a > b as bool, broadcast.
+func (g *Graph) Greater(a, b *Value) *Value {
+	v := g.binary("Greater", a, b)
+	v.Type = tensor.Bool
+	return v
+}
+
+// And is a && b on bools, broadcast.
+func (g *Graph) And(a, b *Value) *Value { return g.binary("And", a, b) }
+
+// Where is a where cond holds and b elsewhere; all three have one shape or broadcast.
+func (g *Graph) Where(cond, a, b *Value) *Value {
+	shape, layout := g.broadcast("Where", a, b)
+	shape, err := BroadcastShape(shape, cond.Shape)
+	if err != nil || cond.Type != tensor.Bool || a.Type != b.Type {
+		g.Fail("Where", "condition %v%v does not select between %v%v and %v%v", cond.Type, cond.Shape, a.Type, a.Shape, b.Type, b.Shape)
+	}
+	return g.op("", "Where", nil, []*Value{cond, a, b}, &Value{Type: a.Type, Shape: shape, Layout: layout})[0]
+}
+
+// Neg is -x.
+func (g *Graph) Neg(x *Value) *Value { return g.unary("Neg", x) }
+
+// Sqrt is the square root.
+func (g *Graph) Sqrt(x *Value) *Value { return g.unary("Sqrt", x) }
+
+// Reciprocal is 1/x.
+func (g *Graph) Reciprocal(x *Value) *Value { return g.unary("Reciprocal", x) }
+
+// Exp is e^x.
+func (g *Graph) Exp(x *Value) *Value { return g.unary("Exp", x) }
+
+// Erf is the error function.
+func (g *Graph) Erf(x *Value) *Value { return g.unary("Erf", x) }
+
+// Abs is |x|.
+func (g *Graph) Abs(x *Value) *Value { return g.unary("Abs", x) }
+
+// Relu is max(x, 0).
+func (g *Graph) Relu(x *Value) *Value { return g.unary("Relu", x) }
+
+// Gelu is x * Phi(x), exact (erf).
+func (g *Graph) Gelu(x *Value) *Value { return g.unary("Gelu", x) }
+
+// Identity is x under another name.
+func (g *Graph) Identity(x *Value) *Value { return g.unary("Identity", x) }
+
+// HardSigmoid is max(0, min(1, alpha*x + beta)).
+func (g *Graph) HardSigmoid(x *Value, alpha, beta float32) *Value {
+	return g.unary("HardSigmoid", x, Attr{"alpha", alpha}, Attr{"beta", beta})
+}
+
+// Not negates a bool.
+func (g *Graph) Not(x *Value) *Value { return g.unary("Not", x) }
+
+// IsNaN is true where x is not a number.
+func (g *Graph) IsNaN(x *Value) *Value { return g.predicate("IsNaN", x) }
+
+// IsInf is true where x is infinite.
+func (g *Graph) IsInf(x *Value) *Value { return g.predicate("IsInf", x) }
+
+// Cast converts the element type. It is the identity when the type is right.
+func (g *Graph) Cast(x *Value, to tensor.DType) *Value {
+	if x.Type == to {
+		return x
+	}
+	v := g.unary("Cast", x, Attr{"to", int(to)})
+	v.Type = to
+	return v
+}
+
+func (g *Graph) predicate(op string, x *Value) *Value {
+	v := g.unary(op, x)
+	v.Type = tensor.Bool
+	return v
+}
+
+func (g *Graph) unary(op string, x *Value, attrs ...Attr) *Value {
+	return g.op("", op, attrs, []*Value{x}, &Value{Type: x.Type, Shape: slices.Clone(x.Shape), Layout: x.Layout})[0]
+}
+
+func (g *Graph) binary(op string, a, b *Value) *Value {
+	if a.Type != b.Type {
+		g.Fail(op, "types %v and %v differ", a.Type, b.Type)
+	}
+	shape, layout := g.broadcast(op, a, b)
+	return g.op("", op, nil, []*Value{a, b}, &Value{Type: a.Type, Shape: shape, Layout: layout})[0]
+}
+
+// broadcast infers shape and layout. Blocked values combine only with their
+// like and with single elements: anything else would pair the wrong channels.
+func (g *Graph) broadcast(op string, a, b *Value) ([]int, tensor.Layout) {
+	shape, err := BroadcastShape(a.Shape, b.Shape)
+	if err != nil {
+		g.Fail(op, "%v", err)
+	}
+	if a.Layout == b.Layout {
+		if a.Layout != tensor.Plain && !slices.Equal(a.Shape, b.Shape) {
+			g.Fail(op, "blocked values of shapes %v and %v", a.Shape, b.Shape)
+		}
+		return shape, a.Layout
+	}
+	plain := a
+	if b.Layout == tensor.Plain {
+		plain = b
+	}
+	if plain.Elements() != 1 {
+		g.Fail(op, "layouts of %v%v and %v%v differ", a.Layout, a.Shape, b.Layout, b.Shape)
+	}
+	return shape, tensor.NCHWc
+}

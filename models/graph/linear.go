@@ -1,0 +1,89 @@
+package graph
+
+import "vicreg/models/tensor"
+
+// MatMul is the matrix product over the last two axes, the others broadcast.
+func (g *Graph) MatMul(a, b *Value) *Value {
+	return g.product("", "MatMul", nil, a, b, false, false)
+}
+
+// FusedMatMul is alpha * op(a) op(b) over the last two axes, where op transposes
+// when asked: ONNX Runtime's own operator, which saves the transposed copy.
+func (g *Graph) FusedMatMul(a, b *Value, transA, transB bool, alpha float32) *Value {
+	attrs := []Attr{{"alpha", alpha}, {"transA", bit(transA)}, {"transB", bit(transB)}}
+	return g.product(DomainMS, "FusedMatMul", attrs, a, b, transA, transB)
+}
+
+func (g *Graph) product(domain, op string, attrs []Attr, a, b *Value, transA, transB bool) *Value {
+	shape, err := MatMulShape(a.Shape, b.Shape, transA, transB)
+	if err != nil {
+		g.Fail(op, "%v", err)
+	}
+	if a.Type != b.Type || a.Layout != tensor.Plain || b.Layout != tensor.Plain {
+		g.Fail(op, "operands are %v %v and %v %v", a.Type, a.Layout, b.Type, b.Layout)
+	}
+	return g.op(domain, op, attrs, []*Value{a, b}, &Value{Type: a.Type, Shape: shape})[0]
+}
+
+// GemmAttr are the attributes of Gemm; the zero value of Alpha stands for 1.
+type GemmAttr struct {
+	TransA, TransB bool
+	Alpha          float32
+}
+
+// Gemm is alpha * op(a) op(b) + c on matrices; c may be nil and broadcasts to
+// the result.
+func (g *Graph) Gemm(a, b, c *Value, attr GemmAttr) *Value {
+	if a.Rank() != 2 || b.Rank() != 2 {
+		g.Fail("Gemm", "shapes %v and %v are not matrices", a.Shape, b.Shape)
+	}
+	shape, err := MatMulShape(a.Shape, b.Shape, attr.TransA, attr.TransB)
+	if err != nil {
+		g.Fail("Gemm", "%v", err)
+	}
+	inputs := []*Value{a, b}
+	if c != nil {
+		if _, err := BroadcastShape(shape, c.Shape); err != nil {
+			g.Fail("Gemm", "%v", err)
+		}
+		inputs = append(inputs, c)
+	}
+	if attr.Alpha == 0 {
+		attr.Alpha = 1
+	}
+	attrs := []Attr{{"alpha", attr.Alpha}, {"transA", bit(attr.TransA)}, {"transB", bit(attr.TransB)}}
+	return g.op1("Gemm", attrs, inputs, a.Type, shape)
+}
+
+// ReduceSum sums over axes, which count from the front.
+func (g *Graph) ReduceSum(x *Value, keep bool, axes ...int) *Value {
+	return g.reduce("ReduceSum", x, keep, axes)
+}
+
+// ReduceMean averages over axes, which count from the front.
+func (g *Graph) ReduceMean(x *Value, keep bool, axes ...int) *Value {
+	return g.reduce("ReduceMean", x, keep, axes)
+}
+
+// ReduceSumSquare sums squares over axes, which count from the front.
+func (g *Graph) ReduceSumSquare(x *Value, keep bool, axes ...int) *Value {
+	return g.reduce("ReduceSumSquare", x, keep, axes)
+}
+
+func (g *Graph) reduce(op string, x *Value, keep bool, axes []int) *Value {
+	if x.Layout != tensor.Plain {
+		g.Fail(op, "the value is in the %v layout", x.Layout)
+	}
+	shape, err := ReduceShape(x.Shape, axes, keep)
+	if err != nil {
+		g.Fail(op, "%v", err)
+	}
+	return g.op1(op, []Attr{{"keepdims", bit(keep)}}, []*Value{x, g.Ints(axes...)}, x.Type, shape)
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
