@@ -1,0 +1,214 @@
+package imaging
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"testing"
+)
+
+// noisy is a deterministic picture with detail at every scale.
+func noisy(w, h int) *RGB {
+	m := NewRGB(w, h)
+	for i := range m.Pix {
+		m.Pix[i] = uint8(mix(uint64(i))>>58) + uint8(i*150/len(m.Pix))
+	}
+	return m
+}
+
+// TestApplyAllocatesNothing is the promise the loader's speed rests on.
+func TestApplyAllocatesNothing(t *testing.T) {
+	src, dst := noisy(500, 375), make([]uint8, 3*224*224)
+	r := Recipes()[0]
+	var s Scratch
+	epoch := 0
+	whole := Params{Area: [2]float64{1, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, Sigma: r.Sigma[1]}
+	Apply(whole, src, dst, 224, &s) // the largest a Scratch must become
+	if n := testing.AllocsPerRun(20, func() {
+		Apply(r.Draw(1, epoch, "a", epoch%2), src, dst, 224, &s)
+		epoch++
+	}); n != 0 {
+		t.Errorf("drawing and applying allocates %v times a view", n)
+	}
+	pre := Preprocess{Resize: 256, Crop: 224, Interpolation: "bicubic"}
+	if n := testing.AllocsPerRun(5, func() { Evaluate(src, dst, pre, &s) }); n != 0 {
+		t.Errorf("evaluating allocates %v times a picture", n)
+	}
+}
+
+var pinnedViews = [...]uint32{0x3ab660a3, 0x65b33e0, 0x96d385b5}
+
+// TestApplyPinned notices any change of the pixels a seed gives.
+func TestApplyPinned(t *testing.T) {
+	src := noisy(90, 70)
+	var s Scratch
+	for i, r := range Recipes() {
+		dst := make([]uint8, 3*32*32)
+		sum := crc32.NewIEEE()
+		for epoch := range 12 {
+			Apply(r.Draw(5, epoch, "k", epoch%2), src, dst, 32, &s)
+			sum.Write(dst)
+		}
+		if got := sum.Sum32(); got != pinnedViews[i] {
+			t.Errorf("%s: views have checksum %#x, had %#x", r.Name, got, pinnedViews[i])
+		}
+	}
+}
+
+func TestApplyDoesNotDependOnScratch(t *testing.T) {
+	src := noisy(90, 70)
+	r := Recipes()[0]
+	var used Scratch
+	for epoch := range 20 {
+		p := r.Draw(5, epoch, "k", 0)
+		size := 8 + 5*epoch
+		a, b := make([]uint8, 3*size*size), make([]uint8, 3*size*size)
+		Apply(p, src, a, size, &used)
+		Apply(p, src, b, size, &Scratch{})
+		differ(t, fmt.Sprint("size ", size), a, b, 0, 0)
+	}
+}
+
+func TestFlips(t *testing.T) {
+	pix := []uint8{1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6}
+	mirror(pix, 3, 2)
+	differ(t, "mirror", pix, []uint8{3, 3, 3, 2, 2, 2, 1, 1, 1, 6, 6, 6, 5, 5, 5, 4, 4, 4}, 0, 0)
+	upend(pix, 3, 2)
+	differ(t, "upend", pix, []uint8{6, 6, 6, 5, 5, 5, 4, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1}, 0, 0)
+}
+
+func TestEvaluateLeavesTheRightSizeAlone(t *testing.T) {
+	src := noisy(32, 32)
+	for _, resize := range []int{0, 32} {
+		dst := make([]uint8, len(src.Pix))
+		Evaluate(src, dst, Preprocess{Resize: resize, Crop: 32, Interpolation: "bicubic"}, &Scratch{})
+		differ(t, "identity", dst, src.Pix, 0, 0)
+	}
+}
+
+func TestPreprocessValidate(t *testing.T) {
+	for _, p := range []Preprocess{{Resize: 256, Crop: 0, Interpolation: "bicubic"}, {Resize: -1, Crop: 8, Interpolation: "bicubic"}, {Crop: 8}} {
+		if p.Validate() == nil {
+			t.Errorf("%+v: accepted", p)
+		}
+	}
+}
+
+func encodedJPEG(t testing.TB, w, h int) []byte {
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, toNRGBA(noisy(w, h)), nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func toNRGBA(m *RGB) *image.NRGBA {
+	n := image.NewNRGBA(image.Rect(0, 0, m.W, m.H))
+	for i := range m.W * m.H {
+		copy(n.Pix[4*i:], []uint8{m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2], 255})
+	}
+	return n
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	var b bytes.Buffer
+	if err := png.Encode(&b, toNRGBA(noisy(30, 20))); err != nil {
+		t.Fatal(err)
+	}
+	jpg, pic := encodedJPEG(t, 30, 20), b.Bytes()
+	zero := bytes.Clone(pic)
+	copy(zero[16:20], []byte{0, 0, 0, 0})
+	for name, c := range map[string]struct {
+		data []byte
+		lim  Limits
+	}{
+		"nothing": {nil, Limits{}}, "text": {[]byte("hello, world"), Limits{}}, "zero width": {zero, Limits{}},
+		"too wide": {jpg, Limits{Side: 29}}, "too many pixels": {pic, Limits{Pixels: 599}},
+	} {
+		if m, err := Decode(c.data, c.lim); err == nil || m != nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for _, data := range [][]byte{jpg, pic} {
+		if _, err := Decode(data, Limits{Side: 30, Pixels: 600}); err != nil {
+			t.Errorf("a picture at the limit: %v", err)
+		}
+		for i := 1; i < 10; i++ {
+			if _, err := Decode(data[:len(data)*i/10], Limits{}); err == nil {
+				t.Errorf("a file cut at %d0 %% was decoded", i)
+			}
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, name := range []string{"jpeg420.jpg", "jpeg411.jpg", "progressive.jpg", "cmyk.jpg", "palettealpha.png", "rgb16.png", "bit.png"} {
+		f.Add(readFile(f, name))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := Decode(data, Limits{Side: 512, Pixels: 1 << 16})
+		if err == nil && len(m.Pix) != 3*m.W*m.H {
+			t.Errorf("%d bytes for %dx%d pixels", len(m.Pix), m.W, m.H)
+		}
+		if err != nil && m != nil {
+			t.Error("a picture and an error")
+		}
+	})
+}
+
+func BenchmarkTwoViews(b *testing.B) {
+	for _, size := range []int{32, 224} {
+		src, r := noisy(500, 375), Recipes()[0]
+		if size == 32 {
+			src, r = noisy(32, 32), Recipes()[1]
+		}
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			dst := make([]uint8, 3*size*size)
+			var s Scratch
+			epoch := 0
+			for b.Loop() {
+				Apply(r.Draw(1, epoch, "a", 0), src, dst, size, &s)
+				Apply(r.Draw(1, epoch, "a", 1), src, dst, size, &s)
+				epoch++
+			}
+		})
+	}
+}
+
+func BenchmarkResize(b *testing.B) {
+	src, dst := noisy(500, 375), make([]uint8, 3*224*224)
+	var s Scratch
+	for b.Loop() {
+		Evaluate(src, dst, Preprocess{Resize: 256, Crop: 224, Interpolation: "bicubic"}, &s)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	data := encodedJPEG(b, 500, 375)
+	for b.Loop() {
+		if _, err := Decode(data, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkColour(b *testing.B) {
+	for name, run := range pointOps {
+		b.Run(name, func(b *testing.B) {
+			m := noisy(224, 224)
+			for b.Loop() {
+				run(m.Pix, 0.9)
+			}
+		})
+	}
+	b.Run("blur", func(b *testing.B) {
+		m := noisy(224, 224)
+		var s Scratch
+		for b.Loop() {
+			s.blur(m.Pix, m.W, m.H, 1)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+// Package imaging turns encoded pictures into the pixels a network sees: decode,
+// resample, crop, augment. Training, evaluation, embedding and serving all come
+// through here, so that a model meets the same pixels everywhere, and the same as
+// a torchvision model would: resampling is Pillow's bit for bit, the colour
+// operations are torchvision's on 8-bit pictures.
+//
+// Nothing here starts a goroutine. Every function may be called from several
+// goroutines at once as long as each has its own Scratch and destination.
+package imaging
+
+import "fmt"
+
+// RGB is a picture of 8-bit pixels, 3 bytes each, row after row without padding.
+type RGB struct {
+	Pix  []uint8 // len 3*W*H
+	W, H int
+}
+
+// NewRGB returns a black picture.
+func NewRGB(w, h int) *RGB { return &RGB{Pix: make([]uint8, 3*w*h), W: w, H: h} }
+
+// Box is a rectangle in source pixels; its corners may lie between pixels.
+type Box struct{ X0, Y0, X1, Y1 float64 }
+
+// Whole is the box that covers all of m.
+func (m *RGB) Whole() Box { return Box{0, 0, float64(m.W), float64(m.H)} }
+
+// area is a window into a picture that knows nothing of what lies around it.
+type area struct {
+	pix    []uint8
+	w, h   int
+	stride int // bytes from one row to the next
+}
+
+func (m *RGB) area() area { return area{m.Pix, m.W, m.H, 3 * m.W} }
+
+// cut returns the w x h window at x, y, which must lie inside m.
+func (m *RGB) cut(x, y, w, h int) area {
+	if x < 0 || y < 0 || w < 1 || h < 1 || x+w > m.W || y+h > m.H {
+		panic(fmt.Sprintf("imaging: window %dx%d at %d,%d of a %dx%d picture", w, h, x, y, m.W, m.H))
+	}
+	return area{m.Pix[3*(y*m.W+x):], w, h, 3 * m.W}
+}
+
+func (a area) row(y int) []uint8 { return a.pix[y*a.stride : y*a.stride+3*a.w] }
+
+// Scratch holds the working memory of one worker. Its zero value is ready; it
+// grows to what the largest picture needs and is then reused without allocation.
+// It must not be used by two goroutines at once.
+type Scratch struct {
+	kx, ky  kernel
+	pair    []int64 // two source rows side by side, for the horizontal pass
+	line    []uint8 // two finished rows of the horizontal pass
+	rows    []int64 // rows waiting for the vertical pass, two pixels a word
+	sum     []int64 // one output row of the vertical pass
+	weights []float64
+}
+
+// grow returns s with length n, contents undefined.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
