@@ -1,0 +1,78 @@
+package optim
+
+import "vicreg/models/graph"
+
+// sgd is PyTorch's SGD with momentum: d += wd*p; m = mu*m + d; p -= lr*m.
+func sgd(b *builder, v Variable, d *graph.Value) *graph.Value {
+	return b.momentum(v, b.decayed(v, d))
+}
+
+// lars scales each weight's step to the norm of the weight (You et al., 2017, in
+// the form of the authors of VICReg): parameters of rank 1 are neither decayed
+// nor scaled.
+func lars(b *builder, v Variable, d *graph.Value) *graph.Value {
+	if v.Value.Rank() < 2 {
+		return b.momentum(v, d)
+	}
+	g := b.g
+	d = b.decayed(v, d)
+	weight, step := g.Sqrt(b.norm2), g.Sqrt(b.sumSquares(d))
+	zero := g.Float(0)
+	both := g.And(g.Greater(weight, zero), g.Greater(step, zero))
+	trust := g.Where(both, g.Div(g.Mul(weight, g.Float(b.Trust)), step), g.Float(1))
+	return b.momentum(v, g.Mul(d, trust))
+}
+
+// decayed is d + wd*p.
+func (b *builder) decayed(v Variable, d *graph.Value) *graph.Value {
+	if b.WeightDecay == 0 {
+		return d
+	}
+	return b.g.Add(d, b.g.Mul(v.Value, b.g.Float(b.WeightDecay)))
+}
+
+// momentum is m = mu*m + d; p -= lr*m.
+func (b *builder) momentum(v Variable, d *graph.Value) *graph.Value {
+	g := b.g
+	m := b.keep(v.Name+".momentum", v.Value.Shape...)
+	m.Out = g.Add(g.Mul(m.In, g.Float(b.Momentum)), d)
+	return g.Sub(v.Value, g.Mul(m.Out, b.lr))
+}
+
+// adamScalars are shared by all variables of a step, [1] each.
+type adamScalars struct {
+	rate    *graph.Value // lr / (1 - beta1^t)
+	correct *graph.Value // 1 / (1 - beta2^t)
+}
+
+// startAdam counts the step and prepares the bias corrections.
+func (b *builder) startAdam() {
+	g := b.g
+	t := b.keep("optimizer.step", 1)
+	t.Out = g.Add(t.In, g.Full(1, 1))
+	correction := func(beta float64) *graph.Value {
+		return g.Sub(g.Float(1), g.Pow(g.Float(beta), t.Out))
+	}
+	b.adam = adamScalars{
+		rate:    g.Div(b.lr, correction(b.Beta1)),
+		correct: g.Reciprocal(correction(b.Beta2)),
+	}
+}
+
+// adamW is Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as in
+// PyTorch: p -= lr*wd*p; p -= lr * mhat / (sqrt(vhat) + eps). Parameters of rank 1
+// are not decayed.
+func adamW(b *builder, v Variable, d *graph.Value) *graph.Value {
+	g := b.g
+	m := b.keep(v.Name+".exp_avg", v.Value.Shape...)
+	m.Out = g.Add(g.Mul(m.In, g.Float(b.Beta1)), g.Mul(d, g.Float(1-b.Beta1)))
+	newM := m.Out
+	s := b.keep(v.Name+".exp_avg_sq", v.Value.Shape...)
+	s.Out = g.Add(g.Mul(s.In, g.Float(b.Beta2)), g.Mul(g.Mul(d, d), g.Float(1-b.Beta2)))
+	p := v.Value
+	if b.WeightDecay != 0 && p.Rank() > 1 {
+		p = g.Mul(p, g.Sub(g.Float(1), g.Mul(b.lr, g.Float(b.WeightDecay))))
+	}
+	denominator := g.Add(g.Sqrt(g.Mul(s.Out, b.adam.correct)), g.Float(b.Eps))
+	return g.Sub(p, g.Mul(g.Div(newM, denominator), b.adam.rate))
+}

@@ -1,0 +1,229 @@
+package models
+
+import (
+	"vicreg/models/grad"
+	"vicreg/models/graph"
+	"vicreg/models/nn"
+	"vicreg/models/optim"
+	"vicreg/models/tensor"
+)
+
+// Config describes everything that decides the graphs of a run.
+type Config struct {
+	Backbone  ResNet
+	Expander  Expander
+	Loss      Loss
+	Optimizer optim.Config
+	Batch     int        // images per view of one step, N
+	Size      int        // side of a view in pixels
+	Mean, Std [3]float64 // of the pixels, in 0..1
+	Block     int        // channel block of the NCHWc kernels; 0 for the portable graph
+}
+
+// Names of graph inputs and outputs that are not parameters.
+const (
+	View1     = "view1" // uint8 [N, S, S, 3]
+	View2     = "view2"
+	Rate      = "lr"         // float32 [1]
+	LossScale = "loss_scale" // float32 [1]; gradients are divided by it
+
+	Pixels    = "pixels"    // of an exported backbone, uint8 [N, S, S, 3]
+	Embedding = "embedding" // of an exported backbone, float32 [N, D]
+)
+
+// Suffixes of the names that belong to a parameter or state tensor.
+const (
+	gradSuffix = ".grad" // its gradient
+	nextSuffix = ".next" // its value after the step
+)
+
+// StateVar is a tensor that lives from step to step: the graph's input In holds
+// it before a step and the output Out after.
+type StateVar struct {
+	In, Out string
+	Shape   []int
+}
+
+// Artifact is a graph with what a runner must know of it. Params lists
+// parameters and running statistics; State lists them and the optimiser's
+// tensors with their input and output names.
+type Artifact struct {
+	Graph  *graph.Graph
+	Params []*nn.Param
+	State  []StateVar
+}
+
+// InitialState draws the state before the first step: parameters by the seed and
+// their names, statistics and the optimiser's tensors at their start values.
+func (a *Artifact) InitialState(seed uint64) map[string]*tensor.Tensor {
+	state := map[string]*tensor.Tensor{}
+	for _, v := range a.State {
+		state[v.In] = tensor.New(tensor.Float32, v.Shape...)
+	}
+	for _, p := range a.Params {
+		state[p.Name] = p.InitialValue(seed)
+	}
+	return state
+}
+
+// forward is a run of backbone, expander and loss on two views.
+type forward struct {
+	scope *nn.Scope
+	terms Terms
+}
+
+// newForward builds the forward pass. The two views pass one after the other:
+// each has its own batch statistics, and the running ones are updated twice, as
+// in the authors' code.
+func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
+	s := nn.NewScope(g, mode)
+	embed := func(view string) *graph.Value {
+		var z *graph.Value
+		pixels := g.Input(view, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
+		g.Prefix(view, func() {
+			x := nn.Normalize(g, pixels, c.Mean, c.Std)
+			y := c.Backbone.Forward(s.Sub("backbone"), x)
+			z = c.Expander.Forward(s.Sub("expander"), y)
+		})
+		return z
+	}
+	z, z2 := embed(View1), embed(View2)
+	return forward{s, c.Loss.Forward(g, z, z2)}
+}
+
+func (f forward) outputs(g *graph.Graph) {
+	g.Output("loss", f.terms.Loss)
+	g.Output("invariance", f.terms.Invariance)
+	g.Output("variance", f.terms.Variance)
+	g.Output("covariance", f.terms.Covariance)
+}
+
+// backward adds the gradients of the scaled loss for every parameter.
+func (f forward) backward(g *graph.Graph, lossScale *graph.Value) []optim.Variable {
+	var vars []optim.Variable
+	var wrt []*graph.Value
+	for _, p := range f.scope.Params() {
+		if !p.Statistic {
+			vars = append(vars, optim.Variable{Name: p.Name, Value: p.In})
+			wrt = append(wrt, p.In)
+		}
+	}
+	for i, d := range grad.Gradients(g, f.terms.Loss, lossScale, wrt) {
+		vars[i].Grad = d
+	}
+	return vars
+}
+
+// statistics makes the running statistics after the step outputs.
+func (f forward) statistics(g *graph.Graph) []StateVar {
+	var vars []StateVar
+	for _, p := range f.scope.Params() {
+		if p.Statistic {
+			g.Output(p.Name+nextSuffix, p.Out)
+			vars = append(vars, StateVar{p.Name, p.Name + nextSuffix, p.Shape})
+		}
+	}
+	return vars
+}
+
+// Training is ONNX Runtime's training_model: from two views, parameters and
+// statistics to the loss terms, the gradient of every parameter (NAME.grad,
+// scaled by loss_scale) and the new statistics (NAME.next).
+func Training(c Config) (*Artifact, error) {
+	a := &Artifact{}
+	var err error
+	a.Graph, err = graph.Build("training_model", func(g *graph.Graph) {
+		g.Block = c.Block
+		lossScale := g.Input(LossScale, tensor.Float32, 1)
+		f := newForward(g, c, nn.Train)
+		f.outputs(g)
+		for _, v := range f.backward(g, lossScale) {
+			g.Output(v.Name+gradSuffix, v.Grad)
+		}
+		a.State, a.Params = f.statistics(g), f.scope.Params()
+	})
+	return a, err
+}
+
+// Optimizer is ONNX Runtime's optimizer_model: from parameters, gradients, the
+// optimiser's state, lr and loss_scale to the new parameters and state.
+func Optimizer(c Config) (*Artifact, error) {
+	training, err := Training(c)
+	if err != nil {
+		return nil, err
+	}
+	a := &Artifact{}
+	a.Graph, err = graph.Build("optimizer_model", func(g *graph.Graph) {
+		var vars []optim.Variable
+		for _, p := range training.Params {
+			if p.Statistic {
+				continue
+			}
+			value := g.Input(p.Name, tensor.Float32, p.Shape...)
+			vars = append(vars, optim.Variable{Name: p.Name, Value: value,
+				Grad: g.Input(p.Name+gradSuffix, tensor.Float32, p.Shape...)})
+			a.Params = append(a.Params, p)
+		}
+		a.State = optimize(g, c, vars, g.Input(LossScale, tensor.Float32, 1))
+	})
+	return a, err
+}
+
+// optimize adds the optimiser and its outputs.
+func optimize(g *graph.Graph, c Config, vars []optim.Variable, lossScale *graph.Value) []StateVar {
+	r := c.Optimizer.Forward(g, vars, g.Input(Rate, tensor.Float32, 1), lossScale)
+	g.Output("grad_norm", r.GradNorm)
+	g.Output("weight_norm", r.WeightNorm)
+	g.Output("finite", r.Finite)
+	var state []StateVar
+	for i, v := range vars {
+		g.Output(v.Name+nextSuffix, r.Values[i])
+		state = append(state, StateVar{v.Name, v.Name + nextSuffix, v.Value.Shape})
+	}
+	for _, s := range r.State {
+		g.Output(s.Name+nextSuffix, s.Out)
+		state = append(state, StateVar{s.Name, s.Name + nextSuffix, s.In.Shape})
+	}
+	return state
+}
+
+// Step is training_model and optimizer_model merged into one graph, which is
+// what runs on one device: the gradients never leave it.
+func Step(c Config) (*Artifact, error) {
+	a := &Artifact{}
+	var err error
+	a.Graph, err = graph.Build("step", func(g *graph.Graph) {
+		g.Block = c.Block
+		lossScale := g.Input(LossScale, tensor.Float32, 1)
+		f := newForward(g, c, nn.Train)
+		f.outputs(g)
+		vars := f.backward(g, lossScale)
+		a.State = append(optimize(g, c, vars, lossScale), f.statistics(g)...)
+		a.Params = f.scope.Params()
+	})
+	return a, err
+}
+
+// Eval is ONNX Runtime's eval_model: the loss terms of two views with running
+// statistics instead of those of the batch.
+func Eval(c Config) (*Artifact, error) {
+	a := &Artifact{}
+	var err error
+	a.Graph, err = graph.Build("eval_model", func(g *graph.Graph) {
+		f := newForward(g, c, nn.Eval)
+		f.outputs(g)
+		a.Params = f.scope.Params()
+	})
+	return a, err
+}
+
+// Export is the frozen backbone, its parameters taken from values by the names
+// of the training graphs: uint8 pixels [N, S, S, 3] to embeddings [N, D], N open.
+func Export(c Config, values map[string]*tensor.Tensor) (*graph.Graph, error) {
+	return graph.Build("backbone", func(g *graph.Graph) {
+		s := nn.NewFrozen(g, values)
+		pixels := g.Input(Pixels, tensor.Uint8, graph.Batch, c.Size, c.Size, 3)
+		x := nn.Normalize(g, pixels, c.Mean, c.Std)
+		g.Output(Embedding, c.Backbone.Forward(s.Sub("backbone"), x))
+	})
+}
