@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// layers places every package; one may import those strictly below it. A new
+// package has no place until somebody gives it one here.
+var layers = map[string]int{
+	"models/onnx": 0, "models/tensor": 0, "pipeline/imaging": 0, "pipeline/stats": 0, "pipeline/usage": 0,
+	"server/batch": 0, "server/index": 0,
+	"models/graph": 1, "models/ort": 1, "pipeline/checkpoint": 1, "pipeline/dataset": 1,
+	"models/grad": 2, "models/graph/reference": 2, "models/nn": 2, "models/optim": 2, "models/ort/orttest": 2, "pipeline/encoder": 2,
+	"models":   3,
+	"pipeline": 4, "pipeline/report": 3,
+	"server": 5,
+	".":      6, "scripts/samples": 6,
+}
+
+// sideways are the imports within a layer that are meant.
+var sideways = []string{
+	"models/onnx > models/tensor", // a TensorProto is made of a tensor
+	"models/nn > models/grad",     // layers bring gradient rules of composite nodes
+}
+
+// barred is what the server must do without: it serves files, it does not train.
+var barred = []string{"models/graph", "models/grad", "models/nn", "models/optim", "pipeline"}
+
+// The only packages for tests, imported by no other code.
+var forTests = []string{"models/ort/orttest"}
+
+// The only package with cgo and unsafe; generated protobuf code has unsafe, too.
+const native = "models/ort"
+
+func TestLayers(t *testing.T) {
+	for _, v := range violations(t, os.DirFS(".")) {
+		t.Error(v)
+	}
+}
+
+// The test can fail: each rule is broken once in a made-up tree.
+func TestLayersFindViolations(t *testing.T) {
+	tree := fstest.MapFS{
+		"models/graph/a.go":            {Data: []byte("package graph\nimport _ \"vicreg/models\"\n")},
+		"models/grad/a.go":             {Data: []byte("package grad\nimport _ \"vicreg/models/nn\"\n")},
+		"models/grad/a_test.go":        {Data: []byte("package grad\nimport _ \"vicreg/pipeline\"\nimport _ \"vicreg/models/ort/orttest\"\n")},
+		"models/nn/a.go":               {Data: []byte("package nn\nimport _ \"vicreg/models/grad\"\n")},
+		"models/onnx/onnx.pb.go":       {Data: []byte("package onnx\nimport _ \"unsafe\"\n")},
+		"models/tensor/a_test.go":      {Data: []byte("package tensor\nimport _ \"unsafe\"\n")},
+		"models/ort/shim.go":           {Data: []byte("package ort\nimport \"C\"\nimport _ \"unsafe\"\n")},
+		"models/c.go":                  {Data: []byte("package models\nimport \"C\"\nimport _ \"vicreg/models/ort/orttest\"\n")},
+		"server/a.go":                  {Data: []byte("package server\nimport _ \"vicreg/pipeline\"\n")},
+		"server/new/a.go":              {Data: []byte("package new\n")},
+		"server/testdata/skipped/a.go": {Data: []byte("not Go")},
+		"build/skipped.go":             {Data: []byte("not Go")},
+	}
+	want := []string{
+		"models imports C, which only models/ort may",
+		"models imports models/ort/orttest, which is for tests",
+		"models/grad (layer 2) imports models/nn (layer 2)",
+		"models/graph (layer 1) imports models (layer 3)",
+		"models/tensor imports unsafe, which only models/ort may",
+		"server imports pipeline, which the server must do without",
+		"server/new has no layer: place it in layers_test.go",
+	}
+	if got := violations(t, tree); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// violations reads the imports of all Go files of a tree, sorted and each once.
+func violations(t *testing.T, tree fs.FS) []string {
+	t.Helper()
+	var found []string
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() && name != "." && (base[0] == '.' || base[0] == '_' || base == "testdata" || name == "build" || name == "quickstart") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(base, ".go") {
+			return nil
+		}
+		imports, err := importsOf(tree, name)
+		if err != nil {
+			return err
+		}
+		found = append(found, judge(name, imports)...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func importsOf(tree fs.FS, name string) ([]string, error) {
+	src, err := fs.ReadFile(tree, name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ImportsOnly)
+	if err != nil {
+		return nil, err
+	}
+	var imports []string
+	for _, spec := range file.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return nil, err
+		}
+		imports = append(imports, p)
+	}
+	return imports, nil
+}
+
+// judge applies the rules to one file. Tests may look up, to run what they build.
+func judge(name string, imports []string) (found []string) {
+	pkg := path.Dir(name)
+	layer, placed := layers[pkg]
+	if !placed {
+		return []string{pkg + " has no layer: place it in layers_test.go"}
+	}
+	isTest := strings.HasSuffix(name, "_test.go")
+	for _, full := range imports {
+		inner, own := strings.CutPrefix(full, "vicreg/")
+		switch below, known := layers[inner]; {
+		case full == "C", full == "unsafe":
+			if pkg != native && !(full == "unsafe" && strings.HasSuffix(name, ".pb.go")) {
+				found = append(found, fmt.Sprintf("%s imports %s, which only %s may", pkg, full, native))
+			}
+		case !own:
+		case !known:
+			found = append(found, inner+" has no layer: place it in layers_test.go")
+		case strings.HasPrefix(pkg, "server") && slices.Contains(barred, inner):
+			found = append(found, fmt.Sprintf("%s imports %s, which the server must do without", pkg, inner))
+		case isTest:
+		case slices.Contains(forTests, inner):
+			found = append(found, fmt.Sprintf("%s imports %s, which is for tests", pkg, inner))
+		case below >= layer && !slices.Contains(sideways, pkg+" > "+inner):
+			found = append(found, fmt.Sprintf("%s (layer %d) imports %s (layer %d)", pkg, layer, inner, below))
+		}
+	}
+	return found
+}

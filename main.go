@@ -1,0 +1,109 @@
+// Command vicreg pretrains image backbones with VICReg on ONNX Runtime: from a
+// folder of unlabelled images to a frozen ONNX model, without Python.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"vicreg/pipeline"
+	"vicreg/pipeline/usage"
+)
+
+// Exit codes; an interruption ends with the shell's 128 + SIGINT.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitWrongInput  = 2
+	exitInterrupted = 130
+)
+
+type command struct {
+	name, purpose string
+	run           func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+}
+
+func commands() []command {
+	return []command{
+		{"version", "print what this program was built from", pipeline.Version},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends at once
+	os.Exit(Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Main runs the command that args name and returns the exit code. It ends when
+// the command does; ctx ends with the first signal.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return dispatch(ctx, commands(), args, stdout, stderr)
+}
+
+func dispatch(ctx context.Context, table []command, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		io.WriteString(stderr, overview(table))
+		return exitWrongInput
+	}
+	name, args := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		if len(args) == 0 {
+			io.WriteString(stdout, overview(table))
+			return exitOK
+		}
+		name, args = args[0], []string{"--help"} // "help train" is "train --help"
+	case "-version", "--version":
+		name = "version"
+	}
+	names := make([]string, len(table))
+	for i, c := range table {
+		if c.name == name {
+			return exitCode(ctx, name, c.run(ctx, args, stdout, stderr), stderr)
+		}
+		names[i] = c.name
+	}
+	hint := "vicreg --help lists all"
+	if near := usage.Closest(name, names); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	fmt.Fprintf(stderr, "vicreg: unknown command %q; %s\n", name, hint)
+	return exitWrongInput
+}
+
+// exitCode says in one line what went wrong and turns it into a code.
+func exitCode(ctx context.Context, name string, err error, stderr io.Writer) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		fmt.Fprintf(stderr, "vicreg %s: interrupted\n", name)
+		return exitInterrupted
+	}
+	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	var wrong *usage.Error
+	if errors.As(err, &wrong) {
+		fmt.Fprintf(stderr, "vicreg %s: %s (vicreg %s --help explains)\n", name, line, name)
+		return exitWrongInput
+	}
+	fmt.Fprintf(stderr, "vicreg %s: %s\n", name, line)
+	return exitFailure
+}
+
+func overview(table []command) string {
+	var b strings.Builder
+	b.WriteString("vicreg pretrains image backbones on folders of unlabelled images.\n\nUsage:\n  vicreg COMMAND [flags]\n\nCommands:\n")
+	for _, c := range table {
+		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.purpose)
+	}
+	b.WriteString("\nvicreg COMMAND --help explains a command with an example and all its flags.\n")
+	return b.String()
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"vicreg/pipeline/usage"
+)
+
+// TestMain lets the stories run this test binary as the command vicreg.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"vicreg": main})
+}
+
+// TestStories runs scripts/cli/*.txtar: what a person types and what comes back.
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "scripts/cli", RequireExplicitExec: true, RequireUniqueNames: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines}})
+}
+
+// exits CODE ARG...: runs vicreg and wants this exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("vicreg", args[1:]...)
+	code := 0
+	if err != nil {
+		var exit interface{ ExitCode() int }
+		if !errors.As(err, &exit) {
+			ts.Fatalf("run vicreg: %v", err)
+		}
+		code = exit.ExitCode()
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("vicreg %s: exit code %d, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
+}
+
+// lines FILE N: the file (or stdout, stderr) has this number of lines.
+func lines(ts *testscript.TestScript, _ bool, args []string) {
+	if got := strings.Count(ts.ReadFile(args[0]), "\n"); fmt.Sprint(got) != args[1] {
+		ts.Fatalf("%s has %d lines, want %s:\n%s", args[0], got, args[1], ts.ReadFile(args[0]))
+	}
+}
+
+// Every command of the table: help on stdout and code 0, an unknown flag and a
+// surplus argument one line on stderr and code 2.
+func TestEveryCommandExplainsItself(t *testing.T) {
+	for _, c := range commands() {
+		var out, errs strings.Builder
+		if code := Main(t.Context(), []string{c.name, "--help"}, &out, &errs); code != 0 || errs.Len() > 0 {
+			t.Errorf("%s --help: code %d, %s", c.name, code, errs.String())
+		}
+		if !strings.Contains(out.String(), "Usage:\n  vicreg "+c.name) {
+			t.Errorf("%s --help prints\n%s", c.name, out.String())
+		}
+		out.Reset()
+		if code := Main(t.Context(), []string{c.name, "--no-such-flag"}, &out, &errs); code != 2 || out.Len() > 0 {
+			t.Errorf("%s --no-such-flag: code %d, stdout %q", c.name, code, out.String())
+		}
+		if got := errs.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "--no-such-flag") {
+			t.Errorf("%s --no-such-flag says %q", c.name, got)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	stopped, stop := context.WithCancelCause(t.Context())
+	stop(errors.New("terminated"))
+	for _, c := range []struct {
+		ctx  context.Context
+		err  error
+		code int
+		want string
+	}{
+		{t.Context(), nil, 0, ""},
+		{t.Context(), flag.ErrHelp, 0, ""},
+		{t.Context(), errors.Join(io.EOF, os.ErrClosed), 1, "vicreg work: EOF; file already closed\n"},
+		{t.Context(), fmt.Errorf("read config: %w", usage.Errorf("batch %d is below 2", 1)), 2,
+			"vicreg work: read config: batch 1 is below 2 (vicreg work --help explains)\n"},
+		{canceled, fmt.Errorf("step 3: %w", context.Canceled), 130, "vicreg work: interrupted\n"},
+		{stopped, fmt.Errorf("step 3: %w", context.Cause(stopped)), 130, "vicreg work: interrupted\n"},
+		{canceled, io.EOF, 1, "vicreg work: EOF\n"},
+		{t.Context(), context.Canceled, 1, "vicreg work: context canceled\n"},
+	} {
+		table := []command{{"work", "", func(context.Context, []string, io.Writer, io.Writer) error { return c.err }}}
+		var out, errs strings.Builder
+		if code := dispatch(c.ctx, table, []string{"work"}, &out, &errs); code != c.code || errs.String() != c.want {
+			t.Errorf("%v: code %d, %q; want %d, %q", c.err, code, errs.String(), c.code, c.want)
+		}
+	}
+}
