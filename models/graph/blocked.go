@@ -19,8 +19,8 @@ func (g *Graph) ToBlocked(x *Value) *Value {
 	if x.Layout == tensor.NCHWc {
 		return x
 	}
-	if x.Rank() != 4 || !g.Blocks(x.Shape[1]) {
-		g.Fail("ReorderInput", "shape %v has no channel blocks of %d", x.Shape, g.Block)
+	if x.Rank() != 4 || !g.Blocks(x.Shape[1]) || x.Type != tensor.Float32 {
+		g.Fail("ReorderInput", "%v%v has no channel blocks of %d", x.Type, x.Shape, g.Block)
 	}
 	return g.blocked("ReorderInput", nil, []*Value{x}, x.Shape)
 }
@@ -36,16 +36,19 @@ func (g *Graph) ToPlain(x *Value) *Value {
 
 // ToChannelsLast reorders a blocked value to [N, H, W, C].
 func (g *Graph) ToChannelsLast(x *Value) *Value {
-	n, c, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
 	if x.Layout == tensor.Plain {
 		return g.Transpose(x, 0, 2, 3, 1)
 	}
+	n, c, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
 	attrs := []Attr{{"channels", c}, {"channels_last", 1}}
 	return g.op(DomainNCHWc, "ReorderOutput", attrs, []*Value{x}, &Value{Type: x.Type, Shape: []int{n, h, w, c}})[0]
 }
 
 // View shows a blocked value's memory as the plain [N, C/b, H*W, b].
 func (g *Graph) View(x *Value) *Value {
+	if x.Layout != tensor.NCHWc {
+		g.Fail("Reshape", "view of %s, which is not blocked", x.Name)
+	}
 	n, c, l := x.Shape[0], x.Shape[1], x.Shape[2]*x.Shape[3]
 	shape := []int{n, c / g.Block, l, g.Block}
 	return g.op1("Reshape", nil, []*Value{x, g.Ints(shape...)}, x.Type, shape)
@@ -54,7 +57,7 @@ func (g *Graph) View(x *Value) *Value {
 // Unview is the inverse of View: memory [N, C/b, H*W, b] in any grouping of axes
 // becomes the blocked [N, C, H, W].
 func (g *Graph) Unview(x *Value, n, c, h, w int) *Value {
-	if x.Elements() != n*c*h*w {
+	if x.Elements() != n*c*h*w || !g.Blocks(c) || x.Layout != tensor.Plain {
 		g.Fail("Reshape", "%v does not hold a blocked %v", x.Shape, []int{n, c, h, w})
 	}
 	v := g.op1("Reshape", nil, []*Value{x, g.Ints(n, c, h, w)}, x.Type, []int{n, c, h, w})
@@ -80,6 +83,9 @@ func (g *Graph) BlockedConv(x, w *Value, wShape []int, win Window, group int, e 
 	}
 	if x.Layout != tensor.NCHWc && x.Shape[1] >= g.Block {
 		g.Fail("BlockedConv", "the input %v is plain", x.Shape)
+	}
+	if e.Bias != nil && !slices.Equal(e.Bias.Shape, shape[1:2]) {
+		g.Fail("BlockedConv", "bias %v does not fit the result %v", e.Bias.Shape, shape)
 	}
 	attrs := append(WindowAttrs(win), Attr{"group", group})
 	if e.Activation != "" {
@@ -109,10 +115,10 @@ func (g *Graph) Affine(x, scale *Value, e Epilogue) *Value {
 // BlockWeights lays weights [M, C, KH, KW] out for BlockedConv: OIHWBiBo, or
 // OIHWBo when C is smaller than a block. The result's shape stays [M, C, KH, KW].
 func (g *Graph) BlockWeights(w *Value) *Value {
-	m, c, kh, kw, b := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3], g.Block
-	if m%b != 0 || (c >= b && c%b != 0) {
-		g.Fail("BlockWeights", "weight %v has no blocks of %d", w.Shape, b)
+	if w.Rank() != 4 || !g.Blocks(w.Shape[0]) || w.Shape[1] >= g.Block && !g.Blocks(w.Shape[1]) {
+		g.Fail("BlockWeights", "weight %v has no blocks of %d", w.Shape, g.Block)
 	}
+	m, c, kh, kw, b := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3], g.Block
 	if c < b {
 		split := g.Reshape(w, m/b, b, c, kh, kw)
 		return g.Reshape(g.Transpose(split, 0, 2, 3, 4, 1), m, c, kh, kw)

@@ -9,12 +9,13 @@ import (
 // Conv convolves x [N, C, H, W] with w [M, C/group, KH, KW], giving
 // [N, M, OH, OW]; bias [M] may be nil.
 func (g *Graph) Conv(x, w, bias *Value, win Window, group int) *Value {
+	g.plain("Conv", x, w)
 	shape, err := ConvShape(x.Shape, w.Shape, win, group)
 	if err != nil {
 		g.Fail("Conv", "%v", err)
 	}
-	if x.Layout != tensor.Plain {
-		g.Fail("Conv", "the input is in the %v layout", x.Layout)
+	if bias != nil && !slices.Equal(bias.Shape, w.Shape[:1]) {
+		g.Fail("Conv", "bias %v does not fit weight %v", bias.Shape, w.Shape)
 	}
 	attrs := append(WindowAttrs(win), Attr{"group", group})
 	return g.op1("Conv", attrs, withBias(x, w, bias), x.Type, shape)
@@ -24,6 +25,7 @@ func (g *Graph) Conv(x, w, bias *Value, win Window, group int) *Value {
 // x [N, M, H, W] with w [M, C, KH, KW] gives [N, C, ...]; outPad adds rows and
 // columns at the bottom and right that a strided Conv left out.
 func (g *Graph) ConvTranspose(x, w *Value, win Window, outPad [2]int) *Value {
+	g.plain("ConvTranspose", x, w)
 	shape, err := ConvTransposeShape(x.Shape, w.Shape, win, outPad)
 	if err != nil {
 		g.Fail("ConvTranspose", "%v", err)
@@ -35,8 +37,11 @@ func (g *Graph) ConvTranspose(x, w *Value, win Window, outPad [2]int) *Value {
 // MaxPool is the maximum over a window of x [N, C, H, W], and the flat position
 // in x of each maximum as int64.
 func (g *Graph) MaxPool(x *Value, win Window) (y, index *Value) {
-	oh, ow := win.Out(x.Shape[2], x.Shape[3])
-	shape := []int{x.Shape[0], x.Shape[1], oh, ow}
+	g.plain("MaxPool", x)
+	shape, err := PoolShape(x.Shape, win)
+	if err != nil {
+		g.Fail("MaxPool", "%v", err)
+	}
 	out := g.op("", "MaxPool", WindowAttrs(win), []*Value{x},
 		&Value{Type: x.Type, Shape: shape}, &Value{Type: tensor.Int64, Shape: slices.Clone(shape)})
 	return out[0], out[1]
@@ -46,8 +51,9 @@ func (g *Graph) MaxPool(x *Value, win Window) (y, index *Value) {
 // + bias per channel of x [N, C, ...]. The training form is a layer of package
 // nn, since ONNX Runtime's CUDA kernel ignores training_mode.
 func (g *Graph) BatchNormalization(x, scale, bias, mean, variance *Value, eps float32) *Value {
-	if x.Layout != tensor.Plain {
-		g.Fail("BatchNormalization", "the input is in the %v layout", x.Layout)
+	g.plain("BatchNormalization", x, scale, bias, mean, variance)
+	if x.Rank() < 2 {
+		g.Fail("BatchNormalization", "input %v has no channels", x.Shape)
 	}
 	for _, p := range []*Value{scale, bias, mean, variance} {
 		if p.Rank() != 1 || p.Shape[0] != x.Shape[1] {

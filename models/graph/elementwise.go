@@ -32,15 +32,21 @@ func (g *Graph) Greater(a, b *Value) *Value {
 }
 
 // And is a && b on bools, broadcast.
-func (g *Graph) And(a, b *Value) *Value { return g.binary("And", a, b) }
+func (g *Graph) And(a, b *Value) *Value {
+	if a.Type != tensor.Bool {
+		g.Fail("And", "the operands are %v", a.Type)
+	}
+	return g.binary("And", a, b)
+}
 
 // Where is a where cond holds and b elsewhere; all three have one shape or broadcast.
 func (g *Graph) Where(cond, a, b *Value) *Value {
-	shape, layout := g.broadcast("Where", a, b)
-	shape, err := BroadcastShape(shape, cond.Shape)
-	if err != nil || cond.Type != tensor.Bool || a.Type != b.Type {
-		g.Fail("Where", "condition %v%v does not select between %v%v and %v%v", cond.Type, cond.Shape, a.Type, a.Shape, b.Type, b.Shape)
+	if cond.Type != tensor.Bool || a.Type != b.Type {
+		g.Fail("Where", "a condition of %v does not select between %v and %v", cond.Type, a.Type, b.Type)
 	}
+	ab := &Value{Type: a.Type}
+	ab.Shape, ab.Layout = g.broadcast("Where", a, b)
+	shape, layout := g.broadcast("Where", cond, ab)
 	return g.op("", "Where", nil, []*Value{cond, a, b}, &Value{Type: a.Type, Shape: shape, Layout: layout})[0]
 }
 
@@ -77,7 +83,12 @@ func (g *Graph) HardSigmoid(x *Value, alpha, beta float32) *Value {
 }
 
 // Not negates a bool.
-func (g *Graph) Not(x *Value) *Value { return g.unary("Not", x) }
+func (g *Graph) Not(x *Value) *Value {
+	if x.Type != tensor.Bool {
+		g.Fail("Not", "the operand is %v", x.Type)
+	}
+	return g.unary("Not", x)
+}
 
 // IsNaN is true where x is not a number.
 func (g *Graph) IsNaN(x *Value) *Value { return g.predicate("IsNaN", x) }

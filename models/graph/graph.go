@@ -81,7 +81,7 @@ type Node struct {
 	Attrs   []Attr // sorted by name
 	Body    []*Node
 	Saved   map[string]*Value // what a composite's forward keeps for its gradient
-	Caller  string            // file:line outside this package
+	Caller  string            // file:line that asked for the node, outside the building layers
 }
 
 // Attr is an attribute of a node: an int, float32, string or []int.
@@ -165,7 +165,7 @@ func (g *Graph) Composite(op string, attrs []Attr, inputs []*Value, body func(sa
 	g.body = outer
 	*g.body = append(*g.body, n)
 	for _, v := range inner {
-		if v.Node == nil {
+		if v.Node == nil || !slices.Contains(n.Body, v.Node) {
 			g.fail(op, n.Name, "the body returns %s, which it does not compute", v.Name)
 		}
 		v.Node = n
@@ -217,20 +217,33 @@ func (g *Graph) Fail(op, format string, args ...any) {
 	g.fail(op, g.prefix+strings.ToLower(op), format, args...)
 }
 
+// plain fails unless all values are row-major in the order of their shape.
+func (g *Graph) plain(op string, values ...*Value) {
+	for _, v := range values {
+		if v.Layout != tensor.Plain {
+			g.Fail(op, "%s is in the %v layout", v.Name, v.Layout)
+		}
+	}
+}
+
 func sorted(attrs []Attr) []Attr {
 	slices.SortFunc(attrs, func(a, b Attr) int { return strings.Compare(a.Name, b.Name) })
 	return attrs
 }
 
+// layers are the packages of which callers are made: this one, and those that
+// build one layer from several operators.
+var layers = []string{"vicreg/models/graph.", "vicreg/models/grad.", "vicreg/models/nn."}
+
 // caller is the file and line that asked for an operator: the first frame
-// outside this package.
+// outside layers.
 func caller() string {
-	var pcs [16]uintptr
+	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		f, more := frames.Next()
-		inside := strings.HasPrefix(f.Function, "vicreg/models/graph.") && !strings.HasSuffix(f.File, "_test.go")
-		if !inside || !more {
+		inside := func(layer string) bool { return strings.HasPrefix(f.Function, layer) }
+		if !slices.ContainsFunc(layers, inside) || strings.HasSuffix(f.File, "_test.go") || !more {
 			return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
 		}
 	}

@@ -1,6 +1,6 @@
 package graph
 
-import "vicreg/models/tensor"
+import "slices"
 
 // MatMul is the matrix product over the last two axes, the others broadcast.
 func (g *Graph) MatMul(a, b *Value) *Value {
@@ -19,8 +19,9 @@ func (g *Graph) product(domain, op string, attrs []Attr, a, b *Value, transA, tr
 	if err != nil {
 		g.Fail(op, "%v", err)
 	}
-	if a.Type != b.Type || a.Layout != tensor.Plain || b.Layout != tensor.Plain {
-		g.Fail(op, "operands are %v %v and %v %v", a.Type, a.Layout, b.Type, b.Layout)
+	g.plain(op, a, b)
+	if a.Type != b.Type {
+		g.Fail(op, "operands are %v and %v", a.Type, b.Type)
 	}
 	return g.op(domain, op, attrs, []*Value{a, b}, &Value{Type: a.Type, Shape: shape})[0]
 }
@@ -34,8 +35,9 @@ type GemmAttr struct {
 // Gemm is alpha * op(a) op(b) + c on matrices; c may be nil and broadcasts to
 // the result.
 func (g *Graph) Gemm(a, b, c *Value, attr GemmAttr) *Value {
-	if a.Rank() != 2 || b.Rank() != 2 {
-		g.Fail("Gemm", "shapes %v and %v are not matrices", a.Shape, b.Shape)
+	g.plain("Gemm", a, b)
+	if a.Rank() != 2 || b.Rank() != 2 || a.Type != b.Type {
+		g.Fail("Gemm", "%v%v and %v%v are not matrices of one type", a.Type, a.Shape, b.Type, b.Shape)
 	}
 	shape, err := MatMulShape(a.Shape, b.Shape, attr.TransA, attr.TransB)
 	if err != nil {
@@ -43,8 +45,8 @@ func (g *Graph) Gemm(a, b, c *Value, attr GemmAttr) *Value {
 	}
 	inputs := []*Value{a, b}
 	if c != nil {
-		if _, err := BroadcastShape(shape, c.Shape); err != nil {
-			g.Fail("Gemm", "%v", err)
+		if out, err := BroadcastShape(shape, c.Shape); err != nil || !slices.Equal(out, shape) {
+			g.Fail("Gemm", "%v does not broadcast to the result %v", c.Shape, shape)
 		}
 		inputs = append(inputs, c)
 	}
@@ -71,9 +73,7 @@ func (g *Graph) ReduceSumSquare(x *Value, keep bool, axes ...int) *Value {
 }
 
 func (g *Graph) reduce(op string, x *Value, keep bool, axes []int) *Value {
-	if x.Layout != tensor.Plain {
-		g.Fail(op, "the value is in the %v layout", x.Layout)
-	}
+	g.plain(op, x)
 	shape, err := ReduceShape(x.Shape, axes, keep)
 	if err != nil {
 		g.Fail(op, "%v", err)

@@ -9,9 +9,7 @@ import (
 // Reshape views the elements under another shape; one dimension may be -1. It
 // does not look at the layout: a blocked value must pass through View first.
 func (g *Graph) Reshape(x *Value, shape ...int) *Value {
-	if x.Layout != tensor.Plain {
-		g.Fail("Reshape", "the value is in the %v layout", x.Layout)
-	}
+	g.plain("Reshape", x)
 	out, err := ReshapeShape(x.Shape, shape)
 	if err != nil {
 		g.Fail("Reshape", "%v", err)
@@ -24,6 +22,7 @@ func (g *Graph) Reshape(x *Value, shape ...int) *Value {
 
 // Transpose permutes the axes: axis i of the result is axis perm[i] of x.
 func (g *Graph) Transpose(x *Value, perm ...int) *Value {
+	g.plain("Transpose", x)
 	shape, err := TransposeShape(x.Shape, perm)
 	if err != nil {
 		g.Fail("Transpose", "%v", err)
@@ -31,17 +30,29 @@ func (g *Graph) Transpose(x *Value, perm ...int) *Value {
 	return g.op1("Transpose", []Attr{{"perm", perm}}, []*Value{x}, x.Type, shape)
 }
 
-// Expand broadcasts x to a shape.
+// Expand broadcasts x to a shape. An open dimension must be one of x already.
 func (g *Graph) Expand(x *Value, shape ...int) *Value {
+	g.plain("Expand", x)
 	out, err := BroadcastShape(x.Shape, shape)
 	if err != nil || !slices.Equal(out, shape) {
 		g.Fail("Expand", "cannot expand %v to %v", x.Shape, shape)
 	}
-	return g.op1("Expand", nil, []*Value{x, g.Ints(shape...)}, x.Type, out)
+	target, lead := slices.Clone(shape), len(shape)-x.Rank()
+	for i, d := range shape {
+		if d >= 0 {
+			continue
+		}
+		if i < lead || x.Shape[i-lead] != d {
+			g.Fail("Expand", "cannot expand %v to %v, whose size is open", x.Shape, shape)
+		}
+		target[i] = 1 // keeps what x has
+	}
+	return g.op1("Expand", nil, []*Value{x, g.Ints(target...)}, x.Type, out)
 }
 
 // Slice keeps [start, end) of one axis.
 func (g *Graph) Slice(x *Value, axis, start, end int) *Value {
+	g.plain("Slice", x)
 	if axis < 0 || axis >= x.Rank() || start < 0 || end > x.Shape[axis] || start >= end {
 		g.Fail("Slice", "range %d:%d of axis %d is outside shape %v", start, end, axis, x.Shape)
 	}
@@ -52,6 +63,10 @@ func (g *Graph) Slice(x *Value, axis, start, end int) *Value {
 
 // Flip reverses the order along axes.
 func (g *Graph) Flip(x *Value, axes ...int) *Value {
+	g.plain("Slice", x)
+	if _, err := ReduceShape(x.Shape, axes, true); err != nil {
+		g.Fail("Slice", "cannot flip axes %v of shape %v", axes, x.Shape)
+	}
 	n := len(axes)
 	last, first, step := make([]int, n), make([]int, n), make([]int, n)
 	for i := range axes {
@@ -64,10 +79,11 @@ func (g *Graph) Flip(x *Value, axes ...int) *Value {
 // Concat joins values along an axis.
 func (g *Graph) Concat(axis int, xs ...*Value) *Value {
 	shapes := make([][]int, len(xs))
+	g.plain("Concat", xs...)
 	for i, x := range xs {
 		shapes[i] = x.Shape
-		if x.Layout != tensor.Plain || x.Type != xs[0].Type {
-			g.Fail("Concat", "operand %d is %v %v", i, x.Type, x.Layout)
+		if x.Type != xs[0].Type {
+			g.Fail("Concat", "operand %d is %v, the first is %v", i, x.Type, xs[0].Type)
 		}
 	}
 	shape, err := ConcatShape(shapes, axis)
@@ -80,8 +96,12 @@ func (g *Graph) Concat(axis int, xs ...*Value) *Value {
 // Gather picks slices of axis by an integer index of any shape, which takes the
 // place of the axis in the result.
 func (g *Graph) Gather(x, index *Value, axis int) *Value {
+	g.plain("Gather", x, index)
 	if axis < 0 || axis >= x.Rank() {
 		g.Fail("Gather", "axis %d is outside shape %v", axis, x.Shape)
+	}
+	if index.Type != tensor.Int64 && index.Type != tensor.Int32 {
+		g.Fail("Gather", "the index is %v", index.Type)
 	}
 	shape := slices.Concat(x.Shape[:axis], index.Shape, x.Shape[axis+1:])
 	return g.op1("Gather", []Attr{{"axis", axis}}, []*Value{x, index}, x.Type, shape)
@@ -93,17 +113,24 @@ func (g *Graph) ScatterAdd(data, index, updates *Value) *Value {
 	if data.Rank() != 1 || index.Rank() != 1 || !slices.Equal(index.Shape, updates.Shape) {
 		g.Fail("ScatterElements", "data %v, index %v, updates %v", data.Shape, index.Shape, updates.Shape)
 	}
+	if index.Type != tensor.Int64 || data.Type != updates.Type {
+		g.Fail("ScatterElements", "data %v, index %v, updates %v", data.Type, index.Type, updates.Type)
+	}
 	attrs := []Attr{{"axis", 0}, {"reduction", "add"}}
 	return g.op1("ScatterElements", attrs, []*Value{data, index, updates}, data.Type, data.Shape)
 }
 
 // Pad adds constant zeros: before[i] and after[i] along axis i.
 func (g *Graph) Pad(x *Value, before, after []int) *Value {
-	if len(before) != x.Rank() || len(after) != x.Rank() || x.Layout != tensor.Plain {
-		g.Fail("Pad", "pads %v and %v do not fit %v %v", before, after, x.Layout, x.Shape)
+	g.plain("Pad", x)
+	if len(before) != x.Rank() || len(after) != x.Rank() {
+		g.Fail("Pad", "pads %v and %v do not fit %v", before, after, x.Shape)
 	}
 	shape := slices.Clone(x.Shape)
-	for i := range shape {
+	for i, d := range shape {
+		if min(before[i], after[i]) < 0 || d < 0 && before[i]+after[i] > 0 {
+			g.Fail("Pad", "pads %v and %v do not fit %v", before, after, x.Shape)
+		}
 		shape[i] += before[i] + after[i]
 	}
 	pads := slices.Concat(before, after)

@@ -57,9 +57,12 @@ func MatMulShape(a, b []int, transA, transB bool) ([]int, error) {
 // ReduceShape is the shape after reducing axes, which count from the front.
 func ReduceShape(shape, axes []int, keep bool) ([]int, error) {
 	out := []int{}
-	for _, a := range axes {
-		if a < 0 || a >= len(shape) {
-			return nil, fmt.Errorf("axis %d is out of range for shape %v", a, shape)
+	if len(axes) == 0 { // to ONNX no axes mean all
+		return nil, fmt.Errorf("no axes of shape %v to reduce", shape)
+	}
+	for i, a := range axes {
+		if a < 0 || a >= len(shape) || slices.Contains(axes[:i], a) {
+			return nil, fmt.Errorf("axes %v are out of range for shape %v or repeat", axes, shape)
 		}
 	}
 	for i, d := range shape {
@@ -132,9 +135,26 @@ func Square(k, stride, pad int) Window {
 	return Window{KH: k, KW: k, Stride: stride, Pads: [4]int{pad, pad, pad, pad}}
 }
 
-// Out is the output height and width for an h x w input.
+// Out is the output height and width for an h x w input; 0 or less where the
+// padded input is smaller than the window.
 func (w Window) Out(h, wd int) (int, int) {
-	return (h+w.Pads[0]+w.Pads[2]-w.KH)/w.Stride + 1, (wd+w.Pads[1]+w.Pads[3]-w.KW)/w.Stride + 1
+	return steps(h+w.Pads[0]+w.Pads[2]-w.KH, w.Stride), steps(wd+w.Pads[1]+w.Pads[3]-w.KW, w.Stride)
+}
+
+// steps counts the positions of a window with room to move, stride apart.
+func steps(room, stride int) int {
+	if room < 0 {
+		return 0
+	}
+	return room/stride + 1
+}
+
+// check tells whether ONNX has such a window.
+func (w Window) check() error {
+	if w.KH < 1 || w.KW < 1 || w.Stride < 1 || slices.Min(w.Pads[:]) < 0 {
+		return fmt.Errorf("no window of %d x %d, stride %d, pads %v", w.KH, w.KW, w.Stride, w.Pads)
+	}
+	return nil
 }
 
 // ConvShape is the shape of x [N, C, H, W] convolved with weights [M, C/group, KH, KW].
@@ -142,17 +162,33 @@ func ConvShape(x, w []int, win Window, group int) ([]int, error) {
 	if len(x) != 4 || len(w) != 4 {
 		return nil, fmt.Errorf("input %v and weight %v must have four axes", x, w)
 	}
-	if x[1] != w[1]*group || w[0]%group != 0 {
+	if group < 1 || x[1] != w[1]*group || w[0]%group != 0 {
 		return nil, fmt.Errorf("input %v has %d channels, weight %v wants %d in %d groups", x, x[1], w, w[1]*group, group)
 	}
 	if w[2] != win.KH || w[3] != win.KW {
 		return nil, fmt.Errorf("weight %v is not %d x %d", w, win.KH, win.KW)
 	}
+	return slide(x, w[0], win)
+}
+
+// PoolShape is the shape of a pooling of x [N, C, H, W].
+func PoolShape(x []int, win Window) ([]int, error) {
+	if len(x) != 4 {
+		return nil, fmt.Errorf("input %v must have four axes", x)
+	}
+	return slide(x, x[1], win)
+}
+
+// slide is the shape [N, channels, OH, OW] of a window moved over x [N, C, H, W].
+func slide(x []int, channels int, win Window) ([]int, error) {
+	if err := win.check(); err != nil {
+		return nil, err
+	}
 	h, wd := win.Out(x[2], x[3])
 	if h < 1 || wd < 1 {
 		return nil, fmt.Errorf("input %v is smaller than the %d x %d window", x, win.KH, win.KW)
 	}
-	return []int{x[0], w[0], h, wd}, nil
+	return []int{x[0], channels, h, wd}, nil
 }
 
 // ConvTransposeShape is the shape of the transposed convolution of x
@@ -161,13 +197,28 @@ func ConvTransposeShape(x, w []int, win Window, outPad [2]int) ([]int, error) {
 	if len(x) != 4 || len(w) != 4 || x[1] != w[0] {
 		return nil, fmt.Errorf("input %v does not fit weight %v", x, w)
 	}
+	if w[2] != win.KH || w[3] != win.KW {
+		return nil, fmt.Errorf("weight %v is not %d x %d", w, win.KH, win.KW)
+	}
+	if err := win.check(); err != nil {
+		return nil, err
+	}
+	if min(outPad[0], outPad[1]) < 0 || max(outPad[0], outPad[1]) >= win.Stride {
+		return nil, fmt.Errorf("output padding %v does not fit stride %d", outPad, win.Stride)
+	}
 	h := (x[2]-1)*win.Stride + win.KH - win.Pads[0] - win.Pads[2] + outPad[0]
 	wd := (x[3]-1)*win.Stride + win.KW - win.Pads[1] - win.Pads[3] + outPad[1]
+	if h < 1 || wd < 1 {
+		return nil, fmt.Errorf("input %v gives nothing after pads %v", x, win.Pads)
+	}
 	return []int{x[0], w[1], h, wd}, nil
 }
 
 // ConcatShape joins shapes along one axis.
 func ConcatShape(shapes [][]int, axis int) ([]int, error) {
+	if len(shapes) == 0 || axis < 0 || axis >= len(shapes[0]) {
+		return nil, fmt.Errorf("cannot join %v along axis %d", shapes, axis)
+	}
 	out := slices.Clone(shapes[0])
 	for _, s := range shapes[1:] {
 		if len(s) != len(out) {
@@ -175,6 +226,8 @@ func ConcatShape(shapes [][]int, axis int) ([]int, error) {
 		}
 		for i, d := range s {
 			switch {
+			case i == axis && min(d, out[i]) < 0:
+				return nil, fmt.Errorf("cannot join %v along axis %d, which is open", shapes, axis)
 			case i == axis:
 				out[i] += d
 			case d != out[i]:
