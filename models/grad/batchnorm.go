@@ -44,6 +44,9 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 //	dx = a*dy + k2*x + k3, k2 = -a*dgamma*istd/NL, k3 = -a*dbeta/NL - k2*mean
 func batchNormRule(c *Call) []*graph.Value {
 	g, x, dy := c.G, c.Inputs[0], c.Dy[0]
+	if dy == nil { // only the statistics are used, and they pass nothing on
+		return nil
+	}
 	mean, istd, scale := c.Saved["mean"], c.Saved["istd"], c.Saved["scale"]
 	if c.flag("relu") {
 		dy = masked(g, dy, c.Outputs[0])
