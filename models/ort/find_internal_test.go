@@ -1,0 +1,49 @@
+package ort
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRecent(t *testing.T) {
+	for version, want := range map[string]bool{
+		"1.24.0": true, "1.30.0": true, "2.0.0": true, "1.24": true, "1.100.1-dev": true,
+		"1.23.9": false, "1.9.0": false, "0.99.0": false, "": false, "one.two": false, "1": false,
+	} {
+		if recent(version) != want {
+			t.Errorf("recent(%q) is %v", version, !want)
+		}
+	}
+}
+
+// TestFindNothing holds the message together that a new user sees first. The
+// system may have a library, so only the user's own places are emptied.
+func TestFindNothing(t *testing.T) {
+	t.Setenv(EnvLibrary, "")
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("LD_LIBRARY_PATH", "")
+	path, err := Find("")
+	if err == nil {
+		t.Logf("the system has %s", path)
+		return
+	}
+	for _, want := range []string{"1.24 or later", DefaultDir(), "/usr/local/lib", script, EnvLibrary} {
+		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q is not in %q, or not one line", want, err)
+		}
+	}
+}
+
+func TestDefaultDir(t *testing.T) {
+	t.Setenv("HOME", "/home/x")
+	for data, want := range map[string]string{
+		"":       "/home/x/.local/share/vicreg/onnxruntime",
+		"./data": "/home/x/.local/share/vicreg/onnxruntime",
+		"/data":  "/data/vicreg/onnxruntime",
+	} {
+		t.Setenv("XDG_DATA_HOME", data)
+		if got := DefaultDir(); got != want {
+			t.Errorf("with %q: %s, want %s", data, got, want)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+// Package ort runs ONNX models through the ONNX Runtime library: it finds the
+// library, opens sessions and keeps the state of a training run in place
+// between its steps. It is the only package with cgo and unsafe in it.
+package ort
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	onnxruntime "github.com/yalue/onnxruntime_go"
+)
+
+// Runtime is the loaded library. Its methods may be called at once.
+type Runtime struct {
+	path    string
+	version string
+}
+
+// loaded is the library of this process. There can be only one: the C side
+// keeps its own tables.
+var loaded struct {
+	sync.Mutex
+	runtime *Runtime
+}
+
+// Open loads the library at path, as Find returns it, and starts the runtime.
+// It does so once in a process: a second call with the same path returns the
+// same Runtime, one with another path is an error. There is no way back; the
+// library stays until the process ends.
+func Open(path string) (*Runtime, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return nil, fmt.Errorf("open onnx runtime: %w", err)
+	}
+	loaded.Lock()
+	defer loaded.Unlock()
+	if r := loaded.runtime; r != nil {
+		if r.path != path {
+			return nil, fmt.Errorf("open onnx runtime %s: %s is already in use", path, r.path)
+		}
+		return r, nil
+	}
+	version, err := usable(path)
+	if err != nil {
+		return nil, fmt.Errorf("open onnx runtime: %w", err)
+	}
+	onnxruntime.SetSharedLibraryPath(path)
+	if err := onnxruntime.InitializeEnvironment(onnxruntime.WithLogLevelError()); err != nil {
+		return nil, fmt.Errorf("open onnx runtime %s: %s", path, oneLine(err.Error()))
+	}
+	if err := attach(path); err != nil {
+		return nil, fmt.Errorf("open onnx runtime %s: %w", path, err)
+	}
+	loaded.runtime = &Runtime{path: path, version: version}
+	return loaded.runtime, nil
+}
+
+// Path is the file the library was loaded from, links followed.
+func (r *Runtime) Path() string { return r.path }
+
+// Version is the library's own version, such as "1.30.0".
+func (r *Runtime) Version() string { return r.version }
+
+// Providers lists the execution providers that the library was built with, the
+// preferred ones first. That one is listed does not mean that its device or its
+// own libraries are at hand.
+func (r *Runtime) Providers() ([]string, error) {
+	names, err := providers()
+	if err != nil {
+		return nil, fmt.Errorf("list execution providers: %w", err)
+	}
+	return names, nil
+}
+
+// resolve is the absolute path of a file with all links followed, so that two ways
+// to write one path compare equal.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}

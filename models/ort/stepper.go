@@ -1,0 +1,280 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"vicreg/models/tensor"
+)
+
+// Variable is one piece of the state of a training run: the graph reads it at
+// the input In and gives its next value at the output Out, of the same type and
+// shape. In is its name wherever state is named.
+type Variable struct {
+	In, Out string
+}
+
+// StepperConfig says how a session's graph is stepped.
+type StepperConfig struct {
+	// State lists every variable. All other inputs are the batch, all other
+	// outputs are scalars.
+	State []Variable
+	// Device is where the state lives. Only tensor.Host so far.
+	Device tensor.Device
+}
+
+// Stepper runs a step graph again and again on a state that stays in place:
+// nothing of it is copied between steps. A step leaves its new state pending
+// until the caller accepts or rejects it. A Stepper is for one goroutine.
+type Stepper struct {
+	ends
+	state   holder
+	ready   bool
+	pending bool
+}
+
+// holder keeps the state of a run and makes the next one from it. It is what a
+// device implements to keep state in its own memory; batch and scalars stay in
+// the host's.
+type holder interface {
+	// run makes the next state from the current one, and the scalars.
+	run() error
+	// flip makes the next state the current one.
+	flip()
+	// read copies the current state out, by the name of its input.
+	read() (map[string]*tensor.Tensor, error)
+	// write sets the current state, which the Stepper has checked.
+	write(map[string]*tensor.Tensor) error
+	// specs describes the state, in the order of the configuration.
+	specs() []tensor.Spec
+	close()
+}
+
+var (
+	errPending  = errors.New("the last step is neither accepted nor rejected")
+	errNoState  = errors.New("no state yet: restore one first")
+	errNoHolder = errors.New("the stepper is closed")
+)
+
+// NewStepper prepares a session for stepping. The graph must have no symbolic
+// dimension, every variable must name an input and an output of one type and
+// shape, and the outputs that are no state must be float32 or float64 of shape
+// [1]. The state is to be set by Restore before the first step. The session
+// must stay open until the stepper is closed.
+func NewStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
+	st, err := newStepper(s, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("prepare step: %w", err)
+	}
+	return st, nil
+}
+
+func newStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
+	if cfg.Device != tensor.Host {
+		return nil, fmt.Errorf("state on device %v is not supported yet, only on %v", cfg.Device, tensor.Host)
+	}
+	if s.session == nil {
+		return nil, errClosed
+	}
+	vars, err := pair(s, cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	st := new(Stepper)
+	if err := st.allocate(s, cfg.State); err != nil {
+		st.Close()
+		return nil, err
+	}
+	host, err := newHostState(s, vars, cfg.State, st.ends)
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	st.state = host
+	return st, nil
+}
+
+// allocate sorts batch and scalars from the state and makes memory for them.
+func (st *Stepper) allocate(s *Session, state []Variable) (err error) {
+	st.inputs = slices.DeleteFunc(s.Inputs(), func(v tensor.Spec) bool {
+		return slices.ContainsFunc(state, func(p Variable) bool { return p.In == v.Name })
+	})
+	st.outputs = slices.DeleteFunc(s.Outputs(), func(v tensor.Spec) bool {
+		return slices.ContainsFunc(state, func(p Variable) bool { return p.Out == v.Name })
+	})
+	for _, o := range st.outputs {
+		if float := o.Type == tensor.Float32 || o.Type == tensor.Float64; !float || !slices.Equal(o.Shape, []int{1}) {
+			return fmt.Errorf("output %q is %v%v: neither state nor a float32 or float64 of shape [1]", o.Name, o.Type, o.Shape)
+		}
+	}
+	if st.batch, err = newBlocks(st.inputs); err != nil {
+		return err
+	}
+	st.scalars, err = newBlocks(st.outputs)
+	return err
+}
+
+// pair finds the spec of every variable.
+func pair(s *Session, state []Variable) ([]tensor.Spec, error) {
+	find := func(specs []tensor.Spec, name string) (tensor.Spec, bool) {
+		at := slices.IndexFunc(specs, func(v tensor.Spec) bool { return v.Name == name })
+		if at < 0 {
+			return tensor.Spec{}, false
+		}
+		return specs[at], true
+	}
+	var vars []tensor.Spec
+	for i, v := range state {
+		in, ok := find(s.in, v.In)
+		if !ok {
+			return nil, fmt.Errorf("state %q: no such input", v.In)
+		}
+		out, ok := find(s.out, v.Out)
+		if !ok {
+			return nil, fmt.Errorf("state %q: no such output %q", v.In, v.Out)
+		}
+		if in.Type != out.Type || !slices.Equal(in.Shape, out.Shape) {
+			return nil, fmt.Errorf("state %q: %v%v becomes %v%v in %q", v.In, in.Type, in.Shape, out.Type, out.Shape, v.Out)
+		}
+		if slices.ContainsFunc(state[:i], func(w Variable) bool { return w.In == v.In || w.Out == v.Out }) {
+			return nil, fmt.Errorf("state %q: given twice", v.In)
+		}
+		vars = append(vars, in)
+	}
+	return vars, nil
+}
+
+// Step runs one step on the current state and returns the scalars by name. The
+// batch holds exactly the inputs that are not state, and is copied first: it is
+// the caller's again on return. The new state is pending until Accept or
+// Reject; a second Step before that is an error. After a failed Step nothing is
+// pending and the state is what it was.
+func (st *Stepper) Step(batch tensor.Batch) (map[string]float64, error) {
+	if err := st.step(batch); err != nil {
+		return nil, fmt.Errorf("step: %w", err)
+	}
+	out := make(map[string]float64, len(st.scalars))
+	for i, b := range st.scalars {
+		switch d := b.Data.(type) {
+		case []float32:
+			out[st.outputs[i].Name] = float64(d[0])
+		case []float64:
+			out[st.outputs[i].Name] = d[0]
+		}
+	}
+	return out, nil
+}
+
+func (st *Stepper) step(batch tensor.Batch) error {
+	if err := st.usable(); err != nil {
+		return err
+	}
+	if st.pending {
+		return errPending
+	}
+	if err := only(batch, st.inputs); err != nil {
+		return err
+	}
+	for i, spec := range st.inputs {
+		if _, err := fits(batch[spec.Name], spec); err != nil {
+			return err
+		}
+		if err := st.batch[i].CopyFrom(batch[spec.Name]); err != nil {
+			return fmt.Errorf("input %q: %w", spec.Name, err)
+		}
+	}
+	if err := st.state.run(); err != nil {
+		return err
+	}
+	st.pending = true
+	return nil
+}
+
+// usable tells whether there is a state to work on.
+func (st *Stepper) usable() error {
+	if st.state == nil {
+		return errNoHolder
+	}
+	if !st.ready {
+		return errNoState
+	}
+	return nil
+}
+
+// Accept makes the pending state the current one. Without a pending step it
+// does nothing.
+func (st *Stepper) Accept() {
+	if st.pending {
+		st.state.flip()
+		st.pending = false
+	}
+}
+
+// Reject drops the pending state: the current one stays, untouched.
+func (st *Stepper) Reject() { st.pending = false }
+
+// Snapshot returns a deep copy of the current state by the names of its inputs.
+// A pending step is not in it.
+func (st *Stepper) Snapshot() (map[string]*tensor.Tensor, error) {
+	var state map[string]*tensor.Tensor
+	err := st.usable()
+	if err == nil {
+		state, err = st.state.read()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return state, nil
+}
+
+// Restore sets the whole current state to a copy of what is given and drops a
+// pending step. Names, types and shapes must be exactly the graph's; else
+// nothing changes.
+func (st *Stepper) Restore(state map[string]*tensor.Tensor) error {
+	if err := st.restore(state); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return nil
+}
+
+func (st *Stepper) restore(state map[string]*tensor.Tensor) error {
+	if st.state == nil {
+		return errNoHolder
+	}
+	specs := st.state.specs()
+	for name := range state {
+		if !slices.ContainsFunc(specs, func(s tensor.Spec) bool { return s.Name == name }) {
+			return fmt.Errorf("state %q: the graph has no such state", name)
+		}
+	}
+	for _, spec := range specs {
+		t := state[spec.Name]
+		if t == nil {
+			return fmt.Errorf("state %q is missing", spec.Name)
+		}
+		if t.Type != spec.Type || !slices.Equal(t.Shape, spec.Shape) {
+			return fmt.Errorf("state %q is %v%v, the graph wants %v%v", spec.Name, t.Type, t.Shape, spec.Type, spec.Shape)
+		}
+		if _, err := dataOf(t); err != nil {
+			return fmt.Errorf("state %q: %w", spec.Name, err)
+		}
+	}
+	if err := st.state.write(state); err != nil {
+		return err
+	}
+	st.ready, st.pending = true, false
+	return nil
+}
+
+// Close frees all memory of the stepper, not the session. It may be called
+// again.
+func (st *Stepper) Close() error {
+	if st.state != nil {
+		st.state.close()
+	}
+	freeBlocks(st.batch)
+	freeBlocks(st.scalars)
+	*st = Stepper{}
+	return nil
+}
