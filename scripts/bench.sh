@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs a benchmark: scripts/bench.sh NAME [--quick] [ARGUMENT...]
+# Each is a file scripts/bench/NAME.sh with a line "# summary: ..."; it gets the
+# arguments and the repository's root as its working directory. Without a name,
+# the benchmarks are listed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+list() {
+  local f
+  for f in scripts/bench/*.sh; do
+    [ ! -f "$f" ] || printf '  %-16s %s\n' "$(basename "$f" .sh)" "$(sed -n 's/^# summary: //p' "$f" | head -n 1)"
+  done
+}
+
+case ${1:-} in
+  "" | -h | --help)
+    echo "Usage: scripts/bench.sh NAME [--quick] [ARGUMENT...]"
+    echo "Benchmarks:"
+    list
+    exit 0 ;;
+esac
+name=$1
+shift
+script=scripts/bench/$name.sh
+case $name in
+  */* | .*) script= ;;
+esac
+if [ ! -f "$script" ]; then
+  echo "bench.sh: no benchmark $name; scripts/bench.sh lists them" >&2
+  exit 2
+fi
+exec bash "$script" "$@"

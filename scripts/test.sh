@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Everything the tests need, then all tests. Needs Go and a C compiler; the rest
+# is fetched. Arguments go to go test: scripts/test.sh -run TestLoss.
+#
+# VICREG_REQUIRE_REFERENCE=1 makes it an error when python3 is there but the
+# reference packages cannot be installed; otherwise those checks are skipped.
+# VICREG_TEST_DATA names the folder of data sets, by default ../shared/data; tests
+# that want one skip when it is not there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "ONNX Runtime"
+scripts/get-onnxruntime.sh
+
+# Tests hand models to the Python in VICREG_PYTHON and skip when it is not set.
+step "reference checks"
+code=0
+VICREG_PYTHON=$(scripts/pyenv.sh) || code=$?
+if [ "$code" = 0 ]; then
+  export VICREG_PYTHON
+  echo "with $VICREG_PYTHON"
+elif [ "$code" = 3 ] || [ "${VICREG_REQUIRE_REFERENCE:-}" != 1 ]; then
+  unset VICREG_PYTHON
+  echo "SKIPPED: the comparisons with the onnx and onnxruntime Python packages"
+else
+  exit 1
+fi
+
+step "formatting, vet, shell syntax"
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+  printf 'not formatted by gofmt:\n%s\n' "$unformatted" >&2
+  exit 1
+fi
+go vet ./...
+for f in scripts/*.sh scripts/bench/*.sh .ci/run; do
+  [ ! -f "$f" ] || bash -n "$f"
+done
+
+# The race detector where Go code shares memory; the others spend their time in
+# ONNX Runtime, which it cannot see, or in arithmetic, which it slows tenfold.
+packages=$(go list ./...)
+race=() plain=()
+for p in $packages; do
+  case $p in
+    vicreg/models/tensor | vicreg/pipeline/checkpoint | vicreg/pipeline/dataset | vicreg/pipeline/stats | vicreg/pipeline/usage | vicreg/server*)
+      race+=("$p") ;;
+    *) plain+=("$p") ;;
+  esac
+done
+failed=0
+step "tests"
+go test "$@" "${plain[@]}" || failed=1
+step "tests with the race detector"
+go test -race "$@" "${race[@]}" || failed=1
+exit "$failed"
