@@ -1,0 +1,121 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"vicreg/pipeline/imaging"
+)
+
+// Picture is one preprocessed picture of a set.
+type Picture struct {
+	Index  int     // in the set
+	Pixels []uint8 // [Crop,Crop,3], valid until the iteration goes on
+}
+
+// Images preprocesses the pictures with the given indices, the same way serving
+// does, and yields them in that order. Bad files are left out and are in
+// r.Quarantined() afterwards. The first error that is not a bad file's, or the end
+// of ctx, is yielded last. workers of 0 means one a processor; they have all ended
+// when the iteration has, however it ended.
+func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preprocess, workers int) iter.Seq2[Picture, error] {
+	return func(yield func(Picture, error) bool) {
+		if err := pre.Validate(); err != nil {
+			yield(Picture{}, fmt.Errorf("preprocess images: %w", err))
+			return
+		}
+		if workers < 1 {
+			workers = runtime.GOMAXPROCS(0)
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		group, ctx := errgroup.WithContext(ctx)
+		defer group.Wait()
+		defer cancel()
+		s := newStream(ctx, r, pre, 4*workers)
+		group.Go(func() error { return s.plan(indices) })
+		for range workers {
+			group.Go(s.work)
+		}
+		for next := range s.order {
+			select {
+			case <-next.done:
+			case <-ctx.Done():
+			}
+			if ctx.Err() != nil {
+				break
+			}
+			if next.good && !yield(next.Picture, nil) {
+				return
+			}
+			s.free <- next
+		}
+		if ctx.Err() != nil {
+			yield(Picture{}, cmp.Or(group.Wait(), ctx.Err()))
+		}
+	}
+}
+
+// slot is a picture being made.
+type slot struct {
+	Picture
+	good bool
+	done chan struct{}
+}
+
+type stream struct {
+	ctx               context.Context
+	r                 *Reader
+	pre               imaging.Preprocess
+	free, todo, order chan *slot // each has room for every slot
+}
+
+func newStream(ctx context.Context, r *Reader, pre imaging.Preprocess, slots int) *stream {
+	s := &stream{ctx: ctx, r: r, pre: pre}
+	s.free, s.todo, s.order = make(chan *slot, slots), make(chan *slot, slots), make(chan *slot, slots)
+	for range slots {
+		s.free <- &slot{Picture: Picture{Pixels: make([]uint8, 3*pre.Crop*pre.Crop)}, done: make(chan struct{}, 1)}
+	}
+	return s
+}
+
+func (s *stream) plan(indices []int) error {
+	defer close(s.order)
+	defer close(s.todo)
+	for _, i := range indices {
+		select {
+		case t := <-s.free:
+			t.Index = i
+			s.order <- t
+			s.todo <- t
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *stream) work() error {
+	var scratch imaging.Scratch
+	var bad *BadFile
+	for t := range s.todo {
+		if s.ctx.Err() != nil {
+			return s.ctx.Err()
+		}
+		m, err := s.r.Image(t.Index)
+		if err != nil && !errors.As(err, &bad) {
+			return err
+		}
+		t.good = err == nil
+		if t.good {
+			imaging.Evaluate(m, t.Pixels, s.pre, &scratch)
+		}
+		t.done <- struct{}{}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package dataset
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// write puts a small picture, different for every n, at root/key.
+func write(t testing.TB, root, key string, n int) {
+	t.Helper()
+	path := filepath.Join(root, filepath.FromSlash(key))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m := image.NewRGBA(image.Rect(0, 0, 20+n%5, 18+n%7))
+	for i := range m.Pix {
+		m.Pix[i] = uint8(i*(n+1)>>2 + 37*n)
+	}
+	m.Set(3, 3, color.White)
+	if strings.EqualFold(filepath.Ext(key), ".png") {
+		err = png.Encode(f, m)
+	} else {
+		err = jpeg.Encode(f, m, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// raw puts the given bytes at root/key.
+func raw(t testing.TB, root, key string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(key)), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// folder is a set of n good pictures in three sub-folders.
+func folder(t testing.TB, n int) (string, *Set) {
+	t.Helper()
+	root := t.TempDir()
+	for i := range n {
+		write(t, root, fmt.Sprintf("kind%d/%03d.%s", i%3, i, [...]string{"jpg", "png"}[i%2]), i)
+	}
+	return root, index(t, root)
+}
+
+func index(t testing.TB, root string) *Set {
+	t.Helper()
+	s, err := Index(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func keys(s *Set) []string {
+	var k []string
+	for _, it := range s.Items {
+		k = append(k, it.Key)
+	}
+	return k
+}
+
+func TestIndex(t *testing.T) {
+	root := t.TempDir()
+	for i, key := range []string{"b/x/2.PNG", "b/1.jpeg", "a.jpg", "a-b/3.JPG", "a/9.png", ".hidden.jpg", ".git/1.jpg", "a/._9.png"} {
+		write(t, root, key, i)
+	}
+	raw(t, root, "readme.txt", []byte("no picture"))
+	raw(t, root, "a/noextension", nil)
+	s := index(t, root)
+	if got, want := keys(s), []string{"a-b/3.JPG", "a.jpg", "a/9.png", "b/1.jpeg", "b/x/2.PNG"}; !slices.Equal(got, want) {
+		t.Errorf("keys %q, want %q", got, want)
+	}
+	var labels []string
+	for _, it := range s.Items {
+		labels = append(labels, it.Label)
+	}
+	if want := []string{"a-b", "", "a", "b", "b"}; !slices.Equal(labels, want) {
+		t.Errorf("labels %q, want %q", labels, want)
+	}
+}
+
+func TestIndexFollowsLinks(t *testing.T) {
+	root, _ := folder(t, 2)
+	other := t.TempDir()
+	if err := os.Symlink(root, filepath.Join(other, "data")); err != nil {
+		t.Skip("this system makes no links:", err)
+	}
+	for name, target := range map[string]string{"one.jpg": filepath.Join(root, "kind0/000.jpg"), "gone.jpg": "nowhere", "dir.jpg": root} {
+		if err := os.Symlink(target, filepath.Join(other, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := index(t, filepath.Join(other, "data")).Len(); got != 2 {
+		t.Errorf("through a link to the root: %d pictures, want 2", got)
+	}
+	if got := keys(index(t, other)); !slices.Equal(got, []string{"gone.jpg", "one.jpg"}) {
+		t.Errorf("links are indexed as %q", got)
+	}
+}
+
+func TestIndexRefuses(t *testing.T) {
+	root := t.TempDir()
+	raw(t, root, "file.txt", []byte("x"))
+	for path, want := range map[string]string{
+		filepath.Join(root, "missing"): "does not exist", filepath.Join(root, "file.txt"): "is not a folder",
+		root: "no .jpg, .jpeg or .png file in",
+	} {
+		_, err := Index(path)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
+			t.Errorf("index %s: error %v, want one line with %q", path, err, want)
+		}
+	}
+}
+
+func numbered(n int) *Set {
+	s := &Set{}
+	for i := range n {
+		s.Items = append(s.Items, Item{Key: fmt.Sprintf("%06d.jpg", i)})
+	}
+	return s
+}
+
+func TestSplitIsStable(t *testing.T) {
+	const n, share = 20000, 0.05
+	train, held := numbered(n).Split(share)
+	if train.Len()+held.Len() != n {
+		t.Fatalf("%d + %d of %d", train.Len(), held.Len(), n)
+	}
+	if d := math.Abs(float64(held.Len()) - n*share); d > 5*math.Sqrt(n*share) {
+		t.Errorf("%d of %d held out, want about %v", held.Len(), n, n*share)
+	}
+	_, fewer := numbered(n / 2).Split(share)
+	if !slices.Equal(keys(fewer), keys(held)[:fewer.Len()]) {
+		t.Error("adding pictures moved others across the split")
+	}
+	if train, held := numbered(9).Split(0); held.Len() != 0 || train.Len() != 9 {
+		t.Error("a share of 0 holds something out")
+	}
+	if train, _ := numbered(9).Split(1); train.Len() != 0 {
+		t.Error("a share of 1 leaves something")
+	}
+}
+
+func TestShuffle(t *testing.T) {
+	s := numbered(1000)
+	a := s.Shuffle(1, 2)
+	if !slices.Equal(a, s.Shuffle(1, 2)) {
+		t.Error("not repeatable")
+	}
+	if slices.Equal(a, s.Shuffle(1, 3)) || slices.Equal(a, s.Shuffle(2, 2)) {
+		t.Error("seed or epoch has no effect")
+	}
+	sorted := slices.Sorted(slices.Values(a))
+	for i, v := range sorted {
+		if i != v {
+			t.Fatalf("not a permutation at %d", i)
+		}
+	}
+	if got, want := numbered(8).Shuffle(42, 0), []int{5, 3, 1, 4, 7, 0, 6, 2}; !slices.Equal(got, want) {
+		t.Errorf("the order has changed between versions: %v, was %v", got, want)
+	}
+	counts := make([]int, 5) // where element 0 ends up
+	for epoch := range 5000 {
+		counts[slices.Index(numbered(5).Shuffle(9, epoch), 0)]++
+	}
+	for _, c := range counts {
+		if c < 850 || c > 1150 {
+			t.Fatalf("element 0 lands unevenly: %v", counts)
+		}
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	if numbered(5).Fingerprint() == numbered(6).Fingerprint() || numbered(5).Fingerprint() != numbered(5).Fingerprint() {
+		t.Error("the fingerprint does not follow the keys")
+	}
+}

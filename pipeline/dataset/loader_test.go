@@ -1,0 +1,313 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"vicreg/pipeline/imaging"
+)
+
+func config() LoaderConfig {
+	return LoaderConfig{Recipe: imaging.Recipes()[1], Batch: 4, Size: 8, Seed: 3, Epochs: 2, Workers: 2}
+}
+
+// collect runs a loader to its end and returns a line for every batch.
+func collect(t *testing.T, r *Reader, c LoaderConfig) []string {
+	t.Helper()
+	l, err := NewLoader(t.Context(), r, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var lines []string
+	for {
+		b, err := l.Next()
+		if err == io.EOF {
+			return lines
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		v1, v2 := b.Tensors["view1"], b.Tensors["view2"]
+		lines = append(lines, fmt.Sprintf("%d/%d %v %08x %08x", b.Epoch, b.Index, v1.Shape,
+			crc32.ChecksumIEEE(v1.Data.([]uint8)), crc32.ChecksumIEEE(v2.Data.([]uint8))))
+		l.Release(b)
+	}
+}
+
+// spoil breaks some files of a folder in every way files break.
+func spoil(t *testing.T, root string) {
+	data, err := os.ReadFile(filepath.Join(root, "kind0/000.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw(t, root, "kind0/001.jpg", data[:len(data)*2/3])
+	raw(t, root, "kind1/001.png", nil)
+	raw(t, root, "kind1/002.jpg", []byte("this is text\nand not a picture"))
+	raw(t, root, "kind2/zzz.jpg", []byte("\xff\xd8\xff"))
+}
+
+func TestLoaderDoesNotDependOnWorkers(t *testing.T) {
+	root, _ := folder(t, 20)
+	spoil(t, root)
+	set := index(t, root)
+	var want []string
+	for workers := 1; workers <= 4; workers++ {
+		for _, cache := range []int64{0, 3000, 1 << 20} {
+			c := config()
+			c.Workers, c.Prefetch = workers, workers
+			got := collect(t, NewReader(set, ReaderConfig{CacheBytes: cache}), c)
+			if want == nil {
+				want = got
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%d workers, cache of %d bytes:\n%s\nwant\n%s", workers, cache, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+	}
+	if len(want) != 2*(set.Len()/4) || !strings.HasPrefix(want[0], "0/0 [4 8 8 3] ") || !strings.HasPrefix(want[len(want)-1], "1/4 ") {
+		t.Errorf("batches:\n%s", strings.Join(want, "\n"))
+	}
+	if n := len(slices.Compact(slices.Sorted(slices.Values(want)))); n != len(want) {
+		t.Error("two batches are equal")
+	}
+}
+
+func TestLoaderResumes(t *testing.T) {
+	root, _ := folder(t, 20)
+	spoil(t, root)
+	set := index(t, root)
+	c := config()
+	whole := collect(t, NewReader(set, ReaderConfig{}), c)
+	for i := range whole {
+		c.Epoch, c.Start = i/5, i%5
+		if got := collect(t, NewReader(set, ReaderConfig{}), c); !slices.Equal(got, whole[i:]) {
+			t.Errorf("resumed at %d:\n%s\nwant\n%s", i, strings.Join(got, "\n"), strings.Join(whole[i:], "\n"))
+		}
+	}
+	c.Epoch, c.Start = 0, 5 // the end of the first epoch is the beginning of the second
+	if got := collect(t, NewReader(set, ReaderConfig{}), c); !slices.Equal(got, whole[5:]) {
+		t.Errorf("resumed at the end of an epoch: %q", got)
+	}
+}
+
+func TestSubstitute(t *testing.T) {
+	root, _ := folder(t, 6)
+	spoil(t, root)
+	set := index(t, root) // 0/000 0/001bad 0/003 1/001bad 1/002bad 1/004 2/002 2/005 2/zzz bad, and 1/001.png was good
+	want := map[string]string{
+		"kind0/001.jpg": "kind0/003.png", "kind1/001.png": "kind1/004.jpg", "kind1/002.jpg": "kind1/004.jpg",
+		"kind2/zzz.jpg": "kind0/000.jpg", "kind0/000.jpg": "kind0/000.jpg",
+	}
+	r := NewReader(set, ReaderConfig{})
+	for i, it := range set.Items {
+		other, ok := want[it.Key]
+		if !ok {
+			continue
+		}
+		got, err := r.Substitute(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Image(slices.Index(keys(set), other))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Pix, m.Pix) {
+			t.Errorf("%s is not replaced by %s", it.Key, other)
+		}
+	}
+	var lines []string
+	for _, b := range r.Quarantined() {
+		lines = append(lines, b.Key+": "+b.Reason)
+	}
+	list := strings.Join(lines, "\n")
+	for i, part := range []string{"kind0/001.jpg: unexpected EOF", "kind1/001.png: file is empty", "kind1/002.jpg: neither a JPEG nor a PNG file", "kind2/zzz.jpg: "} {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], part) {
+			t.Errorf("quarantine lacks %q at %d:\n%s", part, i, list)
+		}
+	}
+}
+
+func TestTooManyBad(t *testing.T) {
+	root, set := folder(t, 8)
+	for i, it := range set.Items {
+		if i != 2 {
+			raw(t, root, it.Key, []byte("broken"))
+		}
+	}
+	for share, want := range map[float64]string{0.25: "3 of 8 files in", 1: ""} {
+		l, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{MaxBad: share}), config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.Next()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("share of %v: error %v, want %q", share, err, want)
+		}
+		if closed := l.Close(); (closed == nil) != (want == "") {
+			t.Errorf("share of %v: close returns %v", share, closed)
+		}
+	}
+	raw(t, root, set.Items[2].Key, []byte("broken"))
+	_, err := NewReader(set, ReaderConfig{MaxBad: 1}).Substitute(5)
+	if err == nil || !strings.Contains(err.Error(), "none of the 8 files") {
+		t.Errorf("all bad: %v", err)
+	}
+}
+
+func TestLoaderRefuses(t *testing.T) {
+	_, set := folder(t, 5)
+	for name, change := range map[string]func(c *LoaderConfig){
+		"larger than the set": func(c *LoaderConfig) { c.Batch = 6 },
+		"batch of 0":          func(c *LoaderConfig) { c.Batch = 0 },
+		"view of 0":           func(c *LoaderConfig) { c.Size = 0 },
+		"no batch 2":          func(c *LoaderConfig) { c.Start = 2 },
+		"probability":         func(c *LoaderConfig) { c.Recipe.Views[0].Grey = 2 },
+	} {
+		c := config()
+		change(&c)
+		if _, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{}), c); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// TestLoaderCancellation runs in a bubble that fails when a goroutine outlives it.
+func TestLoaderCancellation(t *testing.T) {
+	_, set := folder(t, 40)
+	for taken := range 5 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c := config()
+			c.Epochs = 1000
+			l, err := NewLoader(ctx, NewReader(set, ReaderConfig{}), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := func() error {
+				b, err := l.Next()
+				if err == nil {
+					l.Release(b)
+				}
+				return err
+			}
+			for range taken {
+				if err := next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if taken%2 == 0 {
+				cancel()
+				for err == nil { // what was ready may still come
+					err = next()
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("after a cancellation: %v", err)
+				}
+			}
+			if err := l.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			if next() == nil {
+				t.Error("a batch after close")
+			}
+		})
+	}
+}
+
+func TestLoaderHoldsTheBatchUntilRelease(t *testing.T) {
+	_, set := folder(t, 24)
+	c := config()
+	c.Prefetch = 1
+	l, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{}), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, _ := l.Next()
+	a.Tensors["lr"] = nil
+	copied := slices.Clone(a.Tensors["view1"].Data.([]uint8))
+	b, _ := l.Next() // the second buffer, and there is no third
+	if a == nil || b == nil || &a.Tensors["view1"].Data.([]uint8)[0] == &b.Tensors["view1"].Data.([]uint8)[0] {
+		t.Fatal("two batches share their memory")
+	}
+	if !slices.Equal(copied, a.Tensors["view1"].Data.([]uint8)) {
+		t.Error("a batch changed before its release")
+	}
+	l.Release(a)
+	again, err := l.Next()
+	if err != nil || again != a || again.Index != 2 {
+		t.Errorf("a released batch is not used again: %v", err)
+	}
+	if _, ok := again.Tensors["lr"]; !ok {
+		t.Error("the entry of the user is gone")
+	}
+	if l.Waited() <= 0 {
+		t.Error("no waiting time is reported")
+	}
+}
+
+// TestCacheDecodesOnce takes the files away after the first epoch.
+func TestCacheDecodesOnce(t *testing.T) {
+	root, set := folder(t, 8)
+	c := config()
+	want := collect(t, NewReader(set, ReaderConfig{}), c)
+	r := NewReader(set, ReaderConfig{CacheBytes: 1 << 20})
+	first, second := c, c
+	first.Epochs, second.Epoch = 1, 1
+	got := collect(t, r, first)
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, collect(t, r, second)...)
+	if !slices.Equal(got, want) || len(r.Quarantined()) != 0 {
+		t.Errorf("with the cache:\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestCacheKeepsItsBudget(t *testing.T) {
+	_, set := folder(t, 8)
+	r := NewReader(set, ReaderConfig{CacheBytes: 3000}) // pictures are 1,080 bytes and more
+	collect(t, r, config())
+	kept := 0
+	for i := range r.cache {
+		if m := r.cache[i].Load(); m != nil {
+			kept += len(m.Pix)
+		}
+	}
+	if kept == 0 || kept > 3000 || int64(kept)+r.free.Load() != 3000 {
+		t.Errorf("%d bytes are kept, %d are free, of 3000", kept, r.free.Load())
+	}
+}
+
+// BenchmarkLoader is an epoch of CIFAR-sized pictures from the cache, a batch an
+// iteration.
+func BenchmarkLoader(b *testing.B) {
+	_, set := folder(b, 300)
+	c := config()
+	c.Batch, c.Size, c.Epochs, c.Workers = 256, 32, 1<<30, 0
+	l, err := NewLoader(b.Context(), NewReader(set, ReaderConfig{CacheBytes: 1 << 24}), c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	for b.Loop() {
+		batch, err := l.Next()
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Release(batch)
+	}
+	b.ReportMetric(float64(b.N*256)/b.Elapsed().Seconds(), "images/s")
+}
