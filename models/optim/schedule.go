@@ -34,9 +34,9 @@ func (s Schedule) At(step int) float64 {
 func Warmup(stepsPerEpoch, total int) int { return min(10*stepsPerEpoch, total/10) }
 
 // BaseRate is the learning rate per 256 images where the user gives none, and
-// the reason in words. The LARS figures are the authors' for trust 0.001, by
-// batch size; SGD and AdamW are the common ones of the field.
-func BaseRate(optimizer string, batch, epochs int) (rate float64, why string) {
+// the reason in words. The LARS figures are the authors' for trust 0.001 on
+// ImageNet, by batch size; SGD and AdamW are the common ones of the field.
+func BaseRate(recipe, optimizer string, batch, epochs int) (rate float64, why string) {
 	switch optimizer {
 	case "sgd":
 		return 0.05, "sgd: 0.05 per 256 images"

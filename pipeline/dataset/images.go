@@ -3,7 +3,6 @@ package dataset
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"runtime"
@@ -102,13 +101,12 @@ func (s *stream) plan(indices []int) error {
 
 func (s *stream) work() error {
 	var scratch imaging.Scratch
-	var bad *BadFile
 	for t := range s.todo {
 		if s.ctx.Err() != nil {
 			return s.ctx.Err()
 		}
 		m, err := s.r.Image(t.Index)
-		if err != nil && !errors.As(err, &bad) {
+		if err != nil && !isBad(err) {
 			return err
 		}
 		t.good = err == nil

@@ -94,6 +94,13 @@ type BadFile struct{ Bad }
 
 func (b *BadFile) Error() string { return fmt.Sprintf("image %s: %s", b.Key, b.Reason) }
 
+// isBad says that err is a bad file's. It is apart so that reading a good one
+// allocates nothing for it.
+func isBad(err error) bool {
+	var b *BadFile
+	return errors.As(err, &b)
+}
+
 func (r *Reader) quarantine(i int, err error) error {
 	b := &BadFile{Bad{r.set.Items[i].Key, strings.ReplaceAll(err.Error(), "\n", " ")}}
 	r.mu.Lock()
@@ -123,15 +130,13 @@ func (r *Reader) Quarantined() []Bad {
 // from the files alone, never from what was read before. At the end of it all
 // files are bad and the error says so.
 func (r *Reader) Substitute(i int) (*imaging.RGB, error) {
-	var bad *BadFile
+	var last error
 	for step := range r.set.Len() {
 		m, err := r.Image((i + step) % r.set.Len())
-		if err == nil {
-			return m, nil
+		if err == nil || !isBad(err) {
+			return m, err
 		}
-		if !errors.As(err, &bad) {
-			return nil, err
-		}
+		last = err
 	}
-	return nil, fmt.Errorf("read images: none of the %d files in %s can be used; the last was %v", r.set.Len(), r.set.Root, bad)
+	return nil, fmt.Errorf("read images: none of the %d files in %s can be used; the last was %v", r.set.Len(), r.set.Root, last)
 }

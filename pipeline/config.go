@@ -1,0 +1,191 @@
+package pipeline
+
+import (
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"vicreg/models"
+	"vicreg/models/optim"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/usage"
+)
+
+// Config is everything that decides what a run computes. It is stored in every
+// checkpoint, so that a resumed run and an export need no flags.
+type Config struct {
+	Data    string  `json:"data"` // the folder of images
+	Holdout float64 `json:"holdout"`
+	Seed    uint64  `json:"seed"`
+
+	Model    string `json:"model"`
+	Stem     string `json:"stem"`
+	Width    int    `json:"width"`
+	Size     int    `json:"image_size"`
+	Expander []int  `json:"expander"`
+	Init     string `json:"init,omitempty"` // where the first weights came from
+
+	Recipe imaging.Recipe `json:"recipe"`
+	Loss   models.Loss    `json:"loss"`
+
+	Batch     int            `json:"batch"`
+	Epochs    int            `json:"epochs"`
+	Optimizer optim.Config   `json:"optimizer"`
+	Schedule  optim.Schedule `json:"schedule"`
+}
+
+// smallImage is the side up to which the CIFAR stem and recipe are the default:
+// the ImageNet stem would leave such an image 16 pixels wide or less.
+const smallImage = 64
+
+// settings are the flags behind a Config, as the user gave them.
+type settings struct {
+	Config
+	expander, recipe, optimizer string
+	lr, warmup, weightDecay     float64
+}
+
+func (s *settings) register(fs *flag.FlagSet) {
+	fs.StringVar(&s.Data, "data", "", "`DIR` with the images, JPEG and PNG, in any depth of folders")
+	fs.Float64Var(&s.Holdout, "holdout", 0.05, "`share` of the images kept from training to watch it; chosen by a hash of the path")
+	fs.Uint64Var(&s.Seed, "seed", 1, "`N` that decides the first weights, the order of the images and their views")
+	fs.StringVar(&s.Model, "model", "resnet18", "`backbone`: "+strings.Join(models.ModelNames(), ", "))
+	fs.StringVar(&s.Stem, "stem", "", "first layer of the `kind` imagenet (7x7 and pooling) or cifar (3x3); by default cifar up to 64 pixels")
+	fs.IntVar(&s.Width, "width", 64, "`channels` of the first stage; the embedding has 8 times as many, 32 times for resnet50")
+	fs.IntVar(&s.Size, "image-size", 224, "side of a view in `pixels`")
+	fs.StringVar(&s.expander, "expander", "", "`widths` of the expander; by default 2048-2048-2048 with the cifar stem, else 8192-8192-8192")
+	fs.StringVar(&s.Init, "init", "", "safetensors `FILE` with weights named as torchvision names them, to start from instead of random ones")
+	fs.StringVar(&s.recipe, "recipe", "", "augmentation `name`: imagenet, cifar or mild; by default as the stem")
+	fs.Float64Var(&s.Loss.Invariance, "invariance", 25, "`coefficient` of the invariance term")
+	fs.Float64Var(&s.Loss.Variance, "variance", 25, "`coefficient` of the variance term")
+	fs.Float64Var(&s.Loss.Covariance, "covariance", 1, "`coefficient` of the covariance term")
+	fs.IntVar(&s.Batch, "batch", 256, "`images` a step")
+	fs.IntVar(&s.Epochs, "epochs", 100, "`N` passes over the images")
+	fs.StringVar(&s.optimizer, "optimizer", "lars", "`name`: lars, sgd or adamw")
+	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default chosen from recipe, optimizer, batch and epochs, and printed")
+	fs.Float64Var(&s.warmup, "warmup", -1, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps")
+	fs.Float64Var(&s.weightDecay, "weight-decay", -1, "`factor`; by default that of the optimizer")
+}
+
+// resolve checks the flags and fills in what they leave open; the schedule needs
+// the number of images and is set by schedule.
+func (s *settings) resolve() error {
+	if s.Stem == "" {
+		s.Stem = "imagenet"
+		if s.Size <= smallImage {
+			s.Stem = "cifar"
+		}
+	}
+	if s.recipe == "" {
+		s.recipe = s.Stem
+	}
+	if s.expander == "" {
+		s.expander = map[string]string{"cifar": "2048-2048-2048"}[s.Stem]
+		if s.expander == "" {
+			s.expander = "8192-8192-8192"
+		}
+	}
+	var err error
+	if s.Expander, err = parseWidths(s.expander); err != nil {
+		return err
+	}
+	if s.Recipe, err = imaging.RecipeNamed(s.recipe); err != nil {
+		return &usage.Error{Err: err}
+	}
+	if s.Optimizer, err = optim.Default(s.optimizer); err != nil {
+		return &usage.Error{Err: err}
+	}
+	if s.weightDecay >= 0 {
+		s.Optimizer.WeightDecay = s.weightDecay
+	}
+	return s.Validate()
+}
+
+// Validate reports the first setting that cannot work.
+func (c *Config) Validate() error {
+	if _, err := models.NewResNet(c.Model, c.Stem, c.Width); err != nil {
+		return &usage.Error{Err: err}
+	}
+	switch {
+	case c.Batch < 2:
+		return usage.Errorf("--batch %d: VICReg compares the images of a batch and needs at least 2", c.Batch)
+	case c.Epochs < 1:
+		return usage.Errorf("--epochs %d: want at least 1", c.Epochs)
+	case c.Size < 8 || c.Size > 1024:
+		return usage.Errorf("--image-size %d: want 8 to 1024 pixels", c.Size)
+	case c.Holdout < 0 || c.Holdout > 0.9:
+		return usage.Errorf("--holdout %g: want a share from 0 to 0.9", c.Holdout)
+	case c.Loss.Invariance < 0 || c.Loss.Variance < 0 || c.Loss.Covariance < 0:
+		return usage.Errorf("the coefficients of the loss must not be negative")
+	}
+	return nil
+}
+
+// plan sets the learning-rate schedule for a number of training images and says
+// in words how it came about.
+func (s *settings) plan(images int) (why string) {
+	perEpoch := images / s.Batch
+	total := perEpoch * s.Epochs
+	s.Schedule = optim.Schedule{Warmup: optim.Warmup(perEpoch, total), Total: total, Peak: s.lr}
+	if s.warmup >= 0 {
+		s.Schedule.Warmup = min(total, int(s.warmup*float64(perEpoch)))
+	}
+	why = "given"
+	if s.lr <= 0 {
+		rate, reason := optim.BaseRate(s.Recipe.Name, s.Optimizer.Name, s.Batch, s.Epochs)
+		s.Schedule.Peak = rate * float64(s.Batch) / 256
+		why = reason
+	}
+	return why
+}
+
+// graphs describes the graphs of the run, for a channel block of the CPU kernels
+// (0 for the portable graph).
+func (c *Config) graphs(block int) models.Config {
+	backbone, _ := models.NewResNet(c.Model, c.Stem, c.Width) // checked by Validate
+	m := models.Config{
+		Backbone: backbone, Expander: models.Expander{Widths: c.Expander, Activation: "relu"},
+		Loss: c.Loss, Optimizer: c.Optimizer, Batch: c.Batch, Size: c.Size, Block: block,
+	}
+	for i := range 3 {
+		m.Mean[i], m.Std[i] = float64(c.Recipe.Mean[i]), float64(c.Recipe.Std[i])
+	}
+	return m
+}
+
+// Preprocess is the fixed way of an image to this run's backbone: at 224 pixels
+// and above the short side goes to 256/224 of the crop, as is the custom for
+// ImageNet; a smaller model sees the whole short side.
+func (c *Config) Preprocess() imaging.Preprocess {
+	p := imaging.Preprocess{Crop: c.Size, Interpolation: c.Recipe.Interpolation}
+	if c.Size > smallImage {
+		p.Resize = (c.Size*256 + 112) / 224
+	}
+	return p
+}
+
+func parseWidths(s string) ([]int, error) {
+	var widths []int
+	for part := range strings.SplitSeq(s, "-") {
+		w, err := strconv.Atoi(part)
+		if err != nil || w < 1 {
+			return nil, usage.Errorf("--expander %s: want widths like 2048-2048-2048", s)
+		}
+		widths = append(widths, w)
+	}
+	return widths, nil
+}
+
+func (c *Config) expanderString() string {
+	parts := make([]string, len(c.Expander))
+	for i, w := range c.Expander {
+		parts[i] = strconv.Itoa(w)
+	}
+	return strings.Join(parts, "-")
+}
+
+// String describes the model in a line.
+func (c *Config) String() string {
+	return fmt.Sprintf("%s, %s stem, width %d, %d pixels, expander %s", c.Model, c.Stem, c.Width, c.Size, c.expanderString())
+}
