@@ -291,6 +291,31 @@ func TestCacheKeepsItsBudget(t *testing.T) {
 	}
 }
 
+// TestLoaderAllocatesPerEpochOnly allows for the shuffle of an epoch.
+func TestLoaderAllocatesPerEpochOnly(t *testing.T) {
+	_, set := folder(t, 40)
+	c := config()
+	c.Batch, c.Epochs, c.Workers = 20, 1<<30, 1
+	l, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{CacheBytes: 1 << 20}), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	next := func() {
+		b, err := l.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Release(b)
+	}
+	for range 20 { // everything decoded, every scratch grown
+		next()
+	}
+	if n := testing.AllocsPerRun(40, next); n > 3 {
+		t.Errorf("%v allocations a batch of 20 pictures", n)
+	}
+}
+
 // BenchmarkLoader is an epoch of CIFAR-sized pictures from the cache, a batch an
 // iteration.
 func BenchmarkLoader(b *testing.B) {
