@@ -54,7 +54,7 @@ func probe(r *Runtime, b int) (bool, error) {
 	defer s.Close()
 	out, err := s.Run(tensor.Batch{"x": tensor.Of(x, 1, probeC, probeH, probeW)})
 	if err != nil {
-		return false, nil
+		return false, err
 	}
 	return slices.Equal(out["y"].Float32(), convolve(x, w)), nil
 }
