@@ -1,7 +1,5 @@
 package imaging
 
-import "math"
-
 // The operations of this file follow torchvision on Pillow images: every step
 // rounds to 8 bits as Pillow's C code does, in float32 where it uses float.
 
@@ -103,76 +101,4 @@ func upend(pix []uint8, w, h int) {
 			top[i], bottom[i] = bottom[i], v
 		}
 	}
-}
-
-// hue turns the hue of every pixel by shift, a fraction of the full circle, in
-// steps of 1/255 and through 8-bit HSV.
-func hue(pix []uint8, shift float64) {
-	step := uint8(int(shift * 255))
-	for p := pix; len(p) >= 3; p = p[3:] {
-		h, s, v := toHSV(p[0], p[1], p[2])
-		p[0], p[1], p[2] = fromHSV(h+step, s, v)
-	}
-}
-
-// toHSV is Pillow's conversion to mode HSV; full circle, full saturation and
-// full value are 255.
-func toHSV(r, g, b uint8) (h, s, v uint8) {
-	high, low := max(r, g, b), min(r, g, b)
-	if high == low {
-		return 0, 0, high
-	}
-	span := float32(high - low)
-	rc, gc, bc := float32(high-r)/span, float32(high-g)/span, float32(high-b)/span
-	var angle float32
-	switch high {
-	case r:
-		angle = bc - gc
-	case g:
-		angle = float32(2 + float64(rc) - float64(bc))
-	default:
-		angle = float32(4 + float64(gc) - float64(rc))
-	}
-	turn := float64(angle)/6 + 1
-	if turn >= 1 {
-		turn--
-	}
-	return uint8(float64(float32(turn)) * 255), uint8(float64(span/float32(high)) * 255), high
-}
-
-// fromHSV is Pillow's conversion back to RGB.
-func fromHSV(h, s, v uint8) (r, g, b uint8) {
-	if s == 0 {
-		return v, v, v
-	}
-	at := float64(h) * 6 / 255
-	sector := int(at)
-	f := float32(at - float64(sector))
-	fs := float32(float64(s) / 255)
-	value := float64(v)
-	p := round(value * (1 - float64(fs)))
-	q := round(value * (1 - float64(fs*f)))
-	t := round(value * (1 - float64(float64(fs)*(1-float64(f)))))
-	switch sector {
-	case 1:
-		return q, v, p
-	case 2:
-		return p, v, t
-	case 3:
-		return p, q, v
-	case 4:
-		return t, p, v
-	case 5:
-		return v, p, q
-	}
-	return v, t, p
-}
-
-// round is C's round for values of 0..255.
-func round(v float64) uint8 {
-	i := math.Floor(v)
-	if v-i >= 0.5 {
-		i++
-	}
-	return uint8(i)
 }
