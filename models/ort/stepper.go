@@ -146,8 +146,9 @@ func pair(s *Session, state []Variable) ([]tensor.Spec, error) {
 }
 
 // Step runs one step on the current state and returns the scalars by name. The
-// batch holds exactly the inputs that are not state, and is copied first: it is
-// the caller's again on return. The new state is pending until Accept or
+// batch holds exactly the inputs that are not state, and is copied into memory
+// that stays bound, which costs less than a thousandth of a step (BenchmarkStep);
+// it is the caller's again on return. The new state is pending until Accept or
 // Reject; a second Step before that is an error. After a failed Step nothing is
 // pending and the state is what it was.
 func (st *Stepper) Step(batch tensor.Batch) (map[string]float64, error) {

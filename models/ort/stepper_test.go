@@ -256,34 +256,3 @@ func refused(t *testing.T, err error, want string) {
 		t.Errorf("want %q, got %v", want, err)
 	}
 }
-
-// BenchmarkStep times a step that does nothing but move a state of 100 MB and
-// reads a batch of two views of 256 images of 32 px: what the seam itself costs.
-func BenchmarkStep(b *testing.B) {
-	const n = 25 << 20
-	view := []int{256, 32, 32, 3}
-	m := newBuilder().
-		input(tensor.Float32, "w", n).input(tensor.Float32, "lr", 1).
-		input(tensor.Uint8, "view1", view...).input(tensor.Uint8, "view2", view...).
-		output(tensor.Float32, "w.next", n).output(tensor.Float32, "loss", 1).
-		node("Mul", "w.next", "w", "lr").node("Neg", "loss", "lr").model()
-	st, err := ort.NewStepper(orttest.Session(b, m, ort.Options{}), ort.StepperConfig{State: variables[:1]})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer st.Close()
-	if err := st.Restore(map[string]*tensor.Tensor{"w": tensor.New(tensor.Float32, n)}); err != nil {
-		b.Fatal(err)
-	}
-	in := tensor.Batch{
-		"lr":    tensor.Of([]float32{1}),
-		"view1": tensor.New(tensor.Uint8, view...),
-		"view2": tensor.New(tensor.Uint8, view...),
-	}
-	for b.Loop() {
-		if _, err := st.Step(in); err != nil {
-			b.Fatal(err)
-		}
-		st.Accept()
-	}
-}
