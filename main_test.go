@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"vicreg/models/ort"
 	"vicreg/pipeline/usage"
 )
 
@@ -22,7 +23,15 @@ func TestMain(m *testing.M) {
 
 // TestStories runs scripts/cli/*.txtar: what a person types and what comes back.
 func TestStories(t *testing.T) {
+	library, err := ort.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{Dir: "scripts/cli", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error { // a story has no home where the library could be
+			env.Setenv(ort.EnvLibrary, library)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines}})
 }
 
