@@ -108,8 +108,8 @@ func standardized(m Matrix) Matrix {
 // Alignment compares two views of the same images, row by row. Without the
 // invariance term every other measure may look healthy; these two do not.
 type Alignment struct {
-	Cosine float64 // mean cosine of partners
-	Top1   float64 // share of rows of a whose most similar row of b is its partner
+	Cosine    float64 // mean cosine of partners
+	Retrieval float64 // share of rows of a whose most similar row of b is its partner
 }
 
 // Align measures a against b, both [N, D] in the same order.
@@ -124,10 +124,10 @@ func Align(a, b Matrix) Alignment {
 	}
 	for i, near := range Neighbors(b, a, 1) {
 		if near[0].Index == i {
-			out.Top1++
+			out.Retrieval++
 		}
 	}
 	out.Cosine /= float64(a.N)
-	out.Top1 /= float64(a.N)
+	out.Retrieval /= float64(a.N)
 	return out
 }

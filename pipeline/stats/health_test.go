@@ -57,10 +57,10 @@ func TestHealthyAndCollapsed(t *testing.T) {
 	if got, constant := MeanAbsCorrelation(collapsed); !math.IsNaN(got) || constant != 64 {
 		t.Errorf("one point: correlation %g, %d constant", got, constant)
 	}
-	if got := Align(collapsed, collapsed); got.Top1 != 1.0/2000 || math.Abs(got.Cosine-1) > 1e-6 {
+	if got := Align(collapsed, collapsed); got.Retrieval != 1.0/2000 || math.Abs(got.Cosine-1) > 1e-6 {
 		t.Errorf("one point finds its partner: %+v", got)
 	}
-	if got := Align(healthy, healthy); got.Top1 != 1 {
+	if got := Align(healthy, healthy); got.Retrieval != 1 {
 		t.Errorf("vectors do not find themselves: %+v", got)
 	}
 }

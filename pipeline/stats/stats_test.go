@@ -86,7 +86,7 @@ func TestMeasuresEqualNumpy(t *testing.T) {
 		}
 		align := Align(a, b)
 		near(t, "rankme, total, normalised std, share, correlation, cosine, top-1",
-			[]float64{RankMe(a), pca.Total, NormalizedStd(a), ShareBelow(a, 0.3), corr, align.Cosine, align.Top1},
+			[]float64{RankMe(a), pca.Total, NormalizedStd(a), ShareBelow(a, 0.3), corr, align.Cosine, align.Retrieval},
 			[]float64{want.RankMe, want.Total, want.NormalizedStd, want.ShareBelow03, want.MeanAbsCorrelation, want.Cosine, want.Top1})
 	}
 }
