@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the ONNX Runtime library that vicreg runs on. See --help.
+# shellcheck disable=SC2329 # the sources are called by name
 set -euo pipefail
 
 version=1.30.0
@@ -123,7 +124,8 @@ tmp=$(mktemp -d "$dir/.fetch.XXXXXX") || die 1 "cannot write into $dir"
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
-# The sources leave the library at $tmp/lib, or say why not and return 1.
+# The sources leave the library at $tmp/lib, or say why not and return 1. They are
+# called by name, from the loop at the end.
 
 from_pip() {
   local pip python
