@@ -2,6 +2,7 @@ package grad
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -139,8 +140,9 @@ func TestGradientNodesAreNamed(t *testing.T) {
 	}
 }
 
-// The statistics are those of the batch, and pass no gradient on.
-func TestBatchNormStatistics(t *testing.T) {
+// The result and the statistics are those of the formula, and the statistics
+// pass no gradient on.
+func TestBatchNormByFormula(t *testing.T) {
 	for _, block := range []int{0, 8} {
 		g, err := graph.Build("statistics", func(g *graph.Graph) {
 			g.Block = block
@@ -148,10 +150,11 @@ func TestBatchNormStatistics(t *testing.T) {
 			if block > 0 {
 				x = g.ToBlocked(x)
 			}
-			_, mean, variance := BatchNorm(g, x, g.Full(1, 8), g.Full(0, 8), BatchNormOptions{Eps: 1e-5})
+			y, mean, variance := BatchNorm(g, x, g.Full(2, 8), g.Full(0.5, 8), BatchNormOptions{Eps: 0.25})
 			if d := Gradients(g, g.Add(mean, variance), g.Full(1, 8), []value{x}); d[0] != nil {
 				t.Errorf("block %d: a gradient flows through the statistics", block)
 			}
+			g.Output("y", g.ToPlain(y))
 			g.Output("mean", mean)
 			g.Output("variance", variance)
 		})
@@ -166,6 +169,13 @@ func TestBatchNormStatistics(t *testing.T) {
 		mean, variance := statistics(x, 3, 8, 4)
 		if e := max(relative(out["mean"], mean), relative(out["variance"], variance)); !(e <= 1e-6) {
 			t.Errorf("block %d: statistics are off by %.1e", block, e)
+		}
+		for i := range x {
+			c := i / 4 % 8
+			x[i] = 2*(x[i]-mean[c])/math.Sqrt(variance[c]+0.25) + 0.5
+		}
+		if e := relative(out["y"], x); !(e <= 1e-6) {
+			t.Errorf("block %d: the result is off by %.1e", block, e)
 		}
 	}
 }

@@ -204,11 +204,13 @@ func poolRows() []row {
 
 func average(g *graph.Graph, x []value) value { return GlobalAveragePool(g, x[0]) }
 
-// Every rule, differentiated in float64 and compared with differences, and then
-// run in float32 by ONNX Runtime, in blocks where this machine has their size.
+// Every rule, differentiated in float64 and compared with differences and with
+// the graph without blocks, and then run in float32 by ONNX Runtime, in blocks
+// where this machine has their size.
 func TestRules(t *testing.T) {
 	here, worst := orttest.BlockSize(t), map[string]float64{}
 	for _, r := range rows {
+		var portable map[string][]float64
 		for _, block := range append([]int{0}, r.blocks...) {
 			t.Run(fmt.Sprintf("%s/%s/block%d", r.key, strings.ReplaceAll(r.name, " ", "_"), block), func(t *testing.T) {
 				p := r.problem(t, block)
@@ -218,6 +220,14 @@ func TestRules(t *testing.T) {
 				grads := p.gradients(t)
 				for _, m := range p.mismatches(t, grads) {
 					t.Error(m)
+				}
+				if block == 0 {
+					portable = grads
+				}
+				for name, want := range portable {
+					if e := relative(grads[name], want); !(e <= 1e-12) {
+						t.Errorf("%s differs from the graph without blocks by %.1e", name, e)
+					}
 				}
 				if block == 0 || block == here {
 					worst[r.key] = max(worst[r.key], p.checkRuntime(t, grads))

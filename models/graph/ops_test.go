@@ -266,6 +266,35 @@ func TestRuntimeAgreesWithReference(t *testing.T) {
 	}
 }
 
+// A convolution in blocks gives what the plain one gives.
+func TestBlockedConvEqualsConv(t *testing.T) {
+	for _, block := range []int{8, 16} {
+		for _, channels := range []int{3, 32} {
+			g := build(t, "blocked", func(g *graph.Graph) {
+				g.Block = block
+				in, win := inputs(g), graph.Window{KH: 3, KW: 2, Stride: 2, Pads: [4]int{1, 0, 2, 1}}
+				x, w, bias := in(2, channels, 5, 6), in(32, channels, 3, 2), in(32)
+				y := g.Conv(x, w, bias, win, 1)
+				g.Output("plain", g.Relu(g.Sub(g.Add(y, y), g.Float(24))))
+				if g.Blocks(channels) {
+					x = g.ToBlocked(x)
+				}
+				e := graph.Epilogue{Bias: g.Sub(bias, g.Float(24)), Sum: g.ToBlocked(y), Activation: "Relu"}
+				g.Output("blocked", g.ToPlain(g.BlockedConv(x, g.BlockWeights(w), w.Shape, win, 1, e)))
+			})
+			out, err := reference.Run(g, randomInputs(g))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range out["plain"] {
+				if got := out["blocked"][i]; !(math.Abs(got-want) <= 1e-9) {
+					t.Fatalf("block %d, %d channels: element %d is %v, want %v", block, channels, i, got, want)
+				}
+			}
+		}
+	}
+}
+
 // The shape of every tensor at run time is the one that the model declares.
 func TestRuntimeShapesEqualValueInfo(t *testing.T) {
 	for _, block := range blocks(t) {
