@@ -18,6 +18,18 @@ type Config struct {
 	Size      int        // side of a view in pixels
 	Mean, Std [3]float64 // of the pixels, in 0..1
 	Block     int        // channel block of the NCHWc kernels; 0 for the portable graph
+	Standard  bool       // standard operators only, for tools other than ONNX Runtime; Block must be 0
+}
+
+// build runs f on a new graph of the kind that c asks for.
+func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
+	return graph.Build(name, func(g *graph.Graph) {
+		if c.Standard && c.Block > 0 {
+			g.Fail("graph", "blocks of %d channels are no standard operators", c.Block)
+		}
+		g.Block, g.Standard = c.Block, c.Standard
+		f(g)
+	})
 }
 
 // Names of graph inputs and outputs that are not parameters.
@@ -26,6 +38,10 @@ const (
 	View2     = "view2"
 	Rate      = "lr"         // float32 [1]
 	LossScale = "loss_scale" // float32 [1]; gradients are divided by it
+
+	Representation1 = "representation1" // outputs of eval_model, float32 [N, D]
+	Embedding1      = "embedding1"
+	Embedding2      = "embedding2"
 
 	Pixels    = "pixels"    // of an exported backbone, uint8 [N, S, S, 3]
 	Embedding = "embedding" // of an exported backbone, float32 [N, D]
@@ -68,8 +84,9 @@ func (a *Artifact) InitialState(seed uint64) map[string]*tensor.Tensor {
 
 // forward is a run of backbone, expander and loss on two views.
 type forward struct {
-	scope *nn.Scope
-	terms Terms
+	scope    *nn.Scope
+	y, z, z2 *graph.Value // representation of view 1, embeddings of both
+	terms    Terms
 }
 
 // newForward builds the forward pass. The two views pass one after the other:
@@ -77,18 +94,18 @@ type forward struct {
 // in the authors' code.
 func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	s := nn.NewScope(g, mode)
-	embed := func(view string) *graph.Value {
-		var z *graph.Value
+	embed := func(view string) (y, z *graph.Value) {
 		pixels := g.Input(view, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
 		g.Prefix(view, func() {
 			x := nn.Normalize(g, pixels, c.Mean, c.Std)
-			y := c.Backbone.Forward(s.Sub("backbone"), x)
+			y = c.Backbone.Forward(s.Sub("backbone"), x)
 			z = c.Expander.Forward(s.Sub("expander"), y)
 		})
-		return z
+		return y, z
 	}
-	z, z2 := embed(View1), embed(View2)
-	return forward{s, c.Loss.Forward(g, z, z2)}
+	y, z := embed(View1)
+	_, z2 := embed(View2)
+	return forward{s, y, z, z2, c.Loss.Forward(g, z, z2)}
 }
 
 func (f forward) outputs(g *graph.Graph) {
@@ -132,8 +149,7 @@ func (f forward) statistics(g *graph.Graph) []StateVar {
 func Training(c Config) (*Artifact, error) {
 	a := &Artifact{}
 	var err error
-	a.Graph, err = graph.Build("training_model", func(g *graph.Graph) {
-		g.Block = c.Block
+	a.Graph, err = c.build("training_model", func(g *graph.Graph) {
 		lossScale := g.Input(LossScale, tensor.Float32, 1)
 		f := newForward(g, c, nn.Train)
 		f.outputs(g)
@@ -153,7 +169,7 @@ func Optimizer(c Config) (*Artifact, error) {
 		return nil, err
 	}
 	a := &Artifact{}
-	a.Graph, err = graph.Build("optimizer_model", func(g *graph.Graph) {
+	a.Graph, err = c.build("optimizer_model", func(g *graph.Graph) {
 		var vars []optim.Variable
 		for _, p := range training.Params {
 			if p.Statistic {
@@ -192,8 +208,7 @@ func optimize(g *graph.Graph, c Config, vars []optim.Variable, lossScale *graph.
 func Step(c Config) (*Artifact, error) {
 	a := &Artifact{}
 	var err error
-	a.Graph, err = graph.Build("step", func(g *graph.Graph) {
-		g.Block = c.Block
+	a.Graph, err = c.build("step", func(g *graph.Graph) {
 		lossScale := g.Input(LossScale, tensor.Float32, 1)
 		f := newForward(g, c, nn.Train)
 		f.outputs(g)
@@ -205,13 +220,17 @@ func Step(c Config) (*Artifact, error) {
 }
 
 // Eval is ONNX Runtime's eval_model: the loss terms of two views with running
-// statistics instead of those of the batch.
+// statistics instead of those of the batch, the representations of the first
+// view and the embeddings of both.
 func Eval(c Config) (*Artifact, error) {
 	a := &Artifact{}
 	var err error
-	a.Graph, err = graph.Build("eval_model", func(g *graph.Graph) {
+	a.Graph, err = c.build("eval_model", func(g *graph.Graph) {
 		f := newForward(g, c, nn.Eval)
 		f.outputs(g)
+		g.Output(Representation1, f.y)
+		g.Output(Embedding1, f.z)
+		g.Output(Embedding2, f.z2)
 		a.Params = f.scope.Params()
 	})
 	return a, err

@@ -47,6 +47,10 @@ type Graph struct {
 	// graph, of standard operators and FusedMatMul.
 	Block int
 
+	// Standard builds from standard operators alone, for tools that know no
+	// others, and is slower. Block must be 0.
+	Standard bool
+
 	body   *[]*Node // where new nodes go: Nodes, or the body of an open composite
 	prefix string
 	count  map[string]int

@@ -8,10 +8,42 @@ func (g *Graph) MatMul(a, b *Value) *Value {
 }
 
 // FusedMatMul is alpha * op(a) op(b) over the last two axes, where op transposes
-// when asked: ONNX Runtime's own operator, which saves the transposed copy.
+// when asked: ONNX Runtime's own operator, which saves the transposed copy. A
+// Standard graph spells it out.
 func (g *Graph) FusedMatMul(a, b *Value, transA, transB bool, alpha float32) *Value {
+	if g.Standard {
+		return g.spelledOut(a, b, transA, transB, alpha)
+	}
 	attrs := []Attr{{"alpha", alpha}, {"transA", bit(transA)}, {"transB", bit(transB)}}
 	return g.product(DomainMS, "FusedMatMul", attrs, a, b, transA, transB)
+}
+
+func (g *Graph) spelledOut(a, b *Value, transA, transB bool, alpha float32) *Value {
+	if _, err := MatMulShape(a.Shape, b.Shape, transA, transB); err != nil {
+		g.Fail("FusedMatMul", "%v", err)
+	}
+	if transA {
+		a = g.matrixTranspose(a)
+	}
+	if transB {
+		b = g.matrixTranspose(b)
+	}
+	y := g.MatMul(a, b)
+	if alpha != 1 {
+		y = g.Mul(y, g.Float(float64(alpha)))
+	}
+	return y
+}
+
+// matrixTranspose swaps the last two axes.
+func (g *Graph) matrixTranspose(x *Value) *Value {
+	perm := make([]int, x.Rank())
+	for i := range perm {
+		perm[i] = i
+	}
+	last := len(perm) - 1
+	perm[last], perm[last-1] = last-1, last
+	return g.Transpose(x, perm...)
 }
 
 func (g *Graph) product(domain, op string, attrs []Attr, a, b *Value, transA, transB bool) *Value {
