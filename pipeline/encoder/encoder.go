@@ -1,0 +1,153 @@
+// Package encoder turns pictures into vectors with an exported backbone: the same
+// pixels as in training and evaluation, the graph as it was written. It is all
+// that serving needs of the rest of the program.
+package encoder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/imaging"
+)
+
+// Encoder is a backbone ready to run. All methods but Close may be called at
+// once; a call of Preprocess needs its own scratch and destination.
+type Encoder struct {
+	// Limits of the pictures Preprocess accepts; to be set before the first use.
+	Limits imaging.Limits
+
+	session       *ort.Session
+	input, output string
+	metadata      *Metadata
+	fingerprint   string
+}
+
+// Open loads the model file at path, which vicreg export wrote. The caller closes
+// the encoder. A file that is no ONNX model, has no metadata of vicreg's or that
+// of a newer version, or a graph that does not fit its metadata is an error that
+// says so.
+func Open(rt *ort.Runtime, path string, opt ort.Options) (*Encoder, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open encoder: %w", err)
+	}
+	e, err := New(rt, file, opt)
+	if err != nil {
+		return nil, fmt.Errorf("open encoder %s: %w", path, err)
+	}
+	return e, nil
+}
+
+// New is Open for the bytes of a file, which may be reused after the return.
+func New(rt *ort.Runtime, file []byte, opt ort.Options) (*Encoder, error) {
+	model, err := onnx.Unmarshal(file)
+	if err != nil {
+		return nil, fmt.Errorf("not an onnx model: %w", err)
+	}
+	metadata, err := ReadMetadata(onnx.Metadata(model))
+	if err != nil {
+		return nil, err
+	}
+	return load(rt, model, file, metadata, opt)
+}
+
+// load makes an encoder of a model and what is known about it, wherever that
+// comes from.
+func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metadata, opt ort.Options) (*Encoder, error) {
+	fingerprint, err := Fingerprint(model, metadata.Preprocess)
+	if err != nil {
+		return nil, err
+	}
+	session, err := rt.NewSession(file, opt)
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{session: session, metadata: metadata, fingerprint: fingerprint}
+	if err := e.connect(session.Inputs(), session.Outputs()); err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	return e, nil
+}
+
+// connect finds input and output of the graph and holds them against the
+// metadata.
+func (e *Encoder) connect(in, out []tensor.Spec) error {
+	if len(in) != 1 || len(out) != 1 {
+		return fmt.Errorf("the model has %d inputs and %d outputs, want one of each", len(in), len(out))
+	}
+	e.input, e.output = in[0].Name, out[0].Name
+	s := e.Size()
+	if in[0].Type != tensor.Uint8 || !slices.Equal(in[0].Shape, []int{-1, s, s, 3}) {
+		return fmt.Errorf("input %q is %v%v, the metadata says uint8[-1 %d %d 3]", e.input, in[0].Type, in[0].Shape, s, s)
+	}
+	if out[0].Type != tensor.Float32 || !slices.Equal(out[0].Shape, []int{-1, e.Dim()}) {
+		return fmt.Errorf("output %q is %v%v, the metadata says float32[-1 %d]", e.output, out[0].Type, out[0].Shape, e.Dim())
+	}
+	return nil
+}
+
+// Close frees the session; it may be called again, but while no other method
+// runs.
+func (e *Encoder) Close() error { return e.session.Close() }
+
+// Dim is D, the length of a vector.
+func (e *Encoder) Dim() int { return e.metadata.Dim }
+
+// Size is S, the side of the square the graph sees, in pixels.
+func (e *Encoder) Size() int { return e.metadata.Preprocess.Crop }
+
+// Metadata is what the file says about the model. It is shared: not to be changed.
+func (e *Encoder) Metadata() *Metadata { return e.metadata }
+
+// Fingerprint names the function from picture to vector; see the function of that
+// name.
+func (e *Encoder) Fingerprint() string { return e.fingerprint }
+
+// Encode turns n pictures, uint8 [n, S, S, 3] as Preprocess writes them, into
+// their vectors, float32 [n, D], which are new. pixels must not change before the
+// return. When ctx ends, the run stops between two operators and the error is
+// ctx's, wrapped. A vector does not depend on what else is in the batch, but for
+// rounding.
+func (e *Encoder) Encode(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
+	s := e.Size()
+	if n < 1 || len(pixels) != n*s*s*3 {
+		return nil, fmt.Errorf("encode %d pictures: %d bytes are not [%d %d %d 3]", n, len(pixels), n, s, s)
+	}
+	out, err := e.session.RunContext(ctx, tensor.Batch{e.input: tensor.Of(pixels, n, s, s, 3)}, e.output)
+	if err != nil {
+		return nil, fmt.Errorf("encode %d pictures: %w", n, err)
+	}
+	return out[e.output].Float32(), nil
+}
+
+// Preprocess turns the bytes of an image file into the pixels of one picture:
+// 3*S*S bytes in dst. A file that is no picture or over the limits is an error.
+// It allocates little beside the decoded picture once scratch has grown.
+func (e *Encoder) Preprocess(file []byte, dst []uint8, scratch *imaging.Scratch) error {
+	if s := e.Size(); len(dst) != 3*s*s {
+		return fmt.Errorf("preprocess picture: %d bytes of room, want [%d %d 3]", len(dst), s, s)
+	}
+	m, err := imaging.Decode(file, e.Limits)
+	if err != nil {
+		return fmt.Errorf("preprocess picture: %w", err)
+	}
+	imaging.Evaluate(m, dst, e.metadata.Preprocess, scratch)
+	return nil
+}
+
+// EncodeImage is Preprocess and Encode of one image file, for callers that have
+// few of them.
+func (e *Encoder) EncodeImage(ctx context.Context, file []byte) ([]float32, error) {
+	var scratch imaging.Scratch
+	pixels := make([]uint8, 3*e.Size()*e.Size())
+	if err := e.Preprocess(file, pixels, &scratch); err != nil {
+		return nil, err
+	}
+	return e.Encode(ctx, pixels, 1)
+}

@@ -1,0 +1,129 @@
+package encoder
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"vicreg/models/onnx"
+	"vicreg/pipeline/imaging"
+)
+
+// FormatVersion is the version of the metadata that this program writes; it reads
+// every version up to it.
+const FormatVersion = 1
+
+// Keys of a model's metadata_props. Each value but the first is JSON. There is no
+// date among them: equal runs give equal files.
+const (
+	keyVersion       = "vicreg.format_version" // a decimal number
+	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"}; see imaging.Preprocess
+	keyNormalization = "vicreg.normalization"  // {"mean", "std"} of pixels in 0..1; the graph does it itself
+	keyDim           = "vicreg.dim"            // a number
+	keyCenter        = "vicreg.center"         // a list of dim numbers
+	keyTraining      = "vicreg.training"       // an object; see Training
+)
+
+// Metadata is what a file of weights does not say about itself: all that turns
+// the bytes of a picture into a vector with a meaning.
+type Metadata struct {
+	Preprocess    imaging.Preprocess
+	Normalization Normalization
+	Dim           int       // D, the length of a vector
+	Center        []float32 // [D], the mean vector over training images
+	Training      Training
+}
+
+// Normalization is (pixel/255 - mean) / std per channel, in the order red, green,
+// blue. It happens inside the graph; the numbers are here for people and tools.
+type Normalization struct {
+	Mean [3]float64 `json:"mean"`
+	Std  [3]float64 `json:"std"`
+}
+
+// Training tells where the weights come from.
+type Training struct {
+	Model     string `json:"model"` // "resnet18"
+	Stem      string `json:"stem"`
+	Width     int    `json:"width"` // channels of the first stage
+	ImageSize int    `json:"image_size"`
+	Images    int    `json:"images"` // training images found at export
+	Data      string `json:"data"`   // fingerprint of their names
+	Epochs    int    `json:"epochs"` // finished
+	Steps     int64  `json:"steps"`  // 0 for a backbone that was not trained
+	Seed      uint64 `json:"seed"`
+	Recipe    string `json:"recipe"`    // of augmentation
+	Optimizer string `json:"optimizer"` // "lars"
+	Version   string `json:"vicreg"`    // of the program that exported
+}
+
+// Attach writes the metadata into a model, over what is there.
+func (m *Metadata) Attach(model *onnx.ModelProto) error {
+	if err := m.validate(); err != nil {
+		return fmt.Errorf("attach metadata: %w", err)
+	}
+	onnx.SetMetadata(model, keyVersion, strconv.Itoa(FormatVersion))
+	for _, f := range m.fields() {
+		text, err := json.Marshal(f.value)
+		if err != nil {
+			return fmt.Errorf("attach metadata %s: %w", f.key, err)
+		}
+		onnx.SetMetadata(model, f.key, string(text))
+	}
+	return nil
+}
+
+// ReadMetadata is the inverse of Attach for the key-value pairs of a model. It
+// ignores keys that are not its own, and unknown members of the objects.
+func ReadMetadata(kv map[string]string) (*Metadata, error) {
+	text, ok := kv[keyVersion]
+	if !ok {
+		return nil, fmt.Errorf("no %s in its metadata: it was not exported by vicreg", keyVersion)
+	}
+	version, err := strconv.Atoi(text)
+	if err != nil || version < 1 {
+		return nil, fmt.Errorf("metadata %s: %q is no version", keyVersion, text)
+	}
+	if version > FormatVersion {
+		return nil, fmt.Errorf("metadata %s is %d, this program reads up to %d; use a newer vicreg", keyVersion, version, FormatVersion)
+	}
+	m := new(Metadata)
+	for _, f := range m.fields() {
+		text, ok := kv[f.key]
+		if !ok {
+			return nil, fmt.Errorf("no %s in its metadata", f.key)
+		}
+		if err := json.Unmarshal([]byte(text), f.value); err != nil {
+			return nil, fmt.Errorf("metadata %s: %w", f.key, err)
+		}
+	}
+	return m, m.validate()
+}
+
+type field struct {
+	key   string
+	value any // a pointer to the part of the metadata
+}
+
+func (m *Metadata) fields() []field {
+	return []field{
+		{keyPreprocessing, &m.Preprocess}, {keyNormalization, &m.Normalization}, {keyDim, &m.Dim},
+		{keyCenter, &m.Center}, {keyTraining, &m.Training},
+	}
+}
+
+func (m *Metadata) validate() error {
+	if err := m.Preprocess.Validate(); err != nil {
+		return fmt.Errorf("metadata %s: %w", keyPreprocessing, err)
+	}
+	if m.Dim < 1 || len(m.Center) != m.Dim {
+		return fmt.Errorf("metadata %s has %d numbers for %s %d", keyCenter, len(m.Center), keyDim, m.Dim)
+	}
+	for _, v := range m.Center {
+		if v-v != 0 {
+			return errors.New("metadata " + keyCenter + " is not finite")
+		}
+	}
+	return nil
+}
