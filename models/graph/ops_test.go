@@ -11,7 +11,6 @@ import (
 
 	"vicreg/models/graph"
 	"vicreg/models/graph/reference"
-	"vicreg/models/onnx"
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
 	"vicreg/models/tensor"
@@ -299,7 +298,7 @@ func TestBlockedConvEqualsConv(t *testing.T) {
 func TestRuntimeShapesEqualValueInfo(t *testing.T) {
 	for _, block := range blocks(t) {
 		g, inputs := everyOp(t, block)
-		checkShapes(t, g, inputs, 0)
+		orttest.CheckShapes(t, g, inputs, 0)
 	}
 }
 
@@ -314,7 +313,7 @@ func TestSymbolicBatch(t *testing.T) {
 		for i := range inputs["x"] {
 			inputs["x"][i] = float64(i % 7)
 		}
-		checkShapes(t, g, inputs, n)
+		orttest.CheckShapes(t, g, inputs, n)
 		want, err := reference.Run(g, inputs)
 		if err != nil {
 			t.Fatal(err)
@@ -336,33 +335,6 @@ func openBatch(g *graph.Graph) {
 	y := g.Gemm(flat, g.Full(0.25, flat.Dim(1), 4), g.Full(1, 4), graph.GemmAttr{})
 	y = g.Add(y, g.Expand(g.ReduceSum(y, true, 1), graph.Batch, 4))
 	g.Output("y", y)
-}
-
-// checkShapes makes every tensor of the graph an output and compares its shape
-// with the declared one, where n stands for an open batch.
-func checkShapes(t *testing.T, g *graph.Graph, inputs map[string][]float64, n int) {
-	t.Helper()
-	m, err := g.Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Graph.Output = append(m.Graph.Output, m.Graph.ValueInfo...)
-	m.Graph.ValueInfo = nil
-	got := orttest.RunModel(t, m, inputs)
-	for _, v := range m.Graph.Output {
-		spec, err := onnx.SpecOf(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, d := range spec.Shape {
-			if d < 0 {
-				spec.Shape[i] = n
-			}
-		}
-		if run := got[spec.Name]; !slices.Equal(run.Shape, spec.Shape) || run.Type != spec.Type {
-			t.Errorf("%s is %v%v, declared %v%v", spec.Name, run.Type, run.Shape, spec.Type, spec.Shape)
-		}
-	}
 }
 
 // What a session says of its outputs is what the graph says.
