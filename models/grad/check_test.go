@@ -56,20 +56,27 @@ func inBlocks(shape ...int) input { return input{shape: shape, domain: signed, b
 // problem is a row built twice: y alone, and the gradient of sum(y*dy).
 type problem struct {
 	row
-	forward, backward *graph.Graph
+	forward, backward *graph.Graph         // the second has y, too
 	inputs            map[string][]float64 // x0, x1, ... and dy
 }
 
-func (r row) problem(t *testing.T, block int) *problem {
+// kind is how a graph is built.
+type kind struct {
+	block    int
+	standard bool
+}
+
+func (r row) problem(t *testing.T, k kind) *problem {
 	t.Helper()
 	p := &problem{row: r, inputs: map[string][]float64{}}
 	rng := rand.New(rand.NewPCG(7, uint64(len(r.name))))
 	var dy []int
-	p.forward = r.graph(t, block, func(g *graph.Graph, x []value, y value) {
+	p.forward = r.graph(t, k, func(g *graph.Graph, x []value, y value) {
 		g.Output("y", g.ToPlain(y))
 		dy = y.Shape
 	})
-	p.backward = r.graph(t, block, func(g *graph.Graph, x []value, y value) {
+	p.backward = r.graph(t, k, func(g *graph.Graph, x []value, y value) {
+		g.Output("y", g.ToPlain(y))
 		seed := g.Input("dy", tensor.Float32, dy...)
 		if y.Layout == tensor.NCHWc {
 			seed = g.ToBlocked(seed)
@@ -91,14 +98,14 @@ func (r row) problem(t *testing.T, block int) *problem {
 	return p
 }
 
-func (r row) graph(t *testing.T, block int, finish func(g *graph.Graph, x []value, y value)) *graph.Graph {
+func (r row) graph(t *testing.T, k kind, finish func(g *graph.Graph, x []value, y value)) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build(r.name, func(g *graph.Graph) {
-		g.Block = block
+		g.Block, g.Standard = k.block, k.standard
 		x := make([]value, len(r.in))
 		for i, in := range r.in {
 			x[i] = g.Input(fmt.Sprintf("x%d", i), tensor.Float32, in.shape...)
-			if in.blocked && block > 0 {
+			if in.blocked && k.block > 0 {
 				x[i] = g.ToBlocked(x[i])
 			}
 		}
@@ -199,7 +206,7 @@ func dot(a, b []float64) (sum, scale float64) {
 }
 
 // checkRuntime runs the gradient graph in ONNX Runtime and returns the largest
-// error of a gradient relative to its largest element.
+// error of an output relative to its largest element.
 func (p *problem) checkRuntime(t *testing.T, want map[string][]float64) float64 {
 	t.Helper()
 	worst := 0.0

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"vicreg/models/graph"
+	"vicreg/models/onnx"
 	"vicreg/models/ort/orttest"
 	"vicreg/models/tensor"
 )
@@ -213,7 +214,7 @@ func TestRules(t *testing.T) {
 		var portable map[string][]float64
 		for _, block := range append([]int{0}, r.blocks...) {
 			t.Run(fmt.Sprintf("%s/%s/block%d", r.key, strings.ReplaceAll(r.name, " ", "_"), block), func(t *testing.T) {
-				p := r.problem(t, block)
+				p := r.problem(t, kind{block: block})
 				if !slices.ContainsFunc(p.backward.Nodes, func(n *graph.Node) bool { return n.Key() == r.key }) {
 					t.Fatalf("the graph has no node %s:\n%s", r.key, p.backward)
 				}
@@ -240,6 +241,33 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A graph of standard operators gives the same, and the reference
+// implementation of ONNX accepts it with the shapes it declares.
+func TestRulesInStandardOperators(t *testing.T) {
+	var models []*onnx.ModelProto
+	for i, r := range rows {
+		p, standard := r.problem(t, kind{}), r.problem(t, kind{standard: true})
+		want, got := p.gradients(t), standard.gradients(t)
+		for name := range want {
+			if e := relative(got[name], want[name]); !(e <= 1e-12) {
+				t.Errorf("%s %s: %s differs by %.1e", r.key, r.name, name, e)
+			}
+		}
+		m, err := standard.backward.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Graph.Name = fmt.Sprintf("%s-%d", r.key, i)
+		models = append(models, m)
+	}
+	lines, _ := orttest.Reference(t, models...)
+	for _, line := range lines {
+		if !strings.Contains(line, ": ok, ") || !strings.HasSuffix(line, "as inferred") {
+			t.Error(line)
+		}
+	}
+}
+
 func TestEveryRuleHasARow(t *testing.T) {
 	have := map[string]bool{}
 	for _, r := range rows {
@@ -256,7 +284,7 @@ func TestEveryRuleHasARow(t *testing.T) {
 func TestDifferencesFindAWrongGradient(t *testing.T) {
 	p := row{key: "Mul", name: "wrong", in: []input{in(2, 3), in(2, 3)}, f: func(g *graph.Graph, x []value) value {
 		return g.Mul(x[0], x[1])
-	}}.problem(t, 0)
+	}}.problem(t, kind{})
 	grads := p.gradients(t)
 	grads["d1"][4] *= 1 + 1e-4
 	if found := p.mismatches(t, grads); len(found) != 1 || !strings.HasPrefix(found[0], "input 1, direction 0") {
@@ -270,7 +298,7 @@ func TestDifferencesFindAWrongGradient(t *testing.T) {
 func TestConvWeightGradientInChunks(t *testing.T) {
 	p := row{name: "chunks", in: []input{in(10, 2, 100, 100), in(2, 2, 7, 7)}, f: func(g *graph.Graph, x []value) value {
 		return Conv(g, x[0], x[1], graph.Square(7, 1, 3))
-	}}.problem(t, 0)
+	}}.problem(t, kind{})
 	if strings.Count(p.backward.String(), " = Gemm(") < 2 {
 		t.Errorf("the images are not cut into chunks:\n%s", p.backward)
 	}
