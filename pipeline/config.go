@@ -77,6 +77,9 @@ func (s *settings) resolve() error {
 			s.Stem = "cifar"
 		}
 	}
+	if _, err := models.NewResNet(s.Model, s.Stem, s.Width); err != nil {
+		return &usage.Error{Err: err}
+	}
 	if s.recipe == "" {
 		s.recipe = s.Stem
 	}

@@ -1,0 +1,129 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"vicreg/models"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/dataset"
+)
+
+// maxRejected is how many steps in a row may have a gradient that is not finite
+// before the run gives up: past that the weights themselves are lost.
+const maxRejected = 20
+
+// loop trains until the epochs are done, the time is up or ctx ends; in each case
+// the last thing it does is a checkpoint.
+func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	r.loader, err = dataset.NewLoader(context.WithoutCancel(ctx), r.reader, dataset.LoaderConfig{
+		Recipe: r.Recipe, Batch: r.Batch, Size: r.Size, Seed: r.Seed,
+		Epoch: r.position.Epoch, Start: r.position.Batch, Epochs: r.Epochs, Workers: r.workers,
+	})
+	if err != nil {
+		return err
+	}
+	p := newProgress(stderr, r)
+	begin := time.Now()
+	for {
+		b, err := r.loader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		err = r.step(b, p)
+		r.loader.Release(b)
+		if err != nil {
+			return err
+		}
+		if err := r.between(stdout, p); err != nil {
+			return err
+		}
+		switch {
+		case ctx.Err() != nil:
+			p.clear()
+			return errors.Join(r.stop(stdout, "interrupted"), ctx.Err())
+		case r.timeLimit > 0 && time.Since(begin) >= r.timeLimit && r.position.Epoch < r.Epochs:
+			p.clear()
+			return r.stop(stdout, fmt.Sprintf("time limit of %v reached", r.timeLimit))
+		}
+	}
+	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time; next: vicreg export %s\n",
+		r.position.Step, 100*p.waitShare(), r.out)
+	return nil
+}
+
+// step runs one step. A gradient that is not finite leaves the state as it was.
+func (r *run) step(b *dataset.Batch, p *progress) error {
+	rate := r.Schedule.At(int(r.position.Step))
+	b.Tensors[models.Rate] = tensor.Of([]float32{float32(rate)})
+	b.Tensors[models.LossScale] = tensor.Of([]float32{float32(r.position.LossScale)})
+	scalars, err := r.state.Step(b.Tensors)
+	if err != nil {
+		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, err)
+	}
+	scalars["lr"] = rate
+	accepted := scalars["finite"] == 1
+	if accepted {
+		r.state.Accept()
+		p.rejected = 0
+	} else {
+		r.state.Reject()
+		p.rejected++
+	}
+	if p.rejected >= maxRejected {
+		return fmt.Errorf("epoch %d: the gradient has not been finite for %d steps; the last checkpoint is good, try a lower --lr from there or from the start", b.Epoch, p.rejected)
+	}
+	r.position.Step++
+	r.position.Epoch, r.position.Batch = b.Epoch, b.Index+1
+	if r.position.Batch == r.loader.BatchesPerEpoch() {
+		r.position.Epoch, r.position.Batch = b.Epoch+1, 0
+	}
+	p.step(scalars)
+	return r.metrics.step(r.position, b.Epoch, scalars, accepted, p)
+}
+
+// between does what is due after a step: the held-out images and a checkpoint at
+// the end of an epoch, a checkpoint now and then.
+func (r *run) between(stdout io.Writer, p *progress) error {
+	if r.position.Batch != 0 {
+		if time.Since(r.saved) < r.every {
+			return nil
+		}
+		return r.save()
+	}
+	line := p.epoch(r.position.Epoch)
+	if r.watch != nil {
+		state, err := r.state.Snapshot()
+		if err != nil {
+			return err
+		}
+		health, err := r.watch.measure(state)
+		if err != nil {
+			return err
+		}
+		if err := r.metrics.epoch(r.position, health); err != nil {
+			return err
+		}
+		line += health.String()
+	}
+	p.clear()
+	fmt.Fprintln(stdout, line)
+	return r.save()
+}
+
+// stop writes the checkpoint of a run that ends early.
+func (r *run) stop(stdout io.Writer, why string) error {
+	if r.position.Batch != 0 { // at an epoch's end it is written already
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(stdout, "stopped    %s; saved at step %d; vicreg train --out %s --resume goes on\n", why, r.position.Step, r.out)
+	return nil
+}

@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vicreg/models/optim"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
+)
+
+// fakeStepper counts verdicts; finite says which steps have a finite gradient.
+type fakeStepper struct {
+	finite             func(step int) bool
+	steps              int
+	rates              []float64
+	accepted, rejected int
+}
+
+func (f *fakeStepper) Step(b tensor.Batch) (map[string]float64, error) {
+	ok := 0.0
+	if f.finite(f.steps) {
+		ok = 1
+	}
+	f.steps++
+	f.rates = append(f.rates, float64(b["lr"].Float32()[0]))
+	return map[string]float64{"loss": math.NaN(), "finite": ok, "invariance": 1, "variance": 2, "covariance": 3}, nil
+}
+func (f *fakeStepper) Accept() { f.accepted++ }
+func (f *fakeStepper) Reject() { f.rejected++ }
+func (f *fakeStepper) Snapshot() (map[string]*tensor.Tensor, error) {
+	return map[string]*tensor.Tensor{"w": tensor.Of([]float32{1})}, nil
+}
+func (f *fakeStepper) Restore(map[string]*tensor.Tensor) error { return nil }
+func (f *fakeStepper) Close() error                            { return nil }
+
+func fakeRun(t *testing.T, f *fakeStepper, epochs int) *run {
+	t.Helper()
+	set, err := dataset.Index(writeImages(t, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{trainFlags: &trainFlags{out: t.TempDir()}, state: f, position: checkpoint.Position{LossScale: 1}}
+	r.Batch, r.Size, r.Epochs, r.every = 4, 8, epochs, math.MaxInt64
+	r.Recipe, _ = imaging.RecipeNamed("cifar")
+	r.Schedule = optim.Schedule{Peak: 1, Total: 2 * epochs}
+	r.reader = dataset.NewReader(set, dataset.ReaderConfig{})
+	if r.metrics, err = openMetrics(filepath.Join(r.out, metricsFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func TestStepsThatAreNotFiniteAreRejected(t *testing.T) {
+	f := &fakeStepper{finite: func(step int) bool { return step%2 == 0 }}
+	r := fakeRun(t, f, 5)
+	if err := r.loop(t.Context(), io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if f.accepted != 5 || f.rejected != 5 || r.position.Step != 10 {
+		t.Errorf("%d accepted, %d rejected, %d steps", f.accepted, f.rejected, r.position.Step)
+	}
+	if f.rates[0] != 1 || f.rates[9] >= f.rates[8] {
+		t.Errorf("rates %v do not follow the schedule", f.rates)
+	}
+	r.metrics.Sync()
+	lines, _ := os.ReadFile(filepath.Join(r.out, metricsFile))
+	if bytes.Count(lines, []byte(`"accepted":false`)) != 5 || bytes.Contains(lines, []byte("loss")) {
+		t.Errorf("metrics:\n%s", lines)
+	}
+}
+
+func TestARunThatStaysNotFiniteGivesUp(t *testing.T) {
+	f := &fakeStepper{finite: func(step int) bool { return step < 4 }}
+	err := fakeRun(t, f, 50).loop(t.Context(), io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "not been finite for 20 steps") || f.steps != 24 {
+		t.Errorf("%v after %d steps", err, f.steps)
+	}
+}
+
+func TestMetricsAfterTheCheckpointAreCut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), metricsFile)
+	lines := "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"kind\":\"epoch\"}\n{\"step\":3}\n{\"st"
+	if err := os.WriteFile(path, []byte(lines), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m, err := openMetrics(path, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(path); string(b) != lines[:strings.Index(lines, "{\"step\":3}")] {
+		t.Errorf("kept %q", b)
+	}
+}

@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+
+	"vicreg/pipeline/checkpoint"
+)
+
+const metricsFile = "metrics.jsonl"
+
+// metrics appends one JSON object a line to the run's metrics file. Numbers that
+// JSON cannot hold are left out of their line.
+type metrics struct {
+	file *os.File
+	out  *bufio.Writer
+}
+
+// openMetrics opens the file for a run that stands at the given step: lines of
+// later steps, written after the checkpoint that the run goes on from, are cut.
+func openMetrics(path string, step int64) (*metrics, error) {
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open metrics: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("open metrics: %w", err)
+	}
+	keep := int64(upTo(data, step))
+	_, seekErr := f.Seek(keep, 0)
+	if err := errors.Join(f.Truncate(keep), seekErr); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open metrics: %w", err)
+	}
+	return &metrics{f, bufio.NewWriter(f)}, nil
+}
+
+// upTo is the length of the lines that belong to steps up to the given one.
+func upTo(data []byte, step int64) (n int) {
+	for line := range bytes.Lines(data) {
+		var at struct {
+			Step int64 `json:"step"`
+		}
+		if json.Unmarshal(line, &at) != nil || at.Step > step || !bytes.HasSuffix(line, []byte("\n")) {
+			return n
+		}
+		n += len(line)
+	}
+	return n
+}
+
+// step writes a step's scalars; position is the one after it.
+func (m *metrics) step(position checkpoint.Position, epoch int, scalars map[string]float64, accepted bool, p *progress) error {
+	line := map[string]any{"kind": "step", "step": position.Step, "epoch": epoch, "accepted": accepted,
+		"images_per_second": math.Round(p.rate*10) / 10, "wait_share": math.Round(p.waitShare()*1e4) / 1e4}
+	for name, x := range scalars {
+		line[name] = x
+	}
+	return m.write(line)
+}
+
+// epoch writes what the held-out images say after an epoch.
+func (m *metrics) epoch(position checkpoint.Position, h Health) error {
+	line := map[string]any{"kind": "epoch", "step": position.Step, "epoch": position.Epoch}
+	for name, x := range h.values() {
+		line[name] = x
+	}
+	return m.write(line)
+}
+
+func (m *metrics) write(line map[string]any) error {
+	for name, x := range line {
+		if f, ok := x.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			delete(line, name)
+		}
+	}
+	b, err := json.Marshal(line)
+	if err == nil {
+		_, err = m.out.Write(append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write metrics: %w", err)
+	}
+	return nil
+}
+
+// Sync puts all lines on the disk.
+func (m *metrics) Sync() error {
+	if err := errors.Join(m.out.Flush(), m.file.Sync()); err != nil {
+		return fmt.Errorf("write metrics: %w", err)
+	}
+	return nil
+}
+
+// Close flushes and closes the file.
+func (m *metrics) Close() error {
+	return errors.Join(m.out.Flush(), m.file.Close())
+}

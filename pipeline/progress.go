@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// progress keeps the figures of the progress line and prints it: rewritten in
+// place on a terminal, else a line now and then.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	run      *run
+
+	begin, last, shown time.Time
+	steps              int     // in this process
+	rate               float64 // images a second, smoothed
+	sum                map[string]float64
+	count              int
+	rejected           int // in a row
+}
+
+// quiet is how often a line is printed where no terminal is.
+const quiet = 15 * time.Second
+
+func newProgress(out io.Writer, r *run) *progress {
+	now := time.Now()
+	p := &progress{out: out, run: r, begin: now, last: now, shown: now, sum: map[string]float64{}}
+	if f, ok := out.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+// step takes in a step's scalars and prints the line when it is due.
+func (p *progress) step(scalars map[string]float64) {
+	now := time.Now()
+	rate := float64(p.run.Batch) / now.Sub(p.last).Seconds()
+	if p.steps == 0 {
+		p.rate = rate
+	}
+	p.rate += 0.1 * (rate - p.rate)
+	p.last = now
+	p.steps++
+	p.count++
+	for name, x := range scalars {
+		p.sum[name] += x
+	}
+	interval := quiet
+	if p.terminal {
+		interval = 200 * time.Millisecond
+	}
+	if now.Sub(p.shown) < interval {
+		return
+	}
+	p.shown = now
+	line := p.line(scalars)
+	if p.terminal {
+		fmt.Fprintf(p.out, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(p.out, line)
+}
+
+func (p *progress) line(s map[string]float64) string {
+	r := p.run
+	perEpoch := r.loader.BatchesPerEpoch()
+	left := r.Epochs*perEpoch - r.position.Epoch*perEpoch - r.position.Batch
+	eta := time.Duration(float64(left*r.Batch) / p.rate * float64(time.Second)).Round(time.Second)
+	return fmt.Sprintf("epoch %d/%d  step %d  loss %.4f  inv %.4f  var %.4f  cov %.4f  %.1f images/s  %v left",
+		min(r.position.Epoch+1, r.Epochs), r.Epochs, r.position.Step, s["loss"], s["invariance"], s["variance"], s["covariance"], p.rate, eta)
+}
+
+// epoch returns the means of the epoch that ended, and starts the next.
+func (p *progress) epoch(done int) string {
+	n := float64(max(p.count, 1))
+	line := fmt.Sprintf("epoch %3d  loss %.4f  inv %.4f  var %.4f  cov %.4f  %.1f images/s",
+		done, p.sum["loss"]/n, p.sum["invariance"]/n, p.sum["variance"]/n, p.sum["covariance"]/n, p.rate)
+	clear(p.sum)
+	p.count = 0
+	return line
+}
+
+// clear removes the line in place, so that ordinary output can follow.
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}
+
+// waitShare is the share of the time that steps have waited for data.
+func (p *progress) waitShare() float64 {
+	if p.steps == 0 {
+		return 0
+	}
+	return float64(p.run.loader.Waited()) / float64(time.Since(p.begin))
+}

@@ -1,0 +1,228 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"vicreg/models"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
+)
+
+// stepper runs training steps on a state it holds. The state after a step is
+// pending until it is accepted or rejected, so a bad step costs nothing but its
+// time. ort.Stepper implements it on the host.
+type stepper interface {
+	// Step returns the graph's scalars by name.
+	Step(tensor.Batch) (map[string]float64, error)
+	Accept()
+	Reject()
+	// Snapshot copies the state out, Restore sets it; by the name of the input.
+	Snapshot() (map[string]*tensor.Tensor, error)
+	Restore(map[string]*tensor.Tensor) error
+	Close() error
+}
+
+// run is a training run in progress: one folder, one graph, one state.
+type run struct {
+	*trainFlags
+	lib     *ort.Runtime
+	threads int
+	block   int
+
+	artifact *models.Artifact
+	session  *ort.Session
+	state    stepper
+	watch    *watch // nil when no image is held out
+	reader   *dataset.Reader
+	loader   *dataset.Loader
+	metrics  *metrics
+
+	position checkpoint.Position
+	saved    time.Time
+}
+
+// claimFolder makes the folder of a new run; one that holds a run is refused
+// unless force, which removes the old run's own files.
+func claimFolder(dir string, force bool) error {
+	old, err := checkpoint.Files(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, metricsFile)); err == nil {
+		old = append(old, filepath.Join(dir, metricsFile))
+	}
+	if len(old) > 0 && !force {
+		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", dir)
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("start anew in %s: %w", dir, err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("make the folder of the run: %w", err)
+	}
+	return nil
+}
+
+// newRun builds the graphs and opens the session. Close releases what it holds.
+func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, err error) {
+	r = &run{trainFlags: t, lib: lib, threads: t.machine.threads, saved: time.Now()}
+	if r.threads == 0 {
+		r.threads = ort.Cores()
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	if r.block, err = t.machine.block(lib); err != nil {
+		return r, err
+	}
+	if r.artifact, err = models.Step(t.graphs(r.block)); err != nil {
+		return r, err
+	}
+	if err = t.writeArtifacts(); err != nil {
+		return r, err
+	}
+	model, err := r.artifact.Graph.Marshal()
+	if err != nil {
+		return r, err
+	}
+	if r.session, err = lib.NewSession(model, ort.Options{Threads: r.threads, Spin: true}); err != nil {
+		return r, err
+	}
+	vars := make([]ort.Variable, len(r.artifact.State))
+	for i, v := range r.artifact.State {
+		vars[i] = ort.Variable{In: v.In, Out: v.Out}
+	}
+	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars}); err != nil {
+		return r, err
+	}
+	r.reader = dataset.NewReader(train, dataset.ReaderConfig{CacheBytes: int64(t.cacheMB) << 20})
+	r.watch, err = newWatch(lib, &t.Config, r.threads, held)
+	return r, err
+}
+
+// block is the channel block of the convolution kernels to use; 0 for portable.
+func (m machineFlags) block(lib *ort.Runtime) (int, error) {
+	if m.kernels == "portable" {
+		return 0, nil
+	}
+	block, err := ort.BlockSize(lib)
+	if err == nil && block == 0 && m.kernels == "nchwc" {
+		return 0, usage.Errorf("--kernels nchwc: this processor or library has no NCHWc kernels")
+	}
+	return block, err
+}
+
+// writeArtifacts puts the run's graphs into its folder, in ONNX Runtime's
+// vocabulary and in the portable form, so that any ONNX Runtime can use them.
+func (t *trainFlags) writeArtifacts() error {
+	c := t.graphs(0)
+	for name, build := range map[string]func(models.Config) (*models.Artifact, error){
+		"training_model.onnx": models.Training, "optimizer_model.onnx": models.Optimizer, "eval_model.onnx": models.Eval,
+	} {
+		a, err := build(c)
+		if err != nil {
+			return err
+		}
+		b, err := a.Graph.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(t.out, name), b, 0o666); err != nil {
+			return fmt.Errorf("write the training artifacts: %w", err)
+		}
+	}
+	return nil
+}
+
+// start sets the state: the given tensors of a resumed run, or new ones.
+func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Tensor) (err error) {
+	r.position = position
+	if tensors == nil {
+		tensors = r.artifact.InitialState(r.Seed)
+		if r.Init != "" {
+			if _, err := importWeights(r.Init, r.artifact, tensors); err != nil {
+				return &usage.Error{Err: err}
+			}
+		}
+	}
+	if err := r.state.Restore(tensors); err != nil {
+		return err
+	}
+	r.metrics, err = openMetrics(filepath.Join(r.out, metricsFile), position.Step)
+	if err == nil && position.Step == 0 {
+		err = r.save() // from here on the folder holds a run that can be resumed
+	}
+	return err
+}
+
+// save writes a checkpoint of the accepted state and the list of bad files.
+func (r *run) save() error {
+	tensors, err := r.state.Snapshot()
+	if err != nil {
+		return err
+	}
+	config, err := json.Marshal(r.Config)
+	if err != nil {
+		return err
+	}
+	if err := r.metrics.Sync(); err != nil {
+		return err
+	}
+	if _, err := checkpoint.Save(r.out, &checkpoint.Checkpoint{Config: config, Position: r.position, Tensors: tensors}); err != nil {
+		return err
+	}
+	r.saved = time.Now()
+	return r.listBad()
+}
+
+// listBad writes the files that could not be used, with the reason, a line each.
+func (r *run) listBad() error {
+	bad := r.reader.Quarantined()
+	if r.watch != nil {
+		bad = append(bad, r.watch.reader.Quarantined()...)
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	var lines []byte
+	for _, b := range bad {
+		lines = fmt.Appendf(lines, "%s\t%s\n", b.Key, b.Reason)
+	}
+	if err := os.WriteFile(filepath.Join(r.out, "bad-images.txt"), lines, 0o666); err != nil {
+		return fmt.Errorf("list bad images: %w", err)
+	}
+	return nil
+}
+
+// Close releases loader, session and files. It may be called on a half-built run.
+func (r *run) Close() error {
+	var errs []error
+	if r.loader != nil {
+		errs = append(errs, r.loader.Close())
+	}
+	if r.watch != nil {
+		errs = append(errs, r.watch.Close())
+	}
+	if r.state != nil {
+		errs = append(errs, r.state.Close())
+	}
+	if r.session != nil {
+		errs = append(errs, r.session.Close())
+	}
+	if r.metrics != nil {
+		errs = append(errs, r.metrics.Close())
+	}
+	return errors.Join(errs...)
+}

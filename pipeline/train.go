@@ -1,0 +1,199 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
+)
+
+// trainFlags are the settings of the command that do not change what a run
+// computes, beside those that do.
+type trainFlags struct {
+	settings
+	out           string
+	resume, force bool
+	timeLimit     time.Duration
+	every         time.Duration
+	machine       machineFlags
+	workers       int
+	cacheMB       int
+}
+
+// machineFlags say what the work runs on.
+type machineFlags struct {
+	runtime string
+	threads int
+	kernels string
+}
+
+func (m *machineFlags) register(fs *flag.FlagSet) {
+	fs.StringVar(&m.runtime, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
+	fs.IntVar(&m.threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
+}
+
+func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
+	fs := usage.Flags(out, usage.Text{
+		Name:     "train",
+		Purpose:  "Pretrain an image backbone with VICReg on a folder of unlabelled images.",
+		Synopsis: "--data DIR --out RUN [flags]",
+		Examples: []string{
+			"vicreg train --data photos --out runs/photos",
+			"vicreg train --data photos --out runs/small --image-size 32 --width 16 --epochs 20",
+			"vicreg train --out runs/photos --resume",
+		},
+		Notes: `RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
+checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
+could not be read. Ctrl-C or SIGTERM finishes the step, writes a checkpoint and
+ends; --resume goes on from it, bit for bit on the same CPU.`,
+	})
+	t := &trainFlags{}
+	t.register(fs)
+	t.machine.register(fs)
+	fs.StringVar(&t.machine.kernels, "kernels", "auto", "CPU convolution `kernels`: auto, portable or nchwc")
+	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
+	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
+	fs.BoolVar(&t.force, "force", false, "start anew in a folder that holds a run already")
+	fs.DurationVar(&t.timeLimit, "time-limit", 0, "stop with a checkpoint after this `time`, such as 2h; --resume goes on")
+	fs.DurationVar(&t.every, "checkpoint-every", 10*time.Minute, "`time` between checkpoints within an epoch; one follows each epoch anyway")
+	fs.IntVar(&t.workers, "workers", 0, "`N` goroutines that decode and augment; by default one a core")
+	fs.IntVar(&t.cacheMB, "cache-mb", 1024, "`MB` of memory for decoded images, which then cost no decoding after the first epoch")
+	return t, fs
+}
+
+// Train pretrains a backbone: vicreg train.
+func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	t, fs := newTrainFlags(stdout)
+	if err := usage.Parse(fs, args); err != nil {
+		return err
+	}
+	position, tensors, err := t.prepare(fs, stderr)
+	if err != nil {
+		return err
+	}
+	train, held, err := t.images()
+	if err != nil {
+		return err
+	}
+	why := "as before"
+	if !t.resume {
+		why = t.plan(train.Len())
+	}
+	lib, err := openRuntime(t.machine.runtime)
+	if err != nil {
+		return err
+	}
+	r, err := newRun(lib, t, train, held)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := r.start(position, tensors); err != nil {
+		return err
+	}
+	t.announce(stdout, r, train, held, why)
+	return r.loop(ctx, stdout, stderr)
+}
+
+// prepare settles the configuration: from the flags, or with --resume from the
+// checkpoint, whose position and tensors it returns.
+func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
+	if t.machine.kernels != "auto" && t.machine.kernels != "portable" && t.machine.kernels != "nchwc" {
+		return checkpoint.Position{}, nil, usage.Errorf("--kernels %s: want auto, portable or nchwc", t.machine.kernels)
+	}
+	if t.resume {
+		if err := usage.Require(fs, "out"); err != nil {
+			return checkpoint.Position{}, nil, err
+		}
+		return t.reload(fs, stderr)
+	}
+	if err := usage.Require(fs, "data", "out"); err != nil {
+		return checkpoint.Position{}, nil, err
+	}
+	if err := t.resolve(); err != nil {
+		return checkpoint.Position{}, nil, err
+	}
+	return checkpoint.Position{Seed: t.Seed, LossScale: 1}, nil, claimFolder(t.out, t.force)
+}
+
+// reload takes configuration, position and state from the newest checkpoint.
+func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
+	var none checkpoint.Position
+	fixed := &settings{}
+	names := flag.NewFlagSet("", flag.ContinueOnError)
+	fixed.register(names)
+	var given error
+	names.VisitAll(func(f *flag.Flag) {
+		if given == nil && f.Name != "data" && usage.Given(fs, f.Name) {
+			given = usage.Errorf("--%s belongs to the run and cannot change with --resume", f.Name)
+		}
+	})
+	if given != nil {
+		return none, nil, given
+	}
+	c, warnings, err := checkpoint.Latest(t.out)
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, "vicreg train:", w)
+	}
+	if errors.Is(err, checkpoint.ErrNone) {
+		return none, nil, usage.Errorf("--resume: no checkpoint in %s", t.out)
+	}
+	if err != nil {
+		return none, nil, err
+	}
+	moved := t.Data
+	if err := json.Unmarshal(c.Config, &t.Config); err != nil {
+		return none, nil, fmt.Errorf("read the settings of %s: %w", t.out, err)
+	}
+	if moved != "" {
+		t.Data = moved
+	}
+	return c.Position, c.Tensors, t.Validate()
+}
+
+// images indexes the folder and sets the held-out part aside.
+func (t *trainFlags) images() (train, held *dataset.Set, err error) {
+	all, err := dataset.Index(t.Data)
+	if err != nil {
+		return nil, nil, &usage.Error{Err: err}
+	}
+	train, held = all.Split(t.Holdout)
+	if t.Batch > train.Len() {
+		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s",
+			t.Batch, train.Len(), held.Len(), t.Data)
+	}
+	return train, held, nil
+}
+
+// announce prints what was found and chosen.
+func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why string) {
+	fmt.Fprintf(w, "images     %d to train on, %d held out, in %s\n", train.Len(), held.Len(), t.Data)
+	fmt.Fprintf(w, "model      %s\n", t.Config.String())
+	fmt.Fprintf(w, "views      %s recipe\n", t.Recipe.Name)
+	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
+		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
+	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps\n",
+		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup)
+	kernels := "portable"
+	if r.block > 0 {
+		kernels = fmt.Sprintf("nchwc, blocks of %d", r.block)
+	}
+	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %d threads, %s kernels\n", r.lib.Version(), r.threads, kernels)
+}
+
+func openRuntime(flag string) (*ort.Runtime, error) {
+	path, err := ort.Find(flag)
+	if err != nil {
+		return nil, err
+	}
+	return ort.Open(path)
+}

@@ -1,0 +1,201 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/ort/orttest"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/usage"
+)
+
+// writeImages fills a folder with n small random pictures.
+func writeImages(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		r := rand.New(rand.NewPCG(uint64(i), 0))
+		m := image.NewRGBA(image.Rect(0, 0, 20, 20))
+		tint := [3]int{r.IntN(128), r.IntN(128), r.IntN(128)}
+		for y := range 20 {
+			for x := range 20 {
+				m.Set(x, y, color.RGBA{uint8(tint[0] + r.IntN(128)), uint8(tint[1] + 4*x), uint8(tint[2] + 4*y), 255})
+			}
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03d.png", i)), b.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// train runs the command on a small model and returns what it printed.
+func train(t *testing.T, ctx context.Context, args ...string) (string, error) {
+	t.Helper()
+	lib := orttest.Open(t)
+	var out bytes.Buffer
+	small := []string{"--onnxruntime", lib.Path()}
+	if !slices.Contains(args, "--resume") {
+		small = append(small, "--width", "16", "--image-size", "16", "--batch", "8", "--expander", "32-32-32", "--epochs", "2", "--lr", "0.05")
+	}
+	err := Train(ctx, append(small, args...), &out, io.Discard)
+	return out.String(), err
+}
+
+func latest(t *testing.T, dir string) *checkpoint.Checkpoint {
+	t.Helper()
+	c, warnings, err := checkpoint.Latest(dir)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	return c
+}
+
+func TestResumeIsExact(t *testing.T) {
+	data, whole, parts := writeImages(t, 28), t.TempDir(), t.TempDir()
+	if _, err := train(t, t.Context(), "--data", data, "--out", whole); err != nil {
+		t.Fatal(err)
+	}
+	// A time limit of a nanosecond stops after every single step.
+	if _, err := train(t, t.Context(), "--data", data, "--out", parts, "--time-limit", "1ns"); err != nil {
+		t.Fatal(err)
+	}
+	for resumed := 0; latest(t, parts).Position.Epoch < 2; resumed++ {
+		if resumed > 20 {
+			t.Fatal("the run does not end")
+		}
+		if out, err := train(t, t.Context(), "--out", parts, "--resume", "--time-limit", "1ns"); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	a, b := latest(t, whole), latest(t, parts)
+	if a.Position != b.Position || a.Position.Step < 6 {
+		t.Fatalf("positions %+v and %+v", a.Position, b.Position)
+	}
+	for name := range a.Tensors {
+		if !reflect.DeepEqual(a.Tensors[name], b.Tensors[name]) {
+			t.Fatalf("%s differs after resuming", name)
+		}
+	}
+	if x, y := steps(t, whole), steps(t, parts); x != y || x != int(a.Position.Step) {
+		t.Errorf("%d and %d step lines in the metrics for %d steps", x, y, a.Position.Step)
+	}
+}
+
+func steps(t *testing.T, run string) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(run, metricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(b), `"kind":"step"`)
+}
+
+func TestTrainLearnsAndLeavesItsArtifacts(t *testing.T) {
+	data, out := writeImages(t, 40), t.TempDir()
+	os.WriteFile(filepath.Join(data, "torn.png"), []byte("\x89PNG\r\n\x1a\nnothing"), 0o666)
+	os.WriteFile(filepath.Join(data, "empty.jpg"), nil, 0o666)
+	printed, err := train(t, t.Context(), "--data", data, "--out", out, "--holdout", "0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"held out", "peak lr 0.05 (given)", "epoch   2", "done"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("no %q in\n%s", want, printed)
+		}
+	}
+	for _, name := range []string{"training_model.onnx", "optimizer_model.onnx", "eval_model.onnx", metricsFile, "bad-images.txt"} {
+		if info, err := os.Stat(filepath.Join(out, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	bad, _ := os.ReadFile(filepath.Join(out, "bad-images.txt"))
+	if !strings.Contains(string(bad), "torn.png\t") || !strings.Contains(string(bad), "empty.jpg\t") {
+		t.Errorf("bad images listed:\n%s", bad)
+	}
+}
+
+func TestInterruptedRunSavesAndSaysSo(t *testing.T) {
+	data, out := writeImages(t, 40), t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // before the first step: it still ends after one, with a checkpoint
+	printed, err := train(t, ctx, "--data", data, "--out", out)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(printed, "--resume goes on") {
+		t.Fatalf("error %v, printed\n%s", err, printed)
+	}
+	if p := latest(t, out).Position; p.Step != 1 || p.Batch != 1 {
+		t.Errorf("saved at %+v", p)
+	}
+}
+
+func TestWrongInputIsOneClearLine(t *testing.T) {
+	data, run := writeImages(t, 12), t.TempDir()
+	if _, err := train(t, t.Context(), "--data", data, "--out", run, "--epochs", "1", "--holdout", "0"); err != nil {
+		t.Fatal(err)
+	}
+	empty, fresh := t.TempDir(), filepath.Join(t.TempDir(), "new")
+	for want, args := range map[string][]string{
+		"--data DIR is missing":          {"--out", fresh},
+		"--out RUN is missing":           {"--data", data},
+		"does not exist":                 {"--data", data + "/none", "--out", fresh},
+		"no .jpg, .jpeg or .png file in": {"--data", empty, "--out", fresh},
+		"needs at least 2":               {"--data", data, "--out", fresh, "--batch", "1"},
+		"larger than the":                {"--data", data, "--out", fresh, "--batch", "64"},
+		`unknown model "vgg"`:            {"--data", data, "--out", fresh, "--model", "vgg"},
+		`unknown stem "big"`:             {"--data", data, "--out", fresh, "--stem", "big"},
+		`unknown optimizer "adam"`:       {"--data", data, "--out", fresh, "--optimizer", "adam"},
+		"want widths like":               {"--data", data, "--out", fresh, "--expander", "a-b"},
+		"unknown flag --wdith; did you":  {"--data", data, "--out", fresh, "--wdith", "3"},
+		"holds a run already":            {"--data", data, "--out", run},
+		"no checkpoint in":               {"--out", empty, "--resume"},
+		"cannot change with --resume":    {"--out", run, "--resume", "--seed", "2"},
+		"want auto, portable or nchwc":   {"--data", data, "--out", fresh, "--kernels", "fast"},
+		"want a share from 0 to 0.9":     {"--data", data, "--out", fresh, "--holdout", "1"},
+		"must not be negative":           {"--data", data, "--out", fresh, "--variance", "-1"},
+	} {
+		_, err := train(t, t.Context(), args...)
+		var wrong *usage.Error
+		if !errors.As(err, &wrong) || !strings.Contains(fmt.Sprint(err), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: got %v, want a usage error with %q", args, err, want)
+		}
+	}
+	if _, err := os.Stat(fresh); err == nil {
+		if files, _ := checkpoint.Files(fresh); len(files) > 0 {
+			t.Error("a refused run left a checkpoint")
+		}
+	}
+}
+
+func TestForceStartsAnew(t *testing.T) {
+	data, run := writeImages(t, 12), t.TempDir()
+	for _, args := range [][]string{{"--seed", "1"}, {"--seed", "2", "--force"}} {
+		if _, err := train(t, t.Context(), append(args, "--data", data, "--out", run, "--epochs", "1", "--holdout", "0")...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := latest(t, run)
+	if c.Position.Seed != 2 || c.Position.Step != 1 || steps(t, run) != 1 {
+		t.Errorf("position %+v, %d step lines", c.Position, steps(t, run))
+	}
+	if len(slices.Collect(maps.Keys(c.Tensors))) == 0 {
+		t.Error("no tensors saved")
+	}
+}

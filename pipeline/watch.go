@@ -1,0 +1,136 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+
+	"vicreg/models"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/stats"
+)
+
+// maxWatched bounds the held-out images that are looked at after each epoch.
+const maxWatched = 1024
+
+// watch looks at the held-out images with the eval graph: two fixed views of
+// each, the loss with running statistics, and whether the embeddings are healthy.
+type watch struct {
+	session *ort.Session
+	reader  *dataset.Reader
+	params  map[string]bool
+	batches []tensor.Batch
+	config  *Config
+}
+
+// Health is what a watch finds.
+type Health struct {
+	Loss, Invariance, Variance, Covariance float64
+	// Spread is the mean standard deviation of the normalised embeddings times
+	// sqrt(D): near 1 in a healthy run, near 0 in a collapsed one.
+	Spread float64
+	// Rank is RankMe of the representations, out of D or the number of images.
+	Rank float64
+	// Alignment is the mean cosine of two views' embeddings; Retrieval is how
+	// often the nearest embedding is the other view of the same image.
+	Alignment, Retrieval float64
+}
+
+func (h Health) values() map[string]float64 {
+	return map[string]float64{"loss": h.Loss, "invariance": h.Invariance, "variance": h.Variance, "covariance": h.Covariance,
+		"spread": h.Spread, "rank": h.Rank, "alignment": h.Alignment, "retrieval": h.Retrieval}
+}
+
+// String is the tail of the epoch line.
+func (h Health) String() string {
+	return fmt.Sprintf("  | held out: loss %.3f  spread %.2f  rank %.0f  finds its other view %.0f %%", h.Loss, h.Spread, h.Rank, 100*h.Retrieval)
+}
+
+// newWatch prepares the views of the held-out images; nil when fewer than two
+// are held out.
+func newWatch(lib *ort.Runtime, c *Config, threads int, held *dataset.Set) (*watch, error) {
+	batch := min(c.Batch, held.Len())
+	if batch < 2 {
+		return nil, nil
+	}
+	g := c.graphs(0)
+	g.Batch = batch
+	a, err := models.Eval(g)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{config: c, params: map[string]bool{}, reader: dataset.NewReader(held, dataset.ReaderConfig{MaxBad: 1})}
+	for _, p := range a.Params {
+		w.params[p.Name] = true
+	}
+	model, err := a.Graph.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	if w.session, err = lib.NewSession(model, ort.Options{Threads: threads}); err != nil {
+		return nil, err
+	}
+	return w, w.load(min(held.Len(), maxWatched)/batch, batch)
+}
+
+// load makes the views, evenly chosen from the held-out images. They are drawn
+// as in the epoch before the first, which no training step sees.
+func (w *watch) load(batches, batch int) error {
+	set, scratch := w.reader.Set(), new(imaging.Scratch)
+	size := 3 * w.config.Size * w.config.Size
+	for b := range batches {
+		views := [2]*tensor.Tensor{}
+		for v := range views {
+			views[v] = tensor.New(tensor.Uint8, batch, w.config.Size, w.config.Size, 3)
+		}
+		for row := range batch {
+			i := (b*batch + row) * set.Len() / (batches * batch)
+			m, err := w.reader.Substitute(i)
+			if err != nil {
+				return fmt.Errorf("held-out images: %w", err)
+			}
+			for v := range views {
+				p := w.config.Recipe.Draw(w.config.Seed, -1, set.Items[i].Key, v)
+				imaging.Apply(p, m, views[v].Data.([]uint8)[row*size:][:size], w.config.Size, scratch)
+			}
+		}
+		w.batches = append(w.batches, tensor.Batch{models.View1: views[0], models.View2: views[1]})
+	}
+	return nil
+}
+
+// measure runs the held-out images through the given state.
+func (w *watch) measure(state map[string]*tensor.Tensor) (Health, error) {
+	var h Health
+	var y, z, z2 []float32
+	for _, b := range w.batches {
+		in := tensor.Batch{models.View1: b[models.View1], models.View2: b[models.View2]}
+		for name := range w.params {
+			in[name] = state[name]
+		}
+		out, err := w.session.Run(in)
+		if err != nil {
+			return h, fmt.Errorf("held-out images: %w", err)
+		}
+		n := float64(len(w.batches))
+		h.Loss += float64(out["loss"].Float32()[0]) / n
+		h.Invariance += float64(out["invariance"].Float32()[0]) / n
+		h.Variance += float64(out["variance"].Float32()[0]) / n
+		h.Covariance += float64(out["covariance"].Float32()[0]) / n
+		y = append(y, out[models.Representation1].Float32()...)
+		z = append(z, out[models.Embedding1].Float32()...)
+		z2 = append(z2, out[models.Embedding2].Float32()...)
+	}
+	rows := len(w.batches) * w.batches[0][models.View1].Shape[0]
+	rep, a, b := stats.Of(y, rows, len(y)/rows), stats.Of(z, rows, len(z)/rows), stats.Of(z2, rows, len(z2)/rows)
+	h.Spread = stats.NormalizedStd(a) * math.Sqrt(float64(a.D))
+	h.Rank = stats.RankMe(rep)
+	alignment := stats.Align(a, b)
+	h.Alignment, h.Retrieval = alignment.Cosine, alignment.Retrieval
+	return h, nil
+}
+
+// Close releases the session.
+func (w *watch) Close() error { return w.session.Close() }
