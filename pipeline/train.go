@@ -87,6 +87,9 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	why := "as before"
 	if !t.resume {
 		why = t.plan(train.Len())
+		if err := claimFolder(t.out, t.force); err != nil {
+			return err
+		}
 	}
 	lib, err := openRuntime(t.machine.runtime)
 	if err != nil {
@@ -122,7 +125,7 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	if err := t.resolve(); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
-	return checkpoint.Position{Seed: t.Seed, LossScale: 1}, nil, claimFolder(t.out, t.force)
+	return checkpoint.Position{Seed: t.Seed, LossScale: 1}, nil, nil
 }
 
 // reload takes configuration, position and state from the newest checkpoint.
@@ -183,11 +186,11 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
 	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps\n",
 		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup)
-	kernels := "portable"
+	kernels := "portable kernels"
 	if r.block > 0 {
-		kernels = fmt.Sprintf("nchwc, blocks of %d", r.block)
+		kernels = fmt.Sprintf("nchwc kernels with blocks of %d", r.block)
 	}
-	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %d threads, %s kernels\n", r.lib.Version(), r.threads, kernels)
+	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %d threads, %s\n", r.lib.Version(), r.threads, kernels)
 }
 
 func openRuntime(flag string) (*ort.Runtime, error) {
