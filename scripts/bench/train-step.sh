@@ -2,8 +2,19 @@
 # summary: one training step on the CPU over the same step in PyTorch, paired in one run
 #
 # Usage: scripts/bench.sh train-step [--quick] [--case NAME] [--rounds N] [--threads N]
-# Needs PyTorch for the python3 named by VICREG_TORCH_PYTHON (default: python3).
+# Needs PyTorch, such as Debian's python3-torch with libopenblas0-pthread: for the
+# Python named by VICREG_TORCH_PYTHON, else for python3 or the system's python3.
 set -euo pipefail
+for python in "${VICREG_TORCH_PYTHON:-python3}" /usr/bin/python3; do
+	if "$python" -c 'import torch' 2>/dev/null; then
+		export VICREG_TORCH_PYTHON=$python
+		break
+	fi
+done
+if ! "${VICREG_TORCH_PYTHON:-python3}" -c 'import torch' 2>/dev/null; then
+	echo "train-step: no python3 with PyTorch; install it or set VICREG_TORCH_PYTHON" >&2
+	exit 1
+fi
 scripts/get-onnxruntime.sh >&2
 mkdir -p build
 go build -o build/trainstep ./scripts/bench/trainstep
