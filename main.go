@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"vicreg/models/ort"
 	"vicreg/pipeline"
 	"vicreg/pipeline/usage"
 )
@@ -33,12 +34,17 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"train", "pretrain a backbone on a folder of images", pipeline.Train},
+		{"export", "write the backbone of a run as an ONNX model", pipeline.Export},
+		{"eval", "measure the vectors of an exported model", pipeline.Eval},
 		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},
 		{"version", "print what this program was built from", pipeline.Version},
 	}
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "train" {
+		ort.UseHugePages()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends at once
 	os.Exit(Main(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/stats"
+	"vicreg/pipeline/usage"
+)
+
+// Eval measures an exported backbone on images: vicreg eval.
+func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "eval",
+		Purpose:  "Measure how well the vectors of an exported model tell images apart, beside raw pixels and chance.",
+		Synopsis: "--model FILE --data DIR [flags]",
+		Examples: []string{
+			"vicreg eval --model backbone.onnx --data test --reference train",
+			"vicreg eval --model backbone.onnx --data photos --json",
+		},
+		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. With at least two of them
+each image gets the kind that its K nearest neighbours vote for, weighted by
+exp(cosine/T): neighbours in --reference, or among the other images of --data.
+Raw pixels are those the model sees, brought down to %d x %d where there are
+more, less their mean. Cosines within a kind and between kinds are of vectors
+less the mean in the model file. Without kinds only RankMe and the spread are
+printed; both say how many dimensions are in use, and compare between models at
+the same D and number of images only. No weight is trained here.`, rawSide, rawSide),
+	})
+	e := evaluation{stderr: stderr}
+	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
+	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
+	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, in folders of the same names; by default those of --data")
+	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote")
+	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
+	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of each folder, evenly chosen")
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	e.machine.register(fs)
+	if err := usage.Parse(fs, args); err != nil {
+		return err
+	}
+	if err := usage.Require(fs, "model", "data"); err != nil {
+		return err
+	}
+	if err := e.load(); err != nil {
+		return err
+	}
+	figures, err := e.measure(ctx)
+	if err != nil {
+		return err
+	}
+	if !*asJSON {
+		return figures.print(stdout)
+	}
+	text, err := json.MarshalIndent(figures, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s\n", text)
+	return err
+}
+
+// evaluation is one evaluation under way.
+type evaluation struct {
+	model, data, reference string
+	k, limit               int
+	temperature            float64
+	machine                machineFlags
+	stderr                 io.Writer
+
+	queries, base *dataset.Set // base is nil without --reference
+}
+
+// load checks the flags and indexes the folders.
+func (e *evaluation) load() (err error) {
+	switch {
+	case e.k < 1:
+		return usage.Errorf("--k %d: want at least 1 neighbour", e.k)
+	case !(e.temperature > 0):
+		return usage.Errorf("--temperature %g: want more than 0", e.temperature)
+	case e.limit < 2:
+		return usage.Errorf("--limit %d: want at least 2 images", e.limit)
+	}
+	if e.queries, err = dataset.Index(e.data); err != nil {
+		return &usage.Error{Err: err}
+	}
+	if e.queries.Len() < 2 {
+		return usage.Errorf("one image in %s is too few to compare", e.data)
+	}
+	if e.reference == "" {
+		return nil
+	}
+	if e.base, err = dataset.Index(e.reference); err != nil {
+		return &usage.Error{Err: err}
+	}
+	kinds := map[string]bool{}
+	for _, it := range e.base.Items {
+		kinds[it.Label] = it.Label != ""
+	}
+	for _, it := range e.queries.Items {
+		if kinds[it.Label] {
+			return nil
+		}
+	}
+	return usage.Errorf("no folder in %s is named like one in %s: there is nothing to find", e.reference, e.data)
+}
+
+// measure encodes the images and computes the figures.
+func (e *evaluation) measure(ctx context.Context) (*figures, error) {
+	lib, err := openRuntime(e.machine.runtime)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := encoder.Open(lib, e.model, ort.Options{Threads: e.machine.threads})
+	if err != nil {
+		return nil, err
+	}
+	defer enc.Close()
+	queries, err := e.encode(ctx, enc, e.queries)
+	if err != nil {
+		return nil, err
+	}
+	var base *sample
+	if e.base != nil {
+		if base, err = e.encode(ctx, enc, e.base); err != nil {
+			return nil, err
+		}
+	}
+	f := &figures{Fingerprint: enc.Fingerprint(), Images: queries.y.N, Dim: enc.Dim()}
+	f.RankMe, f.Spread = number(stats.RankMe(queries.y)), number(stats.NormalizedStd(queries.y))
+	f.Kinds = compareKinds(queries, base, enc.Metadata().Center, e.k, e.temperature)
+	return f, ctx.Err()
+}
+
+// encode turns the chosen images of a set into a sample.
+func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
+	chosen := evenly(set.Len(), e.limit)
+	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Root)
+	reader := dataset.NewReader(set, dataset.ReaderConfig{})
+	s := newSample(enc)
+	err := represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) {
+		s.add(set.Items[p.Index].Label, p.Pixels, y)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode the images in %s: %w", set.Root, err)
+	}
+	for _, b := range reader.Quarantined() {
+		fmt.Fprintf(e.stderr, "left out %s: %s\n", b.Key, b.Reason)
+	}
+	if s.y.N < 2 {
+		return nil, errors.New("fewer than two images could be read in " + set.Root)
+	}
+	return s, nil
+}

@@ -1,0 +1,232 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/ort/orttest"
+	"vicreg/pipeline/stats"
+	"vicreg/pipeline/usage"
+)
+
+// someModel is an exported network that nobody trained.
+func someModel(t *testing.T, data string) string {
+	t.Helper()
+	run := madeRun(t, smallConfig(t, data, 16), nil)
+	exported(t, run)
+	return filepath.Join(run, "backbone.onnx")
+}
+
+func evaluated(t *testing.T, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := Eval(t.Context(), append(args, "--onnxruntime", orttest.Open(t).Path()), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// parsed is what --json prints; an undefined figure is nil.
+type parsed struct {
+	Images, Dim int
+	RankMe      *float64
+	Kinds       *struct {
+		Count, Images, Reference, K int
+		KNN                         float64  `json:"knn"`
+		Centered                    float64  `json:"knn_centered"`
+		Raw                         float64  `json:"knn_raw"`
+		Chance                      float64  `json:"chance"`
+		Within                      *float64 `json:"cosine_within"`
+		Between                     *float64 `json:"cosine_between"`
+	}
+}
+
+func parse(t *testing.T, text string) (p parsed) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return p
+}
+
+// Plain colours are told apart by any network and by their pixels.
+func TestEvalTellsColoursApart(t *testing.T) {
+	data, reference := drawKinds(t, 6, 1), drawKinds(t, 10, 2)
+	model := someModel(t, reference)
+	for _, c := range []struct {
+		args      []string
+		reference int
+	}{
+		{nil, 18},
+		{[]string{"--reference", reference}, 30},
+	} {
+		args := append([]string{"--model", model, "--data", data, "--k", "5", "--json"}, c.args...)
+		p := parse(t, evaluated(t, args...))
+		k := p.Kinds
+		if k == nil || p.Images != 18 || p.Dim != 32 || k.Count != 3 || k.Images != 18 || k.Reference != c.reference || k.K != 5 {
+			t.Fatalf("%v: %+v, %+v", c.args, p, k)
+		}
+		if k.KNN != 1 || k.Centered != 1 || k.Raw != 1 || math.Abs(k.Chance-1./3) > 1e-9 {
+			t.Errorf("%v: %+v", c.args, k)
+		}
+		if *k.Within < 0.9 || *k.Between > 0.2 {
+			t.Errorf("%v: cosines %v within, %v between", c.args, *k.Within, *k.Between)
+		}
+	}
+	out := evaluated(t, "--model", model, "--data", data, "-k", "5")
+	for _, want := range []string{"knn         100.00 % right with k=5, temperature 0.07; 100.00 % less the mean\n", "raw pixels  100.00 %\n", "chance      33.33 %\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// With the folders' names shuffled there is nothing to find.
+func TestEvalWithoutMeaning(t *testing.T) {
+	from, data := drawKinds(t, 30, 1), t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	kinds := []string{"a", "b", "c"}
+	for _, colour := range []string{"red", "green", "blue"} {
+		for _, name := range names(t, filepath.Join(from, colour)) {
+			dir := filepath.Join(data, kinds[r.IntN(3)])
+			if err := errors.Join(os.MkdirAll(dir, 0o777), os.Rename(filepath.Join(from, colour, name), filepath.Join(dir, colour+name))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	k := parse(t, evaluated(t, "--model", someModel(t, data), "--data", data, "--json")).Kinds
+	if k.KNN > 0.6 || math.Abs(*k.Within-*k.Between) > 0.1 {
+		t.Errorf("%+v, cosines %v and %v", k, *k.Within, *k.Between)
+	}
+}
+
+// Images at the root have no kind; they count for the figures without labels.
+func TestEvalWithoutKinds(t *testing.T) {
+	data := drawKinds(t, 4, 1)
+	model := someModel(t, data)
+	for _, dir := range []string{"green", "blue"} {
+		for _, name := range names(t, filepath.Join(data, dir)) {
+			if err := os.Rename(filepath.Join(data, dir, name), filepath.Join(data, dir+name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p := parse(t, evaluated(t, "--model", model, "--data", data, "--json"))
+	if p.Kinds != nil || p.Images != 12 || p.RankMe == nil || *p.RankMe < 1 || *p.RankMe > 12 {
+		t.Errorf("%+v", p)
+	}
+	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, "fewer than two folders") {
+		t.Errorf("printed\n%s", out)
+	}
+	if p := parse(t, evaluated(t, "--model", model, "--data", data, "--json", "--limit", "5")); p.Images != 5 {
+		t.Errorf("%d images with --limit 5", p.Images)
+	}
+}
+
+// A dead network gives zeros: no figure is made up, and none breaks the JSON.
+func TestEvalOfADeadNetwork(t *testing.T) {
+	data := drawKinds(t, 4, 1)
+	run := madeRun(t, smallConfig(t, data, 16), func(state tensors) {
+		for name, x := range state {
+			if strings.HasPrefix(name, "backbone.") && len(x.Shape) == 1 && !strings.HasSuffix(name, "running_var") {
+				clear(x.Float32())
+			}
+		}
+	})
+	exported(t, run)
+	p := parse(t, evaluated(t, "--model", filepath.Join(run, "backbone.onnx"), "--data", data, "--json"))
+	if p.RankMe != nil || p.Kinds.KNN > p.Kinds.Chance || p.Kinds.Raw != 1 {
+		t.Errorf("%+v %+v", p, p.Kinds)
+	}
+}
+
+func TestEvalRefuses(t *testing.T) {
+	data := drawKinds(t, 2, 1)
+	model := someModel(t, data)
+	other := t.TempDir()
+	if err := os.Rename(filepath.Join(drawKinds(t, 2, 1), "red"), filepath.Join(other, "crimson")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args  []string
+		want  string
+		usage bool
+	}{
+		{[]string{"--data", data}, "--model FILE is missing", true},
+		{[]string{"--model", model}, "--data DIR is missing", true},
+		{[]string{"--model", model, "--data", filepath.Join(data, "none")}, "does not exist", true},
+		{[]string{"--model", model, "--data", data, "--k", "0"}, "--k 0", true},
+		{[]string{"--model", model, "--data", data, "--temperature", "0"}, "--temperature 0", true},
+		{[]string{"--model", model, "--data", data, "--limit", "1"}, "--limit 1", true},
+		{[]string{"--model", model, "--data", data, "--reference", other}, "no folder in " + other + " is named like one in " + data, true},
+		{[]string{"--model", filepath.Join(data, "red", "000.jpg"), "--data", data}, "not an onnx model", false},
+	} {
+		err := Eval(t.Context(), append(c.args, "--onnxruntime", orttest.Open(t).Path()), io.Discard, io.Discard)
+		var wrong *usage.Error
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &wrong) != c.usage {
+			t.Errorf("%v: %v, want %q", c.args, err, c.want)
+		}
+	}
+}
+
+func TestMeanCosinesAgainstAllPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	m, labels := stats.New(20, 6), make([]int, 20)
+	for i := range m.Data {
+		m.Data[i] = r.Float32() - 0.3
+	}
+	clear(m.Row(7)) // a vector of length 0 has cosine 0 with all
+	for i := range labels {
+		labels[i] = r.IntN(3)
+	}
+	var sum [2]float64
+	var pairs [2]int
+	unit := m.Normalized()
+	for i := range 20 {
+		for j := range i {
+			same := 0
+			if labels[i] == labels[j] {
+				same = 1
+			}
+			pairs[same]++
+			for d := range 6 {
+				sum[same] += float64(unit.Row(i)[d]) * float64(unit.Row(j)[d])
+			}
+		}
+	}
+	within, between := meanCosines(m, labels)
+	if math.Abs(within-sum[1]/float64(pairs[1])) > 1e-6 || math.Abs(between-sum[0]/float64(pairs[0])) > 1e-6 {
+		t.Errorf("within %v, between %v; all pairs give %v and %v", within, between, sum[1]/float64(pairs[1]), sum[0]/float64(pairs[0]))
+	}
+}
+
+// Each row is left out of its own neighbours, an equal row is not.
+func TestNeighborsOfOthers(t *testing.T) {
+	m := stats.Of([]float32{1, 0, 1, 0, 0, 1}, 3, 2)
+	for i, want := range []int{1, 0, 0} {
+		near := neighborsOfOthers(m, 1)[i]
+		if len(near) == 0 || near[0].Index != want {
+			t.Errorf("row %d: %v, want %d first", i, near, want)
+		}
+	}
+}
+
+func TestEvenly(t *testing.T) {
+	for _, c := range []struct {
+		n, limit int
+		want     []int
+	}{{3, 5, []int{0, 1, 2}}, {10, 4, []int{0, 2, 5, 7}}, {0, 4, []int{}}} {
+		if got := evenly(c.n, c.limit); !slices.Equal(got, c.want) {
+			t.Errorf("evenly(%d, %d) = %v, want %v", c.n, c.limit, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"vicreg/models"
+	"vicreg/models/onnx"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+)
+
+// Export writes the backbone of a run as one ONNX file: vicreg export.
+func Export(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "export",
+		Purpose:  "Write the backbone of a training run as a frozen ONNX model that turns pixels into a vector.",
+		Synopsis: "RUN [flags]",
+		Examples: []string{
+			"vicreg export runs/photos",
+			"vicreg export runs/photos -o backbone.onnx",
+			"vicreg export runs/photos --untrained -o untrained.onnx",
+		},
+		Notes: fmt.Sprintf(`The model takes uint8 pixels [N, S, S, 3], red green blue, and gives float32
+vectors [N, D]; the expander is left behind. Normalisation is inside, and the file
+says how an image becomes those pixels. It also carries the mean vector over up
+to %d of the training images, which centring needs. The model is compared with
+the training graph on images of the run first and written only if it agrees. An
+older file of that name is replaced in one piece.`, centerImages),
+	})
+	e := export{stderr: stderr}
+	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx")
+	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, where they have moved")
+	fs.BoolVar(&e.untrained, "untrained", false, "export the weights that the run began with, as a baseline to compare with")
+	e.machine.register(fs)
+	if err := usage.Parse(fs, args, usage.Positional{Name: "RUN", Value: &e.run}); err != nil {
+		return err
+	}
+	if err := e.load(); err != nil {
+		return err
+	}
+	return e.write(ctx, stdout)
+}
+
+// export is one export under way.
+type export struct {
+	run, out, data string
+	untrained      bool
+	machine        machineFlags
+	stderr         io.Writer
+
+	config   Config
+	position checkpoint.Position
+	values   map[string]*tensor.Tensor // of the backbone, among others
+	images   *dataset.Set              // trained on
+}
+
+// load reads the run and finds its images, before any work is done.
+func (e *export) load() error {
+	c, warnings, err := checkpoint.Latest(e.run)
+	for _, w := range warnings {
+		fmt.Fprintln(e.stderr, "vicreg export:", w)
+	}
+	if errors.Is(err, checkpoint.ErrNone) {
+		return usage.Errorf("no checkpoint in %s: RUN is the --out folder of vicreg train", e.run)
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(c.Config, &e.config); err != nil {
+		return fmt.Errorf("read the settings of %s: %w", e.run, err)
+	}
+	if err := e.config.Validate(); err != nil {
+		return fmt.Errorf("settings of %s: %w", e.run, err)
+	}
+	e.position, e.values = c.Position, c.Tensors
+	if e.untrained {
+		e.position = checkpoint.Position{Seed: e.config.Seed}
+		if e.values, err = firstWeights(&e.config); err != nil {
+			return err
+		}
+	}
+	if err := e.findImages(); err != nil {
+		return err
+	}
+	return e.place()
+}
+
+// firstWeights are the parameters and statistics of the backbone that a run
+// begins with: statistics of mean 0 and variance 1, unless --init brought others.
+func firstWeights(c *Config) (map[string]*tensor.Tensor, error) {
+	a, err := models.Represent(c.graphs(0))
+	if err != nil {
+		return nil, err
+	}
+	values := a.InitialState(c.Seed)
+	if c.Init != "" {
+		_, err = importWeights(c.Init, a, values)
+	}
+	return values, err
+}
+
+func (e *export) findImages() error {
+	dir := e.config.Data
+	if e.data != "" {
+		dir = e.data
+	}
+	all, err := dataset.Index(dir)
+	if err != nil && e.data == "" {
+		return usage.Errorf("%w; the run was made with that folder: if it has moved, say where with --data DIR", err)
+	}
+	if err != nil {
+		return &usage.Error{Err: err}
+	}
+	if e.images, _ = all.Split(e.config.Holdout); e.images.Len() == 0 {
+		return usage.Errorf("all %d images in %s belong to the held-out part", all.Len(), dir)
+	}
+	return nil
+}
+
+// place settles where the file goes.
+func (e *export) place() error {
+	if e.out == "" {
+		name := "backbone.onnx"
+		if e.untrained {
+			name = "untrained.onnx"
+		}
+		e.out = filepath.Join(e.run, name)
+	}
+	if info, err := os.Stat(e.out); err == nil && info.IsDir() {
+		return usage.Errorf("-o %s is a folder", e.out)
+	}
+	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
+		return usage.Errorf("-o %s: folder %s does not exist", e.out, filepath.Dir(e.out))
+	}
+	return nil
+}
+
+// write builds the model, proves it, completes its metadata and writes the file.
+func (e *export) write(ctx context.Context, stdout io.Writer) error {
+	model, metadata, err := e.freeze()
+	if err != nil {
+		return err
+	}
+	r, err := e.prove(ctx, model, metadata)
+	if err != nil {
+		return err
+	}
+	if err := metadata.Attach(model); err != nil {
+		return err
+	}
+	file, err := onnx.Marshal(model)
+	if err != nil {
+		return err
+	}
+	if err := writeWhole(e.out, file); err != nil {
+		return err
+	}
+	size := e.config.Size
+	fmt.Fprintf(stdout, "model       %s, %.1f MB, %s\n", e.out, float64(len(file))/1e6, e.state())
+	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels\n", metadata.Dim, size, size)
+	fmt.Fprintf(stdout, "fingerprint %s\n", r.fingerprint)
+	fmt.Fprintf(stdout, "parity      %.1e from the training graph on %d images (at most %g)\n", r.apart, r.compared, parityLimit)
+	fmt.Fprintf(stdout, "mean        over %d of %d training images\n", r.averaged, e.images.Len())
+	return nil
+}
+
+func (e *export) state() string {
+	if e.position.Step == 0 {
+		return e.config.Model + ", not trained"
+	}
+	return fmt.Sprintf("%s after step %d", e.config.Model, e.position.Step)
+}
+
+// freeze builds the model with its metadata, whose center is still to be found.
+func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
+	c := e.config.graphs(0)
+	g, err := models.Export(c, e.values)
+	if err != nil {
+		return nil, nil, fmt.Errorf("freeze the backbone of %s: %w", e.run, err)
+	}
+	model, err := g.Model()
+	if err != nil {
+		return nil, nil, err
+	}
+	version, _ := built(debug.ReadBuildInfo())
+	metadata := &encoder.Metadata{
+		Preprocess:    e.config.Preprocess(),
+		Normalization: encoder.Normalization{Mean: c.Mean, Std: c.Std},
+		Dim:           c.Backbone.Dim(),
+		Center:        make([]float32, c.Backbone.Dim()),
+		Training: encoder.Training{
+			Model: e.config.Model, Stem: e.config.Stem, Width: e.config.Width, ImageSize: e.config.Size,
+			Images: e.images.Len(), Data: e.images.Fingerprint(),
+			Epochs: e.position.Epoch, Steps: e.position.Step, Seed: e.config.Seed,
+			Recipe: e.config.Recipe.Name, Optimizer: e.config.Optimizer.Name, Version: version,
+		},
+	}
+	return model, metadata, metadata.Attach(model)
+}
+
+// writeWhole writes a file that appears under its name only when it is complete
+// and on the disk.
+func writeWhole(path string, data []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(tmp)))
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"vicreg/pipeline/stats"
+)
+
+// figures are what an evaluation finds.
+type figures struct {
+	Fingerprint string       `json:"fingerprint"`
+	Images      int          `json:"images"`
+	Dim         int          `json:"dim"`
+	RankMe      number       `json:"rankme"`
+	Spread      number       `json:"normalized_std"` // 1/sqrt(D) when all dimensions vary alike
+	Kinds       *kindFigures `json:"kinds,omitempty"`
+}
+
+// kindFigures are those that need to know which images are alike.
+type kindFigures struct {
+	Count       int     `json:"count"`
+	Images      int     `json:"images"`
+	Reference   int     `json:"reference"` // images to find neighbours in
+	K           int     `json:"k"`
+	Temperature float64 `json:"temperature"`
+	KNN         number  `json:"knn"`
+	KNNCentered number  `json:"knn_centered"` // less the mean in the model file
+	KNNRaw      number  `json:"knn_raw"`      // of raw pixels less their mean
+	Chance      number  `json:"chance"`       // of always naming the commonest kind
+	Within      number  `json:"cosine_within"`
+	Between     number  `json:"cosine_between"`
+}
+
+// number is a figure that may be undefined, which JSON calls null.
+type number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n number) MarshalJSON() ([]byte, error) {
+	if f := float64(n); math.IsNaN(f) || math.IsInf(f, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+// compareKinds computes the figures of images with kinds; base is nil to find each
+// image's neighbours among the others. It returns nil with fewer than two kinds.
+func compareKinds(queries, base *sample, center []float32, k int, temperature float64) *kindFigures {
+	queries = queries.named()
+	others := queries
+	if base != nil {
+		others = base.named()
+	}
+	labels, baseLabels, count := numberKinds(queries.kinds, others.kinds)
+	if count < 2 {
+		return nil
+	}
+	f := &kindFigures{Count: count, Images: queries.y.N, Reference: others.y.N, K: k, Temperature: temperature}
+	knn := func(q, b stats.Matrix) number {
+		if base != nil {
+			return number(stats.KNN(b, baseLabels, q, labels, k, temperature))
+		}
+		return number(stats.Accuracy(stats.Vote(neighborsOfOthers(q, k), labels, k, temperature), labels))
+	}
+	f.KNN = knn(queries.y, others.y)
+	centered := minus(queries.y, center)
+	f.KNNCentered = knn(centered, minus(others.y, center))
+	pixels := meanRow(others.raw)
+	f.KNNRaw = knn(minus(queries.raw, pixels), minus(others.raw, pixels))
+	f.Chance = number(commonest(labels))
+	within, between := meanCosines(centered, labels)
+	f.Within, f.Between = number(within), number(between)
+	return f
+}
+
+// numberKinds numbers the kinds of both lists in the order of their names.
+func numberKinds(a, b []string) (first, second []int, count int) {
+	names := slices.Concat(a, b)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	at := func(kinds []string) []int {
+		out := make([]int, len(kinds))
+		for i, k := range kinds {
+			out[i], _ = slices.BinarySearch(names, k)
+		}
+		return out
+	}
+	return at(a), at(b), len(names)
+}
+
+// print writes the figures for a person.
+func (f *figures) print(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "model       %d numbers an image, fingerprint %s\n", f.Dim, f.Fingerprint)
+	fmt.Fprintf(&b, "images      %d\n", f.Images)
+	fmt.Fprintf(&b, "RankMe      %.1f of at most %d\n", f.RankMe, min(f.Images, f.Dim))
+	fmt.Fprintf(&b, "spread      %.4f mean std of vectors of length 1; all dimensions alike would give %.4f\n", f.Spread, 1/math.Sqrt(float64(f.Dim)))
+	k := f.Kinds
+	if k == nil {
+		b.WriteString("kinds       fewer than two folders of images: nothing to compare\n")
+	} else {
+		fmt.Fprintf(&b, "kinds       %d, %d images, neighbours among %d\n", k.Count, k.Images, k.Reference)
+		fmt.Fprintf(&b, "knn         %.2f %% right with k=%d, temperature %g; %.2f %% less the mean\n", 100*k.KNN, k.K, k.Temperature, 100*k.KNNCentered)
+		fmt.Fprintf(&b, "raw pixels  %.2f %%\n", 100*k.KNNRaw)
+		fmt.Fprintf(&b, "chance      %.2f %%\n", 100*k.Chance)
+		fmt.Fprintf(&b, "cosine      %.3f within a kind, %.3f between kinds, less the mean\n", k.Within, k.Between)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

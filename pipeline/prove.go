@@ -1,0 +1,157 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"vicreg/models"
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+)
+
+const (
+	centerImages = 2048 // at most as many make up the mean representation
+	parityImages = 16   // compared with the training graph
+	parityLimit  = 1e-5 // of the length of a representation
+)
+
+// proof is what became of a model that ran on images.
+type proof struct {
+	fingerprint        string
+	apart              float64 // from the training graph
+	compared, averaged int     // images
+}
+
+// prove runs the model: it must agree with the training graph. It sets the mean
+// vector in metadata.
+func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *encoder.Metadata) (p proof, err error) {
+	lib, err := openRuntime(e.machine.runtime)
+	if err != nil {
+		return p, err
+	}
+	file, err := onnx.Marshal(model)
+	if err != nil {
+		return p, err
+	}
+	opt := ort.Options{Threads: e.machine.threads}
+	enc, err := encoder.New(lib, file, opt)
+	if err != nil {
+		return p, fmt.Errorf("check the exported model: %w", err)
+	}
+	defer enc.Close()
+	p.fingerprint = enc.Fingerprint()
+	reader := dataset.NewReader(e.images, dataset.ReaderConfig{})
+	if p.apart, p.compared, err = parity(ctx, lib, opt, &e.config, e.values, enc, reader); err != nil {
+		return p, err
+	}
+	if !(p.apart <= parityLimit) {
+		return p, fmt.Errorf("the exported model is %.2g of a vector's length away from the training graph on images of the run, more than %g: nothing was written", p.apart, parityLimit)
+	}
+	chosen := evenly(e.images.Len(), centerImages)
+	fmt.Fprintf(e.stderr, "encoding %d of %d training images for their mean\n", len(chosen), e.images.Len())
+	p.averaged, err = meanVector(ctx, enc, reader, chosen, metadata.Center)
+	for _, b := range reader.Quarantined() {
+		fmt.Fprintf(e.stderr, "left out %s: %s\n", b.Key, b.Reason)
+	}
+	return p, err
+}
+
+// parity compares an exported backbone with the graph it comes from, in
+// evaluation mode with the parameters in values, on some real images. It returns
+// the largest distance of two vectors over the length of the wanted one and how
+// many images were compared. Vectors that are not finite are an error.
+func parity(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, values map[string]*tensor.Tensor,
+	enc *encoder.Encoder, r *dataset.Reader) (apart float64, images int, err error) {
+	var pixels []uint8
+	var got []float32
+	chosen := evenly(r.Set().Len(), parityImages)
+	err = represent(ctx, enc, r, chosen, func(p dataset.Picture, y []float32) {
+		pixels, got = append(pixels, p.Pixels...), append(got, y...)
+		images++
+	})
+	if err == nil && images == 0 {
+		err = errNoPicture
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("compare with the training graph: %w", err)
+	}
+	want, err := evaluate(ctx, lib, opt, c, values, tensor.Of(pixels, images, c.Size, c.Size, 3))
+	if err != nil {
+		return 0, 0, fmt.Errorf("compare with the training graph: %w", err)
+	}
+	d := enc.Dim()
+	for i := range images {
+		a := distance(got[i*d:(i+1)*d], want[i*d:(i+1)*d])
+		if a-a != 0 {
+			return 0, 0, fmt.Errorf("compare with the training graph: vectors are not finite; the run has gone astray")
+		}
+		apart = max(apart, a)
+	}
+	return apart, images, nil
+}
+
+// evaluate runs the backbone with its parameters as inputs and statistics as they
+// are, on pixels uint8 [N, S, S, 3].
+func evaluate(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, values map[string]*tensor.Tensor, pixels *tensor.Tensor) ([]float32, error) {
+	a, err := models.Represent(c.graphs(0))
+	if err != nil {
+		return nil, err
+	}
+	model, err := a.Graph.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	session, err := lib.NewSession(model, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	batch := tensor.Batch{models.Pixels: pixels}
+	for _, p := range a.Params {
+		batch[p.Name] = values[p.Name]
+	}
+	out, err := session.RunContext(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	return out[models.Embedding].Float32(), nil
+}
+
+// distance is the length of got - want over that of want.
+func distance(got, want []float32) float64 {
+	var d, w float64
+	for i := range want {
+		d += math.Pow(float64(got[i])-float64(want[i]), 2)
+		w += math.Pow(float64(want[i]), 2)
+	}
+	if d == 0 { // two vectors of zeros, too
+		return 0
+	}
+	return math.Sqrt(d / w)
+}
+
+// meanVector sets center to the mean vector over the chosen images and returns how
+// many of them could be read.
+func meanVector(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, chosen []int, center []float32) (count int, err error) {
+	total := make([]float64, len(center))
+	err = represent(ctx, enc, r, chosen, func(_ dataset.Picture, y []float32) {
+		count++
+		for i, v := range y {
+			total[i] += float64(v)
+		}
+	})
+	if err == nil && count == 0 {
+		err = errNoPicture
+	}
+	if err != nil {
+		return 0, fmt.Errorf("mean vector of the training images: %w", err)
+	}
+	for i, v := range total {
+		center[i] = float32(v / float64(count))
+	}
+	return count, nil
+}

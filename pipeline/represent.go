@@ -1,0 +1,62 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+)
+
+// encodeBatch is how many pictures are encoded at once; more gains nothing on a
+// CPU and costs memory.
+const encodeBatch = 32
+
+// represent encodes the pictures with the given indices, a batch at a time while
+// others are decoded, and calls each with them in order. Pixels and vector are
+// valid during the call. Bad files are left out and are in r.Quarantined().
+func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
+	each func(p dataset.Picture, y []float32)) error {
+	size := 3 * enc.Size() * enc.Size()
+	pixels := make([]uint8, 0, encodeBatch*size)
+	var members []int
+	flush := func() error {
+		if len(members) == 0 {
+			return nil
+		}
+		y, err := enc.Encode(ctx, pixels, len(members))
+		if err != nil {
+			return err
+		}
+		for i, index := range members {
+			each(dataset.Picture{Index: index, Pixels: pixels[i*size : (i+1)*size]}, y[i*enc.Dim():(i+1)*enc.Dim()])
+		}
+		pixels, members = pixels[:0], members[:0]
+		return nil
+	}
+	for p, err := range dataset.Images(ctx, r, indices, enc.Metadata().Preprocess, 0) {
+		if err != nil {
+			return err
+		}
+		pixels, members = append(pixels, p.Pixels...), append(members, p.Index)
+		if len(members) == encodeBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// evenly chooses at most limit of n indices, spread over all of them and in
+// order, so that folders count by their size.
+func evenly(n, limit int) []int {
+	limit = min(n, limit)
+	chosen := make([]int, limit)
+	for i := range chosen {
+		chosen[i] = i * n / limit
+	}
+	return chosen
+}
+
+var errNoPicture = errors.New("none of the images could be read")

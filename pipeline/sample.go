@@ -1,0 +1,138 @@
+package pipeline
+
+import (
+	"slices"
+
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/stats"
+)
+
+// rawSide is the side to which raw pixels are brought down: a picture of 224
+// pixels would be a vector of 150,528 numbers.
+const rawSide = 32
+
+// sample is a set of encoded images, one a row.
+type sample struct {
+	kinds  []string     // "" for an image that is in no folder
+	y, raw stats.Matrix // vectors [N, D]; pixels [N, 3*side*side]
+
+	size    int // side of the pixels given to add
+	pre     imaging.Preprocess
+	scratch imaging.Scratch
+}
+
+func newSample(enc *encoder.Encoder) *sample {
+	side := min(enc.Size(), rawSide)
+	pre := imaging.Preprocess{Crop: side, Interpolation: enc.Metadata().Preprocess.Interpolation}
+	return &sample{size: enc.Size(), pre: pre, y: stats.New(0, enc.Dim()), raw: stats.New(0, 3*side*side)}
+}
+
+// add appends an image; pixels and y are copied.
+func (s *sample) add(kind string, pixels []uint8, y []float32) {
+	s.kinds = append(s.kinds, kind)
+	s.y.Data = append(s.y.Data, y...)
+	s.y.N++
+	small := make([]uint8, s.raw.D)
+	imaging.Evaluate(&imaging.RGB{Pix: pixels, W: s.size, H: s.size}, small, s.pre, &s.scratch)
+	for _, v := range small {
+		s.raw.Data = append(s.raw.Data, float32(v))
+	}
+	s.raw.N++
+}
+
+// named is the part of the sample that lies in folders.
+func (s *sample) named() *sample {
+	n := &sample{y: stats.New(0, s.y.D), raw: stats.New(0, s.raw.D)}
+	for i, kind := range s.kinds {
+		if kind == "" {
+			continue
+		}
+		n.kinds = append(n.kinds, kind)
+		n.y.Data = append(n.y.Data, s.y.Row(i)...)
+		n.raw.Data = append(n.raw.Data, s.raw.Row(i)...)
+		n.y.N++
+		n.raw.N++
+	}
+	return n
+}
+
+// neighborsOfOthers are each row's k nearest among all other rows.
+func neighborsOfOthers(m stats.Matrix, k int) [][]stats.Neighbor {
+	found := stats.Neighbors(m, m, k+1)
+	for i, near := range found {
+		found[i] = slices.DeleteFunc(near, func(n stats.Neighbor) bool { return n.Index == i })
+	}
+	return found
+}
+
+// minus is m with a row taken off every row.
+func minus(m stats.Matrix, row []float32) stats.Matrix {
+	out := stats.New(m.N, m.D)
+	for i := range m.N {
+		for j, v := range m.Row(i) {
+			out.Row(i)[j] = v - row[j]
+		}
+	}
+	return out
+}
+
+func meanRow(m stats.Matrix) []float32 {
+	total := make([]float64, m.D)
+	for i := range m.N {
+		for j, v := range m.Row(i) {
+			total[j] += float64(v)
+		}
+	}
+	mean := make([]float32, m.D)
+	for j, v := range total {
+		mean[j] = float32(v / float64(m.N))
+	}
+	return mean
+}
+
+// commonest is the share of the most frequent label.
+func commonest(labels []int) float64 {
+	most, counts := 0, map[int]int{}
+	for _, l := range labels {
+		counts[l]++
+		most = max(most, counts[l])
+	}
+	return float64(most) / float64(len(labels))
+}
+
+// meanCosines is the mean cosine over all pairs of different rows with equal
+// labels, and over all pairs with different ones; NaN where there is no pair.
+// The sum over pairs follows from the sums of unit vectors: |sum u|^2 is the sum
+// over all ordered pairs, a row with itself included.
+func meanCosines(m stats.Matrix, labels []int) (within, between float64) {
+	unit := m.Normalized()
+	all, perLabel, counts := make([]float64, m.D), map[int][]float64{}, map[int]int{}
+	var self float64
+	for i, l := range labels {
+		if perLabel[l] == nil {
+			perLabel[l] = make([]float64, m.D)
+		}
+		counts[l]++
+		for j, v := range unit.Row(i) {
+			x := float64(v)
+			all[j] += x
+			perLabel[l][j] += x
+			self += x * x
+		}
+	}
+	var same, samePairs float64
+	for l, n := range counts {
+		same += squared(perLabel[l])
+		samePairs += float64(n) * float64(n)
+	}
+	n := float64(len(labels))
+	return (same - self) / (samePairs - n), (squared(all) - same) / (n*n - samePairs)
+}
+
+func squared(x []float64) (sum float64) {
+	for _, v := range x {
+		sum += v * v
+	}
+	return sum
+}
