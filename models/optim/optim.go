@@ -49,7 +49,8 @@ type State struct {
 
 // Result is what an optimiser adds to a graph: the new value of each variable
 // in order, its state, and the norms over all variables, [1] each. Finite is 1
-// where the gradient has no NaN and no infinity, else 0.
+// where neither the gradient nor the old values hold a NaN or an infinity, else
+// 0. A ReLU can hide a bias of minus infinity from the gradient for ever.
 type Result struct {
 	Values                       []*graph.Value
 	State                        []State
@@ -90,8 +91,8 @@ func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Va
 	r.State = b.state
 	r.GradNorm = g.Reshape(g.Sqrt(gradNorm2), 1)
 	r.WeightNorm = g.Reshape(g.Sqrt(weightNorm2), 1)
-	bad := g.Cast(g.IsInf(r.GradNorm), tensor.Float32)
-	bad = g.Max(bad, g.Cast(g.IsNaN(r.GradNorm), tensor.Float32))
+	both := g.Add(r.GradNorm, r.WeightNorm) // neither is negative: nothing cancels
+	bad := g.Max(g.Cast(g.IsInf(both), tensor.Float32), g.Cast(g.IsNaN(both), tensor.Float32))
 	r.Finite = g.Sub(g.Float(1), bad)
 	return r
 }
