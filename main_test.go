@@ -5,8 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,7 +36,7 @@ func TestStories(t *testing.T) {
 			env.Setenv(ort.EnvLibrary, library)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines, "pictures": pictures}})
 }
 
 // exits CODE ARG...: runs vicreg and wants this exit code.
@@ -55,6 +59,23 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func lines(ts *testscript.TestScript, _ bool, args []string) {
 	if got := strings.Count(ts.ReadFile(args[0]), "\n"); fmt.Sprint(got) != args[1] {
 		ts.Fatalf("%s has %d lines, want %s:\n%s", args[0], got, args[1], ts.ReadFile(args[0]))
+	}
+}
+
+// pictures DIR N: a folder with N small PNG files, no two alike.
+func pictures(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o777))
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for i := range n {
+		m := image.NewNRGBA(image.Rect(0, 0, 24, 20))
+		for j := range m.Pix {
+			m.Pix[j] = uint8(j*(i+3)*37>>(i%5)) | 0x0f
+		}
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%02d.png", i)))
+		ts.Check(err)
+		ts.Check(errors.Join(png.Encode(f, m), f.Close()))
 	}
 }
 

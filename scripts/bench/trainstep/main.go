@@ -32,6 +32,7 @@ var setups = []setup{
 var quick = setup{"quick", "resnet18", "cifar", "512-512-512", 16, 32, 32, true}
 
 func main() {
+	ort.UseHugePages() // as vicreg train does, and as the peer is told to
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "trainstep:", err)
 		os.Exit(1)
