@@ -33,7 +33,11 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 		save("mean", mean)
 		save("istd", istd)
 		save("scale", scale)
-		return []*graph.Value{affine(g, x, scale, shift, o.Residual, o.Relu), mean, variance}
+		residual := o.Residual
+		if residual != nil { // it may come from a layer whose channels do not block
+			residual = sameLayout(g, residual, x)
+		}
+		return []*graph.Value{affine(g, x, scale, shift, residual, o.Relu), mean, variance}
 	})
 	return out[0], out[1], out[2]
 }
@@ -57,7 +61,11 @@ func batchNormRule(c *Call) []*graph.Value {
 	k2 := g.Mul(g.Mul(perElement, dgamma), istd)
 	k3 := g.Sub(g.Mul(perElement, dbeta), g.Mul(k2, mean))
 	dx := affine(g, dy, scale, nil, affine(g, x, k2, k3, nil, false), false)
-	return []*graph.Value{dx, dgamma, dbeta, dy}[:len(c.Inputs)]
+	out := []*graph.Value{dx, dgamma, dbeta}
+	if len(c.Inputs) > 3 {
+		out = append(out, sameLayout(g, dy, c.Inputs[3]))
+	}
+	return out
 }
 
 // moments returns the mean and the biased variance per channel, [C].

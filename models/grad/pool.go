@@ -27,18 +27,18 @@ func poolRule(c *Call) []*graph.Value {
 	return []*graph.Value{g.Expand(g.Reshape(dy, n, ch, 1, 1), n, ch, h, w)}
 }
 
-// MaxPool is the maximum over a window of x [N, C, H, W].
+// MaxPool is the maximum over a window of x [N, C, H, W], in x's layout.
 func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 	return g.Composite("MaxPool", graph.WindowAttrs(win), []*graph.Value{x}, func(save func(string, *graph.Value)) []*graph.Value {
 		y, index := g.MaxPool(g.ToPlain(x), win)
 		save("index", index)
-		return []*graph.Value{y}
+		return []*graph.Value{sameLayout(g, y, x)}
 	})[0]
 }
 
 // maxPoolRule adds each gradient to the pixel that was the maximum.
 func maxPoolRule(c *Call) []*graph.Value {
-	g, x, dy := c.G, c.Inputs[0], c.Dy[0]
+	g, x, dy := c.G, c.Inputs[0], c.G.ToPlain(c.Dy[0])
 	n := x.Elements()
 	index := g.Reshape(c.Saved["index"], dy.Elements())
 	dx := g.ScatterAdd(g.Expand(g.Full(0, 1), n), index, g.Reshape(dy, dy.Elements()))
