@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"vicreg/models"
@@ -68,7 +69,8 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, err)
 	}
 	scalars["lr"] = rate
-	accepted := scalars["finite"] == 1
+	loss := scalars["loss"] // may overflow where the gradient does not
+	accepted := scalars["finite"] == 1 && !math.IsNaN(loss) && !math.IsInf(loss, 0)
 	if accepted {
 		r.state.Accept()
 		p.rejected = 0
@@ -77,7 +79,7 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 		p.rejected++
 	}
 	if p.rejected >= maxRejected {
-		return fmt.Errorf("epoch %d: the gradient has not been finite for %d steps; the last checkpoint is good, try a lower --lr from there or from the start", b.Epoch, p.rejected)
+		return fmt.Errorf("epoch %d: loss or gradient have not been finite for %d steps; the last checkpoint is good, but try again with a lower --lr", b.Epoch, p.rejected)
 	}
 	r.position.Step++
 	r.position.Epoch, r.position.Batch = b.Epoch, b.Index+1

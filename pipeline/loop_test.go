@@ -19,6 +19,7 @@ import (
 // fakeStepper counts verdicts; finite says which steps have a finite gradient.
 type fakeStepper struct {
 	finite             func(step int) bool
+	loss               float64
 	steps              int
 	rates              []float64
 	accepted, rejected int
@@ -31,7 +32,7 @@ func (f *fakeStepper) Step(b tensor.Batch) (map[string]float64, error) {
 	}
 	f.steps++
 	f.rates = append(f.rates, float64(b["lr"].Float32()[0]))
-	return map[string]float64{"loss": math.NaN(), "finite": ok, "invariance": 1, "variance": 2, "covariance": 3}, nil
+	return map[string]float64{"loss": f.loss, "finite": ok, "invariance": 1, "variance": 2, "covariance": 3}, nil
 }
 func (f *fakeStepper) Accept() { f.accepted++ }
 func (f *fakeStepper) Reject() { f.rejected++ }
@@ -77,15 +78,28 @@ func TestStepsThatAreNotFiniteAreRejected(t *testing.T) {
 	}
 	r.metrics.Sync()
 	lines, _ := os.ReadFile(filepath.Join(r.out, metricsFile))
-	if bytes.Count(lines, []byte(`"accepted":false`)) != 5 || bytes.Contains(lines, []byte("loss")) {
+	if bytes.Count(lines, []byte(`"accepted":false`)) != 5 {
 		t.Errorf("metrics:\n%s", lines)
+	}
+}
+
+func TestALossThatIsNotFiniteIsRejectedAndLeftOutOfTheMetrics(t *testing.T) {
+	f := &fakeStepper{finite: func(int) bool { return true }, loss: math.Inf(1)}
+	r := fakeRun(t, f, 2)
+	if err := r.loop(t.Context(), io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	r.metrics.Sync()
+	lines, _ := os.ReadFile(filepath.Join(r.out, metricsFile))
+	if f.rejected != 4 || f.accepted != 0 || bytes.Contains(lines, []byte(`"loss"`)) {
+		t.Errorf("%d rejected, metrics:\n%s", f.rejected, lines)
 	}
 }
 
 func TestARunThatStaysNotFiniteGivesUp(t *testing.T) {
 	f := &fakeStepper{finite: func(step int) bool { return step < 4 }}
 	err := fakeRun(t, f, 50).loop(t.Context(), io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "not been finite for 20 steps") || f.steps != 24 {
+	if err == nil || !strings.Contains(err.Error(), "have not been finite for 20 steps") || f.steps != 24 {
 		t.Errorf("%v after %d steps", err, f.steps)
 	}
 }

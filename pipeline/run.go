@@ -45,6 +45,7 @@ type run struct {
 	loader   *dataset.Loader
 	metrics  *metrics
 
+	imported imported // by --init
 	position checkpoint.Position
 	saved    time.Time
 }
@@ -152,7 +153,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 	if tensors == nil {
 		tensors = r.artifact.InitialState(r.Seed)
 		if r.Init != "" {
-			if _, err := importWeights(r.Init, r.artifact, tensors); err != nil {
+			if r.imported, err = importWeights(r.Init, r.artifact, tensors); err != nil {
 				return &usage.Error{Err: err}
 			}
 		}

@@ -181,6 +181,9 @@ func (t *trainFlags) images() (train, held *dataset.Set, err error) {
 func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why string) {
 	fmt.Fprintf(w, "images     %d to train on, %d held out, in %s\n", train.Len(), held.Len(), t.Data)
 	fmt.Fprintf(w, "model      %s\n", t.Config.String())
+	if r.imported.Loaded > 0 {
+		fmt.Fprintf(w, "weights    %d tensors from %s, %d others ignored\n", r.imported.Loaded, t.Init, len(r.imported.Ignored))
+	}
 	fmt.Fprintf(w, "views      %s recipe\n", t.Recipe.Name)
 	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
