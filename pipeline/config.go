@@ -19,6 +19,9 @@ type Config struct {
 	Holdout float64 `json:"holdout"`
 	Seed    uint64  `json:"seed"`
 
+	Images  int    `json:"images"`   // to train on, when the run began
+	DataSet string `json:"data_set"` // their fingerprint, by which a resumed run knows them
+
 	Model    string `json:"model"`
 	Stem     string `json:"stem"`
 	Width    int    `json:"width"`

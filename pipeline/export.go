@@ -200,7 +200,7 @@ func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 		Center:        make([]float32, c.Backbone.Dim()),
 		Training: encoder.Training{
 			Model: e.config.Model, Stem: e.config.Stem, Width: e.config.Width, ImageSize: e.config.Size,
-			Images: e.images.Len(), Data: e.images.Fingerprint(),
+			Images: e.config.Images, Data: e.config.DataSet,
 			Epochs: e.position.Epoch, Steps: e.position.Step, Seed: e.config.Seed,
 			Recipe: e.config.Recipe.Name, Optimizer: e.config.Optimizer.Name, Version: version,
 		},

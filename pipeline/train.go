@@ -85,11 +85,16 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	why := "as before"
-	if !t.resume {
+	switch {
+	case !t.resume:
+		t.Images, t.DataSet = train.Len(), train.Fingerprint()
 		why = t.plan(train.Len())
 		if err := claimFolder(t.out, t.force); err != nil {
 			return err
 		}
+	case t.DataSet != train.Fingerprint():
+		fmt.Fprintf(stderr, "vicreg train: the run began with %d other images than the %d now in %s; it goes on, but not as it would have\n",
+			t.Images, train.Len(), t.Data)
 	}
 	lib, err := openRuntime(t.machine.runtime)
 	if err != nil {

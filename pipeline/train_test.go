@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -56,7 +55,7 @@ func train(t *testing.T, ctx context.Context, args ...string) (string, error) {
 	if !slices.Contains(args, "--resume") {
 		small = append(small, "--width", "16", "--image-size", "16", "--batch", "8", "--expander", "32-32-32", "--epochs", "2", "--lr", "0.05")
 	}
-	err := Train(ctx, append(small, args...), &out, io.Discard)
+	err := Train(ctx, append(small, args...), &out, &out)
 	return out.String(), err
 }
 
@@ -180,6 +179,19 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 	if _, err := os.Stat(fresh); err == nil {
 		if files, _ := checkpoint.Files(fresh); len(files) > 0 {
 			t.Error("a refused run left a checkpoint")
+		}
+	}
+}
+
+func TestResumeWithOtherImagesSaysSo(t *testing.T) {
+	data, more, out := writeImages(t, 20), writeImages(t, 24), t.TempDir()
+	if _, err := train(t, t.Context(), "--data", data, "--out", out, "--time-limit", "1ns"); err != nil {
+		t.Fatal(err)
+	}
+	for dir, said := range map[string]bool{data: false, more: true} {
+		printed, err := train(t, t.Context(), "--data", dir, "--out", out, "--resume", "--time-limit", "1ns")
+		if err != nil || strings.Contains(printed, "other images than the") != said {
+			t.Errorf("%v, printed\n%s", err, printed)
 		}
 	}
 }

@@ -48,7 +48,7 @@ type Training struct {
 	Stem      string `json:"stem"`
 	Width     int    `json:"width"` // channels of the first stage
 	ImageSize int    `json:"image_size"`
-	Images    int    `json:"images"` // training images found at export
+	Images    int    `json:"images"` // training images when the run began
 	Data      string `json:"data"`   // fingerprint of their names
 	Epochs    int    `json:"epochs"` // finished
 	Steps     int64  `json:"steps"`  // 0 for a backbone that was not trained
