@@ -44,27 +44,6 @@ func (g *Graph) ToChannelsLast(x *Value) *Value {
 	return g.op(DomainNCHWc, "ReorderOutput", attrs, []*Value{x}, &Value{Type: x.Type, Shape: []int{n, h, w, c}})[0]
 }
 
-// View shows a blocked value's memory as the plain [N, C/b, H*W, b].
-func (g *Graph) View(x *Value) *Value {
-	if x.Layout != tensor.NCHWc {
-		g.Fail("Reshape", "view of %s, which is not blocked", x.Name)
-	}
-	n, c, l := x.Shape[0], x.Shape[1], x.Shape[2]*x.Shape[3]
-	shape := []int{n, c / g.Block, l, g.Block}
-	return g.op1("Reshape", nil, []*Value{x, g.Ints(shape...)}, x.Type, shape)
-}
-
-// Unview is the inverse of View: memory [N, C/b, H*W, b] in any grouping of axes
-// becomes the blocked [N, C, H, W].
-func (g *Graph) Unview(x *Value, n, c, h, w int) *Value {
-	if x.Elements() != n*c*h*w || !g.Blocks(c) || x.Layout != tensor.Plain {
-		g.Fail("Reshape", "%v does not hold a blocked %v", x.Shape, []int{n, c, h, w})
-	}
-	v := g.op1("Reshape", nil, []*Value{x, g.Ints(n, c, h, w)}, x.Type, []int{n, c, h, w})
-	v.Layout = tensor.NCHWc
-	return v
-}
-
 // Epilogue is what a blocked convolution does to its result before it is stored:
 // add bias [M], add sum (a blocked value of the result's shape), apply Activation
 // ("" or "Relu"). Nil fields are left out.
@@ -104,27 +83,21 @@ func (g *Graph) BlockedConv(x, w *Value, wShape []int, win Window, group int, e 
 	return g.blocked("Conv", attrs, in, shape)
 }
 
+// BlockedMean averages a blocked x [N, C, H, W] over its pixels, giving a blocked
+// [N, C, 1, 1]. One float32 adds up all pixels of a channel, one after the other.
+func (g *Graph) BlockedMean(x *Value) *Value {
+	if x.Layout != tensor.NCHWc {
+		g.Fail("GlobalAveragePool", "the input %v is plain", x.Shape)
+	}
+	return g.blocked("GlobalAveragePool", nil, []*Value{x}, []int{x.Shape[0], x.Shape[1], 1, 1})
+}
+
 // Affine is x*scale + bias (+ sum), then the activation, per channel of a
 // blocked x, in one pass over memory: a depthwise 1x1 convolution.
 func (g *Graph) Affine(x, scale *Value, e Epilogue) *Value {
 	c := x.Shape[1]
 	w := g.Reshape(scale, c, 1, 1, 1)
 	return g.BlockedConv(x, w, []int{c, 1, 1, 1}, Square(1, 1, 0), c, e)
-}
-
-// BlockWeights lays weights [M, C, KH, KW] out for BlockedConv: OIHWBiBo, or
-// OIHWBo when C is smaller than a block. The result's shape stays [M, C, KH, KW].
-func (g *Graph) BlockWeights(w *Value) *Value {
-	if w.Rank() != 4 || !g.Blocks(w.Shape[0]) || w.Shape[1] >= g.Block && !g.Blocks(w.Shape[1]) {
-		g.Fail("BlockWeights", "weight %v has no blocks of %d", w.Shape, g.Block)
-	}
-	m, c, kh, kw, b := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3], g.Block
-	if c < b {
-		split := g.Reshape(w, m/b, b, c, kh, kw)
-		return g.Reshape(g.Transpose(split, 0, 2, 3, 4, 1), m, c, kh, kw)
-	}
-	split := g.Reshape(w, m/b, b, c/b, b, kh, kw)
-	return g.Reshape(g.Transpose(split, 0, 2, 4, 5, 3, 1), m, c, kh, kw)
 }
 
 func (g *Graph) blocked(op string, attrs []Attr, in []*Value, shape []int) *Value {

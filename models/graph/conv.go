@@ -66,13 +66,21 @@ func (g *Graph) BatchNormalization(x, scale, bias, mean, variance *Value, eps fl
 // Window reads the window back from the attributes of a node.
 func (n *Node) Window() Window {
 	k, p, s := n.Attr("kernel_shape").([]int), n.Attr("pads").([]int), n.Attr("strides").([]int)
-	return Window{KH: k[0], KW: k[1], Stride: s[0], Pads: [4]int(p)}
+	win := Window{KH: k[0], KW: k[1], Stride: s[0], Pads: [4]int(p)}
+	if d, ok := n.Attr("dilations").([]int); ok {
+		win.Dilation = [2]int(d)
+	}
+	return win
 }
 
 // WindowAttrs are the ONNX attributes of a window.
 func WindowAttrs(win Window) []Attr {
-	return []Attr{{"kernel_shape", []int{win.KH, win.KW}}, {"pads", slices.Clone(win.Pads[:])},
+	attrs := []Attr{{"kernel_shape", []int{win.KH, win.KW}}, {"pads", slices.Clone(win.Pads[:])},
 		{"strides", []int{win.Stride, win.Stride}}}
+	if d := win.Dilation; d != [2]int{} {
+		attrs = append(attrs, Attr{"dilations", []int{max(1, d[0]), max(1, d[1])}})
+	}
+	return attrs
 }
 
 func withBias(x, w, bias *Value) []*Value {

@@ -69,6 +69,14 @@ var errorRows = []struct {
 	}},
 	{"BatchNormalization", "no channels", func(g *graph.Graph, in maker) { g.BatchNormalization(in(3), in(3), in(3), in(3), in(3), 0) }},
 	{"ReorderInput", "no channel blocks of 8", func(g *graph.Graph, in maker) { g.ToBlocked(in(1, 12, 2, 2)) }},
+	{"LanesLast", "not 3 parts of whole blocks of 8", func(g *graph.Graph, in maker) { g.LanesLast(in(3, 12), 3) }},
+	{"LanesFirst", "not 0 parts", func(g *graph.Graph, in maker) { g.LanesFirst(in(8), 0) }},
+	{"SwapRows", "not 6 parts of whole blocks of 8", func(g *graph.Graph, in maker) { g.SwapRows(in(6, 12), 2, 3) }},
+	{"GlobalAveragePool", "is plain", func(g *graph.Graph, in maker) { g.BlockedMean(in(1, 8, 2, 2)) }},
+	{"ConvTranspose", "dilation [2 2]", func(g *graph.Graph, in maker) {
+		win := graph.Window{KH: 2, KW: 2, Stride: 1, Dilation: [2]int{2, 2}}
+		g.ConvTranspose(in(1, 3, 4, 4), in(3, 2, 2, 2), win, [2]int{})
+	}},
 	{"BlockWeights", "no blocks of 8", func(g *graph.Graph, in maker) { g.BlockWeights(in(12, 8, 3, 3)) }},
 	{"BlockedConv", "is plain", func(g *graph.Graph, in maker) {
 		g.BlockedConv(in(1, 8, 2, 2), g.BlockWeights(in(8, 8, 1, 1)), []int{8, 8, 1, 1}, graph.Square(1, 1, 0), 1, graph.Epilogue{})

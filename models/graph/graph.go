@@ -55,6 +55,7 @@ type Graph struct {
 	prefix string
 	count  map[string]int
 	names  map[string]*Value
+	once   map[Key]*Value
 }
 
 // Output is a value under the name it has outside the graph.
@@ -121,7 +122,7 @@ func Build(name string, f func(*Graph)) (g *Graph, err error) {
 
 // New returns an empty graph. Its methods panic with *Error: see Build.
 func New(name string) *Graph {
-	g := &Graph{Name: name, count: map[string]int{}, names: map[string]*Value{}}
+	g := &Graph{Name: name, count: map[string]int{}, names: map[string]*Value{}, once: map[Key]*Value{}}
 	g.body = &g.Nodes
 	return g
 }
@@ -176,6 +177,22 @@ func (g *Graph) Composite(op string, attrs []Attr, inputs []*Value, body func(sa
 	}
 	n.Outputs = inner
 	return inner
+}
+
+// Key names a value that follows from another: what was made of it.
+type Key struct {
+	Of   *Value
+	Made string
+}
+
+// Once returns what make built when it was first called with the key, so that
+// what follows from a value that is used many times, as weights are, is computed
+// once.
+func (g *Graph) Once(key Key, make func() *Value) *Value {
+	if g.once[key] == nil {
+		g.once[key] = make()
+	}
+	return g.once[key]
 }
 
 // Op appends a node and returns its outputs, whose types and shapes the caller

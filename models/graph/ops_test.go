@@ -100,7 +100,18 @@ var opRows = []struct {
 	{"ToChannelsLast", true, func(g *graph.Graph, in maker) []value {
 		return []value{g.ToChannelsLast(g.ToBlocked(in(2, 32, 3, 4))), g.ToChannelsLast(in(2, 3, 4, 5))}
 	}},
-	{"View", true, func(g *graph.Graph, in maker) []value { return []value{g.View(g.ToBlocked(in(2, 32, 3, 4)))} }},
+	{"View", true, func(g *graph.Graph, in maker) []value {
+		x := g.ToBlocked(in(2, 32, 3, 4))
+		return []value{g.View(x), g.View(x, 8, -1), g.View(in(2, 6), 3, 4)}
+	}},
+	{"LanesLast", true, func(g *graph.Graph, in maker) []value {
+		return []value{g.LanesLast(in(6, g.Block, 5), 6), g.LanesLast(g.ToBlocked(in(1, 32, 3, 1)), 2)}
+	}},
+	{"LanesFirst", true, func(g *graph.Graph, in maker) []value { return []value{g.LanesFirst(in(6, 5, g.Block), 6)} }},
+	{"SwapRows", true, func(g *graph.Graph, in maker) []value { return []value{g.SwapRows(in(2, 3, 5, g.Block), 2, 3)} }},
+	{"BlockedMean", true, func(g *graph.Graph, in maker) []value {
+		return []value{g.ToPlain(g.BlockedMean(g.ToBlocked(in(2, 32, 3, 5))))}
+	}},
 	{"Unview", true, func(g *graph.Graph, in maker) []value {
 		return []value{g.ToPlain(g.Unview(in(2, 32/g.Block, 12, g.Block), 2, 32, 3, 4))}
 	}},
@@ -118,7 +129,7 @@ var opRows = []struct {
 }
 
 // builders return a value and are no operators.
-var builders = []string{"Input", "Const", "Float", "Ints", "Full", "Lookup", "Composite"}
+var builders = []string{"Input", "Const", "Float", "Ints", "Full", "Lookup", "Composite", "Once"}
 
 func pairs(op func(g *graph.Graph, a, b value) value) func(*graph.Graph, maker) []value {
 	return func(g *graph.Graph, in maker) []value {
@@ -167,6 +178,7 @@ func convs(g *graph.Graph, in maker) []value {
 		g.Conv(in(2, 3, 5, 6), in(4, 3, 3, 3), nil, graph.Square(3, 1, 1), 1),
 		g.Conv(in(2, 4, 6, 5), in(6, 2, 2, 3), in(6), graph.Window{KH: 2, KW: 3, Stride: 2, Pads: [4]int{1, 0, 2, 1}}, 2),
 		g.Conv(in(1, 3, 4, 4), in(3, 1, 1, 1), nil, graph.Square(1, 2, 0), 3),
+		g.Conv(in(1, 3, 6, 7), in(2, 3, 2, 3), nil, graph.Window{KH: 2, KW: 3, Stride: 2, Pads: [4]int{1, 0, 0, 2}, Dilation: [2]int{3, 2}}, 1),
 	}
 }
 
@@ -174,11 +186,13 @@ func blockedConvs(g *graph.Graph, in maker) []value {
 	w, stem := in(32, 16, 3, 3), in(16, 3, 3, 3)
 	x := g.ToBlocked(g.Sub(in(2, 16, 5, 6), g.Float(0.8)))
 	sum := g.ToBlocked(in(2, 32, 5, 6))
+	apart := graph.Window{KH: 3, KW: 2, Stride: 1, Pads: [4]int{2, 1, 0, 0}, Dilation: [2]int{2, 3}}
 	all := graph.Epilogue{Bias: g.Neg(in(32)), Sum: sum, Activation: "Relu"}
 	return []value{
 		g.ToPlain(g.BlockedConv(x, g.BlockWeights(w), w.Shape, graph.Square(3, 1, 1), 1, graph.Epilogue{})),
 		g.ToPlain(g.BlockedConv(x, g.BlockWeights(w), w.Shape, graph.Square(3, 1, 1), 1, all)),
 		g.ToPlain(g.BlockedConv(x, g.BlockWeights(w), w.Shape, graph.Square(3, 2, 1), 1, graph.Epilogue{Bias: in(32)})),
+		g.ToPlain(g.BlockedConv(x, g.BlockWeights(in(16, 16, 3, 2)), []int{16, 16, 3, 2}, apart, 1, graph.Epilogue{})),
 		g.ToPlain(g.BlockedConv(in(2, 3, 5, 6), g.BlockWeights(stem), stem.Shape, graph.Square(3, 1, 1), 1, graph.Epilogue{})),
 	}
 }

@@ -124,10 +124,12 @@ func TransposeShape(shape, perm []int) ([]int, error) {
 }
 
 // Window is the geometry of a convolution or a pooling: kernel, stride and
-// padding, in pixels. Pads are top, left, bottom, right as in ONNX.
+// padding, in pixels. Pads are top, left, bottom, right as in ONNX. Dilation is
+// the distance between taps, down and across; 0 stands for 1.
 type Window struct {
 	KH, KW, Stride int
 	Pads           [4]int
+	Dilation       [2]int
 }
 
 // Square is a k x k window with the same padding on all sides.
@@ -138,7 +140,8 @@ func Square(k, stride, pad int) Window {
 // Out is the output height and width for an h x w input; 0 or less where the
 // padded input is smaller than the window.
 func (w Window) Out(h, wd int) (int, int) {
-	return steps(h+w.Pads[0]+w.Pads[2]-w.KH, w.Stride), steps(wd+w.Pads[1]+w.Pads[3]-w.KW, w.Stride)
+	kh, kw := (w.KH-1)*max(1, w.Dilation[0])+1, (w.KW-1)*max(1, w.Dilation[1])+1
+	return steps(h+w.Pads[0]+w.Pads[2]-kh, w.Stride), steps(wd+w.Pads[1]+w.Pads[3]-kw, w.Stride)
 }
 
 // steps counts the positions of a window with room to move, stride apart.
@@ -151,8 +154,8 @@ func steps(room, stride int) int {
 
 // check tells whether ONNX has such a window.
 func (w Window) check() error {
-	if w.KH < 1 || w.KW < 1 || w.Stride < 1 || slices.Min(w.Pads[:]) < 0 {
-		return fmt.Errorf("no window of %d x %d, stride %d, pads %v", w.KH, w.KW, w.Stride, w.Pads)
+	if w.KH < 1 || w.KW < 1 || w.Stride < 1 || slices.Min(w.Pads[:]) < 0 || slices.Min(w.Dilation[:]) < 0 {
+		return fmt.Errorf("no window of %d x %d, stride %d, pads %v, dilation %v", w.KH, w.KW, w.Stride, w.Pads, w.Dilation)
 	}
 	return nil
 }
@@ -202,6 +205,9 @@ func ConvTransposeShape(x, w []int, win Window, outPad [2]int) ([]int, error) {
 	}
 	if err := win.check(); err != nil {
 		return nil, err
+	}
+	if win.Dilation != [2]int{} {
+		return nil, fmt.Errorf("dilation %v of a transposed convolution is not supported", win.Dilation)
 	}
 	if min(outPad[0], outPad[1]) < 0 || max(outPad[0], outPad[1]) >= win.Stride {
 		return nil, fmt.Errorf("output padding %v does not fit stride %d", outPad, win.Stride)

@@ -65,6 +65,8 @@ var shapeRows = []struct {
 	{"conv k1s2", conv(shape{2, 3, 7, 8}, shape{5, 3, 1, 1}, graph.Square(1, 2, 0), 1), shape{2, 5, 4, 4}, ""},
 	{"conv k7s2p3", conv(shape{1, 3, 13, 12}, shape{5, 3, 7, 7}, graph.Square(7, 2, 3), 1), shape{1, 5, 7, 6}, ""},
 	{"conv uneven", conv(shape{1, 3, 6, 7}, shape{5, 3, 2, 3}, win{KH: 2, KW: 3, Stride: 2, Pads: [4]int{1, 0, 2, 1}}, 1), shape{1, 5, 4, 3}, ""},
+	{"conv dilated", conv(shape{1, 3, 9, 10}, shape{5, 3, 3, 2}, win{KH: 3, KW: 2, Stride: 2, Pads: [4]int{1, 0, 0, 0}, Dilation: [2]int{2, 4}}, 1), shape{1, 5, 3, 3}, ""},
+	{"conv dilation", conv(shape{1, 3, 9, 10}, shape{5, 3, 3, 3}, win{KH: 3, KW: 3, Stride: 1, Dilation: [2]int{-1, 1}}, 1), nil, "no window"},
 	{"conv groups", conv(shape{1, 4, 5, 5}, shape{6, 2, 3, 3}, graph.Square(3, 1, 0), 2), shape{1, 6, 3, 3}, ""},
 	{"conv open batch", conv(shape{graph.Batch, 3, 5, 5}, shape{6, 3, 3, 3}, graph.Square(3, 1, 0), 1), shape{graph.Batch, 6, 3, 3}, ""},
 	{"conv rank", conv(shape{3, 5, 5}, shape{6, 3, 3, 3}, graph.Square(3, 1, 0), 1), nil, "four axes"},

@@ -9,7 +9,12 @@ import (
 // The blocked operators work on memory [N, C/b, H, W, b] of logical shape
 // [N, C, H, W]. They are spelt out through the plain operators.
 
-func reorderInput(c *call) array { return block(c.in[0], c.block) }
+func reorderInput(c *call) array {
+	if c.int("channels_last", 0) == 1 {
+		return block(permuted(c.in[0], []int{0, 3, 1, 2}), c.block)
+	}
+	return block(c.in[0], c.block)
+}
 
 func reorderOutput(c *call) array {
 	x := unblock(c.in[0], c.block)
@@ -20,6 +25,17 @@ func reorderOutput(c *call) array {
 		return permuted(x, []int{0, 2, 3, 1})
 	}
 	return x
+}
+
+// blockedMean averages each channel over its pixels.
+func blockedMean(c *call) array {
+	x := unblock(c.in[0], c.block)
+	pixels := x.shape[2] * x.shape[3]
+	out := zeros(x.shape[0], x.shape[1], 1, 1)
+	for i, v := range x.data {
+		out.data[i/pixels] += v / float64(pixels)
+	}
+	return block(out, c.block)
 }
 
 // blockedConv is Relu(conv(x, w) + bias + sum), where bias, sum and Relu may be

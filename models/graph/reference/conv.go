@@ -22,7 +22,7 @@ func convolve(x, w, bias array, win graph.Window, group int) array {
 	if channels != each*group || m%group != 0 {
 		panic(fmt.Sprintf("input %v, weight %v, %d groups", x.shape, w.shape, group))
 	}
-	oh, ow := size(h, win.KH, win.Stride, win.Pads[0]+win.Pads[2]), size(wd, win.KW, win.Stride, win.Pads[1]+win.Pads[3])
+	oh, ow := places(h, wd, win)
 	out := zeros(n, m, oh, ow)
 	walk(out.shape, func(i int, at []int) {
 		from := at[1] / (m / group) * each
@@ -44,13 +44,20 @@ func underWindow(plane, taps []float64, h, w, oy, ox int, win graph.Window) floa
 	sum := 0.0
 	for ky := range win.KH {
 		for kx := range win.KW {
-			y, x := oy*win.Stride+ky-win.Pads[0], ox*win.Stride+kx-win.Pads[1]
+			y, x := oy*win.Stride+ky*max(1, win.Dilation[0])-win.Pads[0], ox*win.Stride+kx*max(1, win.Dilation[1])-win.Pads[1]
 			if y >= 0 && y < h && x >= 0 && x < w {
 				sum += plane[y*w+x] * taps[ky*win.KW+kx]
 			}
 		}
 	}
 	return sum
+}
+
+// places is the number of positions of a window on h x w pixels, down and across.
+func places(h, w int, win graph.Window) (int, int) {
+	reach := func(k, dilation int) int { return (k-1)*max(1, dilation) + 1 }
+	return size(h, reach(win.KH, win.Dilation[0]), win.Stride, win.Pads[0]+win.Pads[2]),
+		size(w, reach(win.KW, win.Dilation[1]), win.Stride, win.Pads[1]+win.Pads[3])
 }
 
 // size is the number of steps of a window of k along padded pixels.
@@ -87,8 +94,8 @@ func convTranspose(c *call) array {
 func maxPool(c *call) []array {
 	x, win := c.in[0], c.Window()
 	h, w := x.shape[2], x.shape[3]
-	y := zeros(x.shape[0], x.shape[1],
-		size(h, win.KH, win.Stride, win.Pads[0]+win.Pads[2]), size(w, win.KW, win.Stride, win.Pads[1]+win.Pads[3]))
+	oh, ow := places(h, w, win)
+	y := zeros(x.shape[0], x.shape[1], oh, ow)
 	index := zeros(y.shape...)
 	walk(y.shape, func(i int, at []int) {
 		y.data[i] = math.Inf(-1)

@@ -49,9 +49,10 @@ var ops = map[string]func(*call) []array{
 	"MaxPool":            maxPool,
 	"BatchNormalization": one(batchNormalization),
 
-	"com.microsoft.nchwc.ReorderInput":  one(reorderInput),
-	"com.microsoft.nchwc.ReorderOutput": one(reorderOutput),
-	"com.microsoft.nchwc.Conv":          one(blockedConv),
+	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
+	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
+	"com.microsoft.nchwc.Conv":              one(blockedConv),
+	"com.microsoft.nchwc.GlobalAveragePool": one(blockedMean),
 }
 
 // one adapts an operator with a single result.
