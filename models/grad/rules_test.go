@@ -150,6 +150,17 @@ func convRows() (out []row) {
 		add(in(2, c.channels, 5, 4), c.m, graph.Square(c.k, c.stride, c.k/2), 8, 16)
 	}
 	add(inBlocks(2, 16, 5, 6), 16, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}}, 8, 16)
+	add(inBlocks(2, 16, 4, 5), 16, graph.Square(2, 1, 3), 8, 16) // pads above the kernel
+
+	for _, c := range []struct{ n, channels, m, k, stride, h, w int }{ // enough images for gradients in blocks of them
+		{16, 16, 32, 3, 1, 3, 4}, {12, 32, 16, 3, 1, 4, 3}, {8, 16, 16, 3, 2, 4, 6}, {32, 32, 16, 3, 2, 5, 3},
+		{16, 32, 32, 1, 1, 2, 3}, {8, 16, 32, 1, 2, 4, 3}, {20, 16, 16, 1, 1, 3, 2}, {12, 16, 16, 2, 2, 4, 4},
+	} {
+		add(inBlocks(c.n, c.channels, c.h, c.w), c.m, graph.Square(c.k, c.stride, (c.k-1)/2), 8, 16)
+	}
+	add(in(16, 3, 4, 5), 16, graph.Square(3, 1, 1), 8, 16)
+	add(in(12, 3, 8, 6), 16, graph.Square(7, 2, 3), 8, 16)
+	add(inBlocks(16, 16, 5, 4), 16, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}}, 8, 16)
 	return out
 }
 
@@ -289,6 +300,25 @@ func TestDifferencesFindAWrongGradient(t *testing.T) {
 	grads["d1"][4] *= 1 + 1e-4
 	if found := p.mismatches(t, grads); len(found) != 1 || !strings.HasPrefix(found[0], "input 1, direction 0") {
 		t.Errorf("an error of 1e-4 in one element gives %q", found)
+	}
+}
+
+// A gradient in the NCHWc layout, of images by the block, has no matrix product.
+func TestConvWeightGradientInBlocks(t *testing.T) {
+	for _, c := range []struct {
+		n       int
+		win     graph.Window
+		product bool
+	}{
+		{16, graph.Square(3, 1, 1), false}, {12, graph.Square(1, 2, 0), false}, {32, graph.Square(3, 2, 1), false},
+		{7, graph.Square(3, 1, 1), true}, {16, graph.Square(2, 2, 0), true}, // too few images, a row that meets no tap
+	} {
+		p := row{name: "blocks", in: []input{inBlocks(c.n, 16, 5, 5), in(16, 16, c.win.KH, c.win.KW)}, f: func(g *graph.Graph, x []value) value {
+			return Conv(g, x[0], x[1], c.win)
+		}}.problem(t, kind{block: 16})
+		if got := strings.Contains(p.backward.String(), " = Gemm("); got != c.product {
+			t.Errorf("%d images, %v: a matrix product is %v:\n%s", c.n, c.win, got, p.backward)
+		}
 	}
 }
 
