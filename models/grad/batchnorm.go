@@ -12,6 +12,13 @@ type BatchNormOptions struct {
 	Relu     bool         // applied last
 }
 
+func (o BatchNormOptions) attrs() []graph.Attr {
+	if !o.Relu {
+		return nil
+	}
+	return []graph.Attr{{Name: "relu", Value: 1}}
+}
+
 // BatchNorm normalises x [N, C, H, W] or [N, C] by the mean and variance of the
 // batch, per channel, scales by gamma [C] and shifts by beta [C]. It returns y
 // and the batch's mean and biased variance [C], through which no gradient flows
@@ -21,51 +28,79 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 	if o.Residual != nil {
 		inputs = append(inputs, o.Residual)
 	}
-	var attrs []graph.Attr
-	if o.Relu {
-		attrs = append(attrs, graph.Attr{Name: "relu", Value: 1})
-	}
-	out := g.Composite("BatchNorm", attrs, inputs, func(save func(string, *graph.Value)) []*graph.Value {
-		mean, variance := moments(g, x)
-		istd := g.Reciprocal(g.Sqrt(g.Add(variance, g.Float(o.Eps))))
-		scale := g.Mul(gamma, istd)
-		shift := g.Sub(beta, g.Mul(mean, scale))
-		save("mean", mean)
-		save("istd", istd)
-		save("scale", scale)
-		residual := o.Residual
-		if residual != nil { // it may come from a layer whose channels do not block
-			residual = sameLayout(g, residual, x)
-		}
-		return []*graph.Value{affine(g, x, scale, shift, residual, o.Relu), mean, variance}
+	out := g.Composite("BatchNorm", o.attrs(), inputs, func(save func(string, *graph.Value)) []*graph.Value {
+		return normalize(g, x, gamma, beta, o, save)
 	})
 	return out[0], out[1], out[2]
 }
 
-// batchNormRule: with a = gamma*istd and sums over the NL elements of a channel,
-//
-//	dbeta = sum dy, dgamma = sum dy*xhat = istd*(sum dy*x - mean*dbeta)
-//	dx = a*dy + k2*x + k3, k2 = -a*dgamma*istd/NL, k3 = -a*dbeta/NL - k2*mean
+// normalize builds the body of a normalisation of x and keeps what normGradient
+// needs. It returns the result, the mean and the variance.
+func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	mean, variance := moments(g, x)
+	istd := g.Reciprocal(g.Sqrt(g.Add(variance, g.Float(o.Eps))))
+	scale := g.Mul(gamma, istd)
+	shift := g.Sub(beta, g.Mul(mean, scale))
+	save("normalized", x)
+	save("mean", mean)
+	save("istd", istd)
+	save("scale", scale)
+	residual := o.Residual
+	if residual != nil { // it may come from a layer whose channels do not block
+		residual = sameLayout(g, residual, x)
+		save("residual", residual)
+	}
+	return []*graph.Value{affine(g, x, scale, shift, residual, o.Relu), mean, variance}
+}
+
+// batchNormRule serves a normalisation that stands alone.
 func batchNormRule(c *Call) []*graph.Value {
-	g, x, dy := c.G, c.Inputs[0], c.Dy[0]
-	if dy == nil { // only the statistics are used, and they pass nothing on
+	if c.Dy[0] == nil { // only the statistics are used, and they pass nothing on
 		return nil
 	}
-	mean, istd, scale := c.Saved["mean"], c.Saved["istd"], c.Saved["scale"]
+	d := normGradient(c)
+	return c.each(func(i int) *graph.Value {
+		if i == 0 {
+			return affine(c.G, d.unscaled, c.Saved["scale"], nil, nil, false)
+		}
+		return d.of(c, i)
+	})
+}
+
+// normGrads are the gradients of a normalisation of x: with respect to gamma,
+// beta, the residual (y), and to x without the factor gamma*istd.
+type normGrads struct{ unscaled, gamma, beta, y *graph.Value }
+
+// of is the gradient of input i of a normalisation: 1 gamma, 2 beta, 3 the residual.
+func (d normGrads) of(c *Call, i int) *graph.Value {
+	if i < 3 {
+		return []*graph.Value{d.gamma, d.beta}[i-1]
+	}
+	return sameLayout(c.G, d.y, c.Inputs[len(c.Inputs)-1])
+}
+
+// normGradient: with a = gamma*istd and sums over the NL elements of a channel,
+//
+//	dbeta = sum dy, dgamma = sum dy*xhat = istd*(sum dy*x - mean*dbeta)
+//	dx = a*(dy + k2*x + k3), k2 = -dgamma*istd/NL, k3 = -dbeta/NL - k2*mean
+func normGradient(c *Call) (d normGrads) {
+	g, x := c.G, c.Saved["normalized"]
+	mean, istd := c.Saved["mean"], c.Saved["istd"]
+	d.y = sameLayout(g, c.Dy[0], x)
 	if c.flag("relu") {
-		dy = masked(g, dy, c.Outputs[0])
+		d.y = masked(g, d.y, c.Outputs[0])
 	}
-	dbeta, dot := channelSums(g, dy, x)
-	dgamma := g.Mul(istd, g.Sub(dot, g.Mul(mean, dbeta)))
-	perElement := g.Mul(scale, g.Float(-float64(x.Shape[1])/float64(x.Elements()))) // -a/NL
-	k2 := g.Mul(g.Mul(perElement, dgamma), istd)
-	k3 := g.Sub(g.Mul(perElement, dbeta), g.Mul(k2, mean))
-	dx := affine(g, dy, scale, nil, affine(g, x, k2, k3, nil, false), false)
-	out := []*graph.Value{dx, dgamma, dbeta}
-	if len(c.Inputs) > 3 {
-		out = append(out, sameLayout(g, dy, c.Inputs[3]))
+	dbeta, dot := channelSums(g, d.y, x)
+	d.beta, d.gamma = dbeta, g.Mul(istd, g.Sub(dot, g.Mul(mean, dbeta)))
+	inv := g.Float(-float64(x.Shape[1]) / float64(x.Elements())) // -1/NL
+	k2 := g.Mul(g.Mul(d.gamma, istd), inv)
+	k3 := g.Sub(g.Mul(dbeta, inv), g.Mul(k2, mean))
+	if x.Layout == tensor.NCHWc && c.Saved["residual"] == nil {
+		d.unscaled = g.Affine(x, k2, graph.Epilogue{Bias: k3, Sum: d.y}) // in the memory of d.y
+	} else { // the residual needs d.y as it is, and Affine would copy it on one thread
+		d.unscaled = g.Add(affine(g, x, k2, k3, nil, false), d.y)
 	}
-	return out
+	return d
 }
 
 // moments returns the mean and the biased variance per channel, [C].
@@ -79,29 +114,6 @@ func moments(g *graph.Graph, x *graph.Value) (mean, variance *graph.Value) {
 	mean = g.Mul(sum, inv)
 	// E[x^2] - mean^2 can fall below zero by rounding.
 	return mean, g.Max(g.Sub(g.Mul(dot, inv), g.Mul(mean, mean)), g.Float(0))
-}
-
-// channelSums returns, per channel, the sum of a and the sum of a*b: [C] each.
-func channelSums(g *graph.Graph, a, b *graph.Value) (sum, dot *graph.Value) {
-	switch {
-	case a.Rank() == 2:
-		return g.ReduceSum(a, false, 0), g.ReduceSum(g.Mul(a, b), false, 0)
-	case a.Layout == tensor.NCHWc:
-		return blockedSums(g, a, b)
-	}
-	n, c, l := a.Shape[0], a.Shape[1], a.Shape[2]*a.Shape[3]
-	// A batched dot product reads each operand once and writes almost nothing.
-	dots := g.FusedMatMul(g.Reshape(a, n*c, 1, l), g.Reshape(b, n*c, 1, l), false, true, 1)
-	return g.ReduceSum(a, false, 0, 2, 3), g.ReduceSum(g.Reshape(dots, n, c), false, 0)
-}
-
-// blockedSums is channelSums on the NCHWc layout.
-func blockedSums(g *graph.Graph, a, b *graph.Value) (sum, dot *graph.Value) {
-	c := a.Shape[1]
-	fold := func(x *graph.Value) *graph.Value {
-		return g.Reshape(g.ReduceSum(g.ReduceSum(g.View(x), false, 2), false, 0), c)
-	}
-	return fold(a), fold(g.Mul(a, b))
 }
 
 // affine is x*scale + shift + residual, then ReLU, per channel; shift and

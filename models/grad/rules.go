@@ -31,6 +31,7 @@ var rules = map[string]Rule{
 
 	"vicreg.Conv":              convRule,
 	"vicreg.BatchNorm":         batchNormRule,
+	"vicreg.ConvNorm":          convNormRule,
 	"vicreg.GlobalAveragePool": poolRule,
 	"vicreg.MaxPool":           maxPoolRule,
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // rows hold at least one use of every rule.
-var rows = slices.Concat(elementwiseRows(), linearRows(), movementRows(), convRows(), batchNormRows(), poolRows())
+var rows = slices.Concat(elementwiseRows(), linearRows(), movementRows(), convRows(), batchNormRows(), convNormRows(), poolRows())
 
 func elementwiseRows() (out []row) {
 	for _, op := range []struct {
@@ -165,8 +165,11 @@ func convRows() (out []row) {
 }
 
 func batchNormRows() (out []row) {
-	for _, shape := range [][]int{{6, 5}, {3, 5, 4, 2}, {2, 16, 3, 4}, {2, 32, 2, 3}, {8, 3, 1, 1}} {
+	for _, shape := range [][]int{{6, 5}, {3, 5, 4, 2}, {2, 16, 3, 4}, {2, 32, 2, 3}, {8, 3, 1, 1}, {1, 16, 34, 33}} { // the last is summed in parts
 		for i := range 4 {
+			if shape[0] == 1 && i > 0 { // as large as it is, one way will do
+				continue
+			}
 			relu, residual := i&1 == 1, i&2 == 2
 			x := input{shape: shape, domain: signed, blocked: shape[1]%16 == 0}
 			r := row{key: "vicreg.BatchNorm", name: fmt.Sprint(shape, "relu=", relu, " residual=", residual),
@@ -187,6 +190,38 @@ func batchNormRows() (out []row) {
 			}
 			out = append(out, r)
 		}
+	}
+	return out
+}
+
+// convNormRows: every way of fusing, with batches below, at and above a block.
+func convNormRows() (out []row) {
+	add := func(x input, m int, win graph.Window, relu, residual bool, blocks ...int) {
+		r := row{key: "vicreg.ConvNorm", name: fmt.Sprint(x.shape, m, win, "relu=", relu, " residual=", residual), blocks: blocks,
+			in: []input{x, in(m, x.shape[1], win.KH, win.KW), in(m), in(m)}}
+		if residual {
+			oh, ow := win.Out(x.shape[2], x.shape[3])
+			r.in = append(r.in, input{shape: []int{x.shape[0], m, oh, ow}, domain: signed, blocked: m%16 == 0})
+		}
+		r.f = func(g *graph.Graph, x []value) value {
+			o := BatchNormOptions{Eps: 1e-5, Relu: relu}
+			if residual {
+				o.Residual = x[4]
+			}
+			y, _, _ := ConvNorm(g, x[0], x[1], win, x[2], x[3], o)
+			return y
+		}
+		out = append(out, r)
+	}
+	for i := range 4 {
+		relu, residual := i&1 == 1, i&2 == 2
+		add(in(3, 2, 5, 4), 3, graph.Square(3, 1, 1), relu, residual)
+		add(in(3, 2, 5, 4), 3, graph.Square(1, 2, 0), relu, residual)
+		add(inBlocks(3, 16, 4, 3), 32, graph.Square(3, 2, 1), relu, residual, 8, 16)
+		add(inBlocks(16, 16, 3, 4), 16, graph.Square(3, 1, 1), relu, residual, 8, 16)
+		add(inBlocks(20, 16, 3, 2), 32, graph.Square(1, 2, 0), relu, residual, 8, 16)
+		add(in(16, 3, 4, 3), 16, graph.Square(3, 1, 1), relu, residual, 8, 16)
+		add(inBlocks(2, 16, 3, 3), 6, graph.Square(3, 1, 1), relu, residual, 8, 16) // a result without blocks
 	}
 	return out
 }

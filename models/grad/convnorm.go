@@ -1,0 +1,39 @@
+package grad
+
+import "vicreg/models/graph"
+
+// ConvNorm is Conv followed by BatchNorm, with a gradient that passes over memory
+// fewer times than theirs would one after the other.
+func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *graph.Value, o BatchNormOptions) (y, mean, variance *graph.Value) {
+	inputs := []*graph.Value{x, w, gamma, beta}
+	if o.Residual != nil {
+		inputs = append(inputs, o.Residual)
+	}
+	attrs := append(graph.WindowAttrs(win), o.attrs()...)
+	out := g.Composite("ConvNorm", attrs, inputs, func(save func(string, *graph.Value)) []*graph.Value {
+		c := newConvolution(g, x, w, win)
+		save("x", c.x)
+		return normalize(g, c.forward(), gamma, beta, o, save)
+	})
+	return out[0], out[1], out[2]
+}
+
+// convNormRule takes the gradient of the normalisation without its factor a =
+// gamma*istd, per channel of the convolution's result. The factor goes to the
+// weights on the way to x, and to the gradient of the weights: small tensors.
+func convNormRule(c *Call) []*graph.Value {
+	if c.Dy[0] == nil {
+		return nil
+	}
+	d := normGradient(c)
+	conv := convolution{g: c.G, x: c.Saved["x"], w: c.Inputs[1], win: c.Window(), scale: c.Saved["scale"]}
+	return c.each(func(i int) *graph.Value {
+		switch i {
+		case 0:
+			return sameLayout(c.G, conv.inputGrad(d.unscaled), c.Inputs[0])
+		case 1:
+			return conv.weightGrad(d.unscaled)
+		}
+		return d.of(c, i-1)
+	})
+}
