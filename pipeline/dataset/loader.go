@@ -74,6 +74,7 @@ type Loader struct {
 	free   chan *Batch // released, to be filled again
 	rows   chan task
 	waited atomic.Int64
+	told   bool // Next has returned what ended the loader
 }
 
 // task is one row of a batch.
@@ -226,6 +227,7 @@ func (l *Loader) pending() (b *Batch, more bool) {
 // failure waits for the workers, which have been told to stop, and returns what
 // stopped them.
 func (l *Loader) failure() error {
+	l.told = true
 	if err := l.group.Wait(); err != nil {
 		return err
 	}
@@ -240,10 +242,10 @@ func (l *Loader) Release(b *Batch) { l.free <- b }
 func (l *Loader) Waited() time.Duration { return time.Duration(l.waited.Load()) }
 
 // Close stops the workers and waits for them. It returns the error that ended the
-// loader early, if one did, other than a cancellation.
+// loader early, if one did, other than a cancellation and what Next has returned.
 func (l *Loader) Close() error {
 	l.cancel()
-	if err := l.group.Wait(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if err := l.group.Wait(); err != nil && !l.told && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return nil

@@ -154,12 +154,20 @@ func TestTooManyBad(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("share of %v: error %v, want %q", share, err, want)
 		}
-		if closed := l.Close(); (closed == nil) != (want == "") {
-			t.Errorf("share of %v: close returns %v", share, closed)
+		if closed := l.Close(); closed != nil {
+			t.Errorf("share of %v: close says once more %v", share, closed)
 		}
 	}
+	unseen, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{MaxBad: 0.25}), config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-unseen.ctx.Done()
+	if closed := unseen.Close(); closed == nil || !strings.Contains(closed.Error(), "3 of 8 files in") {
+		t.Errorf("close returns %v, which nobody has seen", closed)
+	}
 	raw(t, root, set.Items[2].Key, []byte("broken"))
-	_, err := NewReader(set, ReaderConfig{MaxBad: 1}).Substitute(5)
+	_, err = NewReader(set, ReaderConfig{MaxBad: 1}).Substitute(5)
 	if err == nil || !strings.Contains(err.Error(), "none of the 8 files") {
 		t.Errorf("all bad: %v", err)
 	}
