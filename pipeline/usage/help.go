@@ -61,7 +61,11 @@ func entry(b *strings.Builder, f *flag.Flag) {
 	default:
 		text += " (default " + f.DefValue + ")"
 	}
-	fmt.Fprintf(b, "  --%s%s\n", f.Name, value)
+	dashes := "--"
+	if len(f.Name) == 1 {
+		dashes = "-"
+	}
+	fmt.Fprintf(b, "  %s%s%s\n", dashes, f.Name, value)
 	for _, l := range wrap(text, width-indent) {
 		fmt.Fprintf(b, "%s%s\n", strings.Repeat(" ", indent), l)
 	}

@@ -17,6 +17,7 @@ func exampleFlags(out io.Writer) *flag.FlagSet {
 	f.Int("epochs", 100, "`N` passes over the images")
 	f.Float64("lr", 0, "peak learning `rate`; chosen from batch and epochs when it is not given, and then printed, so that a run can be repeated")
 	f.Bool("resume", false, "go on where the run stopped")
+	f.String("o", "", "`FILE` to write")
 	return f
 }
 
@@ -40,6 +41,8 @@ Flags:
   --lr rate
       peak learning rate; chosen from batch and epochs when it is not given, and
       then printed, so that a run can be repeated
+  -o FILE
+      FILE to write
   --resume
       go on where the run stopped
 
