@@ -106,18 +106,24 @@ func TestARunThatStaysNotFiniteGivesUp(t *testing.T) {
 
 func TestMetricsAfterTheCheckpointAreCut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), metricsFile)
-	lines := "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"kind\":\"epoch\"}\n{\"step\":3}\n{\"st"
-	if err := os.WriteFile(path, []byte(lines), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	m, err := openMetrics(path, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if b, _ := os.ReadFile(path); string(b) != lines[:strings.Index(lines, "{\"step\":3}")] {
-		t.Errorf("kept %q", b)
+	for lines, want := range map[string]string{
+		"{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"kind\":\"epoch\"}\n{\"step\":3}\n{\"st": "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"kind\":\"epoch\"}\n",
+		"{\"step\":1}\n\x00\x00\n[]\n{\"step\":2}\n{\"step\":2}":                           "{\"step\":1}\n{\"step\":2}\n", // a power cut in the middle
+		"": "",
+	} {
+		if err := os.WriteFile(path, []byte(lines), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		m, err := openMetrics(path, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.write(map[string]any{"step": 9})
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := os.ReadFile(path); string(b) != want+"{\"step\":9}\n" {
+			t.Errorf("of %q kept %q", lines, b)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -23,37 +24,42 @@ type metrics struct {
 }
 
 // openMetrics opens the file for a run that stands at the given step: lines of
-// later steps, written after the checkpoint that the run goes on from, are cut.
+// later steps, written after the checkpoint that the run goes on from, are cut,
+// and so is what a crash has left that is no line.
 func openMetrics(path string, step int64) (*metrics, error) {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
+	kept := upTo(data, step)
+	if !bytes.HasPrefix(data, kept) {
+		if err := writeWhole(path, kept); err != nil {
+			return nil, fmt.Errorf("open metrics: %w", err)
+		}
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
-	keep := int64(upTo(data, step))
-	_, seekErr := f.Seek(keep, 0)
-	if err := errors.Join(f.Truncate(keep), seekErr); err != nil {
+	_, seekErr := f.Seek(int64(len(kept)), io.SeekStart)
+	if err := errors.Join(f.Truncate(int64(len(kept))), seekErr); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
 	return &metrics{f, bufio.NewWriter(f)}, nil
 }
 
-// upTo is the length of the lines that belong to steps up to the given one.
-func upTo(data []byte, step int64) (n int) {
+// upTo is the lines that belong to steps up to the given one.
+func upTo(data []byte, step int64) (kept []byte) {
 	for line := range bytes.Lines(data) {
 		var at struct {
-			Step int64 `json:"step"`
+			Step *int64 `json:"step"`
 		}
-		if json.Unmarshal(line, &at) != nil || at.Step > step || !bytes.HasSuffix(line, []byte("\n")) {
-			return n
+		if json.Unmarshal(line, &at) == nil && at.Step != nil && *at.Step <= step && bytes.HasSuffix(line, []byte("\n")) {
+			kept = append(kept, line...)
 		}
-		n += len(line)
 	}
-	return n
+	return kept
 }
 
 // step writes a step's scalars; position is the one after it.
