@@ -3,6 +3,7 @@ package pipeline
 import (
 	"flag"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -42,11 +43,18 @@ type Config struct {
 // the ImageNet stem would leave such an image 16 pixels wide or less.
 const smallImage = 64
 
+// Far beyond what learns; past these a single step can overflow float32.
+const (
+	maxRate        = 1e6
+	maxCoefficient = 1e6
+)
+
 // settings are the flags behind a Config, as the user gave them.
 type settings struct {
 	Config
 	expander, recipe, optimizer string
 	lr, warmup, weightDecay     float64
+	warmupGiven                 bool // 0 is a warm-up, too
 }
 
 func (s *settings) register(fs *flag.FlagSet) {
@@ -67,13 +75,13 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.IntVar(&s.Epochs, "epochs", 100, "`N` passes over the images")
 	fs.StringVar(&s.optimizer, "optimizer", "lars", "`name`: lars, sgd or adamw")
 	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default chosen from recipe, optimizer, batch and epochs, and printed")
-	fs.Float64Var(&s.warmup, "warmup", -1, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps")
-	fs.Float64Var(&s.weightDecay, "weight-decay", -1, "`factor`; by default that of the optimizer")
+	fs.Float64Var(&s.warmup, "warmup", 0, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps")
+	fs.Float64Var(&s.weightDecay, "weight-decay", 0, "`factor`; by default that of the optimizer")
 }
 
-// resolve checks the flags and fills in what they leave open; the schedule needs
-// the number of images and is set by schedule.
-func (s *settings) resolve() error {
+// resolve checks the flags and fills in what those left open that are not given;
+// the schedule needs the number of images and is set by plan.
+func (s *settings) resolve(given func(flag string) bool) error {
 	if s.Stem == "" {
 		s.Stem = "imagenet"
 		if s.Size <= smallImage {
@@ -102,8 +110,15 @@ func (s *settings) resolve() error {
 	if s.Optimizer, err = optim.Default(s.optimizer); err != nil {
 		return &usage.Error{Err: err}
 	}
-	if s.weightDecay >= 0 {
+	if given("weight-decay") {
 		s.Optimizer.WeightDecay = s.weightDecay
+	}
+	s.warmupGiven = given("warmup")
+	switch {
+	case given("lr") && !(s.lr > 0 && s.lr <= maxRate):
+		return usage.Errorf("--lr %g: want a rate above 0, at most %g", s.lr, maxRate)
+	case !(s.warmup >= 0 && s.warmup <= math.MaxInt32):
+		return usage.Errorf("--warmup %g: want a number of epochs from 0", s.warmup)
 	}
 	return s.Validate()
 }
@@ -120,10 +135,15 @@ func (c *Config) Validate() error {
 		return usage.Errorf("--epochs %d: want at least 1", c.Epochs)
 	case c.Size < 8 || c.Size > 1024:
 		return usage.Errorf("--image-size %d: want 8 to 1024 pixels", c.Size)
-	case c.Holdout < 0 || c.Holdout > 0.9:
+	case !(c.Holdout >= 0 && c.Holdout <= 0.9): // nor is it a NaN
 		return usage.Errorf("--holdout %g: want a share from 0 to 0.9", c.Holdout)
-	case c.Loss.Invariance < 0 || c.Loss.Variance < 0 || c.Loss.Covariance < 0:
-		return usage.Errorf("the coefficients of the loss must not be negative")
+	case !(c.Optimizer.WeightDecay >= 0 && c.Optimizer.WeightDecay <= 1):
+		return usage.Errorf("--weight-decay %g: want a factor from 0 to 1", c.Optimizer.WeightDecay)
+	}
+	for name, x := range map[string]float64{"invariance": c.Loss.Invariance, "variance": c.Loss.Variance, "covariance": c.Loss.Covariance} {
+		if !(x >= 0 && x <= maxCoefficient) {
+			return usage.Errorf("--%s %g: want a coefficient from 0 to %g", name, x, maxCoefficient)
+		}
 	}
 	return nil
 }
@@ -134,11 +154,11 @@ func (s *settings) plan(images int) (why string) {
 	perEpoch := images / s.Batch
 	total := perEpoch * s.Epochs
 	s.Schedule = optim.Schedule{Warmup: optim.Warmup(perEpoch, total), Total: total, Peak: s.lr}
-	if s.warmup >= 0 {
+	if s.warmupGiven {
 		s.Schedule.Warmup = min(total, int(s.warmup*float64(perEpoch)))
 	}
 	why = "given"
-	if s.lr <= 0 {
+	if s.lr == 0 {
 		rate, reason := optim.BaseRate(s.Recipe.Name, s.Optimizer.Name, s.Batch, s.Epochs)
 		s.Schedule.Peak = rate * float64(s.Batch) / 256
 		why = reason
@@ -160,9 +180,9 @@ func (c *Config) graphs(block int) models.Config {
 	return m
 }
 
-// Preprocess is the fixed way of an image to this run's backbone: at 224 pixels
-// and above the short side goes to 256/224 of the crop, as is the custom for
-// ImageNet; a smaller model sees the whole short side.
+// Preprocess is the fixed way of an image to this run's backbone: above 64 pixels
+// the short side goes to 256/224 of the crop, as is the custom for ImageNet; a
+// smaller model sees the whole short side.
 func (c *Config) Preprocess() imaging.Preprocess {
 	p := imaging.Preprocess{Crop: c.Size, Interpolation: c.Recipe.Interpolation}
 	if c.Size > smallImage {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"vicreg/models/ort"
 	"vicreg/pipeline/dataset"
@@ -45,6 +46,9 @@ the same D and number of images only. No weight is trained here.`, rawSide, rawS
 	if err := usage.Parse(fs, args); err != nil {
 		return err
 	}
+	if err := e.machine.validate(); err != nil {
+		return err
+	}
 	if err := usage.Require(fs, "model", "data"); err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func (e *evaluation) load() (err error) {
 	switch {
 	case e.k < 1:
 		return usage.Errorf("--k %d: want at least 1 neighbour", e.k)
-	case !(e.temperature > 0):
+	case !(e.temperature > 0 && e.temperature <= math.MaxFloat32):
 		return usage.Errorf("--temperature %g: want more than 0", e.temperature)
 	case e.limit < 2:
 		return usage.Errorf("--limit %d: want at least 2 images", e.limit)

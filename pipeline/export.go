@@ -45,6 +45,9 @@ older file of that name is replaced in one piece.`, centerImages),
 	if err := usage.Parse(fs, args, usage.Positional{Name: "RUN", Value: &e.run}); err != nil {
 		return err
 	}
+	if err := e.machine.validate(); err != nil {
+		return err
+	}
 	if err := e.load(); err != nil {
 		return err
 	}

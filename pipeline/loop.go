@@ -35,7 +35,7 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 			break
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, r.listBad())
 		}
 		err = r.step(b, p)
 		r.loader.Release(b)

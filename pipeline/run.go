@@ -3,7 +3,6 @@ package pipeline
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,37 +43,15 @@ type run struct {
 	reader   *dataset.Reader
 	loader   *dataset.Loader
 	metrics  *metrics
+	folder   *os.File // locked while the run is in progress
 
 	imported imported // by --init
 	position checkpoint.Position
 	saved    time.Time
 }
 
-// claimFolder makes the folder of a new run; one that holds a run is refused
-// unless force, which removes the old run's own files.
-func claimFolder(dir string, force bool) error {
-	old, err := checkpoint.Files(dir)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(filepath.Join(dir, metricsFile)); err == nil {
-		old = append(old, filepath.Join(dir, metricsFile))
-	}
-	if len(old) > 0 && !force {
-		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", dir)
-	}
-	for _, path := range old {
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("start anew in %s: %w", dir, err)
-		}
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("make the folder of the run: %w", err)
-	}
-	return nil
-}
-
-// newRun builds the graphs and opens the session. Close releases what it holds.
+// newRun builds the graphs and opens the session; it writes nothing. Close
+// releases what it holds.
 func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, err error) {
 	r = &run{trainFlags: t, lib: lib, threads: t.machine.threads, saved: time.Now()}
 	if r.threads == 0 {
@@ -89,9 +66,6 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 		return r, err
 	}
 	if r.artifact, err = models.Step(t.graphs(r.block)); err != nil {
-		return r, err
-	}
-	if err = t.writeArtifacts(); err != nil {
 		return r, err
 	}
 	model, err := r.artifact.Graph.Marshal()
@@ -125,29 +99,9 @@ func (m machineFlags) block(lib *ort.Runtime) (int, error) {
 	return block, err
 }
 
-// writeArtifacts puts the run's graphs into its folder, in ONNX Runtime's
-// vocabulary and in the portable form, so that any ONNX Runtime can use them.
-func (t *trainFlags) writeArtifacts() error {
-	c := t.graphs(0)
-	for name, build := range map[string]func(models.Config) (*models.Artifact, error){
-		"training_model.onnx": models.Training, "optimizer_model.onnx": models.Optimizer, "eval_model.onnx": models.Eval,
-	} {
-		a, err := build(c)
-		if err != nil {
-			return err
-		}
-		b, err := a.Graph.Marshal()
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(t.out, name), b, 0o666); err != nil {
-			return fmt.Errorf("write the training artifacts: %w", err)
-		}
-	}
-	return nil
-}
-
-// start sets the state: the given tensors of a resumed run, or new ones.
+// start sets the state, the given tensors of a resumed run or new ones, and takes
+// the folder. A folder that --force empties keeps its run until all that a new
+// one needs is there.
 func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Tensor) (err error) {
 	r.position = position
 	if tensors == nil {
@@ -159,6 +113,17 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 		}
 	}
 	if err := r.state.Restore(tensors); err != nil {
+		return err
+	}
+	if r.folder, err = claimFolder(r.out); err != nil {
+		return err
+	}
+	if !r.resume {
+		if err := clearFolder(r.out); err != nil {
+			return err
+		}
+	}
+	if err := r.writeArtifacts(); err != nil {
 		return err
 	}
 	r.metrics, err = openMetrics(filepath.Join(r.out, metricsFile), position.Step)
@@ -188,25 +153,6 @@ func (r *run) save() error {
 	return r.listBad()
 }
 
-// listBad writes the files that could not be used, with the reason, a line each.
-func (r *run) listBad() error {
-	bad := r.reader.Quarantined()
-	if r.watch != nil {
-		bad = append(bad, r.watch.reader.Quarantined()...)
-	}
-	if len(bad) == 0 {
-		return nil
-	}
-	var lines []byte
-	for _, b := range bad {
-		lines = fmt.Appendf(lines, "%s\t%s\n", b.Key, b.Reason)
-	}
-	if err := os.WriteFile(filepath.Join(r.out, "bad-images.txt"), lines, 0o666); err != nil {
-		return fmt.Errorf("list bad images: %w", err)
-	}
-	return nil
-}
-
 // Close releases loader, session and files. It may be called on a half-built run.
 func (r *run) Close() error {
 	var errs []error
@@ -224,6 +170,9 @@ func (r *run) Close() error {
 	}
 	if r.metrics != nil {
 		errs = append(errs, r.metrics.Close())
+	}
+	if r.folder != nil {
+		errs = append(errs, r.folder.Close())
 	}
 	return errors.Join(errs...)
 }

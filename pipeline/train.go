@@ -29,6 +29,9 @@ type trainFlags struct {
 	cacheMB       int
 }
 
+// maxThreads is beyond any machine's cores.
+const maxThreads = 4096
+
 // machineFlags say what the work runs on.
 type machineFlags struct {
 	runtime string
@@ -39,6 +42,13 @@ type machineFlags struct {
 func (m *machineFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&m.runtime, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
 	fs.IntVar(&m.threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
+}
+
+func (m *machineFlags) validate() error {
+	if m.threads < 0 || m.threads > maxThreads {
+		return usage.Errorf("--threads %d: want 1 to %d", m.threads, maxThreads)
+	}
+	return nil
 }
 
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
@@ -89,7 +99,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	case !t.resume:
 		t.Images, t.DataSet = train.Len(), train.Fingerprint()
 		why = t.plan(train.Len())
-		if err := claimFolder(t.out, t.force); err != nil {
+		if err := checkFolder(t.out, t.force); err != nil {
 			return err
 		}
 	case t.DataSet != train.Fingerprint():
@@ -115,8 +125,8 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 // prepare settles the configuration: from the flags, or with --resume from the
 // checkpoint, whose position and tensors it returns.
 func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
-	if t.machine.kernels != "auto" && t.machine.kernels != "portable" && t.machine.kernels != "nchwc" {
-		return checkpoint.Position{}, nil, usage.Errorf("--kernels %s: want auto, portable or nchwc", t.machine.kernels)
+	if err := t.validate(); err != nil {
+		return checkpoint.Position{}, nil, err
 	}
 	if t.resume {
 		if err := usage.Require(fs, "out"); err != nil {
@@ -127,10 +137,29 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	if err := usage.Require(fs, "data", "out"); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
-	if err := t.resolve(); err != nil {
+	if err := t.resolve(func(name string) bool { return usage.Given(fs, name) }); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
 	return checkpoint.Position{Seed: t.Seed, LossScale: 1}, nil, nil
+}
+
+// validate reports the first flag beside the settings that cannot work.
+func (t *trainFlags) validate() error {
+	switch {
+	case t.machine.kernels != "auto" && t.machine.kernels != "portable" && t.machine.kernels != "nchwc":
+		return usage.Errorf("--kernels %s: want auto, portable or nchwc", t.machine.kernels)
+	case t.resume && t.force:
+		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
+	case t.workers < 0:
+		return usage.Errorf("--workers %d: want at least 1", t.workers)
+	case t.cacheMB < 0:
+		return usage.Errorf("--cache-mb %d: want 0 or more", t.cacheMB)
+	case t.timeLimit < 0:
+		return usage.Errorf("--time-limit %v: want a time above 0", t.timeLimit)
+	case t.every < 0:
+		return usage.Errorf("--checkpoint-every %v: want 0 or more", t.every)
+	}
+	return t.machine.validate()
 }
 
 // reload takes configuration, position and state from the newest checkpoint.

@@ -168,7 +168,22 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"cannot change with --resume":    {"--out", run, "--resume", "--seed", "2"},
 		"want auto, portable or nchwc":   {"--data", data, "--out", fresh, "--kernels", "fast"},
 		"want a share from 0 to 0.9":     {"--data", data, "--out", fresh, "--holdout", "1"},
-		"must not be negative":           {"--data", data, "--out", fresh, "--variance", "-1"},
+		"want a coefficient from 0":      {"--data", data, "--out", fresh, "--variance", "-1"},
+		"--covariance NaN: want":         {"--data", data, "--out", fresh, "--covariance", "NaN"},
+		"--invariance +Inf: want":        {"--data", data, "--out", fresh, "--invariance", "Inf"},
+		"--holdout NaN: want":            {"--data", data, "--out", fresh, "--holdout", "NaN"},
+		"--lr -1: want":                  {"--data", data, "--out", fresh, "--lr", "-1"},
+		"--lr NaN: want":                 {"--data", data, "--out", fresh, "--lr", "NaN"},
+		"--lr 1e+39: want":               {"--data", data, "--out", fresh, "--lr", "1e39"},
+		"--warmup -1: want":              {"--data", data, "--out", fresh, "--warmup", "-1"},
+		"--weight-decay NaN: want":       {"--data", data, "--out", fresh, "--weight-decay", "NaN"},
+		"--workers -1: want":             {"--data", data, "--out", fresh, "--workers", "-1"},
+		"--threads -1: want":             {"--data", data, "--out", fresh, "--threads", "-1"},
+		"--cache-mb -1: want":            {"--data", data, "--out", fresh, "--cache-mb", "-1"},
+		"--time-limit -1s: want":         {"--data", data, "--out", fresh, "--time-limit", "-1s"},
+		"--checkpoint-every -1s: want":   {"--data", data, "--out", fresh, "--checkpoint-every", "-1s"},
+		"give one of them":               {"--out", run, "--resume", "--force"},
+		"not a folder":                   {"--data", data, "--out", filepath.Join(data, "000.png")},
 	} {
 		_, err := train(t, t.Context(), args...)
 		var wrong *usage.Error
@@ -177,9 +192,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(fresh); err == nil {
-		if files, _ := checkpoint.Files(fresh); len(files) > 0 {
-			t.Error("a refused run left a checkpoint")
-		}
+		t.Error("a refused run left a folder")
 	}
 }
 
@@ -203,7 +216,10 @@ func TestForceStartsAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := latest(t, run)
+	if _, err := train(t, t.Context(), "--data", data, "--out", run, "--force", "--init", filepath.Join(data, "000.png")); err == nil {
+		t.Error("a picture was taken for weights")
+	}
+	c := latest(t, run) // still there after a start that failed
 	if c.Position.Seed != 2 || c.Position.Step != 1 || steps(t, run) != 1 {
 		t.Errorf("position %+v, %d step lines", c.Position, steps(t, run))
 	}

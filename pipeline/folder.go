@@ -1,0 +1,124 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"vicreg/models"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/usage"
+)
+
+// badFile lists the images that could not be used, a line each.
+const badFile = "bad-images.txt"
+
+// checkFolder refuses a folder that cannot become that of a new run: a file, or,
+// without force, one that holds a run. It changes nothing.
+func checkFolder(dir string, force bool) error {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
+		return usage.Errorf("--out %s: not a folder", dir)
+	}
+	if err != nil {
+		return fmt.Errorf("look into the folder of the run: %w", err)
+	}
+	checkpoints, err := checkpoint.Files(dir)
+	if err != nil {
+		return err
+	}
+	// A run that died before its first checkpoint has left an empty file at most.
+	metrics, err := os.Stat(filepath.Join(dir, metricsFile))
+	if !force && (len(checkpoints) > 0 || err == nil && metrics.Size() > 0) {
+		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", dir)
+	}
+	return nil
+}
+
+// claimFolder makes the folder if need be and keeps other processes off it until
+// the returned file is closed, or this process ends in whatever way.
+func claimFolder(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("make the folder of the run: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the run: %w", err)
+	}
+	// Only a lock that another holds is a reason to stop: some network file
+	// systems have none.
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		f.Close()
+		return nil, usage.Errorf("another vicreg train is at work in %s", dir)
+	}
+	return f, nil
+}
+
+// clearFolder removes what an earlier run has left of its own; models that were
+// exported from it stay.
+func clearFolder(dir string) error {
+	old, err := checkpoint.Files(dir)
+	if err != nil {
+		return err
+	}
+	for _, path := range append(old, filepath.Join(dir, metricsFile), filepath.Join(dir, badFile)) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("start anew in %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// writeArtifacts puts the run's graphs into its folder, in ONNX Runtime's
+// vocabulary and in the portable form, so that any ONNX Runtime can use them.
+func (t *trainFlags) writeArtifacts() error {
+	c := t.graphs(0)
+	for name, build := range map[string]func(models.Config) (*models.Artifact, error){
+		"training_model.onnx": models.Training, "optimizer_model.onnx": models.Optimizer, "eval_model.onnx": models.Eval,
+	} {
+		a, err := build(c)
+		if err != nil {
+			return err
+		}
+		b, err := a.Graph.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(t.out, name), b, 0o666); err != nil {
+			return fmt.Errorf("write the training artifacts: %w", err)
+		}
+	}
+	return nil
+}
+
+// listBad writes the files that could not be used, with the reason. Letters that
+// would break a line are escaped.
+func (r *run) listBad() error {
+	bad := r.reader.Quarantined()
+	if r.watch != nil {
+		bad = append(bad, r.watch.reader.Quarantined()...)
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	var lines []byte
+	for _, b := range bad {
+		lines = fmt.Appendf(lines, "%s\t%s\n", oneLine(b.Key), oneLine(b.Reason))
+	}
+	if err := os.WriteFile(filepath.Join(r.out, badFile), lines, 0o666); err != nil {
+		return fmt.Errorf("list bad images: %w", err)
+	}
+	return nil
+}
+
+// oneLine escapes what would end a line or a column.
+func oneLine(s string) string {
+	return strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s)
+}

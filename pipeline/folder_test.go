@@ -1,0 +1,91 @@
+package pipeline
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
+)
+
+func TestAFolderBelongsToOneProcessAtATime(t *testing.T) {
+	data, out := writeImages(t, 12), t.TempDir()
+	lock, err := claimFolder(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = train(t, t.Context(), "--data", data, "--out", out)
+	var wrong *usage.Error
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is at work in") {
+		t.Fatalf("got %v", err)
+	}
+	if left, _ := os.ReadDir(out); len(left) > 0 {
+		t.Errorf("the second one wrote %v", left)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := train(t, t.Context(), "--data", data, "--out", out, "--epochs", "1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A run that died before its first checkpoint is none, and leaves no trace in the
+// next.
+func TestFolderOfARunThatNeverBegan(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(metricsFile, "")
+	write("training_model.onnx", "graph")
+	if err := checkFolder(dir, false); err != nil {
+		t.Error(err)
+	}
+	write(metricsFile, "{}\n")
+	write(badFile, "a.png\tbroken\n")
+	if err := checkFolder(dir, false); err == nil {
+		t.Error("the metrics of a run are given up without --force")
+	}
+	if err := errors.Join(checkFolder(dir, true), clearFolder(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{metricsFile, badFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+func TestBadImagesAreALineEachAndListedWhenTooManyStopTheRun(t *testing.T) {
+	data := writeImages(t, 4)
+	for _, name := range []string{"line\nbreak.png", "tab\there.png", "a.png", "b.png", "c.png", "d.png"} {
+		if err := os.WriteFile(filepath.Join(data, name), []byte("no picture"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := fakeRun(t, &fakeStepper{finite: func(int) bool { return true }}, 3)
+	set, err := dataset.Index(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reader = dataset.NewReader(set, dataset.ReaderConfig{})
+	if err := r.loop(t.Context(), os.Stderr, os.Stderr); err == nil || !strings.Contains(err.Error(), "cannot be used") {
+		t.Fatalf("got %v", err)
+	}
+	list, err := os.ReadFile(filepath.Join(r.out, badFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(list), "\n"); n != strings.Count(string(list), "\t") || n < 6 {
+		t.Errorf("%d lines:\n%s", n, list)
+	}
+	if !strings.Contains(string(list), `line\nbreak.png`+"\t") || !strings.Contains(string(list), `tab\there.png`+"\t") {
+		t.Errorf("listed:\n%s", list)
+	}
+}
