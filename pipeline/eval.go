@@ -123,7 +123,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	}
 	enc, err := encoder.Open(lib, e.model, ort.Options{Threads: e.machine.threads})
 	if err != nil {
-		return nil, err
+		return nil, &usage.Error{Err: err}
 	}
 	defer enc.Close()
 	queries, err := e.encode(ctx, enc, e.queries)

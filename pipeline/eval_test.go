@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"vicreg/models/onnx"
 	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
@@ -86,6 +87,47 @@ func TestEvalTellsColoursApart(t *testing.T) {
 	for _, want := range []string{"knn         100.00 % right with k=5, temperature 0.07; 100.00 % less the mean\n", "raw pixels  100.00 %\n", "chance      33.33 %\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// A file that is no model is wrong input; one whose weights are damaged must not
+// come back with figures.
+func TestEvalRefusesBadModels(t *testing.T) {
+	data := drawKinds(t, 4, 1)
+	whole := read(t, someModel(t, data))
+	model, err := onnx.Unmarshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range model.Graph.Initializer[0].RawData {
+		model.Graph.Initializer[0].RawData[i] = 0xff // a NaN
+	}
+	damaged, err := onnx.Marshal(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file  []byte
+		want  string
+		usage bool
+	}{
+		{nil, "no such file", true},
+		{whole[:2000], "not an onnx model", true},
+		{[]byte("text"), "not an onnx model", true},
+		{damaged, "vectors are not finite", false},
+	} {
+		path := filepath.Join(t.TempDir(), "x.onnx")
+		if c.file != nil {
+			if err := os.WriteFile(path, c.file, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out bytes.Buffer
+		err := Eval(t.Context(), []string{"--model", path, "--data", data, "--onnxruntime", orttest.Open(t).Path()}, &out, io.Discard)
+		var wrong *usage.Error
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &wrong) != c.usage || out.Len() > 0 {
+			t.Errorf("want %q, got %v and\n%s", c.want, err, out.String())
 		}
 	}
 }

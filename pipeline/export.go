@@ -127,6 +127,10 @@ func (e *export) findImages() error {
 	if e.images, _ = all.Split(e.config.Holdout); e.images.Len() == 0 {
 		return usage.Errorf("all %d images in %s belong to the held-out part", all.Len(), dir)
 	}
+	if e.images.Fingerprint() != e.config.DataSet {
+		fmt.Fprintf(e.stderr, "vicreg export: the run was trained on %d other images than the %d now in %s, which make up the mean\n",
+			e.config.Images, e.images.Len(), dir)
+	}
 	return nil
 }
 

@@ -194,6 +194,14 @@ func TestExportMovedImages(t *testing.T) {
 	if out := exported(t, run, "--data", data); !strings.Contains(out, "fingerprint ") {
 		t.Errorf("printed\n%s", out)
 	}
+	run = madeRun(t, smallConfig(t, data, 16), nil)
+	for dir, said := range map[string]bool{data: false, drawKinds(t, 5, 1): true} {
+		var errs bytes.Buffer
+		err := Export(t.Context(), []string{run, "--data", dir, "--onnxruntime", orttest.Open(t).Path()}, io.Discard, &errs)
+		if err != nil || strings.Contains(errs.String(), "other images than the") != said {
+			t.Errorf("%v, printed\n%s", err, errs.String())
+		}
+	}
 }
 
 func TestExportLeavesBadFilesOut(t *testing.T) {

@@ -28,6 +28,9 @@ func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 		if err != nil {
 			return err
 		}
+		if !finite(y) {
+			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
+		}
 		for i, index := range members {
 			each(dataset.Picture{Index: index, Pixels: pixels[i*size : (i+1)*size]}, y[i*enc.Dim():(i+1)*enc.Dim()])
 		}
@@ -46,6 +49,15 @@ func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 		}
 	}
 	return flush()
+}
+
+func finite(values []float32) bool {
+	for _, v := range values {
+		if v-v != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // evenly chooses at most limit of n indices, spread over all of them and in
