@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,10 +44,14 @@ type Config struct {
 // the ImageNet stem would leave such an image 16 pixels wide or less.
 const smallImage = 64
 
-// Far beyond what learns; past these a single step can overflow float32.
+// Far beyond what learns; past the first two a single step can overflow float32,
+// past the others a product of sizes an int.
 const (
 	maxRate        = 1e6
 	maxCoefficient = 1e6
+	maxWidth       = 4096
+	maxExpander    = 1 << 17
+	maxEpochs      = 1_000_000
 )
 
 // settings are the flags behind a Config, as the user gave them.
@@ -131,8 +136,12 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Batch < 2:
 		return usage.Errorf("--batch %d: VICReg compares the images of a batch and needs at least 2", c.Batch)
-	case c.Epochs < 1:
-		return usage.Errorf("--epochs %d: want at least 1", c.Epochs)
+	case c.Epochs < 1 || c.Epochs > maxEpochs:
+		return usage.Errorf("--epochs %d: want 1 to %d", c.Epochs, maxEpochs)
+	case c.Width > maxWidth:
+		return usage.Errorf("--width %d: want at most %d channels", c.Width, maxWidth)
+	case len(c.Expander) == 0 || slices.Max(c.Expander) > maxExpander:
+		return usage.Errorf("--expander %s: want widths up to %d", c.expanderString(), maxExpander)
 	case c.Size < 8 || c.Size > 1024:
 		return usage.Errorf("--image-size %d: want 8 to 1024 pixels", c.Size)
 	case !(c.Holdout >= 0 && c.Holdout <= 0.9): // nor is it a NaN

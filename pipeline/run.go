@@ -68,6 +68,9 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if r.artifact, err = models.Step(t.graphs(r.block)); err != nil {
 		return r, err
 	}
+	if err = enough(r.needs(), ort.Memory()); err != nil {
+		return r, err
+	}
 	model, err := r.artifact.Graph.Marshal()
 	if err != nil {
 		return r, err
@@ -85,6 +88,28 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	r.reader = dataset.NewReader(train, dataset.ReaderConfig{CacheBytes: int64(t.cacheMB) << 20})
 	r.watch, err = newWatch(lib, &t.Config, r.threads, held)
 	return r, err
+}
+
+// needs is the least memory in bytes that the run can do with: two sets of its
+// state and the batches under way. What a step needs besides is the runtime's
+// affair.
+func (r *run) needs() int64 {
+	const batches = 4 // made ahead, and in the runtime
+	bytes := batches * 2 * 3 * int64(r.Batch) * int64(r.Size) * int64(r.Size)
+	for _, v := range r.artifact.State {
+		bytes += 2 * 4 * int64(tensor.Elements(v.Shape))
+	}
+	return bytes
+}
+
+// enough is an error when a machine with so much memory, 0 for unknown, cannot do.
+// To find out by trying ends the process, or another.
+func enough(needs, memory int64) error {
+	if memory == 0 || needs <= memory {
+		return nil
+	}
+	return usage.Errorf("the run needs %.1f GiB of memory at the least and the machine has %.1f: choose a smaller --width, --expander, --batch or --image-size",
+		float64(needs)/(1<<30), float64(memory)/(1<<30))
 }
 
 // block is the channel block of the convolution kernels to use; 0 for portable.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"vicreg/models/ort"
@@ -150,10 +151,10 @@ func (t *trainFlags) validate() error {
 		return usage.Errorf("--kernels %s: want auto, portable or nchwc", t.machine.kernels)
 	case t.resume && t.force:
 		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
-	case t.workers < 0:
-		return usage.Errorf("--workers %d: want at least 1", t.workers)
-	case t.cacheMB < 0:
-		return usage.Errorf("--cache-mb %d: want 0 or more", t.cacheMB)
+	case t.workers < 0 || t.workers > maxThreads:
+		return usage.Errorf("--workers %d: want 1 to %d", t.workers, maxThreads)
+	case t.cacheMB < 0 || t.cacheMB > math.MaxInt64>>20:
+		return usage.Errorf("--cache-mb %d: want 0 to %d", t.cacheMB, math.MaxInt64>>20)
 	case t.timeLimit < 0:
 		return usage.Errorf("--time-limit %v: want a time above 0", t.timeLimit)
 	case t.every < 0:

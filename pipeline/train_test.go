@@ -17,7 +17,9 @@ import (
 	"strings"
 	"testing"
 
+	"vicreg/models"
 	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/usage"
 )
@@ -177,6 +179,11 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"--lr 1e+39: want":               {"--data", data, "--out", fresh, "--lr", "1e39"},
 		"--warmup -1: want":              {"--data", data, "--out", fresh, "--warmup", "-1"},
 		"--weight-decay NaN: want":       {"--data", data, "--out", fresh, "--weight-decay", "NaN"},
+		"--width 4097: want":             {"--data", data, "--out", fresh, "--width", "4097"},
+		"--expander 32-131073: want":     {"--data", data, "--out", fresh, "--expander", "32-131073"},
+		"--epochs 1000001: want":         {"--data", data, "--out", fresh, "--epochs", "1000001"},
+		"--workers 5000: want":           {"--data", data, "--out", fresh, "--workers", "5000"},
+		"--cache-mb 9223372036854: want": {"--data", data, "--out", fresh, "--cache-mb", "9223372036854"},
 		"--workers -1: want":             {"--data", data, "--out", fresh, "--workers", "-1"},
 		"--threads -1: want":             {"--data", data, "--out", fresh, "--threads", "-1"},
 		"--cache-mb -1: want":            {"--data", data, "--out", fresh, "--cache-mb", "-1"},
@@ -225,5 +232,29 @@ func TestForceStartsAnew(t *testing.T) {
 	}
 	if len(slices.Collect(maps.Keys(c.Tensors))) == 0 {
 		t.Error("no tensors saved")
+	}
+}
+
+func TestARunThatCannotFitIsRefused(t *testing.T) {
+	c := smallConfig(t, "", 16)
+	a, err := models.Step(c.graphs(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters := 0
+	for _, v := range a.State {
+		parameters += tensor.Elements(v.Shape)
+	}
+	r := &run{trainFlags: &trainFlags{settings: settings{Config: c}}, artifact: a}
+	needs := r.needs()
+	if least := int64(8*parameters + 2*3*c.Batch*c.Size*c.Size); needs < least || needs > 2*least {
+		t.Errorf("needs %d bytes for %d parameters", needs, parameters)
+	}
+	if err := errors.Join(enough(needs, needs), enough(needs, 0)); err != nil {
+		t.Error(err)
+	}
+	var wrong *usage.Error
+	if err := enough(5<<30, 4<<30); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "needs 5.0 GiB of memory at the least and the machine has 4.0") {
+		t.Errorf("got %v", err)
 	}
 }
