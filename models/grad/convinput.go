@@ -130,21 +130,20 @@ func (c convolution) convolvePhase(dy, tiles *graph.Value, row, col phase) *grap
 		return from*c.win.KH*kw + row.taps[tap/len(col.taps)]*kw + col.taps[tap%len(col.taps)]
 	})
 	shape := []int{ch, m, len(row.taps), len(col.taps)}
-	w := g.Reshape(g.Gather(tiles, index, 0), shape...)
-	return g.BlockedConv(dy, w, shape, window(row, col), 1, graph.Epilogue{})
+	w := g.Once(graph.Key{Of: tiles, Made: name}, func() *graph.Value { return g.Reshape(g.Gather(tiles, index, 0), shape...) })
+	return blockedConv(g, dy, w, shape, window(row, col))
 }
 
 // tiles are the blocked weights times the scale with each block of M x C channels
 // transposed: [M/b * C/b * KH * KW, b*b].
 func (c convolution) tiles() *graph.Value {
 	g, b := c.g, c.g.Block
-	w := c.blockedWeights()
+	w, n := c.blockedWeights(), c.w.Elements()/(b*b)
 	if c.scale != nil {
 		m := c.w.Shape[0]
 		w = g.Mul(g.Reshape(w, m/b, -1, b), g.Reshape(c.scale, m/b, 1, b))
 	}
-	n := c.w.Elements() / (b * b)
-	return g.Reshape(g.LanesFirst(w, n), n, b*b)
+	return g.Once(graph.Key{Of: w, Made: "tiles"}, func() *graph.Value { return g.Reshape(g.LanesFirst(w, n), n, b*b) })
 }
 
 // intIndex is a constant list of n integers, at(0), at(1), ...

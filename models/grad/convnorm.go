@@ -19,14 +19,18 @@ func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *
 }
 
 // convNormRule takes the gradient of the normalisation without its factor a =
-// gamma*istd, per channel of the convolution's result. The factor goes to the
-// weights on the way to x, and to the gradient of the weights: small tensors.
+// gamma*istd, per channel of the convolution's result. The factor goes where it
+// meets fewer numbers: to that gradient, or to the weights on the way to x and to
+// the gradient of the weights.
 func convNormRule(c *Call) []*graph.Value {
 	if c.Dy[0] == nil {
 		return nil
 	}
 	d := normGradient(c)
 	conv := convolution{g: c.G, x: c.Saved["x"], w: c.Inputs[1], win: c.Window(), scale: c.Saved["scale"]}
+	if d.unscaled.Elements() < 2*conv.w.Elements() {
+		d.unscaled, conv.scale = affine(c.G, d.unscaled, conv.scale, nil, nil, false), nil
+	}
 	return c.each(func(i int) *graph.Value {
 		switch i {
 		case 0:

@@ -42,69 +42,98 @@ func (c convolution) lanesGrad(dy *graph.Value) *graph.Value {
 	if below < 0 || right < 0 || missing > n {
 		return nil
 	}
-	win.Pads[2], win.Pads[3] = below, right
 	x, dy = moreImages(g, x, missing), moreImages(g, dy, missing)
-	dw := c.lanesConv(channelsLast(g, x, win), dy, win) // [groups, M/b, K*C, b]
-	return c.plainWeights(dw)
-}
-
-// lanesConv convolves rows [N, H, W, C], a block of images at a time, and
-// returns the gradient of each group of images, [N/b, M/b, K*C, b].
-func (c convolution) lanesConv(rows, dy *graph.Value, win graph.Window) *graph.Value {
-	g, b := c.g, c.g.Block
-	m, ch := c.w.Shape[0], c.w.Shape[1]
-	groups, h, oh, ow := dy.Shape[0]/b, rows.Shape[1], dy.Shape[2], dy.Shape[3]
-	x := g.LanesLast(rows, groups)      // [groups, H*W*C, b images]
-	kernel := g.SwapRows(dy, groups, b) // [groups, M/b*OH*OW, b images, b]
-	var shape []int
-	if win == graph.Square(1, 1, 0) { // pixels too can be input channels
-		x = g.Unview(x, 1, groups*oh*ow*b, 1, ch)
-		shape = []int{groups * m, oh * ow * b, 1, 1}
-	} else {
-		x = g.Unview(x, 1, groups*b, h, rows.Shape[2]*ch)
-		shape = []int{groups * m, b, oh, ow}
-		win = graph.Window{KH: oh, KW: ow, Stride: 1, Pads: [4]int{win.Pads[0], 0, win.Pads[2], 0},
-			Dilation: [2]int{win.Stride, win.Stride * ch}}
+	x = padColumns(g, x, win.Pads[1], right)
+	win.Pads = [4]int{win.Pads[0], 0, below, 0}
+	parts := 1
+	if x.Layout == tensor.NCHWc && win != graph.Square(1, 1, 0) {
+		parts = c.w.Shape[1] / g.Block
 	}
-	dw := g.BlockedConv(x, g.Reshape(kernel, shape...), shape, win, groups, graph.Epilogue{})
-	return g.View(dw, groups, m/b, -1, b)
+	return c.plainWeights(c.lanesConv(x, dy, win, parts))
 }
 
-// plainWeights adds up the groups of dw [groups, M/b, K*C, b], applies the scale
-// and brings the result to [M, C, KH, KW].
+// imageLanes puts blocks of images innermost: x [N, C, H, W] becomes, in memory,
+// [parts, N/b, H, W, C/parts, b images]. With a part for each block of channels
+// the sums of a part stay in the cache; all channels in one part make rows long
+// enough for 1x1 convolutions and suit a plain x.
+func imageLanes(g *graph.Graph, x *graph.Value, parts int) *graph.Value {
+	n, ch, b := x.Shape[0], x.Shape[1], g.Block
+	switch {
+	case x.Layout == tensor.Plain:
+		return g.LanesLast(g.Transpose(x, 0, 2, 3, 1), n/b)
+	case parts == 1 && ch > b:
+		return g.LanesLast(g.SwapRows(x, n, ch/b), n/b)
+	}
+	return swapParts(g, g.LanesLast(x, n/b), n/b, parts)
+}
+
+// lanesConv convolves the image lanes of x by dy and returns the gradient of each
+// group of images, [parts, groups, M/b, K*C/parts, b].
+//
+// A group is a block of images, or all of them where their gradients together
+// would be larger than dy: then dy takes one pass more and the sum over the
+// groups none.
+func (c convolution) lanesConv(x, dy *graph.Value, win graph.Window, parts int) *graph.Value {
+	g, b, m := c.g, c.g.Block, c.w.Shape[0]
+	n, ch, oh, ow := dy.Shape[0], c.w.Shape[1]/parts, dy.Shape[2], dy.Shape[3]
+	lanes := imageLanes(g, x, parts)
+	groups, images := n/b, b
+	var kernel *graph.Value
+	if groups*c.w.Elements() <= dy.Elements() {
+		kernel = g.SwapRows(dy, groups, b) // [groups, M/b, OH*OW, b images, b]
+	} else {
+		groups, images = 1, n
+		kernel = g.SwapRows(swapParts(g, dy, n, m/b), m/b*(n/b), b) // [M/b, N/b, OH*OW, b images, b]
+	}
+	shape := []int{groups * m, images, oh, ow}
+	if win == graph.Square(1, 1, 0) { // pixels too can be input channels
+		// Each row of the result is a piece of work for the threads to share.
+		lanes = g.Unview(lanes, parts, n*oh*ow, g.Block/4, ch/(g.Block/4))
+		shape = []int{groups * m, images * oh * ow, 1, 1}
+	} else {
+		lanes = g.Unview(lanes, parts, n, x.Shape[2], x.Shape[3]*ch)
+		win = graph.Window{KH: oh, KW: ow, Stride: 1, Pads: win.Pads, Dilation: [2]int{win.Stride, win.Stride * ch}}
+	}
+	dw := g.BlockedConv(lanes, g.Reshape(kernel, shape...), shape, win, groups, graph.Epilogue{})
+	return g.View(dw, parts, groups, m/b, -1, b)
+}
+
+// plainWeights adds up the groups of dw [parts, groups, M/b, K*C/parts, b],
+// applies the scale and brings the result to [M, C, KH, KW].
 func (c convolution) plainWeights(dw *graph.Value) *graph.Value {
 	g, b := c.g, c.g.Block
-	m, ch, taps := c.w.Shape[0], c.w.Shape[1], c.win.KH*c.win.KW
-	if dw.Shape[0] > 1 {
-		dw = g.ReduceSum(dw, true, 0)
+	parts, m, taps := dw.Shape[0], c.w.Shape[0], c.win.KH*c.win.KW
+	if dw.Shape[1] > 1 {
+		dw = g.ReduceSum(dw, true, 1)
 	}
 	if c.scale != nil {
 		dw = g.Mul(dw, g.Reshape(c.scale, m/b, 1, b))
 	}
-	if taps > 1 && ch > 1 {
-		dw = g.SwapRows(dw, m/b, taps) // [M/b, C, K, b]
+	if taps > 1 && c.w.Shape[1] > 1 {
+		dw = g.SwapRows(dw, parts*m/b, taps) // [parts, M/b, C/parts, K, b]
 	}
-	return g.Reshape(g.LanesFirst(dw, m/b), c.w.Shape...)
+	return g.Reshape(g.LanesFirst(swapParts(g, dw, parts, m/b), m/b), c.w.Shape...)
 }
 
-// channelsLast is x with the pads left and right of win as rows [N, H, W, C].
-func channelsLast(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
-	pad := graph.Window{KH: 1, KW: 1, Stride: 1, Pads: [4]int{0, win.Pads[1], 0, win.Pads[3]}}
-	n, ch, h := x.Shape[0], x.Shape[1], x.Shape[2]
-	if x.Layout == tensor.Plain {
-		if pad.Pads != [4]int{} {
-			x = g.Pad(x, []int{0, 0, 0, win.Pads[1]}, []int{0, 0, 0, win.Pads[3]})
-		}
-		return g.Transpose(x, 0, 2, 3, 1)
+// padColumns adds columns of zeros left and right of x.
+func padColumns(g *graph.Graph, x *graph.Value, left, right int) *graph.Value {
+	switch {
+	case left+right == 0:
+		return x
+	case x.Layout == tensor.Plain:
+		return g.Pad(x, []int{0, 0, 0, left}, []int{0, 0, 0, right})
 	}
-	if pad.Pads != [4]int{} {
-		x = copied(g, x, pad)
+	return copied(g, x, graph.Window{KH: 1, KW: 1, Stride: 1, Pads: [4]int{0, left, 0, right}})
+}
+
+// swapParts turns memory [R, S, ...] into [S, R, ...]. A Gather of large parts
+// uses all threads, a Transpose one.
+func swapParts(g *graph.Graph, x *graph.Value, r, s int) *graph.Value {
+	if r == 1 || s == 1 {
+		return x
 	}
-	shape := []int{n, h, x.Shape[3], ch}
-	if ch == g.Block {
-		return g.View(x, shape...)
-	}
-	return g.Reshape(g.SwapRows(x, n, ch/g.Block), shape...)
+	order := intIndex(g, fmt.Sprintf("swap(%d,%d)", r, s), r*s, func(i int) int { return i%r*s + i/r })
+	return g.Gather(g.View(x, r*s, -1), order, 0)
 }
 
 // copied is the pixels of a blocked x under a 1x1 window, which leaves some out

@@ -155,6 +155,7 @@ func convRows() (out []row) {
 	for _, c := range []struct{ n, channels, m, k, stride, h, w int }{ // enough images for gradients in blocks of them
 		{16, 16, 32, 3, 1, 3, 4}, {12, 32, 16, 3, 1, 4, 3}, {8, 16, 16, 3, 2, 4, 6}, {32, 32, 16, 3, 2, 5, 3},
 		{16, 32, 32, 1, 1, 2, 3}, {8, 16, 32, 1, 2, 4, 3}, {20, 16, 16, 1, 1, 3, 2}, {12, 16, 16, 2, 2, 4, 4},
+		{16, 16, 16, 3, 1, 9, 8}, {16, 16, 16, 3, 2, 18, 16}, // more pixels than images are interleaved for
 	} {
 		add(inBlocks(c.n, c.channels, c.h, c.w), c.m, graph.Square(c.k, c.stride, (c.k-1)/2), 8, 16)
 	}
