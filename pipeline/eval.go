@@ -29,7 +29,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 each image gets the kind that its K nearest neighbours vote for, weighted by
 exp(cosine/T): neighbours in --reference, or among the other images of --data.
 Raw pixels are those the model sees, brought down to %d x %d where there are
-more, less their mean. Cosines within a kind and between kinds are of vectors
+more. Both are compared as they are and less their mean. Cosines within a kind and between kinds are of vectors
 less the mean in the model file. Without kinds only RankMe and the spread are
 printed; both say how many dimensions are in use, and compare between models at
 the same D and number of images only. No weight is trained here.`, rawSide, rawSide),

@@ -30,7 +30,8 @@ type kindFigures struct {
 	Temperature float64 `json:"temperature"`
 	KNN         number  `json:"knn"`
 	KNNCentered number  `json:"knn_centered"` // less the mean in the model file
-	KNNRaw      number  `json:"knn_raw"`      // of raw pixels less their mean
+	KNNRaw      number  `json:"knn_raw"`      // of raw pixels
+	RawCentered number  `json:"knn_raw_centered"`
 	Chance      number  `json:"chance"`       // of always naming the commonest kind
 	Within      number  `json:"cosine_within"`
 	Between     number  `json:"cosine_between"`
@@ -69,8 +70,9 @@ func compareKinds(queries, base *sample, center []float32, k int, temperature fl
 	f.KNN = knn(queries.y, others.y)
 	centered := minus(queries.y, center)
 	f.KNNCentered = knn(centered, minus(others.y, center))
+	f.KNNRaw = knn(queries.raw, others.raw)
 	pixels := meanRow(others.raw)
-	f.KNNRaw = knn(minus(queries.raw, pixels), minus(others.raw, pixels))
+	f.RawCentered = knn(minus(queries.raw, pixels), minus(others.raw, pixels))
 	f.Chance = number(commonest(labels))
 	within, between := meanCosines(centered, labels)
 	f.Within, f.Between = number(within), number(between)
@@ -105,7 +107,7 @@ func (f *figures) print(w io.Writer) error {
 	} else {
 		fmt.Fprintf(&b, "kinds       %d, %d images, neighbours among %d\n", k.Count, k.Images, k.Reference)
 		fmt.Fprintf(&b, "knn         %.2f %% right with k=%d, temperature %g; %.2f %% less the mean\n", 100*k.KNN, k.K, k.Temperature, 100*k.KNNCentered)
-		fmt.Fprintf(&b, "raw pixels  %.2f %%\n", 100*k.KNNRaw)
+		fmt.Fprintf(&b, "raw pixels  %.2f %%; %.2f %% less the mean\n", 100*k.KNNRaw, 100*k.RawCentered)
 		fmt.Fprintf(&b, "chance      %.2f %%\n", 100*k.Chance)
 		fmt.Fprintf(&b, "cosine      %.3f within a kind, %.3f between kinds, less the mean\n", k.Within, k.Between)
 	}
