@@ -32,7 +32,7 @@ type kindFigures struct {
 	KNNCentered number  `json:"knn_centered"` // less the mean in the model file
 	KNNRaw      number  `json:"knn_raw"`      // of raw pixels
 	RawCentered number  `json:"knn_raw_centered"`
-	Chance      number  `json:"chance"`       // of always naming the commonest kind
+	Chance      number  `json:"chance"` // of always naming the commonest kind
 	Within      number  `json:"cosine_within"`
 	Between     number  `json:"cosine_between"`
 }
