@@ -135,6 +135,8 @@ func convRows() (out []row) {
 	add(in(2, 3, 6, 7), 4, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}})
 	add(in(2, 3, 6, 7), 4, graph.Window{KH: 3, KW: 2, Stride: 2, Pads: [4]int{0, 1, 2, 0}})
 	add(in(1, 1, 4, 5), 1, graph.Square(3, 1, 1))
+	add(in(2, 2, 3, 2), 40, graph.Square(3, 1, 1)) // the other orders of a product
+	add(in(2, 2, 3, 2), 256, graph.Square(3, 2, 1))
 
 	for _, c := range []struct{ channels, m, k, stride, h, w int }{
 		{16, 32, 3, 1, 4, 3}, {16, 16, 3, 2, 5, 4}, {32, 16, 1, 1, 3, 2}, {16, 32, 1, 2, 4, 3}, {16, 16, 7, 2, 6, 5},
@@ -352,7 +354,7 @@ func TestConvWeightGradientInBlocks(t *testing.T) {
 		p := row{name: "blocks", in: []input{inBlocks(c.n, 16, 5, 5), in(16, 16, c.win.KH, c.win.KW)}, f: func(g *graph.Graph, x []value) value {
 			return Conv(g, x[0], x[1], c.win)
 		}}.problem(t, kind{block: 16})
-		if got := strings.Contains(p.backward.String(), " = Gemm("); got != c.product {
+		if got := strings.Contains(p.backward.String(), " = com.microsoft.FusedMatMul("); got != c.product {
 			t.Errorf("%d images, %v: a matrix product is %v:\n%s", c.n, c.win, got, p.backward)
 		}
 	}
@@ -365,7 +367,7 @@ func TestConvWeightGradientInChunks(t *testing.T) {
 	p := row{name: "chunks", in: []input{in(10, 2, 100, 100), in(2, 2, 7, 7)}, f: func(g *graph.Graph, x []value) value {
 		return Conv(g, x[0], x[1], graph.Square(7, 1, 3))
 	}}.problem(t, kind{})
-	if strings.Count(p.backward.String(), " = Gemm(") < 2 {
+	if strings.Count(p.backward.String(), " = com.microsoft.FusedMatMul(") < 2 {
 		t.Errorf("the images are not cut into chunks:\n%s", p.backward)
 	}
 	g := orttest.Run(t, p.backward, p.inputs)["d1"]
