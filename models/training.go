@@ -1,6 +1,8 @@
 package models
 
 import (
+	"cmp"
+
 	"vicreg/models/grad"
 	"vicreg/models/graph"
 	"vicreg/models/nn"
@@ -14,16 +16,20 @@ type Config struct {
 	Expander  Expander
 	Loss      Loss
 	Optimizer optim.Config
-	Batch     int        // images per view of one step, N
-	Size      int        // side of a view in pixels
-	Mean, Std [3]float64 // of the pixels, in 0..1
-	Block     int        // channel block of the NCHWc kernels; 0 for the portable graph
-	Standard  bool       // standard operators only, for tools other than ONNX Runtime; Block must be 0
+	Batch     int          // images per view of one step, N
+	Size      int          // side of a view in pixels
+	Mean, Std [3]float64   // of the pixels, in 0..1
+	Compute   tensor.DType // of activations; 0 for float32. Parameters, statistics and loss are float32
+	Block     int          // channel block of the NCHWc kernels; 0 for the portable graph
+	Standard  bool         // standard operators only, for tools other than ONNX Runtime; Block must be 0
 }
 
 // build runs f on a new graph of the kind that c asks for.
 func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 	return graph.Build(name, func(g *graph.Graph) {
+		if c.compute() != tensor.Float32 && c.Block > 0 {
+			g.Fail("graph", "the NCHWc kernels compute in float32, not in %v", c.compute())
+		}
 		if c.Standard && c.Block > 0 {
 			g.Fail("graph", "blocks of %d channels are no standard operators", c.Block)
 		}
@@ -31,6 +37,8 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		f(g)
 	})
 }
+
+func (c Config) compute() tensor.DType { return cmp.Or(c.Compute, tensor.Float32) }
 
 // Names of graph inputs and outputs that are not parameters.
 const (
@@ -97,9 +105,9 @@ func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	embed := func(view string) (y, z *graph.Value) {
 		pixels := g.Input(view, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
 		g.Prefix(view, func() {
-			x := nn.Normalize(g, pixels, c.Mean, c.Std)
+			x := g.Cast(nn.Normalize(g, pixels, c.Mean, c.Std), c.compute())
 			y = c.Backbone.Forward(s.Sub("backbone"), x)
-			z = c.Expander.Forward(s.Sub("expander"), y)
+			z = g.Cast(c.Expander.Forward(s.Sub("expander"), y), tensor.Float32)
 		})
 		return y, z
 	}

@@ -105,6 +105,7 @@ func normGradient(c *Call) (d normGrads) {
 
 // moments returns the mean and the biased variance per channel, [C].
 func moments(g *graph.Graph, x *graph.Value) (mean, variance *graph.Value) {
+	x = g.Cast(x, tensor.Float32)
 	inv := g.Float(float64(x.Shape[1]) / float64(x.Elements()))
 	if x.Rank() == 2 { // small: centre first, which loses no digits
 		mean = g.Mul(g.ReduceSum(x, false, 0), inv)
@@ -116,8 +117,8 @@ func moments(g *graph.Graph, x *graph.Value) (mean, variance *graph.Value) {
 	return mean, g.Max(g.Sub(g.Mul(dot, inv), g.Mul(mean, mean)), g.Float(0))
 }
 
-// affine is x*scale + shift + residual, then ReLU, per channel; shift and
-// residual may be nil.
+// affine is x*scale + shift + residual, then ReLU, per channel, in the type of x;
+// scale and shift are float32, shift and residual may be nil.
 func affine(g *graph.Graph, x, scale, shift, residual *graph.Value, relu bool) *graph.Value {
 	if x.Layout == tensor.NCHWc {
 		e := graph.Epilogue{Bias: shift, Sum: residual}
@@ -144,5 +145,5 @@ func plainAffine(g *graph.Graph, x, scale, shift *graph.Value) *graph.Value {
 	if x.Rank() == 4 {
 		scale = g.Reshape(scale, c, 1, 1)
 	}
-	return g.Mul(x, scale)
+	return g.Mul(x, g.Cast(scale, x.Type))
 }

@@ -17,7 +17,7 @@ func (c convolution) columnsGrad(dy *graph.Value) *graph.Value {
 	m, pixels, taps := c.w.Shape[0], dy.Shape[2]*dy.Shape[3], win.KH*win.KW
 	rows := g.Reshape(g.ToChannelsLast(c.x), n, h*w, ch)
 	if win.Pads != [4]int{} { // one zero row an image stands for all padding
-		rows = g.Concat(1, rows, g.Full(0, n, 1, ch))
+		rows = g.Concat(1, rows, g.Cast(g.Full(0, n, 1, ch), rows.Type))
 	}
 	dys := g.Reshape(g.ToChannelsLast(dy), n, pixels, m)
 	var dw *graph.Value
@@ -63,12 +63,12 @@ func (c convolution) fromColumns(dw *graph.Value) *graph.Value {
 	g, m, ch, win := c.g, c.w.Shape[0], c.w.Shape[1], c.win
 	if m < narrow || m >= wide {
 		if c.scale != nil {
-			dw = g.Mul(dw, g.Reshape(c.scale, m, 1))
+			dw = g.Mul(dw, g.Cast(g.Reshape(c.scale, m, 1), dw.Type))
 		}
 		return g.Transpose(g.Reshape(dw, m, win.KH, win.KW, ch), 0, 3, 1, 2)
 	}
 	if c.scale != nil {
-		dw = g.Mul(dw, c.scale)
+		dw = g.Mul(dw, g.Cast(c.scale, dw.Type))
 	}
 	return g.Transpose(g.Reshape(dw, win.KH, win.KW, ch, m), 3, 2, 0, 1)
 }

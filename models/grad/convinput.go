@@ -43,7 +43,7 @@ func (c convolution) scaled() *graph.Value {
 	if c.scale == nil {
 		return c.w
 	}
-	return c.g.Mul(c.w, c.g.Reshape(c.scale, c.w.Shape[0], 1, 1, 1))
+	return c.g.Mul(c.w, c.g.Cast(c.g.Reshape(c.scale, c.w.Shape[0], 1, 1, 1), c.w.Type))
 }
 
 // phase is the share of one axis of x whose positions have the same remainder.

@@ -19,7 +19,7 @@ func GlobalAveragePool(g *graph.Graph, x *graph.Value) *graph.Value {
 func poolRule(c *Call) []*graph.Value {
 	g, x := c.G, c.Inputs[0]
 	n, ch, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
-	dy := g.Mul(c.Dy[0], g.Float(1/float64(h*w)))
+	dy := g.Mul(c.Dy[0], g.Like(x, 1/float64(h*w)))
 	if x.Layout == tensor.NCHWc {
 		dx := g.Expand(g.Reshape(dy, n, ch/g.Block, 1, g.Block), n, ch/g.Block, h*w, g.Block)
 		return []*graph.Value{g.Unview(dx, n, ch, h, w)}
@@ -41,6 +41,6 @@ func maxPoolRule(c *Call) []*graph.Value {
 	g, x, dy := c.G, c.Inputs[0], c.G.ToPlain(c.Dy[0])
 	n := x.Elements()
 	index := g.Reshape(c.Saved["index"], dy.Elements())
-	dx := g.ScatterAdd(g.Expand(g.Full(0, 1), n), index, g.Reshape(dy, dy.Elements()))
+	dx := g.ScatterAdd(g.Expand(g.Cast(g.Full(0, 1), x.Type), n), index, g.Reshape(dy, dy.Elements()))
 	return []*graph.Value{sameLayout(g, g.Reshape(dx, x.Shape...), x)}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"vicreg/models/graph"
+	"vicreg/models/tensor"
 )
 
 // rules maps an operator's key to its gradient. Every row has a test row in
@@ -76,14 +77,17 @@ func relu(c *Call) []*graph.Value { return []*graph.Value{masked(c.G, c.Dy[0], c
 // masked is dy where the ReLU output y is positive and 0 elsewhere. One steep
 // HardSigmoid makes the mask: measured 2.6 times faster than Where.
 func masked(g *graph.Graph, dy, y *graph.Value) *graph.Value {
+	if y.Type != tensor.Float32 { // 1e30 is no half-precision number
+		return g.Mul(dy, g.Cast(g.Greater(y, g.Like(y, 0)), dy.Type))
+	}
 	return g.Mul(dy, g.HardSigmoid(y, 1e30, 0))
 }
 
 // gelu: y = x Phi(x), y' = Phi(x) + x phi(x).
 func gelu(c *Call) []*graph.Value {
 	g, x := c.G, c.Inputs[0]
-	cdf := g.Mul(g.Add(g.Erf(g.Mul(x, g.Float(math.Sqrt2/2))), g.Float(1)), g.Float(0.5))
-	pdf := g.Mul(g.Exp(g.Mul(g.Mul(x, x), g.Float(-0.5))), g.Float(1/math.Sqrt(2*math.Pi)))
+	cdf := g.Mul(g.Add(g.Erf(g.Mul(x, g.Like(x, math.Sqrt2/2))), g.Like(x, 1)), g.Like(x, 0.5))
+	pdf := g.Mul(g.Exp(g.Mul(g.Mul(x, x), g.Like(x, -0.5))), g.Like(x, 1/math.Sqrt(2*math.Pi)))
 	return []*graph.Value{g.Mul(c.Dy[0], g.Add(cdf, g.Mul(x, pdf)))}
 }
 
@@ -136,11 +140,11 @@ func reduceSum(c *Call) []*graph.Value {
 func reduceMean(c *Call) []*graph.Value {
 	x := c.Inputs[0]
 	n := float64(x.Elements()) / float64(c.Outputs[0].Elements())
-	return []*graph.Value{c.G.Expand(c.G.Mul(c.kept(), c.G.Float(1/n)), x.Shape...), nil}
+	return []*graph.Value{c.G.Expand(c.G.Mul(c.kept(), c.G.Like(x, 1/n)), x.Shape...), nil}
 }
 
 func reduceSumSquare(c *Call) []*graph.Value {
-	return []*graph.Value{c.G.Mul(c.G.Mul(c.kept(), c.G.Float(2)), c.Inputs[0]), nil}
+	return []*graph.Value{c.G.Mul(c.G.Mul(c.kept(), c.G.Like(c.Inputs[0], 2)), c.Inputs[0]), nil}
 }
 
 // kept is the gradient of a reduction with the reduced axes back as 1.

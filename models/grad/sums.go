@@ -10,7 +10,9 @@ import (
 const addends = 1024
 
 // channelSums returns, per channel, the sum of a and the sum of a*b: [C] each.
+// They are float32 whatever a and b are.
 func channelSums(g *graph.Graph, a, b *graph.Value) (sum, dot *graph.Value) {
+	a, b = g.Cast(a, tensor.Float32), g.Cast(b, tensor.Float32)
 	switch {
 	case a.Rank() == 2:
 		return g.ReduceSum(a, false, 0), g.ReduceSum(g.Mul(a, b), false, 0)

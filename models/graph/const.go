@@ -30,6 +30,9 @@ func (g *Graph) Float(x float64) *Value {
 	})
 }
 
+// Like is a scalar of the type of v.
+func (g *Graph) Like(v *Value, x float64) *Value { return g.Cast(g.Float(x), v.Type) }
+
 // Ints is an int64 list of shape [len].
 func (g *Graph) Ints(xs ...int) *Value {
 	name := "i64" + strings.ReplaceAll(fmt.Sprint(xs), " ", ",")

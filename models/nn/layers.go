@@ -42,13 +42,20 @@ func (a Activation) Apply(g *graph.Graph, x *graph.Value) *graph.Value {
 	return nil
 }
 
+// inType casts a parameter to the type of the input it meets. Parameters, their
+// gradients and the statistics of normalisations are float32; convolutions and
+// products compute in the type of their input. One cast serves all uses.
+func inType(x *graph.Value, g *graph.Graph, param *graph.Value) *graph.Value {
+	return g.Once(graph.Key{Of: param, Made: x.Type.String()}, func() *graph.Value { return g.Cast(param, x.Type) })
+}
+
 // Linear is x [N, C] times weight [M, C] transposed, plus bias [M] when asked.
 func Linear(s *Scope, x *graph.Value, m int, bias bool) *graph.Value {
 	c := x.Shape[1]
-	w := s.Param("weight", uniform(c), m, c)
+	w := inType(x, s.G, s.Param("weight", uniform(c), m, c))
 	var b *graph.Value
 	if bias {
-		b = s.Param("bias", uniform(c), m)
+		b = inType(x, s.G, s.Param("bias", uniform(c), m))
 	}
 	return s.G.Gemm(x, w, b, graph.GemmAttr{TransB: true})
 }

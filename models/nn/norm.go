@@ -29,7 +29,7 @@ func ConvNorm(s *Scope, x *graph.Value, conv, norm string, m int, win graph.Wind
 	if s.Mode == Frozen {
 		return finish(s.G, foldedConv(s, x, conv, norm, shape, win), n)
 	}
-	w := s.Sub(conv).Param("weight", KaimingNormalFanOut, shape...)
+	w := inType(x, s.G, s.Sub(conv).Param("weight", KaimingNormalFanOut, shape...))
 	s = s.Sub(norm)
 	if s.Mode == Eval {
 		return BatchNorm(s, s.G.Conv(x, w, nil, win, 1), n)
