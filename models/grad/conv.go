@@ -67,27 +67,6 @@ func (c convolution) blockedWeights() *graph.Value {
 	return c.g.Once(graph.Key{Of: c.w, Made: "blocked"}, func() *graph.Value { return c.g.BlockWeights(c.w) })
 }
 
-// fewPixels is the largest plane on which blockedConv interleaves images.
-const fewPixels = 64
-
-// blockedConv convolves x with blocked weights. On small planes much of the work
-// is at the border, where the runtime is slow, and the weights are read anew for
-// each image. There a block of images lies side by side, pixel by pixel, in one
-// image whose columns are as far apart: measured, 0.75 of the time on 4x4,
-// 0.95 on 8x8.
-func blockedConv(g *graph.Graph, x, w *graph.Value, shape []int, win graph.Window) *graph.Value {
-	n, b := x.Shape[0], g.Block
-	oh, ow := win.Out(x.Shape[2], x.Shape[3])
-	if oh*ow > fewPixels || win.Stride > 1 || n%b != 0 || x.Layout == tensor.Plain || shape[2]*shape[3] == 1 {
-		return g.BlockedConv(x, w, shape, win, 1, graph.Epilogue{})
-	}
-	x = g.Unview(g.SwapRows(x, n/b, b), n/b, shape[1], x.Shape[2], x.Shape[3]*b)
-	x = padColumns(g, x, win.Pads[1]*b, win.Pads[3]*b)
-	win.Pads[1], win.Pads[3], win.Dilation = 0, 0, [2]int{1, b}
-	y := g.BlockedConv(x, w, shape, win, 1, graph.Epilogue{})
-	return g.Unview(g.SwapRows(y, n/b, shape[0]/b*oh*ow), n, shape[0], oh, ow)
-}
-
 // sameLayout brings a gradient to the layout of the value it belongs to.
 func sameLayout(g *graph.Graph, dx, x *graph.Value) *graph.Value {
 	if x.Layout == tensor.NCHWc {

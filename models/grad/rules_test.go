@@ -162,6 +162,9 @@ func convRows() (out []row) {
 		add(inBlocks(c.n, c.channels, c.h, c.w), c.m, graph.Square(c.k, c.stride, (c.k-1)/2), 8, 16)
 	}
 	add(in(16, 3, 4, 5), 16, graph.Square(3, 1, 1), 8, 16)
+	add(inBlocks(2, 128, 4, 3), 16, graph.Square(3, 1, 1), 8, 16) // two rows at a time, there or back
+	add(inBlocks(16, 16, 2, 3), 128, graph.Square(3, 1, 1), 8, 16)
+	add(inBlocks(1, 128, 10, 8), 16, graph.Square(3, 1, 1), 8, 16)
 	add(in(12, 3, 8, 6), 16, graph.Square(7, 2, 3), 8, 16)
 	add(inBlocks(16, 16, 5, 4), 16, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}}, 8, 16)
 	return out
