@@ -112,7 +112,7 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	if s.Recipe, err = imaging.RecipeNamed(s.recipe); err != nil {
 		return &usage.Error{Err: err}
 	}
-	if s.Optimizer, err = optim.Default(s.optimizer); err != nil {
+	if s.Optimizer, err = optim.For(s.recipe, s.optimizer); err != nil {
 		return &usage.Error{Err: err}
 	}
 	if given("weight-decay") {

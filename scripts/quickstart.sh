@@ -59,7 +59,7 @@ fi
 step "pretrain"
 ./vicreg train --data "$images" --out "$out/run" --force \
 	--image-size 32 --width 16 --expander 512-512-512 --batch 128 \
-	--epochs 12 --optimizer adamw --lr 0.001 --time-limit 160s
+	--epochs 12 --optimizer adamw --lr 0.003 --time-limit 160s
 
 step "export"
 ./vicreg export "$out/run" --untrained -o "$out/untrained.onnx"

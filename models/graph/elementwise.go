@@ -21,6 +21,9 @@ func (g *Graph) Div(a, b *Value) *Value { return g.binary("Div", a, b) }
 // Max is the larger of a and b, broadcast.
 func (g *Graph) Max(a, b *Value) *Value { return g.binary("Max", a, b) }
 
+// Min is the smaller of a and b, broadcast.
+func (g *Graph) Min(a, b *Value) *Value { return g.binary("Min", a, b) }
+
 // Pow is a to the power b, broadcast.
 func (g *Graph) Pow(a, b *Value) *Value { return g.binary("Pow", a, b) }
 

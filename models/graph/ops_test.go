@@ -33,6 +33,7 @@ var opRows = []struct {
 	{"Mul", false, pairs((*graph.Graph).Mul)},
 	{"Div", false, pairs((*graph.Graph).Div)},
 	{"Max", false, pairs((*graph.Graph).Max)},
+	{"Min", false, pairs((*graph.Graph).Min)},
 	{"Pow", false, pairs((*graph.Graph).Pow)},
 	{"Greater", false, pairs((*graph.Graph).Greater)},
 	{"And", false, func(g *graph.Graph, in maker) []value {

@@ -16,6 +16,7 @@ type Config struct {
 	Momentum    float64 `json:"momentum"`
 	WeightDecay float64 `json:"weight_decay"`
 	Trust       float64 `json:"trust"` // LARS: learning rate of a layer relative to its norm
+	Clip        bool    `json:"clip"`  // LARS: that rate is meant absolutely, and lr only bounds it
 	Beta1       float64 `json:"beta1"` // AdamW
 	Beta2       float64 `json:"beta2"`
 	Eps         float64 `json:"eps"`
@@ -33,6 +34,16 @@ func Default(name string) (Config, error) {
 		return Config{Name: name, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01}, nil
 	}
 	return Config{}, fmt.Errorf("unknown optimizer %q: want lars, sgd or adamw", name)
+}
+
+// For is Default with the constants that go with an augmentation recipe. LARS on
+// small images takes those of solo-learn's VICReg on CIFAR.
+func For(recipe, name string) (Config, error) {
+	c, err := Default(name)
+	if recipe == "cifar" && name == "lars" {
+		c.Trust, c.Clip, c.WeightDecay = 0.02, true, 1e-4
+	}
+	return c, err
 }
 
 // Variable is a parameter with its gradient, both float32 of one shape.

@@ -92,6 +92,17 @@ func TestLARSByHand(t *testing.T) {
 	})
 }
 
+// With Clip the step is trust times the norm whatever the learning rate, until
+// that is the smaller one.
+func TestClippedLARSByHand(t *testing.T) {
+	c := Config{Name: "lars", Momentum: 0.9, Trust: 0.001, WeightDecay: 0.1, Clip: true}
+	for _, lr := range []float64{0.5, 0.0001, 0} {
+		out := stepOnce(t, c, both, inputs(map[string][]float64{"w.momentum": {0, 0}, "b.momentum": {0}, "lr": {lr}}))
+		rate := min(0.001*5/math.Hypot(5.3, 11.6), lr)
+		expect(t, out, map[string][]float64{"new/w": {3 - rate*5.3, -4 - rate*11.6}, "new/b": {2 - lr*0.5}})
+	}
+}
+
 // A weight or a gradient of zero has no direction: the step is not scaled.
 func TestLARSWithZeroNorms(t *testing.T) {
 	c := Config{Name: "lars", Momentum: 0.9, Trust: 0.001}

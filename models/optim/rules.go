@@ -9,7 +9,7 @@ func sgd(b *builder, v Variable, d *graph.Value) *graph.Value {
 
 // lars scales each weight's step to the norm of the weight (You et al., 2017, in
 // the form of the authors of VICReg): parameters of rank 1 are neither decayed
-// nor scaled.
+// nor scaled. Clip is the LARC variant of solo-learn.
 func lars(b *builder, v Variable, d *graph.Value) *graph.Value {
 	if v.Value.Rank() < 2 {
 		return b.momentum(v, d)
@@ -19,8 +19,11 @@ func lars(b *builder, v Variable, d *graph.Value) *graph.Value {
 	weight, step := g.Sqrt(b.norm2), g.Sqrt(b.sumSquares(d))
 	zero := g.Float(0)
 	both := g.And(g.Greater(weight, zero), g.Greater(step, zero))
-	trust := g.Where(both, g.Div(g.Mul(weight, g.Float(b.Trust)), step), g.Float(1))
-	return b.momentum(v, g.Mul(d, trust))
+	rate := g.Div(g.Mul(weight, g.Float(b.Trust)), step)
+	if b.Clip { // lr times this is the smaller of rate and lr
+		rate = g.Min(g.Div(rate, b.lr), g.Float(1))
+	}
+	return b.momentum(v, g.Mul(d, g.Where(both, rate, g.Float(1))))
 }
 
 // decayed is d + wd*p.

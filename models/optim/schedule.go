@@ -35,13 +35,16 @@ func Warmup(stepsPerEpoch, total int) int { return min(10*stepsPerEpoch, total/1
 
 // BaseRate is the learning rate per 256 images where the user gives none, and
 // the reason in words. The LARS figures are the authors' for trust 0.001 on
-// ImageNet, by batch size; SGD and AdamW are the common ones of the field.
+// ImageNet, by batch size, and solo-learn's on CIFAR, which go with For; SGD and AdamW are the common ones of the field.
 func BaseRate(recipe, optimizer string, batch, epochs int) (rate float64, why string) {
 	switch optimizer {
 	case "sgd":
 		return 0.05, "sgd: 0.05 per 256 images"
 	case "adamw":
 		return 5e-4, "adamw: 5e-4 per 256 images"
+	}
+	if recipe == "cifar" {
+		return 0.3, "lars on cifar: 0.3 per 256 images"
 	}
 	switch {
 	case batch >= 2048 && epochs >= 1000:

@@ -50,6 +50,9 @@ func TestWarmupIsTheSmallerOfTenEpochsAndATenth(t *testing.T) {
 }
 
 func TestBaseRates(t *testing.T) {
+	if got, why := BaseRate("cifar", "lars", 512, 100); got != 0.3 || why != "lars on cifar: 0.3 per 256 images" {
+		t.Errorf("cifar: %v (%s)", got, why)
+	}
 	for _, c := range []struct {
 		optimizer     string
 		batch, epochs int
@@ -74,6 +77,14 @@ func TestDefaults(t *testing.T) {
 	} {
 		if got, err := Default(name); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	for recipe, want := range map[string]Config{
+		"imagenet": {Name: "lars", Momentum: 0.9, WeightDecay: 1e-6, Trust: 0.001},
+		"cifar":    {Name: "lars", Momentum: 0.9, WeightDecay: 1e-4, Trust: 0.02, Clip: true},
+	} {
+		if got, err := For(recipe, "lars"); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", recipe, got, err)
 		}
 	}
 	if _, err := Default("adam"); err == nil || err.Error() != `unknown optimizer "adam": want lars, sgd or adamw` {

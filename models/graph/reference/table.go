@@ -9,6 +9,7 @@ var ops = map[string]func(*call) []array{
 	"Mul":         binary(func(a, b float64) float64 { return a * b }),
 	"Div":         binary(func(a, b float64) float64 { return a / b }),
 	"Max":         binary(math.Max),
+	"Min":         binary(math.Min),
 	"Pow":         binary(math.Pow),
 	"Greater":     binary(func(a, b float64) float64 { return truth(a > b) }),
 	"And":         binary(func(a, b float64) float64 { return truth(a != 0 && b != 0) }),
