@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"vicreg/models"
@@ -140,6 +141,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 	if err := r.state.Restore(tensors); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // the state was copied, and a step wants that memory
 	if r.folder, err = claimFolder(r.out); err != nil {
 		return err
 	}

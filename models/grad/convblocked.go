@@ -78,22 +78,20 @@ func combined(g *graph.Graph, x *graph.Value, taps [][]float32, win graph.Window
 }
 
 // winogradWeights are the four kernels of one row, from blocked weights of three.
-func winogradWeights(g *graph.Graph, w *graph.Value, shape []int) (u [4]*graph.Value) {
+// They are made for each use: kept from one view to the next, they would be at
+// hand when the step needs most memory.
+func winogradWeights(g *graph.Graph, w *graph.Value, shape []int) [4]*graph.Value {
 	tiles := shape[0] * shape[1] / (g.Block * g.Block)
 	rows := g.Reshape(w, tiles, 3, -1)
+	row := func(x *graph.Value) *graph.Value { return g.Reshape(x, shape[0], shape[1], 1, shape[3]) }
 	sum := func(name string, factors ...float32) *graph.Value {
 		f := g.Const(name, func() *tensor.Tensor { return tensor.Of(factors, 1, 3) })
-		return g.MatMul(f, rows)
+		return row(g.MatMul(f, rows))
 	}
-	for i, make := range []func() *graph.Value{
-		func() *graph.Value { return g.Slice(rows, 1, 0, 1) },
-		func() *graph.Value { return sum("winograd.plus", 0.5, 0.5, 0.5) },
-		func() *graph.Value { return sum("winograd.minus", 0.5, -0.5, 0.5) },
-		func() *graph.Value { return g.Slice(rows, 1, 2, 3) },
-	} {
-		u[i] = g.Once(graph.Key{Of: w, Made: fmt.Sprint("winograd", i)}, func() *graph.Value {
-			return g.Reshape(make(), shape[0], shape[1], 1, shape[3])
-		})
+	return [4]*graph.Value{
+		row(g.Slice(rows, 1, 0, 1)),
+		sum("winograd.plus", 0.5, 0.5, 0.5),
+		sum("winograd.minus", 0.5, -0.5, 0.5),
+		row(g.Slice(rows, 1, 2, 3)),
 	}
-	return u
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,9 @@ func newStepper(lib *ort.Runtime, c models.Config, threads int) (*ort.Stepper, e
 	if err != nil {
 		return nil, err
 	}
-	return st, st.Restore(a.InitialState(1))
+	err = st.Restore(a.InitialState(1))
+	debug.FreeOSMemory() // as vicreg train does
+	return st, err
 }
 
 // newBatch is a batch of noise at a low learning rate: what is in the images
