@@ -89,9 +89,29 @@ func reachable(nodes []*graph.Node, wrt []*graph.Value) map[*graph.Value]bool {
 
 func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *graph.Value) {
 	if old := grads[v]; old != nil {
-		dx = g.Add(old, dx)
+		dx = sum(g, old, dx)
 	}
 	grads[v] = dx
+}
+
+// sum is a + b. Two products over the rows of a batch, the gradient of weights
+// that each view multiplies, become one over the rows of both where that is
+// smaller than the product, which is then written once. The nodes of the parts
+// are left without a user, and with that out of the model.
+func sum(g *graph.Graph, a, b *graph.Value) *graph.Value {
+	p, q := a.Node, b.Node
+	if !overRows(p) || !overRows(q) || p.Attr("alpha") != q.Attr("alpha") {
+		return g.Add(a, b)
+	}
+	both := func(i int) *graph.Value { return g.Concat(0, p.Inputs[i], q.Inputs[i]) }
+	return g.Gemm(both(0), both(1), nil, graph.GemmAttr{TransA: true, Alpha: p.Attr("alpha").(float32)})
+}
+
+// overRows reports whether a node is a Gemm that sums over the rows of two
+// matrices which are together no larger than the result.
+func overRows(n *graph.Node) bool {
+	return n != nil && n.Key() == "Gemm" && len(n.Inputs) == 2 && n.Attr("transA") == 1 && n.Attr("transB") == 0 &&
+		n.Inputs[0].Elements()+n.Inputs[1].Elements() <= n.Outputs[0].Elements()
 }
 
 // unbroadcast sums dx over the axes along which x was broadcast.

@@ -97,6 +97,25 @@ func TestGradientsAccumulate(t *testing.T) {
 	}
 }
 
+// The weights of a layer that two batches pass take one product over the rows of
+// both, unless the rows are larger than the product.
+func TestGradientOfSharedWeightsIsOneProduct(t *testing.T) {
+	for _, c := range []struct {
+		batch int
+		want  string
+	}{{2, "Gemm"}, {100, "Add"}} {
+		g := graph.New("shared")
+		w := g.Input("w", tensor.Float32, 6, 8)
+		layer := func(x string) value {
+			return g.Gemm(g.Input(x, tensor.Float32, c.batch, 8), w, nil, graph.GemmAttr{TransB: true})
+		}
+		y := g.Add(layer("x1"), layer("x2"))
+		if dw := Gradients(g, y, g.Full(1, y.Shape...), []value{w})[0]; dw.Node.Op != c.want {
+			t.Errorf("batches of %d: the gradient is computed by %s, want %s", c.batch, dw.Node.Op, c.want)
+		}
+	}
+}
+
 func TestGradientOfTheValueItselfIsTheSeed(t *testing.T) {
 	got := evaluate(t, func(g *graph.Graph, a, b value) value { return Gradients(g, a, b, []value{a})[0] })
 	if !slices.Equal(got, []float64{5, 7}) {

@@ -86,6 +86,10 @@ func linearRows() (out []row) {
 			return g.Gemm(x[0], x[1], append(x, nil)[2], attr)
 		}})
 	}
+	out = append(out, row{key: "Gemm", name: "shared", in: []input{in(1, 4), in(2, 4), in(6, 4)}, f: func(g *graph.Graph, x []value) value {
+		attr := graph.GemmAttr{TransB: true, Alpha: 0.75}
+		return g.Add(g.Gemm(x[0], x[2], nil, attr), g.Gemm(x[1], x[2], nil, attr))
+	}})
 	for _, op := range []struct {
 		key string
 		f   func(g *graph.Graph, x value, keep bool, axes ...int) value

@@ -68,9 +68,8 @@ type Result struct {
 	GradNorm, WeightNorm, Finite *graph.Value
 }
 
-// update is one optimiser's formula for one variable. d is the unscaled
-// gradient; it returns the new value.
-type update func(b *builder, v Variable, d *graph.Value) *graph.Value
+// update is one optimiser's formula for one variable; it returns the new value.
+type update func(b *builder, v measured) *graph.Value
 
 // builder carries what the formulas share while a graph is built.
 type builder struct {
@@ -78,35 +77,81 @@ type builder struct {
 	g     *graph.Graph
 	lr    *graph.Value
 	state []State
-	norm2 *graph.Value // of the variable at hand, []
+	zero  *graph.Value // [], see factor
 	adam  adamScalars
 }
 
 // Forward adds one step of the optimiser. lr and lossScale are [1]; the
 // gradients are divided by lossScale first.
+//
+// The runtime walks back from each output in turn, the last one first, and has
+// no other notion of order. So the updates come after the norms, each with what
+// its own part of the norm needs (see builder.factor): or all gradients of a step
+// would be kept until the last of them is there. Matrices come first, to be
+// updated last: a linear layer's gradient is made from a few numbers an image and
+// can wait until the activations are gone, of which a convolution's needs many.
 func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Value) Result {
 	b := &builder{Config: c, g: g, lr: lr}
 	step := b.formula()
-	inv := g.Reciprocal(lossScale)
-	var gradNorm2, weightNorm2 *graph.Value
-	var r Result
-	for _, v := range vars {
-		g.Prefix("optim/"+v.Name, func() {
-			d := g.Mul(v.Grad, inv)
-			b.norm2 = b.sumSquares(v.Value)
-			gradNorm2 = plus(g, gradNorm2, b.sumSquares(d))
-			weightNorm2 = plus(g, weightNorm2, b.norm2)
-			r.Values = append(r.Values, step(b, v, d))
-		})
+	all := b.measure(vars, g.Reciprocal(lossScale))
+	r := Result{
+		Values:     make([]*graph.Value, len(vars)),
+		GradNorm:   b.norm(all, func(v measured) *graph.Value { return v.grad2 }),
+		WeightNorm: b.norm(all, func(v measured) *graph.Value { return v.weight2 }),
+	}
+	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+	for _, matrices := range []bool{true, false} {
+		for i, v := range all {
+			if matrix := v.Value.Rank() == 2; matrix == matrices {
+				g.Prefix("optim/"+v.Name, func() {
+					b.zero = g.Mul(v.grad2, g.Float(0))
+					r.Values[i] = step(b, v)
+				})
+			}
+		}
 	}
 	r.State = b.state
-	r.GradNorm = g.Reshape(g.Sqrt(gradNorm2), 1)
-	r.WeightNorm = g.Reshape(g.Sqrt(weightNorm2), 1)
-	both := g.Add(r.GradNorm, r.WeightNorm) // neither is negative: nothing cancels
-	bad := g.Max(g.Cast(g.IsInf(both), tensor.Float32), g.Cast(g.IsNaN(both), tensor.Float32))
-	r.Finite = g.Sub(g.Float(1), bad)
 	return r
 }
+
+// measured is a variable with its unscaled gradient and the squared norms of both, [].
+type measured struct {
+	Variable
+	d, grad2, weight2 *graph.Value
+}
+
+// measure unscales the gradients by the factor inv, [1].
+func (b *builder) measure(vars []Variable, inv *graph.Value) []measured {
+	all := make([]measured, len(vars))
+	for i, v := range vars {
+		b.g.Prefix("optim/"+v.Name, func() {
+			d := b.g.Mul(v.Grad, inv)
+			all[i] = measured{v, d, b.sumSquares(d), b.sumSquares(v.Value)}
+		})
+	}
+	return all
+}
+
+// norm is the root of the sum of what part picks from each variable, [1].
+func (b *builder) norm(all []measured, part func(measured) *graph.Value) *graph.Value {
+	sum := part(all[0])
+	for _, v := range all[1:] {
+		sum = b.g.Add(sum, part(v))
+	}
+	return b.g.Reshape(b.g.Sqrt(sum), 1)
+}
+
+// finite is 1 where x is neither NaN nor infinite, else 0.
+func finite(g *graph.Graph, x *graph.Value) *graph.Value {
+	bad := g.Max(g.Cast(g.IsInf(x), tensor.Float32), g.Cast(g.IsNaN(x), tensor.Float32))
+	return g.Sub(g.Float(1), bad)
+}
+
+// factor is x as a number that is known no sooner than the norm of the gradient
+// at hand. What a formula multiplies by it is not made ahead of the gradient,
+// and the norm not long after. A norm without bounds makes it NaN; Finite is 0
+// then, and the step is not taken.
+func (b *builder) factor(x float64) *graph.Value { return b.g.Add(b.zero, b.g.Float(x)) }
 
 func (b *builder) formula() update {
 	switch b.Name {
@@ -130,11 +175,4 @@ func (b *builder) keep(name string, shape ...int) *State {
 
 func (b *builder) sumSquares(x *graph.Value) *graph.Value {
 	return b.g.ReduceSumSquare(b.g.Reshape(x, x.Elements()), false, 0)
-}
-
-func plus(g *graph.Graph, sum, x *graph.Value) *graph.Value {
-	if sum == nil {
-		return x
-	}
-	return g.Add(sum, x)
 }

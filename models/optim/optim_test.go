@@ -3,6 +3,7 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,5 +151,30 @@ func TestUnknownOptimizerFailsTheGraph(t *testing.T) {
 	})
 	if want := fmt.Sprintf("unknown optimizer %q", "adam"); err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// What reads a variable's state waits for the variable's gradient, or a runtime
+// that walks back from the outputs makes it first and keeps it for the whole step.
+func TestStateIsReadAfterTheGradient(t *testing.T) {
+	for _, name := range []string{"sgd", "lars", "adamw"} {
+		c, err := Default(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := graph.New(name)
+		grad := g.Input("w.grad", tensor.Float32, 4, 3)
+		c.Forward(g, []Variable{{"w", g.Input("w", tensor.Float32, 4, 3), grad}}, g.Input("lr", tensor.Float32, 1), g.Input("loss_scale", tensor.Float32, 1))
+		after := map[*graph.Value]bool{grad: true}
+		for _, n := range g.Nodes {
+			for _, v := range n.Outputs {
+				after[v] = slices.ContainsFunc(n.Inputs, func(v *graph.Value) bool { return after[v] })
+				for _, in := range n.Inputs {
+					if strings.HasPrefix(in.Name, "w.") && in != grad && !after[v] {
+						t.Errorf("%s: %s reads %s before the gradient", name, n.Name, in.Name)
+					}
+				}
+			}
+		}
 	}
 }

@@ -3,42 +3,51 @@ package optim
 import "vicreg/models/graph"
 
 // sgd is PyTorch's SGD with momentum: d += wd*p; m = mu*m + d; p -= lr*m.
-func sgd(b *builder, v Variable, d *graph.Value) *graph.Value {
-	return b.momentum(v, b.decayed(v, d))
+func sgd(b *builder, v measured) *graph.Value {
+	return b.momentum(v, func() *graph.Value { return b.decayed(v) })
 }
 
 // lars scales each weight's step to the norm of the weight (You et al., 2017, in
 // the form of the authors of VICReg): parameters of rank 1 are neither decayed
 // nor scaled. Clip is the LARC variant of solo-learn.
-func lars(b *builder, v Variable, d *graph.Value) *graph.Value {
-	if v.Value.Rank() < 2 {
-		return b.momentum(v, d)
-	}
+func lars(b *builder, v measured) *graph.Value {
+	return b.momentum(v, func() *graph.Value {
+		if v.Value.Rank() < 2 {
+			return v.d
+		}
+		d := b.decayed(v)
+		return b.g.Mul(d, b.trust(v, d))
+	})
+}
+
+// trust is what LARS multiplies the step d of a weight by, [].
+func (b *builder) trust(v measured, d *graph.Value) *graph.Value {
 	g := b.g
-	d = b.decayed(v, d)
-	weight, step := g.Sqrt(b.norm2), g.Sqrt(b.sumSquares(d))
+	weight, step := g.Sqrt(v.weight2), g.Sqrt(b.sumSquares(d))
 	zero := g.Float(0)
 	both := g.And(g.Greater(weight, zero), g.Greater(step, zero))
 	rate := g.Div(g.Mul(weight, g.Float(b.Trust)), step)
 	if b.Clip { // lr times this is the smaller of rate and lr
 		rate = g.Min(g.Div(rate, b.lr), g.Float(1))
 	}
-	return b.momentum(v, g.Mul(d, g.Where(both, rate, g.Float(1))))
+	return g.Where(both, rate, g.Float(1))
 }
 
 // decayed is d + wd*p.
-func (b *builder) decayed(v Variable, d *graph.Value) *graph.Value {
+func (b *builder) decayed(v measured) *graph.Value {
 	if b.WeightDecay == 0 {
-		return d
+		return v.d
 	}
-	return b.g.Add(d, b.g.Mul(v.Value, b.g.Float(b.WeightDecay)))
+	return b.g.Add(v.d, b.g.Mul(v.Value, b.factor(b.WeightDecay)))
 }
 
-// momentum is m = mu*m + d; p -= lr*m.
-func (b *builder) momentum(v Variable, d *graph.Value) *graph.Value {
+// momentum is m = mu*m + d; p -= lr*m. The runtime makes what stands later first:
+// d, then mu*m, which needs not wait in memory for it.
+func (b *builder) momentum(v measured, d func() *graph.Value) *graph.Value {
 	g := b.g
 	m := b.keep(v.Name+".momentum", v.Value.Shape...)
-	m.Out = g.Add(g.Mul(m.In, g.Float(b.Momentum)), d)
+	old := g.Mul(m.In, b.factor(b.Momentum))
+	m.Out = g.Add(old, d())
 	return g.Sub(v.Value, g.Mul(m.Out, b.lr))
 }
 
@@ -65,16 +74,16 @@ func (b *builder) startAdam() {
 // adamW is Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as in
 // PyTorch: p -= lr*wd*p; p -= lr * mhat / (sqrt(vhat) + eps). Parameters of rank 1
 // are not decayed.
-func adamW(b *builder, v Variable, d *graph.Value) *graph.Value {
-	g := b.g
+func adamW(b *builder, v measured) *graph.Value {
+	g, d := b.g, v.d
 	m := b.keep(v.Name+".exp_avg", v.Value.Shape...)
-	m.Out = g.Add(g.Mul(m.In, g.Float(b.Beta1)), g.Mul(d, g.Float(1-b.Beta1)))
+	m.Out = g.Add(g.Mul(m.In, b.factor(b.Beta1)), g.Mul(d, g.Float(1-b.Beta1)))
 	newM := m.Out
 	s := b.keep(v.Name+".exp_avg_sq", v.Value.Shape...)
-	s.Out = g.Add(g.Mul(s.In, g.Float(b.Beta2)), g.Mul(g.Mul(d, d), g.Float(1-b.Beta2)))
+	s.Out = g.Add(g.Mul(s.In, b.factor(b.Beta2)), g.Mul(g.Mul(d, d), g.Float(1-b.Beta2)))
 	p := v.Value
 	if b.WeightDecay != 0 && p.Rank() > 1 {
-		p = g.Mul(p, g.Sub(g.Float(1), g.Mul(b.lr, g.Float(b.WeightDecay))))
+		p = g.Mul(p, g.Sub(g.Float(1), g.Mul(b.lr, b.factor(b.WeightDecay))))
 	}
 	denominator := g.Add(g.Sqrt(g.Mul(s.Out, b.adam.correct)), g.Float(b.Eps))
 	return g.Sub(p, g.Mul(g.Div(newM, denominator), b.adam.rate))
