@@ -144,7 +144,7 @@ func TestWrongUse(t *testing.T) {
 		{"pixels missing", encode(pixels(e, 2), 3), "encode 3 pictures: 384 bytes are not [3 8 8 3]"},
 		{"nothing", encode(nil, 0), "encode 0 pictures"},
 		{"small buffer", e.Preprocess(square, make([]uint8, 191), &scratch), "191 bytes of room, want [8 8 3]"},
-		{"no picture", e.Preprocess([]byte("GIF89a"), make([]uint8, 192), &scratch), "preprocess picture: neither a JPEG nor a PNG file"},
+		{"no picture", e.Preprocess([]byte("no picture"), make([]uint8, 192), &scratch), "preprocess picture: neither a JPEG nor a PNG file"},
 		{"cut picture", e.Preprocess(square[:40], make([]uint8, 192), &scratch), "preprocess picture: "},
 		{"large picture", limited.Preprocess(square, make([]uint8, 192), &scratch), "over the limit"},
 	} {

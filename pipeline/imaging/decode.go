@@ -1,19 +1,18 @@
 package imaging
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"image"
-	"image/jpeg"
-	"image/png"
 )
 
-// Limits bound what Decode accepts, checked before any pixel is decoded. A zero
-// field stands for its default.
+// Limits bound what a decoder accepts; they are checked in every format before any
+// pixel is decoded. A zero field stands for its default.
 type Limits struct {
 	Side   int // longest side in pixels, 16384
 	Pixels int // width times height, 50,000,000
+	// TIFF lets TIFF files in. For training data of one's own only: the format has
+	// too many corners for files from sources that are not trusted.
+	TIFF bool
 }
 
 func (l Limits) check(w, h int) error {
@@ -32,97 +31,90 @@ func (l Limits) check(w, h int) error {
 	return nil
 }
 
-// Decode reads a JPEG or PNG file and converts it to RGB as Pillow's
-// convert("RGB") does: grey and palette are expanded, alpha is dropped without
-// blending, CMYK is multiplied out. JPEG pixels are within 3/255 of libjpeg's.
+// Decode is Decoder.Decode into a picture of its own.
+func Decode(data []byte, lim Limits) (*RGB, error) {
+	var d Decoder
+	defer d.Close()
+	m := new(RGB)
+	if err := d.Decode(m, data, lim); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Decoder turns picture files into pixels and keeps its working memory from one to
+// the next. Its zero value is ready. It must not be copied after its first use nor
+// used by two goroutines at once; each worker has its own.
+type Decoder struct {
+	src    file
+	turbo  turbo
+	turned RGB // a picture before its orientation is applied
+}
+
+// Close frees what the decoder holds outside Go's memory. A decoder that is
+// forgotten frees it too, some time later; one that is closed may be used again.
+func (d *Decoder) Close() { d.turbo.close() }
+
+// Decode reads a JPEG, PNG, WebP, GIF or TIFF file, told apart by their content,
+// into dst, whose memory it reuses. Of an animation it takes the first frame. The
+// pixels are those of Pillow's ImageOps.exif_transpose and convert("RGB"): turned
+// upright by the EXIF orientation, grey and palette expanded, alpha dropped without
+// blending, CMYK multiplied out. JPEG pixels are within 3/255 of libjpeg's, and
+// equal to them when built with the tag turbojpeg.
+//
 // One deliberate difference: of 16-bit grey the high byte is kept, as for 16-bit
 // colour, where Pillow cuts everything above 255 to white.
 //
-// Truncated or broken files, files over the limits and other formats are
-// errors; no input makes it panic.
-func Decode(data []byte, lim Limits) (m *RGB, err error) {
+// Truncated or broken files, files over the limits and other formats are errors; no
+// input makes it panic. What lies behind the first frame of a GIF or behind the
+// pixels of a TIFF is not looked at. After an error dst holds nothing of use.
+func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	defer func() {
+		d.src = file{}
 		if r := recover(); r != nil {
-			m, err = nil, fmt.Errorf("decoder failed: %v", r)
+			err = fmt.Errorf("decoder failed: %v", r)
 		}
 	}()
-	config, decode := jpeg.DecodeConfig, jpeg.Decode
-	switch {
-	case len(data) == 0:
-		return nil, errors.New("file is empty")
-	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
-		config, decode = png.DecodeConfig, png.Decode
-	default:
-		return nil, errors.New("neither a JPEG nor a PNG file")
-	}
-	c, err := config(bytes.NewReader(data))
+	d.src = file{data: data, size: int64(len(data))}
+	h, err := d.src.header()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := lim.check(c.Width, c.Height); err != nil {
-		return nil, err
+	if h.Format == "tiff" && !lim.TIFF {
+		return errors.New("TIFF files are accepted as training data only")
 	}
-	im, err := decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
+	if err := lim.check(h.W, h.H); err != nil {
+		return err
 	}
-	b := im.Bounds()
-	m = NewRGB(b.Dx(), b.Dy())
-	return m, m.fill(im)
-}
-
-// fill converts im, which has the size of m. The decoders of the standard library
-// give no type that is missing here.
-func (m *RGB) fill(im image.Image) error {
-	b := im.Bounds()
-	for y := range m.H {
-		dst := m.Pix[3*m.W*y : 3*m.W*(y+1)]
-		switch im := im.(type) {
-		case *image.Gray:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 1, 0, 0)
-		case *image.Gray16:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 2, 0, 0)
-		case *image.RGBA:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
-		case *image.NRGBA:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
-		case *image.RGBA64:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 8, 2, 4)
-		case *image.NRGBA64:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 8, 2, 4)
-		case *image.CMYK:
-			inks(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):])
-		case *image.Paletted:
-			if err := palette(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], im.Palette); err != nil {
-				return err
-			}
-		case *image.YCbCr:
-			m.fillYCbCr(im)
-			return nil
-		default:
-			return fmt.Errorf("picture of kind %T is not supported", im)
-		}
+	upright := dst
+	if h.Orientation > 1 {
+		upright = &d.turned
+	}
+	upright.resize(h.W, h.H)
+	if err := d.pixels(upright, data, &h); err != nil {
+		return err
+	}
+	if h.Orientation > 1 {
+		orient(dst, upright, h.Orientation)
 	}
 	return nil
 }
 
-// spread takes red, green and blue of each pixel from offsets 0, g and b of every
-// step bytes.
-func spread(dst, src []uint8, step, g, b int) {
-	for i := 0; i+2 < len(dst); i += 3 {
-		dst[i], dst[i+1], dst[i+2] = src[0], src[g], src[b]
-		src = src[min(step, len(src)):]
+// pixels decodes the file into m, which has its size.
+func (d *Decoder) pixels(m *RGB, data []byte, h *header) error {
+	switch h.Format {
+	case "jpeg":
+		return d.jpeg(m, data, h)
+	case "png":
+		return m.png(data)
+	case "webp":
+		return d.webp(m, data, h)
+	case "gif":
+		return m.gif(data, h)
+	default:
+		return m.tiff(data)
 	}
 }
 
-// inks multiplies cyan, magenta and yellow with what black leaves.
-func inks(dst, src []uint8) {
-	for i := range len(dst) / 3 {
-		left := 255 - uint32(src[4*i+3])
-		for c := range 3 {
-			v := uint32(src[4*i+c])*left + 128
-			dst[3*i+c] = uint8(left - (v>>8+v)>>8)
-		}
-	}
-}
+// resize gives m a size, its pixels undefined.
+func (m *RGB) resize(w, h int) { m.Pix, m.W, m.H = grow(m.Pix, 3*w*h), w, h }

@@ -1,0 +1,116 @@
+package imaging
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/gif"
+)
+
+// gifHeader is what the first frame of a GIF needs beside its pixels.
+type gifHeader struct {
+	colours     [2]int64 // where the table of colours begins and ends
+	transparent uint8    // the colour that stands for nothing, 0 when none does
+}
+
+// gifHeader walks the blocks up to the first frame.
+func (f *file) gifHeader(h *header) error {
+	b, err := f.bytes(6, 7)
+	if err != nil {
+		return err
+	}
+	h.W, h.H = int(binary.LittleEndian.Uint16(b)), int(binary.LittleEndian.Uint16(b[2:]))
+	at := int64(13)
+	at = h.gif.table(at, b[4])
+	for {
+		kind, err := f.bytes(at, 1)
+		if err != nil {
+			return err
+		}
+		switch kind[0] {
+		case '!':
+			if at, err = f.gifExtension(h, at+1); err != nil {
+				return err
+			}
+		case ',':
+			b, err := f.bytes(at+1, 9)
+			if err == nil {
+				h.gif.table(at+10, b[8])
+			}
+			return err
+		case ';':
+			return errors.New("GIF file has no picture")
+		default:
+			return fmt.Errorf("GIF file has a block of unknown kind %#x", kind[0])
+		}
+	}
+}
+
+// table notes a table of colours if the flags say that one lies at at, and returns
+// where it ends.
+func (g *gifHeader) table(at int64, flags uint8) int64 {
+	if flags&0x80 == 0 {
+		return at
+	}
+	g.colours = [2]int64{at, at + 3<<(1+flags&7)}
+	return g.colours[1]
+}
+
+// gifExtension passes over the extension whose label lies at at.
+func (f *file) gifExtension(h *header, at int64) (int64, error) {
+	label, err := f.number(at, 1, binary.LittleEndian)
+	if err != nil {
+		return 0, err
+	}
+	for at++; ; {
+		n, err := f.number(at, 1, binary.LittleEndian)
+		if err != nil || n == 0 {
+			return at + 1, err
+		}
+		if label == 0xf9 && n == 4 {
+			b, err := f.bytes(at+1, 4)
+			if err != nil {
+				return 0, err
+			}
+			if b[0]&1 != 0 {
+				h.gif.transparent = b[3]
+			}
+		}
+		at += 1 + n
+	}
+}
+
+// gif decodes the first frame. What it leaves free of the screen shows the
+// transparent colour if there is one, else the first; Pillow drops the transparency
+// and keeps the colour, where image/gif forgets it.
+func (m *RGB) gif(data []byte, h *header) error {
+	im, err := gif.Decode(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	frame, ok := im.(*image.Paletted)
+	if !ok {
+		return fmt.Errorf("GIF decoder gave a %T", im)
+	}
+	var table [256][3]uint8
+	colours := data[h.gif.colours[0]:h.gif.colours[1]]
+	for i := range len(colours) / 3 {
+		table[i] = [3]uint8(colours[3*i:])
+	}
+	for i := 0; i < len(m.Pix); i += 3 {
+		copy(m.Pix[i:i+3], table[h.gif.transparent][:])
+	}
+	b := frame.Rect
+	if !b.In(image.Rect(0, 0, m.W, m.H)) {
+		return errors.New("GIF frame lies outside of its screen")
+	}
+	for y := range b.Dy() {
+		dst := m.Pix[3*((b.Min.Y+y)*m.W+b.Min.X):]
+		for x, i := range frame.Pix[y*frame.Stride:][:b.Dx()] {
+			copy(dst[3*x:3*x+3], table[i][:])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package imaging
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"image/png"
+)
+
+// pngHeader reads the sizes, and the EXIF block if one comes before the pixels.
+func (f *file) pngHeader(h *header) error {
+	b, err := f.bytes(8, 16)
+	if err != nil {
+		return err
+	}
+	if string(b[4:8]) != "IHDR" {
+		return errors.New("PNG file does not begin with its header")
+	}
+	w, hh := binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:])
+	if w > 1<<31-1 || hh > 1<<31-1 {
+		return errors.New("PNG header has sizes over 31 bits")
+	}
+	h.W, h.H = int(w), int(hh)
+	for at := int64(8); ; {
+		b, err := f.bytes(at, 8)
+		if err != nil {
+			return err
+		}
+		n := int64(binary.BigEndian.Uint32(b))
+		switch string(b[4:]) {
+		case "IDAT", "IEND":
+			return nil
+		case "eXIf":
+			return f.orientation(h, at+8, at+8+n)
+		}
+		at += 12 + n
+	}
+}
+
+func (m *RGB) png(data []byte) error {
+	im, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	return m.fill(im)
+}

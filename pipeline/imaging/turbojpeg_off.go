@@ -1,0 +1,8 @@
+//go:build !turbojpeg
+
+package imaging
+
+// turbo stands in for libjpeg-turbo in a build without it.
+type turbo struct{}
+
+func (*turbo) close() {}

@@ -1,0 +1,184 @@
+package imaging
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+
+	"golang.org/x/image/vp8"
+	"golang.org/x/image/vp8l"
+)
+
+// webpHeader says where the first picture of a WebP file lies in it, and where on
+// the canvas.
+type webpHeader struct {
+	start, end int64
+	lossless   bool
+	x, y, w, h int
+}
+
+// webpHeader walks the chunks until it has seen the picture and, if the file says
+// that there is one, the EXIF block, which comes last.
+func (f *file) webpHeader(h *header) error {
+	riff, err := f.number(4, 4, binary.LittleEndian)
+	if err != nil {
+		return err
+	}
+	end := 8 + riff
+	if end > f.size {
+		return errors.New("WebP file is cut short")
+	}
+	exif := false
+	for at := int64(12); at+8 <= end; {
+		b, err := f.bytes(at, 8)
+		if err != nil {
+			return err
+		}
+		name, n := fourCC(b), int64(binary.LittleEndian.Uint32(b[4:]))
+		body := at + 8
+		if body+n > end {
+			return errors.New("WebP file has a chunk that ends outside of it")
+		}
+		switch name {
+		case "VP8X":
+			exif, err = f.webpCanvas(h, body, n)
+		case "VP8 ", "VP8L":
+			if h.webp.end == 0 {
+				err = f.webpPicture(h, name, body, n)
+			}
+		case "ANMF":
+			if h.webp.end == 0 {
+				err = f.webpFrame(h, body, n)
+			}
+		case "EXIF":
+			err = f.webpExif(h, body, n)
+			exif = false
+		}
+		if err != nil {
+			return err
+		}
+		if h.webp.end != 0 && !exif {
+			break
+		}
+		at = body + n + n&1
+	}
+	if h.webp.end == 0 {
+		return errors.New("WebP file has no picture")
+	}
+	return nil
+}
+
+// fourCC names a chunk without allocating.
+func fourCC(b []byte) string {
+	for _, name := range [...]string{"VP8X", "VP8 ", "VP8L", "ANMF", "EXIF"} {
+		if string(b[:4]) == name {
+			return name
+		}
+	}
+	return ""
+}
+
+// webpCanvas reads the extended header; exif tells whether an EXIF block follows.
+func (f *file) webpCanvas(h *header, body, n int64) (exif bool, err error) {
+	if n < 10 {
+		return false, errHeaderCut
+	}
+	b, err := f.bytes(body, 10)
+	if err != nil {
+		return false, err
+	}
+	h.W, h.H = uint24(b[4:])+1, uint24(b[7:])+1
+	return b[0]&8 != 0, nil
+}
+
+func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
+
+// webpFrame reads the first frame of an animation: its place, then its picture.
+func (f *file) webpFrame(h *header, body, n int64) error {
+	if n < 24 {
+		return errHeaderCut
+	}
+	b, err := f.bytes(body, 16)
+	if err != nil {
+		return err
+	}
+	h.webp.x, h.webp.y = 2*uint24(b), 2*uint24(b[3:])
+	for at := body + 16; at+8 <= body+n; {
+		b, err := f.bytes(at, 8)
+		if err != nil {
+			return err
+		}
+		name, size := fourCC(b), int64(binary.LittleEndian.Uint32(b[4:]))
+		if at+8+size > body+n {
+			return errors.New("WebP file has a chunk that ends outside of its frame")
+		}
+		if name == "VP8 " || name == "VP8L" {
+			return f.webpPicture(h, name, at+8, size)
+		}
+		at += 8 + size + size&1
+	}
+	return errors.New("WebP file has a frame without a picture")
+}
+
+// webpPicture reads the header of the picture itself.
+func (f *file) webpPicture(h *header, name string, body, n int64) error {
+	w := &h.webp
+	w.start, w.end, w.lossless = body, body+n, name == "VP8L"
+	b, err := f.bytes(body, 10)
+	if err != nil || n < 10 {
+		return errHeaderCut
+	}
+	switch {
+	case w.lossless && b[0] == 0x2f:
+		v := int(binary.LittleEndian.Uint32(b[1:]))
+		w.w, w.h = v&0x3fff+1, v>>14&0x3fff+1
+	case !w.lossless && b[3] == 0x9d && b[4] == 0x01 && b[5] == 0x2a:
+		w.w, w.h = int(binary.LittleEndian.Uint16(b[6:]))&0x3fff, int(binary.LittleEndian.Uint16(b[8:]))&0x3fff
+	default:
+		return errors.New("WebP file has a picture without its signature")
+	}
+	if h.W == 0 {
+		h.W, h.H = w.w, w.h
+	}
+	if w.x+w.w > h.W || w.y+w.h > h.H {
+		return fmt.Errorf("WebP frame of %dx%d pixels does not fit its canvas of %dx%d", w.w, w.h, h.W, h.H)
+	}
+	return nil
+}
+
+// webpExif reads the orientation; some writers put JPEG's prefix before the block.
+func (f *file) webpExif(h *header, body, n int64) error {
+	start := body
+	if n > 6 && f.starts(body, "Exif\x00\x00") {
+		start += 6
+	}
+	return f.orientation(h, start, body+n)
+}
+
+func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
+	w := &h.webp
+	r := bytes.NewReader(data[w.start:w.end])
+	frame := m
+	if w.w != m.W || w.h != m.H {
+		return errors.New("WebP animation whose first frame does not fill it is not supported")
+	}
+	if w.lossless {
+		im, err := vp8l.Decode(r)
+		if err != nil {
+			return err
+		}
+		return frame.fill(im)
+	}
+	v := vp8.NewDecoder()
+	v.Init(r, r.Len())
+	if _, err := v.DecodeFrameHeader(); err != nil {
+		return err
+	}
+	im, err := v.DecodeFrame()
+	if err != nil {
+		return err
+	}
+	return frame.fill(im.SubImage(image.Rect(0, 0, m.W, m.H)))
+}
