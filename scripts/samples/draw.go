@@ -8,37 +8,40 @@ import (
 
 // kind is one class of pictures. inside says whether a point belongs to the
 // figure; a shape lies within the unit circle, a pattern covers the plane with a
-// period of about 1. p are three random numbers of the picture, 0 <= p < 1.
+// period of about 1. p are three random numbers of the picture, 0 <= p < 1. Most
+// figures are of about the kind's own hue, 0 to 1: colour tells something of what
+// is in a picture, as it does in the world, and neighbouring hues overlap.
 type kind struct {
 	name    string
 	pattern bool
+	hue     float64
 	inside  func(x, y float64, p [3]float64) bool
 }
 
 var kinds = []kind{
-	{"checks", true, func(x, y float64, p [3]float64) bool {
+	{"checks", true, 0.0, func(x, y float64, p [3]float64) bool {
 		return (int(math.Floor(2*x))+int(math.Floor(2*y)))%2 == 0
 	}},
-	{"crosses", false, func(x, y float64, p [3]float64) bool {
+	{"crosses", false, 0.3, func(x, y float64, p [3]float64) bool {
 		arm := 0.2 + 0.15*p[0]
 		return max(math.Abs(x), math.Abs(y)) < 0.9 && min(math.Abs(x), math.Abs(y)) < arm
 	}},
-	{"discs", false, func(x, y float64, p [3]float64) bool {
+	{"discs", false, 0.6, func(x, y float64, p [3]float64) bool {
 		return math.Hypot(x, y*(1+0.3*p[0])) < 0.85
 	}},
-	{"dots", true, func(x, y float64, p [3]float64) bool {
+	{"dots", true, 0.9, func(x, y float64, p [3]float64) bool {
 		return math.Hypot(x-math.Floor(x)-0.5, y-math.Floor(y)-0.5) < 0.25+0.12*p[0]
 	}},
-	{"rings", false, func(x, y float64, p [3]float64) bool {
+	{"rings", false, 0.2, func(x, y float64, p [3]float64) bool {
 		r := math.Hypot(x, y*(1+0.3*p[0]))
 		return r < 0.95 && r > 0.5+0.2*p[1]
 	}},
-	{"spirals", false, func(x, y float64, p [3]float64) bool {
+	{"spirals", false, 0.5, func(x, y float64, p [3]float64) bool {
 		r := math.Hypot(x, y)
 		turn := r*(2+p[0]) - math.Atan2(y, x)/(2*math.Pi)
 		return r < 1 && turn-math.Floor(turn) < 0.45
 	}},
-	{"stars", false, func(x, y float64, p [3]float64) bool {
+	{"stars", false, 0.8, func(x, y float64, p [3]float64) bool {
 		points := 5 + math.Floor(3*p[0])
 		// Distance from the middle of the nearest point, as a share of the way to
 		// the next notch.
@@ -46,19 +49,28 @@ var kinds = []kind{
 		a = 2 * math.Abs(a-math.Round(a))
 		return math.Hypot(x, y) < 1-a*(0.5+0.15*p[1])
 	}},
-	{"stripes", true, func(x, y float64, p [3]float64) bool {
+	{"stripes", true, 0.1, func(x, y float64, p [3]float64) bool {
 		return x-math.Floor(x) < 0.35+0.3*p[0]
 	}},
-	{"triangles", false, func(x, y float64, p [3]float64) bool {
+	{"triangles", false, 0.4, func(x, y float64, p [3]float64) bool {
 		return y > -0.5 && y < 0.95-(1.5+0.5*p[0])*math.Abs(x)
 	}},
-	{"waves", true, func(x, y float64, p [3]float64) bool {
+	{"waves", true, 0.7, func(x, y float64, p [3]float64) bool {
 		s := x + (0.2+0.15*p[0])*math.Sin(2*math.Pi*y*(0.6+0.4*p[1]))
 		return s-math.Floor(s) < 0.5
 	}},
 }
 
 type colour [3]float64
+
+// paint is the colour of this hue, saturation and value, 0 to 1 each.
+func paint(hue, saturation, value float64) (c colour) {
+	for i, offset := range []float64{0, 2. / 3, 1. / 3} { // red, green, blue
+		turn := math.Mod(hue+offset+1, 1)
+		c[i] = 255 * value * (1 - saturation*(1-min(1, max(0, math.Abs(6*turn-3)-1))))
+	}
+	return c
+}
 
 func (c colour) luma() float64 { return 0.3*c[0] + 0.59*c[1] + 0.11*c[2] }
 
@@ -82,9 +94,10 @@ type scene struct {
 
 func newScene(k kind, r *rand.Rand) scene {
 	pick := func() colour { return colour{255 * r.Float64(), 255 * r.Float64(), 255 * r.Float64()} }
+	own := func() colour { return paint(k.hue+0.12*(r.Float64()-0.5), 0.5+0.5*r.Float64(), 0.4+0.6*r.Float64()) }
 	s := scene{kind: k, p: [3]float64{r.Float64(), r.Float64(), r.Float64()}}
 	for { // figure and ground must be told apart in grey, too
-		f, g := pick(), pick()
+		f, g := own(), pick()
 		if math.Abs(f.luma()-g.luma()) > 70 {
 			s.figure = [2]colour{f, f.towards(pick(), 0.25)}
 			s.ground = [2]colour{g, g.towards(pick(), 0.25)}

@@ -1,6 +1,7 @@
 // Samples draws a small set of labelled pictures to try the project on: ten kinds
-// of shapes and patterns, one folder a kind, in any colour, place, size and turn,
-// on uneven ground and with noise. Equal arguments give equal bytes.
+// of shapes and patterns, one folder a kind, in any place, size and turn, most of
+// about their kind's hue, on uneven ground and with noise. Equal arguments give
+// equal bytes.
 //
 //	go run ./scripts/samples -out DIR [-n 2000] [-size 48] [-seed 1]
 package main
