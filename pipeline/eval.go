@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -17,32 +18,8 @@ import (
 
 // Eval measures an exported backbone on images: vicreg eval.
 func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := usage.Flags(stdout, usage.Text{
-		Name:     "eval",
-		Purpose:  "Measure how well the vectors of an exported model tell images apart, beside raw pixels and chance.",
-		Synopsis: "--model FILE --data DIR [flags]",
-		Examples: []string{
-			"vicreg eval --model backbone.onnx --data test --reference train",
-			"vicreg eval --model backbone.onnx --data photos --json",
-		},
-		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. With at least two of them
-each image gets the kind that its K nearest neighbours vote for, weighted by
-exp(cosine/T): neighbours in --reference, or among the other images of --data.
-Raw pixels are those the model sees, brought down to %d x %d where there are
-more. Both are compared as they are and less their mean. Cosines within a kind and between kinds are of vectors
-less the mean in the model file. Without kinds only RankMe and the spread are
-printed; both say how many dimensions are in use, and compare between models at
-the same D and number of images only. No weight is trained here.`, rawSide, rawSide),
-	})
-	e := evaluation{stderr: stderr}
-	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
-	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
-	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, in folders of the same names; by default those of --data")
-	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote")
-	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
-	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of each folder, evenly chosen")
-	asJSON := fs.Bool("json", false, "print one JSON object")
-	e.machine.register(fs)
+	e := &evaluation{stderr: stderr}
+	fs := e.flags(stdout)
 	if err := usage.Parse(fs, args); err != nil {
 		return err
 	}
@@ -59,7 +36,7 @@ the same D and number of images only. No weight is trained here.`, rawSide, rawS
 	if err != nil {
 		return err
 	}
-	if !*asJSON {
+	if !e.asJSON {
 		return figures.print(stdout)
 	}
 	text, err := json.MarshalIndent(figures, "", "  ")
@@ -70,11 +47,42 @@ the same D and number of images only. No weight is trained here.`, rawSide, rawS
 	return err
 }
 
+// flags are those of the command; the help goes to out.
+func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
+	fs := usage.Flags(out, usage.Text{
+		Name:     "eval",
+		Purpose:  "Measure how well the vectors of an exported model tell images apart, beside raw pixels and chance.",
+		Synopsis: "--model FILE --data DIR [flags]",
+		Examples: []string{
+			"vicreg eval --model backbone.onnx --data test --reference train",
+			"vicreg eval --model backbone.onnx --data photos --json",
+		},
+		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. With at least two of them
+each image gets the kind that its K nearest neighbours vote for, weighted by
+exp(cosine/T): neighbours in --reference, or among the other images of --data.
+Raw pixels are those the model sees, brought down to %d x %d where there are
+more. Both are compared as they are and less their mean. Cosines within a kind and between kinds are of vectors
+less the mean in the model file. Without kinds only RankMe and the spread are
+printed; both say how many dimensions are in use, and compare between models at
+the same D and number of images only. No weight is trained here.`, rawSide, rawSide),
+	})
+	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
+	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
+	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, in folders of the same names; by default those of --data")
+	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote")
+	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
+	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of each folder, evenly chosen")
+	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
+	e.machine.register(fs)
+	return fs
+}
+
 // evaluation is one evaluation under way.
 type evaluation struct {
 	model, data, reference string
 	k, limit               int
 	temperature            float64
+	asJSON                 bool
 	machine                machineFlags
 	stderr                 io.Writer
 
@@ -104,11 +112,11 @@ func (e *evaluation) load() (err error) {
 		return &usage.Error{Err: err}
 	}
 	kinds := map[string]bool{}
-	for _, it := range e.base.Items {
-		kinds[it.Label] = it.Label != ""
+	for i := range e.base.Len() {
+		kinds[e.base.Label(i)] = e.base.Label(i) != ""
 	}
-	for _, it := range e.queries.Items {
-		if kinds[it.Label] {
+	for i := range e.queries.Len() {
+		if kinds[e.queries.Label(i)] {
 			return nil
 		}
 	}
@@ -145,20 +153,20 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 // encode turns the chosen images of a set into a sample.
 func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
 	chosen := evenly(set.Len(), e.limit)
-	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Root)
+	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
 	reader := dataset.NewReader(set, dataset.ReaderConfig{})
 	s := newSample(enc)
 	err := represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) {
-		s.add(set.Items[p.Index].Label, p.Pixels, y)
+		s.add(set.Label(p.Index), p.Pixels, y)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("encode the images in %s: %w", set.Root, err)
+		return nil, fmt.Errorf("encode the images in %s: %w", set.Source(), err)
 	}
 	for _, b := range reader.Quarantined() {
 		fmt.Fprintf(e.stderr, "left out %s: %s\n", b.Key, b.Reason)
 	}
 	if s.y.N < 2 {
-		return nil, errors.New("fewer than two images could be read in " + set.Root)
+		return nil, errors.New("fewer than two images could be read in " + set.Source())
 	}
 	return s, nil
 }

@@ -92,7 +92,7 @@ func (w *watch) load(batches, batch int) error {
 				return fmt.Errorf("held-out images: %w", err)
 			}
 			for v := range views {
-				p := w.config.Recipe.Draw(w.config.Seed, -1, set.Items[i].Key, v)
+				p := w.config.Recipe.Draw(w.config.Seed, -1, set.Key(i), v)
 				imaging.Apply(p, m, views[v].Data.([]uint8)[row*size:][:size], w.config.Size, scratch)
 			}
 		}

@@ -52,7 +52,7 @@ func TestImagesAreInOrderAndWithoutBadOnes(t *testing.T) {
 // TestImagesEnd runs in bubbles that fail when a goroutine outlives them.
 func TestImagesEnd(t *testing.T) {
 	_, set := folder(t, 30)
-	all := set.Shuffle(1, 0)
+	all := visited(set.Shuffle(1, 0))
 	synctest.Test(t, func(t *testing.T) {
 		seen := 0
 		for _, err := range Images(t.Context(), NewReader(set, ReaderConfig{}), all, pre, 3) {
@@ -84,8 +84,8 @@ func TestImagesReportErrors(t *testing.T) {
 			t.Errorf("without an interpolation: picture %v", p)
 		}
 	}
-	for _, it := range set.Items {
-		if err := os.Remove(filepath.Join(root, it.Key)); err != nil {
+	for _, key := range keys(set) {
+		if err := os.Remove(filepath.Join(root, key)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -115,6 +115,7 @@ func (l *Loader) newBatch() *Batch {
 	n, s := l.config.Batch, l.config.Size
 	return &Batch{
 		Tensors: tensor.Batch{"view1": tensor.New(tensor.Uint8, n, s, s, 3), "view2": tensor.New(tensor.Uint8, n, s, s, 3)},
+		rows:    make([]int, n),
 		done:    make(chan error, 1),
 	}
 }
@@ -127,10 +128,11 @@ func (l *Loader) plan() error {
 	defer close(l.order)
 	defer close(l.rows)
 	start := l.config.Start
+	var order []uint32
 	for epoch := l.config.Epoch; epoch < l.config.Epochs; epoch++ {
-		shuffled := l.reader.set.Shuffle(l.config.Seed, epoch)
+		order = shuffle(order, l.reader.set.Len(), l.config.Seed, epoch)
 		for index := start; index < l.BatchesPerEpoch(); index++ {
-			if err := l.issue(epoch, index, shuffled[index*l.config.Batch:][:l.config.Batch]); err != nil {
+			if err := l.issue(epoch, index, order[index*l.config.Batch:]); err != nil {
 				return err
 			}
 		}
@@ -140,17 +142,20 @@ func (l *Loader) plan() error {
 }
 
 // issue waits for a free batch and for workers to take its rows.
-func (l *Loader) issue(epoch, index int, rows []int) error {
+func (l *Loader) issue(epoch, index int, order []uint32) error {
 	var b *Batch
 	select {
 	case b = <-l.free:
 	case <-l.ctx.Done():
 		return l.ctx.Err()
 	}
-	b.Epoch, b.Index, b.rows = epoch, index, rows
-	b.left.Store(int64(len(rows)))
+	b.Epoch, b.Index = epoch, index
+	for row := range b.rows {
+		b.rows[row] = int(order[row])
+	}
+	b.left.Store(int64(len(b.rows)))
 	l.order <- b // has room for every batch there is
-	for row := range rows {
+	for row := range b.rows {
 		select {
 		case l.rows <- task{b, row}:
 		case <-l.ctx.Done():
@@ -187,7 +192,7 @@ func (l *Loader) fill(t task, s *imaging.Scratch) error {
 	c := &l.config
 	bytes := 3 * c.Size * c.Size
 	for view, name := range [...]string{"view1", "view2"} {
-		p := c.Recipe.Draw(c.Seed, t.batch.Epoch, l.reader.set.Items[i].Key, view)
+		p := c.Recipe.Draw(c.Seed, t.batch.Epoch, l.reader.set.Key(i), view)
 		dst := t.batch.Tensors[name].Data.([]uint8)[t.row*bytes:][:bytes]
 		imaging.Apply(p, m, dst, c.Size, s)
 	}

@@ -31,7 +31,7 @@ type Reader struct {
 
 // ReaderConfig is what a Reader may be told; its zero value is usable.
 type ReaderConfig struct {
-	Limits imaging.Limits
+	Limits imaging.Limits // TIFF files are let in whatever it says: a set is data of one's own
 	// CacheBytes is how much memory decoded pictures may take. What came first
 	// stays: with every picture read once an epoch, nothing else is better.
 	CacheBytes int64
@@ -44,6 +44,7 @@ func NewReader(set *Set, config ReaderConfig) *Reader {
 	if config.MaxBad == 0 {
 		config.MaxBad = 0.5
 	}
+	config.Limits.TIFF = true
 	r := &Reader{set: set, config: config, bad: map[int]string{}}
 	r.cache = make([]atomic.Pointer[imaging.RGB], set.Len())
 	r.free.Store(config.CacheBytes)
@@ -64,7 +65,7 @@ func (r *Reader) Image(i int) (*imaging.RGB, error) {
 	reason, bad := r.bad[i]
 	r.mu.Unlock()
 	if bad {
-		return nil, &BadFile{Bad{r.set.Items[i].Key, reason}}
+		return nil, &BadFile{Bad{r.set.Key(i), reason}}
 	}
 	data, err := r.set.ReadFile(i)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
@@ -102,13 +103,13 @@ func isBad(err error) bool {
 }
 
 func (r *Reader) quarantine(i int, err error) error {
-	b := &BadFile{Bad{r.set.Items[i].Key, strings.ReplaceAll(err.Error(), "\n", " ")}}
+	b := &BadFile{Bad{r.set.Key(i), strings.ReplaceAll(err.Error(), "\n", " ")}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bad[i] = b.Reason
 	if n := len(r.bad); float64(n) > r.config.MaxBad*float64(r.set.Len()) {
 		return fmt.Errorf("read images: %d of %d files in %s cannot be used, more than the share of %v that is tolerated; the last was %v",
-			n, r.set.Len(), r.set.Root, r.config.MaxBad, b)
+			n, r.set.Len(), r.set.Source(), r.config.MaxBad, b)
 	}
 	return b
 }
@@ -119,7 +120,7 @@ func (r *Reader) Quarantined() []Bad {
 	defer r.mu.Unlock()
 	list := make([]Bad, 0, len(r.bad))
 	for i, reason := range r.bad {
-		list = append(list, Bad{r.set.Items[i].Key, reason})
+		list = append(list, Bad{r.set.Key(i), reason})
 	}
 	slices.SortFunc(list, func(a, b Bad) int { return strings.Compare(a.Key, b.Key) })
 	return list
@@ -138,5 +139,5 @@ func (r *Reader) Substitute(i int) (*imaging.RGB, error) {
 		}
 		last = err
 	}
-	return nil, fmt.Errorf("read images: none of the %d files in %s can be used; the last was %v", r.set.Len(), r.set.Root, last)
+	return nil, fmt.Errorf("read images: none of the %d files in %s can be used; the last was %v", r.set.Len(), r.set.Source(), last)
 }

@@ -1,0 +1,89 @@
+package dataset
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// maxLine bounds a line of a list, in bytes.
+const maxLine = 64 << 10
+
+// refreshList is refreshTree for a list.
+func refreshList(x *indexing, old *listing) (now *listing, changed bool, err error) {
+	f, err := os.Open(x.source.path)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	p := stateOf("", info, time.Now())
+	if len(old.parts) == 1 && old.parts[0].holds(p) {
+		return old, false, nil
+	}
+	t, err := readList(f)
+	if err == nil {
+		err = x.visit(t, old.table)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if t.len() > 0 && !anyFound(t) {
+		return nil, false, fmt.Errorf("none of the files listed exists, such as %s", x.source.file(t.key(0)))
+	}
+	return &listing{parts: []part{p}, table: t}, true, nil
+}
+
+// readList returns the pictures of a list, names and labels only.
+func readList(r io.Reader) (*table, error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxLine)
+	var b builder
+	number := 0
+	for lines.Scan() {
+		line := strings.TrimSuffix(lines.Text(), "\r")
+		if number++; number == 1 {
+			line = strings.TrimPrefix(line, "\ufeff")
+		}
+		if strings.TrimSpace(line) == "" || line[0] == '#' {
+			continue
+		}
+		name, label, _ := strings.Cut(line, "\t")
+		if name == "" || strings.IndexByte(line, 0) >= 0 {
+			return nil, fmt.Errorf("line %d is no path", number)
+		}
+		b.name(path.Clean(filepath.ToSlash(name)))
+		b.as(label)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", number+1, err)
+	}
+	t, err := b.finish()
+	if err != nil {
+		return nil, err
+	}
+	return t.sorted(func(first, second int) error {
+		if t.label[first] == t.label[second] {
+			return nil
+		}
+		return fmt.Errorf("%s is listed with the labels %q and %q", t.key(first), t.labels[t.label[first]], t.labels[t.label[second]])
+	})
+}
+
+// anyFound says whether at least one file was there when it was visited.
+func anyFound(t *table) bool {
+	for i := range t.files {
+		if t.files[i].modified != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,72 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxFile bounds what is read of one file, in bytes.
+const maxFile = 512 << 20
+
+// ReadFile returns the bytes of picture i as they are in its file or shard.
+func (s *Set) ReadFile(i int) ([]byte, error) {
+	data, _, err := s.read(i, nil)
+	return data, err
+}
+
+// read reads picture i into buf, which grows as needed and comes back. mark tells
+// one state of the file from another; it is 0 for a member of a shard, which is
+// refused when the shard is not what it was when it was indexed.
+func (s *Set) read(i int, buf []byte) (data []byte, mark uint32, err error) {
+	row := s.row(i)
+	key := s.table.key(row)
+	var where shard
+	path := ""
+	if s.source.kind == shards {
+		name, _, _ := strings.Cut(key, "/")
+		where = s.source.shard[name]
+		path = where.path
+	} else {
+		path = s.source.file(key)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return buf, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return buf, 0, err
+	}
+	if s.source.kind != shards {
+		if data, err = fill(buf, f, 0, info.Size()); errors.Is(err, io.EOF) {
+			err = nil // it shrank since; the decoder has its say
+		}
+		return data, markOf(info.Size(), info.ModTime().UnixNano()), err
+	}
+	if info.Size() != where.size || info.ModTime().UnixNano() != where.modified {
+		return buf, 0, fmt.Errorf("shard %s has changed since it was indexed", where.name)
+	}
+	data, err = fill(buf, f, s.table.offsets[row], s.table.files[row].size)
+	return data, 0, err
+}
+
+// fill reads size bytes of r into buf, which grows as needed.
+func fill(buf []byte, r io.ReaderAt, offset, size int64) ([]byte, error) {
+	if size > maxFile {
+		return buf, fmt.Errorf("file of %d bytes is over the limit of %d", size, maxFile)
+	}
+	if int64(cap(buf)) < size {
+		buf = make([]byte, size)
+	}
+	n, err := r.ReadAt(buf[:size], offset)
+	return buf[:n], err
+}
+
+// markOf is at least 2.
+func markOf(size, modified int64) uint32 {
+	return max(2, uint32(mix(mix(uint64(size))^uint64(modified))>>32))
+}

@@ -1,0 +1,133 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// kind is how the pictures of a source lie.
+type kind uint8
+
+const (
+	tree   kind = iota + 1 // files in a folder, at any depth
+	list                   // files named by a text file
+	shards                 // members of tar files
+)
+
+// source is where the pictures of a set are.
+type source struct {
+	name  string // as given
+	kind  kind
+	path  string   // absolute: the folder, the list, or for shards what was given
+	root  string   // absolute: what the keys of a tree or a list are relative to
+	files []string // the shards
+	shard map[string]shard
+}
+
+// find settles what name means, by what is there.
+func find(name string) (*source, error) {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if files, err := expand(name); err != nil || files != nil {
+			return shardSource(name, files, err)
+		}
+		return nil, fmt.Errorf("%s does not exist", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(name)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return folderSource(name, path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is neither a folder nor a file", name)
+	}
+	return fileSource(name, path)
+}
+
+// folderSource is a tree, or shards where there are tar files at the top of the
+// folder and no picture anywhere: an archive may lie beside what came out of it.
+func folderSource(name, path string) (*source, error) {
+	files, err := filepath.Glob(filepath.Join(escaped(path), "*.tar"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) > 0 {
+		found, err := anyPicture(path)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return shardSource(name, files, nil)
+		}
+	}
+	return &source{name: name, kind: tree, path: path, root: path}, nil
+}
+
+// escaped is path with every letter that Glob would interpret made literal.
+func escaped(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// packed are the beginnings of compressed files.
+var packed = map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "\xfd7zXZ": "xz", "BZh": "bzip2"}
+
+// fileSource tells a tar file from a list by its first bytes.
+func fileSource(name, path string) (*source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	head := make([]byte, 4096)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, err
+	}
+	head = head[:n]
+	if err := notPacked(name, head); err != nil {
+		return nil, err
+	}
+	if isTar := len(head) >= 512 && string(head[257:262]) == "ustar"; isTar || strings.EqualFold(filepath.Ext(name), ".tar") {
+		return shardSource(name, []string{path}, nil)
+	}
+	if n == len(head) {
+		head = head[:max(0, n-utf8.UTFMax)] // the last letter may be cut
+	}
+	if bytes.IndexByte(head, 0) >= 0 || !utf8.Valid(head) {
+		return nil, fmt.Errorf("%s is neither a folder, nor a tar file, nor a text file with a path on each line", name)
+	}
+	return &source{name: name, kind: list, path: path, root: filepath.Dir(path)}, nil
+}
+
+// notPacked refuses a compressed file by its first bytes.
+func notPacked(name string, head []byte) error {
+	for magic, method := range packed {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return fmt.Errorf("%s is compressed with %s: unpack it first, so that an image can be read where it lies", name, method)
+		}
+	}
+	return nil
+}
+
+// isPicture goes by the name.
+func isPicture(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff":
+		return true
+	}
+	return false
+}

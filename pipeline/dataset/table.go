@@ -1,0 +1,174 @@
+package dataset
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+)
+
+// table holds what is known of all pictures of a source, by row, in columns: a
+// million pictures are a handful of objects to the collector and some 70 MB.
+// Rows are in ascending order of their keys, which are all different.
+type table struct {
+	keys  string   // one after the other
+	ends  []uint32 // where each ends in keys
+	files []file
+
+	labels  []string // different ones; none where labels follow from keys
+	label   []uint32 // index in labels, by row
+	offsets []int64  // where a member's bytes begin in its shard; none but for shards
+}
+
+// file is the state of a file, or a member of a shard, when it was indexed.
+type file struct {
+	size, modified int64 // bytes; nanoseconds since 1970
+	// w and h are the picture's size as people see it; 0, 0 when it was not looked
+	// at, and 0, 1 when that found no picture.
+	w, h uint32
+}
+
+// known says that dimensions were looked for, with whatever result.
+func (f *file) known() bool { return f.h > 0 }
+
+func (t *table) len() int { return len(t.ends) }
+
+func (t *table) key(row int) string {
+	begin := uint32(0)
+	if row > 0 {
+		begin = t.ends[row-1]
+	}
+	return t.keys[begin:t.ends[row]]
+}
+
+// find returns the row of a key.
+func (t *table) find(key string) (row int, found bool) {
+	lo, hi := 0, t.len()
+	for lo < hi {
+		if mid := (lo + hi) / 2; t.key(mid) < key {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < t.len() && t.key(lo) == key
+}
+
+// builder collects rows for a table.
+type builder struct {
+	table
+	text   strings.Builder
+	number map[string]uint32 // of each label
+	err    error
+}
+
+// name appends a row with the key made of the given pieces.
+func (b *builder) name(pieces ...string) {
+	for _, p := range pieces {
+		b.text.WriteString(p)
+	}
+	if b.text.Len() > math.MaxUint32 && b.err == nil {
+		b.err = errors.New("the paths take more than 4 GB: make several smaller sets")
+	}
+	b.ends = append(b.ends, uint32(b.text.Len()))
+}
+
+// as sets the label of the last row, of all rows or none.
+func (b *builder) as(label string) {
+	n, known := b.number[label]
+	if !known {
+		if b.number == nil {
+			b.number = map[string]uint32{}
+		}
+		n = uint32(len(b.labels))
+		b.number[label] = n
+		b.labels = append(b.labels, label)
+	}
+	b.label = append(b.label, n)
+}
+
+// copy appends a row of another table.
+func (b *builder) copy(t *table, row int) {
+	b.name(t.key(row))
+	b.files = append(b.files, t.files[row])
+	if t.label != nil {
+		b.as(t.labels[t.label[row]])
+	}
+	if t.offsets != nil {
+		b.offsets = append(b.offsets, t.offsets[row])
+	}
+}
+
+// table returns the rows as they were added; nothing may be added after that.
+func (b *builder) finish() (*table, error) {
+	b.table.keys = b.text.String() // shares the builder's memory
+	if b.err != nil {
+		return nil, b.err
+	}
+	if len(b.files) == 0 {
+		b.files = make([]file, len(b.ends))
+	}
+	return &b.table, nil
+}
+
+// sorted returns t in the order of its keys. Of rows with one key the last
+// stays, when conflict, which is told of two such rows, allows it.
+func (t *table) sorted(conflict func(first, second int) error) (*table, error) {
+	ascending := true
+	for row := 1; row < t.len() && ascending; row++ {
+		ascending = t.key(row-1) < t.key(row)
+	}
+	if ascending {
+		return t, nil
+	}
+	order := make([]uint32, t.len())
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortStableFunc(order, func(a, b uint32) int { return strings.Compare(t.key(int(a)), t.key(int(b))) })
+	var b builder
+	for i, row := range order {
+		if i+1 < len(order) && t.key(int(order[i+1])) == t.key(int(row)) {
+			if err := conflict(int(row), int(order[i+1])); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		b.copy(t, int(row))
+	}
+	return b.finish()
+}
+
+// merge joins two tables. Of rows with one key that of fresh stays.
+func merge(old, fresh *table) (*table, error) {
+	if old.len() == 0 {
+		return fresh, nil
+	}
+	var b builder
+	i, j := 0, 0
+	for i < old.len() || j < fresh.len() {
+		switch {
+		case j == fresh.len() || i < old.len() && old.key(i) < fresh.key(j):
+			b.copy(old, i)
+			i++
+		default:
+			if i < old.len() && old.key(i) == fresh.key(j) {
+				i++
+			}
+			b.copy(fresh, j)
+			j++
+		}
+	}
+	return b.finish()
+}
+
+// only returns the rows that keep wants.
+func (t *table) only(keep func(row int) bool) (*table, error) {
+	var b builder
+	for row := range t.len() {
+		if keep(row) {
+			b.copy(t, row)
+		}
+	}
+	return b.finish()
+}

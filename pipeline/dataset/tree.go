@@ -1,0 +1,171 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// walk goes through the folders of a tree and reads those that have changed.
+type walk struct {
+	ctx  context.Context
+	root string
+	now  time.Time
+
+	known map[string]part     // folders of the index, by name
+	below map[string][]string // their sub-folders
+
+	parts []part          // as they are now
+	kept  map[string]bool // those of known that have not changed
+	fresh builder         // pictures of the others, names only
+}
+
+func newWalk(ctx context.Context, root string, known []part) *walk {
+	w := &walk{ctx: ctx, root: root, now: time.Now(), known: map[string]part{}, below: map[string][]string{}, kept: map[string]bool{}}
+	for _, p := range known {
+		w.known[p.name] = p
+		if p.name != "" {
+			parent := parentOf(p.name)
+			w.below[parent] = append(w.below[parent], p.name)
+		}
+	}
+	return w
+}
+
+// parentOf is the folder of a key or of a folder, "" for the root.
+func parentOf(name string) string {
+	at := strings.LastIndexByte(name, '/')
+	return name[:max(at, 0)]
+}
+
+// folder visits a folder and all below it. The pictures of a tree that is read
+// whole come in the order of their keys.
+func (w *walk) folder(name string) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	full := filepath.Join(w.root, filepath.FromSlash(name))
+	info, err := os.Lstat(full)
+	if name != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir()) {
+		return nil // it was there a moment ago
+	}
+	if err != nil {
+		return err
+	}
+	now := stateOf(name, info, w.now)
+	w.parts = append(w.parts, now)
+	if known, ok := w.known[name]; ok && known.holds(now) {
+		w.kept[name] = true
+		for _, sub := range w.below[name] {
+			if err := w.folder(sub); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return w.read(name, full)
+}
+
+// read lists a folder. Hidden files and folders are passed over, links to files
+// are followed, links to folders are not.
+func (w *walk) read(name, full string) error {
+	entries, err := os.ReadDir(full)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sortName(a), sortName(b)) })
+	for _, d := range entries {
+		switch {
+		case strings.HasPrefix(d.Name(), "."):
+		case d.IsDir():
+			if err := w.folder(path.Join(name, d.Name())); err != nil {
+				return err
+			}
+		case !isPicture(d.Name()) || !isFile(filepath.Join(full, d.Name()), d):
+		case name == "":
+			w.fresh.name(d.Name())
+		default:
+			w.fresh.name(name, "/", d.Name())
+		}
+	}
+	return nil
+}
+
+// sortName puts a folder where the keys of its pictures belong.
+func sortName(d fs.DirEntry) string {
+	if d.IsDir() {
+		return d.Name() + "/"
+	}
+	return d.Name()
+}
+
+// isFile is false for pipes, devices and links to folders. A link to nothing
+// counts: it is quarantined when it is read, where people see it.
+func isFile(path string, d fs.DirEntry) bool {
+	if d.Type()&fs.ModeSymlink == 0 {
+		return d.Type().IsRegular()
+	}
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular()
+}
+
+var errFound = errors.New("found")
+
+// anyPicture says whether a tree has a picture at all.
+func anyPicture(root string) (bool, error) {
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path != root && strings.HasPrefix(d.Name(), "."):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+		case !d.IsDir() && isPicture(d.Name()) && isFile(path, d):
+			return errFound
+		}
+		return nil
+	})
+	if errors.Is(err, errFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// refreshTree is the index of a tree as it is now, made from an older one, which
+// may be of nothing. changed is false when the older one still holds.
+func refreshTree(x *indexing, old *listing) (now *listing, changed bool, err error) {
+	w := newWalk(x.ctx, x.source.root, old.parts)
+	if err := w.folder(""); err != nil {
+		return nil, false, err
+	}
+	if len(w.kept) == len(old.parts) && len(w.parts) == len(old.parts) {
+		return old, false, nil
+	}
+	fresh, err := w.fresh.finish()
+	if err == nil {
+		fresh, err = fresh.sorted(nil)
+	}
+	if err == nil {
+		err = x.visit(fresh, old.table)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	kept := old.table
+	if kept.len() > 0 {
+		kept, err = kept.only(func(row int) bool { return w.kept[parentOf(kept.key(row))] })
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	joined, err := merge(kept, fresh)
+	return &listing{parts: w.parts, table: joined}, true, err
+}
