@@ -33,6 +33,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"data", "check images before a run, or preview their views", pipeline.Data},
 		{"train", "pretrain a backbone on a folder of images", pipeline.Train},
 		{"export", "write the backbone of a run as an ONNX model", pipeline.Export},
 		{"eval", "measure the vectors of an exported model", pipeline.Eval},

@@ -57,9 +57,10 @@ const (
 // settings are the flags behind a Config, as the user gave them.
 type settings struct {
 	Config
-	expander, recipe, optimizer string
-	lr, warmup, weightDecay     float64
-	warmupGiven                 bool // 0 is a warm-up, too
+	recipe                  recipeFlags
+	expander, optimizer     string
+	lr, warmup, weightDecay float64
+	warmupGiven             bool // 0 is a warm-up, too
 }
 
 func (s *settings) register(fs *flag.FlagSet) {
@@ -72,7 +73,7 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.IntVar(&s.Size, "image-size", 224, "side of a view in `pixels`")
 	fs.StringVar(&s.expander, "expander", "", "`widths` of the expander; by default 2048-2048-2048 with the cifar stem, else 8192-8192-8192")
 	fs.StringVar(&s.Init, "init", "", "safetensors `FILE` with weights named as torchvision names them, to start from instead of random ones")
-	fs.StringVar(&s.recipe, "recipe", "", "augmentation `name`: imagenet, cifar or mild; by default as the stem")
+	s.recipe.register(fs)
 	fs.Float64Var(&s.Loss.Invariance, "invariance", 25, "`coefficient` of the invariance term")
 	fs.Float64Var(&s.Loss.Variance, "variance", 25, "`coefficient` of the variance term")
 	fs.Float64Var(&s.Loss.Covariance, "covariance", 1, "`coefficient` of the covariance term")
@@ -96,9 +97,6 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	if _, err := models.NewResNet(s.Model, s.Stem, s.Width); err != nil {
 		return &usage.Error{Err: err}
 	}
-	if s.recipe == "" {
-		s.recipe = s.Stem
-	}
 	if s.expander == "" {
 		s.expander = map[string]string{"cifar": "2048-2048-2048"}[s.Stem]
 		if s.expander == "" {
@@ -109,10 +107,10 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	if s.Expander, err = parseWidths(s.expander); err != nil {
 		return err
 	}
-	if s.Recipe, err = imaging.RecipeNamed(s.recipe); err != nil {
-		return &usage.Error{Err: err}
+	if s.Recipe, err = s.recipe.recipe(s.Stem); err != nil {
+		return err
 	}
-	if s.Optimizer, err = optim.For(s.recipe, s.optimizer); err != nil {
+	if s.Optimizer, err = optim.For(s.Recipe.Name, s.optimizer); err != nil {
 		return &usage.Error{Err: err}
 	}
 	if given("weight-decay") {

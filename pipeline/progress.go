@@ -3,36 +3,25 @@ package pipeline
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 )
 
-// progress keeps the figures of the progress line and prints it: rewritten in
-// place on a terminal, else a line now and then.
+// progress keeps the figures of a run's progress line and prints it.
 type progress struct {
-	out      io.Writer
-	terminal bool
-	run      *run
+	*liveLine
+	run *run
 
-	begin, last, shown time.Time
-	steps              int     // in this process
-	rate               float64 // images a second, smoothed
-	sum                map[string]float64
-	count              int
-	rejected           int // in a row
+	begin, last time.Time
+	steps       int     // in this process
+	rate        float64 // images a second, smoothed
+	sum         map[string]float64
+	count       int
+	rejected    int // in a row
 }
-
-// quiet is how often a line is printed where no terminal is.
-const quiet = 15 * time.Second
 
 func newProgress(out io.Writer, r *run) *progress {
 	now := time.Now()
-	p := &progress{out: out, run: r, begin: now, last: now, shown: now, sum: map[string]float64{}}
-	if f, ok := out.(*os.File); ok {
-		info, err := f.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	return p
+	return &progress{liveLine: newLiveLine(out), run: r, begin: now, last: now, sum: map[string]float64{}}
 }
 
 // step takes in a step's scalars and prints the line when it is due.
@@ -49,20 +38,7 @@ func (p *progress) step(scalars map[string]float64) {
 	for name, x := range scalars {
 		p.sum[name] += x
 	}
-	interval := quiet
-	if p.terminal {
-		interval = 200 * time.Millisecond
-	}
-	if now.Sub(p.shown) < interval {
-		return
-	}
-	p.shown = now
-	line := p.line(scalars)
-	if p.terminal {
-		fmt.Fprintf(p.out, "\r\x1b[K%s", line)
-		return
-	}
-	fmt.Fprintln(p.out, line)
+	p.show(func() string { return p.line(scalars) })
 }
 
 func (p *progress) line(s map[string]float64) string {
@@ -82,13 +58,6 @@ func (p *progress) epoch(done int) string {
 	clear(p.sum)
 	p.count = 0
 	return line
-}
-
-// clear removes the line in place, so that ordinary output can follow.
-func (p *progress) clear() {
-	if p.terminal {
-		fmt.Fprint(p.out, "\r\x1b[K")
-	}
 }
 
 // waitShare is the share of the time that steps have waited for data.

@@ -65,7 +65,10 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 		Notes: `RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
 checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
 could not be read. Ctrl-C or SIGTERM finishes the step, writes a checkpoint and
-ends; --resume goes on from it, bit for bit on the same CPU.`,
+ends; --resume goes on from it, bit for bit on the same CPU. vicreg data preview
+shows the views that a recipe makes.
+
+` + recipeNotes(),
 	})
 	t := &trainFlags{}
 	t.register(fs)
@@ -219,7 +222,7 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	if r.imported.Loaded > 0 {
 		fmt.Fprintf(w, "weights    %d tensors from %s, %d others ignored\n", r.imported.Loaded, t.Init, len(r.imported.Ignored))
 	}
-	fmt.Fprintf(w, "views      %s recipe\n", t.Recipe.Name)
+	fmt.Fprintf(w, "views      %s\n", describeRecipe(t.Recipe))
 	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
 	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps\n",

@@ -45,7 +45,7 @@ packages=$(go list ./...)
 race=() plain=()
 for p in $packages; do
   case $p in
-    vicreg/models/tensor | vicreg/pipeline/checkpoint | vicreg/pipeline/dataset | vicreg/pipeline/stats | vicreg/pipeline/usage | vicreg/server*)
+    vicreg/models/tensor | vicreg/pipeline/checkpoint | vicreg/pipeline/dataset | vicreg/pipeline/encoder | vicreg/pipeline/stats | vicreg/pipeline/usage | vicreg/server*)
       race+=("$p") ;;
     *) plain+=("$p") ;;
   esac

@@ -47,7 +47,7 @@ type Checkpoint struct {
 type Position struct {
 	Epoch     int     `json:"epoch"` // counted from 0
 	Batch     int     `json:"batch"` // the next one within the epoch
-	Step      int64   `json:"step"`  // accepted steps so far
+	Step      int64   `json:"step"`  // steps so far, rejected ones among them
 	Seed      uint64  `json:"seed"`
 	LossScale float64 `json:"loss_scale"`
 }

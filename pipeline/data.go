@@ -1,0 +1,41 @@
+package pipeline
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+
+	"vicreg/pipeline/usage"
+)
+
+// Data looks at images before a run: vicreg data check, vicreg data preview.
+func Data(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	word := ""
+	if len(args) > 0 {
+		word, args = args[0], args[1:]
+	}
+	switch word {
+	case "check":
+		return dataCheck(ctx, args, stdout, stderr)
+	case "preview":
+		return dataPreview(ctx, args, stdout)
+	case "-h", "-help", "--help":
+		io.WriteString(stdout, `Look at images before a run.
+
+Usage:
+  vicreg data check DIR      find bad and duplicate files, print sizes, mean and std
+  vicreg data preview DIR    draw the views that training would see
+
+Each explains itself with --help.
+`)
+		return flag.ErrHelp
+	case "":
+		return usage.Errorf("want check or preview")
+	}
+	hint := ""
+	if near := usage.Closest(word, []string{"check", "preview"}); near != "" {
+		hint = fmt.Sprintf("; did you mean %s?", near)
+	}
+	return usage.Errorf("unknown word %q, want check or preview%s", word, hint)
+}

@@ -1,0 +1,163 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/usage"
+)
+
+// check is a look through a data set under way.
+type check struct {
+	data, list string
+	asJSON     bool
+	workers    int
+}
+
+func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "data check",
+		Purpose:  "Decode every image of a data set; print what is there, what is bad or there twice, and mean and std.",
+		Synopsis: "DIR [flags]",
+		Examples: []string{
+			"vicreg data check photos",
+			"vicreg data check photos --list bad.txt",
+		},
+		Notes: `Mean and std are per channel, of pixels of 0 to 1, each image with equal weight;
+the line that gives them can be pasted into vicreg train. Duplicates are files
+of equal bytes. The exit code is 1 when a file is bad, 0 when only duplicates
+were found. Training replaces a bad file by its neighbour and goes on.`,
+	})
+	c := &check{}
+	fs.StringVar(&c.list, "list", "", "`FILE` to write every bad file with its reason and every group of duplicates to")
+	fs.BoolVar(&c.asJSON, "json", false, "print one JSON object")
+	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one a core")
+	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &c.data}); err != nil {
+		return err
+	}
+	if c.workers < 0 || c.workers > maxThreads {
+		return usage.Errorf("--workers %d: want 1 to %d", c.workers, maxThreads)
+	}
+	set, err := dataset.Open(ctx, c.data, dataset.Options{})
+	if err != nil {
+		return &usage.Error{Err: err}
+	}
+	found, err := c.look(ctx, set, stderr)
+	if err != nil {
+		return err
+	}
+	return c.report(found, stdout)
+}
+
+// look decodes every image of the set.
+func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*inventory, error) {
+	workers := c.workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	looks := make([]sight, set.Len())
+	var next, done atomic.Int64
+	line := newLiveLine(stderr)
+	defer line.clear()
+	group, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		group.Go(func() error {
+			var d imaging.Decoder
+			defer d.Close()
+			var m imaging.RGB
+			for i := int(next.Add(1)) - 1; i < set.Len(); i = int(next.Add(1)) - 1 {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				looks[i] = see(set, i, &d, &m)
+				n := done.Add(1)
+				line.show(func() string { return fmt.Sprintf("checked %d of %d images", n, set.Len()) })
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return summarise(set, looks), nil
+}
+
+// sight is what was seen of one file.
+type sight struct {
+	reason   string // why it is bad, "" when it is not
+	format   string
+	w, h     int
+	bytes    int64
+	hash     [sha256.Size]byte
+	mean, sq [3]float64 // of the pixels and of their squares, in 0..1
+}
+
+func see(set *dataset.Set, i int, d *imaging.Decoder, m *imaging.RGB) (s sight) {
+	data, err := set.ReadFile(i)
+	if err != nil {
+		s.reason = err.Error()
+		return s
+	}
+	s.bytes, s.hash = int64(len(data)), sha256.Sum256(data)
+	if err := d.Decode(m, data, imaging.Limits{TIFF: true}); err != nil {
+		s.reason = err.Error()
+		return s
+	}
+	info, err := imaging.Probe(bytes.NewReader(data), s.bytes)
+	if err != nil {
+		s.reason = err.Error()
+		return s
+	}
+	s.format, s.w, s.h = info.Format, m.W, m.H
+	s.measure(m)
+	return s
+}
+
+// measure sums up the pixels as whole numbers, which loses nothing.
+func (s *sight) measure(m *imaging.RGB) {
+	var sum, sq [3]uint64
+	for i := 0; i+2 < len(m.Pix); i += 3 {
+		for c := range 3 {
+			v := uint64(m.Pix[i+c])
+			sum[c] += v
+			sq[c] += v * v
+		}
+	}
+	n := float64(m.W * m.H)
+	for c := range 3 {
+		s.mean[c], s.sq[c] = float64(sum[c])/(255*n), float64(sq[c])/(255*255*n)
+	}
+}
+
+// report prints what was found and, when a file is bad, ends with an error.
+func (c *check) report(f *inventory, stdout io.Writer) error {
+	if c.list != "" {
+		if err := os.WriteFile(c.list, []byte(f.listing()), 0o666); err != nil {
+			return fmt.Errorf("write the list of bad files: %w", err)
+		}
+	}
+	if c.asJSON {
+		text, err := json.MarshalIndent(f, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "%s\n", text)
+	} else {
+		io.WriteString(stdout, f.text())
+	}
+	if n := len(f.Bad); n > 0 {
+		return fmt.Errorf("%d of %d files are bad", n, f.Files)
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"vicreg/pipeline/dataset"
+)
+
+// inventory are what a look through a data set brought to light.
+type inventory struct {
+	Files      int            `json:"files"`
+	Good       int            `json:"good"`
+	Bytes      int64          `json:"bytes"`
+	Formats    map[string]int `json:"formats"`
+	Folders    map[string]int `json:"folders"` // files by the first folder of their path; none without folders
+	Width      spread         `json:"width"`   // pixels
+	Height     spread         `json:"height"`
+	Aspect     spread         `json:"aspect_ratio"` // width over height
+	Mean       [3]float64     `json:"mean"`         // of the good images' pixels, 0..1
+	Std        [3]float64     `json:"std"`
+	Bad        []dataset.Bad  `json:"bad"`
+	Duplicates [][]string     `json:"duplicates"` // groups of files of equal bytes
+}
+
+// spread are quantiles.
+type spread struct {
+	Min    float64 `json:"min"`
+	P05    float64 `json:"p05"`
+	Median float64 `json:"median"`
+	P95    float64 `json:"p95"`
+	Max    float64 `json:"max"`
+}
+
+func spreadOf(xs []float64) spread {
+	if len(xs) == 0 {
+		return spread{}
+	}
+	slices.Sort(xs)
+	at := func(p float64) float64 { return xs[int(math.Round(p*float64(len(xs)-1)))] }
+	return spread{at(0), at(0.05), at(0.5), at(0.95), at(1)}
+}
+
+// summarise puts the looks at the files of a set together.
+func summarise(set *dataset.Set, looks []sight) *inventory {
+	f := &inventory{Files: len(looks), Formats: map[string]int{}, Folders: map[string]int{}}
+	var widths, heights, ratios []float64
+	var mean, sq [3]float64
+	for i, s := range looks {
+		f.Bytes += s.bytes
+		if label := set.Label(i); label != "" {
+			f.Folders[label]++
+		}
+		if s.reason != "" {
+			f.Bad = append(f.Bad, dataset.Bad{Key: set.Key(i), Reason: s.reason})
+			continue
+		}
+		f.Good++
+		f.Formats[s.format]++
+		widths, heights = append(widths, float64(s.w)), append(heights, float64(s.h))
+		ratios = append(ratios, float64(s.w)/float64(s.h))
+		for c := range 3 {
+			mean[c] += s.mean[c]
+			sq[c] += s.sq[c]
+		}
+	}
+	f.Width, f.Height, f.Aspect = spreadOf(widths), spreadOf(heights), spreadOf(ratios)
+	if f.Good > 0 {
+		for c := range 3 {
+			f.Mean[c] = mean[c] / float64(f.Good)
+			f.Std[c] = math.Sqrt(max(0, sq[c]/float64(f.Good)-f.Mean[c]*f.Mean[c]))
+		}
+	}
+	f.Duplicates = duplicates(set, looks)
+	return f
+}
+
+// duplicates groups the files that have the same bytes, in the order of the first
+// of each group. Empty files are bad and not counted as equal.
+func duplicates(set *dataset.Set, looks []sight) [][]string {
+	first := map[[32]byte]int{}
+	groups := map[int][]string{}
+	for i, s := range looks {
+		if s.bytes == 0 {
+			continue
+		}
+		j, seen := first[s.hash]
+		if !seen {
+			first[s.hash] = i
+			continue
+		}
+		if groups[j] == nil {
+			groups[j] = []string{set.Key(j)}
+		}
+		groups[j] = append(groups[j], set.Key(i))
+	}
+	var out [][]string
+	for _, j := range slices.Sorted(maps.Keys(groups)) {
+		out = append(out, groups[j])
+	}
+	return out
+}
+
+// shown is how many bad files, folders or groups are printed; --list has them all.
+const shown = 10
+
+func (f *inventory) text() string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-13s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("files", "%d, %.1f MB", f.Files, float64(f.Bytes)/1e6)
+	line("good", "%d (%s)", f.Good, counts(f.Formats, len(f.Formats)))
+	if len(f.Folders) > 0 {
+		line("folders", "%d (%s)", len(f.Folders), counts(f.Folders, shown))
+	}
+	if f.Good > 0 {
+		f.pixels(line)
+	}
+	line("bad", "%d", len(f.Bad))
+	for _, bad := range first(f.Bad) {
+		line("", "%s: %s", bad.Key, bad.Reason)
+	}
+	copies := 0
+	for _, g := range f.Duplicates {
+		copies += len(g) - 1
+	}
+	line("duplicates", "%d files in %d groups", copies, len(f.Duplicates))
+	for _, g := range first(f.Duplicates) {
+		line("", "%s", strings.Join(first(g), " = "))
+	}
+	return b.String()
+}
+
+func (f *inventory) pixels(line func(name, format string, args ...any)) {
+	quantiles := func(name string, s spread, digits int) {
+		line(name, "median %.*f, 5 to 95 %%: %.*f to %.*f, least %.*f, most %.*f",
+			digits, s.Median, digits, s.P05, digits, s.P95, digits, s.Min, digits, s.Max)
+	}
+	quantiles("width", f.Width, 0)
+	quantiles("height", f.Height, 0)
+	quantiles("aspect ratio", f.Aspect, 2)
+	line("mean and std", "--augment mean=%.4f:%.4f:%.4f,std=%.4f:%.4f:%.4f",
+		f.Mean[0], f.Mean[1], f.Mean[2], f.Std[0], f.Std[1], f.Std[2])
+}
+
+// listing is every bad file with its reason and every group of duplicates, a line
+// each, fields parted by tabs.
+func (f *inventory) listing() string {
+	var b strings.Builder
+	for _, bad := range f.Bad {
+		fmt.Fprintf(&b, "bad\t%s\t%s\n", bad.Key, bad.Reason)
+	}
+	for _, g := range f.Duplicates {
+		fmt.Fprintf(&b, "duplicates\t%s\n", strings.Join(g, "\t"))
+	}
+	return b.String()
+}
+
+// counts prints the most frequent names first, no more than n of them.
+func counts(m map[string]int, n int) string {
+	names := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(cmp.Compare(m[b], m[a]), strings.Compare(a, b))
+	})
+	var parts []string
+	for i, name := range names {
+		if i == n {
+			parts = append(parts, fmt.Sprintf("%d more", len(names)-n))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s %d", name, m[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func first[T any](xs []T) []T { return xs[:min(len(xs), shown)] }

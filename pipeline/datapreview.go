@@ -1,0 +1,165 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"io"
+
+	pictures "github.com/disintegration/imaging"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/usage"
+)
+
+// preview is a drawing of views under way.
+type preview struct {
+	data, out           string
+	size, images, draws int
+	seed                uint64
+	chosen              recipeFlags
+
+	recipe  imaging.Recipe
+	scratch imaging.Scratch
+}
+
+// Measures of the drawing, in pixels.
+const (
+	cell  = 128 // least side of a view as shown
+	gap   = 4
+	title = 18
+)
+
+func dataPreview(ctx context.Context, args []string, stdout io.Writer) error {
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "data preview",
+		Purpose:  "Draw images beside the random views that training would see of them.",
+		Synopsis: "DIR -o FILE [flags]",
+		Examples: []string{
+			"vicreg data preview photos -o preview.png",
+			"vicreg data preview scans -o preview.png --recipe mild --augment jitter=0",
+		},
+		Notes: `A row an image, evenly chosen: as it is, then both views of the first epochs.
+Training with the same --seed, --recipe, --augment and --image-size sees exactly
+these.
+
+` + recipeNotes(),
+	})
+	p := &preview{}
+	fs.StringVar(&p.out, "o", "", "`FILE` to write, PNG or JPEG by its name")
+	fs.IntVar(&p.size, "image-size", 224, "side of a view in `pixels`")
+	fs.IntVar(&p.images, "images", 8, "`N` images")
+	fs.IntVar(&p.draws, "epochs", 2, "`N` epochs of which the views are shown")
+	fs.Uint64Var(&p.seed, "seed", 1, "`N` that decides the views, as in training")
+	p.chosen.register(fs)
+	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &p.data}); err != nil {
+		return err
+	}
+	if err := usage.Require(fs, "o"); err != nil {
+		return err
+	}
+	if err := p.validate(); err != nil {
+		return err
+	}
+	set, err := dataset.Open(ctx, p.data, dataset.Options{})
+	if err != nil {
+		return &usage.Error{Err: err}
+	}
+	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{}), stdout)
+}
+
+func (p *preview) validate() (err error) {
+	switch {
+	case p.size < 8 || p.size > 1024:
+		return usage.Errorf("--image-size %d: want 8 to 1024 pixels", p.size)
+	case p.images < 1 || p.images > 100:
+		return usage.Errorf("--images %d: want 1 to 100", p.images)
+	case p.draws < 1 || p.draws > 20:
+		return usage.Errorf("--epochs %d: want 1 to 20", p.draws)
+	}
+	if _, err := pictures.FormatFromFilename(p.out); err != nil {
+		return usage.Errorf("-o %s: want a name that ends in .png or .jpg", p.out)
+	}
+	fallback := "imagenet"
+	if p.size <= smallImage {
+		fallback = "cifar"
+	}
+	p.recipe, err = p.chosen.recipe(fallback)
+	return err
+}
+
+// draw writes the drawing and names its rows.
+func (p *preview) draw(reader *dataset.Reader, stdout io.Writer) error {
+	n := reader.Set().Len()
+	rows := min(p.images, n)
+	side, columns := max(p.size, cell), 1+2*p.draws
+	sheet := image.NewNRGBA(image.Rect(0, 0, gap+columns*(side+gap), title+rows*(side+gap)))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.NRGBA{32, 32, 32, 255}), image.Point{}, draw.Src)
+	for c := range columns {
+		text := "image"
+		if c > 0 {
+			text = fmt.Sprintf("epoch %d, view %d", (c-1)/2+1, (c-1)%2+1)
+		}
+		write(sheet, gap+c*(side+gap), title-5, text)
+	}
+	for row := range rows {
+		i := row * n / rows
+		src, err := reader.Image(i)
+		if err != nil {
+			fmt.Fprintf(stdout, "row %d  %v\n", row+1, err)
+			continue
+		}
+		fmt.Fprintf(stdout, "row %d  %s, %d x %d\n", row+1, reader.Set().Key(i), src.W, src.H)
+		p.row(sheet, title+row*(side+gap), side, src, reader.Set().Key(i))
+	}
+	if err := pictures.Save(sheet, p.out); err != nil {
+		return fmt.Errorf("write %s: %w", p.out, err)
+	}
+	fmt.Fprintf(stdout, "wrote %s: %s, views of %d pixels\n", p.out, describeRecipe(p.recipe), p.size)
+	return nil
+}
+
+// row draws the image with this key and its views from y down.
+func (p *preview) row(sheet *image.NRGBA, y, side int, src *imaging.RGB, key string) {
+	put := func(column int, m image.Image) {
+		x := gap + column*(side+gap) + (side-m.Bounds().Dx())/2
+		at := image.Pt(x, y+(side-m.Bounds().Dy())/2)
+		draw.Draw(sheet, m.Bounds().Sub(m.Bounds().Min).Add(at), m, m.Bounds().Min, draw.Src)
+	}
+	fit := func(m *image.NRGBA) image.Image {
+		scale := min(float64(side)/float64(m.Rect.Dx()), float64(side)/float64(m.Rect.Dy()))
+		filter := pictures.Lanczos
+		if scale > 1 { // the pixels themselves are what is to be seen
+			filter = pictures.NearestNeighbor
+		}
+		return pictures.Resize(m, max(1, int(scale*float64(m.Rect.Dx()))), max(1, int(scale*float64(m.Rect.Dy()))), filter)
+	}
+	put(0, fit(picture(src.Pix, src.W, src.H)))
+	view := make([]uint8, 3*p.size*p.size)
+	for column := range 2 * p.draws {
+		imaging.Apply(p.recipe.Draw(p.seed, column/2, key, column%2), src, view, p.size, &p.scratch)
+		put(1+column, fit(picture(view, p.size, p.size)))
+	}
+}
+
+// picture copies RGB bytes into the standard library's form. The copy is what the
+// drawing library is given: on some other kinds of image it can panic.
+func picture(pix []uint8, w, h int) *image.NRGBA {
+	m := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for i := range w * h {
+		copy(m.Pix[4*i:], pix[3*i:3*i+3])
+		m.Pix[4*i+3] = 255
+	}
+	return m
+}
+
+func write(m *image.NRGBA, x, y int, text string) {
+	d := font.Drawer{Dst: m, Src: image.White, Face: basicfont.Face7x13, Dot: fixed.P(x, y)}
+	d.DrawString(text)
+}

@@ -1,0 +1,58 @@
+package pipeline
+
+import (
+	"flag"
+	"strings"
+
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/usage"
+)
+
+// recipeFlags choose how the views of an image are made.
+type recipeFlags struct {
+	name    string
+	changes []string
+}
+
+func (f *recipeFlags) register(fs *flag.FlagSet) {
+	var names []string
+	for _, r := range imaging.Recipes() {
+		names = append(names, r.Name)
+	}
+	fs.StringVar(&f.name, "recipe", "", "augmentation `name`: "+strings.Join(names, ", ")+"; by default imagenet, and cifar for images up to 64 pixels")
+	fs.Func("augment", "`NAME=VALUE`,... changes to the recipe, such as hue=0,flip_v=0.5; a probability as P or, for each view, P:P; may be repeated, names below", func(text string) error {
+		f.changes = append(f.changes, text)
+		return nil
+	})
+}
+
+// recipeNotes is what a command's help says of the names.
+func recipeNotes() string {
+	return "Settings for --augment, the operations in the order they run:\n" + strings.TrimRight(imaging.Settings(), "\n")
+}
+
+// recipe is the chosen recipe with its changes; fallback names the one that is
+// taken when none was given.
+func (f *recipeFlags) recipe(fallback string) (imaging.Recipe, error) {
+	if f.name != "" {
+		fallback = f.name
+	}
+	r, err := imaging.RecipeNamed(fallback)
+	for _, c := range f.changes {
+		if err == nil {
+			err = r.Set(c)
+		}
+	}
+	if err != nil {
+		return r, &usage.Error{Err: err}
+	}
+	return r, nil
+}
+
+// describeRecipe names a recipe and tells when it is not the one of that name.
+func describeRecipe(r imaging.Recipe) string {
+	if named, err := imaging.RecipeNamed(r.Name); err != nil || named != r {
+		return r.Name + " recipe, changed by --augment"
+	}
+	return r.Name + " recipe"
+}
