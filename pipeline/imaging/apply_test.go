@@ -1,12 +1,8 @@
 package imaging
 
 import (
-	"bytes"
 	"fmt"
 	"hash/crc32"
-	"image"
-	"image/jpeg"
-	"image/png"
 	"testing"
 )
 
@@ -97,68 +93,6 @@ func TestPreprocessValidate(t *testing.T) {
 	}
 }
 
-func encodedJPEG(t testing.TB, w, h int) []byte {
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, toNRGBA(noisy(w, h)), nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func toNRGBA(m *RGB) *image.NRGBA {
-	n := image.NewNRGBA(image.Rect(0, 0, m.W, m.H))
-	for i := range m.W * m.H {
-		copy(n.Pix[4*i:], []uint8{m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2], 255})
-	}
-	return n
-}
-
-func TestDecodeRefuses(t *testing.T) {
-	var b bytes.Buffer
-	if err := png.Encode(&b, toNRGBA(noisy(30, 20))); err != nil {
-		t.Fatal(err)
-	}
-	jpg, pic := encodedJPEG(t, 30, 20), b.Bytes()
-	zero := bytes.Clone(pic)
-	copy(zero[16:20], []byte{0, 0, 0, 0})
-	for name, c := range map[string]struct {
-		data []byte
-		lim  Limits
-	}{
-		"nothing": {nil, Limits{}}, "text": {[]byte("hello, world"), Limits{}}, "zero width": {zero, Limits{}},
-		"too wide": {jpg, Limits{Side: 29}}, "too many pixels": {pic, Limits{Pixels: 599}},
-	} {
-		if m, err := Decode(c.data, c.lim); err == nil || m != nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-	for _, data := range [][]byte{jpg, pic} {
-		if _, err := Decode(data, Limits{Side: 30, Pixels: 600}); err != nil {
-			t.Errorf("a picture at the limit: %v", err)
-		}
-		for i := 1; i < 10; i++ {
-			if _, err := Decode(data[:len(data)*i/10], Limits{}); err == nil {
-				t.Errorf("a file cut at %d0 %% was decoded", i)
-			}
-		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"jpeg420.jpg", "jpeg411.jpg", "progressive.jpg", "cmyk.jpg", "palettealpha.png", "rgb16.png", "bit.png"} {
-		f.Add(readFile(f, name))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := Decode(data, Limits{Side: 512, Pixels: 1 << 16})
-		if err == nil && len(m.Pix) != 3*m.W*m.H {
-			t.Errorf("%d bytes for %dx%d pixels", len(m.Pix), m.W, m.H)
-		}
-		if err != nil && m != nil {
-			t.Error("a picture and an error")
-		}
-	})
-}
-
 func BenchmarkTwoViews(b *testing.B) {
 	for _, size := range []int{32, 224} {
 		src, r := noisy(500, 375), Recipes()[0]
@@ -183,15 +117,6 @@ func BenchmarkResize(b *testing.B) {
 	var s Scratch
 	for b.Loop() {
 		Evaluate(src, dst, Preprocess{Resize: 256, Crop: 224, Interpolation: "bicubic"}, &s)
-	}
-}
-
-func BenchmarkDecode(b *testing.B) {
-	data := encodedJPEG(b, 500, 375)
-	for b.Loop() {
-		if _, err := Decode(data, Limits{}); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 

@@ -48,7 +48,10 @@ func Decode(data []byte, lim Limits) (*RGB, error) {
 type Decoder struct {
 	src    file
 	turbo  turbo
-	turned RGB // a picture before its orientation is applied
+	up     upsampler
+	turned RGB     // a picture before its orientation is applied
+	frame  RGB     // of an animation, smaller than its canvas
+	planes []uint8 // the components of a CMYK picture
 }
 
 // Close frees what the decoder holds outside Go's memory. A decoder that is
@@ -63,7 +66,9 @@ func (d *Decoder) Close() { d.turbo.close() }
 // equal to them when built with the tag turbojpeg.
 //
 // One deliberate difference: of 16-bit grey the high byte is kept, as for 16-bit
-// colour, where Pillow cuts everything above 255 to white.
+// colour, where Pillow cuts everything above 255 to white. And one of necessity:
+// image/jpeg, so a build without turbojpeg, refuses the rare JPEG that has halved
+// chroma, several scans and restart markers all at once.
 //
 // Truncated or broken files, files over the limits and other formats are errors; no
 // input makes it panic. What lies behind the first frame of a GIF or behind the

@@ -70,8 +70,6 @@ func (d *directory) set(b []byte, order binary.ByteOrder) {
 		return
 	}
 	switch order.Uint16(b[2:]) {
-	case 1: // byte
-		*to = int64(b[8])
 	case 3: // short
 		*to = int64(order.Uint16(b[8:]))
 	case 4: // long

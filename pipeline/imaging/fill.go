@@ -3,14 +3,24 @@ package imaging
 import (
 	"fmt"
 	"image"
+	"image/color"
 )
+
+// sized is the check that a decoder found the size that the header announces, for
+// which room was made and limits were checked.
+func (m *RGB) sized(im image.Image) error {
+	if b := im.Bounds(); b.Dx() != m.W || b.Dy() != m.H {
+		return fmt.Errorf("header announces %dx%d pixels, the picture has %dx%d", m.W, m.H, b.Dx(), b.Dy())
+	}
+	return nil
+}
 
 // fill converts im, which has the size of m. The decoders of the standard library
 // give no type that is missing here.
 func (m *RGB) fill(im image.Image) error {
 	b := im.Bounds()
-	if b.Dx() != m.W || b.Dy() != m.H {
-		return fmt.Errorf("header announces %dx%d pixels, the picture has %dx%d", m.W, m.H, b.Dx(), b.Dy())
+	if err := m.sized(im); err != nil {
+		return err
 	}
 	for y := range m.H {
 		dst := m.Pix[3*m.W*y : 3*m.W*(y+1)]
@@ -21,6 +31,7 @@ func (m *RGB) fill(im image.Image) error {
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 2, 0, 0)
 		case *image.RGBA:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
+			divide(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):])
 		case *image.NRGBA:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
 		case *image.RGBA64:
@@ -33,9 +44,6 @@ func (m *RGB) fill(im image.Image) error {
 			if err := palette(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], im.Palette); err != nil {
 				return err
 			}
-		case *image.YCbCr:
-			m.fillYCbCr(im)
-			return nil
 		default:
 			return fmt.Errorf("picture of kind %T is not supported", im)
 		}
@@ -52,13 +60,55 @@ func spread(dst, src []uint8, step, g, b int) {
 	}
 }
 
-// inks multiplies cyan, magenta and yellow with what black leaves.
+// divide takes the alpha in the fourth byte of each pixel of src out of the colours
+// that were multiplied with it.
+func divide(dst, src []uint8) {
+	for i := range len(dst) / 3 {
+		a := int(src[4*i+3])
+		if a == 255 {
+			continue
+		}
+		for c := range 3 {
+			dst[3*i+c] = uint8(min(int(dst[3*i+c])*255/max(a, 1), 255))
+		}
+	}
+}
+
+// inks makes colours of cyan, magenta, yellow and black.
 func inks(dst, src []uint8) {
 	for i := range len(dst) / 3 {
-		left := 255 - uint32(src[4*i+3])
+		copy(dst[3*i:3*i+3], src[4*i:])
+	}
+	blacken(dst, src)
+}
+
+// blacken takes dst for cyan, magenta and yellow, and multiplies what they leave
+// with what the fourth byte of each pixel of inks, black, leaves.
+func blacken(dst, inks []uint8) {
+	for i := range len(dst) / 3 {
+		left := 255 - uint32(inks[4*i+3])
 		for c := range 3 {
-			v := uint32(src[4*i+c])*left + 128
+			v := uint32(dst[3*i+c])*left + 128
 			dst[3*i+c] = uint8(left - (v>>8+v)>>8)
 		}
 	}
+}
+
+// palette looks up each pixel; the alpha of an entry is dropped, not applied.
+func palette(dst, src []uint8, entries color.Palette) error {
+	var table [256][3]uint8
+	for i, c := range entries[:min(len(entries), 256)] {
+		n, ok := c.(color.NRGBA)
+		if !ok {
+			n = color.NRGBAModel.Convert(c).(color.NRGBA)
+		}
+		table[i] = [3]uint8{n.R, n.G, n.B}
+	}
+	for i := range len(dst) / 3 {
+		if int(src[i]) >= len(entries) {
+			return fmt.Errorf("palette has %d entries, a pixel asks for %d", len(entries), src[i])
+		}
+		copy(dst[3*i:3*i+3], table[src[i]][:])
+	}
+	return nil
 }

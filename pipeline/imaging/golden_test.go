@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -86,21 +85,6 @@ func differ(t *testing.T, name string, got, want []uint8, most int, mean float64
 	}
 	if m := float64(sum) / float64(len(got)); worst > most || m > mean {
 		t.Errorf("%s: differs by up to %d and %.4f in the mean, allowed are %d and %.4f", name, worst, m, most, mean)
-	}
-}
-
-func TestDecodeEqualsPillow(t *testing.T) {
-	for _, g := range goldens(t, "decode") {
-		m := load(t, g.File)
-		if m.W != g.W || m.H != g.H {
-			t.Errorf("%s: %dx%d, want %dx%d", g.Name, m.W, m.H, g.W, g.H)
-			continue
-		}
-		most := 3
-		if strings.HasSuffix(g.File, ".png") {
-			most = 0
-		}
-		differ(t, g.Name, m.Pix, g.Result, most, 0.1)
 	}
 }
 

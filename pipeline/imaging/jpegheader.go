@@ -8,13 +8,12 @@ import (
 
 // jpegHeader is what of a JPEG's header matters for its colours.
 type jpegHeader struct {
-	components int
-	ids        [4]uint8 // names of the components
-	sampling   [4]uint8 // horizontal factor in the upper, vertical in the lower half
-	frame      int64    // where the marker of the frame header lies
-	jfif       bool
-	adobe      bool
-	transform  uint8 // of the Adobe marker
+	components               int
+	ids                      [4]uint8 // names of the components
+	sampling                 [4]uint8 // horizontal factor in the upper, vertical in the lower half
+	frame                    int64    // where the marker of the frame header lies
+	jfif, adobe, progressive bool
+	transform                uint8 // of the Adobe marker
 }
 
 // JPEG markers, the byte behind 0xff.
@@ -136,7 +135,29 @@ func (f *file) frame(h *header, mark uint8, body, end int64) error {
 	for i := range n {
 		h.jpeg.ids[i], h.jpeg.sampling[i] = b[3*i], b[3*i+1]
 	}
-	h.jpeg.components = n
+	h.jpeg.components, h.jpeg.progressive = n, mark == markSOF2
+	return h.jpeg.sampled()
+}
+
+// sampled is the check that image/jpeg supports the sampling factors: the same
+// files are to be accepted with libjpeg-turbo and without.
+func (j *jpegHeader) sampled() error {
+	whole := func(i int) bool { // component 0 has a whole number of samples for each
+		h, v := j.sampling[i]>>4, j.sampling[i]&15
+		return (h == 1 || h == 2 || h == 4) && (v == 1 || v == 2 || v == 4) &&
+			j.sampling[0]>>4%h == 0 && j.sampling[0]&15%v == 0
+	}
+	s := j.sampling
+	good := whole(0)
+	switch j.components {
+	case 3:
+		good = good && s[0]&15 != 4 && whole(1) && s[1] == s[2]
+	case 4:
+		good = (s[0] == 0x11 || s[0] == 0x22) && s[1] == 0x11 && s[2] == 0x11 && s[3] == s[0]
+	}
+	if !good {
+		return fmt.Errorf("JPEG with sampling factors % x is not supported", s[:j.components])
+	}
 	return nil
 }
 

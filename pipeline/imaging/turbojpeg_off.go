@@ -5,4 +5,6 @@ package imaging
 // turbo stands in for libjpeg-turbo in a build without it.
 type turbo struct{}
 
+func (*turbo) decode(*RGB, []byte, *header) turboResult { return turboFailed }
+
 func (*turbo) close() {}

@@ -1,14 +1,9 @@
 package imaging
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
-
-	"golang.org/x/image/vp8"
-	"golang.org/x/image/vp8l"
 )
 
 // webpHeader says where the first picture of a WebP file lies in it, and where on
@@ -155,30 +150,4 @@ func (f *file) webpExif(h *header, body, n int64) error {
 		start += 6
 	}
 	return f.orientation(h, start, body+n)
-}
-
-func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
-	w := &h.webp
-	r := bytes.NewReader(data[w.start:w.end])
-	frame := m
-	if w.w != m.W || w.h != m.H {
-		return errors.New("WebP animation whose first frame does not fill it is not supported")
-	}
-	if w.lossless {
-		im, err := vp8l.Decode(r)
-		if err != nil {
-			return err
-		}
-		return frame.fill(im)
-	}
-	v := vp8.NewDecoder()
-	v.Init(r, r.Len())
-	if _, err := v.DecodeFrameHeader(); err != nil {
-		return err
-	}
-	im, err := v.DecodeFrame()
-	if err != nil {
-		return err
-	}
-	return frame.fill(im.SubImage(image.Rect(0, 0, m.W, m.H)))
 }

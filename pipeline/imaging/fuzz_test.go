@@ -1,0 +1,81 @@
+package imaging
+
+import (
+	"bytes"
+	"testing"
+)
+
+// FuzzDecode starts from the smaller sample files of every format.
+func FuzzDecode(f *testing.F) {
+	for _, s := range samples(f) {
+		if len(s.Data) < 1500 {
+			f.Add(s.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lim := Limits{Side: 256, Pixels: 1 << 14, TIFF: true}
+		m, err := Decode(data, lim)
+		if err != nil {
+			if m != nil {
+				t.Error("a picture and an error")
+			}
+			return
+		}
+		if len(m.Pix) != 3*m.W*m.H || lim.check(m.W, m.H) != nil {
+			t.Errorf("%d bytes for %dx%d pixels", len(m.Pix), m.W, m.H)
+		}
+		i, err := Probe(bytes.NewReader(data), int64(len(data)))
+		if err != nil || i.W != m.W || i.H != m.H {
+			t.Errorf("probed as %+v with %v, decoded to %dx%d", i, err, m.W, m.H)
+		}
+	})
+}
+
+// FuzzProbe compares what is read through a small window with what is read from
+// memory.
+func FuzzProbe(f *testing.F) {
+	for _, s := range samples(f) {
+		f.Add(s.Data[:min(len(s.Data), 1000)])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		whole := file{data: data, size: int64(len(data))}
+		want, werr := whole.header()
+		parts := file{r: bytes.NewReader(data), size: int64(len(data)), room: make([]byte, 32)}
+		got, err := parts.header()
+		if got != want || (err == nil) != (werr == nil) || err != nil && err.Error() != werr.Error() {
+			t.Errorf("in pieces %+v, %v; in memory %+v, %v", got, err, want, werr)
+		}
+		if err == nil && (got.Format == "" || got.Orientation < 1 || got.Orientation > 8) {
+			t.Errorf("header %+v", got)
+		}
+	})
+}
+
+// FuzzExif gives the block to a good JPEG: whatever it says, the picture is decoded.
+func FuzzExif(f *testing.F) {
+	for _, block := range []string{
+		"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00",
+		"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x08\x00\x00\x00\x00\x00\x00",
+		"MM\x00*\x00\x00\x00\x08\xff\xff\x01\x12\x00\x04\x00\x00\x00\x01\x00\x00\x00\x03",
+		"II*\x00\xff\xff\xff\xff", "II*\x00\x00\x00\x00\x00", "",
+	} {
+		f.Add([]byte(block))
+	}
+	plain := readFile(f, "decode/grey.jpg")
+	f.Fuzz(func(t *testing.T, block []byte) {
+		n := len(block) + 8
+		if n > 0xffff {
+			return
+		}
+		data := append([]byte{0xff, 0xd8, 0xff, 0xe1, byte(n >> 8), byte(n)}, "Exif\x00\x00"...)
+		data = append(append(data, block...), plain[2:]...)
+		m, err := Decode(data, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := Probe(bytes.NewReader(data), int64(len(data)))
+		if err != nil || i.W != m.W || i.H != m.H || (i.Orientation > 4) != (m.W < m.H) {
+			t.Errorf("probed as %+v with %v, decoded to %dx%d", i, err, m.W, m.H)
+		}
+	})
+}
