@@ -110,7 +110,7 @@ func see(set *dataset.Set, i int, d *imaging.Decoder, m *imaging.RGB) (s sight) 
 		return s
 	}
 	s.bytes, s.hash = int64(len(data)), sha256.Sum256(data)
-	if err := d.Decode(m, data, imaging.Limits{TIFF: true}); err != nil {
+	if err := d.Decode(m, data, ownImages); err != nil {
 		s.reason = err.Error()
 		return s
 	}

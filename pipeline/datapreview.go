@@ -71,7 +71,7 @@ these.
 	if err != nil {
 		return &usage.Error{Err: err}
 	}
-	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{}), stdout)
+	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: ownImages}), stdout)
 }
 
 func (p *preview) validate() (err error) {

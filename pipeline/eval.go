@@ -154,7 +154,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
 	chosen := evenly(set.Len(), e.limit)
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
-	reader := dataset.NewReader(set, dataset.ReaderConfig{})
+	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: ownImages})
 	s := newSample(enc)
 	err := represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) {
 		s.add(set.Label(p.Index), p.Pixels, y)

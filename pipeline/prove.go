@@ -44,7 +44,7 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	}
 	defer enc.Close()
 	p.fingerprint = enc.Fingerprint()
-	reader := dataset.NewReader(e.images, dataset.ReaderConfig{})
+	reader := dataset.NewReader(e.images, dataset.ReaderConfig{Limits: ownImages})
 	if p.apart, p.compared, err = parity(ctx, lib, opt, &e.config, e.values, enc, reader); err != nil {
 		return p, err
 	}

@@ -86,7 +86,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars}); err != nil {
 		return r, err
 	}
-	r.reader = dataset.NewReader(train, dataset.ReaderConfig{CacheBytes: int64(t.cacheMB) << 20})
+	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: ownImages, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
 	r.watch, err = newWatch(lib, &t.Config, r.threads, held)
 	return r, err
 }

@@ -28,6 +28,7 @@ type trainFlags struct {
 	machine       machineFlags
 	workers       int
 	cacheMB       int
+	maxBad        float64
 }
 
 // maxThreads is beyond any machine's cores.
@@ -81,6 +82,7 @@ shows the views that a recipe makes.
 	fs.DurationVar(&t.every, "checkpoint-every", 10*time.Minute, "`time` between checkpoints within an epoch; one follows each epoch anyway")
 	fs.IntVar(&t.workers, "workers", 0, "`N` goroutines that decode and augment; by default one a core")
 	fs.IntVar(&t.cacheMB, "cache-mb", 1024, "`MB` of memory for decoded images, which then cost no decoding after the first epoch")
+	fs.Float64Var(&t.maxBad, "max-bad", 0.5, "stop when more than this `share` of the images is bad")
 	return t, fs
 }
 
@@ -158,6 +160,8 @@ func (t *trainFlags) validate() error {
 		return usage.Errorf("--workers %d: want 1 to %d", t.workers, maxThreads)
 	case t.cacheMB < 0 || t.cacheMB > math.MaxInt64>>20:
 		return usage.Errorf("--cache-mb %d: want 0 to %d", t.cacheMB, math.MaxInt64>>20)
+	case !(t.maxBad > 0 && t.maxBad <= 1):
+		return usage.Errorf("--max-bad %g: want a share above 0, at most 1", t.maxBad)
 	case t.timeLimit < 0:
 		return usage.Errorf("--time-limit %v: want a time above 0", t.timeLimit)
 	case t.every < 0:
