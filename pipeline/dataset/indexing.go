@@ -3,12 +3,16 @@ package dataset
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
+
+	"vicreg/pipeline/imaging"
 )
 
 // indexing is an index in the making.
@@ -23,51 +27,64 @@ type indexing struct {
 func (x *indexing) run(old *listing) (now *listing, changed bool, err error) {
 	switch x.source.kind {
 	case list:
-		return refreshList(x, old)
+		now, changed, err = refreshList(x, old)
 	case shards:
-		return refreshShards(x, old)
+		now, changed, err = refreshShards(x, old)
+	default:
+		now, changed, err = refreshTree(x, old)
 	}
-	return refreshTree(x, old)
+	if err == nil && x.dimensions {
+		var measured bool
+		measured, err = x.measure(now.table)
+		changed = changed || measured
+	}
+	if err == nil && x.source.kind == list {
+		err = x.anyThere(now.table)
+	}
+	return now, changed, err
 }
 
 // chunk is how many rows a worker takes at a time: neighbours, which lie in one
 // folder or shard.
 const chunk = 256
 
-// each calls do for every row of t, from several goroutines.
-func (x *indexing) each(t *table, do func(row int) error) error {
+// each calls do for every row of t, from several goroutines, each with a look of
+// its own.
+func (x *indexing) each(t *table, do func(l *look, row int) error) error {
 	group, ctx := errgroup.WithContext(x.ctx)
 	var next atomic.Int64
 	for range x.workers {
 		group.Go(func() error {
-			for begin := 0; begin < t.len(); {
-				begin = int(next.Add(chunk)) - chunk
+			l := &look{source: x.source}
+			defer l.close()
+			for {
+				begin := int(next.Add(chunk)) - chunk
 				for row := begin; row < min(begin+chunk, t.len()); row++ {
-					if err := do(row); err != nil {
+					if err := do(l, row); err != nil {
 						return err
 					}
 				}
-				if ctx.Err() != nil {
+				if ctx.Err() != nil || begin >= t.len() {
 					return ctx.Err()
 				}
 			}
-			return nil
 		})
 	}
 	return group.Wait()
 }
 
-// visit sets size, time and perhaps dimensions of files of which only the names
-// are known; old dimensions serve for a file that has not changed.
+// visit sets size and time of files of which only the names are known. What an old
+// table says of the dimensions of a file that has not changed is taken from there.
+// Files that are going to be measured anyway are left to that.
 func (x *indexing) visit(t, old *table) error {
-	return x.each(t, func(row int) error {
+	return x.each(t, func(l *look, row int) error {
 		before, known := old.find(t.key(row))
-		info, err := os.Stat(x.source.file(t.key(row)))
-		if exhausted(err) {
-			return err
-		}
-		if err != nil { // it is quarantined when it is read, where people see it
+		if x.dimensions && !known {
 			return nil
+		}
+		info, err := os.Stat(x.source.file(t.key(row)))
+		if err != nil { // it is quarantined when it is read, where people see it
+			return fatal(err)
 		}
 		f := &t.files[row]
 		f.size, f.modified = info.Size(), info.ModTime().UnixNano()
@@ -78,6 +95,81 @@ func (x *indexing) visit(t, old *table) error {
 	})
 }
 
+// measure finds the dimensions that are not known yet; measured says whether there
+// were any to find.
+func (x *indexing) measure(t *table) (measured bool, err error) {
+	for i := range t.files {
+		measured = measured || !t.files[i].known()
+	}
+	if !measured {
+		return false, nil
+	}
+	return true, x.each(t, func(l *look, row int) error {
+		f := &t.files[row]
+		if f.known() {
+			return nil
+		}
+		if x.source.kind == shards {
+			return l.member(f, t.key(row), t.offsets[row])
+		}
+		return l.file(f, x.source.file(t.key(row)))
+	})
+}
+
+// look looks into one file after the other.
+type look struct {
+	source *source
+	prober imaging.Prober
+	shard  *os.File // the one last looked into
+	name   string
+}
+
+// file sets all of f.
+func (l *look) file(f *file, path string) error {
+	*f = file{h: 1}
+	r, err := os.Open(path)
+	if err != nil {
+		return fatal(err)
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return fatal(err)
+	}
+	f.size, f.modified = info.Size(), info.ModTime().UnixNano()
+	if info.Mode().IsRegular() {
+		l.probe(f, r)
+	}
+	return nil
+}
+
+// member sets the dimensions of a member of a shard.
+func (l *look) member(f *file, key string, offset int64) (err error) {
+	f.w, f.h = 0, 1
+	if name, _, _ := strings.Cut(key, "/"); name != l.name {
+		l.close()
+		if l.shard, err = os.Open(l.source.shard[name].path); err != nil {
+			return err
+		}
+		l.name = name
+	}
+	l.probe(f, io.NewSectionReader(l.shard, offset, f.size))
+	return nil
+}
+
+func (l *look) probe(f *file, r io.ReaderAt) {
+	if info, err := l.prober.Probe(r, f.size); err == nil {
+		f.w, f.h = uint32(info.W), uint32(info.H)
+	}
+}
+
+func (l *look) close() {
+	if l.shard != nil {
+		l.shard.Close()
+	}
+	l.shard, l.name = nil, ""
+}
+
 // file is the path of a picture of a tree or a list.
 func (s *source) file(key string) string {
 	if s.kind == list && filepath.IsAbs(key) {
@@ -86,7 +178,10 @@ func (s *source) file(key string) string {
 	return s.root + string(filepath.Separator) + filepath.FromSlash(key)
 }
 
-// exhausted says that an error is the machine's and no fault of the file.
-func exhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+// fatal is err when it is the machine's, and nil when it is the file's.
+func fatal(err error) error {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
+		return err
+	}
+	return nil
 }

@@ -36,9 +36,6 @@ func refreshList(x *indexing, old *listing) (now *listing, changed bool, err err
 	if err != nil {
 		return nil, false, err
 	}
-	if t.len() > 0 && !anyFound(t) {
-		return nil, false, fmt.Errorf("none of the files listed exists, such as %s", x.source.file(t.key(0)))
-	}
 	return &listing{parts: []part{p}, table: t}, true, nil
 }
 
@@ -78,12 +75,16 @@ func readList(r io.Reader) (*table, error) {
 	})
 }
 
-// anyFound says whether at least one file was there when it was visited.
-func anyFound(t *table) bool {
+// anyThere is an error when not one file of a list was there: the paths are
+// relative to another folder, or a disk is missing.
+func (x *indexing) anyThere(t *table) error {
 	for i := range t.files {
 		if t.files[i].modified != 0 {
-			return true
+			return nil
 		}
 	}
-	return false
+	if t.len() == 0 {
+		return nil
+	}
+	return fmt.Errorf("none of the files listed exists, such as %s", x.source.file(t.key(0)))
 }

@@ -20,13 +20,6 @@ type Options struct {
 	Workers    int // goroutines that look at files; 0 means one a processor
 }
 
-// NoIndex as the name of the index file means that no index is kept.
-const NoIndex = "-"
-
-// SaveFrom is the number of pictures from which on an index is kept without being
-// asked for.
-const SaveFrom = 10_000
-
 // Open indexes a source, which is one of
 //
 //   - a folder: its pictures at any depth, by the extension of their names (.jpg,
@@ -43,7 +36,8 @@ const SaveFrom = 10_000
 //     files are an error.
 //
 // A second start finds the index of the first and looks only at what tells that
-// something changed: the folders' modification times, or those of shards and list.
+// something changed: the folders' modification times, or those of shards and list. A cut or
+// damaged index file is made anew.
 // A file that was overwritten in place keeps its entry until its folder changes;
 // its new contents are used all the same (Reader says when). Nothing is written
 // into the source. A source without a picture is an error; so is the end of ctx.
@@ -56,12 +50,22 @@ func Open(ctx context.Context, name string, opt Options) (*Set, error) {
 		return nil, fmt.Errorf("index images: %w", err)
 	}
 	x := &indexing{ctx: ctx, source: src, dimensions: opt.Dimensions, workers: opt.Workers}
-	at, _, err := x.run(&listing{table: &table{}})
+	path, asked := opt.place(src)
+	old := &listing{table: &table{}}
+	if path != "" {
+		old = loadIndex(path, src)
+	}
+	at, changed, err := x.run(old)
 	if err != nil {
 		return nil, fmt.Errorf("index images in %s: %w", name, err)
 	}
 	if at.table.len() == 0 {
 		return nil, fmt.Errorf("index images: no image in %s (.jpg, .jpeg, .png, .webp, .gif, .tif or .tiff)", name)
+	}
+	if path != "" && changed && (asked || at.table.len() >= SaveFrom) {
+		if err := saveIndex(path, src, at); err != nil && asked {
+			return nil, err
+		}
 	}
 	return &Set{source: src, table: at.table}, nil
 }

@@ -1,0 +1,78 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// NoIndex as the name of the index file means that no index is kept.
+const NoIndex = "-"
+
+// SaveFrom is the number of pictures from which on an index is kept without being
+// asked for.
+const SaveFrom = 10_000
+
+// place is the file of a source's index, "" for none. asked says that the user
+// named it.
+func (o Options) place(s *source) (path string, asked bool) {
+	switch o.Index {
+	case NoIndex:
+		return "", false
+	case "":
+	default:
+		return o.Index, true
+	}
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return "", false
+	}
+	sum := sha256.Sum256(append([]byte{byte(s.kind)}, s.path...))
+	return filepath.Join(folder, "vicreg", "index", hex.EncodeToString(sum[:16])), false
+}
+
+// loadIndex returns the index in a file, or one of nothing when there is none, or
+// it is not of this source, or not in order: it is then made anew.
+func loadIndex(path string, s *source) *listing {
+	nothing := &listing{table: &table{}}
+	f, err := os.Open(path)
+	if err != nil {
+		return nothing
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nothing
+	}
+	x, err := readIndex(f, info.Size(), s)
+	if err != nil {
+		return nothing
+	}
+	return x
+}
+
+// saveIndex writes a file that appears under its name only when it is complete and
+// on the disk.
+func saveIndex(path string, s *source, x *listing) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return fmt.Errorf("save the index: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("save the index: %w", err)
+	}
+	err = writeIndex(f, s, x)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("save the index %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
