@@ -31,7 +31,7 @@ type Reader struct {
 
 // ReaderConfig is what a Reader may be told; its zero value is usable.
 type ReaderConfig struct {
-	Limits imaging.Limits // TIFF files are let in whatever it says: a set is data of one's own
+	Limits imaging.Limits
 	// CacheBytes is how much memory decoded pictures may take. What came first
 	// stays: with every picture read once an epoch, nothing else is better.
 	CacheBytes int64
@@ -44,7 +44,6 @@ func NewReader(set *Set, config ReaderConfig) *Reader {
 	if config.MaxBad == 0 {
 		config.MaxBad = 0.5
 	}
-	config.Limits.TIFF = true
 	r := &Reader{set: set, config: config, bad: map[int]string{}}
 	r.cache = make([]atomic.Pointer[imaging.RGB], set.Len())
 	r.free.Store(config.CacheBytes)

@@ -85,6 +85,9 @@ func escaped(path string) string {
 // packed are the beginnings of compressed files.
 var packed = map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "\xfd7zXZ": "xz", "BZh": "bzip2"}
 
+// sniffed is how many bytes of a file tell what it is.
+const sniffed = 4096
+
 // fileSource tells a tar file from a list by its first bytes.
 func fileSource(name, path string) (*source, error) {
 	f, err := os.Open(path)
@@ -92,7 +95,7 @@ func fileSource(name, path string) (*source, error) {
 		return nil, err
 	}
 	defer f.Close()
-	head := make([]byte, 4096)
+	head := make([]byte, sniffed)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
@@ -104,13 +107,20 @@ func fileSource(name, path string) (*source, error) {
 	if isTar := len(head) >= 512 && string(head[257:262]) == "ustar"; isTar || strings.EqualFold(filepath.Ext(name), ".tar") {
 		return shardSource(name, []string{path}, nil)
 	}
-	if n == len(head) {
-		head = head[:max(0, n-utf8.UTFMax)] // the last letter may be cut
-	}
-	if bytes.IndexByte(head, 0) >= 0 || !utf8.Valid(head) {
+	if !isText(head) {
 		return nil, fmt.Errorf("%s is neither a folder, nor a tar file, nor a text file with a path on each line", name)
 	}
 	return &source{name: name, kind: list, path: path, root: filepath.Dir(path)}, nil
+}
+
+// isText allows for a letter that is cut at the end.
+func isText(head []byte) bool {
+	for cut := range min(utf8.UTFMax, len(head)+1) {
+		if utf8.Valid(head[:len(head)-cut]) {
+			return bytes.IndexByte(head, 0) < 0
+		}
+	}
+	return false
 }
 
 // notPacked refuses a compressed file by its first bytes.
