@@ -1,6 +1,7 @@
 package imaging
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -156,7 +157,7 @@ func (j *jpegHeader) sampled() error {
 		good = (s[0] == 0x11 || s[0] == 0x22) && s[1] == 0x11 && s[2] == 0x11 && s[3] == s[0]
 	}
 	if !good {
-		return fmt.Errorf("JPEG with sampling factors % x is not supported", s[:j.components])
+		return fmt.Errorf("JPEG with sampling factors % x is not supported", bytes.Clone(s[:j.components]))
 	}
 	return nil
 }

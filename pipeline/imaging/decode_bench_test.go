@@ -1,0 +1,73 @@
+package imaging
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// photos reads the photographs of VICREG_TEST_DATA/photos.
+func photos(t testing.TB) (all [][]byte) {
+	t.Helper()
+	root := os.Getenv("VICREG_TEST_DATA")
+	if root == "" {
+		root = "../../../shared/data"
+	}
+	names, _ := filepath.Glob(filepath.Join(root, "photos", "*.jpg"))
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, data)
+	}
+	if len(all) == 0 {
+		t.Skip("no photographs: set VICREG_TEST_DATA to a folder with photos/*.jpg")
+	}
+	return all
+}
+
+// BenchmarkDecodePhoto is the mean over the photographs, of about 500x375 pixels.
+func BenchmarkDecodePhoto(b *testing.B) {
+	all := photos(b)
+	var d Decoder
+	defer d.Close()
+	var m RGB
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if err := d.Decode(&m, all[i%len(all)], Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkColours is what comes after image/jpeg, for a picture with chroma halved
+// both ways.
+func BenchmarkColours(b *testing.B) {
+	im, m := planes(500, 375), NewRGB(500, 375)
+	var u upsampler
+	for b.Loop() {
+		u.fill(m, im, nil, "ycc")
+	}
+}
+
+// TestDecodeDoesNotAllocate is about libjpeg-turbo: from the first pictures on no
+// memory is asked for, whatever the orientation and the colours.
+func TestDecodeDoesNotAllocate(t *testing.T) {
+	if !turboBuilt {
+		t.Skip("image/jpeg has memory of its own for each picture")
+	}
+	var d Decoder
+	defer d.Close()
+	var m RGB
+	for _, name := range []string{"s420.jpg", "s444-progressive.jpg", "grey.jpg", "ycck420.jpg", "turned6.jpg", "stuffed.jpg"} {
+		data := readFile(t, "decode/"+name)
+		if n := testing.AllocsPerRun(50, func() {
+			if err := d.Decode(&m, data, Limits{}); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
