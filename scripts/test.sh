@@ -55,4 +55,13 @@ step "tests"
 go test "$@" "${plain[@]}" || failed=1
 step "tests with the race detector"
 go test -race "$@" "${race[@]}" || failed=1
+
+# The build with the other JPEG decoder, which Debian has in libturbojpeg0-dev.
+step "tests with libjpeg-turbo"
+if pkg-config --exists libturbojpeg 2>/dev/null; then
+  go vet -tags turbojpeg ./... || failed=1
+  go test -tags turbojpeg "$@" ./pipeline/imaging ./pipeline/dataset || failed=1
+else
+  echo "SKIPPED: pkg-config does not find libturbojpeg"
+fi
 exit "$failed"
