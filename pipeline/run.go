@@ -184,7 +184,7 @@ func (r *run) save() error {
 func (r *run) Close() error {
 	var errs []error
 	if r.loader != nil {
-		errs = append(errs, r.loader.Close())
+		r.loader.Close()
 	}
 	if r.watch != nil {
 		errs = append(errs, r.watch.Close())

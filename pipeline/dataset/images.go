@@ -20,9 +20,10 @@ type Picture struct {
 
 // Images preprocesses the pictures with the given indices, the same way serving
 // does, and yields them in that order. Bad files are left out and are in
-// r.Quarantined() afterwards. The first error that is not a bad file's, or the end
-// of ctx, is yielded last. workers of 0 means one a processor; they have all ended
-// when the iteration has, however it ended.
+// r.Quarantined() afterwards. The first error that is not a bad file's, the end of
+// ctx, or that more than the share MaxBad is bad, is yielded last. workers of 0
+// means one a processor; they have all ended when the iteration has, however it
+// ended.
 func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preprocess, workers int) iter.Seq2[Picture, error] {
 	return func(yield func(Picture, error) bool) {
 		if err := pre.Validate(); err != nil {
@@ -41,6 +42,8 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 		for range workers {
 			group.Go(s.work)
 		}
+		var t tally
+		last := 0 // bad one
 		for next := range s.order {
 			select {
 			case <-next.done:
@@ -50,6 +53,14 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 				break
 			}
 			if next.good && !yield(next.Picture, nil) {
+				return
+			}
+			if t.seen++; !next.good {
+				t.bad, last = t.bad+1, next.Index
+			}
+			// In the order of the keys only the whole of the indices is a fair sample.
+			if t.seen == len(indices) && t.over(r.config.MaxBad, r.set.Len()) {
+				yield(Picture{}, r.tooMany(t.bad, t.seen, last))
 				return
 			}
 			s.free <- next
@@ -100,18 +111,19 @@ func (s *stream) plan(indices []int) error {
 }
 
 func (s *stream) work() error {
-	var scratch imaging.Scratch
+	var d desk
+	defer d.decoder.Close()
 	for t := range s.todo {
 		if s.ctx.Err() != nil {
 			return s.ctx.Err()
 		}
-		m, err := s.r.Image(t.Index)
+		m, err := s.r.image(t.Index, &d)
 		if err != nil && !isBad(err) {
 			return err
 		}
 		t.good = err == nil
 		if t.good {
-			imaging.Evaluate(m, t.Pixels, s.pre, &scratch)
+			imaging.Evaluate(m, t.Pixels, s.pre, &d.scratch)
 		}
 		t.done <- struct{}{}
 	}

@@ -2,14 +2,12 @@ package dataset
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"vicreg/models/tensor"
 	"vicreg/pipeline/imaging"
@@ -28,6 +26,11 @@ type LoaderConfig struct {
 
 	Workers  int // goroutines that decode and augment; 0 means one a processor
 	Prefetch int // batches made ahead of the one in use; 0 means 2
+
+	// Alloc gives the tensors of a batch, at least view1 and view2, in memory that
+	// the user wants them in and keeps until the loader is closed; nil means new ones.
+	// It is called Prefetch+1 times, by NewLoader.
+	Alloc func() (tensor.Batch, error)
 }
 
 // Validate reports what makes c impossible with n pictures.
@@ -45,36 +48,28 @@ func (c *LoaderConfig) Validate(n int) error {
 	return c.Recipe.Validate()
 }
 
-// Batch is one step's pictures.
-type Batch struct {
-	Epoch, Index int
-	// Tensors holds "view1" and "view2", both uint8 [N,S,S,3]. The user may add
-	// entries of its own, which stay when the batch is used again.
-	Tensors tensor.Batch
-
-	rows []int        // indices in the set
-	left atomic.Int64 // rows not yet done
-	done chan error   // receives once, nil when every row is in place
-}
-
 // Loader makes the batches of a run ahead of their use. Next, Release and Close
 // belong to one goroutine; the other methods may be called from anywhere.
 //
 // A row whose file is bad shows the substitute's pixels (Reader.Substitute) under
 // the augmentation drawn for its own key, so that no two rows of a batch become
-// equal. Close must be called, and ends every goroutine before it returns.
+// equal. Errors come in the place of the batch that they belong to, and so does the
+// end of a run with too many bad files: it ends at the same batch however many
+// workers there are. Close must be called, and ends every goroutine before it
+// returns.
 type Loader struct {
-	reader *Reader
-	config LoaderConfig
-	cancel context.CancelFunc
-	ctx    context.Context
-	group  *errgroup.Group
+	reader  *Reader
+	config  LoaderConfig
+	cancel  context.CancelFunc
+	ctx     context.Context
+	running sync.WaitGroup
 
 	order  chan *Batch // as they will be returned
 	free   chan *Batch // released, to be filled again
 	rows   chan task
 	waited atomic.Int64
-	told   bool // Next has returned what ended the loader
+	tally  tally // of the epoch, in this process
+	err    error // what ended the loader, once Next has returned it
 }
 
 // task is one row of a batch.
@@ -83,8 +78,7 @@ type task struct {
 	row   int
 }
 
-// NewLoader starts the workers. They stop when ctx is done, at the first error or
-// with Close.
+// NewLoader starts the workers. They stop when ctx is done or with Close.
 func NewLoader(ctx context.Context, reader *Reader, config LoaderConfig) (*Loader, error) {
 	if err := config.Validate(reader.set.Len()); err != nil {
 		return nil, fmt.Errorf("load images: %w", err)
@@ -96,35 +90,29 @@ func NewLoader(ctx context.Context, reader *Reader, config LoaderConfig) (*Loade
 		config.Prefetch = 2
 	}
 	l := &Loader{reader: reader, config: config}
-	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.group, l.ctx = errgroup.WithContext(l.ctx)
 	buffers := config.Prefetch + 1
 	l.order, l.free = make(chan *Batch, buffers), make(chan *Batch, buffers)
 	l.rows = make(chan task, config.Workers)
 	for range buffers {
-		l.free <- l.newBatch()
+		b, err := config.newBatch()
+		if err != nil {
+			return nil, fmt.Errorf("load images: %w", err)
+		}
+		l.free <- b
 	}
-	l.group.Go(l.plan)
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	l.running.Go(l.plan)
 	for range config.Workers {
-		l.group.Go(l.work)
+		l.running.Go(l.work)
 	}
 	return l, nil
-}
-
-func (l *Loader) newBatch() *Batch {
-	n, s := l.config.Batch, l.config.Size
-	return &Batch{
-		Tensors: tensor.Batch{"view1": tensor.New(tensor.Uint8, n, s, s, 3), "view2": tensor.New(tensor.Uint8, n, s, s, 3)},
-		rows:    make([]int, n),
-		done:    make(chan error, 1),
-	}
 }
 
 // BatchesPerEpoch is the number of full batches in the set.
 func (l *Loader) BatchesPerEpoch() int { return l.reader.set.Len() / l.config.Batch }
 
 // plan hands out the rows of every batch, in order.
-func (l *Loader) plan() error {
+func (l *Loader) plan() {
 	defer close(l.order)
 	defer close(l.rows)
 	start := l.config.Start
@@ -132,24 +120,24 @@ func (l *Loader) plan() error {
 	for epoch := l.config.Epoch; epoch < l.config.Epochs; epoch++ {
 		order = shuffle(order, l.reader.set.Len(), l.config.Seed, epoch)
 		for index := start; index < l.BatchesPerEpoch(); index++ {
-			if err := l.issue(epoch, index, order[index*l.config.Batch:]); err != nil {
-				return err
+			if !l.issue(epoch, index, order[index*l.config.Batch:]) {
+				return
 			}
 		}
 		start = 0
 	}
-	return nil
 }
 
-// issue waits for a free batch and for workers to take its rows.
-func (l *Loader) issue(epoch, index int, order []uint32) error {
+// issue waits for a free batch and for workers to take its rows, which are the
+// next of order; false when the loader has been told to stop.
+func (l *Loader) issue(epoch, index int, order []uint32) bool {
 	var b *Batch
 	select {
 	case b = <-l.free:
 	case <-l.ctx.Done():
-		return l.ctx.Err()
+		return false
 	}
-	b.Epoch, b.Index = epoch, index
+	b.Epoch, b.Index, b.err = epoch, index, nil
 	for row := range b.rows {
 		b.rows[row] = int(order[row])
 	}
@@ -159,84 +147,108 @@ func (l *Loader) issue(epoch, index int, order []uint32) error {
 		select {
 		case l.rows <- task{b, row}:
 		case <-l.ctx.Done():
-			return l.ctx.Err()
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // work makes rows until there are no more.
-func (l *Loader) work() error {
-	var s imaging.Scratch
+func (l *Loader) work() {
+	var d desk
+	defer d.decoder.Close()
 	for t := range l.rows {
 		if l.ctx.Err() != nil {
-			return l.ctx.Err()
+			return
 		}
-		if err := l.fill(t, &s); err != nil {
-			return err
+		if err := l.fill(t, &d); err != nil {
+			t.batch.fail(t.row, err)
 		}
 		if t.batch.left.Add(-1) == 0 {
-			t.batch.done <- nil
+			t.batch.done <- struct{}{}
 		}
 	}
-	return nil
 }
 
 // fill makes both views of one row.
-func (l *Loader) fill(t task, s *imaging.Scratch) error {
+func (l *Loader) fill(t task, d *desk) error {
 	i := t.batch.rows[t.row]
-	m, err := l.reader.Substitute(i)
+	m, lost, err := l.reader.substitute(i, d)
+	t.batch.lost[t.row] = lost
 	if err != nil {
 		return err
 	}
 	c := &l.config
 	bytes := 3 * c.Size * c.Size
-	for view, name := range [...]string{"view1", "view2"} {
+	for view := range views {
 		p := c.Recipe.Draw(c.Seed, t.batch.Epoch, l.reader.set.Key(i), view)
-		dst := t.batch.Tensors[name].Data.([]uint8)[t.row*bytes:][:bytes]
-		imaging.Apply(p, m, dst, c.Size, s)
+		imaging.Apply(p, m, t.batch.views[view][t.row*bytes:][:bytes], c.Size, &d.scratch)
 	}
 	return nil
 }
 
 // Next returns the next batch, which is the caller's until Release. At the end of
-// the run it returns io.EOF, after a cancellation the context's error.
+// the run it returns io.EOF, after a cancellation the context's error. After an
+// error it returns the same again.
 func (l *Loader) Next() (*Batch, error) {
 	begin := time.Now()
 	defer func() { l.waited.Add(int64(time.Since(begin))) }()
-	b, more := l.pending()
-	switch {
-	case l.ctx.Err() != nil:
-		return nil, l.failure()
-	case !more:
+	if l.err != nil {
+		return nil, l.err
+	}
+	b, err := l.next()
+	if err == nil {
+		err = l.judge(b)
+	}
+	if err != nil {
+		l.err = err
+		l.cancel()
+		return nil, err
+	}
+	return b, nil
+}
+
+// next waits for the batch whose turn it is.
+func (l *Loader) next() (b *Batch, err error) {
+	more := true
+	select {
+	case b, more = <-l.order:
+	case <-l.ctx.Done():
+	}
+	if l.ctx.Err() != nil {
+		return nil, l.ctx.Err()
+	}
+	if !more {
 		return nil, io.EOF
 	}
 	select {
 	case <-b.done:
 		return b, nil
 	case <-l.ctx.Done():
-		return nil, l.failure()
+		return nil, l.ctx.Err()
 	}
 }
 
-// pending returns the batch whose turn it is, perhaps not finished; more is false
-// at the end of the run.
-func (l *Loader) pending() (b *Batch, more bool) {
-	select {
-	case b, more = <-l.order:
-	case <-l.ctx.Done():
+// judge returns the error of a batch, or that too many files have been bad.
+func (l *Loader) judge(b *Batch) error {
+	if b.err != nil {
+		return b.err
 	}
-	return b, more
-}
-
-// failure waits for the workers, which have been told to stop, and returns what
-// stopped them.
-func (l *Loader) failure() error {
-	l.told = true
-	if err := l.group.Wait(); err != nil {
-		return err
+	if b.Index == 0 {
+		l.tally = tally{}
 	}
-	return l.ctx.Err()
+	last := -1
+	for row, lost := range b.lost {
+		if lost {
+			l.tally.bad++
+			last = b.rows[row]
+		}
+	}
+	l.tally.seen += len(b.rows)
+	if last >= 0 && l.tally.over(l.reader.config.MaxBad, l.reader.set.Len()) {
+		return l.reader.tooMany(l.tally.bad, l.tally.seen, last)
+	}
+	return nil
 }
 
 // Release gives a batch back to be filled again. A loader of which nothing is
@@ -246,12 +258,8 @@ func (l *Loader) Release(b *Batch) { l.free <- b }
 // Waited is the time Next has spent waiting, in all.
 func (l *Loader) Waited() time.Duration { return time.Duration(l.waited.Load()) }
 
-// Close stops the workers and waits for them. It returns the error that ended the
-// loader early, if one did, other than a cancellation and what Next has returned.
-func (l *Loader) Close() error {
+// Close stops the workers and waits for them.
+func (l *Loader) Close() {
 	l.cancel()
-	if err := l.group.Wait(); err != nil && !l.told && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return nil
+	l.running.Wait()
 }

@@ -1,0 +1,73 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Bad is a file that could not be used, and why.
+type Bad struct{ Key, Reason string }
+
+// BadFile is the error of a file that cannot be used.
+type BadFile struct{ Bad }
+
+func (b *BadFile) Error() string { return fmt.Sprintf("image %s: %s", b.Key, b.Reason) }
+
+// isBad says that err is a bad file's. It is apart so that reading a good one
+// allocates nothing for it.
+func isBad(err error) bool {
+	var b *BadFile
+	return errors.As(err, &b)
+}
+
+// quarantine remembers why picture i is bad; the first reason stays.
+func (r *Reader) quarantine(i int, err error) *BadFile {
+	r.mu.Lock()
+	if _, known := r.bad[i]; !known {
+		r.bad[i] = strings.ReplaceAll(err.Error(), "\n", " ")
+	}
+	r.mu.Unlock()
+	r.state[i].Store(bad)
+	return r.badFile(i)
+}
+
+// badFile is the error of picture i, which is in quarantine.
+func (r *Reader) badFile(i int) *BadFile {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &BadFile{Bad{r.set.Key(i), r.bad[i]}}
+}
+
+// Quarantined lists the bad files met so far, in the order of their keys.
+func (r *Reader) Quarantined() []Bad {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]Bad, 0, len(r.bad))
+	for i, reason := range r.bad {
+		list = append(list, Bad{r.set.Key(i), reason})
+	}
+	slices.SortFunc(list, func(a, b Bad) int { return strings.Compare(a.Key, b.Key) })
+	return list
+}
+
+// tooMany is the error that ends a run; last is one of the bad pictures.
+func (r *Reader) tooMany(bad, of, last int) error {
+	return fmt.Errorf("read images: %d of %d images in %s cannot be used, more than the share of %v that is tolerated; the last was %w",
+		bad, of, r.set.Source(), r.config.MaxBad, r.badFile(last))
+}
+
+// tally counts the pictures of an epoch and the bad ones among them, in the order
+// in which they are due and not in that in which workers happen to finish them.
+type tally struct{ seen, bad int }
+
+// over says that more than the given share is bad: of all pictures, which is
+// certain, or beyond doubt from those seen so far, which are drawn at random. Then
+// a run ends after some hundred pictures instead of half a million. Six standard
+// deviations and six pictures are what chance is granted.
+func (t tally) over(share float64, all int) bool {
+	expected := share * float64(t.seen)
+	return float64(t.bad) > share*float64(all) || float64(t.bad) > expected+6*math.Sqrt(expected)+6
+}
