@@ -10,34 +10,44 @@ func Apply(p Params, src *RGB, dst []uint8, size int, s *Scratch) {
 	x, y, w, h := p.Crop(src.W, src.H)
 	s.resample(&s.kx, p.Filter, w, 0, float64(w), size, 0, size)
 	s.resample(&s.ky, p.Filter, h, 0, float64(h), size, 0, size)
-	s.convolve(dst, src.cut(x, y, w, h))
 	if p.FlipH {
-		mirror(dst, size, size)
+		s.kx.reverse()
 	}
-	if p.FlipV {
-		upend(dst, size, size)
-	}
+	s.convolve(dst, src.cut(x, y, w, h), p.FlipV)
+	s.colour(dst, size, &p)
+}
+
+// colour runs everything of p that comes after crop and flips on the size x size
+// picture pix.
+func (s *Scratch) colour(pix []uint8, size int, p *Params) {
+	t := identity()
 	for _, op := range p.Jitter {
 		switch op {
 		case Brightness:
-			brightness(dst, p.Brightness)
+			t.brightness(p.Brightness)
 		case Contrast:
-			contrast(dst, p.Contrast)
+			t.contrast(pix, p.Contrast)
 		case Saturation:
-			saturation(dst, p.Saturation)
+			t.saturation(pix, p.Saturation)
+			t = identity()
 		case Hue:
-			hue(dst, p.Hue)
+			s.hue(pix, &t, p.Hue)
+			t = identity()
 		}
 	}
 	if p.Grey {
-		greyscale(dst)
+		t.greyscale(pix)
+		t = identity()
 	}
 	if p.Sigma > 0 {
-		s.blur(dst, size, size, p.Sigma)
+		t.apply(pix)
+		t = identity()
+		s.blur(pix, size, size, p.Sigma)
 	}
 	if p.Solarise {
-		solarise(dst, p.Threshold)
+		t.solarise(p.Threshold)
 	}
+	t.apply(pix)
 }
 
 // Preprocess is the fixed way of a picture to a network outside of training:
@@ -83,7 +93,7 @@ func Evaluate(src *RGB, dst []uint8, p Preprocess, s *Scratch) {
 	y, padY, ch := center(h, p.Crop)
 	s.resample(&s.kx, filter, src.W, 0, float64(src.W), w, x, cw)
 	s.resample(&s.ky, filter, src.H, 0, float64(src.H), h, y, ch)
-	s.convolve(dst, src.area())
+	s.convolve(dst, src.area(), false)
 	if cw < p.Crop || ch < p.Crop {
 		pad(dst, cw, ch, padX, padY, p.Crop)
 	}

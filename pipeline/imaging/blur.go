@@ -2,17 +2,126 @@ package imaging
 
 import "math"
 
+// A blurred pixel need not be exact to the last bit of its weights, so that one
+// word holds its three channels, 21 bits each: 8 for the sample and 13 for the
+// weights, which add up to exactly 1. Samples as far to one side as to the other
+// are added before they are multiplied by their common weight.
+const (
+	blurBits  = 13
+	threefold = 1<<42 | 1<<21 | 1
+	// narrow is the largest radius at which the rounding of so short weights stays
+	// small against that of the pixels.
+	narrow = 7
+)
+
 // blur convolves the w x h picture pix with a Gaussian of the given sigma in
 // pixels, in place; what lies outside repeats the edge. It is a true Gaussian to
 // within 1/255, cut off at 3.5 sigma. Pillow's GaussianBlur, which the authors'
 // code uses, approximates the same curve by repeated box filters and so differs
 // from this by a few units at edges.
 func (s *Scratch) blur(pix []uint8, w, h int, sigma float64) {
-	s.gaussian(&s.kx, w, sigma)
-	s.gaussian(&s.ky, h, sigma)
-	s.convolve(pix, area{pix, w, h, 3 * w})
+	radius := int(math.Ceil(3.5 * sigma))
+	if radius > narrow {
+		s.gaussian(&s.kx, w, sigma)
+		s.gaussian(&s.ky, h, sigma)
+		s.convolve(pix, area{pix, w, h, 3 * w}, false)
+		return
+	}
+	weights := blurWeights(radius, sigma)
+	var rows [2*narrow + 1][]uint64
+	s.quad = grow(s.quad, w+2*radius)
+	s.sum = grow(s.sum, w)
+	s.rows.reset(w, 2*radius+1, 0)
+	next := 0
+	for y := range h {
+		for ; next < h && next <= y+radius; next++ {
+			widen(s.quad, pix[3*w*next:3*w*(next+1)], radius)
+			for t := range 2*radius + 1 {
+				rows[t] = s.quad[t:][:w]
+			}
+			weigh(s.sum, rows[:2*radius+1], &weights)
+			store(s.rows.row(next), s.sum)
+		}
+		for t := range 2*radius + 1 {
+			rows[t] = s.rows.row(min(max(y+t-radius, 0), h-1))
+		}
+		weigh(s.sum, rows[:2*radius+1], &weights)
+		narrowed(pix[3*w*y:3*w*(y+1)], s.sum)
+	}
 }
 
+// blurWeights are the weights of the pixel itself and of those further and
+// further away, in fixed point.
+func blurWeights(radius int, sigma float64) (w [narrow + 1]uint64) {
+	var curve [narrow + 1]float64
+	sum := 1.0
+	for t := 1; t <= radius; t++ {
+		d := float64(t) / sigma
+		curve[t] = math.Exp(-0.5 * d * d)
+		sum += 2 * curve[t]
+	}
+	w[0] = 1 << blurBits
+	for t := 1; t <= radius; t++ {
+		w[t] = uint64(math.Round(curve[t] / sum * (1 << blurBits)))
+		w[0] -= 2 * w[t]
+	}
+	return w
+}
+
+// widen puts a row's pixels into words, and repeats the outer ones.
+func widen(dst []uint64, row []uint8, radius int) {
+	in := dst[radius : len(dst)-radius]
+	for i := range in {
+		p := (*[3]uint8)(row[3*i:])
+		in[i] = uint64(p[0]) | uint64(p[1])<<21 | uint64(p[2])<<42
+	}
+	for i := range radius {
+		dst[i], dst[len(dst)-1-i] = in[0], in[len(in)-1]
+	}
+}
+
+// weigh sums an odd number of rows, the middle one of which has the first weight.
+func weigh(sum []uint64, rows [][]uint64, w *[narrow + 1]uint64) {
+	n, mid := len(sum), len(rows)/2
+	centre, c := rows[mid][:n], w[0]
+	t := 1
+	if mid%2 == 1 {
+		a, b, wa := rows[mid-1][:n], rows[mid+1][:n], w[1]
+		for i, v := range centre {
+			sum[i] = v*c + (a[i]+b[i])*wa + threefold<<(blurBits-1)
+		}
+		t = 2
+	} else {
+		for i, v := range centre {
+			sum[i] = v*c + threefold<<(blurBits-1)
+		}
+	}
+	for ; t < mid; t += 2 {
+		a, b, wa := rows[mid-t][:n], rows[mid+t][:n], w[t]
+		c, d, wc := rows[mid-t-1][:n], rows[mid+t+1][:n], w[t+1]
+		for i := range sum {
+			sum[i] += (a[i]+b[i])*wa + (c[i]+d[i])*wc
+		}
+	}
+}
+
+// store rounds sums to samples.
+func store(dst, sum []uint64) {
+	dst = dst[:len(sum)]
+	for i, v := range sum {
+		dst[i] = v >> blurBits & (0xff * threefold)
+	}
+}
+
+// narrowed rounds sums to the bytes of a row.
+func narrowed(row []uint8, sum []uint64) {
+	for i, v := range sum {
+		p := (*[3]uint8)(row[3*i:])
+		p[0], p[1], p[2] = uint8(v>>blurBits), uint8(v>>(21+blurBits)), uint8(v>>(42+blurBits))
+	}
+}
+
+// gaussian makes the kernel of a blur that is too wide for words of three.
 func (s *Scratch) gaussian(k *kernel, size int, sigma float64) {
 	radius := int(math.Ceil(3.5 * sigma))
 	taps := 2*radius + 1
@@ -29,7 +138,7 @@ func (s *Scratch) gaussian(k *kernel, size int, sigma float64) {
 		lo, hi := max(i-radius, 0), min(i+radius, size-1)
 		k.lo[i], k.n[i] = lo, hi-lo+1
 		if k.n[i] == taps && i > radius { // as for the pixel before
-			copy(k.w[i*taps:(i+1)*taps], k.w[(i-1)*taps:])
+			copy(k.w[i*k.taps:(i+1)*k.taps], k.w[(i-1)*k.taps:])
 			continue
 		}
 		clear(folded)

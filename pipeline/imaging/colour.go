@@ -1,5 +1,7 @@
 package imaging
 
+import "math"
+
 // The operations of this file follow torchvision on Pillow images: every step
 // rounds to 8 bits as Pillow's C code does, in float32 where it uses float.
 
@@ -21,84 +23,131 @@ func blend(a, b uint8, factor float32) uint8 {
 	return uint8(v)
 }
 
-// mapped replaces every byte by its entry in the table.
-func mapped(pix []uint8, table *[256]uint8) {
-	for i, v := range pix {
-		pix[i] = table[v]
+// table says what becomes of each byte. Operations on single bytes only change
+// the table, which the next operation on whole pixels reads them through.
+type table [256]uint8
+
+func identity() (t table) {
+	for v := range t {
+		t[v] = uint8(v)
 	}
+	return t
 }
 
-// towards blends every byte with one constant.
-func towards(pix []uint8, c uint8, factor float64) {
-	if factor == 1 {
+// apply replaces every byte by its entry.
+func (t *table) apply(pix []uint8) {
+	if *t == identity() {
 		return
 	}
-	var table [256]uint8
-	for v := range table {
-		table[v] = blend(c, uint8(v), float32(factor))
+	for ; len(pix) >= 8; pix = pix[8:] {
+		p := (*[8]uint8)(pix)
+		p[0], p[1], p[2], p[3] = t[p[0]], t[p[1]], t[p[2]], t[p[3]]
+		p[4], p[5], p[6], p[7] = t[p[4]], t[p[5]], t[p[6]], t[p[7]]
 	}
-	mapped(pix, &table)
+	for i, v := range pix {
+		pix[i] = t[v]
+	}
 }
 
-func brightness(pix []uint8, factor float64) { towards(pix, 0, factor) }
+// towards blends every entry with one constant.
+func (t *table) towards(c uint8, factor float64) {
+	var blended table
+	for v := range blended {
+		blended[v] = blend(c, uint8(v), float32(factor))
+	}
+	for i, v := range t {
+		t[i] = blended[v]
+	}
+}
+
+func (t *table) brightness(factor float64) { t.towards(0, factor) }
 
 // contrast blends with the mean of the luma, rounded to a whole number.
-func contrast(pix []uint8, factor float64) {
-	sum := 0
-	for p := pix; len(p) >= 3; p = p[3:] {
-		sum += int(luma(p[0], p[1], p[2]))
+func (t *table) contrast(pix []uint8, factor float64) {
+	sum, l := 0, t.lumas()
+	for i := 0; i < len(pix)-2; i += 3 {
+		p := (*[3]uint8)(pix[i:])
+		sum += int(l.of(p[0], p[1], p[2]))
 	}
 	mean := float64(sum) / float64(len(pix)/3)
-	towards(pix, uint8(mean+0.5), factor)
+	t.towards(uint8(mean+0.5), factor)
 }
 
-// saturation blends each pixel with its own luma.
-func saturation(pix []uint8, factor float64) {
-	f := float32(factor)
-	if f == 1 {
+// solarise inverts what is at or above the threshold.
+func (t *table) solarise(threshold uint8) {
+	for i, v := range t {
+		if v >= threshold {
+			t[i] = ^v
+		}
+	}
+}
+
+// lumas are the three summands of luma by byte.
+type lumas [3][256]uint32
+
+func (t *table) lumas() (l lumas) {
+	for i, v := range t {
+		l[0][i], l[1][i], l[2][i] = uint32(v)*19595+0x8000, uint32(v)*38470, uint32(v)*7471
+	}
+	return l
+}
+
+func (l *lumas) of(r, g, b uint8) uint8 { return uint8((l[0][r] + l[1][g] + l[2][b]) >> 16) }
+
+// greyscale sets all three channels to the luma of what the table says.
+func (t *table) greyscale(pix []uint8) {
+	l := t.lumas()
+	for i := 0; i < len(pix)-2; i += 3 {
+		p := (*[3]uint8)(pix[i:])
+		v := l.of(p[0], p[1], p[2])
+		p[0], p[1], p[2] = v, v, v
+	}
+}
+
+// saturation blends each pixel, after the table, with its own luma. What is added
+// to the luma depends only on how far the channel is from it.
+func (t *table) saturation(pix []uint8, factor float64) {
+	change, ok := changes(float32(factor))
+	if !ok {
+		t.saturationBySteps(pix, float32(factor))
 		return
 	}
-	for p := pix; len(p) >= 3; p = p[3:] {
-		l := luma(p[0], p[1], p[2])
-		p[0], p[1], p[2] = blend(l, p[0], f), blend(l, p[1], f), blend(l, p[2], f)
-	}
-}
-
-// greyscale sets all three channels to the luma.
-func greyscale(pix []uint8) {
-	for p := pix; len(p) >= 3; p = p[3:] {
-		l := luma(p[0], p[1], p[2])
-		p[0], p[1], p[2] = l, l, l
-	}
-}
-
-// solarise inverts every byte at or above the threshold.
-func solarise(pix []uint8, threshold uint8) {
-	for i, v := range pix {
-		if v >= threshold {
-			pix[i] = ^v
+	l := t.lumas()
+	for i := 0; i < len(pix)-2; i += 3 {
+		p := (*[3]uint8)(pix[i:])
+		r, g, b := p[0], p[1], p[2]
+		v := int32(l.of(r, g, b))
+		x := v + int32(change[(int32(t[r])-v)&511])
+		y := v + int32(change[(int32(t[g])-v)&511])
+		z := v + int32(change[(int32(t[b])-v)&511])
+		if uint32(x|y|z) > 255 {
+			x, y, z = int32(clip(x)), int32(clip(y)), int32(clip(z))
 		}
+		p[0], p[1], p[2] = uint8(x), uint8(y), uint8(z)
 	}
 }
 
-// mirror reverses each row of the w x h picture.
-func mirror(pix []uint8, w, h int) {
-	for y := range h {
-		row := pix[3*w*y : 3*w*(y+1)]
-		for a, b := 0, 3*(w-1); a < b; a, b = a+3, b-3 {
-			row[a], row[b] = row[b], row[a]
-			row[a+1], row[b+1] = row[b+1], row[a+1]
-			row[a+2], row[b+2] = row[b+2], row[a+2]
-		}
+func (t *table) saturationBySteps(pix []uint8, factor float32) {
+	l := t.lumas()
+	for i := 0; i < len(pix)-2; i += 3 {
+		p := (*[3]uint8)(pix[i:])
+		r, g, b := p[0], p[1], p[2]
+		v := l.of(r, g, b)
+		p[0], p[1], p[2] = blend(v, t[r], factor), blend(v, t[g], factor), blend(v, t[b], factor)
 	}
 }
 
-// upend reverses the order of the rows.
-func upend(pix []uint8, w, h int) {
-	for a, b := 0, h-1; a < b; a, b = a+1, b-1 {
-		top, bottom := pix[3*w*a:3*w*(a+1)], pix[3*w*b:3*w*(b+1)]
-		for i, v := range top {
-			top[i], bottom[i] = bottom[i], v
-		}
+// changes are factor times -256..255, rounded down, the negative ones behind the
+// others. They stand for the sum with a byte, too, unless one is so little below a
+// whole number that the sum is rounded to that in float32, which has 16 bits for
+// the fraction of a byte.
+func changes(factor float32) (c [512]int16, ok bool) {
+	ok = true
+	for i := range c {
+		v := float64(factor * float32((i+256)&511-256))
+		down := math.Floor(v)
+		c[i] = int16(max(-256, min(down, 255)))
+		ok = ok && v-down < 1-1./(1<<16)
 	}
+	return c, ok
 }

@@ -1,15 +1,33 @@
 package imaging
 
+import "encoding/binary"
+
 // Both passes keep two 8-bit samples in one 64-bit word, 32 bits apart, and so
-// multiply two samples by a weight at once. A sum of samples times weights fits
-// in 31 bits and a sign; when the low half is negative it has borrowed from the
-// high half, which high gives back.
+// multiply two samples by a weight at once. A sum of samples times weights begins
+// with bias, which rounds it and keeps it from going below 0, so that neither
+// half borrows from the other: the fixed-point results are -256..767.
+//
+// Between the passes three words hold two neighbouring pixels: red and green of
+// the first, blue of both, red and green of the second.
 
-const half = 1<<(precision-1) | 1<<(precision-1+32)
+const (
+	lanes = 1<<32 | 1
+	bias  = (1<<(precision-1) + 256<<precision) * lanes
+)
 
-func low(s int64) uint8 { return clip(int32(s) >> precision) }
+// settle cuts the two sums of a word to 0..255 each.
+func settle(sum uint64) uint64 {
+	v := sum >> precision & (0x3ff * lanes)
+	if v&(0x300*lanes) != 0x100*lanes {
+		return cut(v)
+	}
+	return v & (0xff * lanes)
+}
 
-func high(s int64) uint8 { return clip(int32((s-int64(int32(s)))>>32) >> precision) }
+// cut is settle for the few words of which a half is out of range.
+func cut(v uint64) uint64 {
+	return uint64(clip(int32(v&0x3ff)-256)) | uint64(clip(int32(v>>32)-256))<<32
+}
 
 func clip(v int32) uint8 {
 	if uint32(v) < 256 {
@@ -20,103 +38,202 @@ func clip(v int32) uint8 {
 
 // convolve filters src with s.kx and s.ky into dst, which holds as many pixels as
 // the two kernels have outputs. The rows are filtered first and rounded to 8
-// bits, then the columns, as Pillow does. dst may be the memory of src.
-func (s *Scratch) convolve(dst []uint8, src area) {
-	w, h := len(s.kx.lo), len(s.ky.lo)
-	y0, y1 := s.ky.span()
-	words := (3*w + 1) / 2
-	s.rows = grow(s.rows, (y1-y0)*words)
-	s.line = grow(s.line, 4*words)
-	a, b := s.line[:2*words], s.line[2*words:]
-	for y := y0; y < y1; y += 2 {
-		last := min(y+1, y1-1)
-		s.across(a, b, src.row(y), src.row(last))
-		pack(s.rows[(y-y0)*words:(y-y0+1)*words], a)
-		pack(s.rows[(last-y0)*words:(last-y0+1)*words], b)
-	}
-	for y := range h {
-		s.down(dst[3*w*y:3*w*(y+1)], y, y0, words)
-	}
-}
-
-// across runs the horizontal kernel over two rows at once.
-func (s *Scratch) across(outA, outB, a, b []uint8) {
-	k := &s.kx
-	if k.same {
-		copy(outA, a[3*k.lo[0]:3*(k.lo[0]+len(k.lo))])
-		copy(outB, b[3*k.lo[0]:3*(k.lo[0]+len(k.lo))])
+// bits, then the columns, as Pillow does; only as many rows as the vertical
+// kernel has taps wait at a time, so that they stay in the fastest cache. With
+// upend the last row comes first. dst may be the memory of src if ky is a blur's.
+func (s *Scratch) convolve(dst []uint8, src area, upend bool) {
+	if s.kx.same && s.ky.same {
+		s.copyRows(dst, src, upend)
 		return
 	}
-	s.pair = grow(s.pair, len(a))
-	p := s.pair[:len(a)]
-	b = b[:len(a)]
-	for i, v := range a {
-		p[i] = int64(v) | int64(b[i])<<32
-	}
-	for x, lo := range k.lo {
-		n := k.n[x]
-		var r, g, bl int64 = half, half, half
-		q := p[3*lo : 3*(lo+n)]
-		for _, c := range k.w[x*k.taps : x*k.taps+n] {
-			if len(q) < 3 { // never; lets the compiler drop three checks
-				break
-			}
-			r += q[0] * c
-			g += q[1] * c
-			bl += q[2] * c
-			q = q[3:]
+	w, h := s.kx.count, s.ky.count
+	s.rows.reset(3*((w+1)/2), (s.ky.most+6)&^3, s.ky.lo[0]) // rows come by four
+	next := s.ky.lo[0]
+	for y := range h {
+		for ; next < s.ky.lo[y]+s.ky.n[y]; next += 4 {
+			s.across(s.rows.from(next)[:4*s.rows.words], src, next)
 		}
-		oa, ob := outA[3*x:3*x+3], outB[3*x:3*x+3]
-		oa[0], oa[1], oa[2] = low(r), low(g), low(bl)
-		ob[0], ob[1], ob[2] = high(r), high(g), high(bl)
+		at := y
+		if upend {
+			at = h - 1 - y
+		}
+		s.down(dst[3*w*at:3*w*(at+1)], y)
 	}
 }
 
-// pack joins the first half of a row with its second half, sample by sample.
-func pack(dst []int64, row []uint8) {
-	n := len(dst)
-	a, b := row[:n], row[n:2*n]
-	for i := range dst {
-		dst[i] = int64(a[i]) | int64(b[i])<<32
+// ring holds the last few rows of many.
+type ring struct {
+	words, slots int // words a row, rows kept
+	first        int // the row that slot 0 had at first
+	pix          []uint64
+}
+
+func (r *ring) reset(words, slots, first int) {
+	r.words, r.slots, r.first = words, slots, first
+	r.pix = grow(r.pix, slots*words)
+}
+
+// from is where row y begins, row those of its words.
+func (r *ring) from(y int) []uint64 { return r.pix[(y-r.first)%r.slots*r.words:] }
+func (r *ring) row(y int) []uint64  { return r.from(y)[:r.words] }
+
+// across runs the horizontal kernel over four rows from y on at once.
+func (s *Scratch) across(out []uint64, src area, y int) {
+	k, words := &s.kx, len(out)/4
+	if k.same {
+		for i := range 4 {
+			spreadRow(out[i*words:(i+1)*words], src.row(min(y+i, src.h-1))[3*k.lo[0]:][:3*k.count])
+		}
+		return
+	}
+	s.quad = grow(s.quad, 6*(src.w+k.taps)) // weights beyond n are 0 but read something
+	spread4(s.quad, src.row(y), src.row(min(y+1, src.h-1)), src.row(min(y+2, src.h-1)), src.row(min(y+3, src.h-1)))
+	k.dots(out, s.quad)
+}
+
+// spread4 puts four rows side by side for dot: red and green of each, blue of the
+// first two, blue of the others.
+func spread4(dst []uint64, a, b, c, d []uint8) {
+	n := len(a)
+	b, c, d = b[:n], c[:n], d[:n]
+	for i := 2; i < len(a) && len(dst) >= 6; i += 3 {
+		dst[0] = uint64(a[i-2]) | uint64(a[i-1])<<32
+		dst[1] = uint64(b[i-2]) | uint64(b[i-1])<<32
+		dst[2] = uint64(c[i-2]) | uint64(c[i-1])<<32
+		dst[3] = uint64(d[i-2]) | uint64(d[i-1])<<32
+		dst[4] = uint64(a[i]) | uint64(b[i])<<32
+		dst[5] = uint64(c[i]) | uint64(d[i])<<32
+		dst = dst[6:]
 	}
 }
 
-// down computes output row y from the packed rows, the first of which is source
-// row y0.
-func (s *Scratch) down(dst []uint8, y, y0, words int) {
+// dots computes all outputs of the rows in in. An even output and the odd one
+// after it share the words of their blue samples, which the second completes.
+func (k *kernel) dots(out, in []uint64) {
+	words, taps := len(out)/4, (k.most+1)&^1
+	rowA, rowB, rowC, rowD := out[:words], out[words:][:words], out[2*words:][:words], out[3*words:][:words]
+	var lastE, lastF uint64
+	for x, lo := range k.lo[:words/3*2] {
+		a, b, c, d, e, f := dot(in[6*lo:], k.w[x*k.taps:][:taps])
+		e, f = settle(e), settle(f)
+		at := 3*(x>>1) + 1
+		rowA[at], rowB[at] = lastE&0xff|e<<32, lastE>>32|e&(0xff<<32)
+		rowC[at], rowD[at] = lastF&0xff|f<<32, lastF>>32|f&(0xff<<32)
+		lastE, lastF = e, f
+		at += 2*(x&1) - 1
+		rowA[at], rowB[at], rowC[at], rowD[at] = settle(a), settle(b), settle(c), settle(d)
+	}
+}
+
+// dot is one output of four rows. The number of weights is even.
+//
+//go:noinline
+func dot(in []uint64, w []int32) (a, b, c, d, e, f uint64) {
+	a, b, c, d, e, f = bias, bias, bias, bias, bias, bias
+	for len(w) >= 2 {
+		p := (*[12]uint64)(in)
+		u, v := uint64(w[0]), uint64(w[1])
+		a += p[0]*u + p[6]*v
+		b += p[1]*u + p[7]*v
+		c += p[2]*u + p[8]*v
+		d += p[3]*u + p[9]*v
+		e += p[4]*u + p[10]*v
+		f += p[5]*u + p[11]*v
+		in, w = in[12:], w[2:]
+	}
+	return a, b, c, d, e, f
+}
+
+// spreadRow puts the pixels of a row where dots would.
+func spreadRow(dst []uint64, row []uint8) {
+	for i := 2; i < len(dst); i += 3 {
+		p := row[2*i-4:]
+		dst[i-2], dst[i-1] = uint64(p[0])|uint64(p[1])<<32, uint64(p[2])
+		if len(p) >= 6 {
+			dst[i-1] |= uint64(p[5]) << 32
+			dst[i] = uint64(p[3]) | uint64(p[4])<<32
+		}
+	}
+}
+
+// copyRows is convolve when nothing is to be computed.
+func (s *Scratch) copyRows(dst []uint8, src area, upend bool) {
+	w, h := s.kx.count, s.ky.count
+	for y := range h {
+		at := y
+		if upend {
+			at = h - 1 - y
+		}
+		copy(dst[3*w*at:3*w*(at+1)], src.row(s.ky.lo[y])[3*s.kx.lo[0]:])
+	}
+}
+
+// down computes output row y of the vertical pass into dst.
+func (s *Scratch) down(dst []uint8, y int) {
 	k := &s.ky
-	lo, n := k.lo[y]-y0, k.n[y]
-	w := k.w[y*k.taps : y*k.taps+n]
-	row := func(t int) []int64 { return s.rows[(lo+t)*words : (lo+t+1)*words] }
-	s.sum = grow(s.sum, words)
-	sum := s.sum
-	for i := range sum {
-		sum[i] = half
+	lo, n, w := k.lo[y], k.n[y], k.w[y*k.taps:(y+1)*k.taps]
+	row := s.rows.row
+	s.sum = grow(s.sum, s.rows.words)
+	for i := range s.sum {
+		s.sum[i] = bias
 	}
 	t := 0
-	for ; t+4 <= n; t += 4 {
-		add4(sum, row(t), row(t+1), row(t+2), row(t+3), w[t:t+4])
+	for ; t+8 <= n; t += 4 {
+		add4(s.sum, row(lo+t), row(lo+t+1), row(lo+t+2), row(lo+t+3), w[t:t+4])
 	}
-	for ; t < n; t++ {
-		c := w[t]
-		for i, v := range row(t)[:len(sum)] {
-			sum[i] += v * c
-		}
+	if t+6 <= n {
+		add2(s.sum, row(lo+t), row(lo+t+1), w[t:t+2])
+		t += 2
 	}
-	for i, v := range sum {
-		dst[i] = low(v)
+	if t+5 <= n {
+		add1(s.sum, row(lo+t), uint64(w[t]))
+		t++
 	}
-	for i, v := range sum[:len(dst)-words] {
-		dst[words+i] = high(v)
+	var last [4]int32
+	copy(last[:], w[t:n])
+	at := func(i int) []uint64 { return row(lo + min(t+i, n-1)) }
+	s.line = grow(s.line, 2*s.rows.words)
+	finish(s.line, s.sum, at(0), at(1), at(2), at(3), &last)
+	copy(dst, s.line)
+}
+
+func add1(sum, a []uint64, w uint64) {
+	a = a[:len(sum)]
+	for i := range sum {
+		sum[i] += a[i] * w
 	}
 }
 
-func add4(sum, a, b, c, d, w []int64) {
+func add2(sum, a, b []uint64, w []int32) {
+	n := len(sum)
+	a, b = a[:n], b[:n]
+	wa, wb := uint64(w[0]), uint64(w[1])
+	for i := range sum {
+		sum[i] += a[i]*wa + b[i]*wb
+	}
+}
+
+func add4(sum, a, b, c, d []uint64, w []int32) {
 	n := len(sum)
 	a, b, c, d = a[:n], b[:n], c[:n], d[:n]
-	wa, wb, wc, wd := w[0], w[1], w[2], w[3]
+	wa, wb, wc, wd := uint64(w[0]), uint64(w[1]), uint64(w[2]), uint64(w[3])
 	for i := range sum {
 		sum[i] += a[i]*wa + b[i]*wb + c[i]*wc + d[i]*wd
+	}
+}
+
+// finish adds the last four rows and writes the pixels.
+func finish(dst []uint8, sum, a, b, c, d []uint64, w *[4]int32) {
+	n := len(sum)
+	a, b, c, d = a[:n], b[:n], c[:n], d[:n]
+	wa, wb, wc, wd := uint64(w[0]), uint64(w[1]), uint64(w[2]), uint64(w[3])
+	for i := 2; i < len(sum); i += 3 {
+		p := settle(sum[i-2] + a[i-2]*wa + b[i-2]*wb + c[i-2]*wc + d[i-2]*wd)
+		q := settle(sum[i-1] + a[i-1]*wa + b[i-1]*wb + c[i-1]*wc + d[i-1]*wd)
+		r := settle(sum[i] + a[i]*wa + b[i]*wb + c[i]*wc + d[i]*wd)
+		o := dst[2*i-4 : 2*i+2]
+		binary.LittleEndian.PutUint32(o, uint32(p|p>>24|q<<16|r<<24))
+		binary.LittleEndian.PutUint16(o[4:], uint16(r>>32|q>>24))
 	}
 }
 
@@ -132,5 +249,5 @@ func Resize(dst, src *RGB, box Box, f Filter, s *Scratch) {
 	dst.Pix = grow(dst.Pix, 3*dst.W*dst.H)
 	s.resample(&s.kx, f, src.W, box.X0, box.X1, dst.W, 0, dst.W)
 	s.resample(&s.ky, f, src.H, box.Y0, box.Y1, dst.H, 0, dst.H)
-	s.convolve(dst.Pix, src.area())
+	s.convolve(dst.Pix, src.area(), false)
 }

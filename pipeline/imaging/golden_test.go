@@ -102,17 +102,29 @@ func TestResizeEqualsPillow(t *testing.T) {
 	}
 }
 
-var pointOps = map[string]func(pix []uint8, v float64){
-	"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue,
-	"grey":     func(pix []uint8, _ float64) { greyscale(pix) },
-	"solarise": func(pix []uint8, v float64) { solarise(pix, uint8(v)) },
+var pointOps = map[string]func(s *Scratch, pix []uint8, v float64){
+	"brightness": func(s *Scratch, pix []uint8, v float64) {
+		s.colour(pix, 0, &Params{Jitter: [4]Op{Brightness}, Brightness: v})
+	},
+	"contrast": func(s *Scratch, pix []uint8, v float64) {
+		s.colour(pix, 0, &Params{Jitter: [4]Op{Contrast}, Contrast: v})
+	},
+	"saturation": func(s *Scratch, pix []uint8, v float64) {
+		s.colour(pix, 0, &Params{Jitter: [4]Op{Saturation}, Saturation: v})
+	},
+	"hue":  func(s *Scratch, pix []uint8, v float64) { s.colour(pix, 0, &Params{Jitter: [4]Op{Hue}, Hue: v}) },
+	"grey": func(s *Scratch, pix []uint8, _ float64) { s.colour(pix, 0, &Params{Grey: true}) },
+	"solarise": func(s *Scratch, pix []uint8, v float64) {
+		s.colour(pix, 0, &Params{Solarise: true, Threshold: uint8(v)})
+	},
 }
 
 func TestColourEqualsTorchvision(t *testing.T) {
+	var s Scratch
 	for op, run := range pointOps {
 		for _, g := range goldens(t, op) {
 			m := load(t, "rgb.png")
-			run(m.Pix, g.Value)
+			run(&s, m.Pix, g.Value)
 			differ(t, g.Name, m.Pix, g.Result, 0, 0)
 		}
 	}
@@ -121,6 +133,7 @@ func TestColourEqualsTorchvision(t *testing.T) {
 // TestColourCube compares on every third level of each channel, where a rounding
 // that differs anywhere shows.
 func TestColourCube(t *testing.T) {
+	var s Scratch
 	for op, run := range pointOps {
 		for _, g := range goldens(t, "cube "+op) {
 			var pix []uint8
@@ -131,7 +144,7 @@ func TestColourCube(t *testing.T) {
 					}
 				}
 			}
-			run(pix, g.Value)
+			run(&s, pix, g.Value)
 			if crc := crc32.ChecksumIEEE(pix); crc != g.CRC {
 				t.Errorf("%s: differs from torchvision", g.Name)
 			}

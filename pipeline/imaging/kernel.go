@@ -54,26 +54,37 @@ func (f Filter) at(x float64) float64 {
 const precision = 32 - 8 - 2
 
 // kernel is one axis of a separable filter in fixed point. Output i is the sum
-// over t < n[i] of source sample lo[i]+t times w[i*taps+t], all of that / 2^22.
+// over t < n[i] of source sample lo[i]+t times w[i*taps+t], all of that / 2^22;
+// weights past n[i] are 0. After the last output comes another of zeros, for
+// loops that take two at a time.
 type kernel struct {
-	taps  int
+	count int // outputs
+	taps  int // an even number
+	most  int // the largest of n
 	lo, n []int
-	w     []int64
+	w     []int32
 	same  bool // output i is source sample lo[0]+i, nothing to compute
 }
 
 func (k *kernel) reset(out, taps int) {
-	k.taps, k.same = taps, false
-	k.lo, k.n, k.w = grow(k.lo, out), grow(k.n, out), grow(k.w, out*taps)
+	k.count, k.taps, k.most, k.same = out, (taps+1)&^1, 0, false
+	k.lo, k.n, k.w = grow(k.lo, out+1), grow(k.n, out+1), grow(k.w, (out+1)*k.taps)
+	k.lo[out], k.n[out] = 0, 0
+	clear(k.w)
 }
 
-// span is the range of source samples the kernel reads.
-func (k *kernel) span() (lo, hi int) {
-	lo, hi = k.lo[0], 0
-	for i, l := range k.lo {
-		lo, hi = min(lo, l), max(hi, l+k.n[i])
+// reverse turns the order of the outputs, which mirrors the picture.
+func (k *kernel) reverse() {
+	n := k.taps
+	for i, j := 0, k.count-1; i < j; i, j = i+1, j-1 {
+		k.lo[i], k.lo[j] = k.lo[j], k.lo[i]
+		k.n[i], k.n[j] = k.n[j], k.n[i]
+		a, b := k.w[i*n:(i+1)*n], k.w[j*n:(j+1)*n]
+		for t, v := range a {
+			a[t], b[t] = b[t], v
+		}
 	}
-	return lo, hi
+	k.same = k.same && k.count == 1
 }
 
 // resample prepares k for outputs first..first+count-1 of an axis on which the
@@ -100,7 +111,7 @@ func (s *Scratch) resample(k *kernel, f Filter, in int, in0, in1 float64, out, f
 			s.weights[t] = v
 			sum += v
 		}
-		k.lo[i], k.n[i] = lo, n
+		k.lo[i] = lo
 		k.fix(i, s.weights[:n], sum)
 	}
 }
@@ -108,19 +119,20 @@ func (s *Scratch) resample(k *kernel, f Filter, in int, in0, in1 float64, out, f
 // fix stores the weights of output i divided by their sum, in fixed point,
 // rounded half away from zero.
 func (k *kernel) fix(i int, weights []float64, sum float64) {
-	w := k.w[i*k.taps:]
+	k.n[i], k.most = len(weights), max(k.most, len(weights))
+	w := k.w[i*k.taps:][:len(weights)]
 	for t, v := range weights {
 		if sum != 0 {
 			v /= sum
 		}
-		w[t] = int64(float64(v*(1<<precision)) + math.Copysign(0.5, v))
+		w[t] = int32(float64(v*(1<<precision)) + math.Copysign(0.5, v))
 	}
 }
 
 func (k *kernel) identity(first, count int) {
 	k.reset(count, 1)
 	for i := range count {
-		k.lo[i], k.n[i], k.w[i] = first+i, 1, 1<<precision
+		k.lo[i], k.n[i], k.w[i*k.taps] = first+i, 1, 1<<precision
 	}
-	k.same = true
+	k.most, k.same = 1, true
 }

@@ -49,11 +49,12 @@ func (a area) row(y int) []uint8 { return a.pix[y*a.stride : y*a.stride+3*a.w] }
 // It must not be used by two goroutines at once.
 type Scratch struct {
 	kx, ky  kernel
-	pair    []int64 // two source rows side by side, for the horizontal pass
-	line    []uint8 // two finished rows of the horizontal pass
-	rows    []int64 // rows waiting for the vertical pass, two pixels a word
-	sum     []int64 // one output row of the vertical pass
+	quad    []uint64 // four source rows side by side, for the horizontal pass
+	rows    ring     // rows waiting for the vertical pass
+	sum     []uint64 // one output row of the vertical pass
+	line    []uint8  // the same in bytes
 	weights []float64
+	hsv     *hsv
 }
 
 // grow returns s with length n, contents undefined.
