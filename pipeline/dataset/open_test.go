@@ -161,14 +161,19 @@ func TestWhereTheIndexIs(t *testing.T) {
 	if named || a == b || !strings.HasPrefix(a, cache) {
 		t.Errorf("places %s and %s", a, b)
 	}
+	large := filepath.Join(root, "list")
+	text := []byte("kind0/000.jpg\n")
 	for i := range SaveFrom {
-		raw(t, root, fmt.Sprintf("kind1/%d.jpg", i), nil)
+		text = fmt.Appendf(text, "gone/%d.jpg\n", i)
 	}
-	index(t, root)
-	if _, err := os.Stat(a); err != nil {
+	raw(t, root, "list", text)
+	large, _ = filepath.EvalSymlinks(large)
+	index(t, large)
+	c, _ := Options{}.place(&source{kind: list, path: large})
+	if _, err := os.Stat(c); err != nil {
 		t.Error("a large set leaves no index")
 	}
-	_, err := Open(t.Context(), root, Options{Index: filepath.Join(root, "kind1/1.jpg", "index")})
+	_, err := Open(t.Context(), root, Options{Index: filepath.Join(root, "kind1/001.png", "index")})
 	if err == nil || !strings.Contains(err.Error(), "save the index") {
 		t.Errorf("an index that cannot be written where it was asked for: %v", err)
 	}
