@@ -3,6 +3,7 @@ package imaging
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Limits bound what a decoder accepts; they are checked in every format before any
@@ -66,9 +67,10 @@ func (d *Decoder) Close() { d.turbo.close() }
 // equal to them when built with the tag turbojpeg.
 //
 // One deliberate difference: of 16-bit grey the high byte is kept, as for 16-bit
-// colour, where Pillow cuts everything above 255 to white. And one of necessity:
-// image/jpeg, so a build without turbojpeg, refuses the rare JPEG that has halved
-// chroma, several scans and restart markers all at once.
+// colour, where Pillow cuts everything above 255 to white. And two of necessity:
+// what image/jpeg cannot do is refused, CMYK with black at less than full size in
+// every build, and the rare JPEG that has halved chroma, several scans and restart
+// markers all at once in one without turbojpeg.
 //
 // Truncated or broken files, files over the limits and other formats are errors; no
 // input makes it panic. What lies behind the first frame of a GIF or behind the
@@ -96,7 +98,9 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 		upright = &d.turned
 	}
 	upright.resize(h.W, h.H)
-	if err := d.pixels(upright, data, &h); err != nil {
+	if err := d.pixels(upright, data, &h); errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("file ends before its picture does: %w", err)
+	} else if err != nil {
 		return err
 	}
 	if h.Orientation > 1 {

@@ -94,6 +94,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"text", []byte("hello, world"), Limits{}, "neither a JPEG nor a PNG file, nor WebP, GIF or TIFF"},
 		{"one byte", []byte("\xff"), Limits{}, "neither a JPEG"},
 		{"only the name of a format", []byte("GIF89a"), Limits{}, "file ends within its header"},
+		{"half a JPEG", readFile(t, "decode/s420.jpg")[:1000], Limits{}, "file ends before its picture does: unexpected EOF"},
+		{"CMYK with black halved", bytes.Replace(readFile(t, "decode/cmyk.jpg"), []byte("C\x11\x00M\x11"), []byte("C\x22\x00M\x11"), 1), Limits{}, "JPEG with sampling factors 22 11 11 11 is not supported"},
 		{"zero width", long("rgb.png", 16, "\x00\x00\x00\x00"), Limits{}, "picture of 0x13 pixels is empty"},
 		{"a frame of 65535 pixels", long("rgb.png", 16, "\x00\x00\xff\xff"), Limits{}, "picture of 65535x13 pixels is over the limit"},
 		{"a GIF of 65535 pixels", long("whole.gif", 6, "\xff\xff"), Limits{}, "picture of 65535x9 pixels is over the limit"},

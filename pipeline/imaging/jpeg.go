@@ -10,8 +10,8 @@ import (
 )
 
 // jpeg decodes with libjpeg-turbo where that is built in and sure of the file, else
-// with image/jpeg, which also has the last word on a file that the other doubts: both
-// builds accept the same ones.
+// with image/jpeg, which also has the last word on a file that the other doubts, so
+// that both builds find the same files broken.
 func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 	// A picture over and over in passes of a few bytes each.
 	if h.jpeg.progressive && bytes.Count(data, []byte{0xff, markSOS}) > 500 {
@@ -22,6 +22,9 @@ func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 		return nil
 	}
 	im, err := jpeg.Decode(h.jpeg.uncoloured(data))
+	if err == jpeg.FormatError("short Huffman data") {
+		return io.ErrUnexpectedEOF // which is what it was
+	}
 	if err != nil || found == turboUnsure {
 		return err
 	}
