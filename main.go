@@ -37,6 +37,7 @@ func commands() []command {
 		{"train", "pretrain a backbone on a folder of images", pipeline.Train},
 		{"export", "write the backbone of a run as an ONNX model", pipeline.Export},
 		{"eval", "measure the vectors of an exported model", pipeline.Eval},
+		{"embed", "turn images into a file of vectors", pipeline.Embed},
 		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},
 		{"version", "print what this program was built from", pipeline.Version},
 	}

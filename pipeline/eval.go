@@ -156,8 +156,9 @@ func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *data
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
 	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: ownImages})
 	s := newSample(enc)
-	err := represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) {
+	err := represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) error {
 		s.add(set.Label(p.Index), p.Pixels, y)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the images in %s: %w", set.Source(), err)

@@ -69,9 +69,10 @@ func parity(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, v
 	var pixels []uint8
 	var got []float32
 	chosen := evenly(r.Set().Len(), parityImages)
-	err = represent(ctx, enc, r, chosen, func(p dataset.Picture, y []float32) {
+	err = represent(ctx, enc, r, chosen, func(p dataset.Picture, y []float32) error {
 		pixels, got = append(pixels, p.Pixels...), append(got, y...)
 		images++
+		return nil
 	})
 	if err == nil && images == 0 {
 		err = errNoPicture
@@ -138,11 +139,12 @@ func distance(got, want []float32) float64 {
 // many of them could be read.
 func meanVector(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, chosen []int, center []float32) (count int, err error) {
 	total := make([]float64, len(center))
-	err = represent(ctx, enc, r, chosen, func(_ dataset.Picture, y []float32) {
+	err = represent(ctx, enc, r, chosen, func(_ dataset.Picture, y []float32) error {
 		count++
 		for i, v := range y {
 			total[i] += float64(v)
 		}
+		return nil
 	})
 	if err == nil && count == 0 {
 		err = errNoPicture

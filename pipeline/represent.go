@@ -14,9 +14,10 @@ const encodeBatch = 32
 
 // represent encodes the pictures with the given indices, a batch at a time while
 // others are decoded, and calls each with them in order. Pixels and vector are
-// valid during the call. Bad files are left out and are in r.Quarantined().
+// valid during the call, whose error ends all. Bad files are left out and are in
+// r.Quarantined().
 func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
-	each func(p dataset.Picture, y []float32)) error {
+	each func(p dataset.Picture, y []float32) error) error {
 	size := 3 * enc.Size() * enc.Size()
 	pixels := make([]uint8, 0, encodeBatch*size)
 	var members []int
@@ -32,7 +33,10 @@ func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
 		}
 		for i, index := range members {
-			each(dataset.Picture{Index: index, Pixels: pixels[i*size : (i+1)*size]}, y[i*enc.Dim():(i+1)*enc.Dim()])
+			p := dataset.Picture{Index: index, Pixels: pixels[i*size : (i+1)*size]}
+			if err := each(p, y[i*enc.Dim():(i+1)*enc.Dim()]); err != nil {
+				return err
+			}
 		}
 		pixels, members = pixels[:0], members[:0]
 		return nil

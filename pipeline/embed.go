@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+	"vicreg/pipeline/vectors"
+)
+
+// embedding is a bulk embedding under way.
+type embedding struct {
+	data, model, out string
+	normalize, force bool
+	machine          machineFlags
+	stdout, stderr   io.Writer
+
+	enc     *encoder.Encoder
+	set     *dataset.Set
+	reader  *dataset.Reader
+	journal *vectors.Journal
+	reasons map[string]string // of bad images, by key
+}
+
+// Embed turns images into a file of vectors: vicreg embed.
+func Embed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	e := &embedding{stdout: stdout, stderr: stderr}
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "embed",
+		Purpose:  "Turn images into vectors with an exported model, and write them to a file.",
+		Synopsis: "DIR --model FILE -o VECTORS [flags]",
+		Examples: []string{
+			"vicreg embed photos --model backbone.onnx -o photos.npy",
+			"vicreg embed photos --model backbone.onnx -o photos.parquet --normalize",
+		},
+		Notes: `DIR is a folder of any depth, a text file with a path a line, or tar shards.
+VECTORS ends in .npy (rows of float32; the paths are in VECTORS.paths, a line a
+row), .jsonl or .parquet (path and embedding). VECTORS.json tells the model's
+fingerprint and lists the files that could not be read. Rows are in the order of
+the paths. A run that was stopped or killed goes on from VECTORS.part when the
+same command is given again.`,
+	})
+	fs.StringVar(&e.model, "model", "", "exported `FILE`")
+	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
+	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1")
+	fs.BoolVar(&e.force, "force", false, "write over VECTORS if it exists, and begin anew")
+	e.machine.register(fs)
+	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &e.data}); err != nil {
+		return err
+	}
+	if err := errors.Join(e.machine.validate(), usage.Require(fs, "model", "o")); err != nil {
+		return err
+	}
+	if err := e.check(); err != nil {
+		return err
+	}
+	return e.run(ctx)
+}
+
+// check reports what stands in the way of writing the output.
+func (e *embedding) check() error {
+	if !vectors.Known(e.out) {
+		return usage.Errorf("-o %s: want a name that ends in %s", e.out, strings.Join(vectors.Formats, ", "))
+	}
+	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
+		return usage.Errorf("-o %s: %s is not a folder", e.out, filepath.Dir(e.out))
+	}
+	if _, err := os.Stat(e.out); err == nil && !e.force {
+		return usage.Errorf("%s exists; --force writes over it", e.out)
+	}
+	return nil
+}
+
+func (e *embedding) run(ctx context.Context) (err error) {
+	if e.set, err = dataset.Open(ctx, e.data, dataset.Options{}); err != nil {
+		return &usage.Error{Err: err}
+	}
+	lib, err := openRuntime(e.machine.runtime)
+	if err != nil {
+		return err
+	}
+	if e.enc, err = encoder.Open(lib, e.model, ort.Options{Threads: e.machine.threads}); err != nil {
+		return &usage.Error{Err: err}
+	}
+	defer func() { err = errors.Join(err, e.enc.Close()) }()
+	part := e.out + ".part"
+	if e.force {
+		if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	e.journal, err = vectors.OpenJournal(part, e.info())
+	if errors.Is(err, vectors.ErrOther) {
+		return usage.Errorf("%s: %w; --force begins anew", part, vectors.ErrOther)
+	}
+	if err != nil {
+		return err
+	}
+	err = e.encode(ctx)
+	if err == nil {
+		err = e.finish()
+	}
+	if err = errors.Join(err, e.journal.Close()); err != nil {
+		return err
+	}
+	return os.Remove(part)
+}
+
+func (e *embedding) info() vectors.Info {
+	return vectors.Info{Model: filepath.Base(e.model), Fingerprint: e.enc.Fingerprint(), Dim: e.enc.Dim(),
+		Normalized: e.normalize, Source: e.data, Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
+}
+
+// encode fills the journal up to the last image of the set.
+func (e *embedding) encode(ctx context.Context) error {
+	done, n := e.journal.Len(), e.set.Len()
+	if done > 0 {
+		fmt.Fprintf(e.stderr, "going on after %d of %d images\n", done, n)
+	}
+	todo := make([]int, n-done)
+	for i := range todo {
+		todo[i] = done + i
+	}
+	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: ownImages, MaxBad: 1})
+	line, begin := newLiveLine(e.stderr), time.Now()
+	err := represent(ctx, e.enc, e.reader, todo, func(p dataset.Picture, y []float32) error {
+		if err := e.skip(p.Index); err != nil {
+			return err
+		}
+		if e.normalize && !unit(y) {
+			return e.journal.AddBad("its vector has no direction")
+		}
+		line.show(func() string { return rate(e.journal.Len(), n, done, begin) })
+		return e.journal.Add(y)
+	})
+	line.clear()
+	if err != nil {
+		return errors.Join(err, e.journal.Flush())
+	}
+	return e.skip(n)
+}
+
+// skip records the images before i that gave no picture as bad.
+func (e *embedding) skip(i int) error {
+	for e.journal.Len() < i {
+		if err := e.journal.AddBad(e.reason(e.set.Key(e.journal.Len()))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reason is why the image with this key could not be read.
+func (e *embedding) reason(key string) string {
+	if _, known := e.reasons[key]; !known { // the reader is ahead: this has the next ones, too
+		e.reasons = map[string]string{}
+		for _, b := range e.reader.Quarantined() {
+			e.reasons[b.Key] = b.Reason
+		}
+	}
+	return e.reasons[key]
+}
+
+// unit scales v to length 1, if it has a length.
+func unit(v []float32) bool {
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	if sum == 0 {
+		return false
+	}
+	scale := 1 / math.Sqrt(sum)
+	for i, x := range v {
+		v[i] = float32(float64(x) * scale)
+	}
+	return true
+}
+
+// rate tells how far the work is, from done images at begin.
+func rate(now, n, done int, begin time.Time) string {
+	perSecond := float64(now-done) / time.Since(begin).Seconds()
+	left := "?"
+	if perSecond > 0 {
+		left = time.Duration(float64(n-now) / perSecond * float64(time.Second)).Round(time.Second).String()
+	}
+	return fmt.Sprintf("embedded %d of %d images  %.1f images/s  %s left", now, n, perSecond, left)
+}

@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+	"vicreg/pipeline/vectors"
+)
+
+// embed runs the command and returns what it printed.
+func embed(t *testing.T, ctx context.Context, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := Embed(ctx, append(args, "--onnxruntime", orttest.Open(t).Path()), &out, io.Discard)
+	return out.String(), err
+}
+
+// jsonRows are the paths and vectors of a .jsonl file.
+func jsonRows(t *testing.T, path string) (paths []string, rows [][]float32) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for d := json.NewDecoder(f); d.More(); {
+		var r struct {
+			Path      string
+			Embedding []float32
+		}
+		if err := d.Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		paths, rows = append(paths, r.Path), append(rows, r.Embedding)
+	}
+	return paths, rows
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Every form holds the vectors that the encoder gives for each file alone, in the
+// order of the paths; bad files are listed.
+func TestEmbed(t *testing.T) {
+	images := drawKinds(t, 15, 1)
+	model := someModel(t, images)
+	put(t, images, "green/torn.jpg", []byte("\xff\xd8\xff"))
+	dir := t.TempDir()
+	for _, name := range []string{"v.jsonl", "v.npy", "v.parquet"} {
+		printed, err := embed(t, t.Context(), images, "--model", model, "-o", filepath.Join(dir, name))
+		if err != nil || !strings.Contains(printed, "45 vectors of") || !strings.Contains(printed, "left out 1 of 46") {
+			t.Fatal(printed, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, name+".part")); err == nil {
+			t.Error("the journal is left behind")
+		}
+	}
+	paths, rows := jsonRows(t, filepath.Join(dir, "v.jsonl"))
+	if !slices.IsSorted(paths) || len(paths) != 45 || paths[0] != "blue/000.jpg" {
+		t.Fatalf("paths %q", paths)
+	}
+	enc, err := encoder.Open(orttest.Open(t), model, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	numbers := readFile(t, filepath.Join(dir, "v.npy"))[128:]
+	for i, path := range paths {
+		want, err := enc.EncodeImage(t.Context(), readFile(t, filepath.Join(images, path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, v := range rows[i] {
+			if math.Abs(float64(v-want[j])) > 1e-5 {
+				t.Fatalf("%s: number %d is %v, alone %v", path, j, v, want[j])
+			}
+			if bits := math.Float32bits(v); !bytes.Equal(numbers[:4], []byte{byte(bits), byte(bits >> 8), byte(bits >> 16), byte(bits >> 24)}) {
+				t.Fatalf("%s: number %d differs between the forms", path, j)
+			}
+			numbers = numbers[4:]
+		}
+	}
+	if got := string(readFile(t, filepath.Join(dir, "v.npy.paths"))); got != strings.Join(paths, "\n")+"\n" {
+		t.Errorf("paths beside the .npy:\n%s", got)
+	}
+	var info vectors.Info
+	if err := json.Unmarshal(readFile(t, filepath.Join(dir, "v.parquet.json")), &info); err != nil {
+		t.Fatal(err)
+	}
+	if info.Fingerprint != enc.Fingerprint() || info.Count != 45 || info.Dim != enc.Dim() || len(info.Bad) != 1 ||
+		info.Bad[0].Path != "green/torn.jpg" || info.Bad[0].Reason == "" {
+		t.Errorf("got %+v", info)
+	}
+}
+
+// What a journal holds is not computed again: a run goes on behind it.
+func TestEmbedGoesOn(t *testing.T) {
+	images, file := drawKinds(t, 4, 1), filepath.Join(t.TempDir(), "v.jsonl")
+	model := someModel(t, images)
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file, "--normalize"); err != nil {
+		t.Fatal(err)
+	}
+	paths, want := jsonRows(t, file)
+
+	set, err := dataset.Open(t.Context(), images, dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info vectors.Info
+	if err := json.Unmarshal(readFile(t, file+".json"), &info); err != nil {
+		t.Fatal(err)
+	}
+	info.Images = set.Fingerprint()
+	second := filepath.Join(t.TempDir(), "v.jsonl")
+	j, err := vectors.OpenJournal(second+".part", info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := make([]float32, info.Dim)
+	mark[0] = 42
+	if err := errors.Join(j.Add(mark), j.AddBad("as before"), j.Add(mark), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", second); !strings.Contains(err.Error(), "--force begins anew") {
+		t.Errorf("other settings: %v", err)
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", second, "--normalize"); err != nil {
+		t.Fatal(err)
+	}
+	gotPaths, got := jsonRows(t, second)
+	if len(got) != len(want)-1 || gotPaths[1] != paths[2] || got[0][0] != 42 || got[1][0] != 42 {
+		t.Fatalf("%d rows, the first %v", len(got), got[0])
+	}
+	for i, v := range got[2:] {
+		if !slices.Equal(v, want[i+3]) {
+			t.Errorf("%s differs", gotPaths[i+2])
+		}
+		var sum float64
+		for _, x := range v {
+			sum += float64(x) * float64(x)
+		}
+		if math.Abs(sum-1) > 1e-5 {
+			t.Errorf("%s: squared length %v", gotPaths[i+2], sum)
+		}
+	}
+}
+
+func TestEmbedStopsAndKeepsTheJournal(t *testing.T) {
+	images, file := drawKinds(t, 2, 1), filepath.Join(t.TempDir(), "v.jsonl")
+	model := someModel(t, images)
+	ctx, cancel := context.WithCancel(t.Context())
+	set, err := dataset.Open(ctx, images, dataset.Options{})
+	if err != nil || set.Len() != 6 {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := embed(t, ctx, images, "--model", model, "-o", file); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Fatal("a run that was stopped wrote its output")
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEmbedRefuses(t *testing.T) {
+	images, dir := drawKinds(t, 2, 1), t.TempDir()
+	model := someModel(t, images)
+	there := filepath.Join(dir, "there.npy")
+	put(t, dir, "there.npy", nil)
+	for want, args := range map[string][]string{
+		"DIR is missing":             {"--model", model, "-o", there},
+		"--model FILE is missing":    {images, "-o", there},
+		"ends in .npy":               {images, "--model", model, "-o", filepath.Join(dir, "v.csv")},
+		"is not a folder":            {images, "--model", model, "-o", filepath.Join(dir, "none", "v.npy")},
+		"--force writes over it":     {images, "--model", model, "-o", there},
+		"does not exist":             {filepath.Join(dir, "none"), "--model", model, "-o", filepath.Join(dir, "v.npy")},
+		"no such file":               {images, "--model", filepath.Join(dir, "none"), "-o", filepath.Join(dir, "v.npy")},
+		"--threads -1: want 1 to 40": {images, "--model", model, "-o", filepath.Join(dir, "v.npy"), "--threads", "-1"},
+	} {
+		_, err := embed(t, t.Context(), args...)
+		var wrong *usage.Error
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", there, "--force"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEmbedOfNothingGood(t *testing.T) {
+	images, file := t.TempDir(), filepath.Join(t.TempDir(), "v.npy")
+	put(t, images, "a.jpg", nil)
+	put(t, images, "b.jpg", nil)
+	model := someModel(t, drawKinds(t, 2, 1))
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); !errors.Is(err, errNoPicture) {
+		t.Errorf("got %v", err)
+	}
+}

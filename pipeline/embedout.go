@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vicreg/pipeline/vectors"
+)
+
+// finish writes the output from the journal: first what goes beside it, so that
+// where VECTORS is, all is.
+func (e *embedding) finish() error {
+	info := e.info()
+	err := e.journal.All(func(i int, v []float32, bad string) error {
+		if v == nil {
+			info.Bad = append(info.Bad, vectors.Bad{Path: e.set.Key(i), Reason: bad})
+			return nil
+		}
+		info.Count++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if info.Count == 0 {
+		return errNoPicture
+	}
+	text, err := json.MarshalIndent(info, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := replace(e.out+".json", func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s\n", text)
+		return err
+	}); err != nil {
+		return err
+	}
+	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
+		if err := replace(e.out+".paths", e.paths); err != nil {
+			return err
+		}
+	}
+	if err := replace(e.out, func(w io.Writer) error { return e.vectors(w, info) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "wrote %s: %d vectors of %d numbers, model %s\n", e.out, info.Count, info.Dim, info.Fingerprint)
+	if n := len(info.Bad); n > 0 {
+		fmt.Fprintf(e.stdout, "left out %d of %d images; %s says which and why\n", n, e.set.Len(), e.out+".json")
+	}
+	return nil
+}
+
+func (e *embedding) vectors(out io.Writer, info vectors.Info) error {
+	w, err := vectors.Create(out, e.out, info)
+	if err != nil {
+		return err
+	}
+	err = e.journal.All(func(i int, v []float32, _ string) error {
+		if v == nil {
+			return nil
+		}
+		return w.Write(e.set.Key(i), v)
+	})
+	return errors.Join(err, w.Close())
+}
+
+// paths writes the path of each vector's image, a line each.
+func (e *embedding) paths(w io.Writer) error {
+	return e.journal.All(func(i int, v []float32, _ string) error {
+		if v == nil {
+			return nil
+		}
+		if strings.ContainsAny(e.set.Key(i), "\r\n") {
+			return fmt.Errorf("%q holds a line break, and %s has a path a line: write .jsonl or .parquet instead", e.set.Key(i), e.out+".paths")
+		}
+		_, err := io.WriteString(w, e.set.Key(i)+"\n")
+		return err
+	})
+}
+
+// replace writes a file that is whole or not there: under another name first, and
+// on the disk before it takes the name.
+func replace(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	b := bufio.NewWriter(f)
+	if err := errors.Join(write(b), b.Flush(), f.Sync(), f.Chmod(0o644)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(f.Name(), path)
+}

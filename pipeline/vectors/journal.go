@@ -1,0 +1,199 @@
+package vectors
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+)
+
+// Journal is a file that grows by a record for each image, in order: its vector,
+// or why it has none. What a kill leaves unfinished at the end is cut off when the
+// journal is opened again. A Journal is for one goroutine.
+type Journal struct {
+	f    *os.File
+	w    *bufio.Writer
+	info Info
+	n    int    // records
+	buf  []byte // of one record
+}
+
+// A record is the length and CRC-32C of its payload, each 4 bytes little-endian,
+// and the payload: a byte that is vector or reason, and what it says.
+const (
+	recordHead  = 8
+	vector      = 'v'
+	reason      = 'r'
+	largestText = 1 << 16
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrOther is the error of a journal that belongs to another model, other images
+// or other settings.
+var ErrOther = errors.New("it was begun with another model, other images or other settings")
+
+// OpenJournal opens the journal at path, or begins it. Images that are done are
+// Len. Model, Source, Count and Bad of info do not matter; the rest must be what
+// the journal was begun with, or the error is ErrOther.
+func OpenJournal(path string, info Info) (j *Journal, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	info = Info{Fingerprint: info.Fingerprint, Dim: info.Dim, Normalized: info.Normalized, Images: info.Images}
+	j = &Journal{f: f, info: info}
+	end, err := j.recover()
+	if err != nil {
+		return nil, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	if err := errors.Join(f.Truncate(end), seek(f, end)); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	j.w = bufio.NewWriter(f)
+	if end == 0 {
+		header, err := json.Marshal(info)
+		if err != nil {
+			return nil, err
+		}
+		return j, j.append(header)
+	}
+	return j, nil
+}
+
+func seek(f *os.File, to int64) error {
+	_, err := f.Seek(to, io.SeekStart)
+	return err
+}
+
+// recover counts the records that are whole and returns where they end.
+func (j *Journal) recover() (end int64, err error) {
+	want, err := json.Marshal(j.info)
+	if err != nil {
+		return 0, err
+	}
+	r := bufio.NewReader(j.f)
+	header, err := j.next(r)
+	if err != nil {
+		return 0, nil // not even begun
+	}
+	if !bytes.Equal(header, want) {
+		return 0, ErrOther
+	}
+	end = recordHead + int64(len(header))
+	for {
+		payload, err := j.next(r)
+		if err != nil {
+			return end, nil
+		}
+		end += recordHead + int64(len(payload))
+		j.n++
+	}
+}
+
+var errTorn = errors.New("record is cut off or damaged")
+
+// next reads a record's payload, which is valid until the next call.
+func (j *Journal) next(r io.Reader) ([]byte, error) {
+	var head [recordHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head[:])
+	if n == 0 || n > uint32(max(largestText, 4*j.info.Dim))+1 {
+		return nil, errTorn
+	}
+	if cap(j.buf) < int(n) {
+		j.buf = make([]byte, n)
+	}
+	payload := j.buf[:n]
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return nil, err
+	}
+	if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
+		return nil, errTorn
+	}
+	return payload, nil
+}
+
+func (j *Journal) append(payload []byte) error {
+	var head [recordHead]byte
+	binary.LittleEndian.PutUint32(head[:], uint32(len(payload)))
+	binary.LittleEndian.PutUint32(head[4:], crc32.Checksum(payload, castagnoli))
+	j.w.Write(head[:])
+	if _, err := j.w.Write(payload); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// Len is the number of images that are done.
+func (j *Journal) Len() int { return j.n }
+
+// Add records the vector [D] of the next image.
+func (j *Journal) Add(v []float32) error {
+	payload := make([]byte, 1+4*len(v))
+	payload[0] = vector
+	encode(payload[1:], v)
+	j.n++
+	return j.append(payload)
+}
+
+// AddBad records why the next image has no vector.
+func (j *Journal) AddBad(why string) error {
+	j.n++
+	return j.append(append([]byte{reason}, why[:min(len(why), largestText)]...))
+}
+
+// Flush hands what was added to the operating system: a kill of the process does
+// not lose it.
+func (j *Journal) Flush() error { return j.w.Flush() }
+
+// All calls each for every record in order: with the vector, valid during the
+// call, or with the reason why there is none.
+func (j *Journal) All(each func(i int, v []float32, bad string) error) error {
+	if err := j.Flush(); err != nil {
+		return err
+	}
+	if err := seek(j.f, 0); err != nil {
+		return err
+	}
+	defer j.f.Seek(0, io.SeekEnd)
+	r := bufio.NewReader(j.f)
+	if _, err := j.next(r); err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	v := make([]float32, j.info.Dim)
+	for i := range j.n {
+		payload, err := j.next(r)
+		if err != nil {
+			return fmt.Errorf("read journal: record %d: %w", i, err)
+		}
+		switch {
+		case payload[0] == reason:
+			err = each(i, nil, string(payload[1:]))
+		case len(payload) == 1+4*len(v):
+			decode(v, payload[1:])
+			err = each(i, v, "")
+		default:
+			err = errTorn
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the file after what was added is written.
+func (j *Journal) Close() error { return errors.Join(j.w.Flush(), j.f.Close()) }
