@@ -7,7 +7,8 @@ import (
 )
 
 // Limits bound what a decoder accepts; they are checked in every format before any
-// pixel is decoded. A zero field stands for its default.
+// pixel is decoded. A zero field stands for its default. Some kinds of files take up
+// to 20 bytes of memory a pixel while they are decoded.
 type Limits struct {
 	Side   int // longest side in pixels, 16384
 	Pixels int // width times height, 50,000,000

@@ -79,9 +79,8 @@ func (d *directory) set(b []byte, order binary.ByteOrder) {
 
 // orientation reads the orientation from the EXIF block between start and end. One
 // that is broken or names none says nothing: it does not spoil the picture.
-func (f *file) orientation(h *header, start, end int64) error {
+func (f *file) orientation(h *header, start, end int64) {
 	if d, _ := f.directory(start, end); 1 <= d.orientation && d.orientation <= 8 {
 		h.Orientation = int(d.orientation)
 	}
-	return f.failed
 }

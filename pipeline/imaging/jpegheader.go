@@ -70,7 +70,7 @@ func (f *file) jpegHeader(h *header) error {
 			h.jpeg.jfif = h.jpeg.jfif || end-body >= 14 && f.starts(body, "JFIF\x00")
 		case mark == markAPP1 && !exif && end-body > 6 && f.starts(body, "Exif\x00"):
 			exif = true
-			err = f.orientation(h, body+6, end)
+			f.orientation(h, body+6, end)
 		case mark == markAdob && end-body >= 12 && f.starts(body, "Adobe"):
 			h.jpeg.adobe = true
 			v, e := f.number(body+11, 1, binary.BigEndian)

@@ -31,7 +31,8 @@ func (f *file) pngHeader(h *header) error {
 		case "IDAT", "IEND":
 			return nil
 		case "eXIf":
-			return f.orientation(h, at+8, at+8+n)
+			f.orientation(h, at+8, at+8+n)
+			return nil
 		}
 		at += 12 + n
 	}

@@ -75,5 +75,8 @@ func (f *file) header() (h header, err error) {
 	default:
 		err = errors.New("neither a JPEG nor a PNG file, nor WebP, GIF or TIFF")
 	}
+	if f.failed != nil {
+		err = f.failed // also where not to find something is no error
+	}
 	return h, err
 }

@@ -48,7 +48,7 @@ func (f *file) webpHeader(h *header) error {
 				err = f.webpFrame(h, body, n)
 			}
 		case "EXIF":
-			err = f.webpExif(h, body, n)
+			f.webpExif(h, body, n)
 			exif = false
 		}
 		if err != nil {
@@ -121,9 +121,16 @@ func (f *file) webpFrame(h *header, body, n int64) error {
 func (f *file) webpPicture(h *header, name string, body, n int64) error {
 	w := &h.webp
 	w.start, w.end, w.lossless = body, body+n, name == "VP8L"
-	b, err := f.bytes(body, 10)
-	if err != nil || n < 10 {
+	need := 10
+	if w.lossless {
+		need = 5
+	}
+	if n < int64(need) {
 		return errHeaderCut
+	}
+	b, err := f.bytes(body, need)
+	if err != nil {
+		return err
 	}
 	switch {
 	case w.lossless && b[0] == 0x2f:
@@ -144,10 +151,10 @@ func (f *file) webpPicture(h *header, name string, body, n int64) error {
 }
 
 // webpExif reads the orientation; some writers put JPEG's prefix before the block.
-func (f *file) webpExif(h *header, body, n int64) error {
+func (f *file) webpExif(h *header, body, n int64) {
 	start := body
 	if n > 6 && f.starts(body, "Exif\x00\x00") {
 		start += 6
 	}
-	return f.orientation(h, start, body+n)
+	f.orientation(h, start, body+n)
 }

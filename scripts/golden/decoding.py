@@ -229,6 +229,7 @@ def webps(big, small):
         keep(f"lossy{name}.webp", encoded(im, "WEBP", quality=75))
     keep("lossy-rough.webp", encoded(big, "WEBP", quality=5))
     keep("lossy-alpha.webp", encoded(alpha, "WEBP", quality=75))
+    keep("lossless1.webp", encoded(Image.new("RGB", (1, 1), (1, 2, 3)), "WEBP", lossless=True))
     keep("lossless.webp", encoded(small, "WEBP", lossless=True))
     keep("lossless-alpha.webp", encoded(alpha, "WEBP", lossless=True, exact=True))
     keep("lossless-palette.webp", encoded(small.quantize(9).convert("RGB"), "WEBP", lossless=True))
