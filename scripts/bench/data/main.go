@@ -1,0 +1,174 @@
+// Command data compares the way from JPEG bytes to views with torchvision's on
+// Pillow images. Each side runs in a process of its own, and they take turns on the
+// same few pictures, so that whatever else the machine does falls on all; a ratio is
+// taken within each turn.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// setup is one case and how many pictures a turn takes.
+type setup struct {
+	name, label string
+	count       int
+}
+
+var setups = []setup{
+	{"views224", "two views at 224 px", 10},
+	{"views32", "two views at 32 px", 200},
+	{"serve", "serving at 224 px", 10},
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "data:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	quick := flag.Bool("quick", false, "few rounds")
+	rounds := flag.Int("rounds", 60, "turns of each side at each case")
+	photos := flag.String("photos", "", "folder of photographs")
+	small := flag.String("small", "", "folder of CIFAR pictures")
+	python := flag.String("python", "python3", "a Python with torchvision")
+	turbo := flag.String("turbo", "", "this command built with the tag turbojpeg, if any")
+	serve := flag.Bool("serve", false, "be one side (used by the command itself)")
+	flag.Parse()
+	if *serve {
+		return ours(*photos, *small)
+	}
+	if *quick {
+		*rounds = 12
+	}
+	commands := [][]string{{os.Args[0], "-serve", "-photos", *photos, "-small", *small}}
+	if *turbo != "" {
+		commands = append(commands, []string{*turbo, "-serve", "-photos", *photos, "-small", *small})
+	}
+	commands = append(commands, []string{*python, "scripts/bench/data_torch.py", *photos, *small})
+	var sides []*process
+	for _, c := range commands {
+		p, err := start(c[0], c[1:]...)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		sides = append(sides, p)
+	}
+	return compare(sides, *rounds)
+}
+
+// compare runs everything; the peer is the last of the sides.
+func compare(sides []*process, rounds int) error {
+	ratios := map[string][]float64{}
+	for _, s := range setups {
+		r, err := s.compare(sides, rounds)
+		if err != nil {
+			return err
+		}
+		ratios[s.name] = r
+	}
+	fmt.Println()
+	mine := sides[:len(sides)-1]
+	var scaling, pixels, path []float64
+	for _, p := range mine {
+		s, err := scale(p, rounds)
+		if err != nil {
+			return err
+		}
+		scaling = append(scaling, s)
+	}
+	for _, p := range mine {
+		for what, to := range map[string]*[]float64{"allocs": &pixels, "allocs-decode": &path} {
+			a, err := p.ask(what)
+			if err != nil {
+				return err
+			}
+			*to = append(*to, a.Allocs)
+		}
+		last := len(pixels) - 1
+		fmt.Printf("%s: %.2f allocations a picture from its pixels on, %.2f from its bytes on\n", p.name, pixels[last], path[last])
+	}
+	fmt.Printf("bench data ratio=%s ratio_turbo=%s views32=%s serve=%s serve_turbo=%s scaling=%s allocs=%s allocs_turbo=%s\n",
+		figure(ratios["views224"], 0), figure(ratios["views224"], 1), figure(ratios["views32"], 0),
+		figure(ratios["serve"], 0), figure(ratios["serve"], 1), figure(scaling, 0), figure(pixels, 0), figure(path, 1))
+	return nil
+}
+
+// figure is the one of a build, "none" when it was not measured.
+func figure(of []float64, build int) string {
+	if build >= len(of) {
+		return "none"
+	}
+	return fmt.Sprintf("%.3f", of[build])
+}
+
+// compare is the ratio of each of our builds to the peer.
+func (s setup) compare(sides []*process, rounds int) ([]float64, error) {
+	times := make([][]float64, len(sides))
+	for round := range rounds + 1 {
+		for i, p := range sides {
+			a, err := p.ask(s.name, round*s.count, s.count)
+			if err != nil {
+				return nil, err
+			}
+			if round > 0 { // the first is warm-up
+				times[i] = append(times[i], a.Ms/float64(s.count))
+			}
+		}
+	}
+	peer := times[len(sides)-1]
+	var ratios []float64
+	fmt.Printf("\n%s, ms a picture, median of %d turns:\n", s.label, rounds)
+	for i, p := range sides {
+		line := fmt.Sprintf("  %-34s %7.3f", p.name, median(times[i]))
+		if i < len(sides)-1 {
+			r := paired(times[i], peer)
+			ratios = append(ratios, median(r))
+			line += fmt.Sprintf("  ratio %.3f (middle half of the turns %.3f to %.3f)", median(r), r[len(r)/4], r[len(r)*3/4])
+		}
+		fmt.Println(line)
+	}
+	return ratios, nil
+}
+
+// scale is the throughput of two workers over that of one. On a machine with other
+// work the clock says little; the processor's time tells whether the workers would
+// be in each other's way with a core each.
+func scale(p *process, rounds int) (float64, error) {
+	var clock, processor [2][]float64
+	for round := range rounds + 1 {
+		for i, name := range []string{"scale1", "scale2"} {
+			a, err := p.ask(name, round*20, 20)
+			if err != nil {
+				return 0, err
+			}
+			if round > 0 {
+				clock[i], processor[i] = append(clock[i], a.Ms), append(processor[i], a.CPU)
+			}
+		}
+	}
+	r, used := paired(clock[0], clock[1]), paired(processor[0], processor[1])
+	fmt.Printf("%s, two workers over one: %.3f (middle half of the turns %.3f to %.3f); %.3f by the processor's time\n",
+		p.name, median(r), r[len(r)/4], r[len(r)*3/4], 2*median(used))
+	return median(r), nil
+}
+
+// paired is a over b in each round, sorted.
+func paired(a, b []float64) (r []float64) {
+	for i := range a {
+		r = append(r, a[i]/b[i])
+	}
+	slices.Sort(r)
+	return r
+}
+
+func median(xs []float64) float64 {
+	s := slices.Sorted(slices.Values(xs))
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
+}
