@@ -71,3 +71,18 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// TestCutPhotos is TestCutFiles for photographs.
+func TestCutPhotos(t *testing.T) {
+	var d Decoder
+	defer d.Close()
+	var m RGB
+	all := photos(t)
+	for _, data := range all[:min(len(all), 8)] {
+		for i := range 10 {
+			if err := d.Decode(&m, data[:len(data)*i/10], Limits{}); err == nil {
+				t.Errorf("a photograph cut at %d0 %% was decoded", i)
+			}
+		}
+	}
+}
