@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"vicreg/models"
-	"vicreg/models/tensor"
 	"vicreg/pipeline/dataset"
 )
 
@@ -23,6 +22,7 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	r.loader, err = dataset.NewLoader(context.WithoutCancel(ctx), r.reader, dataset.LoaderConfig{
 		Recipe: r.Recipe, Batch: r.Batch, Size: r.Size, Seed: r.Seed,
 		Epoch: r.position.Epoch, Start: r.position.Batch, Epochs: r.Epochs, Workers: r.workers,
+		Alloc: r.state.NewBatch,
 	})
 	if err != nil {
 		return err
@@ -62,8 +62,8 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 // step runs one step. A gradient that is not finite leaves the state as it was.
 func (r *run) step(b *dataset.Batch, p *progress) error {
 	rate := r.Schedule.At(int(r.position.Step))
-	b.Tensors[models.Rate] = tensor.Of([]float32{float32(rate)})
-	b.Tensors[models.LossScale] = tensor.Of([]float32{float32(r.position.LossScale)})
+	b.Tensors[models.Rate].Float32()[0] = float32(rate)
+	b.Tensors[models.LossScale].Float32()[0] = float32(r.position.LossScale)
 	scalars, err := r.state.Step(b.Tensors)
 	if err != nil {
 		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"vicreg/models"
 	"vicreg/models/optim"
 	"vicreg/models/tensor"
 	"vicreg/pipeline/checkpoint"
@@ -33,6 +34,10 @@ func (f *fakeStepper) Step(b tensor.Batch) (map[string]float64, error) {
 	f.steps++
 	f.rates = append(f.rates, float64(b["lr"].Float32()[0]))
 	return map[string]float64{"loss": f.loss, "finite": ok, "invariance": 1, "variance": 2, "covariance": 3}, nil
+}
+func (f *fakeStepper) NewBatch() (tensor.Batch, error) {
+	return tensor.Batch{models.Rate: tensor.New(tensor.Float32, 1), models.LossScale: tensor.New(tensor.Float32, 1),
+		models.View1: tensor.New(tensor.Uint8, 4, 8, 8, 3), models.View2: tensor.New(tensor.Uint8, 4, 8, 8, 3)}, nil
 }
 func (f *fakeStepper) Accept() { f.accepted++ }
 func (f *fakeStepper) Reject() { f.rejected++ }

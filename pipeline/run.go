@@ -20,6 +20,8 @@ import (
 // pending until it is accepted or rejected, so a bad step costs nothing but its
 // time. ort.Stepper implements it on the host.
 type stepper interface {
+	// NewBatch returns tensors for what a step is fed, in memory that needs no copy.
+	NewBatch() (tensor.Batch, error)
 	// Step returns the graph's scalars by name.
 	Step(tensor.Batch) (map[string]float64, error)
 	Accept()
@@ -95,7 +97,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 // state and the batches under way. What a step needs besides is the runtime's
 // affair.
 func (r *run) needs() int64 {
-	const batches = 4 // made ahead, and in the runtime
+	const batches = 3 // made ahead, and in use
 	bytes := batches * 2 * 3 * int64(r.Batch) * int64(r.Size) * int64(r.Size)
 	for _, v := range r.artifact.State {
 		bytes += 2 * 4 * int64(tensor.Elements(v.Shape))

@@ -6,29 +6,31 @@ import (
 	"vicreg/models/tensor"
 )
 
-// ends are the inputs and outputs of a step graph that are not state, with the
-// host memory they are read from and written to.
+// ends are the inputs and outputs of a step graph that are not state, and the host
+// memory that the outputs are written to.
 type ends struct {
 	inputs  []tensor.Spec
-	batch   []*block
 	outputs []tensor.Spec
 	scalars []*block
 }
 
 // hostState keeps two sets of host tensors, used in turn: a run reads one set
-// and writes the other. Both directions are bound once, so a step neither
-// copies nor binds anything, and rejecting one is free.
+// and writes the other. Both directions are bound once, so a step copies nothing
+// and binds no more than the inputs that lie elsewhere than last time, and
+// rejecting one is free.
 type hostState struct {
 	session *Session
 	vars    []tensor.Spec
+	inputs  []tensor.Spec
 	sets    [2][]*block
-	// turns[i] reads sets[i] and writes the other.
+	// turns[i] reads sets[i] and writes the other; it has the inputs bound[i].
 	turns   [2]binding
+	bound   [2][]*block
 	current int
 }
 
 func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *hostState, err error) {
-	h = &hostState{session: s, vars: vars}
+	h = &hostState{session: s, vars: vars, inputs: e.inputs}
 	defer func() {
 		if err != nil {
 			h.close()
@@ -41,6 +43,7 @@ func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *
 		}
 	}
 	for i := range h.turns {
+		h.bound[i] = make([]*block, len(e.inputs))
 		if h.turns[i], err = newBinding(s.session); err != nil {
 			return h, err
 		}
@@ -51,14 +54,8 @@ func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *
 	return h, nil
 }
 
-// bind ties one direction to its tensors.
+// bind ties one direction to its state and its scalars.
 func (h *hostState) bind(b binding, from, to []*block, names []Variable, e ends) error {
-	in := func(name string, v *block) error {
-		if err := b.input(h.session.names[name], v.value); err != nil {
-			return fmt.Errorf("input %q: %w", name, err)
-		}
-		return nil
-	}
 	out := func(name string, v *block) error {
 		if err := b.output(h.session.names[name], v.value); err != nil {
 			return fmt.Errorf("output %q: %w", name, err)
@@ -66,15 +63,10 @@ func (h *hostState) bind(b binding, from, to []*block, names []Variable, e ends)
 		return nil
 	}
 	for i, v := range names {
-		if err := in(v.In, from[i]); err != nil {
+		if err := h.input(b, v.In, from[i]); err != nil {
 			return err
 		}
 		if err := out(v.Out, to[i]); err != nil {
-			return err
-		}
-	}
-	for i, spec := range e.inputs {
-		if err := in(spec.Name, e.batch[i]); err != nil {
 			return err
 		}
 	}
@@ -86,7 +78,26 @@ func (h *hostState) bind(b binding, from, to []*block, names []Variable, e ends)
 	return nil
 }
 
-func (h *hostState) run() error { return run(h.session.session, nil, h.turns[h.current]) }
+func (h *hostState) input(b binding, name string, v *block) error {
+	if err := b.input(h.session.names[name], v.value); err != nil {
+		return fmt.Errorf("input %q: %w", name, err)
+	}
+	return nil
+}
+
+func (h *hostState) run(inputs []*block) error {
+	bound := h.bound[h.current]
+	for i, b := range inputs {
+		if bound[i] == b {
+			continue
+		}
+		if err := h.input(h.turns[h.current], h.inputs[i].Name, b); err != nil {
+			return err
+		}
+		bound[i] = b
+	}
+	return run(h.session.session, nil, h.turns[h.current])
+}
 
 func (h *hostState) flip() { h.current = 1 - h.current }
 
@@ -132,6 +143,8 @@ func newBlocks(specs []tensor.Spec) ([]*block, error) {
 
 func freeBlocks(blocks []*block) {
 	for _, b := range blocks {
-		b.free()
+		if b != nil {
+			b.free()
+		}
 	}
 }

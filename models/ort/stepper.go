@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"vicreg/models/tensor"
 )
@@ -29,6 +30,9 @@ type StepperConfig struct {
 // until the caller accepts or rejects it. A Stepper is for one goroutine.
 type Stepper struct {
 	ends
+	copied  []*block   // by input, for tensors from elsewhere; nil until one comes
+	given   [][]*block // by NewBatch
+	fed     []*block   // by input, what the next run reads
 	state   holder
 	ready   bool
 	pending bool
@@ -38,8 +42,9 @@ type Stepper struct {
 // device implements to keep state in its own memory; batch and scalars stay in
 // the host's.
 type holder interface {
-	// run makes the next state from the current one, and the scalars.
-	run() error
+	// run makes the next state from the current one, and the scalars. A device
+	// copies the inputs; on the host they are read where they are.
+	run(inputs []*block) error
 	// flip makes the next state the current one.
 	flip()
 	// read copies the current state out, by the name of its input.
@@ -95,7 +100,7 @@ func newStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 	return st, nil
 }
 
-// allocate sorts batch and scalars from the state and makes memory for them.
+// allocate sorts batch and scalars from the state and makes memory for the latter.
 func (st *Stepper) allocate(s *Session, state []Variable) (err error) {
 	st.inputs = slices.DeleteFunc(s.Inputs(), func(v tensor.Spec) bool {
 		return slices.ContainsFunc(state, func(p Variable) bool { return p.In == v.Name })
@@ -108,9 +113,7 @@ func (st *Stepper) allocate(s *Session, state []Variable) (err error) {
 			return fmt.Errorf("output %q is %v%v: neither state nor a float32 or float64 of shape [1]", o.Name, o.Type, o.Shape)
 		}
 	}
-	if st.batch, err = newBlocks(st.inputs); err != nil {
-		return err
-	}
+	st.copied, st.fed = make([]*block, len(st.inputs)), make([]*block, len(st.inputs))
 	st.scalars, err = newBlocks(st.outputs)
 	return err
 }
@@ -145,12 +148,32 @@ func pair(s *Session, state []Variable) ([]tensor.Spec, error) {
 	return vars, nil
 }
 
+// NewBatch returns zeroed tensors for all inputs that are not state, in memory that
+// Step hands to the runtime as it is. They are freed by Close and must not be used
+// after it. While a step runs on one batch, others may be filled, by any goroutine.
+func (st *Stepper) NewBatch() (tensor.Batch, error) {
+	if st.state == nil {
+		return nil, fmt.Errorf("new batch: %w", errNoHolder)
+	}
+	blocks, err := newBlocks(st.inputs)
+	if err != nil {
+		return nil, fmt.Errorf("new batch: %w", err)
+	}
+	st.given = append(st.given, blocks)
+	batch := make(tensor.Batch, len(blocks))
+	for i, b := range blocks {
+		batch[st.inputs[i].Name] = &tensor.Tensor{Type: b.Type, Shape: slices.Clone(b.Shape), Data: b.Data}
+	}
+	return batch, nil
+}
+
 // Step runs one step on the current state and returns the scalars by name. The
-// batch holds exactly the inputs that are not state, and is copied into memory
-// that stays bound, which costs less than a thousandth of a step (BenchmarkStep);
-// it is the caller's again on return. The new state is pending until Accept or
-// Reject; a second Step before that is an error. After a failed Step nothing is
-// pending and the state is what it was.
+// batch holds exactly the inputs that are not state. Tensors from NewBatch are read
+// where they are; others are copied first, which costs less than a thousandth of a
+// step (BenchmarkStep), and both kinds may be mixed. They are the caller's again on
+// return. The new state is pending until Accept or Reject; a second Step before
+// that is an error. After a failed Step nothing is pending and the state is what it
+// was.
 func (st *Stepper) Step(batch tensor.Batch) (map[string]float64, error) {
 	if err := st.step(batch); err != nil {
 		return nil, fmt.Errorf("step: %w", err)
@@ -178,18 +201,41 @@ func (st *Stepper) step(batch tensor.Batch) error {
 		return err
 	}
 	for i, spec := range st.inputs {
-		if _, err := fits(batch[spec.Name], spec); err != nil {
+		data, err := fits(batch[spec.Name], spec)
+		if err != nil {
 			return err
 		}
-		if err := st.batch[i].CopyFrom(batch[spec.Name]); err != nil {
-			return fmt.Errorf("input %q: %w", spec.Name, err)
+		if st.fed[i] = st.lent(i, data); st.fed[i] == nil {
+			if st.fed[i], err = st.copy(i, batch[spec.Name]); err != nil {
+				return fmt.Errorf("input %q: %w", spec.Name, err)
+			}
 		}
 	}
-	if err := st.state.run(); err != nil {
+	if err := st.state.run(st.fed); err != nil {
 		return err
 	}
 	st.pending = true
 	return nil
+}
+
+// lent is the block that NewBatch gave for input i at this address, or nil.
+func (st *Stepper) lent(i int, data unsafe.Pointer) *block {
+	for _, blocks := range st.given {
+		if blocks[i].memory == data {
+			return blocks[i]
+		}
+	}
+	return nil
+}
+
+// copy copies a tensor into a block of input i.
+func (st *Stepper) copy(i int, t *tensor.Tensor) (b *block, err error) {
+	if st.copied[i] == nil {
+		if st.copied[i], err = newBlock(st.inputs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return st.copied[i], st.copied[i].CopyFrom(t)
 }
 
 // usable tells whether there is a state to work on.
@@ -274,8 +320,9 @@ func (st *Stepper) Close() error {
 	if st.state != nil {
 		st.state.close()
 	}
-	freeBlocks(st.batch)
-	freeBlocks(st.scalars)
+	for _, blocks := range append(st.given, st.copied, st.scalars) {
+		freeBlocks(blocks)
+	}
 	*st = Stepper{}
 	return nil
 }

@@ -98,6 +98,80 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestBatchesInTheRuntimesMemory goes through two batches of the stepper's own and
+// one from elsewhere, alone and mixed, in every order and under either direction.
+func TestBatchesInTheRuntimesMemory(t *testing.T) {
+	st, plain := started(t), started(t)
+	var own [2]tensor.Batch
+	for i := range own {
+		var err error
+		if own[i], err = st.NewBatch(); err != nil {
+			t.Fatal(err)
+		}
+		if len(own[i]) != 2 || !slices.Equal(own[i]["x"].Float32(), make([]float32, 6)) || !slices.Equal(own[i]["lr"].Shape, []int{1}) {
+			t.Fatalf("a new batch is %v", own[i])
+		}
+	}
+	for i := range 40 {
+		in := batch(float32(i+1) / 64)
+		in["x"].Float32()[i%6] += float32(i)
+		given := in
+		if at := i / 2 % 3; at < 2 {
+			given = maps.Clone(own[at])
+			for name := range in {
+				if err := given[name].CopyFrom(in[name]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if i%5 == 4 {
+				given["lr"] = in["lr"]
+			}
+		}
+		got, err := st.Step(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := plain.Step(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("step %d: %v, want %v", i, got, want)
+		}
+		if i%3 != 1 {
+			st.Accept()
+			plain.Accept()
+		}
+		st.Reject()
+		plain.Reject()
+		if got, want := weights(t, st), weights(t, plain); !slices.Equal(got, want) {
+			t.Fatalf("step %d: weights %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestABatchOfTheStepperIsNotCopied(t *testing.T) {
+	st := started(t)
+	own, err := st.NewBatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Step(own); err != nil {
+		t.Fatal(err)
+	}
+	st.Accept()
+	if n := ort.Copies(st); n != 0 {
+		t.Errorf("%d inputs were copied", n)
+	}
+	own["lr"] = tensor.Of([]float32{1})
+	if _, err := st.Step(own); err != nil {
+		t.Fatal(err)
+	}
+	if n := ort.Copies(st); n != 1 {
+		t.Errorf("with one tensor from elsewhere, %d inputs were copied", n)
+	}
+}
+
 func TestPending(t *testing.T) {
 	st := started(t)
 	step(t, st, 1)
@@ -247,6 +321,8 @@ func TestCloseStepper(t *testing.T) {
 	_, err = st.Snapshot()
 	refused(t, err, "snapshot: the stepper is closed")
 	refused(t, st.Restore(initial()), "restore: the stepper is closed")
+	_, err = st.NewBatch()
+	refused(t, err, "new batch: the stepper is closed")
 }
 
 // refused checks that an error is there, starts as wanted and is one line.

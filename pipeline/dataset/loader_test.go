@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"vicreg/models/tensor"
 	"vicreg/pipeline/imaging"
 )
 
@@ -226,6 +227,40 @@ func TestLoaderHoldsTheBatchUntilRelease(t *testing.T) {
 	}
 	if l.Waited() <= 0 {
 		t.Error("no waiting time is reported")
+	}
+}
+
+func TestLoaderFillsTheUsersTensors(t *testing.T) {
+	_, set := folder(t, 20)
+	c := config()
+	want := collect(t, NewReader(set, ReaderConfig{}), c)
+	var given []tensor.Batch
+	c.Alloc = func() (tensor.Batch, error) {
+		b := tensor.Batch{"view1": tensor.New(tensor.Uint8, 4, 8, 8, 3), "view2": tensor.New(tensor.Uint8, 4, 8, 8, 3), "lr": tensor.Of([]float32{1})}
+		given = append(given, b)
+		return b, nil
+	}
+	if got := collect(t, NewReader(set, ReaderConfig{}), c); !slices.Equal(got, want) || len(given) != 3 {
+		t.Errorf("%d batches given; got\n%s\nwant\n%s", len(given), strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	l, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{}), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b, err := l.Next()
+	if err != nil || !slices.ContainsFunc(given[3:], func(g tensor.Batch) bool { return g["view1"] == b.Tensors["view1"] && g["lr"] == b.Tensors["lr"] }) {
+		t.Errorf("the batch is not one that was given: %v", err)
+	}
+	c.Alloc = func() (tensor.Batch, error) { return nil, errors.New("no memory left") }
+	_, err = NewLoader(t.Context(), NewReader(set, ReaderConfig{}), c)
+	refused(t, err, "load images: no memory left")
+	for _, wrong := range []*tensor.Tensor{nil, tensor.New(tensor.Uint8, 4, 8, 9, 3), tensor.New(tensor.Int8, 4, 8, 8, 3)} {
+		c.Alloc = func() (tensor.Batch, error) {
+			return tensor.Batch{"view1": tensor.New(tensor.Uint8, 4, 8, 8, 3), "view2": wrong}, nil
+		}
+		_, err = NewLoader(t.Context(), NewReader(set, ReaderConfig{}), c)
+		refused(t, err, "no tensor view2 for uint8[4 8 8 3]")
 	}
 }
 
