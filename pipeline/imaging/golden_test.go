@@ -89,9 +89,9 @@ func differ(t *testing.T, name string, got, want []uint8, most int, mean float64
 }
 
 func TestResizeEqualsPillow(t *testing.T) {
-	src := load(t, "big.png")
 	var s Scratch
 	for _, g := range goldens(t, "resize") {
+		src := load(t, g.File)
 		f, err := ParseFilter(g.Filter)
 		if err != nil {
 			t.Fatal(err)

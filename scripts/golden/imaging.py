@@ -62,7 +62,25 @@ def resizing(big):
         ("bilinear", (3, 90), (20, 0, 61, 46.5)),
     ):  # fmt: skip
         box = box or (0, 0, *big.size)
-        add(f"resize {name} {size} {box}", "resize", big.resize(size, pil[name], box=box), filter=name, box=list(box))
+        resized("big.png", big, name, pil[name], size, box)
+    # Sources of one pixel or one line, a long one, and noise of black and white, in
+    # which the bicubic filter leaves 0..255 everywhere.
+    noise = np.random.default_rng(4).integers(0, 2, (17, 23, 3)).astype(np.uint8) * 255
+    for file, im in (
+        ("noise.png", Image.fromarray(noise, "RGB")), ("pixel.png", picture(1, 1, 11)), ("row.png", picture(9, 1, 12)),
+        ("column.png", picture(1, 9, 13)), ("long.png", picture(700, 3, 14)),
+    ):  # fmt: skip
+        (OUT / file).write_bytes(encoded(im, "PNG"))
+        w, h = im.size
+        for name in pil:
+            for size in ((40, 31), (5, 4), (1, 1), (24, 2)):
+                resized(file, im, name, pil[name], size, (0, 0, w, h))
+            resized(file, im, name, pil[name], (8, 7), (0.3 * w, 0.45 * h, 0.85 * w, 0.9 * h))
+
+
+def resized(file, im, name, filter, size, box):
+    out = im.resize(size, filter, box=box)
+    add(f"resize {file} {name} {size} {box}", "resize", out, file=file, filter=name, box=list(box))
 
 
 OPS = {
@@ -70,8 +88,8 @@ OPS = {
     "hue": F.adjust_hue, "grey": lambda im, _: F.to_grayscale(im, 3), "solarise": lambda im, t: ImageOps.solarize(im, t),
 }  # fmt: skip
 VALUES = {
-    "brightness": (0.6, 1.37), "contrast": (0.63, 1.4), "saturation": (0.0, 0.81, 1.2), "hue": (-0.1, -0.5, 0.07, 0.0),
-    "grey": (0,), "solarise": (128, 40),
+    "brightness": (0.6, 1.37), "contrast": (0.63, 1.4), "saturation": (0.0, 0.81, 1.2, 0.9999999),
+    "hue": (-0.1, -0.5, 0.07, 0.0, 0.033), "grey": (0,), "solarise": (128, 40),
 }  # fmt: skip
 
 
