@@ -1,6 +1,7 @@
 package imaging
 
 import (
+	"image"
 	"math/rand/v2"
 	"testing"
 )
@@ -49,4 +50,24 @@ func TestDoubleInWords(t *testing.T) {
 		double(got, near, far, 8, 7)
 		differ(t, "doubled row", got, want, 0, 0)
 	}
+}
+
+// TestChromaQuartered repeats each sample over four pixels, and over two rows of them.
+func TestChromaQuartered(t *testing.T) {
+	const w, h = 13, 7
+	r := image.Rect(0, 0, w, h)
+	im, whole := image.NewYCbCr(r, image.YCbCrSubsampleRatio410), image.NewYCbCr(r, image.YCbCrSubsampleRatio444)
+	for y := range h {
+		for x := range w {
+			im.Y[im.YOffset(x, y)], whole.Y[whole.YOffset(x, y)] = uint8(9*x), uint8(9*x)
+			c := whole.COffset(x, y)
+			whole.Cb[c], whole.Cr[c] = uint8(100+9*(x/4)), uint8(90+9*(y/2))
+			im.Cb[im.COffset(x, y)], im.Cr[im.COffset(x, y)] = whole.Cb[c], whole.Cr[c]
+		}
+	}
+	var u upsampler
+	got, want := NewRGB(w, h), NewRGB(w, h)
+	u.fill(got, im, nil, "ycc")
+	u.fill(want, whole, nil, "ycc")
+	differ(t, "4:1:0", got.Pix, want.Pix, 0, 0)
 }

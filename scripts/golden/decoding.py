@@ -234,7 +234,11 @@ def webps(big, small):
     keep("lossless-alpha.webp", encoded(alpha, "WEBP", lossless=True, exact=True))
     keep("lossless-palette.webp", encoded(small.quantize(9).convert("RGB"), "WEBP", lossless=True))
     keep("turned6.webp", encoded(small, "WEBP", quality=75, exif=exif(6)), orientation=6)
-    keep("turned3-prefix.webp", encoded(small, "WEBP", lossless=True, exif=b"Exif\0\0" + exif(3)), orientation=3)
+    # As JPEG has it, which some writers copy.
+    data = encoded(small, "WEBP", lossless=True)
+    extended = (b"VP8X", b"\x08\0\0\0" + u24(18) + u24(12))
+    prefixed = riff(extended, (b"VP8L", data[20 : 20 + struct.unpack("<I", data[16:20])[0]]), (b"EXIF", b"Exif\0\0" + exif(7)))
+    keep("turned7-prefix.webp", prefixed, orientation=7)
     keep("animated.webp", encoded(small, "WEBP", save_all=True, append_images=[small.rotate(90)], duration=50))
     # A first frame smaller than the canvas, at an offset.
     for kind, name, lossless in ((b"VP8L", "lossless", True), (b"VP8 ", "lossy", False)):
