@@ -1,0 +1,346 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// machine is a model whose batch of n takes n+1 ms. It keeps the batches it ran.
+type machine struct {
+	mu      sync.Mutex
+	batches [][]int
+}
+
+func (m *machine) run(ctx context.Context, items []int) ([]string, error) {
+	m.mu.Lock()
+	m.batches = append(m.batches, slices.Clone(items))
+	m.mu.Unlock()
+	select {
+	case <-time.After(time.Duration(len(items)+1) * time.Millisecond):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	out := make([]string, len(items))
+	for i, x := range items {
+		switch x {
+		case -1:
+			return nil, errors.New("poison")
+		case -2:
+			panic("boom")
+		}
+		out[i] = fmt.Sprint(x)
+	}
+	return out, nil
+}
+
+// inBubble runs f on a batcher in a bubble of its own time, and closes it.
+func inBubble(t *testing.T, c Config, f func(t *testing.T, b *Batcher[int, string], m *machine)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := new(machine)
+		b := New(m.run, c)
+		f(t, b, m)
+		if err := b.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if n := b.Waiting(); n != 0 {
+			t.Errorf("%d items left", n)
+		}
+	})
+}
+
+// later is Do in a goroutine; wait returns what came back.
+func later(ctx context.Context, b *Batcher[int, string], items ...int) (wait func() ([]Result[string], error)) {
+	var results []Result[string]
+	var err error
+	done := make(chan struct{})
+	go func() {
+		results, err = b.Do(ctx, items...)
+		close(done)
+	}()
+	return func() ([]Result[string], error) {
+		<-done
+		return results, err
+	}
+}
+
+var standard = Config{Workers: 1, Max: 4, Queue: 100}
+
+func TestLoneItemGoesAtOnce(t *testing.T) {
+	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], _ *machine) {
+		r, err := b.Do(t.Context(), 7)
+		if err != nil || r[0].Value != "7" || r[0].Err != nil || r[0].Waited != 0 || r[0].Took != 2*time.Millisecond || r[0].Size != 1 {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
+
+// What came while the worker was busy goes together up to Max, in order.
+func TestWaitingItemsGoTogether(t *testing.T) {
+	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
+		first := later(t.Context(), b, 0)
+		synctest.Wait()
+		var rest []func() ([]Result[string], error)
+		for i := 1; i <= 6; i++ {
+			rest = append(rest, later(t.Context(), b, i))
+			synctest.Wait()
+		}
+		first()
+		for i, wait := range rest {
+			r, err := wait()
+			if err != nil || r[0].Value != fmt.Sprint(i+1) {
+				t.Errorf("item %d: %+v, %v", i+1, r, err)
+			}
+		}
+		if got := fmt.Sprint(m.batches); got != "[[0] [1 2 3 4] [5 6]]" {
+			t.Errorf("batches %s", got)
+		}
+	})
+}
+
+func TestResultsAreInTheOrderOfTheItems(t *testing.T) {
+	inBubble(t, Config{Workers: 3, Max: 2, Queue: 100}, func(t *testing.T, b *Batcher[int, string], _ *machine) {
+		items := []int{5, 3, 9, 1, 7, 2, 8}
+		r, err := b.Do(t.Context(), items...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range items {
+			if r[i].Value != fmt.Sprint(x) || r[i].Err != nil {
+				t.Errorf("item %d: %+v", i, r[i])
+			}
+		}
+	})
+}
+
+func TestBadItemsFailAlone(t *testing.T) {
+	for bad, want := range map[int]string{-1: "poison", -2: "panicked: boom"} {
+		inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
+			r, err := b.Do(t.Context(), 1, bad, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r[0].Value != "1" || r[2].Value != "3" || r[0].Err != nil || r[2].Err != nil {
+				t.Errorf("the good ones: %+v", r)
+			}
+			if r[1].Err == nil || !strings.Contains(r[1].Err.Error(), want) {
+				t.Errorf("the bad one: %v", r[1].Err)
+			}
+			if got := b.Panics(); (got > 0) != (bad == -2) {
+				t.Errorf("%d panics counted", got)
+			}
+			if r, err := b.Do(t.Context(), 4); err != nil || r[0].Value != "4" {
+				t.Errorf("afterwards: %+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// The batch is nobody's: a caller who leaves takes his own waiting items along, and
+// none that run.
+func TestCallersWhoLeave(t *testing.T) {
+	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
+		running, leave := context.WithCancel(t.Context())
+		first := later(running, b, 0)
+		synctest.Wait()
+		waiting, leaveToo := context.WithCancel(t.Context())
+		gone, stays := later(waiting, b, 1), later(t.Context(), b, 2)
+		synctest.Wait()
+		leave()
+		leaveToo()
+		if r, err := first(); err != nil || r[0].Err != nil {
+			t.Errorf("running: %+v, %v", r, err)
+		}
+		if r, err := gone(); err != nil || !errors.Is(r[0].Err, context.Canceled) {
+			t.Errorf("gone: %+v, %v", r, err)
+		}
+		if r, err := stays(); err != nil || r[0].Value != "2" {
+			t.Errorf("stays: %+v, %v", r, err)
+		}
+		if got := fmt.Sprint(m.batches); got != "[[0] [2]]" {
+			t.Errorf("batches %s", got)
+		}
+		if _, err := b.Do(waiting, 3); !errors.Is(err, context.Canceled) {
+			t.Errorf("came after he left: %v", err)
+		}
+	})
+}
+
+func TestFullQueue(t *testing.T) {
+	inBubble(t, Config{Workers: 1, Max: 2, Queue: 3}, func(t *testing.T, b *Batcher[int, string], _ *machine) {
+		if _, err := b.Do(t.Context(), 1, 2); err != nil { // 3 ms are seen
+			t.Fatal(err)
+		}
+		first := later(t.Context(), b, 1, 2)
+		synctest.Wait()
+		var full *Full
+		if _, err := b.Do(t.Context(), 3, 4); !errors.As(err, &full) || full.After != 3*time.Millisecond {
+			t.Errorf("two more: %v", err)
+		}
+		if r, err := b.Do(t.Context(), 3); err != nil || r[0].Value != "3" {
+			t.Errorf("one more: %+v, %v", r, err)
+		}
+		first()
+	})
+}
+
+// Who would not be served in time is told at once, and how much time was missing.
+func TestAdmissionByPredictedWait(t *testing.T) {
+	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
+		for _, n := range []int{1, 2, 4, 4} { // n+1 ms each
+			if _, err := b.Do(t.Context(), make([]int, n)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ran := len(m.batches)
+		first := later(t.Context(), b, 1, 2, 3, 4)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Millisecond)
+		defer cancel()
+		var full *Full
+		if _, err := b.Do(ctx, 5, 6, 7, 8); !errors.As(err, &full) || full.After.Round(time.Microsecond) != 2*time.Millisecond {
+			t.Errorf("8 ms for 2 batches of 5 ms: %v", err)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), 11*time.Millisecond)
+		defer cancel()
+		if r, err := b.Do(ctx, 5, 6, 7, 8); err != nil || r[3].Value != "8" {
+			t.Errorf("11 ms for them: %+v, %v", r, err)
+		}
+		first()
+		if got := len(m.batches) - ran; got != 2 {
+			t.Errorf("%d batches ran, want 2", got)
+		}
+	})
+}
+
+func TestLimitOfABatch(t *testing.T) {
+	c := standard
+	c.Limit = 3 * time.Millisecond
+	inBubble(t, c, func(t *testing.T, b *Batcher[int, string], _ *machine) {
+		r, err := b.Do(t.Context(), 1, 2, 3) // 4 ms together, 2 ms alone
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range r {
+			if r[i].Err != nil || r[i].Size != 1 {
+				t.Errorf("item %d: %+v", i, r[i])
+			}
+		}
+	})
+}
+
+func TestCloseDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(machine)
+		b := New(m.run, standard)
+		all := later(t.Context(), b, 1, 2, 3, 4, 5, 6)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("drained in 1 ms: %v", err)
+		}
+		if _, err := b.Do(t.Context(), 7); !errors.Is(err, ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		r, err := all()
+		if err != nil || r[5].Value != "6" {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
+
+func TestWrongNumberOfResults(t *testing.T) {
+	b := New(func(context.Context, []int) ([]int, error) { return nil, nil }, standard)
+	defer b.Close(t.Context())
+	if r, err := b.Do(t.Context(), 1); err != nil || r[0].Err == nil {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// Many callers at once, for the race detector: each gets his own result.
+func TestManyCallers(t *testing.T) {
+	b := New(func(_ context.Context, items []int) ([]int, error) {
+		out := make([]int, len(items))
+		for i, x := range items {
+			out[i] = 2 * x
+		}
+		return out, nil
+	}, Config{Workers: 3, Max: 8, Queue: 10_000})
+	var wrong atomic.Int64
+	var callers sync.WaitGroup
+	for i := range 200 {
+		callers.Go(func() {
+			for j := range 20 {
+				if r, err := b.Do(context.Background(), i, j); err != nil || r[0].Value != 2*i || r[1].Value != 2*j {
+					wrong.Add(1)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("%d wrong", n)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCost(t *testing.T) {
+	var c cost
+	if c.of(3) != 0 {
+		t.Error("knows before it has seen")
+	}
+	c.add(4, 6)
+	if got := c.of(8); got != 6 {
+		t.Errorf("one size seen: %v", got)
+	}
+	for range 100 {
+		c.add(2, 5)
+		c.add(8, 14)
+	}
+	if got := c.of(4); got < 7.99 || got > 8.01 {
+		t.Errorf("2+1.5n: got %v at 4, want 8", got)
+	}
+	var falling cost
+	falling.add(1, 4)
+	falling.add(2, 2)
+	if got := falling.of(100); got < 2 || got > 4 {
+		t.Errorf("larger batches took less: %v at 100", got)
+	}
+}
+
+func TestBest(t *testing.T) {
+	// A batch of n takes 10 + n up to 8, and beyond as long an item as at 8.
+	took := func(n int) time.Duration {
+		if n <= 8 {
+			return time.Duration(10+n) * time.Millisecond
+		}
+		return time.Duration(n) * 18 * time.Millisecond / 8
+	}
+	best, seen, err := Best(64, func(n int) (time.Duration, error) { return took(n), nil })
+	if err != nil || best != 8 || len(seen) != 5 || seen[4].Size != 16 {
+		t.Errorf("got %d, %v, %v", best, seen, err)
+	}
+	if best, _, _ := Best(64, func(n int) (time.Duration, error) { return time.Duration(n) * time.Millisecond, nil }); best != 1 {
+		t.Errorf("where batching does not pay: %d", best)
+	}
+	if best, _, _ := Best(4, func(n int) (time.Duration, error) { return time.Millisecond, nil }); best != 4 {
+		t.Errorf("up to 4: %d", best)
+	}
+	if _, _, err := Best(4, func(n int) (time.Duration, error) { return 0, errors.New("no") }); err == nil {
+		t.Error("an error is lost")
+	}
+}

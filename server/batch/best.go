@@ -1,0 +1,38 @@
+package batch
+
+import "time"
+
+// Point is the throughput at one batch size.
+type Point struct {
+	Size      int     `json:"size"`
+	PerSecond float64 `json:"items_per_second"`
+}
+
+// gain is by how much a larger batch must be faster per item to be worth its wait.
+const gain = 1.05
+
+// Best finds the batch size that pays: of 1, 2, 4 ... up to most, the last one that
+// gave at least 5 % more items a second than the one before. measure runs a batch of
+// that size and tells how long it took; it is called a few times for each, and the
+// shortest counts.
+func Best(most int, measure func(size int) (time.Duration, error)) (best int, seen []Point, err error) {
+	for size := 1; size <= max(most, 1); size *= 2 {
+		var shortest time.Duration
+		for i := range 3 {
+			took, err := measure(size)
+			if err != nil {
+				return 0, nil, err
+			}
+			if i == 0 || took < shortest {
+				shortest = took
+			}
+		}
+		p := Point{size, float64(size) / max(shortest.Seconds(), 1e-9)}
+		seen = append(seen, p)
+		if size > 1 && p.PerSecond < gain*seen[len(seen)-2].PerSecond {
+			break
+		}
+		best = size
+	}
+	return best, seen, nil
+}

@@ -1,0 +1,42 @@
+package batch
+
+import "sync"
+
+// cost predicts the time of a batch of n items as a*n + b, by least squares over
+// the batches so far, of which old ones count less and less.
+type cost struct {
+	mu              sync.Mutex
+	w, n, nn, t, nt float64 // sums of weights, sizes, squares, seconds, products
+}
+
+// fade is the weight that what was seen keeps with each new batch: half after 35.
+const fade = 0.98
+
+func (c *cost) add(n int, seconds float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := float64(n)
+	for _, s := range []struct {
+		sum   *float64
+		value float64
+	}{{&c.w, 1}, {&c.n, x}, {&c.nn, x * x}, {&c.t, seconds}, {&c.nt, x * seconds}} {
+		*s.sum = fade**s.sum + s.value
+	}
+}
+
+// of is the predicted time of a batch of n in seconds, 0 before any was seen. Where
+// all batches had one size, or larger ones took less, it is the mean.
+func (c *cost) of(n int) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.w == 0 {
+		return 0
+	}
+	mean := c.t / c.w
+	spread := c.nn - c.n*c.n/c.w
+	if spread < 1e-9*c.nn {
+		return mean
+	}
+	a := max(0, (c.nt-c.n*c.t/c.w)/spread)
+	return max(0, mean+a*(float64(n)-c.n/c.w))
+}
