@@ -144,6 +144,13 @@ func refreshShards(x *indexing, old *listing) (now *listing, changed bool, err e
 // old are taken.
 func joined(names []string, read []*table, old *table) (*table, error) {
 	var b builder
+	rows, bytes := old.len(), len(old.keys)
+	for _, t := range read {
+		if t != nil {
+			rows, bytes = rows+t.len(), bytes+len(t.keys)
+		}
+	}
+	b.grow(rows, bytes)
 	for i, name := range names {
 		t, begin, end := read[i], 0, 0
 		if t != nil {

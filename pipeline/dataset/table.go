@@ -62,6 +62,14 @@ type builder struct {
 	err    error
 }
 
+// grow makes room for rows whose keys have so many bytes: a table that grows by
+// doubling would hold twice the memory.
+func (b *builder) grow(rows, bytes int) {
+	b.text.Grow(bytes)
+	b.ends = make([]uint32, 0, rows)
+	b.files = make([]file, 0, rows)
+}
+
 // name appends a row with the key made of the given pieces.
 func (b *builder) name(pieces ...string) {
 	for _, p := range pieces {
@@ -99,7 +107,7 @@ func (b *builder) copy(t *table, row int) {
 	}
 }
 
-// table returns the rows as they were added; nothing may be added after that.
+// finish returns the rows as they were added; nothing may be added after that.
 func (b *builder) finish() (*table, error) {
 	b.table.keys = b.text.String() // shares the builder's memory
 	if b.err != nil {
@@ -139,15 +147,19 @@ func (t *table) sorted(conflict func(first, second int) error) (*table, error) {
 	return b.finish()
 }
 
-// merge joins two tables. Of rows with one key that of fresh stays.
-func merge(old, fresh *table) (*table, error) {
+// merge joins the rows of old that keep wants with those of fresh. Of rows with one
+// key that of fresh stays.
+func merge(old *table, keep func(row int) bool, fresh *table) (*table, error) {
 	if old.len() == 0 {
 		return fresh, nil
 	}
 	var b builder
+	b.grow(old.len()+fresh.len(), len(old.keys)+len(fresh.keys))
 	i, j := 0, 0
 	for i < old.len() || j < fresh.len() {
 		switch {
+		case i < old.len() && !keep(i):
+			i++
 		case j == fresh.len() || i < old.len() && old.key(i) < fresh.key(j):
 			b.copy(old, i)
 			i++
@@ -157,17 +169,6 @@ func merge(old, fresh *table) (*table, error) {
 			}
 			b.copy(fresh, j)
 			j++
-		}
-	}
-	return b.finish()
-}
-
-// only returns the rows that keep wants.
-func (t *table) only(keep func(row int) bool) (*table, error) {
-	var b builder
-	for row := range t.len() {
-		if keep(row) {
-			b.copy(t, row)
 		}
 	}
 	return b.finish()

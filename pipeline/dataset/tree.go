@@ -159,13 +159,6 @@ func refreshTree(x *indexing, old *listing) (now *listing, changed bool, err err
 	if err != nil {
 		return nil, false, err
 	}
-	kept := old.table
-	if kept.len() > 0 {
-		kept, err = kept.only(func(row int) bool { return w.kept[parentOf(kept.key(row))] })
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	joined, err := merge(kept, fresh)
+	joined, err := merge(old.table, func(row int) bool { return w.kept[parentOf(old.table.key(row))] }, fresh)
 	return &listing{parts: w.parts, table: joined}, true, err
 }
