@@ -114,7 +114,14 @@ func (k *kernel) dots(out, in []uint64) {
 	rowA, rowB, rowC, rowD := out[:words], out[words:][:words], out[2*words:][:words], out[3*words:][:words]
 	var lastE, lastF uint64
 	for x, lo := range k.lo[:words/3*2] {
-		a, b, c, d, e, f := dot(in[6*lo:], k.w[x*k.taps:][:taps])
+		q, w := in[6*lo:], k.w[x*k.taps:][:taps]
+		var a, b, c, d, e, f uint64 = bias, bias, bias, bias, bias, bias
+		for ; len(w) >= 4; q, w = q[24:], w[4:] {
+			a, b, c, d, e, f = dot4((*[24]uint64)(q), (*[4]int32)(w), a, b, c, d, e, f)
+		}
+		if len(w) >= 2 {
+			a, b, c, d, e, f = dot2((*[12]uint64)(q), (*[2]int32)(w), a, b, c, d, e, f)
+		}
 		e, f = settle(e), settle(f)
 		at := 3*(x>>1) + 1
 		rowA[at], rowB[at] = lastE&0xff|e<<32, lastE>>32|e&(0xff<<32)
@@ -125,23 +132,24 @@ func (k *kernel) dots(out, in []uint64) {
 	}
 }
 
-// dot is one output of four rows. The number of weights is even.
-//
-//go:noinline
-func dot(in []uint64, w []int32) (a, b, c, d, e, f uint64) {
-	a, b, c, d, e, f = bias, bias, bias, bias, bias, bias
-	for len(w) >= 2 {
-		p := (*[12]uint64)(in)
-		u, v := uint64(w[0]), uint64(w[1])
-		a += p[0]*u + p[6]*v
-		b += p[1]*u + p[7]*v
-		c += p[2]*u + p[8]*v
-		d += p[3]*u + p[9]*v
-		e += p[4]*u + p[10]*v
-		f += p[5]*u + p[11]*v
-		in, w = in[12:], w[2:]
-	}
-	return a, b, c, d, e, f
+// dot4 adds four samples times their weights. It is a function of its own, without
+// a loop, so that all sums stay in registers.
+func dot4(p *[24]uint64, w *[4]int32, a, b, c, d, e, f uint64) (_, _, _, _, _, _ uint64) {
+	u := uint64(w[0])
+	a, b, c, d, e, f = a+p[0]*u, b+p[1]*u, c+p[2]*u, d+p[3]*u, e+p[4]*u, f+p[5]*u
+	u = uint64(w[1])
+	a, b, c, d, e, f = a+p[6]*u, b+p[7]*u, c+p[8]*u, d+p[9]*u, e+p[10]*u, f+p[11]*u
+	u = uint64(w[2])
+	a, b, c, d, e, f = a+p[12]*u, b+p[13]*u, c+p[14]*u, d+p[15]*u, e+p[16]*u, f+p[17]*u
+	u = uint64(w[3])
+	return a + p[18]*u, b + p[19]*u, c + p[20]*u, d + p[21]*u, e + p[22]*u, f + p[23]*u
+}
+
+func dot2(p *[12]uint64, w *[2]int32, a, b, c, d, e, f uint64) (_, _, _, _, _, _ uint64) {
+	u := uint64(w[0])
+	a, b, c, d, e, f = a+p[0]*u, b+p[1]*u, c+p[2]*u, d+p[3]*u, e+p[4]*u, f+p[5]*u
+	u = uint64(w[1])
+	return a + p[6]*u, b + p[7]*u, c + p[8]*u, d + p[9]*u, e + p[10]*u, f + p[11]*u
 }
 
 // spreadRow puts the pixels of a row where dots would.

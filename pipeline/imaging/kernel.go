@@ -98,7 +98,7 @@ func (s *Scratch) resample(k *kernel, f Filter, in int, in0, in1 float64, out, f
 	}
 	scale := float64(b-a) / float64(out)
 	wide := max(scale, 1)
-	support := f.support() * wide
+	support := float64(f.support() * wide)
 	k.reset(count, int(math.Ceil(support))*2+1)
 	s.weights = grow(s.weights, k.taps)
 	for i := range count {
