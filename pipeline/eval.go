@@ -29,7 +29,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := usage.Require(fs, "model", "data"); err != nil {
 		return err
 	}
-	if err := e.load(); err != nil {
+	if err := e.load(ctx); err != nil {
 		return err
 	}
 	figures, err := e.measure(ctx)
@@ -90,7 +90,7 @@ type evaluation struct {
 }
 
 // load checks the flags and indexes the folders.
-func (e *evaluation) load() (err error) {
+func (e *evaluation) load(ctx context.Context) (err error) {
 	switch {
 	case e.k < 1:
 		return usage.Errorf("--k %d: want at least 1 neighbour", e.k)
@@ -99,7 +99,7 @@ func (e *evaluation) load() (err error) {
 	case e.limit < 2:
 		return usage.Errorf("--limit %d: want at least 2 images", e.limit)
 	}
-	if e.queries, err = dataset.Index(e.data); err != nil {
+	if e.queries, err = dataset.Open(ctx, e.data, dataset.Options{}); err != nil {
 		return &usage.Error{Err: err}
 	}
 	if e.queries.Len() < 2 {
@@ -108,7 +108,7 @@ func (e *evaluation) load() (err error) {
 	if e.reference == "" {
 		return nil
 	}
-	if e.base, err = dataset.Index(e.reference); err != nil {
+	if e.base, err = dataset.Open(ctx, e.reference, dataset.Options{}); err != nil {
 		return &usage.Error{Err: err}
 	}
 	kinds := map[string]bool{}

@@ -48,7 +48,7 @@ older file of that name is replaced in one piece.`, centerImages),
 	if err := e.machine.validate(); err != nil {
 		return err
 	}
-	if err := e.load(); err != nil {
+	if err := e.load(ctx); err != nil {
 		return err
 	}
 	return e.write(ctx, stdout)
@@ -68,7 +68,7 @@ type export struct {
 }
 
 // load reads the run and finds its images, before any work is done.
-func (e *export) load() error {
+func (e *export) load(ctx context.Context) error {
 	c, warnings, err := checkpoint.Latest(e.run)
 	for _, w := range warnings {
 		fmt.Fprintln(e.stderr, "vicreg export:", w)
@@ -92,7 +92,7 @@ func (e *export) load() error {
 			return err
 		}
 	}
-	if err := e.findImages(); err != nil {
+	if err := e.findImages(ctx); err != nil {
 		return err
 	}
 	return e.place()
@@ -112,12 +112,12 @@ func firstWeights(c *Config) (map[string]*tensor.Tensor, error) {
 	return values, err
 }
 
-func (e *export) findImages() error {
+func (e *export) findImages(ctx context.Context) error {
 	dir := e.config.Data
 	if e.data != "" {
 		dir = e.data
 	}
-	all, err := dataset.Index(dir)
+	all, err := dataset.Open(ctx, dir, dataset.Options{})
 	if err != nil && e.data == "" {
 		return usage.Errorf("%w; the run was made with that folder: if it has moved, say where with --data DIR", err)
 	}

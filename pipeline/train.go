@@ -96,7 +96,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	train, held, err := t.images()
+	train, held, err := t.images(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,8 +206,8 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 }
 
 // images indexes the folder and sets the held-out part aside.
-func (t *trainFlags) images() (train, held *dataset.Set, err error) {
-	all, err := dataset.Index(t.Data)
+func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err error) {
+	all, err := dataset.Open(ctx, t.Data, dataset.Options{})
 	if err != nil {
 		return nil, nil, &usage.Error{Err: err}
 	}
