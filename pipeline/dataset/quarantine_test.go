@@ -211,3 +211,22 @@ func TestEmptyFilesAndTooLargePicturesAreBad(t *testing.T) {
 		t.Errorf("in quarantine %v, want %v", got, want)
 	}
 }
+
+func TestReadingUsesItsBufferAgain(t *testing.T) {
+	_, set := folder(t, 2)
+	buf := make([]byte, 0, 1<<20)
+	data, _, err := set.read(1, buf)
+	if err != nil || &data[0] != &buf[:1][0] {
+		t.Fatalf("%v, or other memory", err)
+	}
+	r, d := NewReader(set, ReaderConfig{}), desk{file: buf}
+	defer d.decoder.Close()
+	a, err := r.image(1, &d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.image(1, &d)
+	if err != nil || &a.Pix[0] != &b.Pix[0] || r.Decoded() != 2 {
+		t.Errorf("%v, or the second picture lies elsewhere", err)
+	}
+}
