@@ -58,7 +58,7 @@ func blurWeights(radius int, sigma float64) (w [narrow + 1]uint64) {
 	for t := 1; t <= radius; t++ {
 		d := float64(t) / sigma
 		curve[t] = math.Exp(-0.5 * d * d)
-		sum += 2 * curve[t]
+		sum += float64(2 * curve[t])
 	}
 	w[0] = 1 << blurBits
 	for t := 1; t <= radius; t++ {

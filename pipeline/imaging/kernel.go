@@ -73,6 +73,13 @@ func (k *kernel) reset(out, taps int) {
 	clear(k.w)
 }
 
+// span is the range of samples that are read; outputs follow each other in the
+// order of theirs, or in the reverse.
+func (k *kernel) span() (lo, hi int) {
+	i, j := 0, k.count-1
+	return min(k.lo[i], k.lo[j]), max(k.lo[i]+k.n[i], k.lo[j]+k.n[j])
+}
+
 // reverse turns the order of the outputs, which mirrors the picture.
 func (k *kernel) reverse() {
 	n := k.taps
