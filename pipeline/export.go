@@ -118,6 +118,9 @@ func (e *export) findImages(ctx context.Context) error {
 		dir = e.data
 	}
 	all, err := dataset.Open(ctx, dir, dataset.Options{})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil && e.data == "" {
 		return usage.Errorf("%w; the run was made with that folder: if it has moved, say where with --data DIR", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -51,14 +52,30 @@ func writeImages(t *testing.T, n int) string {
 // train runs the command on a small model and returns what it printed.
 func train(t *testing.T, ctx context.Context, args ...string) (string, error) {
 	t.Helper()
-	lib := orttest.Open(t)
 	var out bytes.Buffer
-	small := []string{"--onnxruntime", lib.Path()}
+	err := Train(ctx, smallRun(t, args), &out, &out)
+	return out.String(), err
+}
+
+// smallRun adds what makes a run small, where that is not settled already.
+func smallRun(t *testing.T, args []string) []string {
+	t.Helper()
+	small := []string{"--onnxruntime", orttest.Open(t).Path()}
 	if !slices.Contains(args, "--resume") {
 		small = append(small, "--width", "16", "--image-size", "16", "--batch", "8", "--expander", "32-32-32", "--epochs", "2", "--lr", "0.05")
 	}
-	err := Train(ctx, append(small, args...), &out, &out)
-	return out.String(), err
+	return append(small, args...)
+}
+
+// printer keeps what is printed and calls do at the first of it.
+type printer struct {
+	bytes.Buffer
+	do func()
+}
+
+func (p *printer) Write(b []byte) (int, error) {
+	p.do()
+	return p.Buffer.Write(b)
 }
 
 func latest(t *testing.T, dir string) *checkpoint.Checkpoint {
@@ -137,9 +154,10 @@ func TestTrainLearnsAndLeavesItsArtifacts(t *testing.T) {
 func TestInterruptedRunSavesAndSaysSo(t *testing.T) {
 	data, out := writeImages(t, 40), t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // before the first step: it still ends after one, with a checkpoint
-	printed, err := train(t, ctx, "--data", data, "--out", out)
-	if !errors.Is(err, context.Canceled) || !strings.Contains(printed, "--resume goes on") {
+	// Before the first step: it still ends after one, with a checkpoint.
+	printed := &printer{do: cancel}
+	err := Train(ctx, smallRun(t, []string{"--data", data, "--out", out}), printed, io.Discard)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(printed.String(), "--resume goes on") {
 		t.Fatalf("error %v, printed\n%s", err, printed)
 	}
 	if p := latest(t, out).Position; p.Step != 1 || p.Batch != 1 {
