@@ -1,16 +1,15 @@
 package pipeline
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/pipeline/whole"
 )
 
 // finish writes the output from the journal: first what goes beside it, so that
@@ -35,18 +34,18 @@ func (e *embedding) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := replace(e.out+".json", func(w io.Writer) error {
+	if err := whole.Write(e.out+".json", func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s\n", text)
 		return err
 	}); err != nil {
 		return err
 	}
 	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
-		if err := replace(e.out+".paths", e.paths); err != nil {
+		if err := whole.Write(e.out+".paths", e.paths); err != nil {
 			return err
 		}
 	}
-	if err := replace(e.out, func(w io.Writer) error { return e.vectors(w, info) }); err != nil {
+	if err := whole.Write(e.out, func(w io.Writer) error { return e.vectors(w, info) }); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "wrote %s: %d vectors of %d numbers, model %s\n", e.out, info.Count, info.Dim, info.Fingerprint)
@@ -82,27 +81,4 @@ func (e *embedding) paths(w io.Writer) error {
 		_, err := io.WriteString(w, e.set.Key(i)+"\n")
 		return err
 	})
-}
-
-// replace writes a file that is whole or not there: under another name first, and
-// on the disk before it takes the name.
-func replace(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	b := bufio.NewWriter(f)
-	if err := errors.Join(write(b), b.Flush(), f.Sync(), f.Chmod(0o644)); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -17,6 +17,7 @@ import (
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
+	"vicreg/pipeline/whole"
 )
 
 // Export writes the backbone of a run as one ONNX file: vicreg export.
@@ -172,7 +173,7 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(e.out, file); err != nil {
+	if err := whole.WriteFile(e.out, file); err != nil {
 		return err
 	}
 	size := e.config.Size
@@ -216,25 +217,4 @@ func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 		},
 	}
 	return model, metadata, metadata.Attach(model)
-}
-
-// writeWhole writes a file that appears under its name only when it is complete
-// and on the disk.
-func writeWhole(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(tmp)))
-	}
-	return nil
 }

@@ -308,22 +308,3 @@ func names(t *testing.T, dir string) (list []string) {
 	}
 	return list
 }
-
-// A file that cannot be completed leaves the older one as it was.
-func TestWriteWhole(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "model.onnx")
-	for _, text := range []string{"first", "second"} {
-		if err := writeWhole(path, []byte(text)); err != nil || string(read(t, path)) != text {
-			t.Fatalf("%v, %q", err, read(t, path))
-		}
-	}
-	if list := names(t, filepath.Dir(path)); len(list) != 1 {
-		t.Errorf("in the folder: %v", list)
-	}
-	if err := os.Mkdir(path+".tmp", 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeWhole(path, []byte("third")); err == nil || string(read(t, path)) != "second" {
-		t.Errorf("%v, the file holds %q", err, read(t, path))
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/whole"
 )
 
 const metricsFile = "metrics.jsonl"
@@ -33,7 +34,7 @@ func openMetrics(path string, step int64) (*metrics, error) {
 	}
 	kept := upTo(data, step)
 	if !bytes.HasPrefix(data, kept) {
-		if err := writeWhole(path, kept); err != nil {
+		if err := whole.WriteFile(path, kept); err != nil {
 			return nil, fmt.Errorf("open metrics: %w", err)
 		}
 	}

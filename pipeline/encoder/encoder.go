@@ -17,7 +17,7 @@ import (
 )
 
 // Encoder is a backbone ready to run. All methods but Close may be called at
-// once; a call of Preprocess needs its own scratch and destination.
+// once; each Preprocessor is for one goroutine.
 type Encoder struct {
 	// Limits of the pictures Preprocess accepts; to be set before the first use.
 	Limits imaging.Limits
@@ -126,27 +126,42 @@ func (e *Encoder) Encode(ctx context.Context, pixels []uint8, n int) ([]float32,
 	return out[e.output].Float32(), nil
 }
 
+// Preprocessor turns image files into the pixels that Encode takes, and keeps its
+// memory from one to the next. It is for one goroutine at a time; Close frees what
+// the garbage collector does not see.
+type Preprocessor struct {
+	e       *Encoder
+	decoder imaging.Decoder
+	picture imaging.RGB
+	scratch imaging.Scratch
+}
+
+// NewPreprocessor returns a Preprocessor for the pictures of e.
+func (e *Encoder) NewPreprocessor() *Preprocessor { return &Preprocessor{e: e} }
+
 // Preprocess turns the bytes of an image file into the pixels of one picture:
 // 3*S*S bytes in dst. A file that is no picture or over the limits is an error.
-// It allocates little beside the decoded picture once scratch has grown.
-func (e *Encoder) Preprocess(file []byte, dst []uint8, scratch *imaging.Scratch) error {
-	if s := e.Size(); len(dst) != 3*s*s {
+func (p *Preprocessor) Preprocess(file []byte, dst []uint8) error {
+	if s := p.e.Size(); len(dst) != 3*s*s {
 		return fmt.Errorf("preprocess picture: %d bytes of room, want [%d %d 3]", len(dst), s, s)
 	}
-	m, err := imaging.Decode(file, e.Limits)
-	if err != nil {
+	if err := p.decoder.Decode(&p.picture, file, p.e.Limits); err != nil {
 		return fmt.Errorf("preprocess picture: %w", err)
 	}
-	imaging.Evaluate(m, dst, e.metadata.Preprocess, scratch)
+	imaging.Evaluate(&p.picture, dst, p.e.metadata.Preprocess, &p.scratch)
 	return nil
 }
+
+// Close frees the decoder. It may be called again.
+func (p *Preprocessor) Close() { p.decoder.Close() }
 
 // EncodeImage is Preprocess and Encode of one image file, for callers that have
 // few of them.
 func (e *Encoder) EncodeImage(ctx context.Context, file []byte) ([]float32, error) {
-	var scratch imaging.Scratch
+	p := e.NewPreprocessor()
+	defer p.Close()
 	pixels := make([]uint8, 3*e.Size()*e.Size())
-	if err := e.Preprocess(file, pixels, &scratch); err != nil {
+	if err := p.Preprocess(file, pixels); err != nil {
 		return nil, err
 	}
 	return e.Encode(ctx, pixels, 1)

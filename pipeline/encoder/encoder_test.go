@@ -19,7 +19,6 @@ import (
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/encoder"
-	"vicreg/pipeline/imaging"
 )
 
 func picture(t *testing.T, w, h int, at func(x, y int) color.RGBA) []byte {
@@ -109,10 +108,11 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			var scratch imaging.Scratch
+			p := e.NewPreprocessor()
+			defer p.Close()
 			buf := make([]uint8, 3*e.Size()*e.Size())
 			for range 5 {
-				if err := e.Preprocess(file, buf, &scratch); err != nil {
+				if err := p.Preprocess(file, buf); err != nil {
 					t.Error(err)
 				}
 				if got, err := e.Encode(t.Context(), buf, 1); err != nil || !slices.Equal(got, want) {
@@ -134,7 +134,11 @@ func TestWrongUse(t *testing.T) {
 	limited := load(t, averager(t, 8))
 	limited.Limits.Pixels = 63
 	square := picture(t, 8, 8, func(int, int) color.RGBA { return color.RGBA{} })
-	var scratch imaging.Scratch
+	preprocess := func(e *encoder.Encoder, file []byte, room int) error {
+		p := e.NewPreprocessor()
+		defer p.Close()
+		return p.Preprocess(file, make([]uint8, room))
+	}
 	encode := func(data []uint8, n int) error { _, err := e.Encode(t.Context(), data, n); return err }
 	for _, c := range []struct {
 		what string
@@ -143,10 +147,10 @@ func TestWrongUse(t *testing.T) {
 	}{
 		{"pixels missing", encode(pixels(e, 2), 3), "encode 3 pictures: 384 bytes are not [3 8 8 3]"},
 		{"nothing", encode(nil, 0), "encode 0 pictures"},
-		{"small buffer", e.Preprocess(square, make([]uint8, 191), &scratch), "191 bytes of room, want [8 8 3]"},
-		{"no picture", e.Preprocess([]byte("no picture"), make([]uint8, 192), &scratch), "preprocess picture: neither a JPEG nor a PNG file"},
-		{"cut picture", e.Preprocess(square[:40], make([]uint8, 192), &scratch), "preprocess picture: "},
-		{"large picture", limited.Preprocess(square, make([]uint8, 192), &scratch), "over the limit"},
+		{"small buffer", preprocess(e, square, 191), "191 bytes of room, want [8 8 3]"},
+		{"no picture", preprocess(e, []byte("no picture"), 192), "preprocess picture: neither a JPEG nor a PNG file"},
+		{"cut picture", preprocess(e, square[:40], 192), "preprocess picture: "},
+		{"large picture", preprocess(limited, square, 192), "over the limit"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, c.err, c.want)
