@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # summary: pictures to views and to the encoder's input, over Pillow and torchvision, paired in one run
 #
-# Usage: scripts/bench.sh data [--quick] [--rounds N]
+# Usage: scripts/bench.sh data [--quick] [--rounds N] [--case views224|views32|serve|scaling]
 # Two views of a picture from its JPEG bytes, at 224 pixels (recipe imagenet, 40
 # photographs) and at 32 (recipe cifar, CIFAR-10), and what serving does to one: the
 # default build and, where pkg-config finds libturbojpeg, one with the tag turbojpeg,
 # each over torchvision on Pillow images with one thread. Then two workers over one,
-# and allocations.
+# and allocations. The scaling wants a machine without other work.
 # Needs torchvision, such as Debian's python3-torchvision, for the Python named by
 # VICREG_TORCH_PYTHON, else for python3 or the system's python3; and the folder
 # VICREG_TEST_DATA, by default ../shared/data, with photos/*.jpg and

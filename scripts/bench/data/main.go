@@ -33,6 +33,7 @@ func main() {
 func run() error {
 	quick := flag.Bool("quick", false, "few rounds")
 	rounds := flag.Int("rounds", 60, "turns of each side at each case")
+	only := flag.String("case", "", "views224, views32, serve or scaling; by default all")
 	photos := flag.String("photos", "", "folder of photographs")
 	small := flag.String("small", "", "folder of CIFAR pictures")
 	python := flag.String("python", "python3", "a Python with torchvision")
@@ -44,6 +45,9 @@ func run() error {
 	}
 	if *quick {
 		*rounds = 12
+	}
+	if !slices.Contains([]string{"", "views224", "views32", "serve", "scaling"}, *only) {
+		return fmt.Errorf("no case %q", *only)
 	}
 	commands := [][]string{{os.Args[0], "-serve", "-photos", *photos, "-small", *small}}
 	if *turbo != "" {
@@ -59,43 +63,49 @@ func run() error {
 		defer p.stop()
 		sides = append(sides, p)
 	}
-	return compare(sides, *rounds)
+	return compare(sides, *rounds, *only)
 }
 
-// compare runs everything; the peer is the last of the sides.
-func compare(sides []*process, rounds int) error {
-	ratios := map[string][]float64{}
+// compare runs everything, or one case; the peer is the last of the sides.
+func compare(sides []*process, rounds int, only string) error {
+	figures := map[string][]float64{}
 	for _, s := range setups {
+		if only != "" && only != s.name {
+			continue
+		}
 		r, err := s.compare(sides, rounds)
 		if err != nil {
 			return err
 		}
-		ratios[s.name] = r
+		figures[s.name] = r
 	}
 	fmt.Println()
 	mine := sides[:len(sides)-1]
-	var scaling, pixels, path []float64
-	for _, p := range mine {
-		s, err := scale(p, rounds)
-		if err != nil {
-			return err
-		}
-		scaling = append(scaling, s)
-	}
-	for _, p := range mine {
-		for what, to := range map[string]*[]float64{"allocs": &pixels, "allocs-decode": &path} {
-			a, err := p.ask(what)
+	if only == "" || only == "scaling" {
+		for _, p := range mine {
+			s, err := scale(p, 2*rounds)
 			if err != nil {
 				return err
 			}
-			*to = append(*to, a.Allocs)
+			figures["scaling"] = append(figures["scaling"], s)
 		}
-		last := len(pixels) - 1
-		fmt.Printf("%s: %.2f allocations a picture from its pixels on, %.2f from its bytes on\n", p.name, pixels[last], path[last])
+	}
+	for _, p := range mine {
+		pixels, err := p.ask("allocs")
+		if err != nil {
+			return err
+		}
+		path, err := p.ask("allocs-decode")
+		if err != nil {
+			return err
+		}
+		figures["allocs"], figures["path"] = append(figures["allocs"], pixels.Allocs), append(figures["path"], path.Allocs)
+		fmt.Printf("%s: %.2f allocations a picture from its pixels on, %.2f from its bytes on\n", p.name, pixels.Allocs, path.Allocs)
 	}
 	fmt.Printf("bench data ratio=%s ratio_turbo=%s views32=%s serve=%s serve_turbo=%s scaling=%s allocs=%s allocs_turbo=%s\n",
-		figure(ratios["views224"], 0), figure(ratios["views224"], 1), figure(ratios["views32"], 0),
-		figure(ratios["serve"], 0), figure(ratios["serve"], 1), figure(scaling, 0), figure(pixels, 0), figure(path, 1))
+		figure(figures["views224"], 0), figure(figures["views224"], 1), figure(figures["views32"], 0),
+		figure(figures["serve"], 0), figure(figures["serve"], 1), figure(figures["scaling"], 0),
+		figure(figures["allocs"], 0), figure(figures["path"], 1))
 	return nil
 }
 
