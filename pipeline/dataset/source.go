@@ -61,7 +61,7 @@ func find(name string) (*source, error) {
 // folderSource is a tree, or shards where there are tar files at the top of the
 // folder and no picture anywhere: an archive may lie beside what came out of it.
 func folderSource(name, path string) (*source, error) {
-	files, err := filepath.Glob(filepath.Join(escaped(path), "*.tar"))
+	files, err := tarsIn(path)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,33 @@ func folderSource(name, path string) (*source, error) {
 	return &source{name: name, kind: tree, path: path, root: path}, nil
 }
 
-// escaped is path with every letter that Glob would interpret made literal.
-func escaped(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+// tarsIn returns the tar files of a folder, or none as soon as it comes upon a
+// picture.
+func tarsIn(folder string) (files []string, err error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(listed)
+		for _, d := range entries {
+			full := filepath.Join(folder, d.Name())
+			switch {
+			case strings.HasPrefix(d.Name(), "."):
+			case isPicture(d.Name()) && !d.IsDir() && isFile(full, d):
+				return nil, nil
+			case strings.EqualFold(filepath.Ext(d.Name()), ".tar") && isFile(full, d):
+				files = append(files, full)
+			}
+		}
+		if err == io.EOF {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // packed are the beginnings of compressed files.

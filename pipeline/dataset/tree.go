@@ -1,9 +1,9 @@
 package dataset
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -73,37 +73,59 @@ func (w *walk) folder(name string) error {
 	return w.read(name, full)
 }
 
-// read lists a folder. Hidden files and folders are passed over, links to files
-// are followed, links to folders are not.
+// read takes in a folder in the order that the keys of its pictures have.
 func (w *walk) read(name, full string) error {
-	entries, err := os.ReadDir(full)
+	entries, err := namesIn(full)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sortName(a), sortName(b)) })
-	for _, d := range entries {
-		switch {
-		case strings.HasPrefix(d.Name(), "."):
-		case d.IsDir():
-			if err := w.folder(path.Join(name, d.Name())); err != nil {
+	for _, e := range entries {
+		if sub, isFolder := strings.CutSuffix(e, "/"); isFolder {
+			if err := w.folder(path.Join(name, sub)); err != nil {
 				return err
 			}
-		case !isPicture(d.Name()) || !isFile(filepath.Join(full, d.Name()), d):
-		case name == "":
-			w.fresh.name(d.Name())
-		default:
-			w.fresh.name(name, "/", d.Name())
+			continue
 		}
+		if name != "" {
+			e = name + "/" + e
+		}
+		w.fresh.name(e)
 	}
 	return nil
 }
 
-// sortName puts a folder where the keys of its pictures belong.
-func sortName(d fs.DirEntry) string {
-	if d.IsDir() {
-		return d.Name() + "/"
+// listed is how many entries of a folder are held at a time: those of a million
+// files in one folder take four times the memory of their names.
+const listed = 1024
+
+// namesIn returns the names of the pictures and, with a slash at the end, which puts
+// them where the keys of their pictures belong, of the folders in a folder. Hidden
+// ones are passed over, links to files are followed, links to folders are not.
+func namesIn(folder string) (names []string, err error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, err
 	}
-	return d.Name()
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(listed)
+		for _, d := range entries {
+			switch {
+			case strings.HasPrefix(d.Name(), "."):
+			case d.IsDir():
+				names = append(names, d.Name()+"/")
+			case isPicture(d.Name()) && isFile(filepath.Join(folder, d.Name()), d):
+				names = append(names, d.Name())
+			}
+		}
+		if err == io.EOF {
+			slices.Sort(names)
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // isFile is false for pipes, devices and links to folders. A link to nothing
