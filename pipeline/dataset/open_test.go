@@ -34,10 +34,11 @@ func described(s *Set) []string {
 	return lines
 }
 
-// settle dates everything below root back, so that its times can be trusted.
+// settle dates everything below root back, all to one time, which can be trusted
+// but tells nothing apart.
 func settle(t testing.TB, root string) {
 	t.Helper()
-	past := time.Now().Add(-time.Hour)
+	past := time.Unix(1_600_000_000, 0)
 	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chtimes(path, past, past))
 	})
@@ -128,6 +129,14 @@ func TestTheIndexIsUsed(t *testing.T) {
 	}
 	before, _ := os.Stat(at)
 	write(t, root, "0.png", 3)
+	same, err := os.Stat(filepath.Join(root, "1.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw(t, root, "1.png", make([]byte, same.Size())) // no picture any more, but nothing tells
+	if err := os.Chtimes(filepath.Join(root, "1.png"), same.ModTime(), same.ModTime()); err != nil {
+		t.Fatal(err)
+	}
 	if e := open(t, root, at).Entry(0); e.W != 20 {
 		t.Errorf("the index was not used: %+v", e)
 	}
@@ -137,6 +146,9 @@ func TestTheIndexIsUsed(t *testing.T) {
 	write(t, root, "4.png", 4) // the folder changes
 	if e := open(t, root, at).Entry(0); e.W != 23 {
 		t.Errorf("a folder that changed was not read again: %+v", e)
+	}
+	if e := open(t, root, at).Entry(1); e.W != 21 {
+		t.Errorf("a file that did not change was looked into again: %+v", e)
 	}
 	now := open(t, root, at) // the folder changed just now: a further change may leave no trace
 	info, _ := os.Stat(root)

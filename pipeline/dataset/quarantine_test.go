@@ -89,6 +89,46 @@ func TestAFewBadOnesAtTheStartAreNoReason(t *testing.T) {
 	}
 }
 
+func TestOfTheErrorsInABatchTheFirstRowsIsTold(t *testing.T) {
+	b := &Batch{}
+	for _, row := range []int{3, 1, 2} {
+		b.fail(row, fmt.Errorf("row %d", row))
+	}
+	if b.err.Error() != "row 1" {
+		t.Errorf("told is %v", b.err)
+	}
+}
+
+// TestABadFolderAtTheBeginningIsNoReason has a quarter of the pictures bad, all in
+// the first folder.
+func TestABadFolderAtTheBeginningIsNoReason(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "b/000.png", 1)
+	data, err := os.ReadFile(filepath.Join(root, "b/000.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, root, "a/000.png", 1)
+	var all []int
+	for i := range 400 {
+		all = append(all, i)
+		if i < 100 {
+			raw(t, root, fmt.Sprintf("a/%03d.png", i), nil)
+		} else {
+			raw(t, root, fmt.Sprintf("b/%03d.png", i-100), data)
+		}
+	}
+	set := index(t, root)
+	for share, want := range map[float64]string{0.5: "", 0.2: "100 of 400 images in"} {
+		var last error
+		for _, last = range Images(t.Context(), NewReader(set, ReaderConfig{MaxBad: share}), all, pre, 2) {
+		}
+		if (last != nil) != (want != "") || last != nil && !strings.Contains(last.Error(), want) {
+			t.Errorf("share of %v: %v, want %q", share, last, want)
+		}
+	}
+}
+
 func TestNothingGood(t *testing.T) {
 	root, set := folder(t, 8)
 	broken(t, root, keys(set)[1:]...)

@@ -147,8 +147,8 @@ func (t *table) sorted(conflict func(first, second int) error) (*table, error) {
 	return b.finish()
 }
 
-// merge joins the rows of old that keep wants with those of fresh. Of rows with one
-// key that of fresh stays.
+// merge joins the rows of old that keep wants with those of fresh, which have other
+// keys.
 func merge(old *table, keep func(row int) bool, fresh *table) (*table, error) {
 	if old.len() == 0 {
 		return fresh, nil
@@ -164,9 +164,6 @@ func merge(old *table, keep func(row int) bool, fresh *table) (*table, error) {
 			b.copy(old, i)
 			i++
 		default:
-			if i < old.len() && old.key(i) == fresh.key(j) {
-				i++
-			}
 			b.copy(fresh, j)
 			j++
 		}
