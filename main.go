@@ -16,6 +16,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/pipeline"
 	"vicreg/pipeline/usage"
+	"vicreg/server"
 )
 
 // Exit codes; an interruption ends with the shell's 128 + SIGINT.
@@ -38,6 +39,7 @@ func commands() []command {
 		{"export", "write the backbone of a run as an ONNX model", pipeline.Export},
 		{"eval", "measure the vectors of an exported model", pipeline.Eval},
 		{"embed", "turn images into a file of vectors", pipeline.Embed},
+		{"serve", "answer embedding requests over HTTP", server.Serve},
 		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},
 		{"version", "print what this program was built from", pipeline.Version},
 	}

@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
 # From a fresh clone to a pretrained backbone: fetches ONNX Runtime, builds
 # vicreg, pretrains a small backbone on the CPU in under 3 minutes on 2 cores,
-# exports it, and shows that images of one kind lie closer than others.
+# exports it, shows that images of one kind lie closer than others, and serves it.
 set -euo pipefail
 
 usage() {
 	cat <<'EOF'
-Usage: scripts/quickstart.sh [--out DIR] [IMAGES]
+Usage: scripts/quickstart.sh [--out DIR] [--check] [IMAGES]
 
   IMAGES     a folder of JPEG or PNG images of your own; without it, 2000 sample
              images of 10 kinds are drawn
   --out DIR  where the samples, the run and the model go (default: quickstart)
+  --check    stop after the server's first answer instead of serving on
 
 Needs Go and a C compiler, and pip or npm to fetch the ONNX Runtime library.
 EOF
 }
 
-out=quickstart images=
+out=quickstart images= check=
 while (($#)); do
 	case $1 in
 	-h | --help) usage && exit 0 ;;
 	--out) out=${2:?--out needs a folder} && shift 2 ;;
+	--check) check=1 && shift ;;
 	-*) echo "quickstart.sh: unknown flag $1; --help explains" >&2 && exit 2 ;;
 	*) images=$1 && shift ;;
 	esac
@@ -70,3 +72,35 @@ step "look at it: the untrained backbone first, then the trained one"
 ./vicreg eval --model "$out/backbone.onnx" --data "$images" --limit 2000
 
 printf '\nThe backbone is %s, a single ONNX file. With your own images:\n  ./vicreg train --data DIR --out runs/mine\n  ./vicreg export runs/mine\n' "$out/backbone.onnx"
+
+step "serve it"
+if ! command -v curl >/dev/null; then
+	echo "curl is not installed; the server starts with: ./vicreg serve --model $out/backbone.onnx"
+	exit 0
+fi
+# Port 8080 where it is free, else any; the first line says which it became.
+log=$out/serve.log
+start_server() {
+	: >"$log"
+	./vicreg serve --model "$out/backbone.onnx" --addr "$1" >"$log" 2>"$log.requests" &
+	server=$!
+	trap 'kill "$server" 2>/dev/null || true' EXIT
+	until address=$(sed -n 's/.* on \(http[^ ]*\)$/\1/p' "$log") && [[ -n $address ]]; do
+		kill -0 "$server" 2>/dev/null || return 1
+		sleep 0.1
+	done
+}
+start_server localhost:8080 || start_server localhost:0 || { cat "$log.requests" >&2 && exit 1; }
+image=$(find -L "$images" -type f \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' \) | LC_ALL=C sort | head -n 1)
+ask=(curl -sS --fail-with-body --data-binary "@$image" -H "Content-Type: image/${image##*.}" "$address/embed")
+"${ask[@]}" | cut -c 1-160
+printf '\nThat was the answer to:\n  '
+printf '%q ' "${ask[@]}"
+printf '\n'
+if [[ -n $check ]]; then
+	kill "$server"
+	wait "$server"
+	exit 0
+fi
+printf '\nServing on %s; Ctrl-C ends it. The log of requests is %s.\n' "$address" "$log.requests"
+wait "$server"

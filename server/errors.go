@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/batch"
+)
+
+// code names what went wrong with a request; statuses says how HTTP calls it.
+type code string
+
+const (
+	badRequest    code = "bad-request"
+	unauthorized  code = "unauthorized"
+	notFound      code = "not-found"
+	badMethod     code = "method-not-allowed"
+	notAcceptable code = "not-acceptable"
+	slowBody      code = "slow-body"
+	tooLarge      code = "too-large"
+	badMediaType  code = "unsupported-media-type"
+	badImage      code = "bad-image"
+	busy          code = "busy"
+	unavailable   code = "unavailable"
+	late          code = "deadline-exceeded"
+	internal      code = "internal"
+)
+
+// statuses is the one table from codes to HTTP statuses and titles.
+var statuses = map[code]struct {
+	status int
+	title  string
+}{
+	badRequest:    {http.StatusBadRequest, "The request is malformed"},
+	unauthorized:  {http.StatusUnauthorized, "An API key is missing or wrong"},
+	notFound:      {http.StatusNotFound, "There is nothing at this path"},
+	badMethod:     {http.StatusMethodNotAllowed, "The path does not take this method"},
+	notAcceptable: {http.StatusNotAcceptable, "None of the accepted media types is on offer"},
+	slowBody:      {http.StatusRequestTimeout, "The body took too long to arrive"},
+	tooLarge:      {http.StatusRequestEntityTooLarge, "The request is too large"},
+	badMediaType:  {http.StatusUnsupportedMediaType, "The media type of the body is not supported"},
+	badImage:      {http.StatusUnprocessableEntity, "The image cannot be used"},
+	busy:          {http.StatusTooManyRequests, "The server is busy"},
+	unavailable:   {http.StatusServiceUnavailable, "The server is not ready or is shutting down"},
+	late:          {http.StatusGatewayTimeout, "The deadline passed before the answer was there"},
+	internal:      {http.StatusInternalServerError, "The server failed"},
+}
+
+// problem is an error that goes to the client.
+type problem struct {
+	code   code
+	detail string
+	after  time.Duration // for Retry-After; 0 for none
+}
+
+func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
+
+func problemf(c code, format string, args ...any) *problem {
+	return &problem{code: c, detail: fmt.Sprintf(format, args...)}
+}
+
+// document is a problem as RFC 9457 writes it.
+type document struct {
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Instance string `json:"instance,omitempty"` // the id of the request
+}
+
+func (p *problem) document(instance string) document {
+	s := statuses[p.code]
+	return document{"urn:vicreg:problem:" + string(p.code), s.title, s.status, p.detail, instance}
+}
+
+// asProblem says what an error is to the client. What is nobody's but the server's
+// keeps its words for the log.
+func asProblem(err error) *problem {
+	var p *problem
+	var full *batch.Full
+	var http413 *http.MaxBytesError
+	var routed *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &full):
+		return &problem{busy, "the queue is full, or the answer would come after the deadline", full.After}
+	case errors.Is(err, batch.ErrClosed):
+		return &problem{unavailable, "the server is shutting down", time.Second}
+	case errors.As(err, &http413):
+		return problemf(tooLarge, "the body is larger than %d bytes", http413.Limit)
+	case errors.Is(err, context.DeadlineExceeded):
+		return problemf(late, "the answer was not there in time")
+	case errors.As(err, &routed):
+		return routedProblem(routed)
+	}
+	return problemf(internal, "see the server's log for the request id")
+}
+
+// routedProblem translates the framework's own errors.
+func routedProblem(e *echo.HTTPError) *problem {
+	for c, s := range statuses {
+		if s.status == e.Code {
+			return problemf(c, "%v", e.Message)
+		}
+	}
+	return problemf(internal, "%v", e.Message)
+}
+
+// fail is the framework's handler of errors: every one leaves as problem+json.
+func (s *Server) fail(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	p := asProblem(err)
+	if p.code == internal {
+		s.log.Error("request failed", "error", err, "request_id", requestID(c))
+	}
+	if p.after > 0 {
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.after.Seconds()))))
+	}
+	if p.code == unauthorized {
+		c.Response().Header().Set("WWW-Authenticate", "Bearer")
+	}
+	d := p.document(requestID(c))
+	body, _ := json.Marshal(d)
+	if c.Request().Method == http.MethodHead {
+		body = nil
+	}
+	_ = c.Blob(d.Status, "application/problem+json", body)
+}

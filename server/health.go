@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// canary is an image that goes through the real path now and then: a server that
+// no longer gives its vector is not well, whatever else it says.
+type canary struct {
+	pixels []uint8
+	golden []float32
+	last   atomic.Int64 // when it was last right, Unix nanoseconds
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// How often the canary is sent, and how long it may have been silent.
+const (
+	canaryEvery = 10 * time.Second
+	canaryStale = time.Minute
+)
+
+// begin embeds the canary for the first time and starts sending it.
+func (k *canary) begin(s *Server) error {
+	k.pixels = make([]uint8, 3*s.enc.Size()*s.enc.Size())
+	for i := range k.pixels {
+		k.pixels[i] = uint8(i * 40503 >> 7)
+	}
+	golden, err := s.enc.Encode(context.Background(), k.pixels, 1)
+	if err != nil {
+		return err
+	}
+	k.golden = golden
+	if err := k.send(context.Background(), s); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	k.stop = stop
+	k.done.Go(func() {
+		tick := time.NewTicker(canaryEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := k.send(ctx, s); err != nil && ctx.Err() == nil {
+					s.log.Error("the canary failed", "error", err)
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// send embeds the canary among other items and compares its vector.
+func (k *canary) send(ctx context.Context, s *Server) error {
+	results, err := s.batcher.Do(ctx, k.pixels)
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		return err
+	}
+	for i, v := range results[0].Value {
+		if d := math.Abs(float64(v - k.golden[i])); !(d <= 1e-4*(1+math.Abs(float64(k.golden[i])))) {
+			return fmt.Errorf("number %d of the canary's vector is %v, and was %v at the start", i, v, k.golden[i])
+		}
+	}
+	k.last.Store(time.Now().UnixNano())
+	return nil
+}
+
+// end stops sending.
+func (k *canary) end() {
+	if k.stop != nil {
+		k.stop()
+		k.done.Wait()
+	}
+}
+
+func (k *canary) age() time.Duration { return time.Since(time.Unix(0, k.last.Load())) }
+
+// livez tells whether the process does its work. A full queue is no reason to
+// restart it: the canary waits in it like all others, and has a minute.
+func (s *Server) livez(c echo.Context) error {
+	age := s.canary.age()
+	status := http.StatusOK
+	if age > canaryStale {
+		status = http.StatusServiceUnavailable
+	}
+	return c.JSON(status, map[string]any{"alive": status == http.StatusOK, "canary_age_seconds": age.Seconds()})
+}
+
+// readyz tells whether new requests are welcome.
+func (s *Server) readyz(c echo.Context) error {
+	if !s.ready.Load() {
+		return &problem{unavailable, "the server is shutting down", time.Second}
+	}
+	return c.JSON(http.StatusOK, map[string]any{"ready": true})
+}
+
+// info describes the model and how it is run.
+func (s *Server) info(c echo.Context) error {
+	m := s.enc.Metadata()
+	return c.JSON(http.StatusOK, map[string]any{
+		"fingerprint": s.enc.Fingerprint(),
+		"dim":         s.enc.Dim(),
+		"preprocess":  m.Preprocess,
+		"training":    m.Training,
+		"batching": map[string]any{
+			"on": s.best > 1, "size": s.best, "throughput": s.sizes, "waiting": s.batcher.Waiting(),
+		},
+		"limits": map[string]any{
+			"body_bytes": s.config.MaxBody, "images": s.config.MaxItems, "queue": s.config.Queue,
+			"deadline_seconds": s.config.Deadline.Seconds(),
+			"image_side":       s.config.Limits.Side, "image_pixels": s.config.Limits.Pixels,
+		},
+		"uptime_seconds": time.Since(s.begun).Seconds(),
+	})
+}

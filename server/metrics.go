@@ -1,0 +1,53 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what Prometheus is told. Times are in seconds.
+type metrics struct {
+	registry             *prometheus.Registry
+	requests, rejected   *prometheus.CounterVec
+	seconds              *prometheus.HistogramVec
+	decode, queue, infer prometheus.Histogram
+	batches              prometheus.Histogram
+	images               prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	buckets := prometheus.ExponentialBuckets(0.0005, 2, 16)
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_" + name, Help: help, Buckets: buckets})
+	}
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_requests_total", Help: "Requests answered."}, []string{"route", "code"})
+	m.rejected = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_rejected_total", Help: "Requests answered with a problem."}, []string{"reason"})
+	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vicreg_request_seconds", Help: "From the headers to the answer.", Buckets: buckets}, []string{"route"})
+	m.decode = histogram("decode_seconds", "Decoding and resizing the images of a request.", buckets)
+	m.queue = histogram("queue_seconds", "Longest wait of an image of a request for its batch.", buckets)
+	m.infer = histogram("infer_seconds", "Longest run of a batch that an image of a request was in.", buckets)
+	m.batches = histogram("batch_size", "Images of a batch.", []float64{1, 2, 4, 8, 16, 32, 64})
+	m.images = prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."})
+	m.registry.MustRegister(m.requests, m.rejected, m.seconds, m.decode, m.queue, m.infer, m.batches, m.images,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watch adds what is read from the server when it is asked for.
+func (m *metrics) watch(s *Server) {
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_" + name, Help: help}, read))
+	}
+	gauge("queue_depth", "Images taken on and not embedded.", func() float64 { return float64(s.batcher.Waiting()) })
+	gauge("canary_age_seconds", "Since the canary was last right.", func() float64 { return s.canary.age().Seconds() })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_panics_total", Help: "Batches that panicked."},
+		func() float64 { return float64(s.batcher.Panics()) }))
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}

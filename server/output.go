@@ -1,0 +1,150 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/pipeline/vectors"
+)
+
+// answer is the vectors of a request, or why an image has none.
+type answer struct {
+	model  string // fingerprint
+	dim    int
+	rows   []outcome
+	base64 bool
+}
+
+// outcome is the vector of one image.
+type outcome struct {
+	vector []float32 // [D]
+	err    *problem
+}
+
+// forms are the media types of an answer, the one that is taken for */* first.
+var forms = []string{"application/json", "application/octet-stream", "application/x-npy"}
+
+// accepted is the first of the forms that the request accepts.
+func accepted(header string) (string, error) {
+	if header == "" {
+		return forms[0], nil
+	}
+	best, quality := "", 0.0
+	for entry := range strings.SplitSeq(header, ",") {
+		kind, params, _ := strings.Cut(strings.TrimSpace(entry), ";")
+		q := 1.0
+		for p := range strings.SplitSeq(params, ";") {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
+				q, _ = strconv.ParseFloat(v, 64)
+			}
+		}
+		for _, f := range forms {
+			if matches(strings.ToLower(strings.TrimSpace(kind)), f) && q > quality {
+				best, quality = f, q
+				break
+			}
+		}
+	}
+	if best == "" {
+		return "", problemf(notAcceptable, "%s: on offer are %s", header, strings.Join(forms, ", "))
+	}
+	return best, nil
+}
+
+func matches(pattern, kind string) bool {
+	prefix, all := strings.CutSuffix(pattern, "*")
+	return pattern == kind || pattern == "*/*" || all && strings.HasPrefix(kind, prefix)
+}
+
+// write sends the answer. Rows of numbers alone have no place for an error: there
+// the first bad image's is the whole answer's.
+func (a *answer) write(c echo.Context, form string) error {
+	if form == forms[0] {
+		return a.writeJSON(c)
+	}
+	for i, r := range a.rows {
+		if r.err != nil {
+			return &problem{r.err.code, fmt.Sprintf("image %d: %s", i, r.err.detail), 0}
+		}
+	}
+	h := c.Response().Header()
+	h.Set("X-Shape", fmt.Sprintf("%d,%d", len(a.rows), a.dim))
+	h.Set("X-Dtype", "float32")
+	h.Set(echo.HeaderContentType, form)
+	c.Response().WriteHeader(http.StatusOK)
+	if form == forms[1] {
+		_, err := c.Response().Write(a.bytes())
+		return err
+	}
+	w, err := vectors.Create(c.Response(), "answer.npy", vectors.Info{Count: len(a.rows), Dim: a.dim})
+	if err != nil {
+		return err
+	}
+	for _, r := range a.rows {
+		if err := w.Write("", r.vector); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// bytes are the rows as little-endian float32.
+func (a *answer) bytes() (out []byte) {
+	for _, r := range a.rows {
+		out = append(out, raw(r.vector)...)
+	}
+	return out
+}
+
+func raw(v []float32) []byte {
+	out := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+	}
+	return out
+}
+
+// row is an outcome in JSON.
+type row struct {
+	Index     int       `json:"index"`
+	Embedding any       `json:"embedding,omitempty"` // numbers, or base64 of little-endian float32
+	Error     *document `json:"error,omitempty"`
+}
+
+func (a *answer) writeJSON(c echo.Context) error {
+	reply := struct {
+		Model string `json:"model"`
+		Dim   int    `json:"dim"`
+		Data  []row  `json:"data"`
+		Usage struct {
+			Images int `json:"images"`
+		} `json:"usage"`
+	}{Model: a.model, Dim: a.dim, Data: make([]row, len(a.rows))}
+	for i, r := range a.rows {
+		reply.Data[i].Index = i
+		switch {
+		case r.err != nil:
+			d := r.err.document("")
+			reply.Data[i].Error = &d
+			continue
+		case a.base64:
+			reply.Data[i].Embedding = base64.StdEncoding.EncodeToString(raw(r.vector))
+		default:
+			reply.Data[i].Embedding = r.vector
+		}
+		reply.Usage.Images++
+	}
+	body, err := json.Marshal(reply)
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, forms[0], body)
+}

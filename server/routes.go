@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// routes are all paths, and what every request passes through.
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.fail
+	e.Use(s.identify, s.observe, s.survive)
+	e.POST("/embed", s.embed, s.authorize, s.limit) // not in a group: its catch-all hides 405
+	e.GET("/info", s.info, s.authorize)
+	e.GET("/livez", s.livez)
+	e.GET("/readyz", s.readyz)
+	e.GET("/metrics", echo.WrapHandler(s.metrics.handler()))
+	return e
+}
+
+// requestID is the name of a request in logs and problems.
+func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
+
+// identify gives a request its id, the client's own if it sent a harmless one, and
+// names the model on every answer.
+func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(echo.HeaderXRequestID)
+		if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
+			var b [12]byte
+			rand.Read(b[:])
+			id = hex.EncodeToString(b[:])
+		}
+		h := c.Response().Header()
+		h.Set(echo.HeaderXRequestID, id)
+		h.Set("X-Model-Fingerprint", s.enc.Fingerprint())
+		if trace := c.Request().Header.Get("traceparent"); trace != "" {
+			h.Set("traceparent", trace)
+		}
+		return next(c)
+	}
+}
+
+// observe counts and logs a request when it is answered.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		begin := time.Now()
+		err := next(c)
+		if err != nil {
+			s.fail(err, c)
+		}
+		took, status, route := time.Since(begin), c.Response().Status, c.Path()
+		if route == "" {
+			route = "none"
+		}
+		s.metrics.requests.WithLabelValues(route, fmt.Sprint(status)).Inc()
+		s.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+		if err != nil {
+			s.metrics.rejected.WithLabelValues(string(asProblem(err).code)).Inc()
+		}
+		s.log.Info("request", "method", c.Request().Method, "route", route, "status", status, "seconds", took.Seconds(),
+			"bytes_in", c.Request().ContentLength, "bytes_out", c.Response().Size, "request_id", requestID(c),
+			"traceparent", c.Request().Header.Get("traceparent"), "remote", c.RealIP())
+		return nil
+	}
+}
+
+// survive turns a panic into an error.
+func (s *Server) survive(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer caught(&err)
+		return next(c)
+	}
+}
+
+// caught makes a panic the error. It is to be deferred.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+	}
+}
+
+// authorize asks for an API key where there are any. All are compared, each in
+// constant time.
+func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if len(s.config.Keys) == 0 {
+			return next(c)
+		}
+		given, ok := strings.CutPrefix(c.Request().Header.Get(echo.HeaderAuthorization), "Bearer ")
+		found := 0
+		for _, key := range s.config.Keys {
+			found |= subtle.ConstantTimeCompare([]byte(given), []byte(key))
+		}
+		if !ok || found != 1 {
+			return problemf(unauthorized, "send the header Authorization: Bearer KEY")
+		}
+		return next(c)
+	}
+}
+
+// limit refuses what comes while the server stops, bounds the body, and gives the
+// request its deadline.
+func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if !s.ready.Load() {
+			return &problem{unavailable, "the server is shutting down", time.Second}
+		}
+		r := c.Request()
+		if r.ContentLength > s.config.MaxBody {
+			return &http.MaxBytesError{Limit: s.config.MaxBody}
+		}
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody)
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.Deadline)
+		defer cancel()
+		c.SetRequest(r.WithContext(ctx))
+		return next(c)
+	}
+}
