@@ -61,7 +61,7 @@ fi
 step "pretrain"
 ./vicreg train --data "$images" --out "$out/run" --force \
 	--image-size 32 --width 16 --expander 512-512-512 --batch 128 \
-	--epochs 12 --optimizer adamw --lr 0.003 --time-limit 160s
+	--epochs 20 --optimizer adamw --lr 0.003 --time-limit 160s
 
 step "export"
 ./vicreg export "$out/run" --untrained -o "$out/untrained.onnx"
@@ -91,7 +91,7 @@ start_server() {
 	done
 }
 start_server localhost:8080 || start_server localhost:0 || { cat "$log.requests" >&2 && exit 1; }
-image=$(find -L "$images" -type f \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' \) | LC_ALL=C sort | head -n 1)
+image=$(find -L "$images" -type f \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' \) | LC_ALL=C sort | sed -n 1p)
 ask=(curl -sS --fail-with-body --data-binary "@$image" -H "Content-Type: image/${image##*.}" "$address/embed")
 "${ask[@]}" | cut -c 1-160
 printf '\nThat was the answer to:\n  '
