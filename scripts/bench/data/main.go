@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"vicreg/scripts/bench/peer"
 )
 
 // setup is one case and how many pictures a turn takes.
@@ -54,20 +56,22 @@ func run() error {
 		commands = append(commands, []string{*turbo, "-serve", "-photos", *photos, "-small", *small})
 	}
 	commands = append(commands, []string{*python, "scripts/bench/data_torch.py", *photos, *small})
-	var sides []*process
+	var sides []*peer.Process
 	for _, c := range commands {
-		p, err := start(c[0], c[1:]...)
+		var hello struct{ Name string }
+		p, err := peer.Start(c[0], &hello, c[0], c[1:]...)
 		if err != nil {
 			return err
 		}
-		defer p.stop()
+		p.Name = hello.Name
+		defer p.Stop()
 		sides = append(sides, p)
 	}
 	return compare(sides, *rounds, *only)
 }
 
 // compare runs everything, or one case; the peer is the last of the sides.
-func compare(sides []*process, rounds int, only string) error {
+func compare(sides []*peer.Process, rounds int, only string) error {
 	figures := map[string][]float64{}
 	for _, s := range setups {
 		if only != "" && only != s.name {
@@ -91,16 +95,16 @@ func compare(sides []*process, rounds int, only string) error {
 		}
 	}
 	for _, p := range mine {
-		pixels, err := p.ask("allocs")
+		pixels, err := ask(p, "allocs")
 		if err != nil {
 			return err
 		}
-		path, err := p.ask("allocs-decode")
+		path, err := ask(p, "allocs-decode")
 		if err != nil {
 			return err
 		}
 		figures["allocs"], figures["path"] = append(figures["allocs"], pixels.Allocs), append(figures["path"], path.Allocs)
-		fmt.Printf("%s: %.2f allocations a picture from its pixels on, %.2f from its bytes on\n", p.name, pixels.Allocs, path.Allocs)
+		fmt.Printf("%s: %.2f allocations a picture from its pixels on, %.2f from its bytes on\n", p.Name, pixels.Allocs, path.Allocs)
 	}
 	fmt.Printf("bench data ratio=%s ratio_turbo=%s views32=%s serve=%s serve_turbo=%s scaling=%s allocs=%s allocs_turbo=%s\n",
 		figure(figures["views224"], 0), figure(figures["views224"], 1), figure(figures["views32"], 0),
@@ -118,11 +122,11 @@ func figure(of []float64, build int) string {
 }
 
 // compare is the ratio of each of our builds to the peer.
-func (s setup) compare(sides []*process, rounds int) ([]float64, error) {
+func (s setup) compare(sides []*peer.Process, rounds int) ([]float64, error) {
 	times := make([][]float64, len(sides))
 	for round := range rounds + 1 {
 		for i, p := range sides {
-			a, err := p.ask(s.name, round*s.count, s.count)
+			a, err := ask(p, s.name, round*s.count, s.count)
 			if err != nil {
 				return nil, err
 			}
@@ -131,15 +135,15 @@ func (s setup) compare(sides []*process, rounds int) ([]float64, error) {
 			}
 		}
 	}
-	peer := times[len(sides)-1]
+	theirs := times[len(sides)-1]
 	var ratios []float64
 	fmt.Printf("\n%s, ms a picture, median of %d turns:\n", s.label, rounds)
 	for i, p := range sides {
-		line := fmt.Sprintf("  %-34s %7.3f", p.name, median(times[i]))
+		line := fmt.Sprintf("  %-34s %7.3f", p.Name, peer.Median(times[i]))
 		if i < len(sides)-1 {
-			r := paired(times[i], peer)
-			ratios = append(ratios, median(r))
-			line += fmt.Sprintf("  ratio %.3f (middle half of the turns %.3f to %.3f)", median(r), r[len(r)/4], r[len(r)*3/4])
+			r := paired(times[i], theirs)
+			ratios = append(ratios, peer.Median(r))
+			line += fmt.Sprintf("  ratio %.3f (middle half of the turns %.3f to %.3f)", peer.Median(r), r[len(r)/4], r[len(r)*3/4])
 		}
 		fmt.Println(line)
 	}
@@ -149,11 +153,11 @@ func (s setup) compare(sides []*process, rounds int) ([]float64, error) {
 // scale is the throughput of two workers over that of one. On a machine with other
 // work the clock says little; the processor's time tells whether the workers would
 // be in each other's way with a core each.
-func scale(p *process, rounds int) (float64, error) {
+func scale(p *peer.Process, rounds int) (float64, error) {
 	var clock, processor [2][]float64
 	for round := range rounds + 1 {
 		for i, name := range []string{"scale1", "scale2"} {
-			a, err := p.ask(name, round*20, 20)
+			a, err := ask(p, name, round*20, 20)
 			if err != nil {
 				return 0, err
 			}
@@ -164,8 +168,8 @@ func scale(p *process, rounds int) (float64, error) {
 	}
 	r, used := paired(clock[0], clock[1]), paired(processor[0], processor[1])
 	fmt.Printf("%s, two workers over one: %.3f (middle half of the turns %.3f to %.3f); %.3f by the processor's time\n",
-		p.name, median(r), r[len(r)/4], r[len(r)*3/4], 2*median(used))
-	return median(r), nil
+		p.Name, peer.Median(r), r[len(r)/4], r[len(r)*3/4], 2*peer.Median(used))
+	return peer.Median(r), nil
 }
 
 // paired is a over b in each round, sorted.
@@ -177,8 +181,14 @@ func paired(a, b []float64) (r []float64) {
 	return r
 }
 
-func median(xs []float64) float64 {
-	s := slices.Sorted(slices.Values(xs))
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
+// answer is what a command took, on the clock and of the processor's time in
+// milliseconds, or how many allocations it counted.
+type answer struct{ Ms, CPU, Allocs float64 }
+
+// ask sends a command with its arguments.
+func ask(p *peer.Process, command string, args ...any) (a answer, err error) {
+	for _, x := range args {
+		command += fmt.Sprint(" ", x)
+	}
+	return a, p.Ask(command, &a)
 }

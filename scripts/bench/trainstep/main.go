@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"vicreg/models/ort"
+	"vicreg/scripts/bench/peer"
 )
 
 // setup is one model at one size, in the words of train_step_torch.py's flags.
@@ -83,7 +84,7 @@ func compare(s setup, rounds, threads int, kernels string) (ratios, error) {
 	sides, err := startAll(s, threads, kernels)
 	defer func() {
 		for _, p := range sides {
-			p.stop()
+			p.Stop()
 		}
 	}()
 	if err != nil {
@@ -95,7 +96,7 @@ func compare(s setup, rounds, threads int, kernels string) (ratios, error) {
 	for round := range rounds + 1 {
 		for i, p := range sides {
 			var answer struct{ Ms, Loss float64 }
-			if err := p.ask("step", &answer); err != nil {
+			if err := p.Ask("step", &answer); err != nil {
 				return ratios{}, err
 			}
 			if round > 0 { // the first is warm-up
@@ -108,18 +109,18 @@ func compare(s setup, rounds, threads int, kernels string) (ratios, error) {
 
 // report prints a line a side. The ratio is the median over the rounds of ours
 // against the PyTorch layout whose median is the least.
-func report(sides []*process, times [][]float64, batch int) (ratios, error) {
+func report(sides []*peer.Process, times [][]float64, batch int) (ratios, error) {
 	bytes := make([]float64, len(sides))
 	best := 1
 	for i, p := range sides {
 		var answer struct{ Bytes float64 }
-		if err := p.ask("mem", &answer); err != nil {
+		if err := p.Ask("mem", &answer); err != nil {
 			return ratios{}, err
 		}
 		bytes[i] = answer.Bytes
 		fmt.Printf("  %-22s median %7.0f ms  min %7.0f ms  %6.1f images/s  peak %5.0f MB\n",
-			p.name, median(times[i]), slices.Min(times[i]), 1000*float64(batch)/median(times[i]), answer.Bytes/1e6)
-		if i > 0 && median(times[i]) < median(times[best]) {
+			p.Name, peer.Median(times[i]), slices.Min(times[i]), 1000*float64(batch)/peer.Median(times[i]), answer.Bytes/1e6)
+		if i > 0 && peer.Median(times[i]) < peer.Median(times[best]) {
 			best = i
 		}
 	}
@@ -127,13 +128,13 @@ func report(sides []*process, times [][]float64, batch int) (ratios, error) {
 	for round, ms := range times[0] {
 		paired = append(paired, ms/times[best][round])
 	}
-	r := ratios{median(paired), bytes[0] / slices.Min(bytes[1:])}
+	r := ratios{peer.Median(paired), bytes[0] / slices.Min(bytes[1:])}
 	fmt.Printf("  ratio %.3f (%.3f to %.3f over the rounds, %.3f of the minima), memory %.3f\n",
 		r.time, slices.Min(paired), slices.Max(paired), slices.Min(times[0])/slices.Min(times[best]), r.memory)
 	return r, nil
 }
 
-func startAll(s setup, threads int, kernels string) (sides []*process, err error) {
+func startAll(s setup, threads int, kernels string) (sides []*peer.Process, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -143,14 +144,14 @@ func startAll(s setup, threads int, kernels string) (sides []*process, err error
 	if err != nil {
 		return nil, err
 	}
-	ours, err := start("vicreg", self, "-serve", string(asJSON), "-threads", fmt.Sprint(threads), "-kernels", kernels)
+	ours, err := peer.Start("vicreg", nil, self, "-serve", string(asJSON), "-threads", fmt.Sprint(threads), "-kernels", kernels)
 	if err != nil {
 		return nil, err
 	}
 	sides = append(sides, ours)
 	python := cmp.Or(os.Getenv("VICREG_TORCH_PYTHON"), "python3")
 	for _, layout := range []string{"channels_last", "contiguous"} {
-		p, err := start("PyTorch "+layout, python, "scripts/bench/train_step_torch.py", "--model", s.model, "--stem", s.stem,
+		p, err := peer.Start("PyTorch "+layout, nil, python, "scripts/bench/train_step_torch.py", "--model", s.model, "--stem", s.stem,
 			"--width", fmt.Sprint(s.width), "--image-size", fmt.Sprint(s.size), "--batch", fmt.Sprint(s.batch),
 			"--expander", s.expander, "--threads", fmt.Sprint(threads), "--layout", layout)
 		if err != nil {
@@ -159,10 +160,4 @@ func startAll(s setup, threads int, kernels string) (sides []*process, err error
 		sides = append(sides, p)
 	}
 	return sides, nil
-}
-
-func median(xs []float64) float64 {
-	s := slices.Sorted(slices.Values(xs))
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
 }

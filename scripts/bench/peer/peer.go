@@ -1,0 +1,77 @@
+// Package peer is what paired benchmarks share: sides that run in processes of
+// their own and take turns, so that whatever else the machine does falls on all.
+package peer
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+)
+
+// Process is one side of a comparison: it answers each line with a line of JSON.
+type Process struct {
+	Name string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Reader
+}
+
+// Start runs a command and decodes its first line, which says that it is ready,
+// into hello, if that is not nil. What it prints on standard error is shown.
+func Start(name string, hello any, path string, args ...string) (*Process, error) {
+	p := &Process{Name: name, cmd: exec.Command(path, args...)}
+	p.cmd.Stderr = os.Stderr
+	var err error
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	if err := p.read(hello); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("start %s: it ended before it was ready", name)
+	}
+	return p, nil
+}
+
+// Ask sends a line and decodes the answer.
+func (p *Process) Ask(line string, answer any) error {
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	if err := p.read(answer); err != nil {
+		return fmt.Errorf("%s ended at %q: %w", p.Name, line, err)
+	}
+	return nil
+}
+
+func (p *Process) read(answer any) error {
+	line, err := p.out.ReadBytes('\n')
+	if err != nil || answer == nil {
+		return err
+	}
+	return json.Unmarshal(line, answer)
+}
+
+// Stop ends the process, which ends by itself when it is asked no more.
+func (p *Process) Stop() {
+	p.in.Close()
+	p.cmd.Wait()
+}
+
+// Median is the middle of xs, of which there is at least one.
+func Median(xs []float64) float64 {
+	s := slices.Sorted(slices.Values(xs))
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
+}
