@@ -3,10 +3,12 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+
+	"vicreg/pipeline/whole"
 )
 
 // NoIndex as the name of the index file means that no index is kept.
@@ -57,22 +59,12 @@ func loadIndex(path string, s *source) *listing {
 // saveIndex writes a file that appears under its name only when it is complete and
 // on the disk.
 func saveIndex(path string, s *source, x *listing) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return fmt.Errorf("save the index: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("save the index: %w", err)
-	}
-	err = writeIndex(f, s, x)
+	err := os.MkdirAll(filepath.Dir(path), 0o777)
 	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+		err = whole.Write(path, func(w io.Writer) error { return writeIndex(w, s, x) })
 	}
 	if err != nil {
-		return fmt.Errorf("save the index %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("save the index: %w", err)
 	}
 	return nil
 }
