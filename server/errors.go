@@ -31,6 +31,7 @@ const (
 	busy          code = "busy"
 	unavailable   code = "unavailable"
 	late          code = "deadline-exceeded"
+	gone          code = "client-gone"
 	internal      code = "internal"
 )
 
@@ -51,6 +52,7 @@ var statuses = map[code]struct {
 	busy:          {http.StatusTooManyRequests, "The server is busy"},
 	unavailable:   {http.StatusServiceUnavailable, "The server is not ready or is shutting down"},
 	late:          {http.StatusGatewayTimeout, "The deadline passed before the answer was there"},
+	gone:          {499, "The client left before the answer was there"}, // nginx's number: HTTP has none
 	internal:      {http.StatusInternalServerError, "The server failed"},
 }
 
@@ -97,6 +99,8 @@ func asProblem(err error) *problem {
 		return &problem{unavailable, "the server is shutting down", time.Second}
 	case errors.As(err, &http413):
 		return problemf(tooLarge, "the body is larger than %d bytes", http413.Limit)
+	case errors.Is(err, context.Canceled):
+		return problemf(gone, "the request was given up")
 	case errors.Is(err, context.DeadlineExceeded):
 		return problemf(late, "the answer was not there in time")
 	case errors.As(err, &routed):

@@ -18,7 +18,7 @@ type canary struct {
 	pixels []uint8
 	golden []float32
 	last   atomic.Int64 // when it was last right, Unix nanoseconds
-	stop   context.CancelFunc
+	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
 
@@ -42,8 +42,8 @@ func (k *canary) begin(s *Server) error {
 	if err := k.send(context.Background(), s); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	k.stop = stop
+	ctx, cancel := context.WithCancel(context.Background())
+	k.cancel = cancel
 	k.done.Go(func() {
 		tick := time.NewTicker(canaryEvery)
 		defer tick.Stop()
@@ -63,14 +63,14 @@ func (k *canary) begin(s *Server) error {
 
 // send embeds the canary among other items and compares its vector.
 func (k *canary) send(ctx context.Context, s *Server) error {
-	results, err := s.batcher.Do(ctx, k.pixels)
+	result, err := s.batcher.Always(ctx, k.pixels)
 	if err == nil {
-		err = results[0].Err
+		err = result.Err
 	}
 	if err != nil {
 		return err
 	}
-	for i, v := range results[0].Value {
+	for i, v := range result.Value {
 		if d := math.Abs(float64(v - k.golden[i])); !(d <= 1e-4*(1+math.Abs(float64(k.golden[i])))) {
 			return fmt.Errorf("number %d of the canary's vector is %v, and was %v at the start", i, v, k.golden[i])
 		}
@@ -79,18 +79,17 @@ func (k *canary) send(ctx context.Context, s *Server) error {
 	return nil
 }
 
-// end stops sending.
-func (k *canary) end() {
-	if k.stop != nil {
-		k.stop()
-		k.done.Wait()
+// stop sends no more; done says when the last one is back.
+func (k *canary) stop() {
+	if k.cancel != nil {
+		k.cancel()
 	}
 }
 
 func (k *canary) age() time.Duration { return time.Since(time.Unix(0, k.last.Load())) }
 
 // livez tells whether the process does its work. A full queue is no reason to
-// restart it: the canary waits in it like all others, and has a minute.
+// restart it: the canary has a place of its own at its end.
 func (s *Server) livez(c echo.Context) error {
 	age := s.canary.age()
 	status := http.StatusOK

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"mime/multipart"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -34,7 +36,13 @@ func (s *Server) read(c echo.Context) (*input, error) {
 	if err != nil {
 		return nil, problemf(badMediaType, "the Content-Type is missing or malformed: send an image, multipart/form-data or application/json")
 	}
-	in := &input{normalize: c.QueryParam("normalize") == "true"}
+	if coding := c.Request().Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
+		return nil, problemf(badMediaType, "Content-Encoding %s: send the body as it is", coding)
+	}
+	in := &input{}
+	if in.normalize, err = truth(c.QueryParam("normalize")); err != nil {
+		return nil, err
+	}
 	switch {
 	case strings.HasPrefix(kind, "image/"), kind == "application/octet-stream":
 		file, err := io.ReadAll(c.Request().Body)
@@ -44,7 +52,11 @@ func (s *Server) read(c echo.Context) (*input, error) {
 		in.images, in.single = []source{{file: file}}, true
 		return in, nil
 	case kind == "multipart/form-data":
-		err = s.readParts(multipart.NewReader(c.Request().Body, params["boundary"]), in)
+		body := &tail{r: c.Request().Body}
+		err = s.readParts(multipart.NewReader(body, params["boundary"]), in)
+		if err == nil && !bytes.Contains(body.last, []byte("--"+params["boundary"]+"--")) {
+			err = problemf(badRequest, "the body cannot be read: it ends before its last boundary")
+		}
 	case kind == "application/json":
 		err = s.readJSON(c.Request().Body, in)
 	default:
@@ -60,7 +72,7 @@ func (s *Server) read(c echo.Context) (*input, error) {
 func (s *Server) readParts(r *multipart.Reader, in *input) error {
 	for {
 		part, err := r.NextPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // wrapped it means that the body ends too early, and sometimes so, too: see tail
 			return nil
 		}
 		if err != nil {
@@ -76,21 +88,53 @@ func (s *Server) readParts(r *multipart.Reader, in *input) error {
 				return s.tooMany()
 			}
 		case part.FormName() == "normalize":
-			in.normalize = string(data) == "true"
+			if in.normalize, err = truth(string(data)); err != nil {
+				return err
+			}
 		default:
 			return problemf(badRequest, "part %q is no file", part.FormName())
 		}
 	}
 }
 
+// tail keeps the end of what is read, by which a form that was cut off between two
+// parts is told from a whole one: its reader ends in the same way.
+type tail struct {
+	r    io.Reader
+	last []byte
+}
+
+// kept is more than a boundary and what a reader takes ahead of it.
+const kept = 8 << 10
+
+func (t *tail) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.last = append(t.last, p[:n]...)
+	t.last = t.last[max(0, len(t.last)-kept):]
+	return n, err
+}
+
+// truth reads the value of normalize; "" is false.
+func truth(text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, problemf(badRequest, "normalize %q: want true or false", text)
+	}
+	return v, nil
+}
+
 // readJSON takes {"inputs": [...], "normalize": bool, "encoding_format": ...}.
 func (s *Server) readJSON(body io.Reader, in *input) error {
 	var ask struct {
-		Inputs     []string `json:"inputs"`
-		Normalize  bool     `json:"normalize"`
-		Encoding   string   `json:"encoding_format"`
-		Dimensions *int     `json:"dimensions"`
+		Inputs     texts  `json:"inputs"`
+		Normalize  bool   `json:"normalize"`
+		Encoding   string `json:"encoding_format"`
+		Dimensions *int   `json:"dimensions"`
 	}
+	ask.Inputs.most = s.config.MaxItems
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&ask); err != nil {
@@ -104,12 +148,41 @@ func (s *Server) readJSON(body io.Reader, in *input) error {
 		return problemf(badRequest, "dimensions: these vectors cannot be cut")
 	case ask.Encoding != "" && ask.Encoding != "float" && ask.Encoding != "base64":
 		return problemf(badRequest, "encoding_format %q: want float or base64", ask.Encoding)
-	case len(ask.Inputs) > s.config.MaxItems:
+	case ask.Inputs.over:
 		return s.tooMany()
 	}
 	in.normalize, in.base64 = in.normalize || ask.Normalize, ask.Encoding == "base64"
-	for _, text := range ask.Inputs {
+	for _, text := range ask.Inputs.kept {
 		in.images = append(in.images, fromText(text))
+	}
+	return nil
+}
+
+// texts is a list of strings of which no more than most are kept: a body of
+// millions of empty ones would else take a hundred times its size.
+type texts struct {
+	kept []string
+	most int
+	over bool
+}
+
+// UnmarshalJSON reads the list a string at a time.
+func (in *texts) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if open, err := d.Token(); err != nil || open != json.Delim('[') {
+		return errors.New("inputs is no list of strings")
+	}
+	for d.More() {
+		if len(in.kept) == in.most {
+			in.over = true
+			return nil
+		}
+		token, err := d.Token()
+		text, ok := token.(string)
+		if err != nil || !ok {
+			return errors.New("inputs is no list of strings")
+		}
+		in.kept = append(in.kept, text)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ type metrics struct {
 	decode, queue, infer prometheus.Histogram
 	batches              prometheus.Histogram
 	images               prometheus.Counter
+	inFlight             prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -32,7 +33,8 @@ func newMetrics() *metrics {
 	m.infer = histogram("infer_seconds", "Longest run of a batch that an image of a request was in.", buckets)
 	m.batches = histogram("batch_size", "Images of a batch.", []float64{1, 2, 4, 8, 16, 32, 64})
 	m.images = prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."})
-	m.registry.MustRegister(m.requests, m.rejected, m.seconds, m.decode, m.queue, m.infer, m.batches, m.images,
+	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
+	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.seconds, m.decode, m.queue, m.infer, m.batches, m.images,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // pool turns files into pixels with a bounded number of decoders, and a bounded
-// number of pixels in their memory at once.
+// number of pixels decoded at once.
 type pool struct {
 	enc    *encoder.Encoder
 	free   chan *encoder.Preprocessor // those at rest
@@ -24,6 +24,10 @@ type pool struct {
 
 // sizeable is how many images of the largest size may be in memory at once.
 const sizeable = 2
+
+// keepUpTo is the number of pixels of an image whose memory a decoder keeps for
+// the next one.
+const keepUpTo = 4_000_000
 
 func newPool(enc *encoder.Encoder, decoders int) *pool {
 	room := int64(sizeable * enc.Limits.Pixels)
@@ -57,7 +61,12 @@ func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
 	}
 	defer func() { p.free <- worker }()
 	pixels := make([]uint8, 3*p.enc.Size()*p.enc.Size())
-	if err := worker.Preprocess(file, pixels); err != nil {
+	err = worker.Preprocess(file, pixels)
+	if weight > keepUpTo { // it would keep that memory for good
+		worker.Close()
+		worker = p.enc.NewPreprocessor()
+	}
+	if err != nil {
 		return nil, problemf(badImage, "%v", err)
 	}
 	return pixels, nil

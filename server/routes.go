@@ -19,11 +19,14 @@ func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.fail
+	e.IPExtractor = echo.ExtractIPDirect() // what a client says of itself is not logged as fact
 	e.Use(s.identify, s.observe, s.survive)
 	e.POST("/embed", s.embed, s.authorize, s.limit) // not in a group: its catch-all hides 405
 	e.GET("/info", s.info, s.authorize)
-	e.GET("/livez", s.livez)
-	e.GET("/readyz", s.readyz)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		e.Add(method, "/livez", s.livez)
+		e.Add(method, "/readyz", s.readyz)
+	}
 	e.GET("/metrics", echo.WrapHandler(s.metrics.handler()))
 	return e
 }
@@ -56,6 +59,9 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		begin := time.Now()
 		err := next(c)
+		if c.Response().Committed {
+			err = nil // the answer is on its way, and its reader's to lose
+		}
 		if err != nil {
 			s.fail(err, c)
 		}
@@ -97,7 +103,8 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 		if len(s.config.Keys) == 0 {
 			return next(c)
 		}
-		given, ok := strings.CutPrefix(c.Request().Header.Get(echo.HeaderAuthorization), "Bearer ")
+		scheme, given, ok := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+		ok = ok && strings.EqualFold(scheme, "Bearer")
 		found := 0
 		for _, key := range s.config.Keys {
 			found |= subtle.ConstantTimeCompare([]byte(given), []byte(key))
@@ -120,6 +127,16 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		if r.ContentLength > s.config.MaxBody {
 			return &http.MaxBytesError{Limit: s.config.MaxBody}
 		}
+		weight := r.ContentLength
+		if weight < 0 { // it does not say
+			weight = s.config.MaxBody
+		}
+		if !s.bodies.TryAcquire(weight) {
+			return &problem{busy, "too many bytes of requests are in memory", time.Second}
+		}
+		defer s.bodies.Release(weight)
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
 		r.Body = http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody)
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Deadline)
 		defer cancel()

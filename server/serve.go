@@ -55,7 +55,7 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 	fs.IntVar(&f.Limits.Pixels, "max-pixels", f.Limits.Pixels, "`N` pixels of an image")
 	fs.DurationVar(&f.Deadline, "deadline", f.Deadline, "`time` for a request")
 	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` for what is under way when the server stops")
-	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line; requests send Authorization: Bearer KEY")
+	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY")
 	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM")
 	fs.StringVar(&f.key, "tls-key", "", "`FILE` with its key, PEM")
 	fs.StringVar(&f.runtime, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
@@ -90,7 +90,15 @@ func (f *serveFlags) validate() error {
 	if err != nil {
 		return usage.Errorf("--api-key-file: %w", err)
 	}
-	f.Keys = strings.Fields(string(text))
+	for line := range strings.Lines(string(text)) {
+		switch line = strings.TrimSpace(line); {
+		case line == "" || line[0] == '#':
+		case strings.ContainsAny(line, " \t"):
+			return usage.Errorf("--api-key-file %s: a key has a space in it", f.keyFile)
+		default:
+			f.Keys = append(f.Keys, line)
+		}
+	}
 	if len(f.Keys) == 0 {
 		return usage.Errorf("--api-key-file %s: there is no key in it", f.keyFile)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
@@ -48,6 +49,7 @@ type Server struct {
 	sizes   []batch.Point // throughput by batch size, as measured at the start
 	best    int
 	pool    *pool
+	bodies  *semaphore.Weighted // bytes of bodies in memory
 	metrics *metrics
 	canary  canary
 	ready   atomic.Bool
@@ -66,6 +68,7 @@ func New(enc *encoder.Encoder, config Config, log *slog.Logger) (*Server, error)
 	}
 	s.batcher = batch.New(s.encode, batch.Config{Workers: 1, Max: s.best, Queue: config.Queue, Limit: config.Deadline})
 	s.pool = newPool(enc, config.Decoders)
+	s.bodies = semaphore.NewWeighted(bodiesAtOnce * config.MaxBody)
 	if err := s.canary.begin(s); err != nil {
 		s.Close(context.Background())
 		return nil, fmt.Errorf("embed the first image: %w", err)
@@ -76,6 +79,9 @@ func New(enc *encoder.Encoder, config Config, log *slog.Logger) (*Server, error)
 	return s, nil
 }
 
+// bodiesAtOnce is how many bodies of the largest size may be in memory.
+const bodiesAtOnce = 4
+
 // learn finds the batch size that pays, on noise.
 func (s *Server) learn() (err error) {
 	size := 3 * s.enc.Size() * s.enc.Size()
@@ -84,12 +90,20 @@ func (s *Server) learn() (err error) {
 		pixels[i] = uint8(i * 2654435761 >> 13)
 	}
 	s.best, s.sizes, err = batch.Best(s.config.MaxBatch, func(n int) (time.Duration, error) {
-		begin := time.Now()
-		_, err := s.enc.Encode(context.Background(), pixels[:n*size], n)
-		return time.Since(begin), err
+		begin, runs := time.Now(), 0
+		for ; runs == 0 || time.Since(begin) < learnFor; runs++ {
+			if _, err := s.enc.Encode(context.Background(), pixels[:n*size], n); err != nil {
+				return 0, err
+			}
+		}
+		return time.Since(begin) / time.Duration(runs), nil
 	})
 	return err
 }
+
+// learnFor is how long a batch size is measured at a time: one run of a small model
+// is over before the clock and the machine's other work even out.
+const learnFor = 30 * time.Millisecond
 
 // encode runs a batch, in pieces of a power of two: few shapes keep the runtime's
 // memory small, and a piece of 4 and one of 1 cost less than 5 padded to 8.
@@ -127,6 +141,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener, certificates *tls.Conf
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       s.config.Deadline,
+		WriteTimeout:      2 * s.config.Deadline, // from the headers on; a client that does not read ends there
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		TLSConfig:         certificates,
@@ -147,6 +162,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener, certificates *tls.Conf
 	}
 	s.ready.Store(false)
 	s.log.Info("stopping", "waiting", s.batcher.Waiting())
+	time.Sleep(min(time.Second, s.config.Drain/4)) // for balancers to see that it is not ready
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
 	defer cancel()
 	err := server.Shutdown(drain)
@@ -160,8 +176,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener, certificates *tls.Conf
 // Close ends what New started. It may be called again.
 func (s *Server) Close(ctx context.Context) error {
 	s.ready.Store(false)
-	s.canary.end()
-	err := s.batcher.Close(ctx)
+	s.canary.stop()
+	err := s.batcher.Close(ctx) // ends the canary's last item, too
+	s.canary.done.Wait()
 	if s.pool != nil {
 		s.pool.close()
 	}

@@ -309,6 +309,10 @@ func TestEveryStatus(t *testing.T) {
 		{"dimensions", "POST", "/embed", []byte(`{"inputs": [], "dimensions": 3}`), "application/json", "", 400, "cannot be cut"},
 		{"encoding", "POST", "/embed", []byte(`{"inputs": [], "encoding_format": "hex"}`), "application/json", "", 400, "want float or base64"},
 		{"no file", "POST", "/embed", fields, fieldsKind, "", 400, "is no file"},
+		{"form cut off between parts", "POST", "/embed", wide[:bytes.LastIndex(wide, []byte("Content-Disposition"))], kind, "", 400, "cannot be read"},
+		{"no form", "POST", "/embed", []byte("abc"), kind, "", 400, "cannot be read"},
+		{"normalize", "POST", "/embed?normalize=si", good, "image/png", "", 400, "want true or false"},
+		{"number", "POST", "/embed", []byte(`{"inputs": [1]}`), "application/json", "", 400, "no list of strings"},
 		{"form cut off", "POST", "/embed", wide[:300], kind, "", 400, "cannot be read"},
 		{"path", "GET", "/nothing", nil, "", "", 404, ""},
 		{"method", "GET", "/embed", nil, "", "", 405, ""},
@@ -321,7 +325,7 @@ func TestEveryStatus(t *testing.T) {
 		{"no image", "POST", "/embed", []byte("hello"), "image/png", "", 422, ""},
 		{"pixels", "POST", "/embed", photo(t, 300), "image/png", "", 422, "over the limit"},
 		{"TIFF", "POST", "/embed", []byte("II*\x00\x08\x00\x00\x00"), "image/tiff", "", 422, ""},
-		{"address", "POST", "/embed?x", photo(t, 0)[:50], "image/png", "", 422, ""},
+		{"cut off", "POST", "/embed", photo(t, 0)[:50], "image/png", "", 422, ""},
 	} {
 		headers := []string{"X-Request-Id", "id-1"}
 		if c.kind != "" {
@@ -345,7 +349,7 @@ func TestEveryStatus(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"first", "second"} })
-	for header, want := range map[string]int{"": 401, "Bearer third": 401, "first": 401, "Bearer ": 401, "Bearer first": 200, "Bearer second": 200} {
+	for header, want := range map[string]int{"": 401, "Bearer third": 401, "first": 401, "Bearer ": 401, "Bearer first": 200, "bearer second": 200} {
 		w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png", "Authorization", header)
 		if w.Code != want || want == 401 && w.Header().Get("WWW-Authenticate") != "Bearer" {
 			t.Errorf("%q: got %d, want %d", header, w.Code, want)
@@ -388,6 +392,20 @@ func TestProbes(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
+	}
+	if w := ask(s, "HEAD", "/readyz", nil); w.Code != 200 {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequest("POST", "/embed", bytes.NewReader(photo(t, 0))).WithContext(gone)
+	r.Header.Set("Content-Type", "image/png")
+	w := httptest.NewRecorder()
+	if s.Handler().ServeHTTP(w, r); w.Code != 499 {
+		t.Errorf("a client who left: %d", w.Code)
+	}
+	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png", "Content-Encoding", "gzip"); w.Code != 415 {
+		t.Errorf("compressed: %d", w.Code)
 	}
 	s.canary.last.Store(time.Now().Add(-2 * canaryStale).UnixNano())
 	if w := ask(s, "GET", "/livez", nil); w.Code != 503 {
@@ -484,11 +502,13 @@ func TestRunDrains(t *testing.T) {
 		answer <- r.StatusCode
 	}()
 	photo := photo(t, 0)
-	file.Write(photo[:100]) // the handler is in the middle of the body
-	for s.metrics == nil || !strings.Contains(ask(s, "GET", "/metrics", nil).Body.String(), "vicreg_queue_depth") {
+	file.Write(photo[:100])
+	for !strings.Contains(ask(s, "GET", "/metrics", nil).Body.String(), "vicreg_requests_in_flight 1") {
+		time.Sleep(time.Millisecond)
 	}
 	cancel()
 	for ask(s, "GET", "/readyz", nil).Code != 503 {
+		time.Sleep(time.Millisecond)
 	}
 	file.Write(photo[100:])
 	file.Close()
@@ -532,9 +552,13 @@ func TestSlowBody(t *testing.T) {
 // A panic in a handler is one failed request.
 func TestSurvive(t *testing.T) {
 	s := start(t, nil)
-	pool := s.pool
-	defer func() { s.pool = pool }()
-	s.pool = nil
+	pool, batcher := s.pool, s.batcher
+	defer func() { s.pool, s.batcher = pool, batcher }()
+	s.batcher = nil // in the handler
+	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	s.pool, s.batcher = nil, batcher // in a goroutine of it
 	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}

@@ -53,7 +53,9 @@ type Batcher[T, R any] struct {
 	taken  atomic.Int64     // items waiting or running
 	panics atomic.Int64
 	cost   cost
-	ended  chan struct{} // closed when all workers have
+	ended  chan struct{}   // closed when all workers have
+	base   context.Context // of every call of Run
+	abort  context.CancelFunc
 
 	mu     sync.RWMutex // held to send, and to close the queue
 	closed bool
@@ -72,7 +74,8 @@ type task[T, R any] struct {
 func New[T, R any](run Run[T, R], c Config) *Batcher[T, R] {
 	c.Workers, c.Max = max(c.Workers, 1), max(c.Max, 1)
 	c.Queue = max(c.Queue, 1)
-	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue), ended: make(chan struct{})}
+	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), ended: make(chan struct{})}
+	b.base, b.abort = context.WithCancel(context.Background())
 	var workers sync.WaitGroup
 	for range c.Workers {
 		workers.Go(b.work)
@@ -91,6 +94,22 @@ func (b *Batcher[T, R]) Do(ctx context.Context, items ...T) ([]Result[R], error)
 	if err := b.admit(ctx, len(items)); err != nil {
 		return nil, err
 	}
+	return b.submit(ctx, items)
+}
+
+// Always is Do of one item that is taken on however full the queue is. There is
+// room for one such item at a time.
+func (b *Batcher[T, R]) Always(ctx context.Context, item T) (r Result[R], err error) {
+	b.taken.Add(1)
+	results, err := b.submit(ctx, []T{item})
+	if err != nil {
+		return r, err
+	}
+	return results[0], nil
+}
+
+// submit queues items that were taken on, and waits for them.
+func (b *Batcher[T, R]) submit(ctx context.Context, items []T) ([]Result[R], error) {
 	var done sync.WaitGroup
 	done.Add(len(items))
 	tasks := make([]*task[T, R], len(items))
@@ -114,7 +133,8 @@ func (b *Batcher[T, R]) Do(ctx context.Context, items ...T) ([]Result[R], error)
 	return results, nil
 }
 
-// admit takes n items on if there is room, and time before the deadline of ctx.
+// admit takes n items on if there is room, and time before the deadline of ctx for
+// those ahead and these. With nothing ahead there is nothing to wait for: they run.
 func (b *Batcher[T, R]) admit(ctx context.Context, n int) error {
 	ahead := int(b.taken.Add(int64(n))) - n
 	wait := b.predict(ahead + n)
@@ -127,7 +147,7 @@ func (b *Batcher[T, R]) admit(ctx context.Context, n int) error {
 	case ahead+n > b.config.Queue:
 		b.taken.Add(-int64(n))
 		return &Full{b.predict(ahead + n - b.config.Queue)}
-	case limited && late > 0:
+	case limited && late > 0 && ahead > 0:
 		b.taken.Add(-int64(n))
 		return &Full{late}
 	}
@@ -147,8 +167,9 @@ func (b *Batcher[T, R]) Waiting() int { return int(b.taken.Load()) }
 // Panics is the number of calls of Run that panicked.
 func (b *Batcher[T, R]) Panics() int { return int(b.panics.Load()) }
 
-// Close takes no more items on, and returns when those it has are done or ctx ends.
-// It may be called again.
+// Close takes no more items on, and waits until those it has are done. When ctx
+// ends first, what runs is told to stop and what waits fails. In either case no
+// call of Run is under way when Close returns. It may be called again.
 func (b *Batcher[T, R]) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if !b.closed {
@@ -160,8 +181,11 @@ func (b *Batcher[T, R]) Close(ctx context.Context) error {
 	case <-b.ended:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("drain the batcher: %d items left: %w", b.Waiting(), ctx.Err())
 	}
+	left := b.Waiting()
+	b.abort()
+	<-b.ended
+	return fmt.Errorf("drain the batcher: %d items left: %w", left, ctx.Err())
 }
 
 // work runs batches until the queue is closed and empty.
@@ -195,8 +219,10 @@ func (b *Batcher[T, R]) finish(tasks []*task[T, R]) {
 		}
 	}
 	if err := b.try(live); err != nil {
+		// Out of time, the items one by one would only take longer.
+		again := len(live) > 1 && !errors.Is(err, context.DeadlineExceeded)
 		for _, t := range live {
-			if len(live) > 1 {
+			if again && t.ctx.Err() == nil && b.base.Err() == nil {
 				err = b.try([]*task[T, R]{t})
 			}
 			t.result.Err = err
@@ -213,11 +239,15 @@ func (b *Batcher[T, R]) try(tasks []*task[T, R]) (err error) {
 	if len(tasks) == 0 {
 		return nil
 	}
-	ctx, cancel := context.Background(), func() {}
-	if b.config.Limit > 0 {
-		ctx, cancel = context.WithTimeout(ctx, b.config.Limit)
+	ctx := b.base
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	defer cancel()
+	if b.config.Limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, b.config.Limit)
+		defer cancel()
+		ctx = limited
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			b.panics.Add(1)

@@ -188,6 +188,12 @@ func TestFullQueue(t *testing.T) {
 		if r, err := b.Do(t.Context(), 3); err != nil || r[0].Value != "3" {
 			t.Errorf("one more: %+v, %v", r, err)
 		}
+		again := later(t.Context(), b, 1, 2, 3)
+		synctest.Wait()
+		if r, err := b.Always(t.Context(), 9); err != nil || r.Value != "9" {
+			t.Errorf("always: %+v, %v", r, err)
+		}
+		again()
 		first()
 	})
 }
@@ -224,15 +230,21 @@ func TestAdmissionByPredictedWait(t *testing.T) {
 func TestLimitOfABatch(t *testing.T) {
 	c := standard
 	c.Limit = 3 * time.Millisecond
-	inBubble(t, c, func(t *testing.T, b *Batcher[int, string], _ *machine) {
+	inBubble(t, c, func(t *testing.T, b *Batcher[int, string], m *machine) {
 		r, err := b.Do(t.Context(), 1, 2, 3) // 4 ms together, 2 ms alone
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range r {
-			if r[i].Err != nil || r[i].Size != 1 {
+			if !errors.Is(r[i].Err, context.DeadlineExceeded) {
 				t.Errorf("item %d: %+v", i, r[i])
 			}
+		}
+		if len(m.batches) != 1 {
+			t.Errorf("tried again: %v", m.batches)
+		}
+		if r, err := b.Do(t.Context(), 4); err != nil || r[0].Value != "4" {
+			t.Errorf("alone: %+v, %v", r, err)
 		}
 	})
 }
@@ -243,20 +255,40 @@ func TestCloseDrains(t *testing.T) {
 		b := New(m.run, standard)
 		all := later(t.Context(), b, 1, 2, 3, 4, 5, 6)
 		synctest.Wait()
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.Do(t.Context(), 7); !errors.Is(err, ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		r, err := all()
+		if err != nil || r[5].Value != "6" {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		if err := b.Close(t.Context()); err != nil {
+			t.Errorf("once more: %v", err)
+		}
+	})
+}
+
+// A drain that takes too long is cut off: nothing runs any more when Close is back.
+func TestCloseCutsOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(machine)
+		b := New(m.run, standard)
+		all := later(t.Context(), b, 1, 2, 3, 4, 5, 6)
+		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("drained in 1 ms: %v", err)
 		}
-		if _, err := b.Do(t.Context(), 7); !errors.Is(err, ErrClosed) {
-			t.Errorf("after Close: %v", err)
-		}
-		if err := b.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
 		r, err := all()
-		if err != nil || r[5].Value != "6" {
+		if err != nil || !errors.Is(r[0].Err, context.Canceled) || !errors.Is(r[5].Err, context.Canceled) {
 			t.Errorf("got %+v, %v", r, err)
+		}
+		if len(m.batches) != 1 {
+			t.Errorf("ran on: %v", m.batches)
 		}
 	})
 }
@@ -331,7 +363,7 @@ func TestBest(t *testing.T) {
 		return time.Duration(n) * 18 * time.Millisecond / 8
 	}
 	best, seen, err := Best(64, func(n int) (time.Duration, error) { return took(n), nil })
-	if err != nil || best != 8 || len(seen) != 5 || seen[4].Size != 16 {
+	if err != nil || best != 8 || len(seen) != 6 || seen[4].Size != 16 {
 		t.Errorf("got %d, %v, %v", best, seen, err)
 	}
 	if best, _, _ := Best(64, func(n int) (time.Duration, error) { return time.Duration(n) * time.Millisecond, nil }); best != 1 {

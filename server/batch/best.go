@@ -11,12 +11,13 @@ type Point struct {
 // gain is by how much a larger batch must be faster per item to be worth its wait.
 const gain = 1.05
 
-// Best finds the batch size that pays: of 1, 2, 4 ... up to most, the last one that
-// gave at least 5 % more items a second than the one before. measure runs a batch of
-// that size and tells how long it took; it is called a few times for each, and the
-// shortest counts.
+// Best finds the batch size that pays: of 1, 2, 4 ... up to most, the smallest whose
+// items a second are within 5 % of the best. It gives up after two sizes that were
+// no better than those before. measure runs a batch of that size and tells how long
+// it took; it is called a few times for each, and the shortest counts.
 func Best(most int, measure func(size int) (time.Duration, error)) (best int, seen []Point, err error) {
-	for size := 1; size <= max(most, 1); size *= 2 {
+	top, idle := 0.0, 0
+	for size := 1; size <= max(most, 1) && idle < 2; size *= 2 {
 		var shortest time.Duration
 		for i := range 3 {
 			took, err := measure(size)
@@ -29,10 +30,16 @@ func Best(most int, measure func(size int) (time.Duration, error)) (best int, se
 		}
 		p := Point{size, float64(size) / max(shortest.Seconds(), 1e-9)}
 		seen = append(seen, p)
-		if size > 1 && p.PerSecond < gain*seen[len(seen)-2].PerSecond {
-			break
+		idle++
+		if p.PerSecond > gain*top {
+			idle = 0
 		}
-		best = size
+		top = max(top, p.PerSecond)
 	}
-	return best, seen, nil
+	for _, p := range seen {
+		if gain*p.PerSecond >= top {
+			return p.Size, seen, nil
+		}
+	}
+	return 1, seen, nil
 }
