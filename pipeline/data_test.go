@@ -186,19 +186,20 @@ func TestDataPreviewPassesOverBadFiles(t *testing.T) {
 func TestDataRefuses(t *testing.T) {
 	dir := writeImages(t, 1)
 	for args, want := range map[string]string{
-		"":                                       "want check or preview",
-		"chekc":                                  "did you mean check",
-		"check":                                  "DIR is missing",
-		"check nowhere-at-all":                   "nowhere-at-all",
-		"check DIR --workers -1":                 "--workers -1",
-		"preview DIR":                            "-o FILE is missing",
-		"preview DIR -o x.pn":                    "ends in .png",
-		"preview DIR -o x --image-size 4":        "8 to 1024",
-		"preview DIR -o x --images 0":            "1 to 100",
-		"preview DIR -o x --epochs 0":            "1 to 20",
-		"preview DIR -o x.png --recipe none":     "unknown augmentation recipe",
-		"preview DIR -o x.png --augment hue=2":   "hue of 2",
-		"preview DIR -o x.png --augment colours": "unknown augmentation setting",
+		"":                                "want check or preview",
+		"chekc":                           "did you mean check",
+		"check":                           "DIR is missing",
+		"check nowhere-at-all":            "nowhere-at-all",
+		"check DIR --workers -1":          "--workers -1",
+		"preview DIR":                     "-o FILE is missing",
+		"preview DIR -o x.pn":             "ends in .png",
+		"preview DIR -o x --image-size 4": "8 to 1024",
+		"preview DIR -o x --images 0":     "1 to 100",
+		"preview DIR -o x --epochs 0":     "1 to 20",
+		"preview DIR -o x.png --images 100 --epochs 20 --image-size 1024": "million pixels",
+		"preview DIR -o x.png --recipe none":                              "unknown augmentation recipe",
+		"preview DIR -o x.png --augment hue=2":                            "hue of 2",
+		"preview DIR -o x.png --augment colours":                          "unknown augmentation setting",
 	} {
 		_, err := data(t, strings.Fields(strings.ReplaceAll(args, "DIR", dir))...)
 		var wrong *usage.Error

@@ -47,7 +47,7 @@ func spreadOf(xs []float64) spread {
 
 // summarise puts the looks at the files of a set together.
 func summarise(set *dataset.Set, looks []sight) *inventory {
-	f := &inventory{Files: len(looks), Formats: map[string]int{}, Folders: map[string]int{}}
+	f := &inventory{Files: len(looks), Formats: map[string]int{}, Folders: map[string]int{}, Bad: []dataset.Bad{}}
 	var widths, heights, ratios []float64
 	var mean, sq [3]float64
 	for i, s := range looks {
@@ -98,7 +98,7 @@ func duplicates(set *dataset.Set, looks []sight) [][]string {
 		}
 		groups[j] = append(groups[j], set.Key(i))
 	}
-	var out [][]string
+	out := [][]string{}
 	for _, j := range slices.Sorted(maps.Keys(groups)) {
 		out = append(out, groups[j])
 	}

@@ -34,6 +34,8 @@ const (
 	cell  = 128 // least side of a view as shown
 	gap   = 4
 	title = 18
+
+	largestSheet = 200_000_000
 )
 
 func dataPreview(ctx context.Context, args []string, stdout io.Writer) error {
@@ -85,6 +87,9 @@ func (p *preview) validate() (err error) {
 	}
 	if _, err := pictures.FormatFromFilename(p.out); err != nil {
 		return usage.Errorf("-o %s: want a name that ends in .png or .jpg", p.out)
+	}
+	if side := max(p.size, cell) + gap; (1+2*p.draws)*side*p.images*side > largestSheet {
+		return usage.Errorf("--images %d --epochs %d --image-size %d: the drawing would have over %d million pixels", p.images, p.draws, p.size, largestSheet/1_000_000)
 	}
 	fallback := "imagenet"
 	if p.size <= smallImage {

@@ -95,13 +95,16 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
 	part := e.out + ".part"
 	if e.force {
-		if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := discard(part); err != nil {
 			return err
 		}
 	}
 	e.journal, err = vectors.OpenJournal(part, e.info())
 	if errors.Is(err, vectors.ErrOther) {
 		return usage.Errorf("%s: %w; --force begins anew", part, vectors.ErrOther)
+	}
+	if errors.Is(err, vectors.ErrForeign) {
+		return usage.Errorf("%s is in the way: %w", part, vectors.ErrForeign)
 	}
 	if err != nil {
 		return err
@@ -110,10 +113,20 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	if err == nil {
 		err = e.finish()
 	}
+	if errors.Is(err, errNoPicture) { // nothing to go on from when the files are mended
+		err = errors.Join(err, discard(part))
+	}
 	if err = errors.Join(err, e.journal.Close()); err != nil {
 		return err
 	}
-	return os.Remove(part)
+	return discard(part)
+}
+
+func discard(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (e *embedding) info() vectors.Info {

@@ -209,6 +209,13 @@ func TestEmbedRefuses(t *testing.T) {
 	if _, err := embed(t, t.Context(), images, "--model", model, "-o", there, "--force"); err != nil {
 		t.Error(err)
 	}
+	put(t, dir, "v.npy.part", []byte("a download"))
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", filepath.Join(dir, "v.npy")); err == nil || !strings.Contains(err.Error(), "is in the way") {
+		t.Errorf("got %v", err)
+	}
+	if got := string(readFile(t, filepath.Join(dir, "v.npy.part"))); got != "a download" {
+		t.Errorf("somebody's file now holds %q", got)
+	}
 }
 
 func TestEmbedOfNothingGood(t *testing.T) {
@@ -218,5 +225,9 @@ func TestEmbedOfNothingGood(t *testing.T) {
 	model := someModel(t, drawKinds(t, 2, 1))
 	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); !errors.Is(err, errNoPicture) {
 		t.Errorf("got %v", err)
+	}
+	put(t, images, "a.jpg", grey(t, 20, 20, 7))
+	if printed, err := embed(t, t.Context(), images, "--model", model, "-o", file); err != nil || !strings.Contains(printed, "1 vectors") {
+		t.Errorf("after the file was mended: %s, %v", printed, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"syscall"
 )
 
 // Journal is a file that grows by a record for each image, in order: its vector,
@@ -22,6 +23,9 @@ type Journal struct {
 	n    int    // records
 	buf  []byte // of one record
 }
+
+// magic begins every journal. What begins otherwise is somebody else's file.
+const magic = "vicreg vectors 1\n"
 
 // A record is the length and CRC-32C of its payload, each 4 bytes little-endian,
 // and the payload: a byte that is vector or reason, and what it says.
@@ -38,8 +42,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // or other settings.
 var ErrOther = errors.New("it was begun with another model, other images or other settings")
 
+// ErrForeign is the error of a file that is no journal.
+var ErrForeign = errors.New("it is no journal of vicreg's")
+
+// ErrInUse is the error of a journal that another process has open.
+var ErrInUse = errors.New("another process is writing it")
+
 // OpenJournal opens the journal at path, or begins it. Images that are done are
-// Len. Model, Source, Count and Bad of info do not matter; the rest must be what
+// Len. One process at a time can have it open: ErrInUse. Model, Source, Count and Bad of info do not matter; the rest must be what
 // the journal was begun with, or the error is ErrOther.
 func OpenJournal(path string, info Info) (j *Journal, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
@@ -51,6 +61,9 @@ func OpenJournal(path string, info Info) (j *Journal, err error) {
 			f.Close()
 		}
 	}()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("open journal %s: %w", path, ErrInUse)
+	}
 	info = Info{Fingerprint: info.Fingerprint, Dim: info.Dim, Normalized: info.Normalized, Images: info.Images}
 	j = &Journal{f: f, info: info}
 	end, err := j.recover()
@@ -66,6 +79,7 @@ func OpenJournal(path string, info Info) (j *Journal, err error) {
 		if err != nil {
 			return nil, err
 		}
+		j.w.WriteString(magic)
 		return j, j.append(header)
 	}
 	return j, nil
@@ -83,14 +97,22 @@ func (j *Journal) recover() (end int64, err error) {
 		return 0, err
 	}
 	r := bufio.NewReader(j.f)
-	header, err := j.next(r)
+	begin := make([]byte, len(magic))
+	n, err := io.ReadFull(r, begin)
+	if string(begin[:n]) != magic[:n] {
+		return 0, ErrForeign
+	}
 	if err != nil {
 		return 0, nil // not even begun
+	}
+	header, err := j.next(r)
+	if err != nil {
+		return 0, nil
 	}
 	if !bytes.Equal(header, want) {
 		return 0, ErrOther
 	}
-	end = recordHead + int64(len(header))
+	end = int64(len(magic)) + recordHead + int64(len(header))
 	for {
 		payload, err := j.next(r)
 		if err != nil {
@@ -165,7 +187,7 @@ func (j *Journal) All(each func(i int, v []float32, bad string) error) error {
 	if err := j.Flush(); err != nil {
 		return err
 	}
-	if err := seek(j.f, 0); err != nil {
+	if err := seek(j.f, int64(len(magic))); err != nil {
 		return err
 	}
 	defer j.f.Seek(0, io.SeekEnd)

@@ -58,8 +58,8 @@ func Known(name string) bool {
 //
 //   - .npy: float32 [Count, D] in rows, without the paths;
 //   - .jsonl: an object {"path", "embedding"} a line;
-//   - .parquet: columns path (string) and embedding (list of float32); the members
-//     of info that are text or numbers are key-value metadata.
+//   - .parquet: columns path (string) and embedding (list of float32); model,
+//     fingerprint, dim and normalized are key-value metadata.
 func Create(w io.Writer, name string, info Info) (Writer, error) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".npy":

@@ -153,6 +153,12 @@ func TestJournalOutlivesDamage(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
+		if k%2 == 1 && k/2 < len(magic) { // it could be anybody's
+			if _, err := OpenJournal(path, info); !errors.Is(err, ErrForeign) {
+				t.Fatalf("damage %d: %v", k, err)
+			}
+			continue
+		}
 		j := open(t, path, info)
 		if got := records(t, j); !slices.Equal(got, want[:j.Len()]) {
 			t.Fatalf("damage %d: got %q", k, got)
@@ -183,6 +189,20 @@ func TestJournalGoesOn(t *testing.T) {
 	}
 	if got := records(t, j); !slices.Equal(got, append(want, "3 [] late")) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestJournalHasOneOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	j := open(t, path, info)
+	if _, err := OpenJournal(path, info); !errors.Is(err, ErrInUse) {
+		t.Errorf("got %v", err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path, info).Close(); err != nil {
+		t.Error(err)
 	}
 }
 
