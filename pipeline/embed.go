@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
 	"vicreg/pipeline/vectors"
 )
@@ -150,7 +150,7 @@ func (e *embedding) encode(ctx context.Context) error {
 		if err := e.skip(p.Index); err != nil {
 			return err
 		}
-		if e.normalize && !unit(y) {
+		if e.normalize && !stats.Unit(y) {
 			return e.journal.AddBad("its vector has no direction")
 		}
 		line.show(func() string { return rate(e.journal.Len(), n, done, begin) })
@@ -182,22 +182,6 @@ func (e *embedding) reason(key string) string {
 		}
 	}
 	return e.reasons[key]
-}
-
-// unit scales v to length 1, if it has a length.
-func unit(v []float32) bool {
-	var sum float64
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	if sum == 0 {
-		return false
-	}
-	scale := 1 / math.Sqrt(sum)
-	for i, x := range v {
-		v[i] = float32(float64(x) * scale)
-	}
-	return true
 }
 
 // rate tells how far the work is, from done images at begin.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/pipeline/stats"
 )
 
 // spans are where the time of a request went.
@@ -116,22 +118,11 @@ func (s *Server) decode(ctx context.Context, images []source) ([]outcome, [][]ui
 // finished checks a vector and scales it to length 1 when asked to. It is the
 // batch's own memory, which nobody else reads.
 func finished(v []float32, normalize bool) outcome {
-	var sum float64
-	for _, x := range v {
-		sum += float64(x) * float64(x)
-	}
-	if math.IsNaN(sum) || math.IsInf(sum, 0) {
+	if norm := stats.Norm(v); math.IsNaN(norm) || math.IsInf(norm, 0) {
 		return outcome{err: problemf(badImage, "its vector is not finite")}
 	}
-	if !normalize {
-		return outcome{vector: v}
-	}
-	if sum == 0 {
+	if normalize && !stats.Unit(v) {
 		return outcome{err: problemf(badImage, "its vector is zero and has no direction")}
-	}
-	scale := 1 / math.Sqrt(sum)
-	for i, x := range v {
-		v[i] = float32(float64(x) * scale)
 	}
 	return outcome{vector: v}
 }

@@ -2,10 +2,8 @@ package server
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -99,15 +97,7 @@ func (a *answer) write(c echo.Context, form string) error {
 // bytes are the rows as little-endian float32.
 func (a *answer) bytes() (out []byte) {
 	for _, r := range a.rows {
-		out = append(out, raw(r.vector)...)
-	}
-	return out
-}
-
-func raw(v []float32) []byte {
-	out := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
+		out = vectors.Append(out, r.vector)
 	}
 	return out
 }
@@ -136,7 +126,7 @@ func (a *answer) writeJSON(c echo.Context) error {
 			reply.Data[i].Error = &d
 			continue
 		case a.base64:
-			reply.Data[i].Embedding = base64.StdEncoding.EncodeToString(raw(r.vector))
+			reply.Data[i].Embedding = base64.StdEncoding.EncodeToString(vectors.Append(nil, r.vector))
 		default:
 			reply.Data[i].Embedding = r.vector
 		}

@@ -80,30 +80,21 @@ func folderSource(name, path string) (*source, error) {
 // tarsIn returns the tar files of a folder, or none as soon as it comes upon a
 // picture.
 func tarsIn(folder string) (files []string, err error) {
-	f, err := os.Open(folder)
+	err = eachEntry(folder, func(d fs.DirEntry) (more bool) {
+		full := filepath.Join(folder, d.Name())
+		switch {
+		case isPicture(d.Name()) && !d.IsDir() && isFile(full, d):
+			files = nil
+			return false
+		case strings.EqualFold(filepath.Ext(d.Name()), ".tar") && isFile(full, d):
+			files = append(files, full)
+		}
+		return true
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	for {
-		entries, err := f.ReadDir(listed)
-		for _, d := range entries {
-			full := filepath.Join(folder, d.Name())
-			switch {
-			case strings.HasPrefix(d.Name(), "."):
-			case isPicture(d.Name()) && !d.IsDir() && isFile(full, d):
-				return nil, nil
-			case strings.EqualFold(filepath.Ext(d.Name()), ".tar") && isFile(full, d):
-				files = append(files, full)
-			}
-		}
-		if err == io.EOF {
-			return files, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
+	return files, nil
 }
 
 // packed are the beginnings of compressed files.

@@ -102,28 +102,42 @@ const listed = 1024
 // them where the keys of their pictures belong, of the folders in a folder. Hidden
 // ones are passed over, links to files are followed, links to folders are not.
 func namesIn(folder string) (names []string, err error) {
-	f, err := os.Open(folder)
+	err = eachEntry(folder, func(d fs.DirEntry) (more bool) {
+		switch {
+		case d.IsDir():
+			names = append(names, d.Name()+"/")
+		case isPicture(d.Name()) && isFile(filepath.Join(folder, d.Name()), d):
+			names = append(names, d.Name())
+		}
+		return true
+	})
 	if err != nil {
 		return nil, err
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// eachEntry calls do with the entries of a folder that are not hidden, in no order,
+// until it wants no more.
+func eachEntry(folder string, do func(d fs.DirEntry) (more bool)) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	for {
 		entries, err := f.ReadDir(listed)
 		for _, d := range entries {
-			switch {
-			case strings.HasPrefix(d.Name(), "."):
-			case d.IsDir():
-				names = append(names, d.Name()+"/")
-			case isPicture(d.Name()) && isFile(filepath.Join(folder, d.Name()), d):
-				names = append(names, d.Name())
+			if !strings.HasPrefix(d.Name(), ".") && !do(d) {
+				return nil
 			}
 		}
 		if err == io.EOF {
-			slices.Sort(names)
-			return names, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

@@ -42,20 +42,33 @@ func (m Matrix) rows(i, j int) Matrix { return Matrix{j - i, m.D, m.Data[i*m.D :
 // Normalized returns m with every row at Euclidean length 1; a zero row stays.
 func (m Matrix) Normalized() Matrix {
 	out := New(m.N, m.D)
+	copy(out.Data, m.Data)
 	for i := range m.N {
-		sum := 0.0
-		for _, v := range m.Row(i) {
-			sum += float64(v) * float64(v)
-		}
-		if sum == 0 {
-			continue
-		}
-		row, scale := out.Row(i), 1/math.Sqrt(sum)
-		for j, v := range m.Row(i) {
-			row[j] = float32(float64(v) * scale)
-		}
+		Unit(out.Row(i))
 	}
 	return out
+}
+
+// Norm is the Euclidean length of v. It is not finite where an element is not.
+func Norm(v []float32) float64 {
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	return math.Sqrt(sum)
+}
+
+// Unit scales v to length 1 in place. A zero vector stays, and gives false.
+func Unit(v []float32) bool {
+	norm := Norm(v)
+	if norm == 0 {
+		return false
+	}
+	scale := 1 / norm
+	for i, x := range v {
+		v[i] = float32(float64(x) * scale)
+	}
+	return true
 }
 
 // finite tells whether m holds no NaN and no infinity.

@@ -164,11 +164,8 @@ func (j *Journal) Len() int { return j.n }
 
 // Add records the vector [D] of the next image.
 func (j *Journal) Add(v []float32) error {
-	payload := make([]byte, 1+4*len(v))
-	payload[0] = vector
-	encode(payload[1:], v)
 	j.n++
-	return j.append(payload)
+	return j.append(Append([]byte{vector}, v))
 }
 
 // AddBad records why the next image has no vector.

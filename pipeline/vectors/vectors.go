@@ -84,7 +84,7 @@ func newNumPy(w io.Writer, info Info) (*numPy, error) {
 	const before = 10
 	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", info.Count, info.Dim)
 	header += strings.Repeat(" ", 63-(before+len(header))%64) + "\n"
-	n := &numPy{bufio.NewWriter(w), make([]byte, 4*info.Dim)}
+	n := &numPy{bufio.NewWriter(w), make([]byte, 0, 4*info.Dim)}
 	n.w.WriteString("\x93NUMPY\x01\x00")
 	n.w.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(header))))
 	_, err := n.w.WriteString(header)
@@ -92,18 +92,19 @@ func newNumPy(w io.Writer, info Info) (*numPy, error) {
 }
 
 func (n *numPy) Write(_ string, v []float32) error {
-	encode(n.row, v)
+	n.row = Append(n.row[:0], v)
 	_, err := n.w.Write(n.row)
 	return err
 }
 
 func (n *numPy) Close() error { return n.w.Flush() }
 
-// encode writes v as little-endian bytes.
-func encode(dst []byte, v []float32) {
-	for i, x := range v {
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
+// Append adds v to dst as little-endian float32.
+func Append(dst []byte, v []float32) []byte {
+	for _, x := range v {
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
 	}
+	return dst
 }
 
 func decode(dst []float32, src []byte) {
