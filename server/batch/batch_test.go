@@ -212,13 +212,13 @@ func TestAdmissionByPredictedWait(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Millisecond)
 		defer cancel()
 		var full *Full
-		if _, err := b.Do(ctx, 5, 6, 7, 8); !errors.As(err, &full) || full.After.Round(time.Microsecond) != 2*time.Millisecond {
+		if _, err := b.Do(ctx, 5, 6, 7, 8); !errors.As(err, &full) || full.After.Round(time.Microsecond) != 3600*time.Microsecond {
 			t.Errorf("8 ms for 2 batches of 5 ms: %v", err)
 		}
-		ctx, cancel = context.WithTimeout(t.Context(), 11*time.Millisecond)
+		ctx, cancel = context.WithTimeout(t.Context(), 13*time.Millisecond)
 		defer cancel()
 		if r, err := b.Do(ctx, 5, 6, 7, 8); err != nil || r[3].Value != "8" {
-			t.Errorf("11 ms for them: %+v, %v", r, err)
+			t.Errorf("13 ms for them: %+v, %v", r, err)
 		}
 		first()
 		if got := len(m.batches) - ran; got != 2 {
@@ -231,7 +231,7 @@ func TestLimitOfABatch(t *testing.T) {
 	c := standard
 	c.Limit = 3 * time.Millisecond
 	inBubble(t, c, func(t *testing.T, b *Batcher[int, string], m *machine) {
-		r, err := b.Do(t.Context(), 1, 2, 3) // 4 ms together, 2 ms alone
+		r, err := b.Do(t.Context(), 1, 2, 3, 4) // 5 ms together, 2 ms alone
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,6 +245,63 @@ func TestLimitOfABatch(t *testing.T) {
 		}
 		if r, err := b.Do(t.Context(), 4); err != nil || r[0].Value != "4" {
 			t.Errorf("alone: %+v, %v", r, err)
+		}
+	})
+}
+
+// Places are taken before the items are there, and those not used are given back.
+func TestAdmitThenRun(t *testing.T) {
+	inBubble(t, Config{Workers: 1, Max: 4, Queue: 4}, func(t *testing.T, b *Batcher[int, string], _ *machine) {
+		if err := b.Admit(t.Context(), 3, 0); err != nil {
+			t.Fatal(err)
+		}
+		var full *Full
+		if err := b.Admit(t.Context(), 2, 0); !errors.As(err, &full) {
+			t.Errorf("5 of 4 places: %v", err)
+		}
+		b.Leave(1)
+		if r, err := b.Run(t.Context(), 1, 2); err != nil || r[1].Value != "2" {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		if err := b.Admit(t.Context(), 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if err := b.Admit(ctx, 1, time.Second); !errors.As(err, &full) || full.After < 984*time.Millisecond {
+			t.Errorf("ready after the deadline: %v", err)
+		}
+		b.Leave(1)
+	})
+}
+
+// Under load the size goes up while that pays, and comes down when it no longer does.
+func TestSizeIsCheckedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := time.Duration(10) // of a batch, in milliseconds, beside 1 an item
+		b := New(func(_ context.Context, items []int) ([]int, error) {
+			time.Sleep((base + time.Duration(len(items))) * time.Millisecond)
+			return items, nil
+		}, Config{Workers: 1, Max: 64, Queue: 1000, Learnt: []Point{{1, 1000}}})
+		load := func(n int) {
+			for range n {
+				b.Do(t.Context(), make([]int, 256)...)
+			}
+		}
+		if b.Size() != 1 {
+			t.Errorf("begins with %d", b.Size())
+		}
+		load(100)
+		if b.Size() != 64 { // 16 an item at 2, 1.16 at 64, 1.31 at 32
+			t.Errorf("a batch costs 10 and 1 an item: size %d, want 64", b.Size())
+		}
+		base = 0
+		load(400)
+		if b.Size() != 1 {
+			t.Errorf("a batch costs 1 an item: size %d, want 1", b.Size())
+		}
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -36,10 +36,19 @@ func Best(most int, measure func(size int) (time.Duration, error)) (best int, se
 		}
 		top = max(top, p.PerSecond)
 	}
+	return pick(seen), seen, nil
+}
+
+// pick is the smallest size whose items a second are within 5 % of the best.
+func pick(seen []Point) int {
+	top := 0.0
+	for _, p := range seen {
+		top = max(top, p.PerSecond)
+	}
 	for _, p := range seen {
 		if gain*p.PerSecond >= top {
-			return p.Size, seen, nil
+			return p.Size
 		}
 	}
-	return 1, seen, nil
+	return 1
 }

@@ -1,0 +1,104 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// work runs batches until the queue is closed and empty.
+func (b *Batcher[T, R]) work() {
+	for first := range b.queue {
+		b.finish(b.gather(first))
+	}
+}
+
+// gather adds what waits to the first item, up to the size that pays. It takes a
+// power of two: few shapes keep a runtime's memory small, and 4 and then 1 are done
+// sooner than 5 padded to 8.
+func (b *Batcher[T, R]) gather(first *task[T, R]) []*task[T, R] {
+	n := floor2(b.size.next(1 + len(b.queue)))
+	tasks := make([]*task[T, R], 1, n)
+	tasks[0] = first
+	for len(tasks) < n {
+		select {
+		case t, open := <-b.queue:
+			if !open {
+				return tasks
+			}
+			tasks = append(tasks, t)
+		default: // another worker was faster
+			return tasks
+		}
+	}
+	return tasks
+}
+
+// finish runs a batch, without the items whose callers have left. One that fails is
+// tried item by item, so that a bad item fails alone.
+func (b *Batcher[T, R]) finish(tasks []*task[T, R]) {
+	live := tasks[:0:0]
+	for _, t := range tasks {
+		t.result.Waited = time.Since(t.since)
+		if t.result.Err = t.ctx.Err(); t.result.Err == nil {
+			live = append(live, t)
+		}
+	}
+	if err := b.try(live); err != nil {
+		// Out of time, the items one by one would only take longer.
+		again := len(live) > 1 && !errors.Is(err, context.DeadlineExceeded)
+		for _, t := range live {
+			if again && t.ctx.Err() == nil && b.base.Err() == nil {
+				err = b.try([]*task[T, R]{t})
+			}
+			t.result.Err = err
+		}
+	}
+	b.Leave(len(tasks))
+	for _, t := range tasks {
+		t.done.Done()
+	}
+}
+
+// try runs the items once, under the limit of a batch and no caller's.
+func (b *Batcher[T, R]) try(tasks []*task[T, R]) (err error) {
+	if len(tasks) == 0 {
+		return nil
+	}
+	ctx := b.base
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if b.config.Limit > 0 {
+		limited, cancel := context.WithTimeout(ctx, b.config.Limit)
+		defer cancel()
+		ctx = limited
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			b.panics.Add(1)
+			err = fmt.Errorf("a batch of %d panicked: %v\n%s", len(tasks), r, debug.Stack())
+		}
+	}()
+	items := make([]T, len(tasks))
+	for i, t := range tasks {
+		items[i] = t.item
+	}
+	begin := time.Now()
+	values, err := b.run(ctx, items)
+	took := time.Since(begin)
+	if err == nil && len(values) != len(items) {
+		err = fmt.Errorf("a batch of %d gave %d results", len(items), len(values))
+	}
+	if err != nil {
+		return err
+	}
+	b.cost.add(len(items), took.Seconds())
+	b.size.saw(len(items), took.Seconds())
+	for i, t := range tasks {
+		t.result.Value, t.result.Took, t.result.Size = values[i], took, len(items)
+	}
+	return nil
+}
