@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -96,7 +97,7 @@ func asProblem(err error) *problem {
 	case errors.As(err, &full):
 		return &problem{busy, "the queue is full, or the answer would come after the deadline", full.After}
 	case errors.Is(err, batch.ErrClosed):
-		return &problem{unavailable, "the server is shutting down", time.Second}
+		return errStopping
 	case errors.As(err, &http413):
 		return problemf(tooLarge, "the body is larger than %d bytes", http413.Limit)
 	case errors.Is(err, context.Canceled):
@@ -128,16 +129,42 @@ func (s *Server) fail(err error, c echo.Context) {
 	if p.code == internal {
 		s.log.Error("request failed", "error", err, "request_id", requestID(c))
 	}
-	if p.after > 0 {
+	if p.after > 0 { // in seconds as HTTP has it, and exactly, as OpenAI's clients read it
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.after.Seconds()))))
+		c.Response().Header().Set("Retry-After-Ms", strconv.FormatInt(p.after.Milliseconds()+1, 10))
 	}
 	if p.code == unauthorized {
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
 	}
-	d := p.document(requestID(c))
-	body, _ := json.Marshal(d)
+	kind, said := p.said(c)
+	body, _ := json.Marshal(said)
 	if c.Request().Method == http.MethodHead {
 		body = nil
 	}
-	_ = c.Blob(d.Status, "application/problem+json", body)
+	_ = c.Blob(statuses[p.code].status, kind, body)
+}
+
+// said is the problem in the words of the API that was asked, and their media type.
+func (p *problem) said(c echo.Context) (kind string, body any) {
+	switch path := c.Request().URL.Path; {
+	case strings.HasPrefix(path, "/v1/"):
+		return echo.MIMEApplicationJSON, map[string]any{"error": map[string]any{
+			"message": p.detail, "type": p.openAIType(), "param": nil, "code": p.code,
+		}}
+	case strings.HasPrefix(path, "/v2/"):
+		return echo.MIMEApplicationJSON, map[string]any{"error": p.detail}
+	}
+	return "application/problem+json", p.document(requestID(c))
+}
+
+func (p *problem) openAIType() string {
+	switch status := statuses[p.code].status; {
+	case status == http.StatusUnauthorized:
+		return "authentication_error"
+	case status == http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case status >= http.StatusInternalServerError:
+		return "server_error"
+	}
+	return "invalid_request_error"
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"sync"
@@ -29,17 +30,17 @@ const (
 )
 
 // begin embeds the canary for the first time and starts sending it.
-func (k *canary) begin(s *Server) error {
-	k.pixels = make([]uint8, 3*s.enc.Size()*s.enc.Size())
+func (k *canary) begin(e *engine, log *slog.Logger) error {
+	k.pixels = make([]uint8, 3*e.Size()*e.Size())
 	for i := range k.pixels {
 		k.pixels[i] = uint8(i * 40503 >> 7)
 	}
-	golden, err := s.enc.Encode(context.Background(), k.pixels, 1)
+	golden, err := e.Encode(context.Background(), k.pixels, 1)
 	if err != nil {
 		return err
 	}
 	k.golden = golden
-	if err := k.send(context.Background(), s); err != nil {
+	if err := k.send(context.Background(), e); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -52,8 +53,8 @@ func (k *canary) begin(s *Server) error {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if err := k.send(ctx, s); err != nil && ctx.Err() == nil {
-					s.log.Error("the canary failed", "error", err)
+				if err := k.send(ctx, e); err != nil && ctx.Err() == nil {
+					log.Error("the canary failed", "error", err)
 				}
 			}
 		}
@@ -62,8 +63,8 @@ func (k *canary) begin(s *Server) error {
 }
 
 // send embeds the canary among other items and compares its vector.
-func (k *canary) send(ctx context.Context, s *Server) error {
-	result, err := s.batcher.Always(ctx, k.pixels)
+func (k *canary) send(ctx context.Context, e *engine) error {
+	result, err := e.batcher.Always(ctx, k.pixels)
 	if err == nil {
 		err = result.Err
 	}
@@ -89,9 +90,14 @@ func (k *canary) stop() {
 func (k *canary) age() time.Duration { return time.Since(time.Unix(0, k.last.Load())) }
 
 // livez tells whether the process does its work. A full queue is no reason to
-// restart it: the canary has a place of its own at its end.
+// restart it: the canary has a place of its own at its end. Nor is a model that is
+// still being loaded, which readyz tells of.
 func (s *Server) livez(c echo.Context) error {
-	age := s.canary.age()
+	e := s.current()
+	if e == nil {
+		return c.JSON(http.StatusOK, map[string]any{"alive": true})
+	}
+	age := e.canary.age()
 	status := http.StatusOK
 	if age > canaryStale {
 		status = http.StatusServiceUnavailable
@@ -101,28 +107,11 @@ func (s *Server) livez(c echo.Context) error {
 
 // readyz tells whether new requests are welcome.
 func (s *Server) readyz(c echo.Context) error {
-	if !s.ready.Load() {
-		return &problem{unavailable, "the server is shutting down", time.Second}
+	switch {
+	case s.stopping.Load():
+		return errStopping
+	case s.current() == nil:
+		return errLoading
 	}
 	return c.JSON(http.StatusOK, map[string]any{"ready": true})
-}
-
-// info describes the model and how it is run.
-func (s *Server) info(c echo.Context) error {
-	m := s.enc.Metadata()
-	return c.JSON(http.StatusOK, map[string]any{
-		"fingerprint": s.enc.Fingerprint(),
-		"dim":         s.enc.Dim(),
-		"preprocess":  m.Preprocess,
-		"training":    m.Training,
-		"batching": map[string]any{
-			"on": s.best > 1, "size": s.best, "throughput": s.sizes, "waiting": s.batcher.Waiting(),
-		},
-		"limits": map[string]any{
-			"body_bytes": s.config.MaxBody, "images": s.config.MaxItems, "queue": s.config.Queue,
-			"deadline_seconds": s.config.Deadline.Seconds(),
-			"image_side":       s.config.Limits.Side, "image_pixels": s.config.Limits.Pixels,
-		},
-		"uptime_seconds": time.Since(s.begun).Seconds(),
-	})
 }

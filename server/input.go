@@ -8,8 +8,6 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"net"
-	"os"
 	"strconv"
 	"strings"
 
@@ -45,9 +43,9 @@ func (s *Server) read(c echo.Context) (*input, error) {
 	}
 	switch {
 	case strings.HasPrefix(kind, "image/"), kind == "application/octet-stream":
-		file, err := io.ReadAll(c.Request().Body)
+		file, err := whole(c.Request())
 		if err != nil {
-			return nil, bodyProblem(err)
+			return nil, err
 		}
 		in.images, in.single = []source{{file: file}}, true
 		return in, nil
@@ -137,22 +135,36 @@ func (s *Server) readJSON(body io.Reader, in *input) error {
 	ask.Inputs.most = s.config.MaxItems
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
-	if err := d.Decode(&ask); err != nil {
+	if err := decodeOne(d, &ask); err != nil {
+		return err
+	}
+	in.normalize = in.normalize || ask.Normalize
+	return s.takeTexts(in, &ask.Inputs, ask.Encoding, ask.Dimensions)
+}
+
+// decodeOne reads a body that is one JSON value.
+func decodeOne(d *json.Decoder, into any) error {
+	if err := d.Decode(into); err != nil {
 		return jsonProblem(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return problemf(badRequest, "there is more than one JSON value in the body")
 	}
+	return nil
+}
+
+// takeTexts takes the images of a JSON body and how their vectors are to be written.
+func (s *Server) takeTexts(in *input, list *texts, encoding string, dimensions *int) error {
 	switch {
-	case ask.Dimensions != nil:
+	case dimensions != nil:
 		return problemf(badRequest, "dimensions: these vectors cannot be cut")
-	case ask.Encoding != "" && ask.Encoding != "float" && ask.Encoding != "base64":
-		return problemf(badRequest, "encoding_format %q: want float or base64", ask.Encoding)
-	case ask.Inputs.over:
+	case encoding != "" && encoding != "float" && encoding != "base64":
+		return problemf(badRequest, "encoding_format %q: want float or base64", encoding)
+	case list.over:
 		return s.tooMany()
 	}
-	in.normalize, in.base64 = in.normalize || ask.Normalize, ask.Encoding == "base64"
-	for _, text := range ask.Inputs.kept {
+	in.base64 = encoding == "base64"
+	for _, text := range list.kept {
 		in.images = append(in.images, fromText(text))
 	}
 	return nil
@@ -164,13 +176,20 @@ type texts struct {
 	kept []string
 	most int
 	over bool
+	lone bool // a string alone is a list of one
 }
+
+var errNoTexts = errors.New("the images are no list of strings")
 
 // UnmarshalJSON reads the list a string at a time.
 func (in *texts) UnmarshalJSON(b []byte) error {
+	if in.lone && b[0] == '"' {
+		in.kept = make([]string, 1)
+		return json.Unmarshal(b, &in.kept[0])
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
-		return errors.New("inputs is no list of strings")
+		return errNoTexts
 	}
 	for d.More() {
 		if len(in.kept) == in.most {
@@ -180,7 +199,7 @@ func (in *texts) UnmarshalJSON(b []byte) error {
 		token, err := d.Token()
 		text, ok := token.(string)
 		if err != nil || !ok {
-			return errors.New("inputs is no list of strings")
+			return errNoTexts
 		}
 		in.kept = append(in.kept, text)
 	}
@@ -208,18 +227,6 @@ func fromText(text string) source {
 
 func (s *Server) tooMany() *problem {
 	return problemf(tooLarge, "more than %d images in one request", s.config.MaxItems)
-}
-
-// bodyProblem says why a body could not be read.
-func bodyProblem(err error) error {
-	var timeout net.Error
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return problemf(slowBody, "the body did not arrive in time")
-	case asProblem(err).code == internal:
-		return problemf(badRequest, "the body cannot be read: %v", err)
-	}
-	return err
 }
 
 func jsonProblem(err error) error {

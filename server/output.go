@@ -30,31 +30,41 @@ type outcome struct {
 // forms are the media types of an answer, the one that is taken for */* first.
 var forms = []string{"application/json", "application/octet-stream", "application/x-npy"}
 
-// accepted is the first of the forms that the request accepts.
+// accepted is the form that the header wants most, the first of the forms for none.
+// The closest entry counts for a form, as in RFC 9110, 12.5.1.
 func accepted(header string) (string, error) {
 	if header == "" {
 		return forms[0], nil
 	}
-	best, quality := "", 0.0
-	for entry := range strings.SplitSeq(header, ",") {
-		kind, params, _ := strings.Cut(strings.TrimSpace(entry), ";")
-		q := 1.0
-		for p := range strings.SplitSeq(params, ";") {
-			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
-				q, _ = strconv.ParseFloat(v, 64)
-			}
-		}
-		for _, f := range forms {
-			if matches(strings.ToLower(strings.TrimSpace(kind)), f) && q > quality {
-				best, quality = f, q
-				break
-			}
+	best, most := "", 0.0
+	for _, form := range forms {
+		if q := quality(header, form); q > most {
+			best, most = form, q
 		}
 	}
 	if best == "" {
 		return "", problemf(notAcceptable, "%s: on offer are %s", header, strings.Join(forms, ", "))
 	}
 	return best, nil
+}
+
+// quality is the weight that an Accept header gives to a media type.
+func quality(header, form string) (q float64) {
+	closest := -1
+	for entry := range strings.SplitSeq(header, ",") {
+		kind, params, _ := strings.Cut(strings.TrimSpace(entry), ";")
+		kind = strings.ToLower(strings.TrimSpace(kind))
+		if !matches(kind, form) || len(kind) <= closest { // a longer pattern says more
+			continue
+		}
+		closest, q = len(kind), 1
+		for p := range strings.SplitSeq(params, ";") {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
+				q, _ = strconv.ParseFloat(v, 64)
+			}
+		}
+	}
+	return q
 }
 
 func matches(pattern, kind string) bool {
@@ -68,10 +78,8 @@ func (a *answer) write(c echo.Context, form string) error {
 	if form == forms[0] {
 		return a.writeJSON(c)
 	}
-	for i, r := range a.rows {
-		if r.err != nil {
-			return &problem{r.err.code, fmt.Sprintf("image %d: %s", i, r.err.detail), 0}
-		}
+	if err := firstBad(a.rows); err != nil {
+		return err
 	}
 	h := c.Response().Header()
 	h.Set("X-Shape", fmt.Sprintf("%d,%d", len(a.rows), a.dim))
@@ -92,6 +100,16 @@ func (a *answer) write(c echo.Context, form string) error {
 		}
 	}
 	return w.Close()
+}
+
+// firstBad is the error of the first image that has one.
+func firstBad(rows []outcome) error {
+	for i, r := range rows {
+		if r.err != nil {
+			return &problem{r.err.code, fmt.Sprintf("image %d: %s", i, r.err.detail), 0}
+		}
+	}
+	return nil
 }
 
 // bytes are the rows as little-endian float32.

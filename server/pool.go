@@ -5,6 +5,8 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -17,21 +19,20 @@ import (
 type pool struct {
 	enc    *encoder.Encoder
 	free   chan *encoder.Preprocessor // those at rest
-	pixels *semaphore.Weighted
-	room   int64
-	once   sync.Once // to close
-}
+	pixels *semaphore.Weighted        // of all pools
+	files  atomic.Int64               // waiting or being decoded
+	once   sync.Once                  // to close
 
-// sizeable is how many images of the largest size may be in memory at once.
-const sizeable = 2
+	mu      sync.Mutex
+	seconds float64 // fading mean of what a file takes
+}
 
 // keepUpTo is the number of pixels of an image whose memory a decoder keeps for
 // the next one.
 const keepUpTo = 4_000_000
 
-func newPool(enc *encoder.Encoder, decoders int) *pool {
-	room := int64(sizeable * enc.Limits.Pixels)
-	p := &pool{enc: enc, free: make(chan *encoder.Preprocessor, decoders), pixels: semaphore.NewWeighted(room), room: room}
+func newPool(enc *encoder.Encoder, decoders int, pixels *semaphore.Weighted) *pool {
+	p := &pool{enc: enc, free: make(chan *encoder.Preprocessor, decoders), pixels: pixels}
 	for range decoders {
 		p.free <- enc.NewPreprocessor()
 	}
@@ -41,14 +42,13 @@ func newPool(enc *encoder.Encoder, decoders int) *pool {
 // preprocess turns a file into the pixels that the model sees, uint8 [S,S,3]. An
 // image that cannot be used is a *problem; any other error is that of ctx.
 func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
+	p.files.Add(1)
+	defer p.files.Add(-1)
 	info, err := imaging.Probe(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return nil, problemf(badImage, "%v", err)
 	}
-	weight := p.room / sizeable
-	if n := float64(info.W) * float64(info.H); n < float64(weight) {
-		weight = max(1, int64(math.Ceil(n)))
-	}
+	weight := p.weight(info)
 	if err := p.pixels.Acquire(ctx, weight); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,9 @@ func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
 	}
 	defer func() { p.free <- worker }()
 	pixels := make([]uint8, 3*p.enc.Size()*p.enc.Size())
+	begin := time.Now()
 	err = worker.Preprocess(file, pixels)
+	p.took(time.Since(begin))
 	if weight > keepUpTo { // it would keep that memory for good
 		worker.Close()
 		worker = p.enc.NewPreprocessor()
@@ -70,6 +72,30 @@ func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
 		return nil, problemf(badImage, "%v", err)
 	}
 	return pixels, nil
+}
+
+// weight is the number of pixels of an image, but for one over the limit, which is
+// refused later and needs no room.
+func (p *pool) weight(info imaging.Info) int64 {
+	n := float64(info.W) * float64(info.H)
+	return max(1, int64(math.Ceil(min(n, float64(p.enc.Limits.Pixels)))))
+}
+
+func (p *pool) took(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seconds == 0 {
+		p.seconds = d.Seconds()
+	}
+	p.seconds += 0.05 * (d.Seconds() - p.seconds)
+}
+
+// predict is how long it takes from now until n more files are decoded.
+func (p *pool) predict(n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rounds := math.Ceil(float64(int(p.files.Load())+n) / float64(cap(p.free)))
+	return time.Duration(rounds * p.seconds * float64(time.Second))
 }
 
 // close frees the decoders once they are all at rest. It may be called again.

@@ -14,21 +14,47 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// routes are all paths, and what every request passes through.
-func (s *Server) routes() *echo.Echo {
+// base is what every request passes through.
+func (s *Server) base() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.fail
 	e.IPExtractor = echo.ExtractIPDirect() // what a client says of itself is not logged as fact
 	e.Use(s.identify, s.observe, s.survive)
-	e.POST("/embed", s.embed, s.authorize, s.limit) // not in a group: its catch-all hides 405
-	e.GET("/info", s.info, s.authorize)
+	return e
+}
+
+// routes are all paths.
+func (s *Server) routes() *echo.Echo {
+	e := s.base()
+	work := func(h func(echo.Context, *engine) error) echo.HandlerFunc {
+		return s.authorize(s.limit(s.with(h)))
+	}
+	e.POST("/embed", work(s.embed)) // not in a group: its catch-all hides 405
+	e.GET("/info", s.authorize(s.with(s.info)))
+	s.openAI(e, work)
+	s.inference(e, work)
+	s.documents(e)
+	s.probes(e)
+	if !s.config.OwnMetrics {
+		e.GET("/metrics", echo.WrapHandler(s.metrics.handler()))
+	}
+	return e
+}
+
+// operations are the routes for those who watch the server, for an address apart.
+func (s *Server) operations() *echo.Echo {
+	e := s.base()
+	s.probes(e)
+	e.GET("/metrics", echo.WrapHandler(s.metrics.handler()))
+	return e
+}
+
+func (s *Server) probes(e *echo.Echo) {
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		e.Add(method, "/livez", s.livez)
 		e.Add(method, "/readyz", s.readyz)
 	}
-	e.GET("/metrics", echo.WrapHandler(s.metrics.handler()))
-	return e
 }
 
 // requestID is the name of a request in logs and problems.
@@ -46,7 +72,9 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		h := c.Response().Header()
 		h.Set(echo.HeaderXRequestID, id)
-		h.Set("X-Model-Fingerprint", s.enc.Fingerprint())
+		if e := s.current(); e != nil {
+			h.Set("X-Model-Fingerprint", e.Fingerprint())
+		}
 		if trace := c.Request().Header.Get("traceparent"); trace != "" {
 			h.Set("traceparent", trace)
 		}
@@ -116,31 +144,38 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limit refuses what comes while the server stops, bounds the body, and gives the
-// request its deadline.
+// limit bounds the body, and gives the request its deadline. Where even one image
+// would come too late, the body is not read.
 func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if !s.ready.Load() {
-			return &problem{unavailable, "the server is shutting down", time.Second}
-		}
 		r := c.Request()
 		if r.ContentLength > s.config.MaxBody {
 			return &http.MaxBytesError{Limit: s.config.MaxBody}
 		}
-		weight := r.ContentLength
-		if weight < 0 { // it does not say
-			weight = s.config.MaxBody
-		}
-		if !s.bodies.TryAcquire(weight) {
-			return &problem{busy, "too many bytes of requests are in memory", time.Second}
-		}
-		defer s.bodies.Release(weight)
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
-		r.Body = http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody)
-		ctx, cancel := context.WithTimeout(r.Context(), s.config.Deadline)
+		begin := time.Now()
+		ctx, cancel := context.WithDeadline(r.Context(), begin.Add(s.config.Deadline))
 		defer cancel()
-		c.SetRequest(r.WithContext(ctx))
+		body := &paced{Closer: r.Body, body: http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody), control: http.NewResponseController(c.Response()),
+			begin: begin, deadline: begin.Add(s.config.Deadline), rate: s.config.MinRate, room: s.bodies, length: r.ContentLength}
+		defer body.free()
+		r = r.WithContext(ctx)
+		r.Body = body
+		c.SetRequest(r)
 		return next(c)
+	}
+}
+
+// with gives a handler the model in service, which stays open until it returns.
+func (s *Server) with(h func(echo.Context, *engine) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		e, done, err := s.use()
+		if err != nil {
+			return err
+		}
+		defer done()
+		c.Response().Header().Set("X-Model-Fingerprint", e.Fingerprint())
+		return h(c, e)
 	}
 }

@@ -10,7 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"vicreg/models/ort"
@@ -21,9 +25,11 @@ import (
 // serveFlags are those of the command.
 type serveFlags struct {
 	Config
-	model, addr, runtime string
-	keyFile, cert, key   string
-	threads              int
+	model, addr, metricsAddr string
+	keyFile, cert, key       string
+	runtime                  string
+	threads, cacheMB         int
+	watch                    time.Duration
 }
 
 func newServeFlags(out io.Writer) (*serveFlags, *flag.FlagSet) {
@@ -46,7 +52,11 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 	f := &serveFlags{Config: Defaults(cores)}
 	fs.StringVar(&f.model, "model", "", "exported `FILE`")
 	fs.StringVar(&f.addr, "addr", "localhost:8080", "`HOST:PORT` to listen on; :8080 for all interfaces")
-	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime")
+	fs.StringVar(&f.metricsAddr, "metrics-addr", "", "`HOST:PORT` for /metrics and the probes apart; by default /metrics is on --addr")
+	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
+	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file, which is loaded again when it has changed; 0 for SIGHUP alone")
+	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
+	fs.IntVar(&f.Workers, "workers", f.Workers, "`N` batches that run at once")
 	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "`N` images decoded at once")
 	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, "`N` images of a batch at the most; the size that pays is measured at the start")
 	fs.IntVar(&f.Queue, "queue", f.Queue, "`N` images that may wait or run")
@@ -54,6 +64,9 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 	fs.Int64Var(&f.MaxBody, "max-body", f.MaxBody, "`bytes` of a request")
 	fs.IntVar(&f.Limits.Pixels, "max-pixels", f.Limits.Pixels, "`N` pixels of an image")
 	fs.DurationVar(&f.Deadline, "deadline", f.Deadline, "`time` for a request")
+	fs.IntVar(&f.MinRate, "min-rate", f.MinRate, "`bytes` a second at which a body must arrive after its first 5 s; 0 for any")
+	fs.IntVar(&f.cacheMB, "cache-mb", int(f.Cache>>20), "`N` MiB of vectors that are kept by the content of their images; 0 for none")
+	fs.DurationVar(&f.Pause, "pause", f.Pause, "`time` between SIGTERM, when /readyz says no, and the last connection that is taken")
 	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` for what is under way when the server stops")
 	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY")
 	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM")
@@ -65,7 +78,7 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 // validate reports the first flag that cannot work, and reads the API keys.
 func (f *serveFlags) validate() error {
 	for name, v := range map[string]int{"threads": f.threads, "decoders": f.Decoders, "max-batch": f.MaxBatch,
-		"queue": f.Queue, "max-items": f.MaxItems, "max-pixels": f.Limits.Pixels} {
+		"queue": f.Queue, "workers": f.Workers, "max-items": f.MaxItems, "max-pixels": f.Limits.Pixels} {
 		if v < 1 || v > 1<<30 {
 			return usage.Errorf("--%s %d: want 1 to %d", name, v, 1<<30)
 		}
@@ -73,19 +86,32 @@ func (f *serveFlags) validate() error {
 	switch {
 	case f.MaxBatch > 1024:
 		return usage.Errorf("--max-batch %d: want 1 to 1024", f.MaxBatch)
-	case f.threads > 4096 || f.Decoders > 4096:
-		return usage.Errorf("--threads %d --decoders %d: want at most 4096", f.threads, f.Decoders)
+	case f.threads > 4096 || f.Decoders > 4096 || f.Workers > 4096:
+		return usage.Errorf("--threads %d --decoders %d --workers %d: want at most 4096", f.threads, f.Decoders, f.Workers)
 	case f.MaxBody < 1:
 		return usage.Errorf("--max-body %d: want 1 or more", f.MaxBody)
 	case f.MaxItems > f.Queue:
 		return usage.Errorf("--max-items %d: a request of more images than --queue %d never fits", f.MaxItems, f.Queue)
-	case f.Deadline < time.Millisecond || f.Drain < 0:
-		return usage.Errorf("--deadline %v --drain %v: want times above 0", f.Deadline, f.Drain)
+	case f.Deadline < time.Millisecond || f.Drain < 0 || f.Pause < 0 || f.watch < 0:
+		return usage.Errorf("--deadline %v --drain %v --pause %v --watch %v: want times above 0", f.Deadline, f.Drain, f.Pause, f.watch)
+	case f.MinRate < 0 || f.cacheMB < 0 || f.cacheMB > 1<<20:
+		return usage.Errorf("--min-rate %d --cache-mb %d: want 0 or more, and at most %d MiB", f.MinRate, f.cacheMB, 1<<20)
+	case f.addr == f.metricsAddr:
+		return usage.Errorf("--metrics-addr %s is --addr: leave it out to have /metrics there", f.addr)
 	case (f.cert == "") != (f.key == ""):
 		return usage.Errorf("--tls-cert and --tls-key go together")
-	case f.keyFile == "":
+	}
+	f.Cache = int64(f.cacheMB) << 20
+	if f.Name == "" {
+		f.Name = strings.TrimSuffix(filepath.Base(f.model), ".onnx")
+	}
+	if f.keyFile == "" {
 		return nil
 	}
+	return f.readKeys()
+}
+
+func (f *serveFlags) readKeys() error {
 	text, err := os.ReadFile(f.keyFile)
 	if err != nil {
 		return usage.Errorf("--api-key-file: %w", err)
@@ -116,6 +142,23 @@ func (f *serveFlags) certificates() (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
+// listen opens the addresses.
+func (f *serveFlags) listen() (l Listeners, err error) {
+	if l.TLS, err = f.certificates(); err != nil {
+		return l, err
+	}
+	if l.API, err = net.Listen("tcp", f.addr); err != nil {
+		return l, usage.Errorf("--addr %s: %w", f.addr, err)
+	}
+	if f.metricsAddr == "" {
+		return l, nil
+	}
+	if l.Metrics, err = net.Listen("tcp", f.metricsAddr); err != nil {
+		return l, errors.Join(usage.Errorf("--metrics-addr %s: %w", f.metricsAddr, err), l.API.Close())
+	}
+	return l, nil
+}
+
 // Serve answers requests until ctx ends: vicreg serve.
 func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	f, fs := newServeFlags(stdout)
@@ -128,46 +171,58 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err := f.validate(); err != nil {
 		return err
 	}
-	certificates, err := f.certificates()
-	if err != nil {
+	if err := readable(f.model); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", f.addr)
-	if err != nil {
-		return usage.Errorf("--addr %s: %w", f.addr, err)
-	}
-	defer listener.Close()
-	s, closeModel, err := f.open(slog.New(slog.NewJSONHandler(stderr, nil)))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeModel()) }()
-	scheme := "http"
-	if certificates != nil {
-		scheme = "https"
-	}
-	fmt.Fprintf(stdout, "serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
-		s.enc.Fingerprint(), s.enc.Dim(), s.best, scheme, listener.Addr())
-	return s.Run(ctx, listener, certificates)
-}
-
-// open loads the model and prepares the server; what it returns closes the model.
-func (f *serveFlags) open(log *slog.Logger) (*Server, func() error, error) {
 	path, err := ort.Find(f.runtime)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	lib, err := ort.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	enc, err := encoder.Open(lib, f.model, ort.Options{Threads: f.threads})
+	l, err := f.listen()
 	if err != nil {
-		return nil, nil, &usage.Error{Err: err}
+		return err
 	}
-	s, err := New(enc, f.Config, log)
+	f.OwnMetrics = l.Metrics != nil
+	s := New(func() (*encoder.Encoder, error) {
+		enc, err := encoder.Open(lib, f.model, ort.Options{Threads: f.threads})
+		if err != nil {
+			return nil, &usage.Error{Err: err}
+		}
+		return enc, nil
+	}, f.Config, slog.New(slog.NewJSONHandler(stderr, nil)))
+	return f.run(ctx, s, l, stdout)
+}
+
+// run serves, and loads the model again when it is told to or the file changes.
+func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.Writer) error {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	ctx, cancel := context.WithCancel(ctx)
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	defer cancel()
+	scheme := "http"
+	if l.TLS != nil {
+		scheme = "https"
+	}
+	return s.Run(ctx, l, func() {
+		reloads.Go(func() { s.Reload(ctx, again, f.model, f.watch) })
+		e := s.current()
+		fmt.Fprintf(stdout, "serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
+			e.Fingerprint(), e.Dim(), e.batcher.Size(), scheme, l.API.Addr())
+	})
+}
+
+// readable finds a missing model before any address is taken.
+func readable(path string) error {
+	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, errors.Join(err, enc.Close())
+		return usage.Errorf("open model: %w", err)
 	}
-	return s, enc.Close, nil
+	return file.Close()
 }

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// paced is a body that has to arrive at a rate, since one that trickles in holds a
+// connection for the length of the whole deadline, and whose bytes have to find room
+// as they come.
+type paced struct {
+	io.Closer
+	body     io.Reader
+	control  *http.ResponseController
+	begin    time.Time
+	deadline time.Time           // of the request
+	rate     int                 // bytes a second
+	room     *semaphore.Weighted // bytes of all bodies in memory
+	got      int64
+	length   int64 // as announced, or negative
+}
+
+// grace is what a body may take before its rate counts.
+const grace = 5 * time.Second
+
+// Read fails with a timeout when the bytes so far are too few for the time.
+func (p *paced) Read(b []byte) (int, error) {
+	p.until(p.due())
+	n, err := p.body.Read(b)
+	if !p.room.TryAcquire(int64(n)) {
+		return 0, &problem{busy, "too many bytes of requests are in memory", time.Second}
+	}
+	if p.got += int64(n); err != nil || p.got == p.length {
+		p.until(p.deadline) // the server goes on reading, to see the client leave
+	}
+	return n, err
+}
+
+// free gives the room back when the bytes are no longer needed.
+func (p *paced) free() { p.room.Release(p.got) }
+
+// due is when the next byte must be there.
+func (p *paced) due() time.Time {
+	if p.rate == 0 {
+		return p.deadline
+	}
+	due := p.begin.Add(grace + time.Duration(float64(p.got)/float64(p.rate)*float64(time.Second)))
+	if due.After(p.deadline) {
+		return p.deadline
+	}
+	return due
+}
+
+func (p *paced) until(t time.Time) {
+	_ = p.control.SetReadDeadline(t) // a connection that has none is not slow
+}
+
+// announced is how much memory a body gets before its bytes are there.
+const announced = 1 << 20
+
+// whole reads a body to its end.
+func whole(r *http.Request) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), announced)+bytes.MinRead))
+	if _, err := b.ReadFrom(r.Body); err != nil {
+		return nil, bodyProblem(err)
+	}
+	return b.Bytes(), nil
+}
+
+// bodyProblem says why a body could not be read.
+func bodyProblem(err error) error {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return problemf(slowBody, "the body did not arrive in time")
+	case asProblem(err).code == internal:
+		return problemf(badRequest, "the body cannot be read: %v", err)
+	}
+	return err
+}

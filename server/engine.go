@@ -1,0 +1,119 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"vicreg/pipeline/encoder"
+	"vicreg/server/batch"
+)
+
+// engine is one model in service, with all that goes when another takes its place.
+type engine struct {
+	*encoder.Encoder
+	config  Config
+	metrics *metrics
+	batcher *batch.Batcher[[]uint8, []float32]
+	sizes   []batch.Point // throughput by batch size, as measured at the start
+	pool    *pool
+	canary  canary
+	since   time.Time
+	users   sync.WaitGroup // requests that began with it
+}
+
+// newEngine measures which batch size pays, which takes a second or so, and embeds
+// the canary. The encoder is the engine's from here on, also after an error.
+func (s *Server) newEngine(enc *encoder.Encoder) (*engine, error) {
+	e := &engine{Encoder: enc, config: s.config, metrics: s.metrics, since: time.Now()}
+	enc.Limits = s.config.Limits
+	if err := e.learn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
+	}
+	e.batcher = batch.New(e.encode, batch.Config{Workers: s.config.Workers, Max: s.config.MaxBatch, Queue: s.config.Queue,
+		Limit: s.config.Deadline, Learnt: e.sizes})
+	e.pool = newPool(enc, s.config.Decoders, s.pixels)
+	if err := e.canary.begin(e, s.log); err != nil {
+		return nil, errors.Join(fmt.Errorf("embed the first image: %w", err), e.close(context.Background()))
+	}
+	return e, nil
+}
+
+// close waits for its users, then ends what newEngine started. Work that is not done
+// when ctx ends is cut off.
+func (e *engine) close(ctx context.Context) error {
+	e.canary.stop()
+	idle := make(chan struct{})
+	go func() {
+		e.users.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	err := e.batcher.Close(ctx) // ends the canary's last item, too
+	e.canary.done.Wait()
+	<-idle // an item that was cut off is its request's to answer
+	e.pool.close()
+	return errors.Join(err, e.Encoder.Close())
+}
+
+// learn finds the batch size that pays, on noise.
+func (e *engine) learn() (err error) {
+	size := 3 * e.Size() * e.Size()
+	pixels := make([]uint8, e.config.MaxBatch*size)
+	for i := range pixels {
+		pixels[i] = uint8(i * 2654435761 >> 13)
+	}
+	_, e.sizes, err = batch.Best(e.config.MaxBatch, func(n int) (time.Duration, error) {
+		begin, runs := time.Now(), 0
+		for ; runs == 0 || time.Since(begin) < learnFor; runs++ {
+			if _, err := e.Encode(context.Background(), pixels[:n*size], n); err != nil {
+				return 0, err
+			}
+		}
+		return time.Since(begin) / time.Duration(runs), nil
+	})
+	return err
+}
+
+// learnFor is how long a batch size is measured at a time: one run of a small model
+// is over before the clock and the machine's other work even out.
+const learnFor = 30 * time.Millisecond
+
+// encode runs a batch, in pieces of a power of two: batches have such sizes unless a
+// caller left.
+func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, error) {
+	e.metrics.batches.Observe(float64(len(items)))
+	out := make([][]float32, 0, len(items))
+	for len(items) > 0 {
+		n := 1
+		for 2*n <= len(items) {
+			n *= 2
+		}
+		y, err := e.Encode(ctx, joined(items[:n]), n)
+		if err != nil {
+			return nil, err
+		}
+		for i := range n {
+			out = append(out, y[i*e.Dim():(i+1)*e.Dim():(i+1)*e.Dim()])
+		}
+		items = items[n:]
+	}
+	return out, nil
+}
+
+// joined is one item itself, or a copy of several in a row.
+func joined(items [][]uint8) []uint8 {
+	if len(items) == 1 {
+		return items[0]
+	}
+	all := make([]uint8, 0, len(items)*len(items[0]))
+	for _, item := range items {
+		all = append(all, item...)
+	}
+	return all
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime/multipart"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each status is provoked once, and is a problem document with the request's id.
+func TestEveryStatus(t *testing.T) {
+	s := start(t, func(c *Config) { c.MaxItems, c.MaxBody, c.Limits.Pixels = 2, 20_000, 5_000 })
+	good := photo(t, 0)
+	wide, kind := form(t, good, good, good)
+	fields, fieldsKind := func() ([]byte, string) {
+		var b bytes.Buffer
+		w := multipart.NewWriter(&b)
+		w.WriteField("text", "hello")
+		w.Close()
+		return b.Bytes(), w.FormDataContentType()
+	}()
+	large := bytes.Repeat([]byte("x"), 20_001)
+	for _, c := range []struct {
+		name, method, path string
+		body               []byte
+		kind, accept       string
+		status             int
+		detail             string
+	}{
+		{"JSON cut off", "POST", "/embed", []byte(`{"inputs": [`), "application/json", "", 400, "the JSON cannot be read"},
+		{"no inputs", "POST", "/embed", []byte(`{"inputs": []}`), "application/json", "", 400, "there is no image"},
+		{"unknown field", "POST", "/embed", []byte(`{"input": "x"}`), "application/json", "", 400, "input"},
+		{"two values", "POST", "/embed", []byte(`{"inputs": []} {}`), "application/json", "", 400, "more than one"},
+		{"dimensions", "POST", "/embed", []byte(`{"inputs": [], "dimensions": 3}`), "application/json", "", 400, "cannot be cut"},
+		{"encoding", "POST", "/embed", []byte(`{"inputs": [], "encoding_format": "hex"}`), "application/json", "", 400, "want float or base64"},
+		{"no file", "POST", "/embed", fields, fieldsKind, "", 400, "is no file"},
+		{"form cut off between parts", "POST", "/embed", wide[:bytes.LastIndex(wide, []byte("Content-Disposition"))], kind, "", 400, "cannot be read"},
+		{"no form", "POST", "/embed", []byte("abc"), kind, "", 400, "cannot be read"},
+		{"normalize", "POST", "/embed?normalize=si", good, "image/png", "", 400, "want true or false"},
+		{"number", "POST", "/embed", []byte(`{"inputs": [1]}`), "application/json", "", 400, "no list of strings"},
+		{"form cut off", "POST", "/embed", wide[:300], kind, "", 400, "cannot be read"},
+		{"path", "GET", "/nothing", nil, "", "", 404, ""},
+		{"method", "GET", "/embed", nil, "", "", 405, ""},
+		{"accept", "POST", "/embed", good, "image/png", "text/html", 406, "on offer"},
+		{"body", "POST", "/embed", large, "image/png", "", 413, "20000 bytes"},
+		{"items", "POST", "/embed", wide, kind, "", 413, "more than 2 images"},
+		{"JSON items", "POST", "/embed", inputs(good, good, good), "application/json", "", 413, "more than 2 images"},
+		{"no type", "POST", "/embed", good, "", "", 415, "Content-Type"},
+		{"type", "POST", "/embed", good, "text/plain", "", 415, "text/plain"},
+		{"no image", "POST", "/embed", []byte("hello"), "image/png", "", 422, ""},
+		{"pixels", "POST", "/embed", photo(t, 300), "image/png", "", 422, "over the limit"},
+		{"TIFF", "POST", "/embed", []byte("II*\x00\x08\x00\x00\x00"), "image/tiff", "", 422, ""},
+		{"cut off", "POST", "/embed", photo(t, 0)[:50], "image/png", "", 422, ""},
+	} {
+		headers := []string{"X-Request-Id", "id-1"}
+		if c.kind != "" {
+			headers = append(headers, "Content-Type", c.kind)
+		}
+		if c.accept != "" {
+			headers = append(headers, "Accept", c.accept)
+		}
+		w := ask(s, c.method, c.path, c.body, headers...)
+		var d document
+		err := json.Unmarshal(w.Body.Bytes(), &d)
+		if err != nil || w.Code != c.status || d.Status != c.status || d.Instance != "id-1" || !strings.Contains(d.Detail, c.detail) ||
+			w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: got %d %s, want %d with %q", c.name, w.Code, w.Body, c.status, c.detail)
+		}
+	}
+	if w := ask(s, "POST", "/embed", []byte(`{"inputs": ["https://example.org/cat.jpg"]}`), "Content-Type", "application/json"); !strings.Contains(w.Body.String(), "not fetched") {
+		t.Errorf("an address: %s", w.Body)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s := start(t, func(c *Config) { c.Keys = []string{"first", "second"} })
+	for header, want := range map[string]int{"": 401, "Bearer third": 401, "first": 401, "Bearer ": 401, "Bearer first": 200, "bearer second": 200} {
+		w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png", "Authorization", header)
+		if w.Code != want || want == 401 && w.Header().Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%q: got %d, want %d", header, w.Code, want)
+		}
+	}
+	if w := ask(s, "GET", "/livez", nil); w.Code != 200 {
+		t.Errorf("a probe has no key: got %d", w.Code)
+	}
+}
+
+// A queue of 8 cannot take 9 images, and says when to come again; one that is too
+// late is told so.
+func TestFullAndLate(t *testing.T) {
+	s := start(t, func(c *Config) { c.Queue, c.MaxItems = 8, 9 })
+	files := make([][]byte, 9)
+	for i := range files {
+		files[i] = photo(t, i)
+	}
+	w := ask(s, "POST", "/embed", inputs(files...), "Content-Type", "application/json")
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+	s.config.Deadline = time.Nanosecond
+	if w := ask(s, "POST", "/embed", files[0], "Content-Type", "image/png"); w.Code != 504 {
+		t.Errorf("after the deadline: %d %s", w.Code, w.Body)
+	}
+}
+
+// A panic in a handler is one failed request.
+func TestSurvive(t *testing.T) {
+	s := start(t, nil)
+	e := s.current()
+	pool, batcher := e.pool, e.batcher
+	defer func() { e.pool, e.batcher = pool, batcher }()
+	e.batcher = nil // in the handler
+	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	e.pool, e.batcher = nil, batcher // in a goroutine of it
+	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"net/http"
+	"runtime/debug"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Names of the model's one input, uint8 [N,S,S,3], and one output, float32 [N,D].
+const (
+	inputName  = "pixels"
+	outputName = "embedding"
+)
+
+// inference are the routes of the Open Inference Protocol, version 2, that KServe and
+// Triton speak. They take pixels as the model sees them, cut and resized by the
+// client; the model's version is its fingerprint.
+func (s *Server) inference(e *echo.Echo, work func(func(echo.Context, *engine) error) echo.HandlerFunc) {
+	e.GET("/v2", s.inferServer)
+	e.GET("/v2/health/live", s.livez)
+	e.GET("/v2/health/ready", s.readyz)
+	for _, path := range []string{"/v2/models/:model", "/v2/models/:model/versions/:version"} {
+		e.GET(path, s.authorize(s.with(s.inferModel)))
+		e.GET(path+"/ready", s.authorize(s.with(s.inferReady)))
+		e.POST(path+"/infer", work(s.infer))
+	}
+}
+
+func (s *Server) inferServer(c echo.Context) error {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	return c.JSON(http.StatusOK, map[string]any{"name": "vicreg", "version": version, "extensions": []string{"binary_tensor_data"}})
+}
+
+// addressed refuses a path to another model or version.
+func (s *Server) addressed(c echo.Context, e *engine) error {
+	if err := s.named(e, c.Param("model")); err != nil {
+		return err
+	}
+	if v := c.Param("version"); v != "" && v != e.Fingerprint() {
+		return problemf(notFound, "version %q: the model in service has the fingerprint %s", v, e.Fingerprint())
+	}
+	return nil
+}
+
+// tensorSpec describes an input or output; -1 is any size.
+type tensorSpec struct {
+	Name     string `json:"name"`
+	Datatype string `json:"datatype"`
+	Shape    []int  `json:"shape"`
+}
+
+func (s *Server) inferModel(c echo.Context, e *engine) error {
+	if err := s.addressed(c, e); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{
+		"name": s.config.Name, "versions": []string{e.Fingerprint()}, "platform": "onnxruntime_onnx",
+		"inputs":  []tensorSpec{{inputName, "UINT8", []int{-1, e.Size(), e.Size(), 3}}},
+		"outputs": []tensorSpec{{outputName, "FP32", []int{-1, e.Dim()}}},
+	})
+}
+
+func (s *Server) inferReady(c echo.Context, e *engine) error {
+	if err := s.addressed(c, e); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"name": s.config.Name, "ready": true})
+}
+
+// infer answers POST /v2/models/{model}/infer.
+func (s *Server) infer(c echo.Context, e *engine) error {
+	if err := s.addressed(c, e); err != nil {
+		return err
+	}
+	ask, err := readInfer(c.Request())
+	if err != nil {
+		return err
+	}
+	items, err := ask.items(e.Size(), s.config.MaxItems)
+	if err != nil {
+		return err
+	}
+	binary, err := ask.wantsBinary()
+	if err != nil {
+		return err
+	}
+	j := newJob(s, e, c, len(items))
+	err = j.told(c, j.tensors(items))
+	if err == nil {
+		err = firstBad(j.rows)
+	}
+	if err != nil {
+		return err
+	}
+	return writeInfer(c, s.config.Name, e, ask.ID, j.rows, binary)
+}
+
+// tensors fills the rows from pixels.
+func (j *job) tensors(items [][]uint8) error {
+	if err := j.e.batcher.Admit(j.ctx, len(items), 0); err != nil {
+		return err
+	}
+	at := make([]int, len(items))
+	for i := range at {
+		at[i] = i
+	}
+	return j.run(items, at)
+}

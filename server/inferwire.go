@@ -1,0 +1,177 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/pipeline/vectors"
+)
+
+// headerLength says how many bytes of a body are JSON; raw tensors follow them.
+const headerLength = "Inference-Header-Content-Length"
+
+// inferAsk is a request of the Open Inference Protocol.
+type inferAsk struct {
+	ID         string        `json:"id"`
+	Parameters inferOptions  `json:"parameters"`
+	Inputs     []inferTensor `json:"inputs"`
+	Outputs    []struct {
+		Name       string       `json:"name"`
+		Parameters inferOptions `json:"parameters"`
+	} `json:"outputs"`
+	raw []byte // what follows the JSON
+}
+
+// inferOptions are those of the protocol's parameters that mean something here.
+type inferOptions struct {
+	BinarySize *int  `json:"binary_data_size,omitempty"`   // of an input
+	Binary     *bool `json:"binary_data,omitempty"`        // of an output
+	AllBinary  bool  `json:"binary_data_output,omitempty"` // of a request
+}
+
+type inferTensor struct {
+	tensorSpec
+	Parameters inferOptions    `json:"parameters"`
+	Data       json.RawMessage `json:"data"` // numbers, flat or nested
+}
+
+// readInfer takes a body apart.
+func readInfer(r *http.Request) (*inferAsk, error) {
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); kind {
+	case "", "application/json", "application/octet-stream":
+	default:
+		return nil, problemf(badMediaType, "%s: send application/json, or application/octet-stream with %s", kind, headerLength)
+	}
+	body, err := whole(r)
+	if err != nil {
+		return nil, err
+	}
+	ask := &inferAsk{}
+	if text := r.Header.Get(headerLength); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > len(body) {
+			return nil, problemf(badRequest, "%s %q: want 0 to the %d bytes of the body", headerLength, text, len(body))
+		}
+		body, ask.raw = body[:n], body[n:]
+	}
+	if err := json.Unmarshal(body, ask); err != nil {
+		return nil, jsonProblem(err)
+	}
+	return ask, nil
+}
+
+// items are the images of a request, uint8 [S,S,3] each, parts of the body where it
+// has them raw.
+func (a *inferAsk) items(side, most int) ([][]uint8, error) {
+	if len(a.Inputs) != 1 || a.Inputs[0].Name != inputName {
+		return nil, problemf(badRequest, "want one input, %s", inputName)
+	}
+	in := a.Inputs[0]
+	if in.Datatype != "UINT8" || len(in.Shape) != 4 || in.Shape[0] < 1 || !slices.Equal(in.Shape[1:], []int{side, side, 3}) {
+		return nil, problemf(badRequest, "input %s is %s %v: want UINT8 [n %d %d 3]", inputName, in.Datatype, in.Shape, side, side)
+	}
+	n, size := in.Shape[0], 3*side*side
+	if n > most {
+		return nil, problemf(tooLarge, "more than %d images in one request", most)
+	}
+	var data []uint8
+	var err error
+	switch {
+	case in.Parameters.BinarySize == nil:
+		data, err = fromNumbers(in.Data, n*size)
+	case *in.Parameters.BinarySize != len(a.raw):
+		err = problemf(badRequest, "input %s: binary_data_size is %d, and %d bytes follow the JSON", inputName, *in.Parameters.BinarySize, len(a.raw))
+	default:
+		data = a.raw
+	}
+	if err == nil && len(data) != n*size {
+		err = problemf(badRequest, "input %s has %d numbers: %v has %d", inputName, len(data), in.Shape, n*size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(slices.Chunk(data, size)), nil
+}
+
+// fromNumbers reads numbers of 0 to 255 out of JSON that is known to be sound, nested
+// in whatever way; most is where it stops.
+func fromNumbers(data json.RawMessage, most int) ([]uint8, error) {
+	out := make([]uint8, 0, min(most, len(data)/2+1))
+	for rest := data; ; {
+		rest = bytes.TrimLeft(rest, " \t\r\n[],")
+		if len(rest) == 0 {
+			return out, nil
+		}
+		end := bytes.IndexAny(rest, " \t\r\n[],")
+		if end < 0 {
+			end = len(rest)
+		}
+		v, err := strconv.ParseUint(string(rest[:end]), 10, 8)
+		if err != nil {
+			return nil, problemf(badRequest, "input %s: %.20q is no whole number of 0 to 255", inputName, rest[:end])
+		}
+		if len(out) == most {
+			return nil, problemf(badRequest, "input %s has more than the %d numbers of its shape", inputName, most)
+		}
+		out, rest = append(out, uint8(v)), rest[end:]
+	}
+}
+
+// wantsBinary tells whether the output is to be raw.
+func (a *inferAsk) wantsBinary() (bool, error) {
+	binary := a.Parameters.AllBinary
+	for _, o := range a.Outputs {
+		if o.Name != outputName {
+			return false, problemf(badRequest, "output %q: the model has one, %s", o.Name, outputName)
+		}
+		if o.Parameters.Binary != nil {
+			binary = *o.Parameters.Binary
+		}
+	}
+	return binary, nil
+}
+
+// inferAnswer is an answer of the protocol.
+type inferAnswer struct {
+	Model   string        `json:"model_name"`
+	Version string        `json:"model_version"`
+	ID      string        `json:"id,omitempty"`
+	Outputs []inferOutput `json:"outputs"`
+}
+
+type inferOutput struct {
+	tensorSpec
+	Parameters *inferOptions `json:"parameters,omitempty"`
+	Data       []float32     `json:"data,omitempty"`
+}
+
+func writeInfer(c echo.Context, name string, e *engine, id string, rows []outcome, binary bool) error {
+	out := inferOutput{tensorSpec: tensorSpec{outputName, "FP32", []int{len(rows), e.Dim()}}}
+	var raw []byte
+	for _, r := range rows {
+		if binary {
+			raw = vectors.Append(raw, r.vector)
+		} else {
+			out.Data = append(out.Data, r.vector...)
+		}
+	}
+	if binary {
+		size := len(raw)
+		out.Parameters = &inferOptions{BinarySize: &size}
+	}
+	head, err := json.Marshal(inferAnswer{name, e.Fingerprint(), id, []inferOutput{out}})
+	if err != nil {
+		return err
+	}
+	if !binary {
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, head)
+	}
+	c.Response().Header().Set(headerLength, strconv.Itoa(len(head)))
+	return c.Blob(http.StatusOK, echo.MIMEOctetStream, append(head, raw...))
+}

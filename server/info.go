@@ -1,0 +1,31 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// info answers GET /info: the model and how it is run.
+func (s *Server) info(c echo.Context, e *engine) error {
+	m := e.Metadata()
+	size := e.batcher.Size()
+	return c.JSON(http.StatusOK, map[string]any{
+		"model":       s.config.Name,
+		"fingerprint": e.Fingerprint(),
+		"dim":         e.Dim(),
+		"preprocess":  m.Preprocess,
+		"training":    m.Training,
+		"batching": map[string]any{
+			"on": size > 1, "size": size, "throughput": e.sizes, "waiting": e.batcher.Waiting(), "workers": s.config.Workers,
+		},
+		"limits": map[string]any{
+			"body_bytes": s.config.MaxBody, "images": s.config.MaxItems, "queue": s.config.Queue,
+			"deadline_seconds": s.config.Deadline.Seconds(), "body_bytes_per_second": s.config.MinRate,
+			"image_side": s.config.Limits.Side, "image_pixels": s.config.Limits.Pixels,
+		},
+		"uptime_seconds": time.Since(s.begun).Seconds(),
+		"model_seconds":  time.Since(e.since).Seconds(),
+	})
+}

@@ -1,0 +1,212 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/pipeline/stats"
+)
+
+// job is the images of one request on their way to vectors.
+type job struct {
+	s      *Server
+	e      *engine
+	ctx    context.Context
+	images []source
+	rows   []outcome
+	spans
+}
+
+// spans are where the time of a request went.
+type spans struct {
+	decode, queue, infer time.Duration
+	batch                int // the largest that an image of the request was in
+}
+
+func (t spans) header() string {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return fmt.Sprintf("decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f", ms(t.decode), ms(t.queue), ms(t.infer))
+}
+
+func newJob(s *Server, e *engine, c echo.Context, n int) *job {
+	return &job{s: s, e: e, ctx: c.Request().Context(), rows: make([]outcome, n)}
+}
+
+// told says in the headers where the time went, also that of a failure, and passes
+// the error on.
+func (j *job) told(c echo.Context, err error) error {
+	h := c.Response().Header()
+	h.Set("Server-Timing", j.spans.header())
+	if j.batch > 0 {
+		h.Set("X-Batch-Size", fmt.Sprint(j.batch))
+		j.s.metrics.queue.Observe(j.queue.Seconds())
+		j.s.metrics.infer.Observe(j.infer.Seconds())
+	}
+	return err
+}
+
+// embed fills the rows from image files. One that another request has under way is
+// waited for, and computed here when that one gave up.
+func (j *job) embed(images []source) error {
+	j.images = images
+	var todo []int
+	for i, m := range images {
+		if j.rows[i].err = m.err; m.err == nil {
+			todo = append(todo, i)
+		}
+	}
+	if j.s.cache == nil {
+		return j.compute(todo)
+	}
+	names := make([]content, len(images))
+	for _, i := range todo {
+		names[i] = contentOf(j.e.Fingerprint(), images[i].file)
+	}
+	for len(todo) > 0 {
+		var err error
+		if todo, err = j.share(todo, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// share does what is neither known nor under way, waits for what others have under
+// way, and returns the images whose requests gave up.
+func (j *job) share(todo []int, names []content) (again []int, err error) {
+	mine, theirs := map[int]*flight{}, map[int]*flight{}
+	var own []int
+	for _, i := range todo {
+		v, f, first := j.s.cache.look(names[i])
+		switch {
+		case v != nil:
+			j.rows[i] = outcome{vector: v}
+			j.s.metrics.hits.WithLabelValues("known").Inc()
+		case first:
+			mine[i], own = f, append(own, i)
+		default:
+			theirs[i] = f
+		}
+	}
+	defer func() { // after an error or a panic, too: nobody is to wait for ever
+		for i, f := range mine {
+			j.s.cache.land(names[i], f, outcome{}, false)
+		}
+	}()
+	if err := j.compute(own); err != nil {
+		return nil, err
+	}
+	for _, i := range own {
+		row := j.rows[i]
+		j.s.cache.land(names[i], mine[i], row, row.err == nil || row.err.code != internal)
+	}
+	return j.await(theirs)
+}
+
+// await takes the outcomes of flights that are others'.
+func (j *job) await(theirs map[int]*flight) (again []int, err error) {
+	for i, f := range theirs {
+		select {
+		case <-f.landed:
+		case <-j.ctx.Done():
+			return nil, j.ctx.Err()
+		}
+		if !f.ok {
+			again = append(again, i)
+			continue
+		}
+		j.rows[i] = f.row
+		j.s.metrics.hits.WithLabelValues("under way").Inc()
+	}
+	return again, nil
+}
+
+// compute decodes images and runs the model on those that can be used. They are
+// admitted, all or none, before any work is done for them.
+func (j *job) compute(todo []int) error {
+	if len(todo) == 0 {
+		return nil
+	}
+	if err := j.e.batcher.Admit(j.ctx, len(todo), j.e.pool.predict(len(todo))); err != nil {
+		return err
+	}
+	places := len(todo)
+	defer func() { j.e.batcher.Leave(places) }()
+	begin := time.Now()
+	pixels, err := j.pixels(todo)
+	took := time.Since(begin)
+	j.decode += took
+	j.s.metrics.decode.Observe(took.Seconds())
+	if err != nil {
+		return err
+	}
+	var items [][]uint8
+	var at []int
+	for k, p := range pixels {
+		if p != nil {
+			items, at = append(items, p), append(at, todo[k])
+		}
+	}
+	places -= len(items) // run gives these back
+	return j.run(items, at)
+}
+
+// run puts admitted items through the model; at are their rows.
+func (j *job) run(items [][]uint8, at []int) error {
+	results, err := j.e.batcher.Run(j.ctx, items...)
+	if err != nil {
+		return err
+	}
+	for k, r := range results {
+		if r.Err != nil && j.ctx.Err() != nil {
+			return j.ctx.Err()
+		}
+		if r.Err != nil {
+			j.s.log.Error("an image failed in the model", "error", r.Err)
+			j.rows[at[k]].err = problemf(internal, "the model failed on this image")
+			continue
+		}
+		j.queue, j.infer, j.batch = max(j.queue, r.Waited), max(j.infer, r.Took), max(j.batch, r.Size)
+		j.rows[at[k]] = checked(r.Value)
+	}
+	j.s.metrics.images.Add(float64(len(items)))
+	return nil
+}
+
+// pixels decodes images, each nil where it is bad and its row has the reason.
+func (j *job) pixels(todo []int) ([][]uint8, error) {
+	pixels, errs := make([][]uint8, len(todo)), make([]error, len(todo))
+	one := func(k int) {
+		defer caught(&errs[k])
+		pixels[k], errs[k] = j.e.pool.preprocess(j.ctx, j.images[todo[k]].file)
+	}
+	if len(todo) == 1 {
+		one(0)
+	} else {
+		var wait sync.WaitGroup
+		for k := range todo {
+			wait.Go(func() { one(k) })
+		}
+		wait.Wait()
+	}
+	for k, err := range errs {
+		if err != nil && !errors.As(err, &j.rows[todo[k]].err) {
+			return nil, err
+		}
+	}
+	return pixels, nil
+}
+
+// checked refuses a vector that means nothing.
+func checked(v []float32) outcome {
+	if norm := stats.Norm(v); math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return outcome{err: problemf(badImage, "its vector is not finite")}
+	}
+	return outcome{vector: v}
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/pipeline/vectors"
+)
+
+// openAI are the routes of OpenAI's embeddings API, so that its clients work as they
+// are: images come as base64 or data URIs in input.
+func (s *Server) openAI(e *echo.Echo, work func(func(echo.Context, *engine) error) echo.HandlerFunc) {
+	e.POST("/v1/embeddings", work(s.openAIEmbeddings))
+	e.GET("/v1/models", s.authorize(s.with(s.openAIModels)))
+	e.GET("/v1/models/:model", s.authorize(s.with(s.openAIModel)))
+}
+
+// openAIEmbedding is one vector of an answer.
+type openAIEmbedding struct {
+	Object    string `json:"object"`
+	Index     int    `json:"index"`
+	Embedding any    `json:"embedding"` // numbers, or base64 of little-endian float32
+}
+
+// openAIEmbeddings answers POST /v1/embeddings. There is no place for the error of
+// one image among others in its answer: the first bad one's is the whole answer's.
+func (s *Server) openAIEmbeddings(c echo.Context, e *engine) error {
+	ask := struct {
+		Input      texts  `json:"input"`
+		Model      string `json:"model"`
+		Encoding   string `json:"encoding_format"`
+		Dimensions *int   `json:"dimensions"`
+	}{Input: texts{most: s.config.MaxItems, lone: true}}
+	if err := decodeOne(json.NewDecoder(c.Request().Body), &ask); err != nil {
+		return err
+	}
+	if err := s.named(e, ask.Model); err != nil {
+		return err
+	}
+	in := &input{}
+	if err := s.takeTexts(in, &ask.Input, ask.Encoding, ask.Dimensions); err != nil {
+		return err
+	}
+	if len(in.images) == 0 {
+		return problemf(badRequest, "input: there is no image in it")
+	}
+	rows, err := s.vectors(c, e, in.images)
+	if err == nil {
+		err = firstBad(rows)
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{
+		"object": "list", "model": s.config.Name, "data": openAIData(rows, in.base64),
+		"usage": map[string]int{"prompt_tokens": 0, "total_tokens": 0}, // an image has none
+	})
+}
+
+func openAIData(rows []outcome, packed bool) []openAIEmbedding {
+	data := make([]openAIEmbedding, len(rows))
+	for i, r := range rows {
+		data[i] = openAIEmbedding{"embedding", i, r.vector}
+		if packed {
+			data[i].Embedding = base64.StdEncoding.EncodeToString(vectors.Append(nil, r.vector))
+		}
+	}
+	return data
+}
+
+// named refuses the name of another model than the one in service, which goes by its
+// name and by its fingerprint.
+func (s *Server) named(e *engine, name string) error {
+	if name == s.config.Name || name == e.Fingerprint() {
+		return nil
+	}
+	return problemf(notFound, "model %q: this server has %q, fingerprint %s", name, s.config.Name, e.Fingerprint())
+}
+
+func (s *Server) openAIModels(c echo.Context, e *engine) error {
+	return c.JSON(http.StatusOK, map[string]any{"object": "list", "data": []any{s.openAICard(e)}})
+}
+
+func (s *Server) openAIModel(c echo.Context, e *engine) error {
+	if err := s.named(e, c.Param("model")); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, s.openAICard(e))
+}
+
+func (s *Server) openAICard(e *engine) map[string]any {
+	return map[string]any{"id": s.config.Name, "object": "model", "created": e.since.Unix(), "owned_by": "vicreg"}
+}

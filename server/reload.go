@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// Reload loads the model again whenever now receives, and when the file at path has
+// changed and then stayed as it is from one look to the next, every so often; 0 for no
+// look. A file that cannot be loaded is left for its next change. It returns when ctx
+// ends.
+func (s *Server) Reload(ctx context.Context, now <-chan os.Signal, path string, every time.Duration) {
+	var look <-chan time.Time
+	if every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	tried := stateOf(path)
+	seen := tried
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-now:
+			tried = stateOf(path)
+			s.reload("signal")
+		case <-look:
+			last := seen
+			if seen = stateOf(path); seen.there() && seen.same(last) && !seen.same(tried) {
+				tried = seen
+				s.reload("the file changed")
+			}
+		}
+	}
+}
+
+// reload loads and tells how it went.
+func (s *Server) reload(why string) {
+	result := "ok"
+	if err := s.Load(); err != nil {
+		result = "failed"
+		s.log.Error("the model in service stays: the new one cannot be loaded", "why", why, "error", err)
+	}
+	s.metrics.reloads.WithLabelValues(result).Inc()
+}
+
+// fileState is what changes when a file is written, or another takes its name.
+type fileState struct{ info os.FileInfo }
+
+func stateOf(path string) fileState {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileState{}
+	}
+	return fileState{info}
+}
+
+func (f fileState) there() bool { return f.info != nil }
+
+func (f fileState) same(g fileState) bool {
+	if !f.there() || !g.there() {
+		return f.there() == g.there()
+	}
+	return os.SameFile(f.info, g.info) && f.info.Size() == g.info.Size() && f.info.ModTime().Equal(g.info.ModTime())
+}

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Listeners are where a server is reached. Run closes them.
+type Listeners struct {
+	API     net.Listener
+	TLS     *tls.Config  // of API; nil for plain HTTP
+	Metrics net.Listener // of /metrics and the probes apart, plain HTTP; nil for none
+}
+
+// Run loads the model, if Load has not, while it serves already, and calls ready then.
+// When ctx ends it says so to those who ask /readyz, takes connections for as long as
+// Config.Pause, lets what is under way finish, and returns when all it started has
+// ended.
+func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
+	api := s.httpServer(s.handler)
+	api.TLSConfig = l.TLS
+	ended := make(chan error, 2)
+	go func() {
+		if l.TLS != nil {
+			ended <- api.ServeTLS(l.API, "", "")
+			return
+		}
+		ended <- api.Serve(l.API)
+	}()
+	servers := []*http.Server{api}
+	if l.Metrics != nil {
+		side := s.httpServer(s.operations())
+		servers = append(servers, side)
+		go func() { ended <- side.Serve(l.Metrics) }()
+	}
+	loaded := make(chan error, 1)
+	go func() {
+		if s.current() != nil {
+			loaded <- nil
+			return
+		}
+		loaded <- s.Load()
+	}()
+	err := s.wait(ctx, loaded, ended, ready)
+	if err == nil {
+		s.pause(api)
+	}
+	err = errors.Join(err, s.stop(ctx, servers))
+	for range servers {
+		<-ended
+	}
+	return err
+}
+
+// wait returns when the server is to stop: without an error when ctx ended.
+func (s *Server) wait(ctx context.Context, loaded, ended chan error, ready func()) error {
+	for {
+		select {
+		case err := <-loaded:
+			if err != nil {
+				return err
+			}
+			ready()
+		case err := <-ended:
+			ended <- nil // for the count at the end
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// pause answers as before, but tells probes and clients to go elsewhere.
+func (s *Server) pause(api *http.Server) {
+	s.stopping.Store(true)
+	waiting := 0
+	if e := s.current(); e != nil {
+		waiting = e.batcher.Waiting()
+	}
+	s.log.Info("stopping", "waiting", waiting)
+	api.SetKeepAlivesEnabled(false)
+	time.Sleep(s.config.Pause)
+}
+
+// stop ends the servers and the model. New requests on connections that are still
+// open are refused; those under way have until Config.Drain is over.
+func (s *Server) stop(ctx context.Context, servers []*http.Server) error {
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
+	defer cancel()
+	s.stopping.Store(true)
+	s.draining.Store(true)
+	var errs []error
+	for _, h := range servers {
+		if err := h.Shutdown(drain); err != nil {
+			errs = append(errs, fmt.Errorf("stop: requests were still under way after %v: %w", s.config.Drain, errors.Join(err, h.Close())))
+		}
+	}
+	return errors.Join(append(errs, s.Close(drain))...)
+}
+
+func (s *Server) httpServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       s.config.Deadline,
+		WriteTimeout:      2 * s.config.Deadline, // from the headers on; a client that does not read ends there
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
