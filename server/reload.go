@@ -6,31 +6,42 @@ import (
 	"time"
 )
 
-// Reload loads the model again whenever now receives, and when the file at path has
-// changed and then stayed as it is from one look to the next, every so often; 0 for no
-// look. A file that cannot be loaded is left for its next change. It returns when ctx
-// ends.
-func (s *Server) Reload(ctx context.Context, now <-chan os.Signal, path string, every time.Duration) {
+// Watcher loads a server's model again when it is told to or the file changes.
+type Watcher struct {
+	s           *Server
+	path        string
+	seen, tried fileState // at the last look; when the model was loaded last
+}
+
+// Watch returns a Watcher of the model file at path, to be made before Load: changes
+// from here on count.
+func (s *Server) Watch(path string) *Watcher {
+	now := stateOf(path)
+	return &Watcher{s: s, path: path, seen: now, tried: now}
+}
+
+// Run loads the model again whenever now receives, and when the file has changed and
+// then stayed as it is from one look to the next, every so often; 0 for no look. A
+// file that cannot be loaded is left for its next change. It returns when ctx ends.
+func (w *Watcher) Run(ctx context.Context, now <-chan os.Signal, every time.Duration) {
 	var look <-chan time.Time
 	if every > 0 {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		look = ticker.C
 	}
-	tried := stateOf(path)
-	seen := tried
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-now:
-			tried = stateOf(path)
-			s.reload("signal")
+			w.tried = stateOf(w.path)
+			w.s.reload("signal")
 		case <-look:
-			last := seen
-			if seen = stateOf(path); seen.there() && seen.same(last) && !seen.same(tried) {
-				tried = seen
-				s.reload("the file changed")
+			last := w.seen
+			if w.seen = stateOf(w.path); w.seen.there() && w.seen.same(last) && !w.seen.same(w.tried) {
+				w.tried = w.seen
+				w.s.reload("the file changed")
 			}
 		}
 	}

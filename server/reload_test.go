@@ -90,6 +90,7 @@ func TestReloadOnChange(t *testing.T) {
 	}
 	write(model(t, 1))
 	s := prepare(t, func() ([]byte, error) { return os.ReadFile(path) }, nil)
+	w := s.Watch(path)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestReloadOnChange(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	now := make(chan os.Signal)
 	var reloads sync.WaitGroup
-	reloads.Go(func() { s.Reload(ctx, now, path, time.Millisecond) })
+	reloads.Go(func() { w.Run(ctx, now, time.Millisecond) })
 	until := func(what string, done func() bool) {
 		t.Helper()
 		for !done() && !t.Failed() {

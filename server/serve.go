@@ -206,12 +206,13 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	defer cancel()
+	watcher := s.Watch(f.model)
 	scheme := "http"
 	if l.TLS != nil {
 		scheme = "https"
 	}
 	return s.Run(ctx, l, func() {
-		reloads.Go(func() { s.Reload(ctx, again, f.model, f.watch) })
+		reloads.Go(func() { watcher.Run(ctx, again, f.watch) })
 		e := s.current()
 		fmt.Fprintf(stdout, "serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
 			e.Fingerprint(), e.Dim(), e.batcher.Size(), scheme, l.API.Addr())
