@@ -1,0 +1,180 @@
+package encoder
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/imaging"
+)
+
+// Foreign says of a model that vicreg did not write how pictures get to it and
+// which of its outputs is the vector: what no ONNX file says of itself.
+type Foreign struct {
+	Name string // of the model, for people
+	imaging.Preprocess
+	// Normalization is of pixels in 0..1, in the order red, green, blue. Mean 0 and
+	// std 1/255 leave them in 0..255, mean 1/2 and std 1/2 bring them to -1..1.
+	Normalization
+	Layout        string // of the input: "nchw" for [N, 3, H, W], "nhwc" for [N, H, W, 3]
+	Input, Output string // names; "" for the only one
+}
+
+// minOpset is the oldest operator set whose meaning of all that Adapt adds is
+// today's, for any rank and any type.
+const minOpset = 11
+
+// OpenForeign is Open for a model file that vicreg did not write: see Adapt. Its
+// weights may be in files beside it.
+func OpenForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options) (*Encoder, error) {
+	e, err := openForeign(rt, path, f, opt)
+	if err != nil {
+		return nil, fmt.Errorf("open encoder %s: %w", path, err)
+	}
+	return e, nil
+}
+
+func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options) (*Encoder, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	model, err := onnx.Unmarshal(file)
+	if err != nil {
+		return nil, fmt.Errorf("not an onnx model: %w", err)
+	}
+	if err := gather(model, filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if err := Adapt(rt, model, f); err != nil {
+		return nil, err
+	}
+	metadata, err := ReadMetadata(onnx.Metadata(model))
+	if err != nil {
+		return nil, err
+	}
+	if file, err = onnx.Marshal(model); err != nil {
+		return nil, err
+	}
+	return load(rt, model, file, metadata, opt)
+}
+
+// Adapt rewrites a model from pixels that are normalised, float32 or float16 in
+// either layout, to a vector, [N, D] or with more dimensions of 1, so that it is
+// like one that vicreg exported: from pixels uint8 [N, S, S, 3] to float32
+// [N, D], with metadata whose center is zero. What the vector is not made from is
+// left out, so that other inputs and outputs may be there.
+//
+// D, and that the batch is open, is found out by running the model, since files
+// leave it open or are wrong about it. After an error the model is of no use.
+func Adapt(rt *ort.Runtime, model *onnx.ModelProto, f Foreign) error {
+	if err := errors.Join(f.Validate(), adaptable(model)); err != nil {
+		return err
+	}
+	g := model.Graph
+	out, err := choose("output", f.Output, g.Output)
+	if err != nil {
+		return err
+	}
+	others := listing(g.Output)
+	prune(g, out.Name)
+	in, err := f.input(g, out.Name)
+	if err != nil {
+		return err
+	}
+	model.IrVersion = max(model.IrVersion, 4) // before, every constant was an input, too
+	w := newWrapping(g, in, out)
+	w.front(f)
+	w.back()
+	made, err := w.measure(rt, model, f.Crop)
+	if err != nil {
+		return err
+	}
+	dim, ok := vectorLen(made)
+	if !ok {
+		return fmt.Errorf("output %q is %v%v for a picture, want a vector: choose one with --output (of %s), or export the model with its pooling",
+			out.Name, made.Type, made.Shape, others)
+	}
+	w.finish(made, dim)
+	m := &Metadata{Preprocess: f.Preprocess, Normalization: f.Normalization, Dim: dim, Center: make([]float32, dim),
+		Training: Training{Model: f.Name, ImageSize: f.Crop}}
+	return m.Attach(model)
+}
+
+// Validate reports the first setting that cannot be meant.
+func (f Foreign) Validate() error {
+	if err := f.Preprocess.Validate(); err != nil {
+		return err
+	}
+	if f.Layout != "nchw" && f.Layout != "nhwc" {
+		return fmt.Errorf("layout %q: want nchw or nhwc", f.Layout)
+	}
+	for i := range 3 {
+		if m := f.Mean[i]; !(m >= 0 && m <= 1) { // nor is it a NaN
+			return fmt.Errorf("mean %g: want that of pixels in 0..1; divide one of pixels in 0..255 by 255", m)
+		}
+		if s := f.Std[i]; !(s >= 1e-4 && s <= 1) {
+			return fmt.Errorf("std %g: want 0.0001 to 1, that of pixels in 0..1; divide one of pixels in 0..255 by 255", s)
+		}
+	}
+	return nil
+}
+
+// adaptable reports what of a file as a whole stands in the way.
+func adaptable(model *onnx.ModelProto) error {
+	if _, ours := onnx.Metadata(model)[keyVersion]; ours {
+		return errors.New("it has vicreg's own metadata, which says how pictures get to it: leave --foreign out")
+	}
+	version := max(onnx.Opset(model, ""), onnx.Opset(model, "ai.onnx"))
+	if version < minOpset {
+		return fmt.Errorf("its operator set is version %d: export it with opset %d or later", version, minOpset)
+	}
+	if slices.ContainsFunc(constants(model.Graph), outside) {
+		return errors.New("its weights are in another file: give the model as a file, with that one beside it")
+	}
+	if hasFunctions(model) {
+		return errors.New("it defines functions of its own, which are not supported: inline them (in Python, onnx.inliner.inline_local_functions)")
+	}
+	return nil
+}
+
+// input is the one input that takes the pictures, if it fits.
+func (f Foreign) input(g *onnx.GraphProto, output string) (*onnx.ValueInfoProto, error) {
+	if len(g.Input) > 1 {
+		return nil, fmt.Errorf("output %q is made from %d inputs, %s: want one that is made from pictures alone", output, len(g.Input), listing(g.Input))
+	}
+	in, err := choose("input", f.Input, g.Input)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := onnx.SpecOf(in)
+	if err != nil {
+		return nil, fmt.Errorf("input %w", err)
+	}
+	is := fmt.Sprintf("input %q is %v%v", in.Name, spec.Type, spec.Shape)
+	if spec.Type != tensor.Float32 && spec.Type != tensor.Float16 {
+		return nil, fmt.Errorf("%s, want float32 or float16", is)
+	}
+	if len(spec.Shape) != 4 {
+		return nil, fmt.Errorf("%s, want four dimensions: [N, 3, H, W], or [N, H, W, 3] with --layout nhwc", is)
+	}
+	if n := spec.Shape[0]; n >= 0 {
+		return nil, fmt.Errorf("%s, a batch of always %d: export the model with a dynamic batch axis", is, n)
+	}
+	c, h, w := spec.Shape[1], spec.Shape[2], spec.Shape[3]
+	if f.Layout == "nhwc" {
+		h, w, c = c, h, w
+	}
+	if c >= 0 && c != 3 {
+		return nil, fmt.Errorf("%s, which are %d channels with --layout %s: want 3", is, c, f.Layout)
+	}
+	if h >= 0 && h != f.Crop || w >= 0 && w != f.Crop {
+		return nil, fmt.Errorf("%s, pictures of %d x %d pixels: --crop is %d", is, h, w, f.Crop)
+	}
+	return in, nil
+}

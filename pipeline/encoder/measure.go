@@ -1,0 +1,86 @@
+package encoder
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+)
+
+var errOneByOne = errors.New("it takes one picture at a time: export the model with a dynamic batch axis")
+
+// measure runs the wrapped model on a picture of S x S pixels, alone and with
+// another one, and returns what its foreign output is for the one. That the vector
+// is the same both times is what batching rests on.
+func (w *wrapping) measure(rt *ort.Runtime, model *onnx.ModelProto, s int) (*tensor.Tensor, error) {
+	file, err := onnx.Marshal(model)
+	if err != nil {
+		return nil, err
+	}
+	session, err := rt.NewSession(file, ort.Options{Level: ort.None})
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	pixels := twoPictures(3 * s * s)
+	alone, err := session.Run(tensor.Batch{w.pixels: tensor.Of(pixels[:3*s*s], 1, s, s, 3)})
+	if err != nil {
+		return nil, fmt.Errorf("try it on a picture: %w", err)
+	}
+	together, err := session.Run(tensor.Batch{w.pixels: tensor.Of(pixels, 2, s, s, 3)})
+	if err != nil {
+		return nil, fmt.Errorf("%w (on two pictures: %w)", errOneByOne, err)
+	}
+	one, two := alone[w.embedding], together[w.embedding]
+	if two.Shape[0] != 2*one.Shape[0] || two.Shape[1] != one.Shape[1] {
+		return nil, errOneByOne
+	}
+	return alone[w.out.Name], same(one.Float32(), two.Float32()[:one.Len()])
+}
+
+// twoPictures are a noisy one and a darker one, of so many bytes each.
+func twoPictures(size int) []uint8 {
+	pixels, x := make([]uint8, 2*size), uint32(1)
+	for i := range pixels {
+		x = x*1664525 + 1013904223
+		pixels[i] = uint8(x>>24) >> (i / size)
+	}
+	return pixels
+}
+
+// loose is how far apart, over its length, a vector may be between two batches:
+// what 8-bit arithmetic makes of one is within, what statistics of the batch make
+// is not.
+const loose = 0.05
+
+func same(alone, together []float32) error {
+	var apart, length float64
+	for i := range alone {
+		apart += math.Pow(float64(alone[i])-float64(together[i]), 2)
+		length += math.Pow(float64(alone[i]), 2)
+	}
+	if d := apart + length; d-d != 0 {
+		return errors.New("its vector of a test picture is not finite")
+	}
+	if apart > loose*loose*length {
+		return errors.New("its vector of a picture depends on what else is in the batch: export the model in evaluation mode")
+	}
+	return nil
+}
+
+// vectorLen is D of a vector [1, D], or with more dimensions of 1.
+func vectorLen(x *tensor.Tensor) (dim int, ok bool) {
+	switch x.Type {
+	case tensor.Float32, tensor.Float64, tensor.Float16, tensor.BFloat16:
+	default:
+		return 0, false
+	}
+	dim = x.Len()
+	for i, d := range x.Shape {
+		ok = ok || i > 0 && d == dim
+	}
+	return dim, ok && dim > 0
+}

@@ -1,0 +1,107 @@
+package encoder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"vicreg/models/onnx"
+	"vicreg/models/tensor"
+)
+
+// gather takes into a model the constants that it keeps in other files, which are
+// in dir or below: PyTorch's exporter puts them there.
+func gather(model *onnx.ModelProto, dir string) (err error) {
+	open := map[string]*os.File{}
+	defer func() {
+		for _, f := range open {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for _, t := range constants(model.Graph) {
+		if !outside(t) {
+			continue
+		}
+		if err := take(t, dir, open); err != nil {
+			return fmt.Errorf("read weights %q: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func outside(t *onnx.TensorProto) bool { return t.DataLocation == onnx.TensorProto_EXTERNAL }
+
+// constants are all those of a graph and below.
+func constants(g *onnx.GraphProto) []*onnx.TensorProto {
+	all := slices.Clone(g.Initializer)
+	for _, n := range g.Node {
+		for _, a := range n.Attribute {
+			if a.T != nil {
+				all = append(all, a.T)
+			}
+			all = append(all, a.Tensors...)
+		}
+		for _, sub := range subgraphs(n) {
+			all = append(all, constants(sub)...)
+		}
+	}
+	return all
+}
+
+// take reads one constant; open holds the files that were opened, by name.
+func take(t *onnx.TensorProto, dir string, open map[string]*os.File) error {
+	place := map[string]string{}
+	for _, p := range t.ExternalData {
+		place[p.Key] = p.Value
+	}
+	name := place["location"]
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("they are said to be in %q, which is not beside the model", name)
+	}
+	f := open[name]
+	if f == nil {
+		var err error
+		if f, err = os.Open(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+		open[name] = f
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	offset, size, err := extent(t, place)
+	if err != nil {
+		return err
+	}
+	if offset < 0 || size < 0 || offset > info.Size() || size > info.Size()-offset {
+		return fmt.Errorf("%s has %d bytes, they are said to be %d from byte %d: the file is of another model, or cut off", name, info.Size(), size, offset)
+	}
+	raw := make([]byte, size)
+	if _, err := f.ReadAt(raw, offset); err != nil && err != io.EOF {
+		return err
+	}
+	t.RawData, t.DataLocation, t.ExternalData = raw, onnx.TensorProto_DEFAULT, nil
+	return nil
+}
+
+// extent is where the bytes of a constant lie in its file. By default they begin
+// the file and are as many as type and dimensions say.
+func extent(t *onnx.TensorProto, place map[string]string) (offset, size int64, err error) {
+	size = int64(tensor.DType(t.DataType).Size())
+	for _, d := range t.Dims {
+		size *= d
+	}
+	for key, v := range map[string]*int64{"offset": &offset, "length": &size} {
+		if text := place[key]; text != "" {
+			if *v, err = strconv.ParseInt(text, 10, 64); err != nil {
+				return 0, 0, fmt.Errorf("%s %q is no number", key, text)
+			}
+		}
+	}
+	return offset, size, nil
+}
