@@ -22,6 +22,7 @@ import (
 type embedding struct {
 	data, model, out string
 	normalize, force bool
+	foreign          encoder.Flags
 	machine          machineFlags
 	stdout, stderr   io.Writer
 
@@ -54,11 +55,12 @@ same command is given again.`,
 	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
 	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1")
 	fs.BoolVar(&e.force, "force", false, "write over VECTORS if it exists, and begin anew")
+	e.foreign.Register(fs)
 	e.machine.register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &e.data}); err != nil {
 		return err
 	}
-	if err := errors.Join(e.machine.validate(), usage.Require(fs, "model", "o")); err != nil {
+	if err := errors.Join(e.machine.validate(), usage.Require(fs, "model", "o"), e.foreign.Validate()); err != nil {
 		return err
 	}
 	if err := e.check(); err != nil {
@@ -89,7 +91,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if e.enc, err = encoder.Open(lib, e.model, ort.Options{Threads: e.machine.threads}); err != nil {
+	if e.enc, err = e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.threads}); err != nil {
 		return &usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()

@@ -26,7 +26,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := e.machine.validate(); err != nil {
 		return err
 	}
-	if err := usage.Require(fs, "model", "data"); err != nil {
+	if err := errors.Join(usage.Require(fs, "model", "data"), e.foreign.Validate()); err != nil {
 		return err
 	}
 	if err := e.load(ctx); err != nil {
@@ -61,10 +61,11 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 each image gets the kind that its K nearest neighbours vote for, weighted by
 exp(cosine/T): neighbours in --reference, or among the other images of --data.
 Raw pixels are those the model sees, brought down to %d x %d where there are
-more. Both are compared as they are and less their mean. Cosines within a kind and between kinds are of vectors
-less the mean in the model file. Without kinds only RankMe and the spread are
-printed; both say how many dimensions are in use, and compare between models at
-the same D and number of images only. No weight is trained here.`, rawSide, rawSide),
+more. Both are compared as they are and less their mean. Cosines within a kind
+and between kinds are of vectors less the mean in the model file; a --foreign
+model has none, and is compared as it is. Without kinds only RankMe and the
+spread are printed; both say how many dimensions are in use, and compare between
+models at the same D and number of images only. No weight is trained here.`, rawSide, rawSide),
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
@@ -73,6 +74,7 @@ the same D and number of images only. No weight is trained here.`, rawSide, rawS
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of each folder, evenly chosen")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
+	e.foreign.Register(fs)
 	e.machine.register(fs)
 	return fs
 }
@@ -83,6 +85,7 @@ type evaluation struct {
 	k, limit               int
 	temperature            float64
 	asJSON                 bool
+	foreign                encoder.Flags
 	machine                machineFlags
 	stderr                 io.Writer
 
@@ -129,7 +132,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	enc, err := encoder.Open(lib, e.model, ort.Options{Threads: e.machine.threads})
+	enc, err := e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.threads})
 	if err != nil {
 		return nil, &usage.Error{Err: err}
 	}

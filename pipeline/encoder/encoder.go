@@ -29,9 +29,9 @@ type Encoder struct {
 }
 
 // Open loads the model file at path, which vicreg export wrote. The caller closes
-// the encoder. A file that is no ONNX model, has no metadata of vicreg's or that
-// of a newer version, or a graph that does not fit its metadata is an error that
-// says so.
+// the encoder. A file that is no ONNX model, has no metadata of vicreg's
+// (ErrForeign) or that of a newer version, or a graph that does not fit its
+// metadata is an error that says so.
 func Open(rt *ort.Runtime, path string, opt ort.Options) (*Encoder, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {

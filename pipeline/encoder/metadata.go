@@ -74,12 +74,15 @@ func (m *Metadata) Attach(model *onnx.ModelProto) error {
 	return nil
 }
 
+// ErrForeign is the error of a model without metadata of vicreg's.
+var ErrForeign = errors.New("it was not exported by vicreg")
+
 // ReadMetadata is the inverse of Attach for the key-value pairs of a model. It
 // ignores keys that are not its own, and unknown members of the objects.
 func ReadMetadata(kv map[string]string) (*Metadata, error) {
 	text, ok := kv[keyVersion]
 	if !ok {
-		return nil, fmt.Errorf("no %s in its metadata: it was not exported by vicreg", keyVersion)
+		return nil, fmt.Errorf("no %s in its metadata: %w", keyVersion, ErrForeign)
 	}
 	version, err := strconv.Atoi(text)
 	if err != nil || version < 1 {

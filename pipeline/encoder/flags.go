@@ -1,0 +1,94 @@
+package encoder
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/usage"
+)
+
+// Flags are the flags of a command that opens a model of vicreg's or, with
+// --foreign, one from elsewhere.
+type Flags struct {
+	fs      *flag.FlagSet
+	foreign bool
+	how     Foreign
+}
+
+// foreignFlags say how pictures get to a foreign model; a model of vicreg's own
+// says that itself.
+var foreignFlags = []string{"crop", "input", "interpolation", "layout", "mean", "output", "resize", "std"}
+
+// Register adds the flags to a command's.
+func (f *Flags) Register(fs *flag.FlagSet) {
+	f.fs = fs
+	fs.BoolVar(&f.foreign, "foreign", false, "the model is not vicreg's but takes float32 or float16 [N, 3, H, W] and gives [N, D]; --crop, --mean and --std say what it was trained with")
+	fs.IntVar(&f.how.Resize, "resize", 0, "with --foreign: `pixels` to which the shorter side is scaled; by default those of --crop")
+	fs.IntVar(&f.how.Crop, "crop", 0, "with --foreign: side in `pixels` of the square that is cut from the centre")
+	fs.StringVar(&f.how.Interpolation, "interpolation", "bilinear", "with --foreign: `filter` that scales, bilinear or bicubic")
+	channels(fs, &f.how.Mean, "mean", "with --foreign: `R,G,B` taken off pixels of 0 to 1; one number holds for all three")
+	channels(fs, &f.how.Std, "std", "with --foreign: `R,G,B` that they are then divided by; --mean 0 --std 0.003921569 leaves 0 to 255")
+	fs.StringVar(&f.how.Layout, "layout", "nchw", "with --foreign: `order` of the input's dimensions, nchw or nhwc")
+	fs.StringVar(&f.how.Input, "input", "", "with --foreign: `NAME` of the input that takes the pictures; by default the only one")
+	fs.StringVar(&f.how.Output, "output", "", "with --foreign: `NAME` of the output that is the vector; by default the only one")
+}
+
+// channels adds a flag of three numbers.
+func channels(fs *flag.FlagSet, target *[3]float64, name, text string) {
+	fs.Func(name, text, func(value string) error {
+		parts := strings.Split(value, ",")
+		if len(parts) != 1 && len(parts) != 3 {
+			return errors.New("want three numbers parted by commas, or one")
+		}
+		for i := range target {
+			v, err := strconv.ParseFloat(strings.TrimSpace(parts[i%len(parts)]), 64)
+			if err != nil {
+				return fmt.Errorf("%q is no number", parts[i%len(parts)])
+			}
+			target[i] = v
+		}
+		return nil
+	})
+}
+
+// Validate reports, once the flags are parsed, what does not go together.
+func (f *Flags) Validate() error {
+	if !f.foreign {
+		for _, name := range foreignFlags {
+			if usage.Given(f.fs, name) {
+				return usage.Errorf("--%s is for a model from elsewhere, with --foreign; vicreg's own says in its file how pictures get to it", name)
+			}
+		}
+		return nil
+	}
+	if err := usage.Require(f.fs, "crop", "mean", "std"); err != nil {
+		return usage.Errorf("--foreign: %w; no file says what its model was trained with", err)
+	}
+	if err := f.how.Validate(); err != nil {
+		return usage.Errorf("--foreign: %w", err)
+	}
+	return nil
+}
+
+// Open opens the model file at path as the flags say, after Validate; see the
+// functions Open and OpenForeign.
+func (f *Flags) Open(rt *ort.Runtime, path string, opt ort.Options) (*Encoder, error) {
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	if f.foreign {
+		how := f.how
+		how.Name = filepath.Base(path)
+		return OpenForeign(rt, path, how, opt)
+	}
+	e, err := Open(rt, path, opt)
+	if errors.Is(err, ErrForeign) {
+		err = fmt.Errorf("%w; for a model from elsewhere give --foreign and --crop, --mean and --std", err)
+	}
+	return e, err
+}

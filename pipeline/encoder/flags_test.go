@@ -1,0 +1,107 @@
+package encoder_test
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+)
+
+// parse reads a command line of nothing but these flags.
+func parse(t *testing.T, line string) (*encoder.Flags, error) {
+	t.Helper()
+	f, fs := new(encoder.Flags), flag.NewFlagSet("test", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	f.Register(fs)
+	return f, usage.Parse(fs, strings.Fields(line))
+}
+
+const asTrained = "--foreign --resize 18 --crop 16 --mean .485,.456,.406 --std .229,.224,.225"
+
+func TestFlagsOpenForeign(t *testing.T) {
+	f, err := parse(t, asTrained)
+	if err != nil || f.Validate() != nil {
+		t.Fatal(err, f.Validate())
+	}
+	e, err := f.Open(orttest.Open(t), keep(t, "resnet50", marshal(t, plainForeign(t))), ort.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if md := e.Metadata(); md.Training.Model != "resnet50.onnx" || md.Preprocess != how().Preprocess {
+		t.Errorf("metadata %+v", md)
+	}
+	compare(t, e, own(t, imagenet), 1e-5)
+}
+
+// One number holds for all channels, and a model of ours needs no flag.
+func TestFlagsOpen(t *testing.T) {
+	for line, model := range map[string]*onnx.ModelProto{"": averager(t, 16),
+		"--foreign --crop 16 --mean 0 --std 0.003921568627450980": averagerOf255(t)} {
+		f, err := parse(t, line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := f.Open(orttest.Open(t), keep(t, "model", marshal(t, model)), ort.Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		y, err := e.Encode(t.Context(), slices.Repeat([]uint8{10, 20, 200}, 16*16), 1)
+		if err != nil || !slices.Equal(y, []float32{10, 20, 200}) {
+			t.Errorf("%q: got %v, %v", line, y, err)
+		}
+	}
+}
+
+func TestFlagsRefuse(t *testing.T) {
+	ours, theirs := keep(t, "ours", marshal(t, averager(t, 16))), keep(t, "theirs", marshal(t, plainForeign(t)))
+	for _, c := range []struct {
+		path, line, want string
+		usage            bool // wrong whatever the model
+	}{
+		{theirs, "", "it was not exported by vicreg; for a model from elsewhere give --foreign and --crop, --mean and --std", false},
+		{ours, asTrained, "it has vicreg's own metadata, which says how pictures get to it", false},
+		{ours, "--resize 18", "--resize is for a model from elsewhere, with --foreign", true},
+		{ours, "--layout nchw", "--layout is for a model from elsewhere", true},
+		{theirs, "--foreign --mean 0 --std 1", "--foreign: --crop pixels is missing", true},
+		{theirs, "--foreign --crop 16 --std 1", "--foreign: --mean R,G,B is missing", true},
+		{theirs, asTrained + " --mean 124,116,104", "--foreign: mean 124: want that of pixels in 0..1", true},
+		{theirs, asTrained + " --mean .5,.5", `invalid value ".5,.5" for --mean: want three numbers parted by commas, or one`, true},
+		{theirs, asTrained + " --std .2,.2,x", `invalid value ".2,.2,x" for --std: "x" is no number`, true},
+		{theirs, asTrained + " --output pooled", `no output is named "pooled"; there is features`, false},
+	} {
+		f, err := parse(t, c.line)
+		if err == nil {
+			err = f.Validate()
+		}
+		var wrong *usage.Error
+		if errors.As(err, &wrong) != c.usage {
+			t.Errorf("%q: before the model is opened: %v", c.line, err)
+		}
+		if err == nil {
+			_, err = f.Open(orttest.Open(t), c.path, ort.Options{})
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v, want %q", c.line, err, c.want)
+		}
+	}
+}
+
+// averagerOf255 is averager as it would come from elsewhere.
+func averagerOf255(t *testing.T) *onnx.ModelProto {
+	t.Helper()
+	return made(t, func(g *graph.Graph) {
+		g.Output("mean", g.ReduceMean(g.Input("image", tensor.Float32, graph.Batch, 3, side, side), false, 2, 3))
+	})
+}
