@@ -30,6 +30,7 @@ type serveFlags struct {
 	runtime                  string
 	threads, cacheMB         int
 	watch                    time.Duration
+	foreign                  encoder.Flags
 }
 
 func newServeFlags(out io.Writer) (*serveFlags, *flag.FlagSet) {
@@ -51,6 +52,7 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 	cores := ort.Cores()
 	f := &serveFlags{Config: Defaults(cores)}
 	fs.StringVar(&f.model, "model", "", "exported `FILE`")
+	f.foreign.Register(fs)
 	fs.StringVar(&f.addr, "addr", "localhost:8080", "`HOST:PORT` to listen on; :8080 for all interfaces")
 	fs.StringVar(&f.metricsAddr, "metrics-addr", "", "`HOST:PORT` for /metrics and the probes apart; by default /metrics is on --addr")
 	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
@@ -168,7 +170,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err := usage.Require(fs, "model"); err != nil {
 		return err
 	}
-	if err := f.validate(); err != nil {
+	if err := errors.Join(f.validate(), f.foreign.Validate()); err != nil {
 		return err
 	}
 	if err := readable(f.model); err != nil {
@@ -188,7 +190,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	}
 	f.OwnMetrics = l.Metrics != nil
 	s := New(func() (*encoder.Encoder, error) {
-		enc, err := encoder.Open(lib, f.model, ort.Options{Threads: f.threads})
+		enc, err := f.foreign.Open(lib, f.model, ort.Options{Threads: f.threads})
 		if err != nil {
 			return nil, &usage.Error{Err: err}
 		}
