@@ -97,7 +97,7 @@ func Adapt(rt *ort.Runtime, model *onnx.ModelProto, f Foreign) error {
 	}
 	dim, ok := vectorLen(made)
 	if !ok {
-		return fmt.Errorf("output %q is %v%v for a picture, want a vector: choose one with --output (of %s), or export the model with its pooling",
+		return fmt.Errorf("output %q is %v%v for a picture, want a vector: export the model with its pooling, or choose an output with --output (there is %s)",
 			out.Name, made.Type, made.Shape, others)
 	}
 	w.finish(made, dim)

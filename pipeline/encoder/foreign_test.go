@@ -317,7 +317,7 @@ func TestAdaptRefuses(t *testing.T) {
 			g.Output("tokens", g.Reshape(x, -1, 12, 64))
 			g.Output("pooled", g.ReduceMean(x, false, 2, 3))
 		}, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Output = "tokens" },
-			`output "tokens" is float32[1 12 64] for a picture, want a vector: choose one with --output (of tokens, pooled)`},
+			`output "tokens" is float32[1 12 64] for a picture, want a vector: export the model with its pooling, or choose an output with --output (there is tokens, pooled)`},
 		{func(g *graph.Graph) { g.Output("features", g.Cast(g.ReduceMean(image(g), false, 2, 3), tensor.Int64)) }, nil,
 			`output "features" is int64[1 3] for a picture, want a vector`},
 		{func(g *graph.Graph) { // a batch of 1 in the middle of the graph
