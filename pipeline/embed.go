@@ -49,7 +49,7 @@ VECTORS ends in .npy (rows of float32; the paths are in VECTORS.paths, a line a
 row), .jsonl or .parquet (path and embedding). VECTORS.json tells the model's
 fingerprint and lists the files that could not be read. Rows are in the order of
 the paths. A run that was stopped or killed goes on from VECTORS.part when the
-same command is given again.`,
+same command is given again and no image has changed.`,
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE`")
 	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
@@ -84,8 +84,12 @@ func (e *embedding) check() error {
 }
 
 func (e *embedding) run(ctx context.Context) (err error) {
-	if e.set, err = dataset.Open(ctx, e.data, dataset.Options{}); err != nil {
+	// No index is kept: an older one would not know of a file that was replaced.
+	if e.set, err = dataset.Open(ctx, e.data, dataset.Options{Index: dataset.NoIndex}); err != nil {
 		return &usage.Error{Err: err}
+	}
+	if err := e.checkKeys(); err != nil {
+		return err
 	}
 	lib, err := openRuntime(e.machine.runtime)
 	if err != nil {
@@ -96,39 +100,20 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
 	part := e.out + ".part"
-	if e.force {
-		if err := discard(part); err != nil {
-			return err
-		}
-	}
-	e.journal, err = vectors.OpenJournal(part, e.info())
-	if errors.Is(err, vectors.ErrOther) {
-		return usage.Errorf("%s: %w; --force begins anew", part, vectors.ErrOther)
-	}
-	if errors.Is(err, vectors.ErrForeign) {
-		return usage.Errorf("%s is in the way: %w", part, vectors.ErrForeign)
-	}
-	if err != nil {
+	if err := e.openJournal(part); err != nil {
 		return err
 	}
 	err = e.encode(ctx)
 	if err == nil {
 		err = e.finish()
 	}
-	if errors.Is(err, errNoPicture) { // nothing to go on from when the files are mended
+	if errors.Is(err, errNoVector) { // nothing to go on from when the files are mended
 		err = errors.Join(err, discard(part))
 	}
 	if err = errors.Join(err, e.journal.Close()); err != nil {
 		return err
 	}
 	return discard(part)
-}
-
-func discard(path string) error {
-	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 func (e *embedding) info() vectors.Info {
@@ -148,9 +133,12 @@ func (e *embedding) encode(ctx context.Context) error {
 	}
 	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: ownImages, MaxBad: 1})
 	line, begin := newLiveLine(e.stderr), time.Now()
-	err := represent(ctx, e.enc, e.reader, todo, func(p dataset.Picture, y []float32) error {
+	err := encode(ctx, e.enc, e.reader, todo, func(p dataset.Picture, y []float32) error {
 		if err := e.skip(p.Index); err != nil {
 			return err
+		}
+		if !finite(y) {
+			return e.journal.AddBad("its vector is not finite")
 		}
 		if e.normalize && !stats.Unit(y) {
 			return e.journal.AddBad("its vector has no direction")

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"vicreg/models/graph"
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
@@ -130,7 +132,7 @@ func TestEmbedGoesOn(t *testing.T) {
 	if err := json.Unmarshal(readFile(t, file+".json"), &info); err != nil {
 		t.Fatal(err)
 	}
-	info.Images = set.Fingerprint()
+	info.Images = stateOf(set)
 	second := filepath.Join(t.TempDir(), "v.jsonl")
 	j, err := vectors.OpenJournal(second+".part", info)
 	if err != nil {
@@ -223,11 +225,55 @@ func TestEmbedOfNothingGood(t *testing.T) {
 	put(t, images, "a.jpg", nil)
 	put(t, images, "b.jpg", nil)
 	model := someModel(t, drawKinds(t, 2, 1))
-	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); !errors.Is(err, errNoPicture) {
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); !errors.Is(err, errNoVector) || !strings.Contains(err.Error(), "; a.jpg: ") {
 		t.Errorf("got %v", err)
 	}
 	put(t, images, "a.jpg", grey(t, 20, 20, 7))
 	if printed, err := embed(t, t.Context(), images, "--model", model, "-o", file); err != nil || !strings.Contains(printed, "1 vectors") {
 		t.Errorf("after the file was mended: %s, %v", printed, err)
+	}
+}
+
+// An image whose vector is not finite is listed and left out; the others are not
+// its business.
+func TestEmbedSkipsWhatIsNotFinite(t *testing.T) {
+	images, dir := drawKinds(t, 2, 1), t.TempDir()
+	put(t, images, "dark.jpg", grey(t, 20, 20, 7))
+	g, err := graph.Build("root", func(g *graph.Graph) { // of a number below 0 in the dark
+		g.Output("features", g.Sqrt(g.ReduceMean(g.Input("image", tensor.Float32, graph.Batch, 3, 16, 16), false, 2, 3)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := g.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "root.onnx", model)
+	file := filepath.Join(dir, "v.jsonl")
+	printed, err := embed(t, t.Context(), images, "--model", filepath.Join(dir, "root.onnx"), "-o", file, "--foreign", "--crop", "16", "--mean", ".1", "--std", "1")
+	if err != nil || !strings.Contains(printed, "6 vectors of 3 numbers") || !strings.Contains(printed, "left out 1 of 7") {
+		t.Fatalf("%s, %v", printed, err)
+	}
+	var info vectors.Info
+	if err := json.Unmarshal(readFile(t, file+".json"), &info); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(info.Bad, []vectors.Bad{{Path: "dark.jpg", Reason: "its vector is not finite"}}) {
+		t.Errorf("bad: %+v", info.Bad)
+	}
+}
+
+// A path that cannot stand in a file of lines is refused before any work.
+func TestEmbedRefusesLineBreaks(t *testing.T) {
+	images, file := drawKinds(t, 1, 1), filepath.Join(t.TempDir(), "v.npy")
+	model := someModel(t, images)
+	put(t, images, "two\nlines.jpg", grey(t, 20, 20, 7))
+	var wrong *usage.Error
+	if _, err := embed(t, t.Context(), images, "--model", filepath.Join(t.TempDir(), "none.onnx"), "-o", file); !errors.As(err, &wrong) || !strings.Contains(err.Error(), `"two\nlines.jpg" holds a line break`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", filepath.Join(t.TempDir(), "v.jsonl")); err != nil {
+		t.Error(err)
 	}
 }

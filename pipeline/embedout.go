@@ -8,9 +8,28 @@ import (
 	"path/filepath"
 	"strings"
 
+	"vicreg/pipeline/usage"
 	"vicreg/pipeline/vectors"
 	"vicreg/pipeline/whole"
 )
+
+// checkKeys reports a path that has no place in the output.
+func (e *embedding) checkKeys() error {
+	if !e.npy() {
+		return nil
+	}
+	for i := range e.set.Len() {
+		if key := e.set.Key(i); strings.ContainsAny(key, "\r\n") {
+			return usage.Errorf("%q holds a line break, and %s has a path a line: write .jsonl or .parquet instead", key, e.out+".paths")
+		}
+	}
+	return nil
+}
+
+// npy says that the paths go into a file of their own.
+func (e *embedding) npy() bool { return strings.EqualFold(filepath.Ext(e.out), ".npy") }
+
+var errNoVector = errors.New("none of the images has a vector")
 
 // finish writes the output from the journal: first what goes beside it, so that
 // where VECTORS is, all is.
@@ -28,7 +47,7 @@ func (e *embedding) finish() error {
 		return err
 	}
 	if info.Count == 0 {
-		return errNoPicture
+		return fmt.Errorf("%w; %s: %s", errNoVector, info.Bad[0].Path, info.Bad[0].Reason)
 	}
 	text, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {
@@ -40,7 +59,7 @@ func (e *embedding) finish() error {
 	}); err != nil {
 		return err
 	}
-	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
+	if e.npy() {
 		if err := whole.Write(e.out+".paths", e.paths); err != nil {
 			return err
 		}
@@ -74,9 +93,6 @@ func (e *embedding) paths(w io.Writer) error {
 	return e.journal.All(func(i int, v []float32, _ string) error {
 		if v == nil {
 			return nil
-		}
-		if strings.ContainsAny(e.set.Key(i), "\r\n") {
-			return fmt.Errorf("%q holds a line break, and %s has a path a line: write .jsonl or .parquet instead", e.set.Key(i), e.out+".paths")
 		}
 		_, err := io.WriteString(w, e.set.Key(i)+"\n")
 		return err

@@ -12,11 +12,22 @@ import (
 // CPU and costs memory.
 const encodeBatch = 32
 
-// represent encodes the pictures with the given indices, a batch at a time while
+// represent is encode for callers to whom a vector that is not finite is an error.
+func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
+	each func(p dataset.Picture, y []float32) error) error {
+	return encode(ctx, enc, r, indices, func(p dataset.Picture, y []float32) error {
+		if !finite(y) {
+			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
+		}
+		return each(p, y)
+	})
+}
+
+// encode encodes the pictures with the given indices, a batch at a time while
 // others are decoded, and calls each with them in order. Pixels and vector are
 // valid during the call, whose error ends all. Bad files are left out and are in
 // r.Quarantined().
-func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
+func encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
 	size := 3 * enc.Size() * enc.Size()
 	pixels := make([]uint8, 0, encodeBatch*size)
@@ -28,9 +39,6 @@ func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 		y, err := enc.Encode(ctx, pixels, len(members))
 		if err != nil {
 			return err
-		}
-		if !finite(y) {
-			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
 		}
 		for i, index := range members {
 			p := dataset.Picture{Index: index, Pixels: pixels[i*size : (i+1)*size]}
