@@ -173,9 +173,6 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err := errors.Join(f.validate(), f.foreign.Validate()); err != nil {
 		return err
 	}
-	if err := readable(f.model); err != nil {
-		return err
-	}
 	path, err := ort.Find(f.runtime)
 	if err != nil {
 		return err
@@ -219,13 +216,4 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 		fmt.Fprintf(stdout, "serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
 			e.Fingerprint(), e.Dim(), e.batcher.Size(), scheme, l.API.Addr())
 	})
-}
-
-// readable finds a missing model before any address is taken.
-func readable(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return usage.Errorf("open model: %w", err)
-	}
-	return file.Close()
 }
