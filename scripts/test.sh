@@ -2,8 +2,8 @@
 # Everything the tests need, then all tests. Needs Go and a C compiler; the rest
 # is fetched. Arguments go to go test: scripts/test.sh -run TestLoss.
 #
-# VICREG_REQUIRE_REFERENCE=1 makes it an error when python3 is there but the
-# reference packages cannot be installed; otherwise those checks are skipped.
+# VICREG_REQUIRE_REFERENCE=1 makes it an error when python3 or node is there but the
+# packages to compare with cannot be installed; otherwise those checks are skipped.
 # VICREG_TEST_DATA names the folder of data sets, by default ../shared/data; tests
 # that want one skip when it is not there.
 set -euo pipefail
@@ -24,6 +24,19 @@ if [ "$code" = 0 ]; then
 elif [ "$code" = 3 ] || [ "${VICREG_REQUIRE_REFERENCE:-}" != 1 ]; then
   unset VICREG_PYTHON
   echo "SKIPPED: the comparisons with the onnx and onnxruntime Python packages"
+else
+  exit 1
+fi
+
+step "clients"
+code=0
+VICREG_NODE_MODULES=$(scripts/nodeenv.sh) || code=$?
+if [ "$code" = 0 ]; then
+  export VICREG_NODE_MODULES
+  echo "with $VICREG_NODE_MODULES"
+elif [ "$code" = 3 ] || [ "${VICREG_REQUIRE_REFERENCE:-}" != 1 ]; then
+  unset VICREG_NODE_MODULES
+  echo "SKIPPED: the calls of the OpenAI client for JavaScript"
 else
   exit 1
 fi
