@@ -102,6 +102,21 @@ func TestEmbed(t *testing.T) {
 			numbers = numbers[4:]
 		}
 	}
+	measured := &evaluation{data: images, k: 1, temperature: 1, limit: 1000, stderr: io.Discard}
+	if err := measured.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen, err := measured.encode(t.Context(), enc, measured.queries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range paths {
+		for j, v := range rows[i] {
+			if w := seen.y.Row(i)[j]; math.Abs(float64(v-w)) > 1e-5 {
+				t.Fatalf("%s: number %d is %v, in an evaluation %v", path, j, v, w)
+			}
+		}
+	}
 	if got := string(readFile(t, filepath.Join(dir, "v.npy.paths"))); got != strings.Join(paths, "\n")+"\n" {
 		t.Errorf("paths beside the .npy:\n%s", got)
 	}
