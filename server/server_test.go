@@ -83,7 +83,7 @@ func start(t *testing.T, change func(*Config)) *Server {
 }
 
 // prepare is a server that has not loaded what open gives.
-func prepare(t *testing.T, open func() ([]byte, error), change func(*Config)) *Server {
+func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *Server {
 	t.Helper()
 	config := Defaults(2)
 	config.MaxBatch, config.Pause = 8, 10*time.Millisecond
