@@ -71,7 +71,7 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 	fs.DurationVar(&f.Pause, "pause", f.Pause, "`time` between SIGTERM, when /readyz says no, and the last connection that is taken")
 	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` for what is under way when the server stops")
 	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY")
-	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM")
+	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM; read again when it changes")
 	fs.StringVar(&f.key, "tls-key", "", "`FILE` with its key, PEM")
 	fs.StringVar(&f.runtime, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
 	return f, fs
@@ -133,20 +133,20 @@ func (f *serveFlags) readKeys() error {
 	return nil
 }
 
-func (f *serveFlags) certificates() (*tls.Config, error) {
+func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {
 	if f.cert == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	c, err := newCertificate(f.cert, f.key, log)
 	if err != nil {
-		return nil, usage.Errorf("read the TLS certificate: %w", err)
+		return nil, &usage.Error{Err: err}
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}, nil
 }
 
 // listen opens the addresses.
-func (f *serveFlags) listen() (l Listeners, err error) {
-	if l.TLS, err = f.certificates(); err != nil {
+func (f *serveFlags) listen(log *slog.Logger) (l Listeners, err error) {
+	if l.TLS, err = f.certificates(log); err != nil {
 		return l, err
 	}
 	if l.API, err = net.Listen("tcp", f.addr); err != nil {
@@ -181,7 +181,8 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	l, err := f.listen()
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	l, err := f.listen(log)
 	if err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 			return nil, &usage.Error{Err: err}
 		}
 		return enc, nil
-	}, f.Config, slog.New(slog.NewJSONHandler(stderr, nil)))
+	}, f.Config, log)
 	return f.run(ctx, s, l, stdout)
 }
 
