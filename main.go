@@ -40,6 +40,7 @@ func commands() []command {
 		{"eval", "measure the vectors of an exported model", pipeline.Eval},
 		{"embed", "turn images into a file of vectors", pipeline.Embed},
 		{"serve", "answer embedding requests over HTTP", server.Serve},
+		{"health", "ask a server whether it is well, for probes", server.Health},
 		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},
 		{"version", "print what this program was built from", pipeline.Version},
 	}

@@ -25,8 +25,9 @@ func Errorf(format string, args ...any) error {
 	return &Error{fmt.Errorf(format, args...)}
 }
 
-// Positional is a required argument that is no flag: Name as the help spells it
-// ("RUN"), and where its value goes.
+// Positional is an argument that is no flag: Name as the help spells it ("RUN"),
+// and where its value goes. It is required, and those in brackets ("[URL]"), which
+// come last, are not: what Value holds stays when they are not given.
 type Positional struct {
 	Name  string
 	Value *string
@@ -45,11 +46,11 @@ func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
 		return &Error{clearer(fs, err)}
 	case len(values) > len(positional):
 		return Errorf("unexpected argument %q", values[len(positional)])
-	case len(values) < len(positional):
+	case len(values) < len(positional) && !strings.HasPrefix(positional[len(values)].Name, "["):
 		return Errorf("%s is missing", positional[len(values)].Name)
 	}
-	for i, p := range positional {
-		*p.Value = values[i]
+	for i, value := range values {
+		*positional[i].Value = value
 	}
 	return nil
 }

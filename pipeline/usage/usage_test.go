@@ -89,6 +89,20 @@ func TestParseTakesFlagsOnBothSides(t *testing.T) {
 	}
 }
 
+func TestParseLeavesWhatIsOptional(t *testing.T) {
+	for args, want := range map[string]string{"": "RUN is missing", "a": "a there", "a b": "a b", "a b c": `unexpected argument "c"`} {
+		run, url := "", "there"
+		err := Parse(exampleFlags(io.Discard), strings.Fields(args), Positional{"RUN", &run}, Positional{"[URL]", &url})
+		got := run + " " + url
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", args, got, want)
+		}
+	}
+}
+
 func TestRequireAndGiven(t *testing.T) {
 	f := exampleFlags(io.Discard)
 	if err := Parse(f, []string{"--epochs", "100"}); err != nil {

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"vicreg/pipeline/usage"
+)
+
+// Health asks a running server whether it is well: vicreg health. It returns nil
+// for the status 200 and an error for every other answer and for none. A container
+// probes itself with it, having nothing else that speaks HTTP.
+func Health(ctx context.Context, args []string, stdout, _ io.Writer) error {
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "health",
+		Purpose:  "Ask a server whether it is well: the exit code is 0 when URL answers with the status 200, else 1.",
+		Synopsis: "[URL] [flags]",
+		Examples: []string{
+			"vicreg health",
+			"vicreg health --insecure https://localhost:8443/readyz",
+		},
+		Notes: `URL is http://localhost:8080/livez when none is given: whether the server does its
+work. /readyz tells whether it takes new requests. Redirections are not followed,
+and proxies are not asked.`,
+	})
+	target := "http://localhost:8080/livez"
+	timeout := fs.Duration("timeout", 3*time.Second, "`time` for the answer")
+	insecure := fs.Bool("insecure", false, "take whatever certificate an https server shows, such as one that it signed itself")
+	if err := usage.Parse(fs, args, usage.Positional{Name: "[URL]", Value: &target}); err != nil {
+		return err
+	}
+	u, err := url.Parse(target)
+	switch {
+	case err != nil:
+		return usage.Errorf("URL: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return usage.Errorf("URL %q: want http://HOST:PORT/PATH, or https", target)
+	case *insecure && u.Scheme != "https":
+		return usage.Errorf("--insecure is for https, and URL is %s", target)
+	case *timeout <= 0:
+		return usage.Errorf("--timeout %v: want a time above 0", *timeout)
+	}
+	status, err := probe(ctx, u, *timeout, *insecure)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%s answers %d %s", u.Redacted(), status, http.StatusText(status))
+	}
+	_, err = fmt.Fprintf(stdout, "%s is well\n", u.Redacted())
+	return err
+}
+
+// probe returns the status that a GET of u is answered with.
+func probe(ctx context.Context, u *url.URL, timeout time.Duration, insecure bool) (int, error) {
+	late := fmt.Errorf("%s has not answered within %v", u.Redacted(), timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return 0, usage.Errorf("URL: %w", err)
+	}
+	// A transport of its own: it asks no proxy and keeps no connection.
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}}
+	response, err := transport.RoundTrip(request)
+	switch {
+	case errors.Is(context.Cause(ctx), late):
+		return 0, late
+	case err != nil:
+		return 0, fmt.Errorf("%s does not answer: %w", u.Redacted(), err)
+	}
+	return response.StatusCode, response.Body.Close()
+}
