@@ -48,7 +48,7 @@ if [ -n "$unformatted" ]; then
   exit 1
 fi
 go vet ./...
-for f in scripts/*.sh scripts/bench/*.sh .ci/run; do
+for f in scripts/*.sh scripts/bench/*.sh scripts/docker/*.sh .ci/run; do
   [ ! -f "$f" ] || bash -n "$f"
 done
 
@@ -77,4 +77,7 @@ if pkg-config --exists libturbojpeg 2>/dev/null; then
 else
   echo "SKIPPED: pkg-config does not find libturbojpeg"
 fi
+
+step "the steps of the Dockerfile"
+scripts/docker/test.sh || failed=1
 exit "$failed"

@@ -1,0 +1,40 @@
+# The image of vicreg serve on the CPU: docker build -t vicreg .
+# How to run it is in scripts/deploy/README.md. Every step is a script of
+# scripts/docker, and scripts/docker/test.sh runs them without a container engine.
+
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY scripts/docker/build-packages.sh scripts/docker/
+RUN scripts/docker/build-packages.sh
+COPY scripts/get-onnxruntime.sh scripts/
+COPY scripts/docker/onnxruntime.sh scripts/docker/modules.sh scripts/docker/
+RUN scripts/docker/onnxruntime.sh
+COPY go.mod go.sum ./
+RUN scripts/docker/modules.sh
+COPY . .
+RUN scripts/docker/build.sh
+
+# Debian, since ONNX Runtime needs glibc; of the release that the program was
+# linked on.
+FROM debian:bookworm-slim AS cpu
+WORKDIR /usr/local/share/vicreg
+COPY LICENSE THIRD_PARTY_NOTICES.md ./
+COPY scripts/docker/runtime-packages.sh scripts/docker/
+RUN scripts/docker/runtime-packages.sh
+COPY --from=build /out/ /
+WORKDIR /
+
+# ONNX Runtime would report its use to Microsoft, and keep files for that.
+ENV VICREG_ONNXRUNTIME=/usr/local/lib/vicreg ORT_DISABLE_TELEMETRY=1
+USER 65532:65532
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=2m --retries=3 CMD ["/usr/local/bin/vicreg", "health"]
+ENTRYPOINT ["/usr/local/bin/vicreg"]
+CMD ["serve", "--model", "/models/backbone.onnx", "--addr", ":8080"]
+
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="vicreg" \
+      org.opencontainers.image.description="Turns images into vectors over HTTP with a backbone that vicreg has pretrained." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// TestDockerfile holds the Dockerfile to what can be tested without an engine: its
+// steps are scripts, which scripts/docker/test.sh runs, and what it copies is there.
+func TestDockerfile(t *testing.T) {
+	for _, fault := range dockerfileFaults(t, os.DirFS(".")) {
+		t.Error(fault)
+	}
+}
+
+// The test can fail: each rule is broken once.
+func TestDockerfileFaults(t *testing.T) {
+	tree := fstest.MapFS{
+		".dockerignore":           {Data: []byte("# comment\n*\n!scripts\n!go.*\n")},
+		"README.md":               {},
+		"go.mod":                  {},
+		"scripts/docker/build.sh": {Mode: 0o755},
+		"scripts/docker/plain.sh": {Mode: 0o644},
+		"scripts/test.sh":         {Mode: 0o755},
+		"Dockerfile": {Data: []byte(`FROM golang:1.26 AS build
+# COPY nothing
+COPY go.mod README.md \
+     # in the middle
+     none.txt ./
+RUN scripts/docker/build.sh
+RUN scripts/docker/build.sh && true
+RUN scripts/docker/plain.sh
+RUN scripts/docker/none.sh
+RUN scripts/test.sh
+FROM debian:latest AS cpu
+ADD go.mod /
+COPY --from=built /out/ /
+USER root
+`)},
+	}
+	want := []string{
+		"README.md is copied, and .dockerignore leaves it out",
+		"none.txt is copied, and is not there",
+		"RUN scripts/docker/build.sh && true: want a script of scripts/docker and nothing else",
+		"RUN scripts/docker/plain.sh: the script cannot be executed",
+		"RUN scripts/docker/none.sh: open scripts/docker/none.sh: file does not exist",
+		"RUN scripts/test.sh: want a script of scripts/docker and nothing else",
+		"FROM debian:latest: want a tag that says which",
+		"ADD go.mod /: COPY does no more than it says",
+		"COPY --from=built: there is no such stage before it",
+		`the program runs as "root": want a number, not 0`,
+		"the last stage has no HEALTHCHECK",
+	}
+	if got := dockerfileFaults(t, tree); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	tree["Dockerfile"] = &fstest.MapFile{Data: []byte("FROM golang AS build\nUSER 0:0\nHEALTHCHECK NONE\n")}
+	want = []string{"FROM golang: want a tag that says which", `the program runs as "0:0": want a number, not 0`, "the stages are build: want build first and cpu last"}
+	if got := dockerfileFaults(t, tree); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// What git tracks must come to the build: a file that is missing there counts as a
+// change, and vicreg version would say that the image has some.
+func TestDockerIgnoreLetsTrackedFilesThrough(t *testing.T) {
+	out, err := exec.Command("git", "ls-files").Output()
+	if err != nil {
+		t.Skipf("this is no checkout: %v", err)
+	}
+	text := readFile(t, os.DirFS("."), ".dockerignore")
+	for name := range strings.Lines(string(out)) {
+		if name = strings.TrimSpace(name); ignored(text, name) {
+			t.Errorf("%s is tracked, and .dockerignore leaves it out", name)
+		}
+	}
+	for _, name := range []string{"photos/cat.jpg", "runs/a/metrics.jsonl", "build/venv/pins", "vicreg"} {
+		if !ignored(text, name) {
+			t.Errorf("%s would be sent to the build", name)
+		}
+	}
+}
+
+// instruction is one of a Dockerfile, its lines joined.
+type instruction struct{ name, rest string }
+
+// instructions reads a Dockerfile without heredocs.
+func instructions(text string) (all []instruction) {
+	joined := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		part, more := strings.CutSuffix(line, `\`)
+		joined += strings.TrimSpace(part) + " "
+		if !more {
+			name, rest, _ := strings.Cut(strings.TrimSpace(joined), " ")
+			all, joined = append(all, instruction{strings.ToUpper(name), rest}), ""
+		}
+	}
+	return all
+}
+
+var stepScript = regexp.MustCompile(`^scripts/docker/[a-z-]+\.sh$`)
+
+// dockerfileFaults says what is wrong with the Dockerfile of a tree, in its order.
+func dockerfileFaults(t *testing.T, tree fs.FS) (faults []string) {
+	t.Helper()
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	ignore := readFile(t, tree, ".dockerignore")
+	var stages []string
+	last := map[string]string{} // of the last stage
+	for _, i := range instructions(readFile(t, tree, "Dockerfile")) {
+		words := strings.Fields(i.rest)
+		last[i.name] = i.rest
+		switch i.name {
+		case "FROM":
+			last = map[string]string{}
+			if _, tag, _ := strings.Cut(words[0], ":"); tag == "" || tag == "latest" {
+				fault("FROM %s: want a tag that says which", words[0])
+			}
+			stages = append(stages, words[len(words)-1])
+		case "RUN":
+			if err := runnable(tree, i.rest); err != nil {
+				fault("RUN %s: %v", i.rest, err)
+			}
+		case "ADD":
+			fault("ADD %s: COPY does no more than it says", i.rest)
+		case "COPY":
+			faults = append(faults, copyFaults(tree, ignore, stages[:len(stages)-1], words)...)
+		}
+	}
+	if !regexp.MustCompile(`^[1-9][0-9]*(:[1-9][0-9]*)?$`).MatchString(last["USER"]) {
+		fault("the program runs as %q: want a number, not 0", last["USER"])
+	}
+	if last["HEALTHCHECK"] == "" {
+		fault("the last stage has no HEALTHCHECK")
+	}
+	if len(stages) < 2 || stages[0] != "build" || stages[len(stages)-1] != "cpu" {
+		fault("the stages are %s: want build first and cpu last", strings.Join(stages, ", "))
+	}
+	return faults
+}
+
+// copyFaults checks a COPY from an earlier stage, or else from the tree.
+func copyFaults(tree fs.FS, ignore string, earlier, words []string) (faults []string) {
+	if from, other := strings.CutPrefix(words[0], "--from="); other {
+		if !slices.Contains(earlier, from) {
+			faults = append(faults, "COPY "+words[0]+": there is no such stage before it")
+		}
+		return faults
+	}
+	for _, source := range words[:len(words)-1] {
+		if _, err := fs.Stat(tree, path.Clean(source)); err != nil {
+			faults = append(faults, source+" is copied, and is not there")
+		} else if ignored(ignore, source) {
+			faults = append(faults, source+" is copied, and .dockerignore leaves it out")
+		}
+	}
+	return faults
+}
+
+func runnable(tree fs.FS, script string) error {
+	if !stepScript.MatchString(script) {
+		return fmt.Errorf("want a script of scripts/docker and nothing else")
+	}
+	info, err := fs.Stat(tree, script)
+	if err == nil && info.Mode()&0o111 != 0o111 {
+		err = fmt.Errorf("the script cannot be executed")
+	}
+	return err
+}
+
+// ignored tells whether a .dockerignore that begins with * leaves a file out, as far
+// as its lines for the top of the tree go.
+func ignored(text, name string) bool {
+	top, _, _ := strings.Cut(path.Clean(name), "/")
+	for line := range strings.Lines(text) {
+		if kept, found := strings.CutPrefix(strings.TrimSpace(line), "!"); found {
+			if ok, err := path.Match(kept, top); ok || err != nil {
+				return false
+			}
+		}
+	}
+	return top != "." && strings.Contains("\n"+text, "\n*\n")
+}
+
+func readFile(t *testing.T, tree fs.FS, name string) string {
+	t.Helper()
+	b, err := fs.ReadFile(tree, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs what the program in the image runs on, besides glibc, on Debian as root:
+# scripts/docker/runtime-packages.sh. With --list it prints the packages only.
+set -euo pipefail
+
+packages=(
+  libgcc-s1 libstdc++6 # of ONNX Runtime
+  libturbojpeg0
+)
+case ${1:-} in
+  --list) printf '%s\n' "${packages[@]}"; exit 0 ;;
+  ?*) echo "runtime-packages.sh: unknown argument \"$1\"" >&2; exit 2 ;;
+esac
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -qy --no-install-recommends "${packages[@]}"
+rm -rf /var/lib/apt/lists/*
