@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-pins=(onnx==1.23.2 onnxruntime==1.30.0)
+pins=(onnx==1.23.2 onnxruntime==1.30.0 kubernetes-validate==1.37.0)
 venv=$PWD/build/venv
 python=$venv/bin/python
 

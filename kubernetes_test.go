@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"vicreg/models/ort/orttest"
+	"vicreg/server"
+)
+
+const (
+	manifest   = "scripts/deploy/kubernetes.yaml"
+	kubernetes = "1.37.0" // whose schemas the manifest is checked with
+)
+
+// TestManifestSchema checks the manifest strictly: a field that Kubernetes does not
+// know is an error. The second one, misspelled, shows that it is.
+func TestManifestSchema(t *testing.T) {
+	python := os.Getenv(orttest.EnvPython)
+	if python == "" {
+		t.Skipf("%s is not set: it names a Python with the package kubernetes-validate (scripts/test.sh sets it)", orttest.EnvPython)
+	}
+	validate := func(file string) (string, error) {
+		out, err := exec.Command(python, "-m", "kubernetes_validate", "--strict", "-k", kubernetes, file).CombinedOutput()
+		return string(out), err
+	}
+	out, err := validate(manifest)
+	if err != nil || strings.Count(out, "passed for resource") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	wrong := strings.Replace(readFile(t, os.DirFS("."), manifest), "readOnlyRootFilesystem:", "readOnlyRootFileSystem:", 1)
+	file := filepath.Join(t.TempDir(), "wrong.yaml")
+	if err := os.WriteFile(file, []byte(wrong), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := validate(file); err == nil || !strings.Contains(out, "'readOnlyRootFileSystem' was unexpected") {
+		t.Errorf("misspelled: %v\n%s", err, out)
+	}
+}
+
+// TestManifest checks what a schema cannot see.
+func TestManifest(t *testing.T) {
+	for _, fault := range manifestFaults(t, readFile(t, os.DirFS("."), manifest)) {
+		t.Error(fault)
+	}
+}
+
+// The test can fail: each rule is broken once.
+func TestManifestFaults(t *testing.T) {
+	good := readFile(t, os.DirFS("."), manifest)
+	for _, c := range []struct{ old, new, want string }{
+		{`path: /livez`, `path: /readyz`, "livenessProbe asks /readyz: want /livez"},
+		{"path: /readyz\n              port: http", "path: /readyz\n              port: 8081", "startupProbe asks port 8081, which is none of the container"},
+		{`":8080"]`, `":80"]`, "the server listens on port 80, which is none of the container"},
+		{`prometheus.io/port: "8080"`, `prometheus.io/port: "80"`, "Prometheus asks port 80, which is none of the container"},
+		{"terminationGracePeriodSeconds: 35", "terminationGracePeriodSeconds: 25", "25s to end, and preStop and --drain take 25s"},
+		{"seconds: 5 #", "seconds: 15 #", "35s to end, and preStop and --drain take 35s"},
+		{"targetPort: http", "targetPort: web", "the service sends to port web, which is none of the container"},
+		{"  selector:\n    app.kubernetes.io/name: vicreg", "  selector:\n    app.kubernetes.io/name: other", "the service selects other pods"},
+		{"matchLabels:\n      app.kubernetes.io/name: vicreg", "matchLabels:\n      app.kubernetes.io/name: other", "the deployment selects other pods"},
+		{"mountPath: /models\n              readOnly: true", "mountPath: /models", "/models/backbone.onnx is not of a read-only mount"},
+		{"mountPath: /models", "mountPath: /model", "/models/backbone.onnx is not of a read-only mount"},
+		{"runAsUser: 65532", "runAsUser: 1000", "the pod runs as 1000, and the image as 65532:65532"},
+	} {
+		if !strings.Contains(good, c.old) {
+			t.Errorf("the manifest has no %q", c.old)
+		}
+		if got := manifestFaults(t, strings.Replace(good, c.old, c.new, 1)); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("with %s: got %q, want %q", c.new, got, c.want)
+		}
+	}
+}
+
+// object is what the tests read of a Deployment and a Service.
+type object struct {
+	Kind string
+	Spec struct {
+		Selector map[string]any
+		Ports    []struct {
+			TargetPort string `yaml:"targetPort"`
+		}
+		Template struct {
+			Metadata struct{ Labels, Annotations map[string]string }
+			Spec     pod
+		}
+	}
+}
+
+type pod struct {
+	Grace           int `yaml:"terminationGracePeriodSeconds"`
+	SecurityContext struct {
+		RunAsUser int `yaml:"runAsUser"`
+	} `yaml:"securityContext"`
+	Containers []container
+}
+
+type container struct {
+	Args  []string
+	Ports []struct {
+		Name          string
+		ContainerPort string `yaml:"containerPort"`
+	}
+	Startup   *probe `yaml:"startupProbe"`
+	Readiness *probe `yaml:"readinessProbe"`
+	Liveness  *probe `yaml:"livenessProbe"`
+	Lifecycle struct {
+		PreStop struct{ Sleep struct{ Seconds int } } `yaml:"preStop"`
+	}
+	VolumeMounts []struct {
+		MountPath string `yaml:"mountPath"`
+		ReadOnly  bool   `yaml:"readOnly"`
+	} `yaml:"volumeMounts"`
+}
+
+type probe struct {
+	HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
+}
+
+// port is the number of a port that is given as a name or a number, empty if the
+// container has none such.
+func (c container) port(nameOrNumber string) string {
+	for _, p := range c.Ports {
+		if nameOrNumber == p.Name || nameOrNumber == p.ContainerPort {
+			return p.ContainerPort
+		}
+	}
+	return ""
+}
+
+// arg is the value of a flag of the container's command.
+func (c container) arg(flag string) string {
+	if i := slices.Index(c.Args, flag); i >= 0 && i+1 < len(c.Args) {
+		return c.Args[i+1]
+	}
+	return ""
+}
+
+// manifestFaults says where the parts of a manifest do not fit together, or not the
+// server and its image.
+func manifestFaults(t *testing.T, text string) (faults []string) {
+	t.Helper()
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	deployment, service := objects(t, text)
+	pod := deployment.Spec.Template.Spec
+	c := pod.Containers[0]
+	faults = append(probeFaults(c), portFaults(deployment, service)...)
+
+	end := server.Defaults(1).Drain + time.Duration(c.Lifecycle.PreStop.Sleep.Seconds)*time.Second
+	if grace := time.Duration(pod.Grace) * time.Second; grace <= end {
+		fault("%v to end, and preStop and --drain take %v", grace, end)
+	}
+	readOnly := false
+	for _, m := range c.VolumeMounts {
+		readOnly = readOnly || m.ReadOnly && m.MountPath == path.Dir(c.arg("--model"))
+	}
+	if !readOnly {
+		fault("%s is not of a read-only mount", c.arg("--model"))
+	}
+	for _, i := range instructions(readFile(t, os.DirFS("."), "Dockerfile")) {
+		if user := pod.SecurityContext.RunAsUser; i.name == "USER" && i.rest != fmt.Sprintf("%d:%[1]d", user) {
+			fault("the pod runs as %d, and the image as %s", user, i.rest)
+		}
+	}
+	return faults
+}
+
+// probeFaults checks that each probe asks for what it is to tell, where the server
+// listens.
+func probeFaults(c container) (faults []string) {
+	for _, p := range []struct {
+		name, path string
+		probe      *probe
+	}{{"startupProbe", "/readyz", c.Startup}, {"readinessProbe", "/readyz", c.Readiness}, {"livenessProbe", "/livez", c.Liveness}} {
+		switch {
+		case p.probe == nil:
+			faults = append(faults, "there is no "+p.name)
+		case p.probe.HTTPGet.Path != p.path:
+			faults = append(faults, fmt.Sprintf("%s asks %s: want %s", p.name, p.probe.HTTPGet.Path, p.path))
+		case c.port(p.probe.HTTPGet.Port) == "":
+			faults = append(faults, fmt.Sprintf("%s asks port %s, which is none of the container", p.name, p.probe.HTTPGet.Port))
+		}
+	}
+	return faults
+}
+
+// portFaults checks that whatever sends to the pods finds them and their port.
+func portFaults(deployment, service object) (faults []string) {
+	template := deployment.Spec.Template
+	c := template.Spec.Containers[0]
+	_, listens, _ := net.SplitHostPort(c.arg("--addr"))
+	if c.port(listens) == "" {
+		faults = append(faults, "the server listens on port "+listens+", which is none of the container")
+	}
+	if scraped := template.Metadata.Annotations["prometheus.io/port"]; c.port(scraped) == "" {
+		faults = append(faults, "Prometheus asks port "+scraped+", which is none of the container")
+	}
+	for _, p := range service.Spec.Ports {
+		if c.port(p.TargetPort) == "" {
+			faults = append(faults, "the service sends to port "+p.TargetPort+", which is none of the container")
+		}
+	}
+	labels := fmt.Sprint(template.Metadata.Labels)
+	if fmt.Sprint(service.Spec.Selector) != labels {
+		faults = append(faults, "the service selects other pods")
+	}
+	if fmt.Sprint(deployment.Spec.Selector["matchLabels"]) != labels {
+		faults = append(faults, "the deployment selects other pods")
+	}
+	return faults
+}
+
+// objects are the one deployment and the one service of a manifest.
+func objects(t *testing.T, text string) (deployment, service object) {
+	t.Helper()
+	var kinds []string
+	for decoder := yaml.NewDecoder(bytes.NewReader([]byte(text))); ; {
+		var o object
+		if err := decoder.Decode(&o); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, o.Kind)
+		if o.Kind == "Deployment" {
+			deployment = o
+		} else {
+			service = o
+		}
+	}
+	if !slices.Equal(kinds, []string{"Deployment", "Service"}) {
+		t.Fatalf("the manifest has %v", kinds)
+	}
+	return deployment, service
+}
