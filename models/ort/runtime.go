@@ -5,6 +5,7 @@ package ort
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -45,6 +46,9 @@ func Open(path string) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open onnx runtime: %w", err)
 	}
+	if err := stayQuiet(); err != nil {
+		return nil, fmt.Errorf("open onnx runtime: %w", err)
+	}
 	onnxruntime.SetSharedLibraryPath(path)
 	if err := onnxruntime.InitializeEnvironment(onnxruntime.WithLogLevelError()); err != nil {
 		return nil, fmt.Errorf("open onnx runtime %s: %s", path, oneLine(err.Error()))
@@ -55,6 +59,18 @@ func Open(path string) (*Runtime, error) {
 	loaded.runtime = &Runtime{path: path, version: version}
 	return loaded.runtime, nil
 }
+
+// stayQuiet keeps the library from reporting its use to its makers over the network,
+// which it does by default from 1.30 on. Whoever wants that sets the variable to 0. It
+// has to be there before the library is loaded; with cgo the C side sees it, too.
+func stayQuiet() error {
+	if _, decided := os.LookupEnv(envTelemetry); decided {
+		return nil
+	}
+	return os.Setenv(envTelemetry, "1")
+}
+
+const envTelemetry = "ORT_DISABLE_TELEMETRY"
 
 // Path is the file the library was loaded from, links followed.
 func (r *Runtime) Path() string { return r.path }
