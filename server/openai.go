@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -28,24 +29,9 @@ type openAIEmbedding struct {
 // openAIEmbeddings answers POST /v1/embeddings. There is no place for the error of
 // one image among others in its answer: the first bad one's is the whole answer's.
 func (s *Server) openAIEmbeddings(c echo.Context, e *engine) error {
-	ask := struct {
-		Input      texts  `json:"input"`
-		Model      string `json:"model"`
-		Encoding   string `json:"encoding_format"`
-		Dimensions *int   `json:"dimensions"`
-	}{Input: texts{most: s.config.MaxItems, lone: true}}
-	if err := decodeOne(json.NewDecoder(c.Request().Body), &ask); err != nil {
+	in, err := s.readOpenAI(c.Request().Body, e)
+	if err != nil {
 		return err
-	}
-	if err := s.named(e, ask.Model); err != nil {
-		return err
-	}
-	in := &input{}
-	if err := s.takeTexts(in, &ask.Input, ask.Encoding, ask.Dimensions); err != nil {
-		return err
-	}
-	if len(in.images) == 0 {
-		return problemf(badRequest, "input: there is no image in it")
 	}
 	rows, err := s.vectors(c, e, in.images)
 	if err == nil {
@@ -58,6 +44,30 @@ func (s *Server) openAIEmbeddings(c echo.Context, e *engine) error {
 		"object": "list", "model": s.config.Name, "data": openAIData(rows, in.base64),
 		"usage": map[string]int{"prompt_tokens": 0, "total_tokens": 0}, // an image has none
 	})
+}
+
+// readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}.
+func (s *Server) readOpenAI(body io.Reader, e *engine) (*input, error) {
+	ask := struct {
+		Input      texts  `json:"input"`
+		Model      string `json:"model"`
+		Encoding   string `json:"encoding_format"`
+		Dimensions *int   `json:"dimensions"`
+	}{Input: texts{most: s.config.MaxItems, lone: true}}
+	if err := decodeOne(json.NewDecoder(body), &ask); err != nil {
+		return nil, err
+	}
+	if err := s.named(e, ask.Model); err != nil {
+		return nil, err
+	}
+	in := &input{}
+	if err := s.takeTexts(in, &ask.Input, ask.Encoding, ask.Dimensions); err != nil {
+		return nil, err
+	}
+	if len(in.images) == 0 {
+		return nil, problemf(badRequest, "input: there is no image in it")
+	}
+	return in, nil
 }
 
 func openAIData(rows []outcome, packed bool) []openAIEmbedding {

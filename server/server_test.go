@@ -31,7 +31,7 @@ import (
 )
 
 // model is the file of a small backbone with weights that were drawn.
-func model(t *testing.T, seed uint64) []byte {
+func model(t testing.TB, seed uint64) []byte {
 	t.Helper()
 	backbone, err := models.NewResNet("resnet18", "cifar", 4)
 	if err != nil {
@@ -73,7 +73,7 @@ func model(t *testing.T, seed uint64) []byte {
 }
 
 // start is a server with the settings that change makes of the defaults.
-func start(t *testing.T, change func(*Config)) *Server {
+func start(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
 	s := prepare(t, func() ([]byte, error) { return model(t, 1), nil }, change)
 	if err := s.Load(); err != nil {
@@ -107,7 +107,7 @@ func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *S
 }
 
 // photo is a PNG file that is different for each n.
-func photo(t *testing.T, n int) []byte {
+func photo(t testing.TB, n int) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 20+n, 24))
 	for y := range 24 {
@@ -173,7 +173,7 @@ func close32(a, b []float32, by float64) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Abs(float64(x-y)) <= by })
 }
 
-func form(t *testing.T, files ...[]byte) (body []byte, kind string) {
+func form(t testing.TB, files ...[]byte) (body []byte, kind string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
