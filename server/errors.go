@@ -66,8 +66,32 @@ type problem struct {
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
 
+// What an error says at the most, and repeats of a client's own words, in bytes. Those
+// may be as long as a body, and quoted are longer than it.
+const (
+	mostDetail = 1000
+	mostWords  = 200
+)
+
 func problemf(c code, format string, args ...any) *problem {
-	return &problem{code: c, detail: fmt.Sprintf(format, args...)}
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = cut(arg, mostWords)
+		case error:
+			args[i] = cut(arg.Error(), mostWords)
+		}
+	}
+	return &problem{code: c, detail: cut(fmt.Sprintf(format, args...), mostDetail)}
+}
+
+// cut shortens a text that is longer than most bytes, and shows where.
+func cut(text string, most int) string {
+	const mark = "…"
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(mark)], "") + mark
 }
 
 // document is a problem as RFC 9457 writes it.

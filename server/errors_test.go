@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime/multipart"
 	"strings"
 	"testing"
@@ -118,5 +119,29 @@ func TestSurvive(t *testing.T) {
 	e.pool, e.batcher = nil, batcher // in a goroutine of it
 	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// An error does not send a client's whole body back to it, quoted.
+func TestErrorsAreShort(t *testing.T) {
+	s := start(t, nil)
+	long := strings.Repeat("\x01\u20ac", 1<<18) // 1 MiB
+	part := "--b\r\nContent-Disposition: form-data; name=%s\r\n\r\n%s\r\n--b--\r\n"
+	const form = "multipart/form-data; boundary=b"
+	for _, c := range []struct{ path, kind, body string }{
+		{"/embed", form, fmt.Sprintf(part, "normalize", long)},
+		{"/embed", form, fmt.Sprintf(part, strings.Repeat("x", 1<<20), "")},
+		{"/embed", "application/json", `{"` + strings.Repeat("é", 1<<19) + `": 1}`},
+		{"/embed", "application/json", `{"inputs": [], "encoding_format": "` + strings.Repeat("é", 1<<19) + `"}`},
+		{"/embed", "application/json", `{"inputs": [], "dimensions": ` + strings.Repeat("9", 1<<20) + `}`},
+		{"/v1/embeddings", "", `{"input": [], "model": "` + strings.Repeat(`\u0001`, 1<<18) + `"}`},
+		{"/v2/models/backbone/infer", "", `{"inputs": [{"name": "pixels", "datatype": "` + strings.Repeat("é", 1<<19) + `"}]}`},
+		{"/v2/models/backbone/infer", "", `{"inputs": [{"name": "pixels", "shape": [` + strings.Repeat("1, ", 1<<19) + `1]}]}`},
+		{"/v2/models/backbone/infer", "", `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 16, 16, 3]}], "outputs": [{"name": "` + strings.Repeat("é", 1<<19) + `"}]}`},
+	} {
+		w := ask(s, "POST", c.path, []byte(c.body), "Content-Type", c.kind)
+		if w.Code != 400 && w.Code != 404 || w.Body.Len() > 4<<10 || strings.Contains(w.Body.String(), "\\ufffd") {
+			t.Errorf("%s %.80s: %d and %d bytes: %.200s", c.path, c.body, w.Code, w.Body.Len(), w.Body)
+		}
 	}
 }
