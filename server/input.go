@@ -147,10 +147,13 @@ func decodeOne(d *json.Decoder, into any) error {
 	if err := d.Decode(into); err != nil {
 		return jsonProblem(err)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return problemf(badRequest, "there is more than one JSON value in the body")
+	switch _, err := d.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil && asProblem(bodyProblem(err)).code != badRequest:
+		return bodyProblem(err)
 	}
-	return nil
+	return problemf(badRequest, "there is more than one JSON value in the body")
 }
 
 // takeTexts takes the images of a JSON body and how their vectors are to be written.
