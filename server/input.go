@@ -186,6 +186,7 @@ var errNoTexts = errors.New("the images are no list of strings")
 
 // UnmarshalJSON reads the list a string at a time.
 func (in *texts) UnmarshalJSON(b []byte) error {
+	in.kept, in.over = nil, false
 	if in.lone && b[0] == '"' {
 		in.kept = make([]string, 1)
 		return json.Unmarshal(b, &in.kept[0])

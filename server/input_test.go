@@ -29,3 +29,22 @@ func TestBehindTheJSON(t *testing.T) {
 		}
 	}
 }
+
+// Of a key that comes twice the last counts, as for every other key.
+func TestKeysThatComeTwice(t *testing.T) {
+	s := &Server{config: Config{MaxItems: 2}}
+	for body, want := range map[string]string{
+		`{"inputs": ["YQ=="], "inputs": ["Yg=="]}`:                        "b",
+		`{"inputs": ["YQ==", "YQ==", "YQ=="], "inputs": ["Yg==","Yw=="]}`: "bc",
+	} {
+		in := &input{}
+		err := s.readJSON(strings.NewReader(body), in)
+		var got string
+		for _, m := range in.images {
+			got += string(m.file)
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", body, got, err, want)
+		}
+	}
+}
