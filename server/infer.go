@@ -48,9 +48,9 @@ func (s *Server) addressed(c echo.Context, e *engine) error {
 
 // tensorSpec describes an input or output; -1 is any size.
 type tensorSpec struct {
-	Name     string `json:"name"`
-	Datatype string `json:"datatype"`
-	Shape    []int  `json:"shape"`
+	Name     string   `json:"name"`
+	Datatype string   `json:"datatype"`
+	Shape    few[int] `json:"shape"`
 }
 
 func (s *Server) inferModel(c echo.Context, e *engine) error {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +117,7 @@ func TestInferErrors(t *testing.T) {
 		{"", "{", nil, 400, "cannot be read"},
 		{"", whole, []string{"Content-Type", "text/csv"}, 415, "text/csv"},
 		{"", `{"inputs": []}`, nil, 400, "want one input, pixels"},
+		{"", strings.TrimSuffix(whole, "]}") + `, {"name": "pixels"}]}`, nil, 400, "want one input, pixels"},
 		{"", input("image", "UINT8", "[1,16,16,3]", ""), nil, 400, "want one input, pixels"},
 		{"", input("pixels", "FP32", "[1,16,16,3]", ""), nil, 400, "is FP32 [1 16 16 3]: want UINT8 [n 16 16 3]"},
 		{"", input("pixels", "UINT8", "[1,3,16,16]", ""), nil, 400, "want UINT8 [n 16 16 3]"},
@@ -155,4 +158,38 @@ func TestInferMetadata(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", path, w.Code, w.Body, want)
 		}
 	}
+}
+
+// Lists of values that say nothing take no more memory than their body.
+func TestInferListsAreShort(t *testing.T) {
+	const n = 1 << 18
+	for body, want := range map[string]string{
+		`{"inputs": [` + strings.Repeat("{},", n) + `{}]}`:            "want one input",
+		`{"inputs": [` + strings.Repeat("null,", n) + `{}]}`:          "want one input",
+		`{"outputs": [` + strings.Repeat("{},", n) + `{}]}`:           "more than 16 values",
+		`{"inputs": [{"shape": [` + strings.Repeat("1,", n) + `1]}]}`: "more than 16 values",
+	} {
+		r, err := http.NewRequest("POST", "/", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		took := allocated(func() {
+			var ask *inferAsk
+			if ask, err = readInfer(r); err == nil {
+				_, err = ask.items(16, 2)
+			}
+		})
+		if err == nil || asProblem(err).code != badRequest || !strings.Contains(err.Error(), want) || took > 16*len(body) {
+			t.Errorf("%.40s: %v, and %d bytes for a body of %d", body, err, took, len(body))
+		}
+	}
+}
+
+// allocated is how many bytes f allocates in all, also those that are free again.
+func allocated(f func()) int {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return int(after.TotalAlloc - before.TotalAlloc)
 }

@@ -18,13 +18,13 @@ const headerLength = "Inference-Header-Content-Length"
 
 // inferAsk is a request of the Open Inference Protocol.
 type inferAsk struct {
-	ID         string        `json:"id"`
-	Parameters inferOptions  `json:"parameters"`
-	Inputs     []inferTensor `json:"inputs"`
-	Outputs    []struct {
+	ID         string          `json:"id"`
+	Parameters inferOptions    `json:"parameters"`
+	Inputs     [2]*inferTensor `json:"inputs"` // the second to refuse it; what follows is passed over
+	Outputs    few[struct {
 		Name       string       `json:"name"`
 		Parameters inferOptions `json:"parameters"`
-	} `json:"outputs"`
+	}] `json:"outputs"`
 	raw []byte // what follows the JSON
 }
 
@@ -69,11 +69,11 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 // items are the images of a request, uint8 [S,S,3] each, parts of the body where it
 // has them raw.
 func (a *inferAsk) items(side, most int) ([][]uint8, error) {
-	if len(a.Inputs) != 1 || a.Inputs[0].Name != inputName {
+	if a.Inputs[0] == nil || a.Inputs[1] != nil || a.Inputs[0].Name != inputName {
 		return nil, problemf(badRequest, "want one input, %s", inputName)
 	}
 	in := a.Inputs[0]
-	if in.Datatype != "UINT8" || len(in.Shape) != 4 || in.Shape[0] < 1 || !slices.Equal(in.Shape[1:], []int{side, side, 3}) {
+	if in.Datatype != "UINT8" || len(in.Shape) != 4 || in.Shape[0] < 1 || !slices.Equal(in.Shape[1:], few[int]{side, side, 3}) {
 		return nil, problemf(badRequest, "input %s is %s %v: want UINT8 [n %d %d 3]", inputName, in.Datatype, in.Shape, side, side)
 	}
 	n, size := in.Shape[0], 3*side*side
