@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -82,7 +83,7 @@ func (k *cache) land(c content, f *flight, row outcome, ok bool) {
 	if !ok || row.err != nil {
 		return
 	}
-	k.known.Add(c, row.vector)
+	k.known.Add(c, slices.Clone(row.vector)) // else the vectors of its whole batch stay
 	k.used += size(row.vector)
 	for k.used > k.room {
 		k.known.RemoveOldest()

@@ -60,6 +60,19 @@ func TestCacheRoom(t *testing.T) {
 	}
 }
 
+// What is remembered is the vector alone, not the batch it is a piece of.
+func TestCacheKeepsNoBatches(t *testing.T) {
+	k := newCache(1000)
+	name := contentOf("f", nil)
+	batch := []float32{1, 2, 3, 4}
+	_, f, _ := k.look(name)
+	k.land(name, f, outcome{vector: batch[1:3:3]}, true)
+	batch[1] = 9
+	if v, _, _ := k.look(name); !slices.Equal(v, []float32{2, 3}) {
+		t.Errorf("%v is kept of the batch", v)
+	}
+}
+
 // An image that is under way is waited for; when its request gave up, another takes over.
 func TestCacheShares(t *testing.T) {
 	s := start(t, nil)
