@@ -62,8 +62,9 @@ func (p *paced) until(t time.Time) {
 	_ = p.control.SetReadDeadline(t) // a connection that has none is not slow
 }
 
-// announced is how much memory a body gets before its bytes are there.
-const announced = 1 << 20
+// announced is how much memory a body gets before its bytes are there, which is not
+// counted as theirs: about what a connection takes in any case.
+const announced = 32 << 10
 
 // whole reads a body to its end.
 func whole(r *http.Request) ([]byte, error) {

@@ -1,0 +1,19 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/iotest"
+)
+
+// A body that is announced and does not come takes little memory.
+func TestAnnouncedBody(t *testing.T) {
+	failed := errors.New("no more")
+	r := &http.Request{ContentLength: 60 << 20, Body: io.NopCloser(iotest.ErrReader(failed))}
+	var err error
+	if n := allocated(func() { _, err = whole(r) }); err == nil || n > 64<<10 {
+		t.Errorf("%v, %d bytes", err, n)
+	}
+}
