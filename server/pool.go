@@ -77,8 +77,11 @@ func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
 // weight is the number of pixels of an image, but for one over the limit, which is
 // refused later and needs no room.
 func (p *pool) weight(info imaging.Info) int64 {
-	n := float64(info.W) * float64(info.H)
-	return max(1, int64(math.Ceil(min(n, float64(p.enc.Limits.Pixels)))))
+	n := float64(info.W) * float64(info.H) // of TIFF it can be more than an int64
+	if n > float64(p.enc.Limits.Pixels) {
+		return 1
+	}
+	return max(1, int64(n))
 }
 
 func (p *pool) took(d time.Duration) {

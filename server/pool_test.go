@@ -1,0 +1,22 @@
+package server
+
+import (
+	"testing"
+
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
+)
+
+// A picture over the limit is refused in no room: small files that announce much are
+// not to hold others up.
+func TestRefusedPicturesTakeNoRoom(t *testing.T) {
+	p := &pool{enc: &encoder.Encoder{Limits: imaging.Limits{Pixels: 5000}}}
+	for _, c := range []struct {
+		w, h int
+		want int64
+	}{{50, 100, 5000}, {1, 1, 1}, {0, 7, 1}, {50, 101, 1}, {1 << 31, 1 << 31, 1}, {1<<32 - 1, 1<<32 - 1, 1}} {
+		if got := p.weight(imaging.Info{W: c.w, H: c.h}); got != c.want {
+			t.Errorf("%dx%d: %d, want %d", c.w, c.h, got, c.want)
+		}
+	}
+}
