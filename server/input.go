@@ -50,11 +50,7 @@ func (s *Server) read(c echo.Context) (*input, error) {
 		in.images, in.single = []source{{file: file}}, true
 		return in, nil
 	case kind == "multipart/form-data":
-		body := &tail{r: c.Request().Body}
-		err = s.readParts(multipart.NewReader(body, params["boundary"]), in)
-		if err == nil && !bytes.Contains(body.last, []byte("--"+params["boundary"]+"--")) {
-			err = problemf(badRequest, "the body cannot be read: it ends before its last boundary")
-		}
+		err = s.readForm(c.Request().Body, params["boundary"], in)
 	case kind == "application/json":
 		err = s.readJSON(c.Request().Body, in)
 	default:
@@ -64,6 +60,22 @@ func (s *Server) read(c echo.Context) (*input, error) {
 		err = problemf(badRequest, "there is no image in the request")
 	}
 	return in, err
+}
+
+// readForm takes the files of a form, and reads the body to its end: before that nobody
+// sees the client leave.
+func (s *Server) readForm(body io.Reader, boundary string, in *input) error {
+	end := &tail{r: body}
+	if err := s.readParts(multipart.NewReader(end, boundary), in); err != nil {
+		return err
+	}
+	if !bytes.Contains(end.last, []byte("--"+boundary+"--")) {
+		return problemf(badRequest, "the body cannot be read: it ends before its last boundary")
+	}
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return bodyProblem(err)
+	}
+	return nil
 }
 
 // readParts takes every part that is a file, in order. Nothing is put on the disk.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +86,34 @@ func TestSlowBody(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A client that leaves is noticed behind a form, too, whose reader stops before the
+// body does.
+func TestClientLeavesAfterItsForm(t *testing.T) {
+	s := start(t, func(c *Config) { c.Deadline = 10 * time.Second })
+	h := httptest.NewServer(s.Handler())
+	defer h.Close()
+	e := s.current()
+	for range cap(e.pool.free) {
+		worker := <-e.pool.free
+		defer func() { e.pool.free <- worker }()
+	}
+	conn, err := net.Dial("tcp", h.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, kind := form(t, photo(t, 0))
+	fmt.Fprintf(conn, "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%8192s", kind, len(body)+8192, body, "")
+	for e.pool.files.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	conn.Close()
+	for !strings.Contains(ask(s, "GET", "/metrics", nil).Body.String(), "vicreg_requests_in_flight 0") {
+		time.Sleep(time.Millisecond)
+	}
+	if text := ask(s, "GET", "/metrics", nil).Body.String(); !strings.Contains(text, `vicreg_requests_total{code="499",route="/embed"} 1`) {
+		t.Error("it was noticed at the deadline")
 	}
 }
