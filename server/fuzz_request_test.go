@@ -1,0 +1,140 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"vicreg/pipeline/imaging"
+)
+
+// small is a server whose limits small inputs reach.
+func small(t testing.TB, change func(*Config)) *Server {
+	return start(t, func(c *Config) {
+		c.MaxBody, c.MaxItems, c.Limits, c.Cache = 64<<10, mostItems, imaging.Limits{Side: 256, Pixels: 1 << 14}, 0
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// probe is a good request whose answer is known.
+type probe struct {
+	image []byte
+	want  []float32
+}
+
+func newProbe(t testing.TB, s *Server) *probe {
+	t.Helper()
+	p := &probe{image: photo(t, 7)}
+	v, err := s.current().EncodeImage(t.Context(), p.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.want = v
+	return p
+}
+
+// check makes sure that a server goes on after whatever came before: it answers well,
+// and all that requests take for a time is back.
+func (p *probe) check(t *testing.T, s *Server, after string) {
+	t.Helper()
+	w := ask(s, "POST", "/embed", p.image, "Content-Type", "image/png", "Accept", "application/octet-stream")
+	if w.Code != 200 || !close32(floats(w.Body.Bytes()), p.want, 1e-5) {
+		t.Fatalf("after %s a good request: %d %.200s", after, w.Code, w.Body)
+	}
+	s.idle(t, after)
+}
+
+// idle makes sure that no request holds anything.
+func (s *Server) idle(t *testing.T, after string) {
+	t.Helper()
+	bodies, pixels := bodiesAtOnce*s.config.MaxBody, int64(imagesAtOnce*s.config.Limits.Pixels)
+	if !s.bodies.TryAcquire(bodies) || !s.pixels.TryAcquire(pixels) {
+		t.Fatalf("after %s room is not given back", after)
+	}
+	s.bodies.Release(bodies)
+	s.pixels.Release(pixels)
+	e := s.current()
+	if n := e.batcher.Waiting(); n != 0 || len(e.pool.free) != cap(e.pool.free) || e.pool.files.Load() != 0 {
+		t.Fatalf("after %s %d images wait, %d decoders are free", after, n, len(e.pool.free))
+	}
+}
+
+// documented makes sure that an answer has a status that the table of errors has, or is
+// good, and the shape of its API. What is wrong must be the client's.
+func documented(t *testing.T, w *httptest.ResponseRecorder, method, path string) {
+	t.Helper()
+	if w.Header().Get("X-Request-Id") == "" {
+		t.Errorf("%s %.80q: no id", method, path)
+	}
+	if w.Code == 200 || w.Code == 204 && method == "OPTIONS" {
+		return
+	}
+	known := false
+	for c, s := range statuses {
+		known = known || s.status == w.Code && c != internal && c != unavailable && c != late && c != gone
+	}
+	var d document
+	var told struct{ Error json.RawMessage }
+	var open struct{ Message, Type, Code string }
+	kind, err := "application/json", error(nil)
+	switch {
+	case method == "HEAD":
+		known = known && w.Body.Len() == 0
+		kind = w.Header().Get("Content-Type")
+	case strings.HasPrefix(path, "/v1/"):
+		if err = json.Unmarshal(w.Body.Bytes(), &told); err == nil {
+			err = json.Unmarshal(told.Error, &open)
+		}
+		known = known && open.Type != "" && open.Code != ""
+	case strings.HasPrefix(path, "/v2/"):
+		if err = json.Unmarshal(w.Body.Bytes(), &told); err == nil {
+			err = json.Unmarshal(told.Error, &open.Message)
+		}
+	default:
+		kind = "application/problem+json"
+		err = json.Unmarshal(w.Body.Bytes(), &d)
+		known = known && d.Status == w.Code && d.Title != "" && d.Instance == w.Header().Get("X-Request-Id")
+	}
+	if !known || err != nil || w.Header().Get("Content-Type") != kind || w.Body.Len() > 8<<10 {
+		t.Errorf("%s %.80q: %d, %v, %s %.300s", method, path, w.Code, err, w.Header().Get("Content-Type"), w.Body)
+	}
+}
+
+// FuzzRequest sends whole requests.
+func FuzzRequest(f *testing.F) {
+	s := small(f, nil)
+	probe := newProbe(f, s)
+	files := [][]byte{photo(f, 0), photo(f, 1)}
+	body, kind := form(f, files...)
+	f.Add("POST", "/embed", "image/png", "", files[0])
+	f.Add("POST", "/embed?normalize=true", kind, "application/x-npy", body)
+	f.Add("POST", "/embed", "application/json", "*/*", inputs(files...))
+	f.Add("POST", "/v1/embeddings", "application/json", "", fmt.Appendf(nil, `{"model": "backbone", "input": %q}`, base64.StdEncoding.EncodeToString(files[0])))
+	f.Add("POST", "/v2/models/backbone/infer", "", "", []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1,16,16,3], "data": [`+strings.Repeat("7,", 767)+`7]}]}`))
+	f.Add("GET", "/v2/models/%62ackbone/versions/1/ready", "", "", []byte(nil))
+	f.Add("HEAD", "/livez", "", "", []byte(nil))
+	f.Add("OPTIONS", "*", "", "", []byte(nil))
+	f.Add("PUT", "//embed/../metrics?;=%zz", "text/html", "text/html", []byte("x"))
+	f.Fuzz(func(t *testing.T, method, path, kind, accept string, body []byte) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")))
+		if err != nil || strings.ContainsFunc(kind+accept, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+			return // net/http refuses it before the handler
+		}
+		r.Header.Set("Content-Type", kind)
+		r.Header.Set("Accept", accept)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		documented(t, w, r.Method, r.URL.Path)
+		probe.check(t, s, "this")
+	})
+}

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// tensors is what the server reads out of an inference request for images of 2x2.
+func tensors(r io.Reader, length string) (items [][]uint8, binary bool, err error) {
+	request := &http.Request{Header: http.Header{}, Body: io.NopCloser(r)}
+	if length != "" {
+		request.Header.Set(headerLength, length)
+	}
+	ask, err := readInfer(request)
+	if err == nil {
+		items, err = ask.items(2, mostItems)
+	}
+	if err == nil {
+		binary, err = ask.wantsBinary()
+	}
+	return items, binary, err
+}
+
+// numbersOf are the numbers of a tensor however they are nested, in order.
+func numbersOf(v any) (out []uint8) {
+	switch v := v.(type) {
+	case float64:
+		return []uint8{uint8(v)}
+	case []any:
+		for _, part := range v {
+			out = append(out, numbersOf(part)...)
+		}
+	}
+	return out
+}
+
+// FuzzInfer is about the bodies that /v2/models/{model}/infer takes, and the header
+// that says how much of them is JSON.
+func FuzzInfer(f *testing.F) {
+	const ask = `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 2, 2, 3], %s}], "outputs": [{"name": "embedding"%s}]}`
+	plain := fmt.Sprintf(ask, `"data": [[1, 2, 3, 4], [5, [6]], 7, 8, 9, 10, 255, 0]`, "")
+	raw := fmt.Sprintf(ask, `"parameters": {"binary_data_size": 12}`, `, "parameters": {"binary_data": true}`)
+	f.Add("", []byte(plain))
+	f.Add(fmt.Sprint(len(raw)), []byte(raw+"abcdefghijkl"))
+	f.Add(fmt.Sprint(len(plain)), []byte(plain+"abc"))
+	f.Add("-1", []byte(raw))
+	f.Add("99999999999999999999", []byte(raw))
+	f.Add("", []byte(strings.Replace(plain, "255", "256", 1)))
+	f.Add("", []byte(strings.Replace(plain, "[1, 2", "[9223372036854775807, 2", 1)))
+	f.Add("", []byte(`{"inputs": [{}, {}, {}], "outputs": [null, {}]}`))
+	f.Fuzz(func(t *testing.T, length string, body []byte) {
+		var items [][]uint8
+		var binary bool
+		var err error
+		if n := allocated(func() { items, binary, err = tensors(bytes.NewReader(body), length) }); n > 128<<10+64*len(body) {
+			t.Errorf("%d bytes are allocated for a body of %d", n, len(body))
+		}
+		slow, slowBinary, slowErr := tensors(iotest.OneByteReader(bytes.NewReader(body)), length)
+		if fmt.Sprint(err) != fmt.Sprint(slowErr) || !slices.EqualFunc(items, slow, slices.Equal[[]uint8]) || binary != slowBinary {
+			t.Errorf("%v, %v; a byte at a time %v, %v", items, err, slow, slowErr)
+		}
+		if err != nil {
+			if p := asProblem(err); p.code != badRequest && p.code != tooLarge || len(p.detail) > mostDetail {
+				t.Errorf("%d bytes of %v", len(p.detail), p)
+			}
+			return
+		}
+		for _, item := range items {
+			if len(item) != 3*2*2 {
+				t.Errorf("an image of %d bytes", len(item))
+			}
+		}
+		if len(items) < 1 || len(items) > mostItems {
+			t.Errorf("%d images", len(items))
+		}
+		all := slices.Concat(items...)
+		if bytes.HasSuffix(body, all) && length != "" {
+			return // raw
+		}
+		var want struct{ Inputs []struct{ Data any } }
+		if err := json.Unmarshal(body[:len(body)-trailing(length, body)], &want); err != nil {
+			t.Fatal(err)
+		}
+		if got := numbersOf(want.Inputs[0].Data); !bytes.Equal(got, all) {
+			t.Errorf("%v, want %v", all, got)
+		}
+	})
+}
+
+// trailing is how much of a body that was taken is no JSON.
+func trailing(length string, body []byte) int {
+	n := len(body)
+	fmt.Sscan(length, &n)
+	return len(body) - n
+}
+
+// FuzzText is about one image in JSON.
+func FuzzText(f *testing.F) {
+	for _, text := range []string{"aGVsbG8=", "aGVs\nbG8=\r\n", "data:image/png;base64,aGVsbG8=", "data:;base64,", "data:,x", "http://x", "data:;base64,https://x", "====", "", "\xff"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var got source
+		if n := allocated(func() { got = fromText(text) }); n > 16<<10+4*len(text) {
+			t.Errorf("%d bytes are allocated for a text of %d", n, len(text))
+		}
+		if got.err != nil {
+			if got.err.code != badImage || got.file != nil || len(got.err.detail) > mostDetail {
+				t.Errorf("%+v", got)
+			}
+			return
+		}
+		payload := text
+		if strings.HasPrefix(text, "data:") {
+			_, payload, _ = strings.Cut(text, ";base64,")
+		}
+		if again := base64.StdEncoding.EncodeToString(got.file); again != strings.NewReplacer("\r", "", "\n", "").Replace(payload) {
+			t.Errorf("%q became %q", payload, again)
+		}
+		if uri := fromText("data:x;base64," + payload); !sameSource(uri, got) {
+			t.Errorf("as a data URI %+v, else %+v", uri, got)
+		}
+	})
+}
+
+// FuzzAccept is about which form of an answer a header asks for.
+func FuzzAccept(f *testing.F) {
+	for _, header := range []string{"", "*/*", "application/x-npy", "text/html, application/*;q=0.5", "application/json;q=0, */*", "application/json;q=nan", "a/b;q=1;q=0,,;,", "APPLICATION/JSON ; Q=0.1"} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		form, err := accepted(header)
+		if err != nil {
+			if p := asProblem(err); p.code != notAcceptable || form != "" || len(p.detail) > mostDetail {
+				t.Errorf("%q: %q, %v", header, form, err)
+			}
+			return
+		}
+		if !slices.Contains(forms, form) {
+			t.Fatalf("%q: %q", header, form)
+		}
+		for _, other := range forms {
+			if header != "" && (quality(header, form) <= 0 || quality(header, other) > quality(header, form)) {
+				t.Errorf("%q: %s before %s", header, form, other)
+			}
+		}
+		if header == "" || strings.Contains(strings.ToLower(header), form) {
+			return
+		}
+		if got, err := accepted(header + "," + form + ";q=0"); err == nil && got == form {
+			t.Errorf("%q: %s though it is refused by name", header, form)
+		}
+	})
+}
