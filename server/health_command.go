@@ -46,7 +46,7 @@ and proxies are not asked.`,
 	case *timeout <= 0:
 		return usage.Errorf("--timeout %v: want a time above 0", *timeout)
 	}
-	status, err := probe(ctx, u, *timeout, *insecure)
+	status, err := askHealth(ctx, u, *timeout, *insecure)
 	if err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ and proxies are not asked.`,
 	return err
 }
 
-// probe returns the status that a GET of u is answered with.
-func probe(ctx context.Context, u *url.URL, timeout time.Duration, insecure bool) (int, error) {
+// askHealth returns the status that a GET of u is answered with.
+func askHealth(ctx context.Context, u *url.URL, timeout time.Duration, insecure bool) (int, error) {
 	late := fmt.Errorf("%s has not answered within %v", u.Redacted(), timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
 	defer cancel()

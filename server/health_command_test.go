@@ -42,12 +42,12 @@ func TestHealthOfAServer(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, out, err)
 		}
 	}
-	s.canary.last.Store(time.Now().Add(-2 * canaryStale).UnixNano())
+	s.current().canary.last.Store(time.Now().Add(-2 * canaryStale).UnixNano())
 	out, err := health(t, web.URL+"/livez")
 	if fails(t, err, "/livez answers 503 Service Unavailable"); out != "" {
 		t.Errorf("printed %q", out)
 	}
-	s.ready.Store(false)
+	s.stopping.Store(true)
 	_, err = health(t, web.URL+"/readyz")
 	fails(t, err, "/readyz answers 503 Service Unavailable")
 	_, err = health(t, web.URL+"/nowhere")
