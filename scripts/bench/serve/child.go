@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// child is a server in a process of its own.
+type child struct {
+	name  string
+	addr  string
+	log   string // file with its standard error
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // how it ended; to be read once ended is closed
+}
+
+// readyWithin is how long a server may take to load and measure its model.
+const readyWithin = 2 * time.Minute
+
+// quietLog is for servers whose log nobody reads: under a load of small requests
+// writing it would be a good part of the work.
+const quietLog = os.DevNull
+
+// serve starts vicreg serve with a model, on any port.
+func (b *bench) serve(ctx context.Context, program, model, log string, flags ...string) (*child, error) {
+	args := append([]string{"serve", "--model", model, "--addr", "127.0.0.1:0", "--threads", fmt.Sprint(b.threads),
+		"--max-batch", fmt.Sprint(b.maxBatch())}, flags...)
+	if b.knows("cache-mb") { // requests that are all different gain nothing from a cache
+		args = append(args, "--cache-mb", "0")
+	}
+	c := &child{name: "vicreg", log: log}
+	out, err := c.start(ctx, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	lines := bufio.NewReader(out)
+	line, _ := lines.ReadString('\n') // an end too early has no address in it
+	go io.Copy(io.Discard, lines)
+	_, addr, ok := strings.Cut(strings.TrimSpace(line), " on http://")
+	if c.addr = addr; !ok {
+		c.stop()
+		return nil, fmt.Errorf("%s serve ended before it was ready: %v; its log is %s", program, c.err, log)
+	}
+	return c, nil
+}
+
+// maxBatch is the largest batch that a server may find to pay: trying large ones at
+// its start takes seconds.
+func (b *bench) maxBatch() int {
+	if b.quick {
+		return 4
+	}
+	return 32
+}
+
+// start runs a program whose log goes to the file, and returns its output.
+func (c *child) start(ctx context.Context, program string, args ...string) (io.Reader, error) {
+	log, err := os.Create(c.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the child has its own
+	c.cmd = exec.CommandContext(ctx, program, args...)
+	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
+	c.cmd.WaitDelay = 10 * time.Second
+	c.cmd.Stderr = log
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	c.cmd.Stdout = in
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	c.ended = make(chan struct{})
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.ended)
+	}()
+	return out, nil
+}
+
+// await asks for a path until the answer is 200.
+func (c *child) await(path string) error {
+	for end := time.Now().Add(readyWithin); time.Now().Before(end); {
+		if r, err := newClient(c.addr).do(get(path), 0); err == nil && r.status == 200 {
+			return nil
+		}
+		select {
+		case <-c.ended:
+			return fmt.Errorf("%s ended before it was ready: %v; its log is %s", c.name, c.err, c.log)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("%s was not ready in %v; its log is %s", c.name, readyWithin, c.log)
+}
+
+// stop ends the process, by force if it does not go, and waits for it.
+func (c *child) stop() error {
+	c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.ended:
+	case <-time.After(30 * time.Second):
+		c.cmd.Process.Kill()
+		<-c.ended
+		return errors.New(c.name + " did not end within 30 s of SIGTERM")
+	}
+	return c.err
+}
+
+// rss is the memory that the process has, in bytes.
+func (c *child) rss() (float64, error) {
+	text, err := os.ReadFile(c.proc("status"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+			kib, err := strconv.ParseFloat(f[1], 64)
+			return 1024 * kib, err
+		}
+	}
+	return 0, errors.New("no VmRSS in " + c.proc("status"))
+}
+
+// cpu is the processor's time of the process so far, 0 where there is no /proc.
+func (c *child) cpu() time.Duration {
+	text, _ := os.ReadFile(c.proc("stat"))
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may have spaces
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // ticks are hundredths of a second
+}
+
+func (c *child) proc(file string) string {
+	return filepath.Join("/proc", fmt.Sprint(c.cmd.Process.Pid), file)
+}
+
+// freePort is a port of this machine that nobody listened on a moment ago.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"vicreg/scripts/bench/peer"
+)
+
+// peerScript is the server that is compared with, relative to the repository's root.
+const peerScript = "scripts/golden/fastapi_server.py"
+
+// fastapi compares with FastAPI, uvicorn, Pillow and ONNX Runtime for Python, in
+// turns: a network at several concurrencies, and what is around a model.
+func fastapi(ctx context.Context, b *bench) error {
+	if b.python == "" {
+		say("SKIPPED: there is no Python with the packages of the peer")
+		return nil
+	}
+	return errors.Join(peerNetwork(ctx, b), peerOverhead(ctx, b))
+}
+
+// startPeer starts the peer with a model.
+func (b *bench) startPeer(ctx context.Context, model string, workers int) (*child, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("FastAPI with %d processes", workers)
+	c := &child{name: name, addr: "127.0.0.1:" + port, log: b.logFile(fmt.Sprint("fastapi-", workers))}
+	threads := max(1, b.threads/workers)
+	out, err := c.start(ctx, b.python, peerScript, "--model", model, "--port", port,
+		"--threads", fmt.Sprint(threads), "--workers", fmt.Sprint(workers), "--max-batch", fmt.Sprint(b.maxBatch()))
+	if err != nil {
+		return nil, err
+	}
+	go io.Copy(io.Discard, out)
+	if err := c.await("/ready"); err != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// pair starts both servers with a model. Both are to be stopped when there is no
+// error.
+func (b *bench) pair(ctx context.Context, model, log string) (ours, theirs *child, err error) {
+	if ours, err = b.serve(ctx, b.server, model, log); err != nil {
+		return nil, nil, err
+	}
+	if theirs, err = b.startPeer(ctx, model, 1); err != nil {
+		ours.stop()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// peerNetwork compares with a network behind the servers and files as requests.
+func peerNetwork(ctx context.Context, b *bench) error {
+	model, err := b.model("resnet18")
+	if err != nil {
+		return err
+	}
+	messages, err := imageMessages(b.pictures)
+	if err != nil {
+		return err
+	}
+	ours, theirs, err := b.pair(ctx, model, b.logFile("fastapi-ours"))
+	if err != nil {
+		return err
+	}
+	defer ours.stop()
+	defer theirs.stop()
+	if err := b.sameVectors(ours, theirs, messages[0]); err != nil {
+		return err
+	}
+	us, them := &side{label: "vicreg", child: ours, messages: messages}, &side{label: "FastAPI", child: theirs, messages: messages}
+	for range b.rounds {
+		for _, clients := range b.concurrencies() {
+			for _, s := range []*side{us, them} {
+				if _, err := s.take(ctx, b, clients); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, clients := range b.concurrencies() {
+		b.against(us, them, clients)
+	}
+	return nil
+}
+
+// against reports two sides at one concurrency. Their ratios are taken within a
+// round.
+func (b *bench) against(us, them *side, clients int) {
+	var faster, later []float64
+	for i, t := range us.turns[clients] {
+		u := them.turns[clients][i]
+		faster, later = append(faster, t.rate/u.rate), append(later, ms(t.p99)/ms(u.p99))
+	}
+	say("resnet18, %2d clients: %6.1f images/s over %6.1f: ratio %.3f; p50 %.1f ms over %.1f, p99 %.1f ms over %.1f: ratio %.3f", clients,
+		us.middle(clients, perSecond), them.middle(clients, perSecond), peer.Median(faster),
+		us.middle(clients, p50), them.middle(clients, p50), us.middle(clients, p99), them.middle(clients, p99), peer.Median(later))
+	key := fmt.Sprintf("fastapi_c%d_", clients)
+	b.figures.add(key+"ratio", peer.Median(faster))
+	b.figures.add(key+"p99_ratio", peer.Median(later))
+}
+
+// sameVectors sends an image to both: another decoder changes a vector a little, and
+// another resize or another model by more than that.
+func (b *bench) sameVectors(ours, theirs *child, m *message) error {
+	var vectors [2][]float32
+	for i, c := range []*child{ours, theirs} {
+		r, err := newClient(c.addr).do(m, b.numbers.Add(1))
+		if err != nil {
+			return err
+		}
+		if r.status != 200 {
+			return fmt.Errorf("%s answered %d %.200s", c.name, r.status, r.body)
+		}
+		vectors[i] = floats(r.body)
+	}
+	off := difference(vectors[0], vectors[1])
+	say("the vectors of one image differ by %.4f of the largest number", off)
+	b.figures.add("fastapi_difference", off)
+	if off > 0.05 {
+		return fmt.Errorf("the vectors of one image differ by %.3f", off)
+	}
+	return nil
+}
+
+// difference is the largest between two vectors, over the largest number of either;
+// infinite for other lengths and numbers that are none.
+func difference(a, b []float32) float64 {
+	if len(a) != len(b) || len(a) == 0 {
+		return math.Inf(1)
+	}
+	off, top := 0.0, 0.0
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		off, top = max(off, math.Abs(x-y)), max(top, math.Abs(x), math.Abs(y)) // NaN stays
+	}
+	if math.IsNaN(off) {
+		return math.Inf(1)
+	}
+	if off == 0 {
+		return 0
+	}
+	return off / top
+}
+
+// peerOverhead compares with tensors for a model that costs nothing, each side at
+// its best number of clients, and the peer as one process or two.
+func peerOverhead(ctx context.Context, b *bench) error {
+	model, err := b.model("nocost")
+	if err != nil {
+		return err
+	}
+	ours, one, err := b.pair(ctx, model, quietLog)
+	if err != nil {
+		return err
+	}
+	defer ours.stop()
+	defer one.stop()
+	two, err := b.startPeer(ctx, model, 2)
+	if err != nil {
+		return err
+	}
+	defer two.stop()
+	pixels := noise(smallSide)
+	raw := post("/tensor", pixels, []int{0}, [2]string{"Content-Type", "application/octet-stream"})
+	sides := []*side{{label: "vicreg", child: ours, messages: []*message{inferMessage("nocost", pixels, smallSide)}},
+		{label: "FastAPI", child: one, messages: []*message{raw}}, {label: "FastAPI, two processes", child: two, messages: []*message{raw}}}
+	tried := []int{8, 32, 128}
+	if b.quick {
+		tried = []int{32}
+	}
+	for range b.rounds {
+		for _, clients := range tried {
+			for _, s := range sides {
+				if _, err := s.take(ctx, b, clients); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	var best [3]float64
+	for i, s := range sides {
+		for _, clients := range tried {
+			best[i] = max(best[i], s.middle(clients, perSecond))
+		}
+		say("tensors of 972 bytes, %s: %.0f requests/s at its best of %v clients", s.label, best[i], tried)
+	}
+	theirs := max(best[1], best[2])
+	say("  ratio %.2f", best[0]/theirs)
+	b.figures.add("fastapi_nocost_rps", theirs)
+	b.figures.add("fastapi_nocost_ratio", best[0]/theirs)
+	return nil
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// figures are the pairs of the last line, in the order they were found.
+type figures struct {
+	keys   []string
+	values map[string]float64
+}
+
+// add keeps a figure under a key.
+func (f *figures) add(key string, v float64) {
+	if f.values == nil {
+		f.values = map[string]float64{}
+	}
+	if _, known := f.values[key]; !known {
+		f.keys = append(f.keys, key)
+	}
+	f.values[key] = v
+}
+
+// line is all of them, each behind a space.
+func (f *figures) line() string {
+	var b strings.Builder
+	for _, k := range f.keys {
+		b.WriteString(" " + k + "=" + number(f.values[k]))
+	}
+	return b.String()
+}
+
+// least is the smallest of the figures with these keys, "none" when there is none.
+func (f *figures) least(keys ...string) string {
+	v := math.NaN()
+	for _, k := range keys {
+		if x, ok := f.values[k]; ok && !(x >= v) {
+			v = x
+		}
+	}
+	return number(v)
+}
+
+// number has as many digits as a measured time is worth.
+func number(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return "none"
+	case a == math.Trunc(a) || a >= 1000:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case a >= 10:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 3, 64)
+}

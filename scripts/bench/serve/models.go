@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"vicreg/models"
+	"vicreg/models/graph"
+	"vicreg/models/onnx"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/whole"
+)
+
+// averager is a model that costs nothing to run: its vector is the mean colour, in
+// 0..255, of the last row of a picture of the size. All that is measured with it is
+// what is around a model, and that a request came to its end.
+func averager(size int) (*onnx.ModelProto, error) {
+	g, err := graph.Build("averager", func(g *graph.Graph) {
+		pixels := g.Input(models.Pixels, tensor.Uint8, graph.Batch, size, size, 3)
+		row := g.Slice(pixels, 1, size-1, size)                                            // [N, 1, S, 3]
+		g.Output(models.Embedding, g.ReduceMean(g.Cast(row, tensor.Float32), false, 1, 2)) // [N, 3]
+	})
+	if err != nil {
+		return nil, err
+	}
+	return attach(g, encoder.Metadata{
+		Preprocess:    imaging.Preprocess{Crop: size, Interpolation: "bilinear"},
+		Normalization: encoder.Normalization{Std: [3]float64{1. / 255, 1. / 255, 1. / 255}}, Dim: 3, Center: make([]float32, 3),
+	})
+}
+
+// resnet is a network whose weights were drawn. Without training the last gain of
+// every block is 0, which leaves its branch out: it is set to 1.
+func resnet(name string, width, resize, size int, seed uint64) (*onnx.ModelProto, error) {
+	backbone, err := models.NewResNet(name, "imagenet", width)
+	if err != nil {
+		return nil, err
+	}
+	c := models.Config{Backbone: backbone, Size: size, Mean: [3]float64{.485, .456, .406}, Std: [3]float64{.229, .224, .225}}
+	a, err := models.Represent(c)
+	if err != nil {
+		return nil, err
+	}
+	last := ".bn2.weight"
+	if backbone.Depth >= 50 {
+		last = ".bn3.weight"
+	}
+	values := a.InitialState(seed)
+	for name, x := range values {
+		if strings.HasSuffix(name, last) {
+			for i := range x.Float32() {
+				x.Float32()[i] = 1
+			}
+		}
+	}
+	g, err := models.Export(c, values)
+	if err != nil {
+		return nil, err
+	}
+	return attach(g, encoder.Metadata{
+		Preprocess:    imaging.Preprocess{Resize: resize, Crop: size, Interpolation: "bicubic"},
+		Normalization: encoder.Normalization{Mean: c.Mean, Std: c.Std}, Dim: backbone.Dim(), Center: make([]float32, backbone.Dim()),
+		Training: encoder.Training{Model: name, Stem: "imagenet", Width: width, ImageSize: size},
+	})
+}
+
+func attach(g *graph.Graph, m encoder.Metadata) (*onnx.ModelProto, error) {
+	model, err := g.Model()
+	if err != nil {
+		return nil, err
+	}
+	return model, m.Attach(model)
+}
+
+// model writes a model's file and returns its path. It is made anew in each run, so
+// that it is what the code at hand makes.
+func (b *bench) model(name string) (string, error) {
+	if path, ok := b.made[name]; ok {
+		return path, nil
+	}
+	m, err := build(name)
+	if err != nil {
+		return "", fmt.Errorf("make model %s: %w", name, err)
+	}
+	file, err := onnx.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("make model %s: %w", name, err)
+	}
+	path := filepath.Join(b.work, name+".onnx")
+	if err := whole.WriteFile(path, file); err != nil {
+		return "", err
+	}
+	b.made[name] = path
+	return path, nil
+}
+
+// The sides of the pictures that the models without cost take: 972 bytes and 99,372.
+const (
+	smallSide = 18
+	largeSide = 182
+)
+
+func build(name string) (*onnx.ModelProto, error) {
+	switch name {
+	case "nocost":
+		return averager(smallSide)
+	case "nocost-large":
+		return averager(largeSide)
+	case "resnet18", "resnet50":
+		return resnet(name, 64, 256, 224, 1)
+	case "small-a": // of two models that are changed for one another, and quick
+		return resnet("resnet18", 8, 72, 64, 1)
+	case "small-b":
+		return resnet("resnet18", 8, 72, 64, 2)
+	}
+	return nil, fmt.Errorf("no model %s", name)
+}

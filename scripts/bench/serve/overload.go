@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// overloadDeadline is that of the server which is overloaded.
+const overloadDeadline = 2 * time.Second
+
+// overload sends three times what the server can answer: who is taken on must be
+// answered in time and the others told so, and when to come again.
+func overload(ctx context.Context, b *bench) error {
+	model, err := b.model("resnet18")
+	if err != nil {
+		return err
+	}
+	messages, err := imageMessages(b.pictures)
+	if err != nil {
+		return err
+	}
+	c, err := b.serve(ctx, b.server, model, b.logFile("overload"), "--deadline", overloadDeadline.String())
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	capacity, err := b.measure(ctx, b.load(c, messages), 8) // more might be too many for the deadline
+	if err != nil {
+		return fmt.Errorf("at its capacity: %w", err)
+	}
+	say("capacity: %.1f images/s", capacity.rate)
+	return errors.Join(b.flood(ctx, c, messages, capacity.rate), b.retries(ctx, c, capacity.rate))
+}
+
+// flood is the overload.
+func (b *bench) flood(ctx context.Context, c *child, messages []*message, capacity float64) error {
+	length := time.Minute
+	if b.quick {
+		length = 3 * time.Second
+	}
+	o := b.load(c, messages).open(ctx, poisson(3*capacity, length, 2), 1024)
+	counts, s := o.statuses(), o.summarise(0, math.MaxInt64)
+	share := func(status int) float64 { return float64(counts[status]) / float64(len(o.samples)) }
+	inTime := o.summarise(0, length)
+	say("%.0f requests/s for %v: %.1f %% answered, %.1f %% refused; those answered: %.2f of the capacity, p50 %.0f ms, p99 %.0f ms from when they were due",
+		3*capacity, length, 100*share(200), 100*share(429), inTime.rate/capacity, ms(s.p50), ms(s.p99))
+	b.figures.add("overload_p50_ms", ms(s.p50))
+	b.figures.add("overload_p99_ms", ms(s.p99))
+	b.figures.add("overload_answered", share(200))
+	b.figures.add("overload_refused", share(429))
+	b.figures.add("overload_goodput", inTime.rate/capacity)
+	o.sayPromises()
+	other, err := o.bad(200, 429)
+	b.figures.add("overload_failed", float64(other))
+	if err == nil && s.p99 > overloadDeadline {
+		err = fmt.Errorf("p99 of the answers is %v, over the deadline of %v", s.p99, overloadDeadline)
+	}
+	return err
+}
+
+// sayPromises prints what the refusals said, and how long they took themselves.
+func (o *outcome) sayPromises() {
+	var promises, took []time.Duration
+	for _, x := range o.samples {
+		if x.status == 429 {
+			took = append(took, x.done-x.sent)
+		}
+		if x.promise > 0 {
+			promises = append(promises, x.promise)
+		}
+	}
+	slices.Sort(promises)
+	slices.Sort(took)
+	say("  %d of %d refusals have a Retry-After-Ms: median %.0f, from %.0f to %.0f; a refusal takes p50 %.1f ms, p99 %.1f ms", len(promises), len(took),
+		ms(percentile(promises, 0.5)), ms(percentile(promises, 0)), ms(percentile(promises, 1)), ms(percentile(took, 0.5)), ms(percentile(took, 0.99)))
+}

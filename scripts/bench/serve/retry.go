@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// retryEvery is how often one who was refused asks again. What is promised and what
+// came true are known no better than that, and count as no less.
+const retryEvery = 20 * time.Millisecond
+
+// trial is one refusal: what it promised and when the request was accepted.
+type trial struct {
+	fine, whole time.Duration // Retry-After-Ms and Retry-After
+	accepted    time.Duration // since the refusal came
+}
+
+// retries finds out whether Retry-After tells the truth, on a server that is left
+// alone between trials: it is sent requests until the first is refused, and none
+// after that but the refused one, again and again.
+func (b *bench) retries(ctx context.Context, c *child, capacity float64) error {
+	count := 24
+	if b.quick {
+		count = 2
+	}
+	var trials []trial
+	for i := range count {
+		images := []int{1, 16}[i%2] // those of many have longer to wait
+		t, err := b.retry(ctx, c, capacity, images)
+		if err != nil {
+			return fmt.Errorf("refused and asking again: %w", err)
+		}
+		trials = append(trials, t)
+	}
+	var fine, whole []float64
+	for _, t := range trials {
+		whole = append(whole, t.wholeRatio())
+		if t.fine > 0 {
+			fine = append(fine, t.fineRatio())
+		}
+	}
+	b.sayTruth("Retry-After", "retry_after", whole)
+	if len(fine) == 0 {
+		return errors.New("no refusal had a Retry-After-Ms")
+	}
+	b.sayTruth("Retry-After-Ms", "retry_after_ms", fine)
+	return nil
+}
+
+func (b *bench) sayTruth(header, key string, ratios []float64) {
+	slices.Sort(ratios)
+	say("%s was off by a factor of %.2f (median of %d trials), at the worst %.2f", header, percentile(ratios, 0.5), len(ratios), percentile(ratios, 1))
+	b.figures.add(key+"_ratio", percentile(ratios, 0.5))
+	b.figures.add(key+"_worst", percentile(ratios, 1))
+}
+
+// fineRatio is how many times longer or shorter it took than promised in milliseconds.
+func (t trial) fineRatio() float64 { return factor(t.accepted, t.fine) }
+
+// wholeRatio is the same for whole seconds, which are rounded up: anything within
+// that second is right.
+func (t trial) wholeRatio() float64 {
+	return factor(t.accepted, min(max(t.accepted, t.whole-time.Second), t.whole))
+}
+
+func factor(a, b time.Duration) float64 {
+	x, y := float64(max(a, retryEvery)), float64(max(b, retryEvery))
+	return max(x/y, y/x)
+}
+
+// retry is one trial with requests of so many images.
+func (b *bench) retry(ctx context.Context, c *child, capacity float64, images int) (t trial, err error) {
+	m, err := tinyMessage(images)
+	if err != nil {
+		return t, err
+	}
+	refusal, wait := b.fill(ctx, c, m, capacity/float64(images))
+	defer wait()
+	if refusal == nil {
+		return t, errors.New("nothing was refused")
+	}
+	begin := refusal.at
+	t.fine, t.whole = refusal.fine, refusal.whole
+	one := newClient(c.addr)
+	defer one.close()
+	for next := begin; ; {
+		next = next.Add(retryEvery)
+		time.Sleep(time.Until(next))
+		t.accepted = time.Since(begin)
+		r, err := one.do(m, b.numbers.Add(1))
+		switch {
+		case err != nil:
+			return t, err
+		case r.status == 200:
+			return t, nil
+		case r.status != 429:
+			return t, fmt.Errorf("status %d %.200s", r.status, r.body)
+		case t.accepted > 10*overloadDeadline:
+			return t, fmt.Errorf("still refused after %v", t.accepted)
+		}
+	}
+}
+
+// tinyMessage is a request of images that take no time to decode, so that all its
+// wait is for the model.
+func tinyMessage(images int) (*message, error) {
+	if images == 1 {
+		return imageMessage(tiny())
+	}
+	return formOfImages(tiny(), images)
+}
+
+// refusal is the first 429.
+type refusal struct {
+	at          time.Time
+	fine, whole time.Duration
+}
+
+// fill sends requests at several times the rate the server can do until one is
+// refused. wait returns when the others are answered.
+func (b *bench) fill(ctx context.Context, c *child, m *message, rate float64) (first *refusal, wait func()) {
+	found := make(chan *refusal, 1)
+	ctx, stop := context.WithTimeout(ctx, 10*overloadDeadline)
+	var all sync.WaitGroup
+	for range fillClients(rate) {
+		all.Go(func() {
+			one := newClient(c.addr)
+			defer one.close()
+			if ctx.Err() != nil {
+				return
+			}
+			r, err := one.do(m, b.numbers.Add(1))
+			if err != nil || r.status != 429 {
+				return
+			}
+			f := &refusal{at: time.Now()}
+			f.fine, f.whole = r.promises()
+			select {
+			case found <- f:
+				stop()
+			default:
+			}
+		})
+		if ctx.Err() != nil {
+			break
+		}
+		time.Sleep(time.Duration(float64(time.Second) / (8 * rate)))
+	}
+	select {
+	case first = <-found:
+	case <-ctx.Done():
+		select {
+		case first = <-found:
+		default:
+		}
+	}
+	return first, func() { stop(); all.Wait() }
+}
+
+// fillClients is how many requests surely do not fit before the deadline.
+func fillClients(rate float64) int {
+	return max(8, int(3*overloadDeadline.Seconds()*rate))
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// ends is what became of the requests around a SIGTERM. Those that were sent and
+// not answered, with not a byte, are pending until it is known whether the server
+// ever had them: a connection may close, or go down with the listener's queue, just
+// when a request sets out on it. No server can help that, and a client sends such a
+// request again. It is a race when the server's log, written for every request that
+// reached a handler, does not have its number, and the server ended in good order,
+// so that no handler was cut off; else it is lost.
+type ends struct {
+	mu                sync.Mutex
+	answered, refused int
+	unsent            int      // there was no connection to be had: the server is gone
+	pending           []string // numbers
+	lost, wrong       int      // cut off after the first byte; not the right answer
+	faults            []error
+}
+
+// stops ends servers by SIGTERM while clients send.
+func (f *faulty) stops(ctx context.Context) error {
+	count := 10
+	if f.quick {
+		count = 2
+	}
+	messages, err := imageMessages(f.pictures, [2]string{"X-Request-Id", ""})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	sum, races := &ends{}, 0
+	for range count {
+		e, r, err := f.stopOnce(ctx, messages)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if e == nil {
+			break
+		}
+		sum.answered, sum.refused, sum.unsent = sum.answered+e.answered, sum.refused+e.refused, sum.unsent+e.unsent
+		sum.lost, sum.wrong, races = sum.lost+e.lost, sum.wrong+e.wrong, races+r
+	}
+	say("%d stops under load: %d requests answered, %d refused, %d found nobody; %d raced with the end of a connection, %d lost, %d wrong",
+		count, sum.answered, sum.refused, sum.unsent, races, sum.lost, sum.wrong)
+	f.lost, f.wrong = f.lost+sum.lost, f.wrong+sum.wrong
+	f.figures.add("faults_stop_races", float64(races))
+	return errors.Join(errs...)
+}
+
+// stopOnce is one server's end.
+func (f *faulty) stopOnce(ctx context.Context, messages []*message) (e *ends, races int, err error) {
+	c, err := f.start(ctx, "faults-stop", f.a)
+	if err != nil {
+		return nil, 0, err
+	}
+	e = &ends{}
+	var clients sync.WaitGroup
+	for range 16 {
+		clients.Go(func() { e.client(f, c.addr, messages) })
+	}
+	time.Sleep(f.turn / 4) // of load
+	err = c.stop()         // SIGTERM
+	clients.Wait()
+	races, gone := e.settle(c.log, err == nil)
+	if err != nil {
+		err = fmt.Errorf("the server ended with %w", err)
+	}
+	return e, races, errors.Join(err, gone)
+}
+
+// client sends until nobody listens any more.
+func (e *ends) client(f *faulty, addr string, messages []*message) {
+	c := newClient(addr)
+	c.careful = true
+	defer c.close()
+	for {
+		number := f.numbers.Add(1)
+		m := messages[number%uint64(len(messages))]
+		r, err := c.try(m, number)
+		if err == nil && r.status == 200 {
+			err = f.judge(m, r)
+		}
+		if e.note(number, &c.reply, r, err) {
+			return
+		}
+		if err != nil || r.status != 200 {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// note counts one request; over tells that there is no server any more.
+func (e *ends) note(number uint64, read, r *reply, err error) (over bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var never unsent
+	switch {
+	case errors.As(err, &never):
+		e.unsent++
+		return true
+	case r == nil && !read.begun:
+		e.pending = append(e.pending, fmt.Sprintf("%016x", number))
+	case r == nil:
+		e.lost++
+		e.faults = append(e.faults, fmt.Errorf("an answer was cut off: %w", err))
+	case err != nil:
+		e.wrong++
+		e.faults = append(e.faults, err)
+	case r.status == 200:
+		e.answered++
+	case r.status == 503, r.status == 429:
+		e.refused++
+	default:
+		e.wrong++
+		e.faults = append(e.faults, fmt.Errorf("status %d %.200s", r.status, r.body))
+	}
+	return false
+}
+
+// settle decides what the pending requests were.
+func (e *ends) settle(log string, inOrder bool) (races int, err error) {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return 0, err
+	}
+	for _, number := range e.pending {
+		if inOrder && !bytes.Contains(text, []byte(number)) {
+			races++
+			continue
+		}
+		e.lost++
+		e.faults = append(e.faults, fmt.Errorf("request %s was sent and not answered", number))
+	}
+	if len(e.faults) > 0 {
+		err = fmt.Errorf("%d lost, %d wrong: %w", e.lost, e.wrong, errors.Join(e.faults[:min(len(e.faults), faultsKept)]...))
+	}
+	return races, err
+}

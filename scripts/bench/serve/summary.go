@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// summary is a load in figures: of the answers with status 200 that were done in
+// the time looked at.
+type summary struct {
+	count          int
+	rate           float64 // a second
+	p50, p99, p999 time.Duration
+	spans          [3]float64 // mean of decode, queue, infer in milliseconds
+	batch          float64    // mean size
+}
+
+// summarise looks at what was done between two times.
+func (o *outcome) summarise(from, to time.Duration) (s summary) {
+	var latencies, done []time.Duration
+	for _, x := range o.samples {
+		if x.status != 200 || x.done >= to {
+			continue
+		}
+		done = append(done, x.done)
+		if x.done < from {
+			continue
+		}
+		latencies = append(latencies, x.done-x.due)
+		for i, ms := range x.spans {
+			s.spans[i] += float64(ms)
+		}
+		s.batch += float64(x.batch)
+	}
+	s.count = len(latencies)
+	s.rate = rate(done, from)
+	for i := range s.spans {
+		s.spans[i] /= float64(s.count)
+	}
+	s.batch /= float64(s.count)
+	slices.Sort(latencies)
+	s.p50, s.p99, s.p999 = percentile(latencies, 0.5), percentile(latencies, 0.99), percentile(latencies, 0.999)
+	return s
+}
+
+// rate is how many were done a second from the last one before a time to the last
+// of all: answers come a batch at a time, and a window that began or ended anywhere
+// in between would be off by part of one.
+func rate(done []time.Duration, from time.Duration) float64 {
+	if len(done) == 0 {
+		return 0
+	}
+	slices.Sort(done)
+	first, _ := slices.BinarySearch(done, from)
+	begin := from
+	if first > 0 {
+		begin = done[first-1]
+	}
+	n := len(done) - first
+	if n == 0 {
+		return 0
+	}
+	return float64(n) / (done[len(done)-1] - begin).Seconds()
+}
+
+// percentile is the least of sorted values that a share q of all are not above; 0
+// of none.
+func percentile[T any](sorted []T, q float64) (v T) {
+	if len(sorted) == 0 {
+		return v
+	}
+	i := int(math.Ceil(q*float64(len(sorted)))) - 1
+	return sorted[min(max(i, 0), len(sorted)-1)]
+}
+
+// late is by how much the generator itself was behind its schedule, for 99 of 100.
+func (o *outcome) late() time.Duration {
+	var late []time.Duration
+	for _, x := range o.samples {
+		late = append(late, x.sent-x.due)
+	}
+	slices.Sort(late)
+	return percentile(late, 0.99)
+}
+
+// statuses counts the answers; 0 stands for none, -1 for wrong ones of any status.
+func (o *outcome) statuses() map[int]int {
+	counts := map[int]int{}
+	for _, x := range o.samples {
+		if x.wrong {
+			counts[-1]++
+		} else {
+			counts[x.status]++
+		}
+	}
+	return counts
+}
+
+// bad is how many requests had no answer, a wrong one, or one with a status that is
+// not in the list; err shows a few.
+func (o *outcome) bad(allowed ...int) (n int, err error) {
+	var list []string
+	for status, count := range o.statuses() {
+		if !slices.Contains(allowed, status) {
+			n += count
+			list = append(list, fmt.Sprintf("%d with %s", count, called(status)))
+		}
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	slices.Sort(list)
+	for _, fault := range o.faults {
+		list = append(list, fault.Error())
+	}
+	return n, fmt.Errorf("%d of %d requests went wrong: %s", n, len(o.samples), strings.Join(list, "; "))
+}
+
+func called(status int) string {
+	switch status {
+	case 0:
+		return "no answer"
+	case -1:
+		return "a wrong answer"
+	}
+	return fmt.Sprintf("status %d", status)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
