@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"vicreg/models"
@@ -94,10 +95,10 @@ func (b *bench) startBare(model string) (*bareSide, error) {
 	}
 	side, best, sizes := &bareSide{process: p}, 0.0, bareSizes
 	if b.quick {
-		sizes = sizes[:4]
+		sizes = sizes[:3]
 	}
-	for _, size := range sizes {
-		rate, err := side.at(size, b.turn/5)
+	for _, size := range slices.Concat(sizes, sizes) { // twice, since the machine may be busy once
+		rate, err := side.at(size, b.turn/10)
 		if err != nil {
 			p.Stop()
 			return nil, err

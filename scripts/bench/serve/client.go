@@ -21,6 +21,7 @@ type client struct {
 	out   []byte
 	reply reply
 	used  bool // the connection has brought an answer
+	old   bool // it had when the last request set out
 	stale int  // requests that were sent again: the server had closed the idle connection
 	// careful looks whether the server has closed an idle connection before using it,
 	// which is one system call more.
@@ -40,9 +41,8 @@ func (u unsent) Unwrap() error { return u.error }
 // every client that keeps connections it tries again, once, when an old one turns
 // out to have ended before any of the answer came.
 func (c *client) do(m *message, number uint64) (*reply, error) {
-	old := c.used
 	r, err := c.try(m, number)
-	if err != nil && old && !c.reply.begun {
+	if err != nil && c.old && !c.reply.begun {
 		c.stale++
 		return c.try(m, number)
 	}
@@ -51,10 +51,11 @@ func (c *client) do(m *message, number uint64) (*reply, error) {
 
 // try is do without the second try. After an error the connection is closed.
 func (c *client) try(m *message, number uint64) (*reply, error) {
-	c.reply.begun = false
+	c.reply.begun, c.old = false, false
 	if err := c.dial(); err != nil {
 		return nil, unsent{err}
 	}
+	c.old = c.used
 	c.conn.SetDeadline(time.Now().Add(patience))
 	// A server may answer without reading everything: what counts is the answer.
 	sent := c.send(m, number)

@@ -110,9 +110,9 @@ func (f *faulty) judged(c *child) *load {
 
 // count adds what went wrong to the sums.
 func (f *faulty) count(o *outcome, allowed ...int) error {
-	f.lost += o.statuses()[0]
+	lost := o.statuses()[0] + o.stale
 	n, err := o.bad(allowed...)
-	f.wrong += n - o.statuses()[0]
+	f.lost, f.wrong = f.lost+lost, f.wrong+n-lost
 	return err
 }
 

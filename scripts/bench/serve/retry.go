@@ -17,6 +17,7 @@ const retryEvery = 20 * time.Millisecond
 type trial struct {
 	fine, whole time.Duration // Retry-After-Ms and Retry-After
 	accepted    time.Duration // since the refusal came
+	late        bool          // it was taken on then, but not answered before its deadline
 }
 
 // retries finds out whether Retry-After tells the truth, on a server that is left
@@ -37,12 +38,17 @@ func (b *bench) retries(ctx context.Context, c *child, capacity float64) error {
 		trials = append(trials, t)
 	}
 	var fine, whole []float64
+	late := 0
 	for _, t := range trials {
 		whole = append(whole, t.wholeRatio())
+		if t.late {
+			late++
+		}
 		if t.fine > 0 {
 			fine = append(fine, t.fineRatio())
 		}
 	}
+	b.figures.add("retry_after_late", float64(late))
 	b.sayTruth("Retry-After", "retry_after", whole)
 	if len(fine) == 0 {
 		return errors.New("no refusal had a Retry-After-Ms")
@@ -95,7 +101,8 @@ func (b *bench) retry(ctx context.Context, c *child, capacity float64, images in
 		switch {
 		case err != nil:
 			return t, err
-		case r.status == 200:
+		case r.status == 200, r.status == 504:
+			t.late = r.status == 504
 			return t, nil
 		case r.status != 429:
 			return t, fmt.Errorf("status %d %.200s", r.status, r.body)
@@ -121,47 +128,41 @@ type refusal struct {
 }
 
 // fill sends requests at several times the rate the server can do until one is
-// refused. wait returns when the others are answered.
+// refused; nil when none is. wait returns when the others are answered.
 func (b *bench) fill(ctx context.Context, c *child, m *message, rate float64) (first *refusal, wait func()) {
-	found := make(chan *refusal, 1)
-	ctx, stop := context.WithTimeout(ctx, 10*overloadDeadline)
+	most := max(8, int(3*overloadDeadline.Seconds()*rate)) // surely more than fit before the deadline
+	found := make(chan *refusal, most)
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
 	var all sync.WaitGroup
-	for range fillClients(rate) {
-		all.Go(func() {
-			one := newClient(c.addr)
-			defer one.close()
-			if ctx.Err() != nil {
-				return
-			}
-			r, err := one.do(m, b.numbers.Add(1))
-			if err != nil || r.status != 429 {
-				return
-			}
-			f := &refusal{at: time.Now()}
-			f.fine, f.whole = r.promises()
-			select {
-			case found <- f:
-				stop()
-			default:
-			}
-		})
+	for range most {
 		if ctx.Err() != nil {
 			break
 		}
+		all.Go(func() {
+			if r := b.refused(c, m); r != nil {
+				found <- r
+				enough()
+			}
+		})
 		time.Sleep(time.Duration(float64(time.Second) / (8 * rate)))
 	}
-	select {
-	case first = <-found:
-	case <-ctx.Done():
-		select {
-		case first = <-found:
-		default:
-		}
-	}
-	return first, func() { stop(); all.Wait() }
+	go func() {
+		all.Wait()
+		close(found)
+	}()
+	return <-found, all.Wait
 }
 
-// fillClients is how many requests surely do not fit before the deadline.
-func fillClients(rate float64) int {
-	return max(8, int(3*overloadDeadline.Seconds()*rate))
+// refused sends one request on a connection of its own; nil when it is not refused.
+func (b *bench) refused(c *child, m *message) *refusal {
+	one := newClient(c.addr)
+	defer one.close()
+	r, err := one.do(m, b.numbers.Add(1))
+	if err != nil || r.status != 429 {
+		return nil
+	}
+	f := &refusal{at: time.Now()}
+	f.fine, f.whole = r.promises()
+	return f
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,18 +13,30 @@ import (
 
 // ends is what became of the requests around a SIGTERM. Those that were sent and
 // not answered, with not a byte, are pending until it is known whether the server
-// ever had them: a connection may close, or go down with the listener's queue, just
-// when a request sets out on it. No server can help that, and a client sends such a
-// request again. It is a race when the server's log, written for every request that
-// reached a handler, does not have its number, and the server ended in good order,
-// so that no handler was cut off; else it is lost.
+// ever had them. A connection may end just when a request sets out on it: an idle
+// one is closed, or one that waits to be accepted goes down with the listener. No
+// server can help that, and clients send such a request again. It is such a race
+// when the server ended in good order, so that no handler was cut off, and its log,
+// which has a line for every request that reached one, has
+//   - none for this, or
+//   - one that says that its connection ended before the request was read (400) or
+//     answered (499), and the connection had been idle: net/http takes one for idle
+//     until it has read a whole header.
+//
+// Otherwise it is lost.
 type ends struct {
 	mu                sync.Mutex
 	answered, refused int
-	unsent            int      // there was no connection to be had: the server is gone
-	pending           []string // numbers
-	lost, wrong       int      // cut off after the first byte; not the right answer
+	unsent            int // there was no connection to be had: the server is gone
+	pending           []pending
+	lost, wrong       int // cut off after the first byte; not the right answer
 	faults            []error
+}
+
+// pending is a request by its id, and whether its connection had been idle.
+type pending struct {
+	id   string
+	idle bool
 }
 
 // stops ends servers by SIGTERM while clients send.
@@ -89,7 +102,7 @@ func (e *ends) client(f *faulty, addr string, messages []*message) {
 		if err == nil && r.status == 200 {
 			err = f.judge(m, r)
 		}
-		if e.note(number, &c.reply, r, err) {
+		if e.note(pending{fmt.Sprintf("%016x", number), c.old}, &c.reply, r, err) {
 			return
 		}
 		if err != nil || r.status != 200 {
@@ -99,7 +112,7 @@ func (e *ends) client(f *faulty, addr string, messages []*message) {
 }
 
 // note counts one request; over tells that there is no server any more.
-func (e *ends) note(number uint64, read, r *reply, err error) (over bool) {
+func (e *ends) note(p pending, read, r *reply, err error) (over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var never unsent
@@ -108,7 +121,7 @@ func (e *ends) note(number uint64, read, r *reply, err error) (over bool) {
 		e.unsent++
 		return true
 	case r == nil && !read.begun:
-		e.pending = append(e.pending, fmt.Sprintf("%016x", number))
+		e.pending = append(e.pending, p)
 	case r == nil:
 		e.lost++
 		e.faults = append(e.faults, fmt.Errorf("an answer was cut off: %w", err))
@@ -132,16 +145,33 @@ func (e *ends) settle(log string, inOrder bool) (races int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, number := range e.pending {
-		if inOrder && !bytes.Contains(text, []byte(number)) {
+	seen := handled(text)
+	for _, p := range e.pending {
+		status, reached := seen[p.id]
+		if inOrder && (!reached || p.idle && (status == 400 || status == 499)) {
 			races++
 			continue
 		}
 		e.lost++
-		e.faults = append(e.faults, fmt.Errorf("request %s was sent and not answered", number))
+		e.faults = append(e.faults, fmt.Errorf("request %s was sent and not answered; in the log it has status %d", p.id, status))
 	}
 	if len(e.faults) > 0 {
 		err = fmt.Errorf("%d lost, %d wrong: %w", e.lost, e.wrong, errors.Join(e.faults[:min(len(e.faults), faultsKept)]...))
 	}
 	return races, err
+}
+
+// handled are the statuses of the requests in a log, by their ids.
+func handled(log []byte) map[string]int {
+	statuses := map[string]int{}
+	for line := range bytes.Lines(log) {
+		var entry struct {
+			ID     string `json:"request_id"`
+			Status int
+		}
+		if json.Unmarshal(line, &entry) == nil && entry.Status > 0 {
+			statuses[entry.ID] = entry.Status
+		}
+	}
+	return statuses
 }

@@ -99,10 +99,14 @@ func (o *outcome) statuses() map[int]int {
 	return counts
 }
 
-// bad is how many requests had no answer, a wrong one, or one with a status that is
-// not in the list; err shows a few.
+// bad is how many requests had no answer, a wrong one, one with a status that is not
+// in the list, or one only when they were sent again: no server here has a reason to
+// close a connection. err shows a few.
 func (o *outcome) bad(allowed ...int) (n int, err error) {
 	var list []string
+	if n = o.stale; n > 0 {
+		list = append(list, fmt.Sprintf("%d had to be sent again", n))
+	}
 	for status, count := range o.statuses() {
 		if !slices.Contains(allowed, status) {
 			n += count

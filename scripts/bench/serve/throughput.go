@@ -10,7 +10,7 @@ import (
 // concurrencies are the numbers of clients; the last is that of the ratio.
 func (b *bench) concurrencies() []int {
 	if b.quick {
-		return []int{1, 16}
+		return []int{1, 8}
 	}
 	return []int{1, 8, 64}
 }
