@@ -77,7 +77,7 @@ func (f *faulty) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// start starts a server with a file of its own, that of a model.
+// start starts a server with a model and a log of its own.
 func (f *faulty) start(ctx context.Context, name, model string) (*child, error) {
 	return f.serve(ctx, f.server, model, f.logFile(name))
 }

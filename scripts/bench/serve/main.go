@@ -84,7 +84,7 @@ func run() error {
 		return bareSession(*bare, b.threads)
 	}
 	if b.quick {
-		b.rounds, b.turn, b.minutes = 1, time.Second, 0.08
+		b.rounds, b.turn, b.minutes = 1, 700*time.Millisecond, 0.06
 	}
 	var err error
 	if b.pictures, err = readPictures(*photos); err != nil {

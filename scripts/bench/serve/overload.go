@@ -40,7 +40,7 @@ func overload(ctx context.Context, b *bench) error {
 func (b *bench) flood(ctx context.Context, c *child, messages []*message, capacity float64) error {
 	length := time.Minute
 	if b.quick {
-		length = 3 * time.Second
+		length = 2 * time.Second
 	}
 	o := b.load(c, messages).open(ctx, poisson(3*capacity, length, 2), 1024)
 	counts, s := o.statuses(), o.summarise(0, math.MaxInt64)

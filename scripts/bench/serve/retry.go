@@ -28,36 +28,37 @@ func (b *bench) retries(ctx context.Context, c *child, capacity float64) error {
 	if b.quick {
 		count = 2
 	}
-	var trials []trial
+	var fine, whole []float64
+	var errs []error
+	late := 0
 	for i := range count {
 		images := []int{1, 16}[i%2] // those of many have longer to wait
 		t, err := b.retry(ctx, c, capacity, images)
 		if err != nil {
-			return fmt.Errorf("refused and asking again: %w", err)
+			errs = append(errs, fmt.Errorf("refused and asking again: %w", err))
+			continue
 		}
-		trials = append(trials, t)
-	}
-	var fine, whole []float64
-	late := 0
-	for _, t := range trials {
 		whole = append(whole, t.wholeRatio())
-		if t.late {
-			late++
-		}
 		if t.fine > 0 {
 			fine = append(fine, t.fineRatio())
 		}
+		if t.late {
+			late++
+		}
+	}
+	if len(fine) < len(whole) {
+		errs = append(errs, fmt.Errorf("%d refusals had no Retry-After-Ms", len(whole)-len(fine)))
 	}
 	b.figures.add("retry_after_late", float64(late))
 	b.sayTruth("Retry-After", "retry_after", whole)
-	if len(fine) == 0 {
-		return errors.New("no refusal had a Retry-After-Ms")
-	}
 	b.sayTruth("Retry-After-Ms", "retry_after_ms", fine)
-	return nil
+	return errors.Join(errs...)
 }
 
 func (b *bench) sayTruth(header, key string, ratios []float64) {
+	if len(ratios) == 0 {
+		return
+	}
 	slices.Sort(ratios)
 	say("%s was off by a factor of %.2f (median of %d trials), at the worst %.2f", header, percentile(ratios, 0.5), len(ratios), percentile(ratios, 1))
 	b.figures.add(key+"_ratio", percentile(ratios, 0.5))

@@ -80,7 +80,7 @@ func (f *faulty) stopOnce(ctx context.Context, messages []*message) (e *ends, ra
 	for range 16 {
 		clients.Go(func() { e.client(f, c.addr, messages) })
 	}
-	time.Sleep(f.turn / 4) // of load
+	time.Sleep(f.turn / 2) // of load
 	err = c.stop()         // SIGTERM
 	clients.Wait()
 	races, gone := e.settle(c.log, err == nil)
