@@ -42,14 +42,17 @@ type outcome struct {
 // faultsKept is how many errors are worth showing.
 const faultsKept = 3
 
-// closed lets clients send one request after the other until ctx ends. What is
-// under way then is waited for.
+// closed lets clients send one request after the other until ctx ends, and wait as
+// long as a refusal says. What is under way then is waited for.
 func (l *load) closed(ctx context.Context, clients int) *outcome {
 	begin := time.Now()
 	return l.run(clients, func(c *client, o *outcome) {
 		for n := l.numbers.Add(1); ctx.Err() == nil; n = l.numbers.Add(1) {
-			if s := l.one(c, o, n, begin, time.Since(begin)); s.status == 0 {
+			switch s := l.one(c, o, n, begin, time.Since(begin)); {
+			case s.status == 0:
 				time.Sleep(10 * time.Millisecond) // a server that is away is not hammered
+			case s.promise > 0:
+				time.Sleep(min(s.promise, time.Second))
 			}
 		}
 	})

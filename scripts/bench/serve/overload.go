@@ -28,7 +28,7 @@ func overload(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer c.stop()
-	capacity, err := b.measure(ctx, b.load(c, messages), 8) // more might be too many for the deadline
+	capacity, err := b.measure(ctx, b.load(c, messages), 8, 429) // more are too many for the deadline
 	if err != nil {
 		return fmt.Errorf("at its capacity: %w", err)
 	}
