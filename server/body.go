@@ -37,8 +37,8 @@ func (p *paced) Read(b []byte) (int, error) {
 	if !p.room.TryAcquire(int64(n)) {
 		return 0, &problem{busy, "too many bytes of requests are in memory", time.Second}
 	}
-	if p.got += int64(n); err != nil || p.got == p.length {
-		p.until(p.deadline) // the server goes on reading, to see the client leave
+	if p.got += int64(n); err == io.EOF || p.got == p.length {
+		p.until(time.Time{}) // it is there; the server goes on reading, to see the client leave
 	}
 	return n, err
 }

@@ -60,8 +60,8 @@ func (s *Server) probes(e *echo.Echo) {
 // requestID is the name of a request in logs and problems.
 func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
 
-// identify gives a request its id, the client's own if it sent a harmless one, and
-// names the model on every answer.
+// identify gives a request its id, the client's own if it sent a harmless one, names
+// the model on every answer, and ends connections while the server stops.
 func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
@@ -74,6 +74,9 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set(echo.HeaderXRequestID, id)
 		if e := s.current(); e != nil {
 			h.Set("X-Model-Fingerprint", e.Fingerprint())
+		}
+		if s.stopping.Load() { // after its answer, when the client knows, not while it sends
+			h.Set(echo.HeaderConnection, "close")
 		}
 		if trace := c.Request().Header.Get("traceparent"); trace != "" {
 			h.Set("traceparent", trace)

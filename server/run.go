@@ -49,7 +49,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 	}()
 	err := s.wait(ctx, loaded, ended, ready)
 	if err == nil {
-		s.pause(api)
+		s.pause()
 	}
 	err = errors.Join(err, s.stop(ctx, servers))
 	for range servers {
@@ -76,15 +76,14 @@ func (s *Server) wait(ctx context.Context, loaded, ended chan error, ready func(
 	}
 }
 
-// pause answers as before, but tells probes and clients to go elsewhere.
-func (s *Server) pause(api *http.Server) {
+// pause answers as before, but tells probes and clients to go elsewhere: see identify.
+func (s *Server) pause() {
 	s.stopping.Store(true)
 	waiting := 0
 	if e := s.current(); e != nil {
 		waiting = e.batcher.Waiting()
 	}
 	s.log.Info("stopping", "waiting", waiting)
-	api.SetKeepAlivesEnabled(false)
 	time.Sleep(s.config.Pause)
 }
 
@@ -108,7 +107,7 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       s.config.Deadline,
+		ReadTimeout:       2 * s.config.Deadline, // for requests without a paced body
 		WriteTimeout:      2 * s.config.Deadline, // from the headers on; a client that does not read ends there
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

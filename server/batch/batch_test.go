@@ -403,6 +403,18 @@ func TestCost(t *testing.T) {
 	if got := c.of(4); got < 7.99 || got > 8.01 {
 		t.Errorf("2+1.5n: got %v at 4, want 8", got)
 	}
+	var held cost
+	held.add(1, 1)
+	held.add(1, 100)
+	if got := held.of(1); got > 2 {
+		t.Errorf("one batch that was held up makes all predictions %v", got)
+	}
+	for range 50 {
+		held.add(1, 10)
+	}
+	if got := held.of(1); got < 9 {
+		t.Errorf("batches that stay slow make it %v, want 10", got)
+	}
 	var falling cost
 	falling.add(1, 4)
 	falling.add(2, 2)

@@ -9,13 +9,21 @@ type cost struct {
 	w, n, nn, t, nt float64 // sums of weights, sizes, squares, seconds, products
 }
 
-// fade is the weight that what was seen keeps with each new batch: half after 35.
-const fade = 0.98
+const (
+	// fade is the weight that what was seen keeps with each new batch: half after 14.
+	fade = 0.95
+	// jump is how many times longer than predicted a batch may count at the most. One
+	// that the machine held up must not make all be refused that would show better.
+	jump = 2
+)
 
 func (c *cost) add(n int, seconds float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	x := float64(n)
+	if c.w > 0 {
+		seconds = min(seconds, jump*c.predict(n))
+	}
 	for _, s := range []struct {
 		sum   *float64
 		value float64
@@ -29,6 +37,11 @@ func (c *cost) add(n int, seconds float64) {
 func (c *cost) of(n int) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.predict(n)
+}
+
+// predict is of for whoever holds the lock.
+func (c *cost) predict(n int) float64 {
 	if c.w == 0 {
 		return 0
 	}

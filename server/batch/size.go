@@ -8,7 +8,8 @@ type sizer struct {
 	mu   sync.Mutex
 	most int // never more than this
 	best int
-	full int             // batches that could have been larger or were as large as pays
+	full int             // batches of the best size since the last trial
+	up   bool            // the next trial is of twice the size, as soon as so many wait
 	seen map[int]*recent // by size
 }
 
@@ -58,10 +59,15 @@ func (s *sizer) next(waiting int) int {
 	}
 	s.full++
 	switch twice := 2 * s.best; {
-	case s.full%(2*trialEvery) == 0 && s.best > 1:
-		return s.best / 2
-	case s.full%(2*trialEvery) == trialEvery && twice <= min(s.most, waiting):
+	case s.full < trialEvery:
+	case s.up && twice <= s.most && twice <= waiting:
+		s.full, s.up = 0, false
 		return twice
+	case s.best > 1 && (!s.up || twice > s.most):
+		s.full, s.up = 0, true
+		return s.best / 2
+	case !s.up: // there is no half of 1
+		s.up = true
 	}
 	return s.best
 }
