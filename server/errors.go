@@ -170,7 +170,7 @@ func (s *Server) fail(err error, c echo.Context) {
 
 // said is the problem in the words of the API that was asked, and their media type.
 func (p *problem) said(c echo.Context) (kind string, body any) {
-	switch path := c.Request().URL.Path; {
+	switch path := c.Request().URL.Path + "/"; {
 	case strings.HasPrefix(path, "/v1/"):
 		return echo.MIMEApplicationJSON, map[string]any{"error": map[string]any{
 			"message": p.detail, "type": p.openAIType(), "param": nil, "code": p.code,
