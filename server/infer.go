@@ -28,11 +28,15 @@ func (s *Server) inference(e *echo.Echo, work func(func(echo.Context, *engine) e
 }
 
 func (s *Server) inferServer(c echo.Context) error {
-	version := "(devel)"
+	return c.JSON(http.StatusOK, map[string]any{"name": "vicreg", "version": version(), "extensions": []string{"binary_tensor_data"}})
+}
+
+// version is that of this program.
+func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
+		return info.Main.Version
 	}
-	return c.JSON(http.StatusOK, map[string]any{"name": "vicreg", "version": version, "extensions": []string{"binary_tensor_data"}})
+	return "(devel)"
 }
 
 // addressed refuses a path to another model or version.
