@@ -1,0 +1,156 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"vicreg/server/batch"
+)
+
+// Every answer that the document has is given once, and is as it says: each request
+// is sent to the server in each state.
+func TestDocumentedAnswers(t *testing.T) {
+	s := start(t, func(c *Config) { c.MaxItems, c.Cache = 3, 0 })
+	e := s.current()
+	e.canary.stop() // the states change what it uses
+	e.canary.done.Wait()
+	c := contractOf(t)
+	all := requests(t, s)
+	given := map[string]bool{}
+	for _, r := range all {
+		w := r.send(s)
+		if w.Code != r.status {
+			t.Errorf("%s %v: %d %s, want %d", r.route, r.headers, w.Code, w.Body, r.status)
+		}
+		if err := c.request(r); err != nil && w.Code == 200 {
+			t.Errorf("%s %v: the document does not have the request: %v", r.route, r.headers, err)
+		}
+		given[r.route+" < "+mediaType(r.header("Content-Type"))] = true
+	}
+	for name, state := range states(s) {
+		state.begin()
+		for _, r := range all {
+			w := state.send(s, r)
+			if err := c.answer(r, w); err != nil {
+				t.Errorf("%s: %s %v: %v in %s", name, r.route, r.headers, err, w.Body)
+			}
+			given[fmt.Sprintf("%s %d %s", r.route, w.Code, mediaType(w.Header().Get("Content-Type")))] = true
+		}
+		state.end()
+	}
+	for _, want := range c.promises() {
+		if !given[want] {
+			t.Errorf("never seen: %s", want)
+		}
+	}
+}
+
+func (r request) header(name string) string {
+	for i := 0; i+1 < len(r.headers); i += 2 {
+		if r.headers[i] == name {
+			return r.headers[i+1]
+		}
+	}
+	return ""
+}
+
+func mediaType(header string) string {
+	kind, _, _ := mime.ParseMediaType(header)
+	return kind
+}
+
+// promises are all that the document says of requests and answers: "POST /embed <
+// image/png" and "POST /embed 200 application/json".
+func (c *contract) promises() (all []string) {
+	for route, op := range c.operations() {
+		if op.RequestBody != nil {
+			for kind := range op.RequestBody.Value.Content {
+				all = append(all, route+" < "+kind)
+			}
+		}
+		for status, r := range op.Responses.Map() {
+			if len(r.Value.Content) == 0 && !strings.HasPrefix(route, "HEAD ") {
+				all = append(all, route+" "+status+" ")
+			}
+			for kind := range r.Value.Content {
+				all = append(all, route+" "+status+" "+kind)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// state is what a server may be in when a request comes.
+type state struct {
+	begin, end func()
+	slow       bool // bodies do not arrive
+}
+
+func (st state) send(s *Server, r request) *httptest.ResponseRecorder {
+	if !st.slow {
+		return r.send(s)
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r.http(io.MultiReader(bytes.NewReader(r.body[:len(r.body)/2]), stuck{})))
+	return w
+}
+
+// stuck is the rest of a body that does not arrive in time.
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// states are those that change answers, by name.
+func states(s *Server) map[string]state {
+	e := s.current()
+	batcher := e.batcher
+	swap := func(run batch.Func[[]uint8, []float32]) state {
+		return state{begin: func() { e.batcher = batch.New(run, batch.Config{Queue: 10}) },
+			end: func() { e.batcher.Close(context.Background()); e.batcher = batcher }}
+	}
+	sick := prometheus.NewInvalidMetric(prometheus.NewDesc("sick", "", nil, nil), errors.New("no"))
+	none := func() {}
+	return map[string]state{
+		"well":      {none, none, false},
+		"keys":      {func() { s.config.Keys = []string{"key"} }, func() { s.config.Keys = nil }, false},
+		"slow":      {none, none, true},
+		"small":     {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},
+		"full":      {func() { batcher.Admit(context.Background(), s.config.Queue, 0) }, func() { batcher.Leave(s.config.Queue) }, false},
+		"late":      {func() { s.config.Deadline = time.Nanosecond }, func() { s.config.Deadline = time.Minute }, false},
+		"draining":  {func() { s.stopping.Store(true); s.draining.Store(true) }, func() { s.stopping.Store(false); s.draining.Store(false) }, false},
+		"loading":   {func() { s.engine = nil }, func() { s.engine = e }, false},
+		"stale":     {func() { e.canary.last.Store(0) }, func() { e.canary.last.Store(time.Now().UnixNano()) }, false},
+		"sick":      {func() { s.metrics.registry.MustRegister(broken{sick}) }, func() { s.metrics.registry.Unregister(broken{sick}) }, false},
+		"failing":   swap(func(context.Context, [][]uint8) ([][]float32, error) { return nil, errors.New("no") }),
+		"senseless": swap(senseless),
+	}
+}
+
+// broken is a collector whose one metric cannot be gathered.
+type broken struct{ prometheus.Metric }
+
+func (b broken) Describe(to chan<- *prometheus.Desc) { to <- b.Desc() }
+func (b broken) Collect(to chan<- prometheus.Metric) { to <- b.Metric }
+
+// senseless is a model whose vectors are not finite.
+func senseless(_ context.Context, items [][]uint8) ([][]float32, error) {
+	out := make([][]float32, len(items))
+	for i := range out {
+		out[i] = []float32{float32(math.Inf(1))}
+	}
+	return out, nil
+}

@@ -1,0 +1,175 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+)
+
+// The document is sound, and names all routes and nothing else.
+func TestDocument(t *testing.T) {
+	s := start(t, nil)
+	c, err := readContract(ask(s, "GET", "/openapi.json", nil).Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.doc.Validate(t.Context()); err != nil { // its examples, too
+		t.Error(err)
+	}
+	if err := c.compare(s.handler.Routes()); err != nil {
+		t.Error(err)
+	}
+	if c.doc.Info.Version != version() {
+		t.Errorf("version %q", c.doc.Info.Version)
+	}
+	for _, r := range s.operations().Routes() {
+		if _, ok := c.operations()[routeName(r)]; !ok && r.Method != echo.RouteNotFound {
+			t.Errorf("%s is not in the document", routeName(r))
+		}
+	}
+}
+
+// Every error that a client sees is in the document, by its code.
+func TestDocumentedCodes(t *testing.T) {
+	c := contractOf(t)
+	var types, codes []any
+	for code := range statuses {
+		if code != gone {
+			types, codes = append(types, "urn:vicreg:problem:"+string(code)), append(codes, string(code))
+		}
+	}
+	problem := c.doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum
+	openAI := c.doc.Components.Schemas["OpenAIError"].Value.Properties["error"].Value.Properties["code"].Value.Enum
+	for _, l := range []struct{ got, want []any }{{problem, types}, {openAI, codes}} {
+		if !slices.Equal(sorted(l.got), sorted(l.want)) {
+			t.Errorf("got %v, want %v", sorted(l.got), sorted(l.want))
+		}
+	}
+}
+
+// The examples of problems have the titles and statuses of their codes.
+func TestDocumentedProblems(t *testing.T) {
+	for name, r := range contractOf(t).doc.Components.Responses {
+		media := r.Value.Content["application/problem+json"]
+		if media == nil {
+			continue
+		}
+		var d document
+		text, err := json.Marshal(media.Example)
+		if err == nil {
+			err = json.Unmarshal(text, &d)
+		}
+		want := statuses[code(strings.TrimPrefix(d.Type, "urn:vicreg:problem:"))]
+		if err != nil || d.Title != want.title || d.Status != want.status || name != fmt.Sprint("Problem", d.Status) {
+			t.Errorf("%s: %v, %+v", name, err, d)
+		}
+	}
+}
+
+func sorted(list []any) (out []string) {
+	for _, v := range list {
+		out = append(out, fmt.Sprint(v))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Answers without a route have the shapes of the others.
+func TestStrayRequests(t *testing.T) {
+	s := start(t, nil)
+	c := contractOf(t)
+	for _, r := range []struct {
+		method, path, schema string
+		status               int
+	}{
+		{"GET", "/nothing", "Problem", 404},
+		{"GET", "/embed", "Problem", 405},
+		{"GET", "/v1/nothing", "OpenAIError", 404},
+		{"DELETE", "/v1/models", "OpenAIError", 405},
+		{"GET", "/v2/nothing", "InferError", 404},
+		{"POST", "/v2", "InferError", 405},
+		{"GET", "/v2/models/backbone/infer", "InferError", 405},
+	} {
+		w := ask(s, r.method, r.path, nil)
+		var body any
+		err := json.Unmarshal(w.Body.Bytes(), &body)
+		if err == nil {
+			err = c.doc.Components.Schemas[r.schema].Value.VisitJSON(body)
+		}
+		if err != nil || w.Code != r.status || (r.status == 405) != (w.Header().Get("Allow") != "") {
+			t.Errorf("%s %s: %d %v %s", r.method, r.path, w.Code, err, w.Body)
+		}
+	}
+}
+
+// Answers that are not as the document says are noticed, as are routes.
+func TestContractNotices(t *testing.T) {
+	s := start(t, nil)
+	bad := request{"POST /embed", "/embed", []byte("no image"), []string{"Content-Type", "image/png"}, 422}
+	errorCase := `"422": {"$ref": "#/components/responses/Problem422"}`
+	for name, change := range map[string][2]string{
+		"":                   {},
+		"status":             {errorCase, `"499": {"$ref": "#/components/responses/Problem422"}`},
+		"shape":              {errorCase, `"422": {"$ref": "#/components/responses/Infer422"}`},
+		"media type":         {`"application/problem+json": {`, `"application/json": {`},
+		"number":             {`"minimum": 400,`, `"minimum": 423,`},
+		"member":             {`"detail": {"type"`, `"details": {"type"`},
+		"required member":    {`"required": ["type", "title", "status"]`, `"required": ["type", "title", "status", "code"]`},
+		"header":             {`"Server-Timing": {`, `"Server-Timings": {`},
+		"required header":    {`"BatchSize": {`, `"BatchSize": {"required": true,`},
+		"header value":       {`"^decode;dur=`, `"^decoded;dur=`},
+		"route":              {`"/info": {`, `"/information": {`},
+		"method":             {`"head": {`, `"options": {`},
+		"request media type": {`"image/png": {"schema"`, `"image/tiff": {"schema"`},
+	} {
+		text := string(apiDocument)
+		if !strings.Contains(text, change[0]) {
+			t.Fatalf("%s: %q is not in the document", name, change[0])
+		}
+		c, err := readContract([]byte(strings.ReplaceAll(text, change[0], change[1])))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		err = c.compare(s.handler.Routes())
+		if err == nil {
+			err = c.request(bad)
+		}
+		if err == nil {
+			err = c.answer(bad, bad.send(s))
+		}
+		if (err == nil) != (name == "") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// compare finds routes that only one of document and server has.
+func (c *contract) compare(routes []*echo.Route) error {
+	served := map[string]bool{}
+	for _, r := range routes {
+		if r.Method != echo.RouteNotFound {
+			served[routeName(r)] = true
+		}
+	}
+	got, want := slices.Sorted(maps.Keys(c.operations())), slices.Sorted(maps.Keys(served))
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("the document has %v,\nthe server has %v", got, want)
+	}
+	return nil
+}
+
+// routeName is a route as the document calls it.
+func routeName(r *echo.Route) string {
+	parts := strings.Split(r.Path, "/")
+	for i, p := range parts {
+		if name, ok := strings.CutPrefix(p, ":"); ok {
+			parts[i] = "{" + name + "}"
+		}
+	}
+	return r.Method + " " + strings.Join(parts, "/")
+}
