@@ -45,7 +45,7 @@ func TestDocumentedAnswers(t *testing.T) {
 		for _, r := range all {
 			w := state.send(s, r)
 			if err := c.answer(r, w); err != nil {
-				t.Errorf("%s: %s %v: %v in %s", name, r.route, r.headers, err, w.Body)
+				t.Errorf("%s: %s %v: %v in %.200s", name, r.route, r.headers, err, w.Body)
 			}
 			given[fmt.Sprintf("%s %d %s", r.route, w.Code, mediaType(w.Header().Get("Content-Type")))] = true
 		}

@@ -126,7 +126,7 @@ func (c *contract) request(r request) error {
 }
 
 // usual are headers of answers that no document names.
-var usual = []string{"Content-Type", "Content-Encoding", "Vary", "Content-Security-Policy", "X-Content-Type-Options"}
+var usual = []string{"Connection", "Content-Type", "Content-Encoding", "Vary", "Content-Security-Policy", "X-Content-Type-Options"}
 
 // answer says where an answer is not as the document promises.
 func (c *contract) answer(r request, w *httptest.ResponseRecorder) error {
