@@ -2,19 +2,65 @@ package imaging
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 )
 
-// FuzzDecode starts from the smaller sample files of every format.
+// allowed is how many bytes decoding a file may allocate in all: 33 a pixel, with sides
+// rounded up to whole blocks, some for tables, and a multiple of its length. Of a file
+// whose header is broken or over the limits, nothing for pixels. Lossless WebP has up to
+// 2600 groups of tables, which say little in few bits; lossy WebP announces up to 512 kB.
+func allowed(data []byte, lim Limits) int {
+	n := 128<<10 + 16*len(data)
+	f := file{data: data, size: int64(len(data))}
+	h, err := f.header()
+	if err != nil || lim.check(h.W, h.H) != nil || h.Format == "tiff" && !lim.TIFF {
+		return n
+	}
+	switch {
+	case h.webp.lossless:
+		n += 8<<20 + 4000*len(data)
+	case h.Format == "webp":
+		n += 512 << 10
+	}
+	return n + 33*((h.W+31)&^31)*((h.H+31)&^31)
+}
+
+// allocated is how many bytes f allocates in all, also those that are free again.
+func allocated(f func()) int {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return int(after.TotalAlloc - before.TotalAlloc)
+}
+
+// FuzzDecode starts from the smaller sample files of every format. Each is decoded twice,
+// the second time over what another picture left.
 func FuzzDecode(f *testing.F) {
 	for _, s := range samples(f) {
 		if len(s.Data) < 1500 {
-			f.Add(s.Data)
+			f.Add(s.Data, true)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		lim := Limits{Side: 256, Pixels: 1 << 14, TIFF: true}
-		m, err := Decode(data, lim)
+	for _, name := range []string{"grey.tif", "s420.jpg", "lossless.webp"} {
+		f.Add(readFile(f, "decode/"+name), false)
+	}
+	var d Decoder
+	used := NewRGB(256, 64)
+	f.Fuzz(func(t *testing.T, data []byte, tiff bool) {
+		lim := Limits{Side: 256, Pixels: 1 << 14, TIFF: tiff}
+		var m *RGB
+		var err error
+		if n := allocated(func() { m, err = Decode(data, lim) }); n > allowed(data, lim) {
+			t.Errorf("%d bytes are allocated for a file of %d, more than %d", n, len(data), allowed(data, lim))
+		}
+		for i := range used.Pix {
+			used.Pix[i] = 0xa5
+		}
+		if again := d.Decode(used, data, lim); (again == nil) != (err == nil) || err == nil && (used.W != m.W || !bytes.Equal(used.Pix, m.Pix)) {
+			t.Errorf("%v; over another picture %v, or other pixels", err, again)
+		}
 		if err != nil {
 			if m != nil {
 				t.Error("a picture and an error")
@@ -25,7 +71,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes for %dx%d pixels", len(m.Pix), m.W, m.H)
 		}
 		i, err := Probe(bytes.NewReader(data), int64(len(data)))
-		if err != nil || i.W != m.W || i.H != m.H {
+		if err != nil || i.W != m.W || i.H != m.H || i.Format == "tiff" && !tiff {
 			t.Errorf("probed as %+v with %v, decoded to %dx%d", i, err, m.W, m.H)
 		}
 	})
