@@ -56,4 +56,14 @@ func TestManyScans(t *testing.T) {
 	if _, err := Decode(many, Limits{}); err == nil || err.Error() != "JPEG file has more than 500 scans" {
 		t.Error(err)
 	}
+	// A large picture has fewer: 400 scans of 4 million pixels took 5 s.
+	frame := bytes.Index(data, []byte{0xff, markSOF2})
+	copy(data[frame+5:], "\x07\xd0\x07\xd0")
+	for scans, want := range map[int]string{400: "JPEG file has 400 scans, too many for 2000x2000 pixels", 30: "invalid JPEG format"} {
+		some := bytes.Count(data[:scan], []byte{0xff, markSOS})
+		file := append(bytes.Clone(data[:scan]), bytes.Repeat(data[scan:len(data)-2], scans-some)...)
+		if _, err := Decode(file, Limits{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%d scans: %v, want %q", scans, err, want)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package imaging
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -13,9 +12,8 @@ import (
 // with image/jpeg, which also has the last word on a file that the other doubts, so
 // that both builds find the same files broken.
 func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
-	// A picture over and over in passes of a few bytes each.
-	if h.jpeg.progressive && bytes.Count(data, []byte{0xff, markSOS}) > 500 {
-		return errors.New("JPEG file has more than 500 scans")
+	if err := h.scans(data); err != nil {
+		return err
 	}
 	found := d.turbo.decode(m, data, h)
 	if found == turboSure {
@@ -43,6 +41,24 @@ func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 	default:
 		return fmt.Errorf("JPEG decoder gave a %T", im)
 	}
+}
+
+// scans is the check that a progressive picture is not gone over without end: a scan of
+// a few bytes takes as long as any. Programs write ten or so; a large picture has no
+// more than 30, a small one 500.
+func (h *header) scans(data []byte) error {
+	const few, most, pixels = 30, 500, 1_000_000_000 // the last of all scans together
+	if !h.jpeg.progressive {
+		return nil
+	}
+	n := bytes.Count(data, []byte{0xff, markSOS})
+	if n > most {
+		return fmt.Errorf("JPEG file has more than %d scans", most)
+	}
+	if n > few && n > pixels/(h.W*h.H) {
+		return fmt.Errorf("JPEG file has %d scans, too many for %dx%d pixels", n, h.W, h.H)
+	}
+	return nil
 }
 
 // What libjpeg-turbo made of a file.
