@@ -74,12 +74,19 @@ func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
 	return pixels, nil
 }
 
+// tables is what a WebP file weighs at the least: one without loss may have 140 MB of
+// them, whatever its pixels are.
+const tables = keepUpTo
+
 // weight is the number of pixels of an image, but for one over the limit, which is
 // refused later and needs no room.
 func (p *pool) weight(info imaging.Info) int64 {
 	n := float64(info.W) * float64(info.H) // of TIFF it can be more than an int64
 	if n > float64(p.enc.Limits.Pixels) {
 		return 1
+	}
+	if info.Format == "webp" {
+		n = max(n, float64(min(tables, p.enc.Limits.Pixels)))
 	}
 	return max(1, int64(n))
 }

@@ -20,3 +20,16 @@ func TestRefusedPicturesTakeNoRoom(t *testing.T) {
 		}
 	}
 }
+
+// A WebP file takes room for its tables, but never more than there is.
+func TestTablesTakeRoom(t *testing.T) {
+	for _, c := range []struct {
+		limit, w, h int
+		want        int64
+	}{{50_000_000, 10, 10, 4_000_000}, {50_000_000, 5000, 1000, 5_000_000}, {5000, 10, 10, 5000}, {5000, 100, 100, 1}} {
+		p := &pool{enc: &encoder.Encoder{Limits: imaging.Limits{Pixels: c.limit}}}
+		if got := p.weight(imaging.Info{Format: "webp", W: c.w, H: c.h}); got != c.want {
+			t.Errorf("%dx%d of at most %d: %d, want %d", c.w, c.h, c.limit, got, c.want)
+		}
+	}
+}
