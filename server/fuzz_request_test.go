@@ -15,9 +15,11 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// small is a server whose limits small inputs reach.
+// small is a server whose limits small inputs reach. It measures no batches, which is
+// most of what starting one takes.
 func small(t testing.TB, change func(*Config)) *Server {
 	return start(t, func(c *Config) {
+		c.MaxBatch = 1
 		c.MaxBody, c.MaxItems, c.Limits, c.Cache = 64<<10, mostItems, imaging.Limits{Side: 256, Pixels: 1 << 14}, 0
 		if change != nil {
 			change(c)

@@ -122,7 +122,10 @@ func FuzzText(f *testing.F) {
 		if strings.HasPrefix(text, "data:") {
 			_, payload, _ = strings.Cut(text, ";base64,")
 		}
-		if again := base64.StdEncoding.EncodeToString(got.file); again != strings.NewReplacer("\r", "", "\n", "").Replace(payload) {
+		payload = strings.NewReplacer("\r", "", "\n", "").Replace(payload)
+		again := base64.StdEncoding.EncodeToString(got.file)
+		end := max(0, len(payload)-4) // bits behind the last byte may be set
+		if len(again) != len(payload) || again[:end] != payload[:end] {
 			t.Errorf("%q became %q", payload, again)
 		}
 		if uri := fromText("data:x;base64," + payload); !sameSource(uri, got) {

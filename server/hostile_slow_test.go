@@ -130,6 +130,11 @@ func TestSlowHeaders(t *testing.T) {
 			}
 		}
 	})
+	unload := sync.OnceFunc(func() {
+		close(stop)
+		load.Wait()
+	})
+	defer unload()
 	inBubble(t, nil, func(t *testing.T, p *pipes) {
 		var clients sync.WaitGroup
 		for range 50 {
@@ -146,8 +151,7 @@ func TestSlowHeaders(t *testing.T) {
 		}
 		clients.Wait()
 	})
-	close(stop)
-	load.Wait()
+	unload()
 	probe.check(t, s, "slow headers")
 }
 

@@ -1,0 +1,296 @@
+package server
+
+import (
+	"bytes"
+	"compress/lzw"
+	"compress/zlib"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vicreg/pipeline/imaging"
+)
+
+// sample is a picture of those that the decoders are tested with.
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join("../pipeline/imaging/testdata/decode", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// vector is what /embed makes of a picture that it takes.
+func vector(t *testing.T, s *Server, file []byte) []float32 {
+	t.Helper()
+	w := ask(s, "POST", "/embed", file, "Content-Type", "application/octet-stream", "Accept", "application/octet-stream")
+	if w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	return floats(w.Body.Bytes())
+}
+
+// pngOf is a file of these pixels.
+func pngOf(t *testing.T, w, h int, at func(x, y int) []uint8) []byte {
+	t.Helper()
+	m := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			p := at(x, y)
+			m.SetNRGBA(x, y, color.NRGBA{p[0], p[1], p[2], 255})
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// chunk is a piece of a PNG file.
+func chunk(name string, data []byte) []byte {
+	b := append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), name...)
+	b = append(b, data...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
+}
+
+// pngFile has a header of width, height, bits and colour type, and these chunks.
+func pngFile(w, h uint32, bits, kind uint8, chunks ...[]byte) []byte {
+	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)
+	file := append([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", append(head, bits, kind, 0, 0, 0))...)
+	return append(append(file, bytes.Join(chunks, nil)...), chunk("IEND", nil)...)
+}
+
+func deflated(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	w.Write(data)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// gifOf is a GIF file of two colours whose pixels in a row are these.
+func gifOf(t *testing.T, pixels ...uint8) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := lzw.NewWriter(&b, lzw.LSB, 8)
+	w.Write(pixels)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := append([]byte("GIF89a\x00\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x00\x00\x01\x00\x00\x08"), uint8(b.Len()))
+	file[6], file[24] = uint8(len(pixels)), uint8(len(pixels))
+	return append(append(file, b.Bytes()...), 0, ';')
+}
+
+// zeros is compressed, 1 MB to 1 kB, again and again: rows of black pixels.
+func zeros(t *testing.T, times int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	w.Write(make([]byte, 1<<20))
+	w.Flush()
+	n := b.Len()
+	w.Write(make([]byte, 1<<20))
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return append(b.Bytes()[:n:n], bytes.Repeat(b.Bytes()[n:], times-1)...)
+}
+
+// with puts bytes into a copy of a file.
+func with(file []byte, at int, bytes string) []byte {
+	file = append([]byte(nil), file...)
+	copy(file[at:], bytes)
+	return file
+}
+
+// Files that announce many pixels are refused by their headers, before any memory is
+// taken for them.
+func TestPixelBombs(t *testing.T) {
+	s := start(t, nil) // with the limits of a server as it comes
+	probe := newProbe(t, s)
+	jpeg, gif := sample(t, "s420.jpg"), sample(t, "whole.gif")
+	screen := with(gif, 6, "\x50\xc3\x50\xc3") // 50,000 of both
+	for name, file := range map[string][]byte{
+		"PNG":               pngFile(50_000, 50_000, 1, 0, chunk("IDAT", zeros(t, 30))),
+		"PNG of one row":    pngFile(1<<31-1, 1, 16, 6, chunk("IDAT", zeros(t, 2))),
+		"GIF":               with(screen, bytes.IndexByte(gif[13:], ',')+13+5, "\x50\xc3\x50\xc3"),
+		"GIF's screen":      screen,
+		"JPEG":              with(jpeg, bytes.Index(jpeg, []byte("\xff\xc0"))+5, "\xff\xdc\xff\xdc"),
+		"WebP, lossless":    []byte("RIFF\x12\x00\x00\x00WEBPVP8L\x05\x00\x00\x00\x2f\xff\xff\xff\x0f\x00"),
+		"WebP, lossy":       []byte("RIFF\x16\x00\x00\x00WEBPVP8 \x0a\x00\x00\x00\x10\x00\x00\x9d\x01\x2a\xff\x3f\xff\x3f"),
+		"WebP's canvas":     with(sample(t, "animated-part-lossless.webp"), 24, "\xff\xff\xff\xff\xff\xff"),
+		"JPEG turned":       with(sample(t, "turned6.jpg"), bytes.Index(sample(t, "turned6.jpg"), []byte("\xff\xc0"))+5, "\xff\xdc\xff\xdc"),
+		"GIF of no pixels":  with(gif, 6, "\x00\x00\x00\x00"),
+		"JPEG of no pixels": with(jpeg, bytes.Index(jpeg, []byte("\xff\xc0"))+5, "\x00\x00"),
+	} {
+		want := "over the limit"
+		if strings.HasSuffix(name, "no pixels") {
+			want = "is empty"
+		}
+		code, body := 0, ""
+		took := allocated(func() {
+			w := ask(s, "POST", "/embed", file, "Content-Type", "image/png")
+			code, body = w.Code, w.Body.String()
+		})
+		if code != 422 || !strings.Contains(body, want) || took > 1<<20 {
+			t.Errorf("%s of %d bytes: %d %s, %d bytes of memory", name, len(file), code, body, took)
+		}
+		probe.check(t, s, name)
+	}
+}
+
+// Every kind of picture that the server takes gives the vector of its pixels, whatever
+// its name says: CMYK, progressive, 16 bits, grey, animations by their first frame.
+func TestEveryKindOfPicture(t *testing.T) {
+	s := small(t, nil)
+	names, err := filepath.Glob("../pipeline/imaging/testdata/decode/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := map[string]int{}
+	for _, name := range names {
+		kind := filepath.Ext(name)
+		if kind == ".json" || kind == ".gz" {
+			continue
+		}
+		file := sample(t, filepath.Base(name))
+		m, err := imaging.Decode(file, imaging.Limits{})
+		if err != nil { // TIFF, and what only one of the decoders of JPEG can do
+			w := ask(s, "POST", "/embed", file, "Content-Type", "image/tiff")
+			if w.Code != 422 || kind == ".tif" && !strings.Contains(w.Body.String(), "training data only") {
+				t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			}
+			taken["refused "+kind]++
+			continue
+		}
+		want := vector(t, s, pngOf(t, m.W, m.H, func(x, y int) []uint8 { return m.Pix[3*(y*m.W+x):] }))
+		w := ask(s, "POST", "/embed", file, "Content-Type", "image/x-something-else", "Accept", "application/octet-stream")
+		if w.Code != 200 || !close32(floats(w.Body.Bytes()), want, 1e-6) {
+			t.Errorf("%s: %d, or other numbers", name, w.Code)
+		}
+		taken[kind]++
+	}
+	if taken[".jpg"] < 60 || taken[".png"] < 20 || taken[".webp"] < 10 || taken[".gif"] < 8 || taken[".tif"] != 0 || taken["refused .tif"] < 10 || taken["refused .jpg"] > 1 {
+		t.Errorf("taken: %v", taken)
+	}
+}
+
+// A photograph that says it lies on its side has the vector of the upright one, and not
+// that of its stored pixels.
+func TestTurnedPhotograph(t *testing.T) {
+	s := small(t, nil)
+	turned := sample(t, "turned6.jpg") // to be turned to the right
+	flat := bytes.Replace(turned, []byte("Exif"), []byte("none"), 1)
+	m, err := imaging.Decode(flat, imaging.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upright := pngOf(t, m.H, m.W, func(x, y int) []uint8 { return m.Pix[3*((m.H-1-x)*m.W+y):] })
+	got := vector(t, s, turned)
+	if !close32(got, vector(t, s, upright), 1e-6) || close32(got, vector(t, s, flat), 1e-3) {
+		t.Error("the orientation is not applied")
+	}
+}
+
+// Pixels that ask for a colour that their table does not have.
+func TestColoursThatAreNotThere(t *testing.T) {
+	s := small(t, nil)
+	probe := newProbe(t, s)
+	black := pngOf(t, 4, 4, func(x, y int) []uint8 { return []uint8{0, 0, 0} })
+	palette := chunk("PLTE", []byte{255, 0, 0, 0, 0, 255})
+	far := pngFile(4, 4, 8, 3, palette, chunk("IDAT", deflated(t, bytes.Repeat([]byte("\x00\xc8\xc8\xc8\xc8"), 4))))
+	if got := vector(t, s, far); !close32(got, vector(t, s, black), 1e-6) {
+		t.Error("PNG: the colour is not black")
+	}
+	none := pngFile(4, 4, 8, 3, chunk("IDAT", deflated(t, bytes.Repeat([]byte("\x00\xc8\xc8\xc8\xc8"), 4))))
+	if w := ask(s, "POST", "/embed", gifOf(t, 1, 0), "Content-Type", "image/gif"); w.Code != 200 {
+		t.Fatalf("a GIF of its two colours: %d %s", w.Code, w.Body)
+	}
+	for want, file := range map[string][]byte{"out of order": none, "invalid pixel value": gifOf(t, 1, 200)} {
+		if w := ask(s, "POST", "/embed", file, "Content-Type", "image/png"); w.Code != 422 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s, want %q", w.Code, w.Body, want)
+		}
+		probe.check(t, s, want)
+	}
+}
+
+// What is no picture of a kind that is taken, under the name of one.
+func TestOtherFiles(t *testing.T) {
+	s := small(t, nil)
+	probe := newProbe(t, s)
+	for name, file := range map[string]string{
+		"nothing": "", "one byte": "\xff", "BMP": "BM\x46\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00" + strings.Repeat("\x00", 60),
+		"SVG": `<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>`, "HTML": "<!DOCTYPE html><script>x</script>",
+		"ZIP": "PK\x03\x04" + strings.Repeat("\x00", 60), "PDF": "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "AVIF": "\x00\x00\x00\x20ftypavif" + strings.Repeat("\x00", 20),
+		"ICO": "\x00\x00\x01\x00\x01\x00\x01\x01", "a header of a PNG alone": "\x89PNG\r\n\x1a\n", "a header of a WebP alone": "RIFF\x04\x00\x00\x00WEBP",
+		"big TIFF": "II+\x00\x08\x00\x00\x00", "a script": "#!/bin/sh\n",
+	} {
+		for _, kind := range []string{"image/jpeg", "image/svg+xml", "application/octet-stream"} {
+			w := ask(s, "POST", "/embed", []byte(file), "Content-Type", kind)
+			if documented(t, w, "POST", "/embed"); w.Code != 422 {
+				t.Errorf("%s as %s: %d %s", name, kind, w.Code, w.Body)
+			}
+		}
+		probe.check(t, s, name)
+	}
+}
+
+// Files of every kind, cut off at many places and with bits turned over at many, give
+// a vector or are refused one by one.
+func TestDamagedFiles(t *testing.T) {
+	const most = 48
+	s := small(t, func(c *Config) { c.MaxItems, c.MaxBody = most, 4<<20 })
+	probe := newProbe(t, s)
+	count := map[string]int{}
+	for _, name := range []string{"s420.jpg", "s444-progressive.jpg", "restart-progressive444.jpg", "ycck420.jpg", "turned6.jpg", "rgb.png", "rgb-interlaced.png", "palette13.png",
+		"rgba16.png", "interlaced.gif", "animated.gif", "lossy.webp", "lossless-palette.webp", "lossy-alpha.webp", "animated-part-lossy.webp"} {
+		good := sample(t, name)
+		var files [][]byte
+		for i := range most / 3 {
+			files = append(files, good[:len(good)*i*3/most])
+		}
+		for i := len(files); i < most; i++ {
+			bit := i * 7919 % (8 * len(good))
+			file := append([]byte(nil), good...)
+			file[bit/8] ^= 1 << (bit % 8)
+			files = append(files, file)
+		}
+		list := make([]string, len(files))
+		for i, f := range files {
+			list[i] = base64.StdEncoding.EncodeToString(f)
+		}
+		body, err := json.Marshal(map[string]any{"inputs": list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range parse(t, ask(s, "POST", "/embed", body, "Content-Type", "application/json")).Data {
+			switch {
+			case d.Error == nil:
+				count["taken"]++
+			case d.Error.Status == 422:
+				count["refused"]++
+			default:
+				t.Errorf("%s, %d: %+v", name, i, d.Error)
+			}
+		}
+		probe.check(t, s, name)
+	}
+	if count["taken"] < 50 || count["refused"] < 250 {
+		t.Error(fmt.Sprint(count))
+	}
+}
