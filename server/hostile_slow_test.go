@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -166,4 +167,36 @@ func TestSlowReader(t *testing.T) {
 			t.Errorf("%d bytes, %v: it is still there", len(answer), err)
 		}
 	})
+}
+
+// The same over HTTP/2, where one connection has many bodies: each has its own deadline.
+func TestSlowBodyHTTP2(t *testing.T) {
+	s := small(t, func(c *Config) { c.Deadline = 300 * time.Millisecond })
+	h := httptest.NewUnstartedServer(s.Handler())
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	defer h.Close()
+	body, hold := io.Pipe()
+	defer hold.Close()
+	r, err := http.NewRequest("POST", h.URL+"/embed", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "image/png")
+	w, err := h.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Body.Close()
+	if w.StatusCode != 408 || w.ProtoMajor != 2 {
+		t.Errorf("%s %s", w.Proto, w.Status)
+	}
+	good, err := h.Client().Post(h.URL+"/v1/embeddings", "", strings.NewReader("{"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good.Body.Close()
+	if good.StatusCode != 400 {
+		t.Errorf("the next request of the connection: %s", good.Status)
+	}
 }

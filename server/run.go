@@ -103,6 +103,10 @@ func (s *Server) stop(ctx context.Context, servers []*http.Server) error {
 	return errors.Join(append(errs, s.Close(drain))...)
 }
 
+// httpServer bounds what a connection may take. What is wrong before a request reaches
+// the handler net/http answers itself, in plain text: 431 for more than 64 kB of headers
+// or of a path, 400 for what is no HTTP/1, 417, 501 and 505 for what it does not know.
+// Headers that do not come in time have no answer.
 func (s *Server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
