@@ -14,7 +14,7 @@ type Config struct {
 	MaxItems int            // images of a request
 	Queue    int            // images that may wait or run
 	MaxBatch int            // images of a batch at the most
-	Workers  int            // batches that run at once
+	Workers  int            // batches that run at once under load
 	Deadline time.Duration  // from the first byte of a request to its answer
 	Pause    time.Duration  // from the signal to stop until no connection is taken any more
 	Drain    time.Duration  // for what is under way when the server stops
@@ -28,7 +28,7 @@ type Config struct {
 
 // Defaults are the settings for a machine with so many cores.
 func Defaults(cores int) Config {
-	return Config{Name: "backbone", MaxBody: 64 << 20, MinRate: 1 << 10, MaxItems: 256, Queue: 1024, MaxBatch: 32, Workers: 1,
+	return Config{Name: "backbone", MaxBody: 64 << 20, MinRate: 1 << 10, MaxItems: 256, Queue: 1024, MaxBatch: 32, Workers: cores,
 		Deadline: 30 * time.Second, Pause: time.Second, Drain: 20 * time.Second, Decoders: cores, Cache: 64 << 20,
 		Limits: imaging.Limits{Side: 16384, Pixels: 50_000_000}}
 }

@@ -12,8 +12,16 @@ import (
 )
 
 // engine is one model in service, with all that goes when another takes its place.
+//
+// It has two sessions. One uses all threads for a batch: nothing answers a lone
+// request sooner. Under load several batches run at once on the other, in the usual
+// case with a thread each: batches that share threads wait for the slowest of them
+// again and again, and decoders on the same cores make one slow all the time.
 type engine struct {
-	*encoder.Encoder
+	*encoder.Encoder                  // on all threads
+	narrow           *encoder.Encoder // for several batches at once
+	wide             sync.Mutex       // held to use all threads
+
 	config  Config
 	metrics *metrics
 	batcher *batch.Batcher[[]uint8, []float32]
@@ -27,7 +35,7 @@ type engine struct {
 // newEngine measures which batch size pays, which takes a second or so, and embeds
 // the canary. The encoder is the engine's from here on, also after an error.
 func (s *Server) newEngine(enc *encoder.Encoder) (*engine, error) {
-	e := &engine{Encoder: enc, config: s.config, metrics: s.metrics, since: time.Now()}
+	e := &engine{Encoder: enc, narrow: enc.On(1), config: s.config, metrics: s.metrics, since: time.Now()}
 	enc.Limits = s.config.Limits
 	if err := e.learn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
@@ -61,7 +69,7 @@ func (e *engine) close(ctx context.Context) error {
 	return errors.Join(err, e.Encoder.Close())
 }
 
-// learn finds the batch size that pays, on noise.
+// learn finds the batch size that pays under load, on noise.
 func (e *engine) learn() (err error) {
 	size := 3 * e.Size() * e.Size()
 	pixels := make([]uint8, e.config.MaxBatch*size)
@@ -71,7 +79,7 @@ func (e *engine) learn() (err error) {
 	_, e.sizes, err = batch.Best(e.config.MaxBatch, func(n int) (time.Duration, error) {
 		begin, runs := time.Now(), 0
 		for ; runs == 0 || time.Since(begin) < learnFor; runs++ {
-			if _, err := e.Encode(context.Background(), pixels[:n*size], n); err != nil {
+			if _, err := e.narrow.Encode(context.Background(), pixels[:n*size], n); err != nil {
 				return 0, err
 			}
 		}
@@ -94,7 +102,7 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 		for 2*n <= len(items) {
 			n *= 2
 		}
-		y, err := e.Encode(ctx, joined(items[:n]), n)
+		y, err := e.run(ctx, joined(items[:n]), n)
 		if err != nil {
 			return nil, err
 		}
@@ -104,6 +112,17 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 		items = items[n:]
 	}
 	return out, nil
+}
+
+// run takes all threads while few images are there, and one's share of them while many
+// are. With two workers, few is one.
+func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
+	if 2*e.batcher.Waiting() > e.config.Workers && e.config.Workers > 1 {
+		return e.narrow.Encode(ctx, pixels, n)
+	}
+	e.wide.Lock()
+	defer e.wide.Unlock()
+	return e.Encode(ctx, pixels, n)
 }
 
 // joined is one item itself, or a copy of several in a row.

@@ -58,7 +58,7 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
 	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file, which is loaded again when it has changed; 0 for SIGHUP alone")
 	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
-	fs.IntVar(&f.Workers, "workers", f.Workers, "`N` batches that run at once")
+	fs.IntVar(&f.Workers, "workers", 0, "`N` batches that run at once under load, at most one a thread; by default one a thread, and 1 needs half the memory")
 	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "`N` images decoded at once")
 	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, "`N` images of a batch at the most; the size that pays is measured at the start")
 	fs.IntVar(&f.Queue, "queue", f.Queue, "`N` images that may wait or run")
@@ -80,7 +80,7 @@ JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
 // validate reports the first flag that cannot work, and reads the API keys.
 func (f *serveFlags) validate() error {
 	for name, v := range map[string]int{"threads": f.threads, "decoders": f.Decoders, "max-batch": f.MaxBatch,
-		"queue": f.Queue, "workers": f.Workers, "max-items": f.MaxItems, "max-pixels": f.Limits.Pixels} {
+		"queue": f.Queue, "max-items": f.MaxItems, "max-pixels": f.Limits.Pixels} {
 		if v < 1 || v > 1<<30 {
 			return usage.Errorf("--%s %d: want 1 to %d", name, v, 1<<30)
 		}
@@ -88,8 +88,10 @@ func (f *serveFlags) validate() error {
 	switch {
 	case f.MaxBatch > 1024:
 		return usage.Errorf("--max-batch %d: want 1 to 1024", f.MaxBatch)
-	case f.threads > 4096 || f.Decoders > 4096 || f.Workers > 4096:
-		return usage.Errorf("--threads %d --decoders %d --workers %d: want at most 4096", f.threads, f.Decoders, f.Workers)
+	case f.threads > 4096 || f.Decoders > 4096:
+		return usage.Errorf("--threads %d --decoders %d: want at most 4096", f.threads, f.Decoders)
+	case f.Workers < 0 || f.Workers > f.threads:
+		return usage.Errorf("--workers %d: want 1 to the %d of --threads", f.Workers, f.threads)
 	case f.MaxBody < 1:
 		return usage.Errorf("--max-body %d: want 1 or more", f.MaxBody)
 	case f.MaxItems > f.Queue:
@@ -104,6 +106,9 @@ func (f *serveFlags) validate() error {
 		return usage.Errorf("--tls-cert and --tls-key go together")
 	}
 	f.Cache = int64(f.cacheMB) << 20
+	if f.Workers == 0 {
+		f.Workers = f.threads
+	}
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(f.model), ".onnx")
 	}
@@ -142,6 +147,15 @@ func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {
 		return nil, &usage.Error{Err: err}
 	}
 	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}, nil
+}
+
+// narrow are the options of the session on which workers share the threads: each runs
+// on one of its own, and what is left helps whoever asks first.
+func (f *serveFlags) narrow() []ort.Options {
+	if f.Workers == 1 {
+		return nil
+	}
+	return []ort.Options{{Threads: f.threads - f.Workers + 1}}
 }
 
 // listen opens the addresses.
@@ -188,7 +202,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	}
 	f.OwnMetrics = l.Metrics != nil
 	s := New(func() (*encoder.Encoder, error) {
-		enc, err := f.foreign.Open(lib, f.model, ort.Options{Threads: f.threads})
+		enc, err := f.foreign.Open(lib, f.model, ort.Options{Threads: f.threads}, f.narrow()...)
 		if err != nil {
 			return nil, &usage.Error{Err: err}
 		}

@@ -96,7 +96,7 @@ func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *S
 		if err != nil {
 			return nil, err
 		}
-		return encoder.New(lib, file, ort.Options{Threads: 1})
+		return encoder.New(lib, file, ort.Options{Threads: 2}, ort.Options{Threads: 1})
 	}, config, slog.New(slog.NewJSONHandler(io.Discard, nil)))
 	t.Cleanup(func() {
 		if err := s.Close(context.Background()); err != nil {

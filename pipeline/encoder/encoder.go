@@ -23,6 +23,7 @@ type Encoder struct {
 	Limits imaging.Limits
 
 	session       *ort.Session
+	others        []*Encoder // the same model on sessions of their own
 	input, output string
 	metadata      *Metadata
 	fingerprint   string
@@ -31,13 +32,14 @@ type Encoder struct {
 // Open loads the model file at path, which vicreg export wrote. The caller closes
 // the encoder. A file that is no ONNX model, has no metadata of vicreg's
 // (ErrForeign) or that of a newer version, or a graph that does not fit its
-// metadata is an error that says so.
-func Open(rt *ort.Runtime, path string, opt ort.Options) (*Encoder, error) {
+// metadata is an error that says so. Each of more is one more session, with the
+// weights in memory again; see On.
+func Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
-	e, err := New(rt, file, opt)
+	e, err := New(rt, file, opt, more...)
 	if err != nil {
 		return nil, fmt.Errorf("open encoder %s: %w", path, err)
 	}
@@ -45,7 +47,7 @@ func Open(rt *ort.Runtime, path string, opt ort.Options) (*Encoder, error) {
 }
 
 // New is Open for the bytes of a file, which may be reused after the return.
-func New(rt *ort.Runtime, file []byte, opt ort.Options) (*Encoder, error) {
+func New(rt *ort.Runtime, file []byte, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	model, err := onnx.Unmarshal(file)
 	if err != nil {
 		return nil, fmt.Errorf("not an onnx model: %w", err)
@@ -54,25 +56,40 @@ func New(rt *ort.Runtime, file []byte, opt ort.Options) (*Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return load(rt, model, file, metadata, opt)
+	return load(rt, model, file, metadata, opt, more...)
 }
 
 // load makes an encoder of a model and what is known about it, wherever that
 // comes from.
-func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metadata, opt ort.Options) (*Encoder, error) {
+func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metadata, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	fingerprint, err := Fingerprint(model, metadata.Preprocess)
 	if err != nil {
 		return nil, err
 	}
-	session, err := rt.NewSession(file, opt)
-	if err != nil {
-		return nil, err
-	}
-	e := &Encoder{session: session, metadata: metadata, fingerprint: fingerprint}
-	if err := e.connect(session.Inputs(), session.Outputs()); err != nil {
-		return nil, errors.Join(err, session.Close())
+	e := &Encoder{metadata: metadata, fingerprint: fingerprint}
+	for i, o := range append([]ort.Options{opt}, more...) {
+		on := e
+		if i > 0 {
+			on = &Encoder{metadata: metadata, fingerprint: fingerprint}
+			e.others = append(e.others, on)
+		}
+		if on.session, err = rt.NewSession(file, o); err == nil {
+			err = on.connect(on.session.Inputs(), on.session.Outputs())
+		}
+		if err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
 	}
 	return e, nil
+}
+
+// On is the encoder on its session k, 0 for itself, or on the last if there are fewer.
+// It is closed with e.
+func (e *Encoder) On(k int) *Encoder {
+	if k = min(k, len(e.others)); k > 0 {
+		return e.others[k-1]
+	}
+	return e
 }
 
 // connect finds input and output of the graph and holds them against the
@@ -92,9 +109,17 @@ func (e *Encoder) connect(in, out []tensor.Spec) error {
 	return nil
 }
 
-// Close frees the session; it may be called again, but while no other method
+// Close frees the sessions; it may be called again, but while no other method
 // runs.
-func (e *Encoder) Close() error { return e.session.Close() }
+func (e *Encoder) Close() error {
+	var errs []error
+	for _, on := range append([]*Encoder{e}, e.others...) {
+		if on.session != nil {
+			errs = append(errs, on.session.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Dim is D, the length of a vector.
 func (e *Encoder) Dim() int { return e.metadata.Dim }

@@ -77,16 +77,16 @@ func (f *Flags) Validate() error {
 
 // Open opens the model file at path as the flags say, after Validate; see the
 // functions Open and OpenForeign.
-func (f *Flags) Open(rt *ort.Runtime, path string, opt ort.Options) (*Encoder, error) {
+func (f *Flags) Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
 	if f.foreign {
 		how := f.how
 		how.Name = filepath.Base(path)
-		return OpenForeign(rt, path, how, opt)
+		return OpenForeign(rt, path, how, opt, more...)
 	}
-	e, err := Open(rt, path, opt)
+	e, err := Open(rt, path, opt, more...)
 	if errors.Is(err, ErrForeign) {
 		err = fmt.Errorf("%w; for a model from elsewhere give --foreign and --crop, --mean and --std", err)
 	}

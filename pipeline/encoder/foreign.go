@@ -31,15 +31,15 @@ const minOpset = 11
 
 // OpenForeign is Open for a model file that vicreg did not write: see Adapt. Its
 // weights may be in files beside it.
-func OpenForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options) (*Encoder, error) {
-	e, err := openForeign(rt, path, f, opt)
+func OpenForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more ...ort.Options) (*Encoder, error) {
+	e, err := openForeign(rt, path, f, opt, more...)
 	if err != nil {
 		return nil, fmt.Errorf("open encoder %s: %w", path, err)
 	}
 	return e, nil
 }
 
-func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options) (*Encoder, error) {
+func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options) (*Enc
 	if file, err = onnx.Marshal(model); err != nil {
 		return nil, err
 	}
-	return load(rt, model, file, metadata, opt)
+	return load(rt, model, file, metadata, opt, more...)
 }
 
 // Adapt rewrites a model from pixels that are normalised, float32 or float16 in
