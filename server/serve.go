@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -201,6 +202,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	f.OwnMetrics = l.Metrics != nil
+	defer runtime.KeepAlive(ballast())
 	s := New(func() (*encoder.Encoder, error) {
 		enc, err := f.foreign.Open(lib, f.model, ort.Options{Threads: f.threads}, f.narrow()...)
 		if err != nil {
@@ -210,6 +212,11 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	}, f.Config, log)
 	return f.run(ctx, s, l, stdout)
 }
+
+// ballast is memory that nobody writes to, so that it takes none of the machine's, but
+// that the garbage collector counts: small as the rest of the heap is, it would run
+// dozens of times a second under load, and answers would wait for it.
+func ballast() []byte { return make([]byte, 64<<20) }
 
 // run serves, and loads the model again when it is told to or the file changes.
 func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.Writer) error {

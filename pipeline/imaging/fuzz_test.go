@@ -9,7 +9,8 @@ import (
 // allowed is how many bytes decoding a file may allocate in all: 33 a pixel, with sides
 // rounded up to whole blocks, some for tables, and a multiple of its length. Of a file
 // whose header is broken or over the limits, nothing for pixels. Lossless WebP has up to
-// 2600 groups of tables, which say little in few bits; lossy WebP announces up to 512 kB.
+// 2600 groups of tables, which say little in few bits; lossy WebP announces up to 512 kB,
+// and TIFF, which no server takes, 10 MB a tag.
 func allowed(data []byte, lim Limits) int {
 	n := 128<<10 + 16*len(data)
 	f := file{data: data, size: int64(len(data))}
@@ -22,6 +23,8 @@ func allowed(data []byte, lim Limits) int {
 		n += 8<<20 + 4000*len(data)
 	case h.Format == "webp":
 		n += 512 << 10
+	case h.Format == "tiff":
+		n += 64 << 20
 	}
 	return n + 33*((h.W+31)&^31)*((h.H+31)&^31)
 }
