@@ -20,6 +20,7 @@ import (
 type engine struct {
 	*encoder.Encoder                  // on all threads
 	narrow           *encoder.Encoder // for several batches at once
+	lone             *encoder.Encoder // of the two the one that is best for few images
 	wide             sync.Mutex       // held to use all threads
 
 	config  Config
@@ -35,7 +36,7 @@ type engine struct {
 // newEngine measures which batch size pays, which takes a second or so, and embeds
 // the canary. The encoder is the engine's from here on, also after an error.
 func (s *Server) newEngine(enc *encoder.Encoder) (*engine, error) {
-	e := &engine{Encoder: enc, narrow: enc.On(1), config: s.config, metrics: s.metrics, since: time.Now()}
+	e := &engine{Encoder: enc, narrow: enc.On(1), lone: enc.On(1), config: s.config, metrics: s.metrics, since: time.Now()}
 	enc.Limits = s.config.Limits
 	if err := e.learn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
@@ -69,24 +70,37 @@ func (e *engine) close(ctx context.Context) error {
 	return errors.Join(err, e.Encoder.Close())
 }
 
-// learn finds the batch size that pays under load, on noise.
+// learn finds, on noise, the batch size that pays under load, and whether a lone image
+// is any faster on all threads.
 func (e *engine) learn() (err error) {
 	size := 3 * e.Size() * e.Size()
 	pixels := make([]uint8, e.config.MaxBatch*size)
 	for i := range pixels {
 		pixels[i] = uint8(i * 2654435761 >> 13)
 	}
-	_, e.sizes, err = batch.Best(e.config.MaxBatch, func(n int) (time.Duration, error) {
-		begin, runs := time.Now(), 0
-		for ; runs == 0 || time.Since(begin) < learnFor; runs++ {
-			if _, err := e.narrow.Encode(context.Background(), pixels[:n*size], n); err != nil {
-				return 0, err
+	on := func(enc *encoder.Encoder) func(n int) (time.Duration, error) {
+		return func(n int) (time.Duration, error) {
+			begin, runs := time.Now(), 0
+			for ; runs == 0 || time.Since(begin) < learnFor; runs++ {
+				if _, err := enc.Encode(context.Background(), pixels[:n*size], n); err != nil {
+					return 0, err
+				}
 			}
+			return time.Since(begin) / time.Duration(runs), nil
 		}
-		return time.Since(begin) / time.Duration(runs), nil
-	})
+	}
+	if _, e.sizes, err = batch.Best(e.config.MaxBatch, on(e.narrow)); err != nil || e.narrow == e.Encoder {
+		return err
+	}
+	_, lone, err := batch.Best(1, on(e.Encoder))
+	if err == nil && lone[0].PerSecond > worthAll*e.sizes[0].PerSecond {
+		e.lone = e.Encoder
+	}
 	return err
 }
+
+// worthAll is how much faster all threads must be for a lone image to get them.
+const worthAll = 1.1
 
 // learnFor is how long a batch size is measured at a time: one run of a small model
 // is over before the clock and the machine's other work even out.
@@ -122,7 +136,7 @@ func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, err
 	}
 	e.wide.Lock()
 	defer e.wide.Unlock()
-	return e.Encode(ctx, pixels, n)
+	return e.lone.Encode(ctx, pixels, n)
 }
 
 // joined is one item itself, or a copy of several in a row.

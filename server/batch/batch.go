@@ -17,7 +17,7 @@ type Func[T, R any] func(ctx context.Context, items []T) ([]R, error)
 
 // Config says how batches are formed.
 type Config struct {
-	Workers int           // batches under way at once
+	Workers int           // batches under way at once, unless they are very short
 	Max     int           // items of a batch at the most, which is also the size at the beginning without Learnt
 	Queue   int           // items that may wait or run
 	Limit   time.Duration // of one call of the Func; 0 for none
@@ -45,6 +45,7 @@ type Batcher[T, R any] struct {
 	panics atomic.Int64
 	cost   cost
 	size   *sizer
+	alone  chan struct{}   // filled to run a batch alone
 	ended  chan struct{}   // closed when all workers have
 	base   context.Context // of every call of run
 	abort  context.CancelFunc
@@ -66,7 +67,7 @@ type task[T, R any] struct {
 func New[T, R any](run Func[T, R], c Config) *Batcher[T, R] {
 	c.Workers, c.Max = max(c.Workers, 1), max(c.Max, 1)
 	c.Queue = max(c.Queue, 1)
-	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), ended: make(chan struct{}), size: newSizer(c.Max, c.Learnt)}
+	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), alone: make(chan struct{}, 1), ended: make(chan struct{}), size: newSizer(c.Max, c.Learnt)}
 	for _, p := range c.Learnt {
 		b.cost.add(p.Size, float64(p.Size)/p.PerSecond)
 	}

@@ -11,9 +11,20 @@ import (
 // work runs batches until the queue is closed and empty.
 func (b *Batcher[T, R]) work() {
 	for first := range b.queue {
+		if b.cost.of(1) > short {
+			b.finish(b.gather(first))
+			continue
+		}
+		b.alone <- struct{}{} // meanwhile more comes
 		b.finish(b.gather(first))
+		<-b.alone
 	}
 }
+
+// short is the time of a batch of one item, in seconds, below which batches run one
+// after the other: to begin one then costs more than it takes, and several at once
+// would only be smaller.
+const short = 0.5e-3
 
 // gather adds what waits to the first item, up to the size that pays. It takes a
 // power of two: few shapes keep a runtime's memory small, and 4 and then 1 are done
