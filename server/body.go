@@ -20,6 +20,7 @@ type paced struct {
 	body     io.Reader
 	control  *http.ResponseController
 	begin    time.Time
+	last     time.Time           // when bytes came
 	deadline time.Time           // of the request
 	rate     int                 // bytes a second
 	room     *semaphore.Weighted // bytes of all bodies in memory
@@ -27,7 +28,7 @@ type paced struct {
 	length   int64 // as announced, or negative
 }
 
-// grace is what a body may take before its rate counts.
+// grace is what a body may take before its rate counts, and between two of its bytes.
 const grace = 5 * time.Second
 
 // Read fails with a timeout when the bytes so far are too few for the time.
@@ -37,6 +38,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	if !p.room.TryAcquire(int64(n)) {
 		return 0, &problem{busy, "too many bytes of requests are in memory", time.Second}
 	}
+	p.last = time.Now()
 	if p.got += int64(n); err == io.EOF || p.got == p.length {
 		p.until(time.Time{}) // it is there; the server goes on reading, to see the client leave
 	}
@@ -52,8 +54,10 @@ func (p *paced) due() time.Time {
 		return p.deadline
 	}
 	due := p.begin.Add(grace + time.Duration(float64(p.got)/float64(p.rate)*float64(time.Second)))
-	if due.After(p.deadline) {
-		return p.deadline
+	for _, limit := range []time.Time{p.last.Add(grace), p.deadline} { // what came fast buys no long silence
+		if due.After(limit) {
+			due = limit
+		}
 	}
 	return due
 }

@@ -54,12 +54,15 @@ func contentOf(fingerprint string, file []byte) (c content) {
 }
 
 // look finds the vector of an image, or the flight it is on. A new flight is the
-// caller's to land.
-func (k *cache) look(c content) (v []float32, f *flight, mine bool) {
+// caller's to land; one who takes long does without, and gets none.
+func (k *cache) look(c content, long bool) (v []float32, f *flight, mine bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if v, ok := k.known.Get(c); ok {
 		return v, nil, false
+	}
+	if long {
+		return nil, nil, true
 	}
 	if f := k.flying[c]; f != nil {
 		return nil, f, false
@@ -80,7 +83,23 @@ func (k *cache) land(c content, f *flight, row outcome, ok bool) {
 	delete(k.flying, c)
 	f.row, f.ok = row, ok
 	close(f.landed)
-	if !ok || row.err != nil {
+	if ok {
+		k.keep(c, row)
+	}
+}
+
+// remember keeps the vector of an image that was on no flight.
+func (k *cache) remember(c content, row outcome) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.known.Contains(c) {
+		k.keep(c, row)
+	}
+}
+
+// keep makes room for a vector, for whoever holds the lock.
+func (k *cache) keep(c content, row outcome) {
+	if row.err != nil {
 		return
 	}
 	k.known.Add(c, slices.Clone(row.vector)) // else the vectors of its whole batch stay

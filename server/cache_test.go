@@ -41,14 +41,14 @@ func TestCacheRoom(t *testing.T) {
 	k := newCache(3 * (40 + overhead))
 	name := func(i int) content { return contentOf("f", []byte{byte(i)}) }
 	for i := range 5 {
-		_, f, mine := k.look(name(i))
+		_, f, mine := k.look(name(i), false)
 		if !mine {
 			t.Fatalf("%d is known", i)
 		}
 		k.land(name(i), f, outcome{vector: make([]float32, 10)}, true)
 	}
 	for i := range 5 {
-		if v, _, _ := k.look(name(i)); (v != nil) != (i >= 2) {
+		if v, _, _ := k.look(name(i), false); (v != nil) != (i >= 2) {
 			t.Errorf("%d: known is %v", i, v != nil)
 		}
 	}
@@ -65,10 +65,10 @@ func TestCacheKeepsNoBatches(t *testing.T) {
 	k := newCache(1000)
 	name := contentOf("f", nil)
 	batch := []float32{1, 2, 3, 4}
-	_, f, _ := k.look(name)
+	_, f, _ := k.look(name, false)
 	k.land(name, f, outcome{vector: batch[1:3:3]}, true)
 	batch[1] = 9
-	if v, _, _ := k.look(name); !slices.Equal(v, []float32{2, 3}) {
+	if v, _, _ := k.look(name, false); !slices.Equal(v, []float32{2, 3}) {
 		t.Errorf("%v is kept of the batch", v)
 	}
 }
@@ -78,7 +78,7 @@ func TestCacheShares(t *testing.T) {
 	s := start(t, nil)
 	image := []source{{file: photo(t, 4)}}
 	name := contentOf(s.current().Fingerprint(), image[0].file)
-	_, first, mine := s.cache.look(name)
+	_, first, mine := s.cache.look(name, false)
 	if !mine {
 		t.Fatal("known before it was asked for")
 	}
@@ -106,7 +106,7 @@ func TestCacheShares(t *testing.T) {
 
 	other := []source{{file: photo(t, 5)}}
 	name = contentOf(s.current().Fingerprint(), other[0].file)
-	_, first, _ = s.cache.look(name)
+	_, first, _ = s.cache.look(name, false)
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
 	j := &job{s: s, e: s.current(), ctx: ctx, rows: make([]outcome, 1)}
@@ -114,7 +114,24 @@ func TestCacheShares(t *testing.T) {
 		t.Errorf("one who left still waits: %v", err)
 	}
 	s.cache.land(name, first, outcome{err: problemf(badImage, "no")}, true)
-	if v, _, mine := s.cache.look(name); v != nil || !mine {
+	if v, _, mine := s.cache.look(name, false); v != nil || !mine {
 		t.Error("a bad image is remembered")
+	}
+}
+
+// A request of many images is waited for by nobody, and its vectors are kept.
+func TestLongRequestsAreNotWaitedFor(t *testing.T) {
+	s := start(t, nil)
+	files := make([][]byte, sharedUpTo+1)
+	for i := range files {
+		files[i] = photo(t, i)
+	}
+	name := contentOf(s.current().Fingerprint(), files[0])
+	if _, f, mine := s.cache.look(name, true); f != nil || !mine || len(s.cache.flying) != 0 {
+		t.Error("one who takes long has a flight")
+	}
+	parse(t, ask(s, "POST", "/embed", inputs(files...), "Content-Type", "application/json"))
+	if v, _, _ := s.cache.look(name, false); len(v) != s.current().Dim() {
+		t.Error("its vectors are not kept")
 	}
 }

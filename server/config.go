@@ -29,6 +29,6 @@ type Config struct {
 // Defaults are the settings for a machine with so many cores.
 func Defaults(cores int) Config {
 	return Config{Name: "backbone", MaxBody: 64 << 20, MinRate: 1 << 10, MaxItems: 256, Queue: 1024, MaxBatch: 32, Workers: cores,
-		Deadline: 30 * time.Second, Pause: time.Second, Drain: 20 * time.Second, Decoders: cores, Cache: 64 << 20,
+		Deadline: 30 * time.Second, Pause: time.Second, Drain: 30 * time.Second, Decoders: cores, Cache: 64 << 20,
 		Limits: imaging.Limits{Side: 16384, Pixels: 50_000_000}}
 }

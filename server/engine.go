@@ -92,8 +92,8 @@ func (e *engine) learn() (err error) {
 	if _, e.sizes, err = batch.Best(e.config.MaxBatch, on(e.narrow)); err != nil || e.narrow == e.Encoder {
 		return err
 	}
-	_, lone, err := batch.Best(1, on(e.Encoder))
-	if err == nil && lone[0].PerSecond > worthAll*e.sizes[0].PerSecond {
+	_, alone, err := batch.Best(1, on(e.Encoder))
+	if err == nil && alone[0].PerSecond > worthAll*e.sizes[0].PerSecond {
 		e.lone = e.Encoder
 	}
 	return err
@@ -105,6 +105,16 @@ const worthAll = 1.1
 // learnFor is how long a batch size is measured at a time: one run of a small model
 // is over before the clock and the machine's other work even out.
 const learnFor = 30 * time.Millisecond
+
+// room refuses a request before its body is read, when even one image would come too
+// late.
+func (e *engine) room(ctx context.Context) error {
+	err := e.batcher.Admit(ctx, 1, e.pool.predict(1))
+	if err == nil {
+		e.batcher.Leave(1)
+	}
+	return err
+}
 
 // encode runs a batch, in pieces of a power of two: batches have such sizes unless a
 // caller left.
@@ -131,10 +141,9 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 // run takes all threads while few images are there, and one's share of them while many
 // are. With two workers, few is one.
 func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
-	if 2*e.batcher.Waiting() > e.config.Workers && e.config.Workers > 1 {
+	if e.lone == e.narrow || e.batcher.Busy() || !e.wide.TryLock() {
 		return e.narrow.Encode(ctx, pixels, n)
 	}
-	e.wide.Lock()
 	defer e.wide.Unlock()
 	return e.lone.Encode(ctx, pixels, n)
 }

@@ -160,6 +160,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	if p.code == unauthorized {
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
 	}
+	if c.Request().ContentLength != 0 && p.code != slowBody { // what is left of the body is read before the answer goes
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(leftover))
+	}
 	kind, said := p.said(c)
 	body, _ := json.Marshal(said)
 	if c.Request().Method == http.MethodHead {
@@ -167,6 +170,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	}
 	_ = c.Blob(statuses[p.code].status, kind, body)
 }
+
+// leftover is how long the rest of a body may take that is of no use any more.
+const leftover = 2 * time.Second
 
 // said is the problem in the words of the API that was asked, and their media type.
 func (p *problem) said(c echo.Context) (kind string, body any) {

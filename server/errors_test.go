@@ -3,10 +3,13 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime/multipart"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -143,5 +146,23 @@ func TestErrorsAreShort(t *testing.T) {
 		if w.Code != 400 && w.Code != 404 || w.Body.Len() > 4<<10 || strings.Contains(w.Body.String(), "\\ufffd") {
 			t.Errorf("%s %.80s: %d and %d bytes: %.200s", c.path, c.body, w.Code, w.Body.Len(), w.Body)
 		}
+	}
+}
+
+// What would come too late is refused before its body is read.
+func TestRefusedBeforeItsBody(t *testing.T) {
+	s := start(t, func(c *Config) { c.Queue, c.MaxItems = 1, 1 })
+	e := s.current()
+	if err := e.batcher.Admit(t.Context(), 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer e.batcher.Leave(1)
+	body := iotest.ErrReader(errors.New("the body was read"))
+	r := httptest.NewRequest("POST", "/embed", body)
+	r.Header.Set("Content-Type", "image/png")
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" || w.Header().Get("Retry-After-Ms") == "" {
+		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }

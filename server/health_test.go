@@ -63,8 +63,8 @@ func TestCanaryNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.golden = slices.Clone(k.golden)
-	k.golden[3] += 1
-	if err := k.send(t.Context(), s.current()); err == nil || !strings.Contains(err.Error(), "number 3") {
+	k.golden[3] += 10
+	if err := k.send(t.Context(), s.current()); err == nil || !strings.Contains(err.Error(), "from that at the start") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -77,7 +77,8 @@ func TestRequestIDs(t *testing.T) {
 			t.Errorf("%q: got %q", sent, got)
 		}
 	}
-	if got := ask(s, "GET", "/livez", nil, "traceparent", "00-a-b-01").Header().Get("traceparent"); got != "00-a-b-01" {
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if got := ask(s, "GET", "/livez", nil, "traceparent", trace).Header().Get("traceparent"); got != trace {
 		t.Errorf("traceparent %q", got)
 	}
 }

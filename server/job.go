@@ -77,13 +77,17 @@ func (j *job) embed(images []source) error {
 	return nil
 }
 
+// sharedUpTo is how many images a request may have for others to wait for them: with
+// more, they would wait for the slowest of many.
+const sharedUpTo = 8
+
 // share does what is neither known nor under way, waits for what others have under
 // way, and returns the images whose requests gave up.
 func (j *job) share(todo []int, names []content) (again []int, err error) {
 	mine, theirs := map[int]*flight{}, map[int]*flight{}
 	var own []int
 	for _, i := range todo {
-		v, f, first := j.s.cache.look(names[i])
+		v, f, first := j.s.cache.look(names[i], len(todo) > sharedUpTo)
 		switch {
 		case v != nil:
 			j.rows[i] = outcome{vector: v}
@@ -96,15 +100,20 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 	}
 	defer func() { // after an error or a panic, too: nobody is to wait for ever
 		for i, f := range mine {
-			j.s.cache.land(names[i], f, outcome{}, false)
+			if f != nil {
+				j.s.cache.land(names[i], f, outcome{}, false)
+			}
 		}
 	}()
 	if err := j.compute(own); err != nil {
 		return nil, err
 	}
 	for _, i := range own {
-		row := j.rows[i]
-		j.s.cache.land(names[i], mine[i], row, row.err == nil || row.err.code != internal)
+		if row := j.rows[i]; mine[i] == nil {
+			j.s.cache.remember(names[i], row)
+		} else {
+			j.s.cache.land(names[i], mine[i], row, row.err == nil || row.err.code != internal)
+		}
 	}
 	return j.await(theirs)
 }
@@ -164,18 +173,20 @@ func (j *job) run(items [][]uint8, at []int) error {
 		return err
 	}
 	for k, r := range results {
-		if r.Err != nil && j.ctx.Err() != nil {
+		switch {
+		case r.Err != nil && j.ctx.Err() != nil:
 			return j.ctx.Err()
-		}
-		if r.Err != nil {
+		case errors.Is(r.Err, context.Canceled): // and not by the client: the time to drain is over
+			return errStopping
+		case r.Err != nil:
 			j.s.log.Error("an image failed in the model", "error", r.Err)
 			j.rows[at[k]].err = problemf(internal, "the model failed on this image")
 			continue
 		}
 		j.queue, j.infer, j.batch = max(j.queue, r.Waited), max(j.infer, r.Took), max(j.batch, r.Size)
 		j.rows[at[k]] = checked(r.Value)
+		j.s.metrics.images.Inc()
 	}
-	j.s.metrics.images.Add(float64(len(items)))
 	return nil
 }
 
@@ -205,8 +216,11 @@ func (j *job) pixels(todo []int) ([][]uint8, error) {
 
 // checked refuses a vector that means nothing.
 func checked(v []float32) outcome {
-	if norm := stats.Norm(v); math.IsNaN(norm) || math.IsInf(norm, 0) {
+	switch norm := stats.Norm(v); {
+	case math.IsNaN(norm) || math.IsInf(norm, 0):
 		return outcome{err: problemf(badImage, "its vector is not finite")}
+	case norm == 0:
+		return outcome{err: problemf(badImage, "its vector is zero and has no direction")}
 	}
 	return outcome{vector: v}
 }

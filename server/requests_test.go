@@ -24,7 +24,7 @@ func requests(t *testing.T, s *Server) (all []request) {
 		method, path, _ := strings.Cut(route, " ")
 		path = strings.NewReplacer("{model}", "backbone", "{version}", s.current().Fingerprint(), "{asset}", "docs.js").Replace(path)
 		if method != "POST" && path != "/" {
-			add(200, route, path, nil, "traceparent", "00-a-b-01")
+			add(200, route, path, nil, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 		}
 	}
 	add(302, "GET /", "/", nil)
@@ -94,7 +94,7 @@ func inferRequests(fingerprint string, add func(int, string, string, []byte, ...
 	packed := ask(1, `"parameters": {"binary_data_size": 768}`, `, "outputs": [{"name": "embedding", "parameters": {"binary_data": true}}]`)
 	for route, path := range map[string]string{"/v2/models/{model}": "/v2/models/backbone", "/v2/models/{model}/versions/{version}": "/v2/models/backbone/versions/" + fingerprint} {
 		route, path = "POST "+route+"/infer", path+"/infer"
-		json := []string{"Content-Type", "application/json", "traceparent", "00-a-b-01"}
+		json := []string{"Content-Type", "application/json", "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 		add(200, route, path, ask(1, `"data": [`+numbers+`]`, ""), json...)
 		add(200, route, path, ask(1, `"data": [[`+numbers+`]]`, `, "parameters": {"binary_data_output": true}`), json...)
 		add(200, route, path, append(packed, noise(1)...), "Content-Type", "application/octet-stream", headerLength, strconv.Itoa(len(packed)))

@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -28,7 +30,12 @@ func (s *Server) base() *echo.Echo {
 func (s *Server) routes() *echo.Echo {
 	e := s.base()
 	work := func(h func(echo.Context, *engine) error) echo.HandlerFunc {
-		return s.authorize(s.limit(s.with(h)))
+		return s.authorize(s.limit(s.with(func(c echo.Context, e *engine) error {
+			if err := e.room(c.Request().Context()); err != nil {
+				return err
+			}
+			return h(c, e)
+		})))
 	}
 	e.POST("/embed", work(s.embed)) // not in a group: its catch-all hides 405
 	e.GET("/info", s.authorize(s.with(s.info)))
@@ -78,20 +85,31 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		if s.stopping.Load() { // after its answer, when the client knows, not while it sends
 			h.Set(echo.HeaderConnection, "close")
 		}
-		if trace := c.Request().Header.Get("traceparent"); trace != "" {
+		if trace := traceparent(c); trace != "" {
 			h.Set("traceparent", trace)
 		}
 		return next(c)
 	}
 }
 
+// traceparent is the place of a request in a trace, if it has one as W3C writes it.
+func traceparent(c echo.Context) string {
+	if trace := c.Request().Header.Get("traceparent"); wellTraced.MatchString(trace) {
+		return trace
+	}
+	return ""
+}
+
+var wellTraced = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
 // observe counts and logs a request when it is answered.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		begin := time.Now()
 		err := next(c)
-		if c.Response().Committed {
-			err = nil // the answer is on its way, and its reader's to lose
+		if err != nil && c.Response().Committed { // the answer is on its way, and its reader's to lose
+			s.log.Warn("an answer broke off", "error", err, "request_id", requestID(c))
+			err = nil
 		}
 		if err != nil {
 			s.fail(err, c)
@@ -107,7 +125,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		s.log.Info("request", "method", c.Request().Method, "route", route, "status", status, "seconds", took.Seconds(),
 			"bytes_in", c.Request().ContentLength, "bytes_out", c.Response().Size, "request_id", requestID(c),
-			"traceparent", c.Request().Header.Get("traceparent"), "remote", c.RealIP())
+			"traceparent", traceparent(c), "remote", c.RealIP())
 		return nil
 	}
 }
@@ -136,9 +154,10 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		scheme, given, ok := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 		ok = ok && strings.EqualFold(scheme, "Bearer")
-		found := 0
+		found, sum := 0, sha256.Sum256([]byte(given)) // sums have one length, which else would tell
 		for _, key := range s.config.Keys {
-			found |= subtle.ConstantTimeCompare([]byte(given), []byte(key))
+			want := sha256.Sum256([]byte(key))
+			found |= subtle.ConstantTimeCompare(sum[:], want[:])
 		}
 		if !ok || found != 1 {
 			return problemf(unauthorized, "send the header Authorization: Bearer KEY")
@@ -147,8 +166,7 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limit bounds the body, and gives the request its deadline. Where even one image
-// would come too late, the body is not read.
+// limit bounds the body, and gives the request its deadline.
 func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -161,7 +179,7 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, cancel := context.WithDeadline(r.Context(), begin.Add(s.config.Deadline))
 		defer cancel()
 		body := &paced{Closer: r.Body, body: http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody), control: http.NewResponseController(c.Response()),
-			begin: begin, deadline: begin.Add(s.config.Deadline), rate: s.config.MinRate, room: s.bodies, length: r.ContentLength}
+			begin: begin, last: begin, deadline: begin.Add(s.config.Deadline), rate: s.config.MinRate, room: s.bodies, length: r.ContentLength}
 		defer body.free()
 		r = r.WithContext(ctx)
 		r.Body = body

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -40,13 +41,15 @@ func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 		go func() { ended <- side.Serve(l.Metrics) }()
 	}
 	loaded := make(chan error, 1)
-	go func() {
+	var loading sync.WaitGroup
+	defer loading.Wait()
+	loading.Go(func() {
 		if s.current() != nil {
 			loaded <- nil
 			return
 		}
 		loaded <- s.Load()
-	}()
+	})
 	err := s.wait(ctx, loaded, ended, ready)
 	if err == nil {
 		s.pause()

@@ -93,8 +93,10 @@ func (f *serveFlags) validate() error {
 		return usage.Errorf("--threads %d --decoders %d: want at most 4096", f.threads, f.Decoders)
 	case f.Workers < 0 || f.Workers > f.threads:
 		return usage.Errorf("--workers %d: want 1 to the %d of --threads", f.Workers, f.threads)
-	case f.MaxBody < 1:
-		return usage.Errorf("--max-body %d: want 1 or more", f.MaxBody)
+	case f.MaxBody < 1 || f.MaxBody > 1<<40:
+		return usage.Errorf("--max-body %d: want 1 to %d", f.MaxBody, int64(1)<<40)
+	case f.Queue > 1<<20:
+		return usage.Errorf("--queue %d: want at most %d", f.Queue, 1<<20)
 	case f.MaxItems > f.Queue:
 		return usage.Errorf("--max-items %d: a request of more images than --queue %d never fits", f.MaxItems, f.Queue)
 	case f.Deadline < time.Millisecond || f.Drain < 0 || f.Pause < 0 || f.watch < 0:

@@ -67,6 +67,9 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Load() error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
+	if s.draining.Load() {
+		return errStopping
+	}
 	enc, err := s.open()
 	if err != nil {
 		return err
@@ -126,8 +129,10 @@ func (s *Server) current() *engine {
 // cut off. It may be called again.
 func (s *Server) Close(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.mu.Lock()
 	s.draining.Store(true)
+	s.loading.Lock() // a model that is being loaded is closed by whoever loads it
+	defer s.loading.Unlock()
+	s.mu.Lock()
 	last := s.engine
 	s.engine = nil
 	s.mu.Unlock()

@@ -52,8 +52,11 @@ func (b *Batcher[T, R]) check(ctx context.Context, ahead, n int, ready time.Dura
 
 // predict is how long n items take from now, by the time that batches took lately.
 func (b *Batcher[T, R]) predict(n int) time.Duration {
-	size := b.size.now()
-	rounds := (n + size*b.config.Workers - 1) / (size * b.config.Workers)
-	each := min(size, (n+b.config.Workers-1)/b.config.Workers)
+	size, workers := b.size.now(), b.config.Workers
+	if b.short() {
+		workers = 1
+	}
+	rounds := (n + size*workers - 1) / (size * workers)
+	each := min(size, (n+workers-1)/workers)
 	return time.Duration(float64(rounds) * b.cost.of(each) * float64(time.Second))
 }

@@ -45,7 +45,7 @@ type Batcher[T, R any] struct {
 	panics atomic.Int64
 	cost   cost
 	size   *sizer
-	alone  chan struct{}   // filled to run a batch alone
+	turn   chan struct{}   // filled by the worker that forms a batch
 	ended  chan struct{}   // closed when all workers have
 	base   context.Context // of every call of run
 	abort  context.CancelFunc
@@ -67,7 +67,7 @@ type task[T, R any] struct {
 func New[T, R any](run Func[T, R], c Config) *Batcher[T, R] {
 	c.Workers, c.Max = max(c.Workers, 1), max(c.Max, 1)
 	c.Queue = max(c.Queue, 1)
-	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), alone: make(chan struct{}, 1), ended: make(chan struct{}), size: newSizer(c.Max, c.Learnt)}
+	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), turn: make(chan struct{}, 1), ended: make(chan struct{}), size: newSizer(c.Max, c.Learnt)}
 	for _, p := range c.Learnt {
 		b.cost.add(p.Size, float64(p.Size)/p.PerSecond)
 	}
@@ -131,6 +131,9 @@ func (b *Batcher[T, R]) Always(ctx context.Context, item T) (r Result[R], err er
 
 // Waiting is the number of items taken on and not done.
 func (b *Batcher[T, R]) Waiting() int { return int(b.taken.Load()) }
+
+// Busy tells whether there are items for more than half of the workers.
+func (b *Batcher[T, R]) Busy() bool { return 2*b.Waiting() > b.config.Workers }
 
 // Panics is the number of calls of the Func that panicked.
 func (b *Batcher[T, R]) Panics() int { return int(b.panics.Load()) }

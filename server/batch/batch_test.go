@@ -174,6 +174,33 @@ func TestCallersWhoLeave(t *testing.T) {
 	})
 }
 
+// After a failure, who has left gets no result of those tried before him.
+func TestLeavingWhileABatchIsTriedAgain(t *testing.T) {
+	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
+		first := later(t.Context(), b, 0)
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		bad, good, left := later(t.Context(), b, -1), later(t.Context(), b, 5), later(ctx, b, 6)
+		last := later(t.Context(), b, 7)
+		synctest.Wait()
+		first()
+		synctest.Wait() // they run
+		leave()
+		if r, err := bad(); err != nil || r[0].Err == nil {
+			t.Errorf("the bad one: %+v, %v", r, err)
+		}
+		if r, err := good(); err != nil || r[0].Value != "5" {
+			t.Errorf("a good one: %+v, %v", r, err)
+		}
+		if r, err := left(); err != nil || !errors.Is(r[0].Err, context.Canceled) {
+			t.Errorf("who left: %+v, %v", r, err)
+		}
+		if r, err := last(); err != nil || r[0].Value != "7" {
+			t.Errorf("the last: %+v, %v", r, err)
+		}
+	})
+}
+
 func TestFullQueue(t *testing.T) {
 	inBubble(t, Config{Workers: 1, Max: 2, Queue: 3}, func(t *testing.T, b *Batcher[int, string], _ *machine) {
 		if _, err := b.Do(t.Context(), 1, 2); err != nil { // 3 ms are seen
@@ -393,8 +420,8 @@ func TestCost(t *testing.T) {
 		t.Error("knows before it has seen")
 	}
 	c.add(4, 6)
-	if got := c.of(8); got != 6 {
-		t.Errorf("one size seen: %v", got)
+	if got := [2]float64{c.of(2), c.of(8)}; got != [2]float64{6, 12} {
+		t.Errorf("only a batch of 4 in 6 s seen: %v for 2 and 8, want 6 and 12", got)
 	}
 	for range 100 {
 		c.add(2, 5)
@@ -402,6 +429,14 @@ func TestCost(t *testing.T) {
 	}
 	if got := c.of(4); got < 7.99 || got > 8.01 {
 		t.Errorf("2+1.5n: got %v at 4, want 8", got)
+	}
+	var steep cost // half of 4, at 8 more than twice as long
+	for range 50 {
+		steep.add(4, 0.08)
+	}
+	steep.add(8, 0.205)
+	if got := steep.of(1); got < 0.02 {
+		t.Errorf("one item of 4 that take 0.08 s: %v", got)
 	}
 	var held cost
 	held.add(1, 1)

@@ -33,7 +33,7 @@ func (c *cost) add(n int, seconds float64) {
 }
 
 // of is the predicted time of a batch of n in seconds, 0 before any was seen. Where
-// all batches had one size, or larger ones took less, it is the mean.
+// all batches had one size, a larger one is taken to need as long an item.
 func (c *cost) of(n int) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,11 +45,12 @@ func (c *cost) predict(n int) float64 {
 	if c.w == 0 {
 		return 0
 	}
-	mean := c.t / c.w
-	spread := c.nn - c.n*c.n/c.w
+	mean, size := c.t/c.w, c.n/c.w
+	spread := c.nn - c.n*size
 	if spread < 1e-9*c.nn {
-		return mean
+		return mean * max(1, float64(n)/size)
 	}
-	a := max(0, (c.nt-c.n*c.t/c.w)/spread)
-	return max(0, mean+a*(float64(n)-c.n/c.w))
+	// Neither may a larger batch take less, nor one of no items less than nothing.
+	a := min(max(0, (c.nt-size*c.t)/spread), mean/size)
+	return mean + a*(float64(n)-size)
 }

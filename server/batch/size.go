@@ -63,7 +63,7 @@ func (s *sizer) next(waiting int) int {
 	case s.up && twice <= s.most && twice <= waiting:
 		s.full, s.up = 0, false
 		return twice
-	case s.best > 1 && (!s.up || twice > s.most):
+	case s.best > 1 && (!s.up || twice > s.most || s.full >= 2*trialEvery):
 		s.full, s.up = 0, true
 		return s.best / 2
 	case !s.up: // there is no half of 1

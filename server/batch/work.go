@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,23 +9,32 @@ import (
 	"time"
 )
 
-// work runs batches until the queue is closed and empty.
+// work runs batches until the queue is closed and empty. One worker at a time forms a
+// batch, and keeps the others from it while a very short one runs.
 func (b *Batcher[T, R]) work() {
-	for first := range b.queue {
-		if b.cost.of(1) > short {
-			b.finish(b.gather(first))
+	for {
+		b.turn <- struct{}{}
+		first, open := <-b.queue
+		if !open {
+			<-b.turn
+			return
+		}
+		tasks := b.gather(first)
+		if b.short() {
+			b.finish(tasks)
+			<-b.turn
 			continue
 		}
-		b.alone <- struct{}{} // meanwhile more comes
-		b.finish(b.gather(first))
-		<-b.alone
+		<-b.turn
+		b.finish(tasks)
 	}
 }
 
-// short is the time of a batch of one item, in seconds, below which batches run one
-// after the other: to begin one then costs more than it takes, and several at once
-// would only be smaller.
-const short = 0.5e-3
+// short tells whether even full batches take so little that to begin one costs as
+// much: several at once would only be smaller.
+func (b *Batcher[T, R]) short() bool { return b.cost.of(b.size.now()) <= briefly }
+
+const briefly = 1e-3 // seconds
 
 // gather adds what waits to the first item, up to the size that pays. It takes a
 // power of two: few shapes keep a runtime's memory small, and 4 and then 1 are done
@@ -61,16 +71,23 @@ func (b *Batcher[T, R]) finish(tasks []*task[T, R]) {
 		// Out of time, the items one by one would only take longer.
 		again := len(live) > 1 && !errors.Is(err, context.DeadlineExceeded)
 		for _, t := range live {
-			if again && t.ctx.Err() == nil && b.base.Err() == nil {
-				err = b.try([]*task[T, R]{t})
+			if t.result.Err = err; again {
+				t.result.Err = b.retry(t)
 			}
-			t.result.Err = err
 		}
 	}
 	b.Leave(len(tasks))
 	for _, t := range tasks {
 		t.done.Done()
 	}
+}
+
+// retry runs one item of a batch that failed, unless nobody waits for it any more.
+func (b *Batcher[T, R]) retry(t *task[T, R]) error {
+	if err := cmp.Or(t.ctx.Err(), b.base.Err()); err != nil {
+		return err
+	}
+	return b.try([]*task[T, R]{t})
 }
 
 // try runs the items once, under the limit of a batch and no caller's.
@@ -107,7 +124,9 @@ func (b *Batcher[T, R]) try(tasks []*task[T, R]) (err error) {
 		return err
 	}
 	b.cost.add(len(items), took.Seconds())
-	b.size.saw(len(items), took.Seconds())
+	if b.Busy() {
+		b.size.saw(len(items), took.Seconds())
+	}
 	for i, t := range tasks {
 		t.result.Value, t.result.Took, t.result.Size = values[i], took, len(items)
 	}
