@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// work runs batches until the queue is closed and empty. One worker at a time forms a
-// batch, and keeps the others from it while a very short one runs.
+// work runs batches until the queue is closed and empty. One worker at a time forms
+// batches. It passes its turn on when it has one to run, unless batches are very short:
+// then it runs them itself, and the others rest.
 func (b *Batcher[T, R]) work() {
 	for {
 		b.turn <- struct{}{}
-		first, open := <-b.queue
-		if !open {
-			<-b.turn
-			return
-		}
-		tasks := b.gather(first)
-		if b.short() {
+		for passed := false; !passed; {
+			first, open := <-b.queue
+			if !open {
+				<-b.turn
+				return
+			}
+			tasks := b.gather(first)
+			if passed = !b.short(); passed {
+				<-b.turn
+			}
 			b.finish(tasks)
-			<-b.turn
-			continue
 		}
-		<-b.turn
-		b.finish(tasks)
 	}
 }
 
