@@ -198,7 +198,8 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	log, written := newLogger(stderr)
+	defer written()
 	l, err := f.listen(log)
 	if err != nil {
 		return err
