@@ -47,8 +47,10 @@ func newServeFlags(out io.Writer) (*serveFlags, *flag.FlagSet) {
 JSON {"inputs": [base64 or data URI, ...], "normalize": bool, "encoding_format":
 "float" or "base64"}; it answers in JSON, or in rows of float32 for the Accept
 application/octet-stream or application/x-npy. GET /info describes the model and
-the limits, /livez and /readyz are for probes, /metrics for Prometheus. Logs are
-JSON lines on standard error. SIGTERM finishes what is under way, then ends.`,
+the limits, /docs the whole API, with that of OpenAI's clients and the Open
+Inference Protocol; /livez and /readyz are for probes, /metrics for Prometheus.
+Logs are JSON lines on standard error. SIGHUP or a changed FILE loads the model
+again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	})
 	cores := ort.Cores()
 	f := &serveFlags{Config: Defaults(cores)}

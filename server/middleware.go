@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// requestID is the name of a request in logs and problems.
+func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
+
+// identify gives a request its id, the client's own if it sent a harmless one, names
+// the model on every answer, and ends connections while the server stops.
+func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(echo.HeaderXRequestID)
+		if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
+			var b [12]byte
+			rand.Read(b[:])
+			id = hex.EncodeToString(b[:])
+		}
+		h := c.Response().Header()
+		h.Set(echo.HeaderXRequestID, id)
+		if e := s.current(); e != nil {
+			h.Set("X-Model-Fingerprint", e.Fingerprint())
+		}
+		if s.stopping.Load() { // after its answer, when the client knows, not while it sends
+			h.Set(echo.HeaderConnection, "close")
+		}
+		if trace := traceparent(c); trace != "" {
+			h.Set("traceparent", trace)
+		}
+		return next(c)
+	}
+}
+
+// traceparent is the place of a request in a trace, if it has one as W3C writes it.
+func traceparent(c echo.Context) string {
+	if trace := c.Request().Header.Get("traceparent"); wellTraced.MatchString(trace) {
+		return trace
+	}
+	return ""
+}
+
+var wellTraced = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// observe counts and logs a request when it is answered.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		begin := time.Now()
+		err := next(c)
+		if err != nil && c.Response().Committed { // the answer is on its way, and its reader's to lose
+			s.log.Warn("an answer broke off", "error", err, "request_id", requestID(c))
+			err = nil
+		}
+		if err != nil {
+			s.fail(err, c)
+		}
+		took, status, route := time.Since(begin), c.Response().Status, c.Path()
+		if route == "" {
+			route = "none"
+		}
+		s.metrics.requests.WithLabelValues(route, fmt.Sprint(status)).Inc()
+		s.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
+		if err != nil {
+			s.metrics.rejected.WithLabelValues(string(asProblem(err).code)).Inc()
+		}
+		s.log.Info("request", "method", c.Request().Method, "route", route, "status", status, "seconds", took.Seconds(),
+			"bytes_in", c.Request().ContentLength, "bytes_out", c.Response().Size, "request_id", requestID(c),
+			"traceparent", traceparent(c), "remote", c.RealIP())
+		return nil
+	}
+}
+
+// survive turns a panic into an error.
+func (s *Server) survive(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer caught(&err)
+		return next(c)
+	}
+}
+
+// caught makes a panic the error. It is to be deferred.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+	}
+}
+
+// authorize asks for an API key where there are any. All are compared, each in
+// constant time.
+func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if len(s.config.Keys) == 0 {
+			return next(c)
+		}
+		scheme, given, ok := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+		ok = ok && strings.EqualFold(scheme, "Bearer")
+		found, sum := 0, sha256.Sum256([]byte(given)) // sums have one length, which else would tell
+		for _, key := range s.config.Keys {
+			want := sha256.Sum256([]byte(key))
+			found |= subtle.ConstantTimeCompare(sum[:], want[:])
+		}
+		if !ok || found != 1 {
+			return problemf(unauthorized, "send the header Authorization: Bearer KEY")
+		}
+		return next(c)
+	}
+}
+
+// limit bounds the body, and gives the request its deadline.
+func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.ContentLength > s.config.MaxBody {
+			return &http.MaxBytesError{Limit: s.config.MaxBody}
+		}
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
+		begin := time.Now()
+		ctx, cancel := context.WithDeadline(r.Context(), begin.Add(s.config.Deadline))
+		defer cancel()
+		body := &paced{Closer: r.Body, body: http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody), control: http.NewResponseController(c.Response()),
+			begin: begin, last: begin, deadline: begin.Add(s.config.Deadline), rate: s.config.MinRate, room: s.bodies, length: r.ContentLength}
+		defer body.free()
+		r = r.WithContext(ctx)
+		r.Body = body
+		c.SetRequest(r)
+		return next(c)
+	}
+}
+
+// with gives a handler the model in service, which stays open until it returns.
+func (s *Server) with(h func(echo.Context, *engine) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		e, done, err := s.use()
+		if err != nil {
+			return err
+		}
+		defer done()
+		c.Response().Header().Set("X-Model-Fingerprint", e.Fingerprint())
+		return h(c, e)
+	}
+}
