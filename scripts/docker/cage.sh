@@ -53,7 +53,8 @@ echo "with no server the probe says: $(cat "$logs/probe")"
 (inside "${entrypoint[@]}" "${command[@]}") >"$logs/out" 2>"$logs/log" &
 server=$!
 tries=0
-until (inside "${probe[@]}") >"$logs/probe" 2>&1; do
+# It lives before its model is there.
+until (inside "${probe[@]}") >"$logs/probe" 2>&1 && curl --silent --fail --output /dev/null http://localhost:8080/readyz; do
   kill -0 "$server" 2>/dev/null || die "the server has ended: $(cat "$logs/out" "$logs/log")"
   [ $((tries += 1)) -le 300 ] || die "the server does not become well: $(cat "$logs/probe" "$logs/log")"
   sleep 0.1
