@@ -52,6 +52,7 @@ echo "with no server the probe says: $(cat "$logs/probe")"
 
 (inside "${entrypoint[@]}" "${command[@]}") >"$logs/out" 2>"$logs/log" &
 server=$!
+trap 'kill -KILL "$server" 2>/dev/null || true; rm -rf "$logs"' EXIT # whatever went wrong
 tries=0
 # It lives before its model is there.
 until (inside "${probe[@]}") >"$logs/probe" 2>&1 && curl --silent --fail --output /dev/null http://localhost:8080/readyz; do
