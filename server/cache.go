@@ -92,14 +92,12 @@ func (k *cache) land(c content, f *flight, row outcome, ok bool) {
 func (k *cache) remember(c content, row outcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.known.Contains(c) {
-		k.keep(c, row)
-	}
+	k.keep(c, row)
 }
 
-// keep makes room for a vector, for whoever holds the lock.
+// keep makes room for a vector that is not known yet, for whoever holds the lock.
 func (k *cache) keep(c content, row outcome) {
-	if row.err != nil {
+	if row.err != nil || k.known.Contains(c) {
 		return
 	}
 	k.known.Add(c, slices.Clone(row.vector)) // else the vectors of its whole batch stay

@@ -52,8 +52,11 @@ func TestCacheRoom(t *testing.T) {
 			t.Errorf("%d: known is %v", i, v != nil)
 		}
 	}
-	if k.used != 3*(40+overhead) {
-		t.Errorf("%d bytes are used", k.used)
+	_, f, _ := k.look(name(9), false)
+	k.remember(name(9), outcome{vector: make([]float32, 10)}) // by another request meanwhile
+	k.land(name(9), f, outcome{vector: make([]float32, 10)}, true)
+	if k.used != 3*(40+overhead) || k.known.Len() != 3 {
+		t.Errorf("%d bytes are used for %d vectors", k.used, k.known.Len())
 	}
 	if newCache(0) != nil {
 		t.Error("a cache without room")
