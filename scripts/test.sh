@@ -14,32 +14,26 @@ step() { printf '\n== %s\n' "$*"; }
 step "ONNX Runtime"
 scripts/get-onnxruntime.sh
 
-# Tests hand models to the Python in VICREG_PYTHON and skip when it is not set.
-step "reference checks"
-code=0
-VICREG_PYTHON=$(scripts/pyenv.sh) || code=$?
-if [ "$code" = 0 ]; then
-  export VICREG_PYTHON
-  echo "with $VICREG_PYTHON"
-elif [ "$code" = 3 ] || [ "${VICREG_REQUIRE_REFERENCE:-}" != 1 ]; then
-  unset VICREG_PYTHON
-  echo "SKIPPED: the comparisons with the onnx and onnxruntime Python packages"
-else
-  exit 1
-fi
+# optional NAME SCRIPT WHAT: exports NAME as what SCRIPT prints. Where it cannot, NAME is
+# not set and the tests that want it skip WHAT; see above for when that is an error.
+optional() {
+  local value code=0
+  value=$("$2") || code=$?
+  if [ "$code" = 0 ]; then
+    export "$1=$value"
+    echo "with $value"
+  elif [ "$code" = 3 ] || [ "${VICREG_REQUIRE_REFERENCE:-}" != 1 ]; then
+    unset "$1"
+    echo "SKIPPED: $3"
+  else
+    exit 1
+  fi
+}
 
+step "reference checks"
+optional VICREG_PYTHON scripts/pyenv.sh "the comparisons with the onnx and onnxruntime Python packages"
 step "clients"
-code=0
-VICREG_NODE_MODULES=$(scripts/nodeenv.sh) || code=$?
-if [ "$code" = 0 ]; then
-  export VICREG_NODE_MODULES
-  echo "with $VICREG_NODE_MODULES"
-elif [ "$code" = 3 ] || [ "${VICREG_REQUIRE_REFERENCE:-}" != 1 ]; then
-  unset VICREG_NODE_MODULES
-  echo "SKIPPED: the calls of the OpenAI client for JavaScript"
-else
-  exit 1
-fi
+optional VICREG_NODE_MODULES scripts/nodeenv.sh "the calls of the OpenAI client for JavaScript"
 
 step "formatting, vet, shell syntax"
 unformatted=$(gofmt -l .)

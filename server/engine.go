@@ -122,10 +122,7 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 	e.metrics.batches.Observe(float64(len(items)))
 	out := make([][]float32, 0, len(items))
 	for len(items) > 0 {
-		n := 1
-		for 2*n <= len(items) {
-			n *= 2
-		}
+		n := batch.Floor2(len(items))
 		y, err := e.run(ctx, joined(items[:n]), n)
 		if err != nil {
 			return nil, err

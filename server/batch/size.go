@@ -28,15 +28,15 @@ const (
 
 // newSizer begins with the size that Best found, or with most.
 func newSizer(most int, learnt []Point) *sizer {
-	s := &sizer{most: most, best: floor2(most), seen: map[int]*recent{}}
+	s := &sizer{most: most, best: Floor2(most), seen: map[int]*recent{}}
 	if len(learnt) > 0 {
 		s.best = min(s.best, pick(learnt))
 	}
 	return s
 }
 
-// floor2 is the largest power of two up to n, of which there must be 1 or more.
-func floor2(n int) int {
+// Floor2 is the largest power of two up to n, of which there must be 1 or more.
+func Floor2(n int) int {
 	p := 1
 	for 2*p <= n {
 		p *= 2

@@ -40,7 +40,7 @@ const briefly = 1e-3 // seconds
 // power of two: few shapes keep a runtime's memory small, and 4 and then 1 are done
 // sooner than 5 padded to 8.
 func (b *Batcher[T, R]) gather(first *task[T, R]) []*task[T, R] {
-	n := floor2(b.size.next(1 + len(b.queue)))
+	n := Floor2(b.size.next(1 + len(b.queue)))
 	tasks := make([]*task[T, R], 1, n)
 	tasks[0] = first
 	for len(tasks) < n {
