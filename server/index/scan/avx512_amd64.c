@@ -1,0 +1,105 @@
+//go:build cgo && amd64
+
+#include "kernels_amd64.h"
+#include "vectors_amd64.h"
+
+int has_avx512_vnni(void) {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+// first is a mask of the first n of 16 lanes: all of them when n is larger.
+INLINE __mmask16 first(size_t n) { return n < 16 ? (1u << n) - 1 : 0xffff; }
+
+// dot has 64 sums in four registers.
+INLINE AVX512 float dot(const float *q, const float *x, size_t dim) {
+  __m512 s[4];
+  for (int k = 0; k < 4; k++) s[k] = _mm512_setzero_ps();
+  size_t at = 0;
+  for (; at + 64 <= dim; at += 64)
+    for (int k = 0; k < 4; k++) {
+      prefetch(x + at + 16 * k);
+      s[k] = _mm512_add_ps(s[k], _mm512_mul_ps(_mm512_loadu_ps(q + at + 16 * k), _mm512_loadu_ps(x + at + 16 * k)));
+    }
+  for (int k = 0; at < dim; k++, at += 16) {
+    __mmask16 m = first(dim - at);
+    __m512 p = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, q + at), _mm512_maskz_loadu_ps(m, x + at));
+    for (int i = 0; i < 4; i++) // an index that the compiler knows keeps s in registers
+      if (i == k) s[i] = _mm512_add_ps(s[i], p);
+  }
+  __m512 v = _mm512_add_ps(_mm512_add_ps(s[0], s[2]), _mm512_add_ps(s[1], s[3]));
+  __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+  return sum8(_mm256_add_ps(_mm512_castps512_ps256(v), upper));
+}
+
+AVX512 void dots_avx512(const float *q, size_t dim, const float *rows, size_t n, float *out) {
+  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + i * dim, dim);
+}
+
+AVX512 void dots_at_avx512(const float *q, size_t dim, const float *rows, const uint32_t *at, size_t n, float *out) {
+  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + at[i] * dim, dim);
+}
+
+// step adds the products of up to 64 codes of nr rows and both planes of nq queries. The
+// instruction multiplies bytes without sign by bytes with one, hence rows plus 128.
+INLINE AVX512 void step(__m512i s[4][4][2], const int8_t *const q[4], int nq, const int8_t *rows, size_t dim, int nr,
+                        size_t at, __mmask64 m) {
+  __m512i x[4];
+  for (int r = 0; r < nr; r++) {
+    prefetch(rows + r * dim + at);
+    x[r] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, rows + r * dim + at), _mm512_set1_epi8(-128));
+  }
+  for (int j = 0; j < nq; j++)
+    for (int plane = 0; plane < 2; plane++) {
+      __m512i p = _mm512_loadu_si512(q[j] + 2 * at + 64 * plane);
+      for (int r = 0; r < nr; r++) s[r][j][plane] = _mm512_dpbusd_epi32(s[r][j][plane], x[r], p);
+    }
+}
+
+// tile sets out[j*stride + r] to (row r + 128) · query j - less[j]. Sums may wrap around on
+// the way, since what they come to fits.
+INLINE AVX512 void tile(const int8_t *const q[4], int nq, const int8_t *rows, size_t dim, int nr, const int32_t *less,
+                        int32_t *out, size_t stride) {
+  __m512i s[4][4][2];
+  for (int r = 0; r < nr; r++)
+    for (int j = 0; j < nq; j++) s[r][j][0] = s[r][j][1] = _mm512_setzero_si512();
+  size_t at = 0;
+  for (; at + 64 <= dim; at += 64) step(s, q, nq, rows, dim, nr, at, ~0ull);
+  if (at < dim) step(s, q, nq, rows, dim, nr, at, (1ull << (dim - at)) - 1);
+
+  __m256i half[16] = {0};
+  for (int r = 0; r < nr; r++)
+    for (int j = 0; j < nq; j++) {
+      __m512i v = _mm512_add_epi32(_mm512_slli_epi32(s[r][j][0], 5), s[r][j][1]);
+      half[j * nr + r] = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    }
+  int32_t sums[16];
+  for (int k = 0; k < nq * nr; k += 4)
+    _mm_storeu_si128((__m128i *)(sums + k), sums4(half[k], half[k + 1], half[k + 2], half[k + 3]));
+  for (int j = 0; j < nq; j++)
+    for (int r = 0; r < nr; r++) out[j * stride + r] = sums[j * nr + r] - less[j];
+}
+
+// scan goes through rows nr at a time.
+INLINE AVX512 void scan(const int8_t *const q[4], int nq, const int8_t *rows, size_t dim, size_t n, int nr,
+                        int32_t *out, size_t stride) {
+  // What 128 more in every code adds is what a row of zeros comes to.
+  static const int8_t zeros[8192];
+  int32_t none[4] = {0}, less[4];
+  tile(q, nq, zeros, dim, 1, none, less, 1);
+  size_t i = 0;
+  for (; i + nr <= n; i += nr) tile(q, nq, rows + i * dim, dim, nr, less, out + i, stride);
+  for (; i < n; i++) tile(q, nq, rows + i * dim, dim, 1, less, out + i, stride);
+}
+
+AVX512 void products_avx512(const int8_t *q0, const int8_t *q1, const int8_t *q2, const int8_t *q3, size_t count,
+                            size_t dim, const int8_t *codes, size_t n, int32_t *out, size_t stride) {
+  const int8_t *const q[4] = {q0, q1, q2, q3};
+  switch (count) { // constants for the compiler; 32 registers hold the sums of 8 pairs
+  case 1: scan(q, 1, codes, dim, n, 4, out, stride); break;
+  case 2: scan(q, 2, codes, dim, n, 4, out, stride); break;
+  case 3: scan(q, 3, codes, dim, n, 2, out, stride); break;
+  case 4: scan(q, 4, codes, dim, n, 2, out, stride); break;
+  }
+}

@@ -1,0 +1,133 @@
+// Package scan is the arithmetic of an exact search over vectors in memory: float32
+// dot products, and integer products of vectors that are cut to 8 bits (a quarter of the
+// memory to read) with a bound on what the cut changes. Rows lie one after another in
+// one slice, D numbers each, with no need for alignment.
+//
+// The work is done by C functions where the processor has AVX2 or AVX-512 VNNI, and by
+// Go everywhere else. All give the same results to the last bit. Every function may be
+// called at once with others; none changes what it reads. Sizes that do not fit are
+// mistakes of the program, and panic.
+//
+// A scan runs at the speed of memory. Large pages (madvise MADV_HUGEPAGE) help it where
+// rows are read in no order, as DotsAt does; Go's heap has them if the system is set so.
+package scan
+
+import (
+	"fmt"
+	"math"
+)
+
+// MaxDim is the largest D of codes: sums of as many products fit in an int32.
+const MaxDim = 8192
+
+// kernel is one way to compute, for one kind of processor. Sizes have been checked, and
+// no argument is empty.
+type kernel struct {
+	name   string
+	dot    func(q, x []float32) float32
+	dots   func(out, q, rows []float32)
+	dotsAt func(out, q, rows []float32, at []uint32)
+
+	// products sets out[j*stride+i] for one to group queries and all rows of codes.
+	products func(out []int32, stride int, queries []*Query, codes []int8)
+}
+
+// group is how many queries a kernel takes at once: as many as registers can hold.
+const group = 4
+
+// kernels are those that this processor can run, best first; tests change active.
+var (
+	kernels = append(native(), portable)
+	active  = kernels[0]
+)
+
+// Kernel names what this machine computes with: "avx512-vnni", "avx2" or "go".
+func Kernel() string { return active.name }
+
+// Dot is q·x of two vectors of one length. It adds in the very same order as Dots and
+// DotsAt: a pair has one score, whichever way it is found.
+//
+// The order is that of 64 sums, the l-th of products l, l+64, l+128 and so on, of which
+// then the upper half is added to the lower, six times. All is rounded to float32, so
+// ⌈D/64⌉+6 roundings at most are between any product and the result.
+func Dot(q, x []float32) float32 {
+	mustFit(len(q) == len(x), "%d numbers times %d", len(q), len(x))
+	if len(q) == 0 {
+		return 0
+	}
+	return active.dot(q, x)
+}
+
+// Dots sets out[i] to q · row i, for rows [len(out), D] with D = len(q).
+func Dots(out, q, rows []float32) {
+	mustFit(len(rows) == len(out)*len(q), "%d numbers are not %d rows of %d", len(rows), len(out), len(q))
+	if len(rows) == 0 {
+		clear(out)
+		return
+	}
+	active.dots(out, q, rows)
+}
+
+// DotsAt sets out[i] to q · row at[i], for rows [N, D] with D = len(q).
+func DotsAt(out, q, rows []float32, at []uint32) {
+	mustFit(len(at) == len(out), "%d rows for %d results", len(at), len(out))
+	if len(q) == 0 || len(at) == 0 {
+		clear(out)
+		return
+	}
+	mustFit(len(rows)%len(q) == 0, "%d numbers are not rows of %d", len(rows), len(q))
+	n := len(rows) / len(q)
+	for _, i := range at {
+		mustFit(uint64(i) < uint64(n), "row %d of %d", i, n)
+	}
+	active.dotsAt(out, q, rows, at)
+}
+
+// blockBytes of codes stay in the processor's own cache while all queries pass.
+const blockBytes = 128 << 10
+
+// Products sets out[j*n+i] to row i of codes · codes of query j, with codes [n, D]
+// and n = len(out)/len(queries); all queries have one D. The sums are exact. Codes are
+// read from memory once, however many queries there are.
+func Products(out []int32, queries []*Query, codes []int8) {
+	if len(queries) == 0 {
+		mustFit(len(out) == 0, "%d results of no query", len(out))
+		return
+	}
+	n, d := len(out)/len(queries), len(queries[0].codes)
+	mustFit(n*len(queries) == len(out), "%d results of %d queries", len(out), len(queries))
+	mustFit(n*d == len(codes), "%d codes are not %d rows of %d", len(codes), n, d)
+	for _, q := range queries {
+		mustFit(len(q.codes) == d, "queries of %d and %d numbers", d, len(q.codes))
+	}
+	if len(codes) == 0 {
+		clear(out)
+		return
+	}
+	block := n
+	if len(queries) > group {
+		block = max(group, blockBytes/d)
+	}
+	for i := 0; i < n; i += block {
+		rows := codes[i*d : min(i+block, n)*d]
+		for j := 0; j < len(queries); j += group {
+			active.products(out[j*n+i:], n, queries[j:min(j+group, len(queries))], rows)
+		}
+	}
+}
+
+// mustFit panics unless ok.
+func mustFit(ok bool, format string, args ...any) {
+	if !ok {
+		panic(fmt.Sprintf("scan: "+format, args...))
+	}
+}
+
+// up rounds to the float32 that is no less than v, which is no less than 0.
+func up(v float64) float32 {
+	f := float32(v)
+	if float64(f) < v {
+		f = math.Nextafter32(f, math.MaxFloat32)
+	}
+	return f
+}
