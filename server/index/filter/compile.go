@@ -1,0 +1,173 @@
+package filter
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// table has a bit for each code of a field: whether rows with it pass.
+type table []uint64
+
+func newTable(codes uint32) table { return make(table, codes/64+1) }
+
+func (t table) set(code uint32) { t[code/64] |= 1 << (code % 64) }
+
+func (t table) invert() {
+	for i := range t {
+		t[i] = ^t[i]
+	}
+}
+
+// unknown is the number of a field that no row has.
+const unknown = -1
+
+// Compile makes the filter ready for the rows of pages that were published with the
+// View, or before it. Each test is done once for each distinct value of its field.
+func (f *Filter) Compile(v View) *Matcher {
+	if f == nil {
+		f = &Filter{}
+	}
+	return &Matcher{f.root.compile(v)}
+}
+
+func (o object) compile(v View) *step {
+	s := &step{join: and}
+	for _, m := range o {
+		s.take(m.compile(v))
+	}
+	return s.simple()
+}
+
+func (m member) compile(v View) *step {
+	switch m.key {
+	case "$not":
+		return m.parts[0].compile(v).opposite()
+	case "$and", "$or":
+		s := &step{join: and}
+		if m.key == "$or" {
+			s.join = or
+		}
+		for _, o := range m.parts {
+			s.take(o.compile(v))
+		}
+		return s.simple()
+	}
+	number := slices.IndexFunc(v.fields, func(t *terms) bool { return t.name == m.key })
+	t := &terms{}
+	if number != unknown {
+		t = v.fields[number]
+	}
+	s := &step{join: and}
+	for _, x := range m.tests {
+		s.take(&step{field: number, table: x.compile(t)})
+	}
+	return s.simple()
+}
+
+// compile tells which codes pass.
+func (t test) compile(all *terms) table {
+	passes := newTable(all.codes)
+	switch t.operator {
+	case "$exists":
+		passes.set(0)
+		if t.values[0].kind == yes {
+			passes.invert()
+		}
+	case "$eq", "$in", "$ne", "$nin":
+		t.equal(all, passes)
+		if t.operator == "$ne" || t.operator == "$nin" {
+			passes.invert()
+		}
+	default:
+		t.compare(all, passes)
+	}
+	return passes
+}
+
+// equal sets the codes that have one of the test's values.
+func (t test) equal(all *terms, passes table) {
+	var kinds [text + 1]bool
+	var numbers []float64
+	var texts []string
+	for _, v := range t.values { // sorted
+		switch kinds[v.kind] = true; v.kind {
+		case number:
+			numbers = append(numbers, v.number)
+		case text:
+			texts = append(texts, v.text)
+		}
+	}
+	if kinds[null] {
+		passes.set(0)
+	}
+	for _, x := range all.others {
+		if kinds[x.value] {
+			passes.set(x.code)
+		}
+	}
+	if len(numbers) == 1 {
+		between(numbers[0], numbers[0], all, passes)
+	} else if len(numbers) > 1 {
+		for _, x := range all.numbers {
+			if _, ok := slices.BinarySearch(numbers, x.value); ok {
+				passes.set(x.code)
+			}
+		}
+	}
+	oneOf(texts, all, passes)
+}
+
+// oneOf sets the codes that have one of these texts, which are sorted.
+func oneOf(texts []string, all *terms, passes table) {
+	if len(texts) == 0 {
+		return
+	}
+	var some [1 << 10]uint64 // bits of the hashes: most others end there
+	for _, s := range texts {
+		h := hash(s) >> 16
+		some[h/64] |= 1 << (h % 64)
+	}
+	for i := range all.texts {
+		x := &all.texts[i]
+		if h := x.hash >> 16; some[h/64]>>(h%64)&1 != 0 {
+			if _, ok := slices.BinarySearch(texts, x.value); ok {
+				passes.set(x.code)
+			}
+		}
+	}
+}
+
+// compare sets the codes that have a value on the right side of the test's.
+func (t test) compare(all *terms, passes table) {
+	x := t.values[0]
+	if x.kind == text {
+		for i := range all.texts {
+			if t.accepts(strings.Compare(all.texts[i].value, x.text)) {
+				passes.set(all.texts[i].code)
+			}
+		}
+		return
+	}
+	low, high := math.Inf(-1), math.Inf(1)
+	switch t.operator {
+	case "$gt":
+		low = math.Nextafter(x.number, high)
+	case "$gte":
+		low = x.number
+	case "$lt":
+		high = math.Nextafter(x.number, low)
+	case "$lte":
+		high = x.number
+	}
+	between(low, high, all, passes)
+}
+
+// between sets the codes that have a number from low to high.
+func between(low, high float64, all *terms, passes table) {
+	for _, x := range all.numbers {
+		if low <= x.value && x.value <= high {
+			passes.set(x.code)
+		}
+	}
+}

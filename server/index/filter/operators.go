@@ -1,0 +1,63 @@
+package filter
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The operators: of fields, and those that join filters.
+var (
+	operators = []string{"$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$exists"}
+	junctions = []string{"$and", "$or", "$not"}
+)
+
+func unknownJunction(key string) error {
+	if slices.Contains(operators, key) {
+		return fmt.Errorf(`%s belongs below a field: {"field":{"%s":...}}`, key, key)
+	}
+	return fmt.Errorf("unknown operator %s; %s", shown(key), instead(key, junctions))
+}
+
+func unknownOperator(field, key string) error {
+	switch {
+	case slices.Contains(junctions, key):
+		return fmt.Errorf("%s joins whole filters and does not stand below a field", key)
+	case !strings.HasPrefix(key, "$") && !slices.Contains(operators, "$"+key):
+		return fmt.Errorf("unknown operator %s; a nested field is written with dots: %s", shown(key), shown(field+"."+key))
+	}
+	return fmt.Errorf("unknown operator %s; %s", shown(key), instead(key, operators))
+}
+
+// instead proposes what may have been meant by a key.
+func instead(key string, known []string) string {
+	best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(key, a), distance(key, b)) })
+	if distance(key, best) <= 2 {
+		return fmt.Sprintf("did you mean %s?", best)
+	}
+	return "there are " + strings.Join(known, " ")
+}
+
+// distance is how many bytes must be put in, taken out or replaced to make b of a.
+func distance(a, b string) int {
+	if len(a) > 2*len(b)+2 {
+		return len(a) - len(b)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,158 @@
+package filter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// parser reads a filter.
+type parser struct {
+	*cursor
+	conditions int
+}
+
+func parse(text []byte) (*Filter, error) {
+	c, err := open(text)
+	if err != nil {
+		return nil, fmt.Errorf("filter: %w", err)
+	}
+	p := parser{cursor: c}
+	root, err := p.object("")
+	if err != nil {
+		return nil, fmt.Errorf("filter: %w", err)
+	}
+	return &Filter{root: root}, nil
+}
+
+// object reads a filter; place says where it stands, "" for the outermost.
+func (p *parser) object(place string) (object, error) {
+	if p.next() != '{' {
+		return nil, at(place, "%s where a filter belongs", p.what())
+	}
+	var o object
+	err := p.members(func(key string) error {
+		m, err := p.member(join(place, shown(key)), key)
+		o = append(o, m)
+		return err
+	})
+	slices.SortFunc(o, func(a, b member) int { return strings.Compare(a.key, b.key) })
+	return o, err
+}
+
+func (p *parser) member(place, key string) (m member, err error) {
+	m.key = key
+	switch {
+	case key == "$not":
+		m.parts = make([]object, 1)
+		m.parts[0], err = p.object(place)
+	case key == "$and" || key == "$or":
+		m.parts, err = p.parts(place)
+	case strings.HasPrefix(key, "$"):
+		err = unknownJunction(key)
+	default:
+		m.tests, err = p.tests(place, key)
+	}
+	return m, err
+}
+
+func (p *parser) parts(place string) (parts []object, err error) {
+	if p.next() != '[' {
+		return nil, at(place, "%s where a list of filters belongs", p.what())
+	}
+	err = p.elements(func(i int) error {
+		o, err := p.object(fmt.Sprintf("%s[%d]", place, i))
+		parts = append(parts, o)
+		return err
+	})
+	if err == nil && len(parts) == 0 {
+		return nil, at(place, "the list of filters is empty")
+	}
+	return parts, err
+}
+
+// tests reads what a field must fulfil: operators, or the value it must equal.
+func (p *parser) tests(place, field string) (tests []test, err error) {
+	switch p.next() {
+	case '[':
+		return nil, at(place, `a field is not compared with a list; for one of several values write {"$in":[...]}`)
+	default:
+		t, err := p.test(place, "$eq")
+		return []test{t}, err
+	case '{':
+	}
+	err = p.members(func(operator string) error {
+		if !slices.Contains(operators, operator) {
+			return at(place, "%w", unknownOperator(field, operator))
+		}
+		t, err := p.test(join(place, operator), operator)
+		tests = append(tests, t)
+		return err
+	})
+	if err == nil && len(tests) == 0 {
+		return nil, at(place, "the object names no operator; there are %s", strings.Join(operators, " "))
+	}
+	slices.SortFunc(tests, func(a, b test) int { return strings.Compare(a.operator, b.operator) })
+	return tests, err
+}
+
+// test reads what an operator compares with.
+func (p *parser) test(place, operator string) (t test, err error) {
+	if p.conditions++; p.conditions > MaxConditions {
+		return t, at(place, "the filter has more than %d conditions", MaxConditions)
+	}
+	t.operator = operator
+	if operator == "$in" || operator == "$nin" {
+		t.values, err = p.values(place)
+		return t, err
+	}
+	what := p.what()
+	value, err := p.value(place)
+	t.values = []scalar{value}
+	switch {
+	case err != nil:
+	case operator == "$exists" && value.kind != yes && value.kind != no:
+		err = at(place, "%s where true or false belongs", what)
+	case operator != "$exists" && operator != "$eq" && operator != "$ne" && value.kind != number && value.kind != text:
+		err = at(place, "%s where a number or a string belongs", what)
+	}
+	return t, err
+}
+
+func (p *parser) values(place string) (values []scalar, err error) {
+	if p.next() != '[' {
+		return nil, at(place, "%s where a list of values belongs", p.what())
+	}
+	err = p.elements(func(i int) error {
+		if i == MaxValues {
+			return at(place, "the list has more than %d values", MaxValues)
+		}
+		v, err := p.value(fmt.Sprintf("%s[%d]", place, i))
+		values = append(values, v)
+		return err
+	})
+	slices.SortFunc(values, order)
+	return slices.Compact(values), err
+}
+
+func (p *parser) value(place string) (scalar, error) {
+	if b := p.next(); b == '{' || b == '[' {
+		return scalar{}, at(place, "%s where a string, a number, true, false or null belongs", p.what())
+	}
+	v, err := p.scalar()
+	if err != nil {
+		err = at(place, "%w", err)
+	}
+	return v, err
+}
+
+func join(place, key string) string { return strings.TrimPrefix(place+"."+key, ".") }
+
+// at is an error that names its place, if it has one.
+func at(place, format string, a ...any) error {
+	err := fmt.Errorf(format, a...)
+	if place == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", place, err)
+}
