@@ -177,6 +177,10 @@ func (p *Preprocessor) Preprocess(file []byte, dst []uint8) error {
 	return nil
 }
 
+// Picture is the whole picture that Preprocess has decoded last, as it is before it is
+// cut and resized. It changes with the next one, and means nothing after an error.
+func (p *Preprocessor) Picture() *imaging.RGB { return &p.picture }
+
 // Close frees the decoder. It may be called again.
 func (p *Preprocessor) Close() { p.decoder.Close() }
 

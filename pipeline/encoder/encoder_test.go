@@ -60,6 +60,23 @@ func TestEncodeImageByHand(t *testing.T) {
 	}
 }
 
+// The picture is there as a whole, and not only what the model sees of it.
+func TestPicture(t *testing.T) {
+	e := load(t, averager(t, 8))
+	p := e.NewPreprocessor()
+	defer p.Close()
+	at := func(x, y int) color.RGBA { return color.RGBA{uint8(x), uint8(y), 9, 255} }
+	for _, w := range []int{24, 16} {
+		if err := p.Preprocess(picture(t, w, 8, at), make([]uint8, 3*8*8)); err != nil {
+			t.Fatal(err)
+		}
+		m := p.Picture()
+		if m.W != w || m.H != 8 || !slices.Equal(m.Pix[len(m.Pix)-3:], []uint8{uint8(w - 1), 7, 9}) {
+			t.Errorf("%d x %d, the last pixel is %v", m.W, m.H, m.Pix[len(m.Pix)-3:])
+		}
+	}
+}
+
 // pixels are n noisy pictures for the model.
 func pixels(e *encoder.Encoder, n int) []uint8 {
 	out := make([]uint8, n*3*e.Size()*e.Size())
