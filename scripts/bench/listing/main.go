@@ -1,5 +1,5 @@
-// Command index makes many small JPEG files with EXIF blocks and times how long
-// it takes to index them. scripts/bench/index.sh runs it.
+// Command listing makes many small JPEG files with EXIF blocks and times how long
+// it takes to index them. scripts/bench/listing.sh runs it.
 package main
 
 import (
@@ -39,7 +39,7 @@ func main() {
 		err = open(*dir, *index)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "index:", err)
+		fmt.Fprintln(os.Stderr, "listing:", err)
 		os.Exit(1)
 	}
 }
