@@ -1,5 +1,6 @@
 // Package peer is what paired benchmarks share: sides that run in processes of
-// their own and take turns, so that whatever else the machine does falls on all.
+// their own and take turns, so that whatever else the machine does falls on all, and
+// the figures of the last line.
 package peer
 
 import (
@@ -7,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -74,4 +76,14 @@ func Median(xs []float64) float64 {
 	s := slices.Sorted(slices.Values(xs))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
+}
+
+// Percentile is the least of sorted values that a share q of all are not above; 0
+// of none.
+func Percentile[T any](sorted []T, q float64) (v T) {
+	if len(sorted) == 0 {
+		return v
+	}
+	i := int(math.Ceil(q*float64(len(sorted)))) - 1
+	return sorted[min(max(i, 0), len(sorted)-1)]
 }

@@ -106,8 +106,8 @@ func (b *bench) against(us, them *side, clients int) {
 		us.middle(clients, perSecond), them.middle(clients, perSecond), peer.Median(faster),
 		us.middle(clients, p50), them.middle(clients, p50), us.middle(clients, p99), them.middle(clients, p99), peer.Median(later))
 	key := fmt.Sprintf("fastapi_c%d_", clients)
-	b.figures.add(key+"ratio", peer.Median(faster))
-	b.figures.add(key+"p99_ratio", peer.Median(later))
+	b.figures.Add(key+"ratio", peer.Median(faster))
+	b.figures.Add(key+"p99_ratio", peer.Median(later))
 }
 
 // sameVectors sends an image to both: another decoder changes a vector a little, and
@@ -126,7 +126,7 @@ func (b *bench) sameVectors(ours, theirs *child, m *message) error {
 	}
 	off := difference(vectors[0], vectors[1])
 	say("the vectors of one image differ by %.4f of the largest number", off)
-	b.figures.add("fastapi_difference", off)
+	b.figures.Add("fastapi_difference", off)
 	if off > 0.05 {
 		return fmt.Errorf("the vectors of one image differ by %.3f", off)
 	}
@@ -200,7 +200,7 @@ func peerOverhead(ctx context.Context, b *bench) error {
 	}
 	theirs := slices.Max(best[1:])
 	say("  ratio %.2f", best[0]/theirs)
-	b.figures.add("fastapi_nocost_rps", theirs)
-	b.figures.add("fastapi_nocost_ratio", best[0]/theirs)
+	b.figures.Add("fastapi_nocost_rps", theirs)
+	b.figures.Add("fastapi_nocost_ratio", best[0]/theirs)
 	return nil
 }

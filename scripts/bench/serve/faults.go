@@ -32,8 +32,8 @@ func faults(ctx context.Context, b *bench) error {
 		return err
 	}
 	err := errors.Join(f.reloads(ctx), f.stops(ctx), f.rudeClients(ctx), f.poison(ctx))
-	b.figures.add("faults_lost", float64(f.lost))
-	b.figures.add("faults_wrong", float64(f.wrong))
+	b.figures.Add("faults_lost", float64(f.lost))
+	b.figures.Add("faults_wrong", float64(f.wrong))
 	say("in all: %d answers lost, %d wrong", f.lost, f.wrong)
 	return err
 }

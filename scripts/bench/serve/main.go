@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"vicreg/models/ort"
+	"vicreg/scripts/bench/peer"
 )
 
 // bench is what the cases have in common.
@@ -36,7 +37,7 @@ type bench struct {
 	pictures []picture
 	made     map[string]string // files of models by name
 	numbers  atomic.Uint64     // of the requests sent
-	figures  figures
+	figures  peer.Figures
 }
 
 // benchCase is a part of the benchmark that can be run alone.
@@ -120,7 +121,7 @@ func (b *bench) all(ctx context.Context, only string) error {
 	if !ran {
 		return fmt.Errorf("no case %q", only)
 	}
-	fmt.Printf("\nbench serve ratio=%s%s\n", b.figures.least("resnet18_ratio", "resnet50_ratio"), b.figures.line())
+	fmt.Printf("\nbench serve ratio=%s%s\n", b.figures.Least("resnet18_ratio", "resnet50_ratio"), b.figures.Line())
 	return errors.Join(errs...)
 }
 

@@ -64,8 +64,8 @@ func (b *bench) around(ctx context.Context, model, what, key string, m *message,
 	if err != nil {
 		return err
 	}
-	b.figures.add(key+"_rps", rate)
-	b.figures.add(key+"_clients", float64(clients))
+	b.figures.Add(key+"_rps", rate)
+	b.figures.Add(key+"_clients", float64(clients))
 	return b.halfway(ctx, l, rate, key)
 }
 
@@ -124,9 +124,9 @@ func (b *bench) halfway(ctx context.Context, l *load, rate float64, key string) 
 	s := o.summarise(length/10, math.MaxInt64)
 	say("  %.0f requests/s at random times: p50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms from when they were due (sent up to %.3f ms late, for 99 %%)",
 		rate/2, ms(s.p50), ms(s.p99), ms(s.p999), ms(o.late()))
-	b.figures.add(key+"_p50_ms", ms(s.p50))
-	b.figures.add(key+"_p99_ms", ms(s.p99))
-	b.figures.add(key+"_p999_ms", ms(s.p999))
+	b.figures.Add(key+"_p50_ms", ms(s.p50))
+	b.figures.Add(key+"_p99_ms", ms(s.p99))
+	b.figures.Add(key+"_p999_ms", ms(s.p999))
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"vicreg/scripts/bench/peer"
 )
 
 // overloadDeadline is that of the server which is overloaded.
@@ -48,14 +49,14 @@ func (b *bench) flood(ctx context.Context, c *child, messages []*message, capaci
 	inTime := o.summarise(0, length)
 	say("%.0f requests/s for %v: %.1f %% answered, %.1f %% refused; those answered: %.2f of the capacity, p50 %.0f ms, p99 %.0f ms from when they were due",
 		3*capacity, length, 100*share(200), 100*share(429), inTime.rate/capacity, ms(s.p50), ms(s.p99))
-	b.figures.add("overload_p50_ms", ms(s.p50))
-	b.figures.add("overload_p99_ms", ms(s.p99))
-	b.figures.add("overload_answered", share(200))
-	b.figures.add("overload_refused", share(429))
-	b.figures.add("overload_goodput", inTime.rate/capacity)
+	b.figures.Add("overload_p50_ms", ms(s.p50))
+	b.figures.Add("overload_p99_ms", ms(s.p99))
+	b.figures.Add("overload_answered", share(200))
+	b.figures.Add("overload_refused", share(429))
+	b.figures.Add("overload_goodput", inTime.rate/capacity)
 	o.sayPromises()
 	other, err := o.bad(200, 429)
-	b.figures.add("overload_failed", float64(other))
+	b.figures.Add("overload_failed", float64(other))
 	return err
 }
 
@@ -73,5 +74,5 @@ func (o *outcome) sayPromises() {
 	slices.Sort(promises)
 	slices.Sort(took)
 	say("  %d of %d refusals have a Retry-After-Ms: median %.0f, from %.0f to %.0f; a refusal takes p50 %.1f ms, p99 %.1f ms", len(promises), len(took),
-		ms(percentile(promises, 0.5)), ms(percentile(promises, 0)), ms(percentile(promises, 1)), ms(percentile(took, 0.5)), ms(percentile(took, 0.99)))
+		ms(peer.Percentile(promises, 0.5)), ms(peer.Percentile(promises, 0)), ms(peer.Percentile(promises, 1)), ms(peer.Percentile(took, 0.5)), ms(peer.Percentile(took, 0.99)))
 }

@@ -27,7 +27,7 @@ func (f *faulty) poison(ctx context.Context) error {
 	defer cancel()
 	o := l.closed(limited, 4)
 	say("%d batches of %d with a bad image in each", batches.Load(), batchOf)
-	f.figures.add("faults_poisoned", float64(batches.Load()))
+	f.figures.Add("faults_poisoned", float64(batches.Load()))
 	return f.count(o, 200)
 }
 

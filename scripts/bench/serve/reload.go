@@ -44,8 +44,8 @@ func (f *faulty) reloads(ctx context.Context) error {
 	o := <-done
 	s := o.summarise(0, math.MaxInt64)
 	say("%d changes of the model in %.1f s beside %d requests: p50 %.1f ms, p99 %.1f ms", count, took.Seconds(), s.count, ms(s.p50), ms(s.p99))
-	f.figures.add("faults_reloads", float64(count))
-	f.figures.add("faults_reload_ms", ms(took)/float64(count))
+	f.figures.Add("faults_reloads", float64(count))
+	f.figures.Add("faults_reload_ms", ms(took)/float64(count))
 	return errors.Join(err, f.count(o, 200))
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"vicreg/scripts/bench/peer"
 )
 
 // retryEvery is how often one who was refused asks again. What is promised and what
@@ -49,7 +50,7 @@ func (b *bench) retries(ctx context.Context, c *child, capacity float64) error {
 	if len(fine) < len(whole) {
 		errs = append(errs, fmt.Errorf("%d refusals had no Retry-After-Ms", len(whole)-len(fine)))
 	}
-	b.figures.add("retry_after_late", float64(late))
+	b.figures.Add("retry_after_late", float64(late))
 	b.sayTruth("Retry-After", "retry_after", whole)
 	b.sayTruth("Retry-After-Ms", "retry_after_ms", fine)
 	return errors.Join(errs...)
@@ -60,9 +61,9 @@ func (b *bench) sayTruth(header, key string, ratios []float64) {
 		return
 	}
 	slices.Sort(ratios)
-	say("%s was off by a factor of %.2f (median of %d trials), at the worst %.2f", header, percentile(ratios, 0.5), len(ratios), percentile(ratios, 1))
-	b.figures.add(key+"_ratio", percentile(ratios, 0.5))
-	b.figures.add(key+"_worst", percentile(ratios, 1))
+	say("%s was off by a factor of %.2f (median of %d trials), at the worst %.2f", header, peer.Percentile(ratios, 0.5), len(ratios), peer.Percentile(ratios, 1))
+	b.figures.Add(key+"_ratio", peer.Percentile(ratios, 0.5))
+	b.figures.Add(key+"_worst", peer.Percentile(ratios, 1))
 }
 
 // fineRatio is how many times longer or shorter it took than promised in milliseconds.

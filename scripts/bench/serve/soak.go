@@ -117,12 +117,12 @@ func (b *bench) sayMemory(o *outcome, memory []point) error {
 	grows, last := slope(late), memory[len(memory)-1]
 	say("%d requests in %.1f minutes, statuses %v; memory %.0f MB after a third of the time, %.0f MB at the end, grows by %.3f MB a minute",
 		len(o.samples), last.x, o.statuses(), late[0].y, last.y, grows)
-	b.figures.add("soak_minutes", last.x)
-	b.figures.add("soak_requests", float64(len(o.samples)))
-	b.figures.add("soak_mb_a_minute", grows)
-	b.figures.add("soak_rss_mb", last.y)
+	b.figures.Add("soak_minutes", last.x)
+	b.figures.Add("soak_requests", float64(len(o.samples)))
+	b.figures.Add("soak_mb_a_minute", grows)
+	b.figures.Add("soak_rss_mb", last.y)
 	unexpected, err := o.bad(200, 400, 415, 422)
-	b.figures.add("soak_unexpected", float64(unexpected))
+	b.figures.Add("soak_unexpected", float64(unexpected))
 	return err
 }
 

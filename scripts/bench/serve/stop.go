@@ -65,7 +65,7 @@ func (f *faulty) stops(ctx context.Context) error {
 	say("%d stops under load: %d requests answered, %d refused, %d found nobody; %d raced with the end of a connection, %d lost, %d wrong",
 		count, sum.answered, sum.refused, sum.unsent, races, sum.lost, sum.wrong)
 	f.lost, f.wrong = f.lost+sum.lost, f.wrong+sum.wrong
-	f.figures.add("faults_stop_races", float64(races))
+	f.figures.Add("faults_stop_races", float64(races))
 	return errors.Join(errs...)
 }
 

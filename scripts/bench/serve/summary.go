@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
+	"vicreg/scripts/bench/peer"
 )
 
 // summary is a load in figures: of the answers with status 200 that were done in
@@ -42,7 +42,7 @@ func (o *outcome) summarise(from, to time.Duration) (s summary) {
 	}
 	s.batch /= float64(s.count)
 	slices.Sort(latencies)
-	s.p50, s.p99, s.p999 = percentile(latencies, 0.5), percentile(latencies, 0.99), percentile(latencies, 0.999)
+	s.p50, s.p99, s.p999 = peer.Percentile(latencies, 0.5), peer.Percentile(latencies, 0.99), peer.Percentile(latencies, 0.999)
 	return s
 }
 
@@ -66,16 +66,6 @@ func rate(done []time.Duration, from time.Duration) float64 {
 	return float64(n) / (done[len(done)-1] - begin).Seconds()
 }
 
-// percentile is the least of sorted values that a share q of all are not above; 0
-// of none.
-func percentile[T any](sorted []T, q float64) (v T) {
-	if len(sorted) == 0 {
-		return v
-	}
-	i := int(math.Ceil(q*float64(len(sorted)))) - 1
-	return sorted[min(max(i, 0), len(sorted)-1)]
-}
-
 // late is by how much the generator itself was behind its schedule, for 99 of 100.
 func (o *outcome) late() time.Duration {
 	var late []time.Duration
@@ -83,7 +73,7 @@ func (o *outcome) late() time.Duration {
 		late = append(late, x.sent-x.due)
 	}
 	slices.Sort(late)
-	return percentile(late, 0.99)
+	return peer.Percentile(late, 0.99)
 }
 
 // statuses counts the answers; 0 stands for none, -1 for wrong ones of any status.

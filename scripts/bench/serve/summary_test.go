@@ -6,21 +6,6 @@ import (
 	"time"
 )
 
-func TestPercentile(t *testing.T) {
-	var hundred []time.Duration
-	for i := range 100 {
-		hundred = append(hundred, time.Duration(i+1))
-	}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 50, 0.99: 99, 0.999: 100, 1: 100} {
-		if got := percentile(hundred, q); got != want {
-			t.Errorf("%v: got %d, want %d", q, got, want)
-		}
-	}
-	if percentile([]int{7}, 0.99) != 7 || percentile([]int(nil), 0.5) != 0 {
-		t.Error("of one or none")
-	}
-}
-
 // Batches of 8 every second are 8 a second, wherever the window begins.
 func TestRateOfBatches(t *testing.T) {
 	for _, from := range []time.Duration{1500 * time.Millisecond, 2 * time.Second, 2990 * time.Millisecond} {
@@ -81,21 +66,6 @@ func TestTruthOfPromises(t *testing.T) {
 		if f, w := x.fineRatio(), x.wholeRatio(); math.Abs(f-c.wantFine) > 1e-9 || math.Abs(w-c.wantWholeTime) > 1e-9 {
 			t.Errorf("%+v: %v and %v", c, f, w)
 		}
-	}
-}
-
-func TestFigures(t *testing.T) {
-	var f figures
-	f.add("a", 0.91234)
-	f.add("b", 12345.6)
-	f.add("c", 100)
-	f.add("d", math.NaN())
-	f.add("a", 0.9)
-	if got := f.line(); got != " a=0.900 b=12346 c=100 d=none" {
-		t.Errorf("%q", got)
-	}
-	if f.least("b", "a", "x") != "0.900" || f.least("x") != "none" {
-		t.Error("least")
 	}
 }
 

@@ -77,7 +77,7 @@ func throughput(ctx context.Context, b *bench, name string) error {
 		return err
 	}
 	say("bare session: %.1f images/s in batches of %d (median of %d turns of %v)", peer.Median(bare), session.size, b.rounds, b.turn)
-	b.figures.add(name+"_bare", peer.Median(bare))
+	b.figures.Add(name+"_bare", peer.Median(bare))
 	for i, s := range sides {
 		b.report(name, s, ratios[i])
 	}
@@ -131,18 +131,18 @@ func (b *bench) alternate(ctx context.Context, session *bareSide, sides []*side)
 func (b *bench) report(name string, s *side, ratios []float64) {
 	tried := b.concurrencies()
 	say("%s: %.3f of the bare session at %d clients", s.label, peer.Median(ratios), tried[len(tried)-1])
-	b.figures.add(name+"_ratio"+s.suffix, peer.Median(ratios))
+	b.figures.Add(name+"_ratio"+s.suffix, peer.Median(ratios))
 	for _, clients := range tried {
 		key := func(what string) string { return fmt.Sprintf("%s_c%d%s%s", name, clients, what, s.suffix) }
 		rate, parts := s.middle(clients, perSecond), [3]float64{}
 		for i := range parts {
 			parts[i] = s.middle(clients, func(s summary) float64 { return s.spans[i] })
-			b.figures.add(key("_"+[]string{"decode", "queue", "infer"}[i]+"_ms"), parts[i])
+			b.figures.Add(key("_"+[]string{"decode", "queue", "infer"}[i]+"_ms"), parts[i])
 		}
 		say("  %2d clients: %6.1f images/s, p50 %.1f ms, p99 %.1f ms; decoding %.1f ms, queue %.1f ms, model %.1f ms, batches of %.1f", clients,
 			rate, s.middle(clients, p50), s.middle(clients, p99), parts[0], parts[1], parts[2], s.middle(clients, func(s summary) float64 { return s.batch }))
-		b.figures.add(key(""), rate)
-		b.figures.add(key("_p50_ms"), s.middle(clients, p50))
-		b.figures.add(key("_p99_ms"), s.middle(clients, p99))
+		b.figures.Add(key(""), rate)
+		b.figures.Add(key("_p50_ms"), s.middle(clients, p50))
+		b.figures.Add(key("_p99_ms"), s.middle(clients, p99))
 	}
 }

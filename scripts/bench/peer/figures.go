@@ -1,4 +1,4 @@
-package main
+package peer
 
 import (
 	"math"
@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// figures are the pairs of the last line, in the order they were found.
-type figures struct {
+// Figures are the pairs of the last line, in the order they were found.
+type Figures struct {
 	keys   []string
 	values map[string]float64
 }
 
-// add keeps a figure under a key.
-func (f *figures) add(key string, v float64) {
+// Add keeps a figure under a key.
+func (f *Figures) Add(key string, v float64) {
 	if f.values == nil {
 		f.values = map[string]float64{}
 	}
@@ -23,8 +23,8 @@ func (f *figures) add(key string, v float64) {
 	f.values[key] = v
 }
 
-// line is all of them, each behind a space.
-func (f *figures) line() string {
+// Line is all of them, each behind a space.
+func (f *Figures) Line() string {
 	var b strings.Builder
 	for _, k := range f.keys {
 		b.WriteString(" " + k + "=" + number(f.values[k]))
@@ -32,8 +32,8 @@ func (f *figures) line() string {
 	return b.String()
 }
 
-// least is the smallest of the figures with these keys, "none" when there is none.
-func (f *figures) least(keys ...string) string {
+// Least is the smallest of the figures with these keys, "none" when there is none.
+func (f *Figures) Least(keys ...string) string {
 	v := math.NaN()
 	for _, k := range keys {
 		if x, ok := f.values[k]; ok && !(x >= v) {
