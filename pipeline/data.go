@@ -6,13 +6,8 @@ import (
 	"fmt"
 	"io"
 
-	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
-
-// ownImages are the limits for files that the user has chosen himself, unlike
-// those that come to a server.
-var ownImages = imaging.Limits{TIFF: true}
 
 // Data looks at images before a run: vicreg data check, vicreg data preview.
 func Data(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
@@ -46,8 +47,8 @@ were found. Training replaces a bad file by its neighbour and goes on.`,
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &c.data}); err != nil {
 		return err
 	}
-	if c.workers < 0 || c.workers > maxThreads {
-		return usage.Errorf("--workers %d: want 1 to %d", c.workers, maxThreads)
+	if c.workers < 0 || c.workers > bulk.MaxThreads {
+		return usage.Errorf("--workers %d: want 1 to %d", c.workers, bulk.MaxThreads)
 	}
 	set, err := dataset.Open(ctx, c.data, dataset.Options{})
 	if err != nil {
@@ -68,8 +69,8 @@ func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*
 	}
 	looks := make([]sight, set.Len())
 	var next, done atomic.Int64
-	line := newLiveLine(stderr)
-	defer line.clear()
+	line := bulk.NewLine(stderr)
+	defer line.Clear()
 	group, ctx := errgroup.WithContext(ctx)
 	for range workers {
 		group.Go(func() error {
@@ -82,7 +83,7 @@ func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*
 				}
 				looks[i] = see(set, i, &d, &m)
 				n := done.Add(1)
-				line.show(func() string { return fmt.Sprintf("checked %d of %d images", n, set.Len()) })
+				line.Show(func() string { return fmt.Sprintf("checked %d of %d images", n, set.Len()) })
 			}
 			return nil
 		})
@@ -110,7 +111,7 @@ func see(set *dataset.Set, i int, d *imaging.Decoder, m *imaging.RGB) (s sight) 
 		return s
 	}
 	s.bytes, s.hash = int64(len(data)), sha256.Sum256(data)
-	if err := d.Decode(m, data, ownImages); err != nil {
+	if err := d.Decode(m, data, bulk.Limits); err != nil {
 		s.reason = err.Error()
 		return s
 	}

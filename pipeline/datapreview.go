@@ -13,6 +13,7 @@ import (
 	"golang.org/x/image/font/basicfont"
 	"golang.org/x/image/math/fixed"
 
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
@@ -73,7 +74,7 @@ these.
 	if err != nil {
 		return &usage.Error{Err: err}
 	}
-	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: ownImages}), stdout)
+	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits}), stdout)
 }
 
 func (p *preview) validate() (err error) {

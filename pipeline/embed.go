@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vicreg/models/ort"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/stats"
@@ -23,7 +24,7 @@ type embedding struct {
 	data, model, out string
 	normalize, force bool
 	foreign          encoder.Flags
-	machine          machineFlags
+	machine          bulk.Machine
 	stdout, stderr   io.Writer
 
 	enc     *encoder.Encoder
@@ -56,11 +57,11 @@ same command is given again and no image has changed.`,
 	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1")
 	fs.BoolVar(&e.force, "force", false, "write over VECTORS if it exists, and begin anew")
 	e.foreign.Register(fs)
-	e.machine.register(fs)
+	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &e.data}); err != nil {
 		return err
 	}
-	if err := errors.Join(e.machine.validate(), usage.Require(fs, "model", "o"), e.foreign.Validate()); err != nil {
+	if err := errors.Join(e.machine.Validate(), usage.Require(fs, "model", "o"), e.foreign.Validate()); err != nil {
 		return err
 	}
 	if err := e.check(); err != nil {
@@ -91,11 +92,11 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	if err := e.checkKeys(); err != nil {
 		return err
 	}
-	lib, err := openRuntime(e.machine.runtime)
+	lib, err := e.machine.Open()
 	if err != nil {
 		return err
 	}
-	if e.enc, err = e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.threads}); err != nil {
+	if e.enc, err = e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.Threads}); err != nil {
 		return &usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
@@ -131,22 +132,22 @@ func (e *embedding) encode(ctx context.Context) error {
 	for i := range todo {
 		todo[i] = done + i
 	}
-	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: ownImages, MaxBad: 1})
-	line, begin := newLiveLine(e.stderr), time.Now()
-	err := encode(ctx, e.enc, e.reader, todo, func(p dataset.Picture, y []float32) error {
+	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: bulk.Limits, MaxBad: 1})
+	line, begin := bulk.NewLine(e.stderr), time.Now()
+	err := bulk.Encode(ctx, e.enc, e.reader, todo, func(p dataset.Picture, y []float32) error {
 		if err := e.skip(p.Index); err != nil {
 			return err
 		}
-		if !finite(y) {
+		if !bulk.Finite(y) {
 			return e.journal.AddBad("its vector is not finite")
 		}
 		if e.normalize && !stats.Unit(y) {
 			return e.journal.AddBad("its vector has no direction")
 		}
-		line.show(func() string { return rate(e.journal.Len(), n, done, begin) })
+		line.Show(func() string { return bulk.Rate("embedded", e.journal.Len(), n, done, begin) })
 		return e.journal.Add(y)
 	})
-	line.clear()
+	line.Clear()
 	if err != nil {
 		return errors.Join(err, e.journal.Flush())
 	}
@@ -172,14 +173,4 @@ func (e *embedding) reason(key string) string {
 		}
 	}
 	return e.reasons[key]
-}
-
-// rate tells how far the work is, from done images at begin.
-func rate(now, n, done int, begin time.Time) string {
-	perSecond := float64(now-done) / time.Since(begin).Seconds()
-	left := "?"
-	if perSecond > 0 {
-		left = time.Duration(float64(n-now) / perSecond * float64(time.Second)).Round(time.Second).String()
-	}
-	return fmt.Sprintf("embedded %d of %d images  %.1f images/s  %s left", now, n, perSecond, left)
 }

@@ -10,6 +10,7 @@ import (
 	"math"
 
 	"vicreg/models/ort"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/stats"
@@ -23,7 +24,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := usage.Parse(fs, args); err != nil {
 		return err
 	}
-	if err := e.machine.validate(); err != nil {
+	if err := e.machine.Validate(); err != nil {
 		return err
 	}
 	if err := errors.Join(usage.Require(fs, "model", "data"), e.foreign.Validate()); err != nil {
@@ -75,7 +76,7 @@ models at the same D and number of images only. No weight is trained here.`, raw
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of each folder, evenly chosen")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
 	e.foreign.Register(fs)
-	e.machine.register(fs)
+	e.machine.Register(fs)
 	return fs
 }
 
@@ -86,7 +87,7 @@ type evaluation struct {
 	temperature            float64
 	asJSON                 bool
 	foreign                encoder.Flags
-	machine                machineFlags
+	machine                bulk.Machine
 	stderr                 io.Writer
 
 	queries, base *dataset.Set // base is nil without --reference
@@ -128,11 +129,11 @@ func (e *evaluation) load(ctx context.Context) (err error) {
 
 // measure encodes the images and computes the figures.
 func (e *evaluation) measure(ctx context.Context) (*figures, error) {
-	lib, err := openRuntime(e.machine.runtime)
+	lib, err := e.machine.Open()
 	if err != nil {
 		return nil, err
 	}
-	enc, err := e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.threads})
+	enc, err := e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.Threads})
 	if err != nil {
 		return nil, &usage.Error{Err: err}
 	}
@@ -157,9 +158,9 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
 	chosen := evenly(set.Len(), e.limit)
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
-	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: ownImages})
+	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits})
 	s := newSample(enc)
-	err := represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) error {
+	err := bulk.Represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) error {
 		s.add(set.Label(p.Index), p.Pixels, y)
 		return nil
 	})

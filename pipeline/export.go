@@ -13,6 +13,7 @@ import (
 	"vicreg/models"
 	"vicreg/models/onnx"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
@@ -42,11 +43,11 @@ older file of that name is replaced in one piece.`, centerImages),
 	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, where they have moved")
 	fs.BoolVar(&e.untrained, "untrained", false, "export the weights that the run began with, as a baseline to compare with")
-	e.machine.register(fs)
+	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "RUN", Value: &e.run}); err != nil {
 		return err
 	}
-	if err := e.machine.validate(); err != nil {
+	if err := e.machine.Validate(); err != nil {
 		return err
 	}
 	if err := e.load(ctx); err != nil {
@@ -59,7 +60,7 @@ older file of that name is replaced in one piece.`, centerImages),
 type export struct {
 	run, out, data string
 	untrained      bool
-	machine        machineFlags
+	machine        bulk.Machine
 	stderr         io.Writer
 
 	config   Config

@@ -264,7 +264,7 @@ func TestParityIsMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := export{config: c, values: saved.Tensors, images: images, stderr: io.Discard}
-	e.machine.runtime = orttest.Open(t).Path()
+	e.machine.Library = orttest.Open(t).Path()
 	model, metadata, err := e.freeze()
 	if err != nil {
 		t.Fatal(err)

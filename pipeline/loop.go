@@ -47,10 +47,10 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		}
 		switch {
 		case ctx.Err() != nil:
-			p.clear()
+			p.Clear()
 			return errors.Join(r.stop(stdout, "interrupted"), ctx.Err())
 		case r.timeLimit > 0 && time.Since(begin) >= r.timeLimit && r.position.Epoch < r.Epochs:
-			p.clear()
+			p.Clear()
 			return r.stop(stdout, fmt.Sprintf("time limit of %v reached", r.timeLimit))
 		}
 	}
@@ -114,7 +114,7 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 		}
 		line += health.String()
 	}
-	p.clear()
+	p.Clear()
 	fmt.Fprintln(stdout, line)
 	return r.save()
 }

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"vicreg/pipeline/bulk"
 )
 
 // progress keeps the figures of a run's progress line and prints it.
 type progress struct {
-	*liveLine
+	*bulk.Line
 	run *run
 
 	begin, last time.Time
@@ -21,7 +23,7 @@ type progress struct {
 
 func newProgress(out io.Writer, r *run) *progress {
 	now := time.Now()
-	return &progress{liveLine: newLiveLine(out), run: r, begin: now, last: now, sum: map[string]float64{}}
+	return &progress{Line: bulk.NewLine(out), run: r, begin: now, last: now, sum: map[string]float64{}}
 }
 
 // step takes in a step's scalars and prints the line when it is due.
@@ -38,7 +40,7 @@ func (p *progress) step(scalars map[string]float64) {
 	for name, x := range scalars {
 		p.sum[name] += x
 	}
-	p.show(func() string { return p.line(scalars) })
+	p.Show(func() string { return p.line(scalars) })
 }
 
 func (p *progress) line(s map[string]float64) string {

@@ -9,6 +9,7 @@ import (
 	"vicreg/models/onnx"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 )
@@ -29,7 +30,7 @@ type proof struct {
 // prove runs the model: it must agree with the training graph. It sets the mean
 // vector in metadata.
 func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *encoder.Metadata) (p proof, err error) {
-	lib, err := openRuntime(e.machine.runtime)
+	lib, err := e.machine.Open()
 	if err != nil {
 		return p, err
 	}
@@ -37,14 +38,14 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	if err != nil {
 		return p, err
 	}
-	opt := ort.Options{Threads: e.machine.threads}
+	opt := ort.Options{Threads: e.machine.Threads}
 	enc, err := encoder.New(lib, file, opt)
 	if err != nil {
 		return p, fmt.Errorf("check the exported model: %w", err)
 	}
 	defer enc.Close()
 	p.fingerprint = enc.Fingerprint()
-	reader := dataset.NewReader(e.images, dataset.ReaderConfig{Limits: ownImages})
+	reader := dataset.NewReader(e.images, dataset.ReaderConfig{Limits: bulk.Limits})
 	if p.apart, p.compared, err = parity(ctx, lib, opt, &e.config, e.values, enc, reader); err != nil {
 		return p, err
 	}
@@ -69,7 +70,7 @@ func parity(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, v
 	var pixels []uint8
 	var got []float32
 	chosen := evenly(r.Set().Len(), parityImages)
-	err = represent(ctx, enc, r, chosen, func(p dataset.Picture, y []float32) error {
+	err = bulk.Represent(ctx, enc, r, chosen, func(p dataset.Picture, y []float32) error {
 		pixels, got = append(pixels, p.Pixels...), append(got, y...)
 		images++
 		return nil
@@ -139,7 +140,7 @@ func distance(got, want []float32) float64 {
 // many of them could be read.
 func meanVector(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, chosen []int, center []float32) (count int, err error) {
 	total := make([]float64, len(center))
-	err = represent(ctx, enc, r, chosen, func(_ dataset.Picture, y []float32) error {
+	err = bulk.Represent(ctx, enc, r, chosen, func(_ dataset.Picture, y []float32) error {
 		count++
 		for i, v := range y {
 			total[i] += float64(v)

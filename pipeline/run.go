@@ -11,6 +11,7 @@ import (
 	"vicreg/models"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
@@ -56,7 +57,7 @@ type run struct {
 // newRun builds the graphs and opens the session; it writes nothing. Close
 // releases what it holds.
 func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, err error) {
-	r = &run{trainFlags: t, lib: lib, threads: t.machine.threads, saved: time.Now()}
+	r = &run{trainFlags: t, lib: lib, threads: t.machine.Threads, saved: time.Now()}
 	if r.threads == 0 {
 		r.threads = ort.Cores()
 	}
@@ -88,7 +89,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars}); err != nil {
 		return r, err
 	}
-	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: ownImages, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
+	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: bulk.Limits, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
 	r.watch, err = newWatch(lib, &t.Config, r.threads, held)
 	return r, err
 }
@@ -116,7 +117,7 @@ func enough(needs, memory int64) error {
 }
 
 // block is the channel block of the convolution kernels to use; 0 for portable.
-func (m machineFlags) block(lib *ort.Runtime) (int, error) {
+func (m machine) block(lib *ort.Runtime) (int, error) {
 	if m.kernels == "portable" {
 		return 0, nil
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"slices"
 
 	"vicreg/pipeline/encoder"
@@ -136,3 +137,16 @@ func squared(x []float64) (sum float64) {
 	}
 	return sum
 }
+
+// evenly chooses at most limit of n indices, spread over all of them and in
+// order, so that folders count by their size.
+func evenly(n, limit int) []int {
+	limit = min(n, limit)
+	chosen := make([]int, limit)
+	for i := range chosen {
+		chosen[i] = i * n / limit
+	}
+	return chosen
+}
+
+var errNoPicture = errors.New("none of the images could be read")

@@ -10,8 +10,8 @@ import (
 	"math"
 	"time"
 
-	"vicreg/models/ort"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
@@ -25,32 +25,16 @@ type trainFlags struct {
 	resume, force bool
 	timeLimit     time.Duration
 	every         time.Duration
-	machine       machineFlags
+	machine       machine
 	workers       int
 	cacheMB       int
 	maxBad        float64
 }
 
-// maxThreads is beyond any machine's cores.
-const maxThreads = 4096
-
-// machineFlags say what the work runs on.
-type machineFlags struct {
-	runtime string
-	threads int
+// machine says what training runs on.
+type machine struct {
+	bulk.Machine
 	kernels string
-}
-
-func (m *machineFlags) register(fs *flag.FlagSet) {
-	fs.StringVar(&m.runtime, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
-	fs.IntVar(&m.threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
-}
-
-func (m *machineFlags) validate() error {
-	if m.threads < 0 || m.threads > maxThreads {
-		return usage.Errorf("--threads %d: want 1 to %d", m.threads, maxThreads)
-	}
-	return nil
 }
 
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
@@ -73,7 +57,7 @@ shows the views that a recipe makes.
 	})
 	t := &trainFlags{}
 	t.register(fs)
-	t.machine.register(fs)
+	t.machine.Register(fs)
 	fs.StringVar(&t.machine.kernels, "kernels", "auto", "CPU convolution `kernels`: auto, portable or nchwc")
 	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
 	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
@@ -112,7 +96,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		fmt.Fprintf(stderr, "vicreg train: the run began with %d other images than the %d now in %s; it goes on, but not as it would have\n",
 			t.Images, train.Len(), t.Data)
 	}
-	lib, err := openRuntime(t.machine.runtime)
+	lib, err := t.machine.Open()
 	if err != nil {
 		return err
 	}
@@ -156,8 +140,8 @@ func (t *trainFlags) validate() error {
 		return usage.Errorf("--kernels %s: want auto, portable or nchwc", t.machine.kernels)
 	case t.resume && t.force:
 		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
-	case t.workers < 0 || t.workers > maxThreads:
-		return usage.Errorf("--workers %d: want 1 to %d", t.workers, maxThreads)
+	case t.workers < 0 || t.workers > bulk.MaxThreads:
+		return usage.Errorf("--workers %d: want 1 to %d", t.workers, bulk.MaxThreads)
 	case t.cacheMB < 0 || t.cacheMB > math.MaxInt64>>20:
 		return usage.Errorf("--cache-mb %d: want 0 to %d", t.cacheMB, math.MaxInt64>>20)
 	case !(t.maxBad > 0 && t.maxBad <= 1):
@@ -167,7 +151,7 @@ func (t *trainFlags) validate() error {
 	case t.every < 0:
 		return usage.Errorf("--checkpoint-every %v: want 0 or more", t.every)
 	}
-	return t.machine.validate()
+	return t.machine.Validate()
 }
 
 // reload takes configuration, position and state from the newest checkpoint.
@@ -236,12 +220,4 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 		kernels = fmt.Sprintf("nchwc kernels with blocks of %d", r.block)
 	}
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %d threads, %s\n", r.lib.Version(), r.threads, kernels)
-}
-
-func openRuntime(flag string) (*ort.Runtime, error) {
-	path, err := ort.Find(flag)
-	if err != nil {
-		return nil, err
-	}
-	return ort.Open(path)
 }

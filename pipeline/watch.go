@@ -7,6 +7,7 @@ import (
 	"vicreg/models"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
@@ -61,7 +62,7 @@ func newWatch(lib *ort.Runtime, c *Config, threads int, held *dataset.Set) (*wat
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{config: c, params: map[string]bool{}, reader: dataset.NewReader(held, dataset.ReaderConfig{Limits: ownImages, MaxBad: 1})}
+	w := &watch{config: c, params: map[string]bool{}, reader: dataset.NewReader(held, dataset.ReaderConfig{Limits: bulk.Limits, MaxBad: 1})}
 	for _, p := range a.Params {
 		w.params[p.Name] = true
 	}

@@ -20,7 +20,8 @@ type Picture struct {
 
 // Images preprocesses the pictures with the given indices, the same way serving
 // does, and yields them in that order. Bad files are left out and are in
-// r.Quarantined() afterwards. The first error that is not a bad file's, the end of
+// r.Quarantined() afterwards; what the reader's Look does not want is left out, too.
+// The first error that is not a bad file's, the end of
 // ctx, or that more than the share MaxBad is bad, is yielded last. workers of 0
 // means one a processor; they have all ended when the iteration has, however it
 // ended.
@@ -55,7 +56,7 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 			if next.good && !yield(next.Picture, nil) {
 				return
 			}
-			if t.seen++; !next.good {
+			if t.seen++; next.bad {
 				t.bad, last = t.bad+1, next.Index
 			}
 			// In the order of the keys only the whole of the indices is a fair sample.
@@ -74,8 +75,8 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 // slot is a picture being made.
 type slot struct {
 	Picture
-	good bool
-	done chan struct{}
+	good, bad bool // neither: left out
+	done      chan struct{}
 }
 
 type stream struct {
@@ -111,17 +112,17 @@ func (s *stream) plan(indices []int) error {
 }
 
 func (s *stream) work() error {
-	var d desk
+	d := desk{look: s.r.config.Look}
 	defer d.decoder.Close()
 	for t := range s.todo {
 		if s.ctx.Err() != nil {
 			return s.ctx.Err()
 		}
 		m, err := s.r.image(t.Index, &d)
-		if err != nil && !isBad(err) {
+		t.good, t.bad = err == nil, err != nil && isBad(err)
+		if err != nil && !t.bad && err != errLeftOut {
 			return err
 		}
-		t.good = err == nil
 		if t.good {
 			imaging.Evaluate(m, t.Pixels, s.pre, &d.scratch)
 		}

@@ -45,6 +45,21 @@ type ReaderConfig struct {
 	CacheBytes int64
 	// MaxBad is the share of bad files above which reading fails; 0 means one half.
 	MaxBad float64
+	// Look, if it is set, sees what Images reads. Pictures that are in memory have no
+	// file at hand: it goes with CacheBytes 0.
+	Look *Look
+}
+
+// Look lets a caller of Images see what is at hand while a picture is made, so that
+// no file has to be read or decoded twice. Images calls it from its workers, for
+// several pictures at once, and for picture i before i is yielded.
+type Look struct {
+	// File sees the bytes of a file, which are valid during the call, before they are
+	// decoded. When it returns false the picture is left out, and is not bad.
+	File func(i int, data []byte) bool
+	// Picture sees the decoded picture, which is valid during the call and must not be
+	// changed.
+	Picture func(i int, m *imaging.RGB)
 }
 
 // NewReader returns a Reader of set.
@@ -66,6 +81,7 @@ type desk struct {
 	decoder imaging.Decoder
 	picture imaging.RGB
 	scratch imaging.Scratch
+	look    *Look // nil for none
 }
 
 // Set is what the reader reads.
@@ -102,6 +118,9 @@ func (r *Reader) image(i int, d *desk) (*imaging.RGB, error) {
 	if err == nil {
 		err = r.unchanged(i, mark)
 	}
+	if err == nil && d.look != nil && !d.look.File(i, data) {
+		return nil, errLeftOut
+	}
 	if err == nil {
 		r.decoded.Add(1)
 		err = d.decoder.Decode(&d.picture, data, r.config.Limits)
@@ -109,8 +128,14 @@ func (r *Reader) image(i int, d *desk) (*imaging.RGB, error) {
 	if err != nil {
 		return nil, r.quarantine(i, err)
 	}
+	if d.look != nil {
+		d.look.Picture(i, &d.picture)
+	}
 	return r.keep(i, &d.picture), nil
 }
+
+// errLeftOut is the error of a picture that the look does not want.
+var errLeftOut = errors.New("picture is left out")
 
 // unchanged compares a file with what it was when it was first read.
 func (r *Reader) unchanged(i int, mark uint32) error {

@@ -1,4 +1,6 @@
-package pipeline
+// Package bulk turns many images into vectors: the loop that keeps decoder and model
+// at work, the line that tells how far it is, and the flags of the machine it runs on.
+package bulk
 
 import (
 	"context"
@@ -8,29 +10,29 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// encodeBatch is how many pictures are encoded at once; more gains nothing on a
-// CPU and costs memory.
-const encodeBatch = 32
+// batch is how many pictures are encoded at once; more gains nothing on a CPU and
+// costs memory.
+const batch = 32
 
-// represent is encode for callers to whom a vector that is not finite is an error.
-func represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
+// Represent is Encode for callers to whom a vector that is not finite is an error.
+func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
-	return encode(ctx, enc, r, indices, func(p dataset.Picture, y []float32) error {
-		if !finite(y) {
+	return Encode(ctx, enc, r, indices, func(p dataset.Picture, y []float32) error {
+		if !Finite(y) {
 			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
 		}
 		return each(p, y)
 	})
 }
 
-// encode encodes the pictures with the given indices, a batch at a time while
+// Encode encodes the pictures with the given indices, a batch at a time while
 // others are decoded, and calls each with them in order. Pixels and vector are
 // valid during the call, whose error ends all. Bad files are left out and are in
 // r.Quarantined().
-func encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
+func Encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
 	size := 3 * enc.Size() * enc.Size()
-	pixels := make([]uint8, 0, encodeBatch*size)
+	pixels := make([]uint8, 0, batch*size)
 	var members []int
 	flush := func() error {
 		if len(members) == 0 {
@@ -54,7 +56,7 @@ func encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indice
 			return err
 		}
 		pixels, members = append(pixels, p.Pixels...), append(members, p.Index)
-		if len(members) == encodeBatch {
+		if len(members) == batch {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -63,7 +65,8 @@ func encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indice
 	return flush()
 }
 
-func finite(values []float32) bool {
+// Finite tells whether values holds no NaN and no infinity.
+func Finite(values []float32) bool {
 	for _, v := range values {
 		if v-v != 0 {
 			return false
@@ -71,16 +74,3 @@ func finite(values []float32) bool {
 	}
 	return true
 }
-
-// evenly chooses at most limit of n indices, spread over all of them and in
-// order, so that folders count by their size.
-func evenly(n, limit int) []int {
-	limit = min(n, limit)
-	chosen := make([]int, limit)
-	for i := range chosen {
-		chosen[i] = i * n / limit
-	}
-	return chosen
-}
-
-var errNoPicture = errors.New("none of the images could be read")

@@ -1,0 +1,45 @@
+package bulk
+
+import (
+	"flag"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/usage"
+)
+
+// Limits are those of files that the user has chosen himself, unlike those that come
+// to a server.
+var Limits = imaging.Limits{TIFF: true}
+
+// MaxThreads is beyond any machine's cores.
+const MaxThreads = 4096
+
+// Machine are the flags that say what the work runs on.
+type Machine struct {
+	Library string // of ONNX Runtime, "" for the usual places
+	Threads int    // of the runtime, 0 for all cores
+}
+
+// Register adds the flags to a command's.
+func (m *Machine) Register(fs *flag.FlagSet) {
+	fs.StringVar(&m.Library, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
+	fs.IntVar(&m.Threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
+}
+
+// Validate reports, once the flags are parsed, what cannot work.
+func (m *Machine) Validate() error {
+	if m.Threads < 0 || m.Threads > MaxThreads {
+		return usage.Errorf("--threads %d: want 1 to %d", m.Threads, MaxThreads)
+	}
+	return nil
+}
+
+// Open opens the runtime.
+func (m *Machine) Open() (*ort.Runtime, error) {
+	path, err := ort.Find(m.Library)
+	if err != nil {
+		return nil, err
+	}
+	return ort.Open(path)
+}
