@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// conn is a connection to a file, for one goroutine at a time.
+type conn = sqlite3.SQLiteConn
+
+// access is a way of using a file.
+type access struct {
+	query    string // of the URI
+	settings []setting
+	draft    bool // the file is to be made, and has nothing to be identified by
+}
+
+// setting is a PRAGMA, in the way in which SQLite reads it back.
+type setting struct{ name, value string }
+
+// Limits of a file in use.
+const (
+	walLimit    = 64 << 20 // bytes of the log; SQLite moves it into the file from 1000 pages on
+	busyTimeout = 10_000   // ms, for locks of other processes
+	maxReaders  = 8        // connections
+)
+
+var (
+	careful = []setting{
+		{"busy_timeout", strconv.Itoa(busyTimeout)},
+		{"cell_size_check", "1"}, // find damage before it does some
+		{"trusted_schema", "0"},
+		{"synchronous", "2"}, // FULL: a transaction is on the disk when it has ended
+		{"fullfsync", "1"},   // where fsync alone does not reach the disk
+	}
+	logged   = []setting{{"page_size", strconv.Itoa(pageSize)}, {"journal_mode", "wal"}, {"wal_autocheckpoint", "1000"}, {"journal_size_limit", strconv.Itoa(walLimit)}}
+	onlyRead = []setting{{"query_only", "1"}, {"cache_size", "-4096"}} // KiB
+)
+
+// The ways of using a file. An order matters: the size of pages is fixed by the first
+// table and by the log.
+var (
+	drafting = access{query: "mode=rwc", settings: join([]setting{{"page_size", strconv.Itoa(pageSize)}, {"journal_mode", "delete"}}, careful), draft: true}
+	writing  = access{query: "mode=rw", settings: join(logged, careful, []setting{{"cache_size", "-32768"}})}
+	reading  = access{query: "mode=rw&_stmt_cache_size=8", settings: join(logged, careful, onlyRead)}
+	visiting = access{query: "mode=ro&_stmt_cache_size=8", settings: join(careful, onlyRead)}
+	resting  = access{query: "mode=ro&immutable=1&_stmt_cache_size=8", settings: join(careful, onlyRead)}
+)
+
+func join(lists ...[]setting) (all []setting) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// connect opens a connection with all that a file is used with, or fails.
+func (a access) connect(path string) (*conn, error) {
+	d := sqlite3.SQLiteDriver{ConnectHook: a.prepare}
+	c, err := d.Open((&url.URL{Scheme: "file", Path: path, RawQuery: a.query}).String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*conn), nil
+}
+
+// prepare makes the settings of a new connection, and sees that they hold.
+func (a access) prepare(c *conn) error {
+	if !a.draft {
+		if err := identify(c); err != nil {
+			return err
+		}
+	}
+	for _, s := range a.settings {
+		if err := run(c, "PRAGMA "+s.name+" = "+s.value); err != nil {
+			return err
+		}
+	}
+	return a.verify(c)
+}
+
+func (a access) verify(c *conn) error {
+	for _, s := range a.settings {
+		row, err := first(c, "PRAGMA "+s.name)
+		if err != nil {
+			return err
+		}
+		if len(row) != 1 || fmt.Sprint(row[0]) != s.value {
+			return fmt.Errorf("%s is %v, not %s", s.name, row, s.value)
+		}
+	}
+	return nil
+}
+
+// connect opens what a store needs to work with a file.
+func connect(ctx context.Context, path string, readOnly bool) (s *session, err error) {
+	s = &session{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.disconnect())
+			s = nil
+		}
+	}()
+	how := reading
+	if readOnly {
+		how = visit(path)
+	} else if s.writer, err = newWriter(path); err != nil {
+		return s, err
+	}
+	s.reads = newReaders(how, path)
+	return s, s.reads.use(ctx, func(c *conn) error {
+		s.about, err = readAbout(ctx, c)
+		return err
+	})
+}
+
+// visit is how a reader that owns nothing can use a file: where SQLite cannot have
+// its files beside it, and none is there, nobody else has it open.
+func visit(path string) access {
+	c, err := visiting.connect(path)
+	if err == nil {
+		c.Close()
+		return visiting
+	}
+	var e sqlite3.Error
+	if log, _ := os.Stat(path + "-wal"); log == nil && errors.As(err, &e) && e.Code == sqlite3.ErrCantOpen {
+		return resting
+	}
+	return visiting
+}
+
+// disconnect closes all connections, after it has moved the log into the file.
+func (s *session) disconnect() (err error) {
+	if s.reads != nil {
+		err = s.reads.db.Close()
+	}
+	if s.writer != nil {
+		err = errors.Join(s.writer.checkpoint(), err, s.writer.close())
+	}
+	return err
+}
+
+// readers are connections that only read, made as they are needed.
+type readers struct {
+	db   *sql.DB
+	how  access
+	path string
+}
+
+func newReaders(how access, path string) *readers {
+	r := &readers{how: how, path: path}
+	r.db = sql.OpenDB(r)
+	r.db.SetMaxOpenConns(maxReaders)
+	r.db.SetMaxIdleConns(maxReaders)
+	return r
+}
+
+// Connect and Driver make readers a driver.Connector.
+func (r *readers) Connect(context.Context) (driver.Conn, error) { return r.how.connect(r.path) }
+func (r *readers) Driver() driver.Driver                        { return &sqlite3.SQLiteDriver{} }
+
+// use lends a connection.
+func (r *readers) use(ctx context.Context, do func(c *conn) error) error {
+	c, err := r.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Raw(func(c any) error { return do(c.(*conn)) })
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// Errors that callers tell apart.
+var (
+	ErrInUse   = errors.New("another process has the index open")
+	ErrDamaged = errors.New("the index file is damaged")
+	ErrNewer   = errors.New("a newer version of the program has written the index")
+	ErrForeign = errors.New("the file is no index of vicreg's")
+	ErrFull    = errors.New("the disk is full")
+	ErrClosed  = errors.New("the index is closed")
+)
+
+// known are the errors that need no explanation.
+var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
+
+// explain says what was being done to which file, and what an error of SQLite's or
+// the operating system's means for it. It keeps nil.
+func explain(doing, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if meaning := meaning(err); meaning != nil {
+		return fmt.Errorf("%s %s: %w (%v)", doing, path, meaning, err)
+	}
+	return fmt.Errorf("%s %s: %w", doing, path, err)
+}
+
+// meaning is the error that callers know, or nil if err is one or has none.
+func meaning(err error) error {
+	for _, k := range known {
+		if errors.Is(err, k) {
+			return nil
+		}
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return ErrFull
+	}
+	var e sqlite3.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch {
+	case e.Code == sqlite3.ErrFull, e.SystemErrno == syscall.ENOSPC, e.SystemErrno == syscall.EDQUOT:
+		return ErrFull
+	case e.Code == sqlite3.ErrBusy, e.Code == sqlite3.ErrLocked:
+		return ErrInUse
+	case e.Code == sqlite3.ErrNotADB:
+		return ErrForeign
+	case e.Code == sqlite3.ErrReadonly, e.Code == sqlite3.ErrPerm, e.SystemErrno == syscall.EACCES, e.SystemErrno == syscall.EPERM, e.SystemErrno == syscall.EROFS:
+		return fs.ErrPermission
+	case e.Code == sqlite3.ErrCorrupt, e.ExtendedCode == sqlite3.ErrIoErrShortRead:
+		return ErrDamaged
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+// Load calls each for every row, in the order of their keys and without thumbnails,
+// until it returns an error. The memory of the row is used again for the next.
+// Rows that are changed in the meantime come as they were.
+func (s *Store) Load(ctx context.Context, each func(r *Row) error) error {
+	s.long.RLock()
+	defer s.long.RUnlock()
+	if s.session == nil {
+		return explain("load index", s.path, ErrClosed)
+	}
+	return explain("load index", s.path, s.reads.use(ctx, func(c *conn) error { return s.rows(ctx, c, each) }))
+}
+
+// rows reads the whole table.
+func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) error {
+	own := codec{dim: s.about.Dim}
+	return each(ctx, c, "SELECT "+rowColumns+" FROM items ORDER BY key", func(values []driver.Value) error {
+		r, err := own.decode(values, true)
+		if err != nil {
+			return err
+		}
+		return do(r)
+	})
+}

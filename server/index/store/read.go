@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+)
+
+// read lends a connection for a short while.
+func (s *Store) read(ctx context.Context, doing string, do func(c *conn) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.session == nil {
+		return explain(doing, s.path, ErrClosed)
+	}
+	return explain(doing, s.path, s.reads.use(ctx, do))
+}
+
+// Rows counts the rows.
+func (s *Store) Rows(ctx context.Context) (n int, err error) {
+	err = s.read(ctx, "count the rows of index", func(c *conn) error {
+		count, err := number(c, "SELECT count(*) FROM items")
+		n = int(count)
+		return err
+	})
+	return n, err
+}
+
+// Get returns rows by their keys, without thumbnails, and without vectors unless they
+// are asked for. Keys without a row are left out.
+func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]Row, error) {
+	found := make(map[int64]Row, len(keys))
+	err := s.read(ctx, "read from index", func(c *conn) error {
+		for _, key := range keys {
+			err := each(ctx, c, "SELECT "+rowColumns+" FROM items WHERE key = ?", func(values []driver.Value) error {
+				own := codec{dim: s.about.Dim}
+				r, err := own.decode(values, vectors)
+				if err == nil {
+					found[key] = *r
+				}
+				return err
+			}, key)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Thumbnail is that of the row with a key, nil if there is none.
+func (s *Store) Thumbnail(ctx context.Context, key int64) (jpeg []byte, err error) {
+	err = s.read(ctx, "read from index", func(c *conn) error {
+		return each(ctx, c, "SELECT key, sum, jpeg FROM thumbnails WHERE key = ?", func(values []driver.Value) error {
+			jpeg, err = checkThumbnail(values)
+			return err
+		}, key)
+	})
+	return slices.Clip(jpeg), err
+}
+
+// checkThumbnail returns the thumbnail of a row of its table, if it is as it was
+// stored.
+func checkThumbnail(values []driver.Value) ([]byte, error) {
+	key, _ := values[0].(int64)
+	jpeg, ok := values[2].([]byte)
+	if !ok || values[1] != any(thumbnailSum(key, jpeg)) {
+		return nil, fmt.Errorf("%w: the thumbnail of row %d fails its checksum", ErrDamaged, key)
+	}
+	return jpeg, nil
+}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"database/sql/driver"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+)
+
+// Row is what is kept of an item. Of Metadata, Hash and Thumbnail nil stays nil.
+type Row struct {
+	Key       int64 // given by the store: rises with the time of the first upsert, and stays
+	Namespace string
+	ID        string    // unique in its namespace
+	Vector    []float32 // [D]
+	Metadata  []byte    // JSON
+	Source    string
+	Hash      []byte
+	Thumbnail []byte
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// rowColumns are those that a codec decodes, in this order.
+const rowColumns = "key, namespace, id, source, metadata, hash, sum, vector"
+
+// codec turns rows into what is stored and back. Its memory is used again.
+type codec struct {
+	dim    int
+	vector []byte // encoded
+	rest   []byte // what is summed beside it
+	row    Row
+}
+
+// encode makes the values of a row as they are stored but for the key, and in this
+// order. They hold until the next call.
+func (c *codec) encode(r *Row) (values [7]driver.Value) {
+	c.vector = c.vector[:0]
+	for _, x := range r.Vector {
+		c.vector = binary.LittleEndian.AppendUint32(c.vector, math.Float32bits(x))
+	}
+	values = [...]driver.Value{r.Namespace, r.ID, r.Source, nil, nil, int64(c.sum(r, c.vector)), c.vector}
+	if r.Metadata != nil {
+		values[3] = string(r.Metadata)
+	}
+	if r.Hash != nil {
+		values[4] = r.Hash
+	}
+	return values
+}
+
+// sum is the checksum of a row with an encoded vector. The key is not in it: it is
+// known only when the row is stored, and the index of ids holds it once more.
+func (c *codec) sum(r *Row, vector []byte) uint32 {
+	b := c.rest[:0]
+	for _, n := range [...]int{len(r.Namespace), len(r.ID), len(r.Source), len(r.Metadata), len(r.Hash)} {
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	}
+	b = append(b, r.Namespace...)
+	b = append(b, r.ID...)
+	b = append(b, r.Source...)
+	b = append(b, r.Metadata...)
+	b = append(b, r.Hash...)
+	c.rest = b
+	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, vector)
+}
+
+// decode checks the values of a row and makes it of them. It holds until the next
+// call, but for its strings and its hash.
+func (c *codec) decode(values []driver.Value, vectors bool) (*Row, error) {
+	r := &c.row
+	var ok [7]bool
+	var metadata string
+	var sum int64
+	var vector []byte
+	r.Key, ok[0] = values[0].(int64)
+	r.Namespace, ok[1] = values[1].(string)
+	r.ID, ok[2] = values[2].(string)
+	r.Source, ok[3] = values[3].(string)
+	metadata, ok[4] = values[4].(string)
+	r.Metadata = append(r.Metadata[:0], metadata...)
+	if values[4] == nil {
+		r.Metadata, ok[4] = nil, true
+	}
+	r.Hash, _ = values[5].([]byte)
+	sum, ok[5] = values[6].(int64)
+	vector, ok[6] = values[7].([]byte)
+	if ok != [7]bool{true, true, true, true, true, true, true} || len(vector) != 4*c.dim || sum != int64(c.sum(r, vector)) {
+		return nil, fmt.Errorf("%w: the row of %q in namespace %q fails its checksum", ErrDamaged, r.ID, r.Namespace)
+	}
+	if r.Vector = r.Vector[:0]; vectors {
+		r.Vector = floats(r.Vector, vector)
+	}
+	return r, nil
+}
+
+// floats decodes a vector into the memory of another.
+func floats(v []float32, b []byte) []float32 {
+	if n := len(b) / 4; cap(v) < n {
+		v = make([]float32, n)
+	} else {
+		v = v[:n]
+	}
+	for i := range v {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return v
+}
+
+// thumbnailSum is the checksum of a thumbnail, which says whose it is.
+func thumbnailSum(key int64, jpeg []byte) int64 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(key))
+	return int64(crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, jpeg))
+}

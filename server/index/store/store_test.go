@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+const testDim = 16
+
+var testAbout = About{Fingerprint: "sha256:0123", Dim: testDim}
+
+// made opens a new index in a folder of the test's own.
+func made(t testing.TB, about About) *Store {
+	t.Helper()
+	return opened(t, filepath.Join(t.TempDir(), "x.index"), Options{About: about, Create: true})
+}
+
+func opened(t testing.TB, path string, o Options) *Store {
+	t.Helper()
+	s, err := Open(context.Background(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// rowOf makes the n-th row; what it holds tells which it is.
+func rowOf(n, dim int) Row {
+	rng := rand.New(rand.NewPCG(uint64(n), 1))
+	r := Row{Namespace: "default", ID: fmt.Sprintf("id-%d", n), Vector: make([]float32, dim), Source: fmt.Sprintf("photos/%d.jpg", n)}
+	for i := range r.Vector {
+		r.Vector[i] = float32(rng.NormFloat64())
+	}
+	r.Metadata = fmt.Appendf(nil, `{"label":"cat","n":%d}`, n)
+	r.Hash = binary.BigEndian.AppendUint64(make([]byte, 24), uint64(n))
+	if n%2 == 1 {
+		r.Thumbnail = fmt.Appendf(nil, "JPEG %d", n)
+	}
+	return r
+}
+
+func puts(rows ...Row) (changes []Change) {
+	for _, r := range rows {
+		changes = append(changes, Change{Row: r})
+	}
+	return changes
+}
+
+func rowsOf(from, to, dim int) (rows []Row) {
+	for n := from; n < to; n++ {
+		rows = append(rows, rowOf(n, dim))
+	}
+	return rows
+}
+
+func apply(t testing.TB, s *Store, changes ...Change) []Change {
+	t.Helper()
+	if err := s.Apply(context.Background(), changes); err != nil {
+		t.Fatal(err)
+	}
+	return changes
+}
+
+// loaded is all that an index holds, thumbnails included.
+func loaded(t testing.TB, s *Store) (rows []Row) {
+	t.Helper()
+	err := s.Load(context.Background(), func(r *Row) error {
+		c := *r
+		c.Vector, c.Metadata = slices.Clone(r.Vector), slices.Clone(r.Metadata)
+		rows = append(rows, c)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		if rows[i].Thumbnail, err = s.Thumbnail(context.Background(), rows[i].Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rows
+}
+
+// wantRows compares what an index holds with rows in the order of their keys.
+func wantRows(t testing.TB, s *Store, want ...Row) {
+	t.Helper()
+	got := loaded(t, s)
+	if !slices.EqualFunc(got, want, func(a, b Row) bool { return reflect.DeepEqual(a, b) }) {
+		t.Fatalf("got %d rows\n%+v\nwant %d\n%+v", len(got), got, len(want), want)
+	}
+}
+
+func rowsIn(changes []Change) (rows []Row) {
+	for _, c := range changes {
+		rows = append(rows, c.Row)
+	}
+	return rows
+}
+
+func TestRowsComeBackAsTheyWere(t *testing.T) {
+	center := rowOf(99, testDim).Vector
+	about := About{Fingerprint: "f", Dim: testDim, Center: center}
+	s := made(t, about)
+	rows := rowsOf(0, 20, testDim)
+	rows[1].Namespace = "ä/\x00 b"
+	rows[2].ID, rows[2].Namespace = "\xff\x00'\"%", ""
+	rows[3].Metadata, rows[3].Hash, rows[3].Source = nil, nil, ""
+	rows[4].Vector[3] = float32(1e-40)
+	rows[5].ID = rows[6].ID
+	rows[5].Namespace = "other"
+	changes := apply(t, s, puts(rows...)...)
+	for i, c := range changes {
+		if c.Key != int64(i+1) {
+			t.Errorf("row %d has the key %d", i, c.Key)
+		}
+	}
+	wantRows(t, s, rowsIn(changes)...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"-wal", "-shm", ".new"} {
+		if _, err := os.Stat(s.path + suffix); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after Close the file %s is there", suffix)
+		}
+	}
+	s = opened(t, s.path, Options{About: testAbout})
+	wantRows(t, s, rowsIn(changes)...)
+	if !reflect.DeepEqual(s.About(), about) {
+		t.Errorf("about is %+v", s.About())
+	}
+	if n, err := s.Rows(context.Background()); n != len(rows) || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+func TestApply(t *testing.T) {
+	s := made(t, testAbout)
+	first := apply(t, s, puts(rowsOf(0, 4, testDim)...)...)
+	again := rowOf(1, testDim)
+	again.Vector, again.Thumbnail = rowOf(50, testDim).Vector, nil
+	with := rowOf(2, testDim)
+	with.Thumbnail = []byte("new")
+	second := apply(t, s,
+		Change{Row: again}, Change{Row: with},
+		Change{Row: Row{Namespace: "default", ID: "id-3"}, Delete: true},
+		Change{Row: Row{Namespace: "default", ID: "nobody"}, Delete: true},
+		Change{Row: Row{Namespace: "nowhere", ID: "id-0"}, Delete: true},
+		Change{Row: rowOf(9, testDim)}, Change{Row: Row{Namespace: "default", ID: "id-9"}, Delete: true},
+		Change{Row: rowOf(3, testDim)})
+	var keys []int64
+	for _, c := range second {
+		keys = append(keys, c.Key)
+	}
+	if want := []int64{2, 3, 4, 0, 0, 5, 5, 6}; !slices.Equal(keys, want) {
+		t.Errorf("keys are %v, want %v", keys, want)
+	}
+	want := []Row{first[0].Row, second[0].Row, second[1].Row, second[7].Row}
+	wantRows(t, s, want...)
+	s.Close()
+	s = opened(t, s.path, Options{})
+	wantRows(t, s, want...)
+	if c := apply(t, s, Change{Row: rowOf(10, testDim)}); c[0].Key != 7 {
+		t.Errorf("the next key is %d", c[0].Key)
+	}
+}
+
+func TestApplyIsAllOrNothing(t *testing.T) {
+	s := made(t, testAbout)
+	before := apply(t, s, puts(rowsOf(0, 3, testDim)...)...)
+	bad := rowOf(4, testDim)
+	bad.Vector = bad.Vector[1:]
+	err := s.Apply(context.Background(), append(puts(rowOf(0, testDim), rowOf(3, testDim)), Change{Row: bad}))
+	if err == nil {
+		t.Fatal("a vector of another dimension was stored")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Apply(ctx, puts(rowOf(5, testDim))); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its context has ended: %v", err)
+	}
+	wantRows(t, s, rowsIn(before)...)
+}
+
+func TestGet(t *testing.T) {
+	s := made(t, testAbout)
+	stored := apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
+	for _, vectors := range []bool{false, true} {
+		got, err := s.Get(context.Background(), []int64{5, 2, 77, 2}, vectors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[int64]Row{}
+		for _, i := range []int{1, 4} {
+			r := stored[i].Row
+			r.Thumbnail = nil
+			if !vectors {
+				r.Vector = nil
+			}
+			want[r.Key] = r
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	}
+}
+
+func TestMeta(t *testing.T) {
+	s := made(t, testAbout)
+	ctx := context.Background()
+	for _, value := range [][]byte{[]byte("1"), []byte("22\x00"), {}, nil} {
+		if err := s.SetMeta(ctx, "fingerprint", value); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Meta(ctx, "fingerprint"); !reflect.DeepEqual(got, value) || err != nil {
+			t.Errorf("got %q, %v, want %q", got, err, value)
+		}
+	}
+	s.Close()
+	if s := opened(t, s.path, Options{}); s.About().Fingerprint != testAbout.Fingerprint {
+		t.Errorf("a name of a caller's hid the store's own")
+	}
+}
+
+func TestClosed(t *testing.T) {
+	s := made(t, testAbout)
+	ctx := context.Background()
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, get := s.Get(ctx, []int64{1}, true)
+	for name, err := range map[string]error{"Apply": s.Apply(ctx, puts(rowOf(0, testDim))), "Get": get, "Load": s.Load(ctx, nil)} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

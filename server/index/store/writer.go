@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"os"
+)
+
+// writer is the one connection that changes a file.
+type writer struct {
+	*conn
+	path      string
+	statement [len(statements)]driver.Stmt
+	next      int64 // key of the next new row; those that were given are not given again
+	limit     int64 // bytes of the log from which it is emptied by force
+}
+
+// The statements that a change is made of.
+const (
+	put = iota
+	find
+	remove
+	putThumbnail
+	removeThumbnail
+)
+
+var statements = [...]string{
+	put: `INSERT INTO items (key, namespace, id, source, metadata, hash, sum, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (namespace, id) DO UPDATE SET source = excluded.source, metadata = excluded.metadata, hash = excluded.hash,
+		sum = excluded.sum, vector = excluded.vector RETURNING key`,
+	find:            "SELECT key FROM items WHERE namespace = ? AND id = ?",
+	remove:          "DELETE FROM items WHERE key = ?",
+	putThumbnail:    "INSERT OR REPLACE INTO thumbnails (key, sum, jpeg) VALUES (?, ?, ?)",
+	removeThumbnail: "DELETE FROM thumbnails WHERE key = ?",
+}
+
+func newWriter(path string) (w *writer, err error) {
+	w = &writer{path: path, limit: walLimit}
+	if w.conn, err = writing.connect(path); err != nil {
+		return nil, err
+	}
+	if err = w.prepare(); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *writer) prepare() (err error) {
+	for i, query := range statements {
+		if w.statement[i], err = w.conn.Prepare(query); err != nil {
+			return err
+		}
+	}
+	last, err := number(w.conn, "SELECT max(coalesce((SELECT max(key) FROM items), 0), coalesce((SELECT max(key) FROM thumbnails), 0))")
+	w.next = last + 1
+	if err != nil {
+		return err
+	}
+	// A file that is write-protected is opened all the same, for reading.
+	return errors.Join(run(w.conn, "BEGIN IMMEDIATE"), run(w.conn, "ROLLBACK"))
+}
+
+func (w *writer) close() error {
+	for _, s := range w.statement {
+		if s != nil {
+			s.Close()
+		}
+	}
+	return w.conn.Close()
+}
+
+// do runs a prepared statement and returns the number that it answers with, if any.
+// A query takes fewer crossings into C than what the driver calls Exec.
+func (w *writer) do(statement int, args ...driver.Value) (answer int64, found bool, err error) {
+	rows, err := w.statement[statement].Query(args) //nolint:staticcheck // there is no context to heed
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if len(rows.Columns()) == 0 {
+		return 0, false, nil
+	}
+	var values [1]driver.Value
+	if err := rows.Next(values[:]); err != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		return 0, false, err
+	}
+	answer, found = values[0].(int64)
+	return answer, found, nil
+}
+
+// checkpoint moves the log into the file and empties it.
+func (w *writer) checkpoint() error {
+	row, err := first(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)")
+	if err == nil && len(row) > 0 && row[0] != any(int64(0)) {
+		return errReader
+	}
+	return err
+}
+
+// errReader is why a log cannot be emptied.
+var errReader = errors.New("another process is reading the index")
+
+// drain empties a log that has grown too long because there was a reader at any
+// moment at which it might have been begun anew. It waits for readers of now, which
+// may take long: then it is tried again when the log is twice as long.
+func (w *writer) drain() {
+	if size := logSize(w.path); size > w.limit {
+		w.limit = 2 * size
+		if w.checkpoint() == nil {
+			w.limit = walLimit
+		}
+	}
+}
+
+func logSize(path string) int64 {
+	info, err := os.Stat(path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// write makes a change of the file in one transaction. It is on the disk when it
+// returns nil; with an error nothing of it is.
+func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.session == nil {
+		return explain("write index", s.path, ErrClosed)
+	}
+	if s.writer == nil {
+		return explain("write index", s.path, errReadOnly)
+	}
+	if err := ctx.Err(); err != nil {
+		return explain("write index", s.path, err)
+	}
+	return explain("write index", s.path, s.writer.transact(func() error { return change(s.writer) }))
+}
+
+var errReadOnly = errors.New("it is open for reading only")
+
+func (w *writer) transact(change func() error) error {
+	err := run(w.conn, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = change()
+	}
+	if err == nil {
+		err = run(w.conn, "COMMIT")
+	}
+	if err != nil {
+		if !w.conn.AutoCommit() { // SQLite itself ends a transaction for some errors
+			err = errors.Join(err, run(w.conn, "ROLLBACK"))
+		}
+		return err
+	}
+	w.drain()
+	return nil
+}
