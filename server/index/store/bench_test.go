@@ -26,13 +26,13 @@ func plain(b *testing.B, path string) func(changes []Change) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		insert, err := tx.Prepare("INSERT INTO items (key, namespace, id, source, metadata, hash, sum, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+		insert, err := tx.Prepare("INSERT INTO items (namespace, id, source, metadata, hash, sum, vector, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
 		if err != nil {
 			b.Fatal(err)
 		}
 		for i := range changes {
-			v := own.encode(&changes[i].Row)
-			if _, err := insert.Exec(key, v[0], v[1], v[2], v[3], v[4], v[5], v[6]); err != nil {
+			v := own.encode(&changes[i].Row, key)
+			if _, err := insert.Exec(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]); err != nil {
 				b.Fatal(err)
 			}
 			key++

@@ -30,24 +30,25 @@ type codec struct {
 	dim    int
 	vector []byte // encoded
 	rest   []byte // what is summed beside it
+	values [8]driver.Value
 	row    Row
 }
 
-// encode makes the values of a row as they are stored but for the key, and in this
-// order. They hold until the next call.
-func (c *codec) encode(r *Row) (values [7]driver.Value) {
+// encode makes the values of a row as insert and update take them. They hold until the
+// next call.
+func (c *codec) encode(r *Row, key int64) []driver.Value {
 	c.vector = c.vector[:0]
 	for _, x := range r.Vector {
 		c.vector = binary.LittleEndian.AppendUint32(c.vector, math.Float32bits(x))
 	}
-	values = [...]driver.Value{r.Namespace, r.ID, r.Source, nil, nil, int64(c.sum(r, c.vector)), c.vector}
+	c.values = [...]driver.Value{r.Namespace, r.ID, r.Source, nil, nil, int64(c.sum(r, c.vector)), c.vector, key}
 	if r.Metadata != nil {
-		values[3] = string(r.Metadata)
+		c.values[3] = string(r.Metadata)
 	}
 	if r.Hash != nil {
-		values[4] = r.Hash
+		c.values[4] = r.Hash
 	}
-	return values
+	return c.values[:]
 }
 
 // sum is the checksum of a row with an encoded vector. The key is not in it: it is

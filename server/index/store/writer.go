@@ -19,7 +19,8 @@ type writer struct {
 
 // The statements that a change is made of.
 const (
-	put = iota
+	insert = iota
+	update
 	find
 	remove
 	putThumbnail
@@ -27,9 +28,8 @@ const (
 )
 
 var statements = [...]string{
-	put: `INSERT INTO items (key, namespace, id, source, metadata, hash, sum, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (namespace, id) DO UPDATE SET source = excluded.source, metadata = excluded.metadata, hash = excluded.hash,
-		sum = excluded.sum, vector = excluded.vector RETURNING key`,
+	insert:          "INSERT INTO items (namespace, id, source, metadata, hash, sum, vector, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	update:          "UPDATE items SET namespace = ?, id = ?, source = ?, metadata = ?, hash = ?, sum = ?, vector = ? WHERE key = ?",
 	find:            "SELECT key FROM items WHERE namespace = ? AND id = ?",
 	remove:          "DELETE FROM items WHERE key = ?",
 	putThumbnail:    "INSERT OR REPLACE INTO thumbnails (key, sum, jpeg) VALUES (?, ?, ?)",
