@@ -27,8 +27,9 @@ type Index interface {
 	Delete(ctx context.Context, namespace string, ids ...string) (gone []bool, err error)
 
 	// Search answers each query with its hits, best first; of equal scores the lower id
-	// is first. The search is exact: nothing that belongs to an answer is left out. An
-	// unknown Query.ID is an error that wraps ErrUnknown.
+	// is first. The search is exact: nothing that belongs to an answer is left out. The
+	// error of a query that cannot be answered is a *QueryError, which wraps ErrUnknown
+	// where there is no item with its ID.
 	Search(ctx context.Context, namespace string, queries ...Query) ([][]Hit, error)
 }
 
@@ -93,9 +94,6 @@ func (b Binding) Similarity() string {
 var (
 	ErrUnknown = errors.New("there is no such item")
 	ErrModel   = errors.New("the index belongs to another model")
-	ErrFull    = errors.New("the disk is full")
-	ErrInUse   = errors.New("another process has the index open")
-	ErrDamaged = errors.New("the index file is damaged")
 	ErrClosed  = errors.New("the index is closed")
 )
 
@@ -107,3 +105,12 @@ type ItemError struct {
 
 func (e *ItemError) Error() string { return fmt.Sprintf("item %d: %v", e.Index, e.Err) }
 func (e *ItemError) Unwrap() error { return e.Err }
+
+// QueryError is why a query cannot be answered.
+type QueryError struct {
+	Index int // in the call
+	Err   error
+}
+
+func (e *QueryError) Error() string { return fmt.Sprintf("query %d: %v", e.Index, e.Err) }
+func (e *QueryError) Unwrap() error { return e.Err }

@@ -1,0 +1,56 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// BenchmarkSearch finds the 10 best of 100,000 vectors of 512 numbers, on one core. The
+// bytes are those of all codes.
+func BenchmarkSearch(b *testing.B) {
+	const dim, items = 512, 100_000
+	for _, kind := range []string{"any", "positive"} {
+		r := rand.New(rand.NewPCG(1, 2))
+		c := newCollection(dim)
+		unit := func() []float32 {
+			u, err := Binding{Dim: dim}.unit(vectors[kind](r, dim))
+			if err != nil {
+				b.Fatal(err)
+			}
+			return u
+		}
+		for i := range items {
+			c.places[fmt.Sprint(i)] = c.add(int64(i), fmt.Sprint(i), newRow(unit()), must(c.fields.Encode([]byte("{}"))))
+		}
+		c.finish()
+		s := c.snapshot()
+		for _, n := range []int{1, 32} {
+			queries := make([][]float32, n)
+			for i := range queries {
+				queries[i] = unit()
+			}
+			b.Run(fmt.Sprintf("%s/queries=%d", kind, n), func(b *testing.B) {
+				b.SetBytes(items * dim)
+				for b.Loop() {
+					probes := make([]*probe, n)
+					for i, q := range queries {
+						probes[i] = newProbe(q, 10, -1)
+					}
+					if _, err := s.search(context.Background(), probes, 1); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "queries/s")
+			})
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

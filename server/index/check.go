@@ -1,0 +1,90 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"vicreg/server/index/filter"
+)
+
+// Check is the error that Upsert would have for an item, nil where it would store it.
+func (f *File) Check(item Item) error {
+	st, leave, err := f.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	_, err = st.check(item)
+	return err
+}
+
+// check returns the vector as it is searched by.
+func (st *state) check(item Item) (unit []float32, err error) {
+	if err := CheckID(item.ID); err != nil {
+		return nil, fmt.Errorf("the id %w", err)
+	}
+	switch {
+	case len(item.Source) > MaxID || !utf8.ValidString(item.Source):
+		return nil, fmt.Errorf("the source has %d bytes: want up to %d of UTF-8", len(item.Source), MaxID)
+	case len(item.Metadata) > MaxMetadata:
+		return nil, fmt.Errorf("the metadata has %d bytes: want at most %d", len(item.Metadata), MaxMetadata)
+	case len(item.Thumbnail) > MaxThumbnail:
+		return nil, fmt.Errorf("the thumbnail has %d bytes: want at most %d", len(item.Thumbnail), MaxThumbnail)
+	case len(item.Hash) != 0 && len(item.Hash) != 32:
+		return nil, fmt.Errorf("the hash has %d bytes: SHA-256 has 32", len(item.Hash))
+	}
+	if len(item.Metadata) > 0 {
+		if err := filter.CheckMetadata(item.Metadata); err != nil {
+			return nil, err
+		}
+	}
+	return st.binding.unit(item.Vector)
+}
+
+// CheckID tells what is wrong with an id or the name of a namespace: it goes on after
+// "the id". Both have 1 to MaxID bytes of UTF-8 without control characters.
+func CheckID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("is empty")
+	case len(id) > MaxID:
+		return fmt.Errorf("has %d bytes: want at most %d", len(id), MaxID)
+	case !utf8.ValidString(id):
+		return errors.New("is not UTF-8")
+	case strings.ContainsFunc(id, unicode.IsControl):
+		return fmt.Errorf("%q has control characters", id)
+	}
+	return nil
+}
+
+// unit is a vector as it is compared: less the centre, and of length 1.
+func (b Binding) unit(vector []float32) ([]float32, error) {
+	if len(vector) != b.Dim {
+		return nil, fmt.Errorf("the vector has %d numbers: those of this index have %d", len(vector), b.Dim)
+	}
+	var sum float64
+	unit := make([]float32, b.Dim)
+	for i, v := range vector {
+		if v-v != 0 {
+			return nil, fmt.Errorf("number %d of the vector is not finite", i)
+		}
+		w := float64(v)
+		if b.Center != nil {
+			w -= float64(b.Center[i])
+		}
+		unit[i] = float32(w)
+		sum += w * w
+	}
+	norm := math.Sqrt(sum)
+	if norm == 0 || float32(1/norm)-float32(1/norm) != 0 {
+		return nil, errors.New("the vector is zero, less the centre of the index if it has one: it has no direction")
+	}
+	for i, v := range unit {
+		unit[i] = float32(float64(v) / norm)
+	}
+	return unit, nil
+}

@@ -1,0 +1,216 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"vicreg/server/index/store"
+)
+
+// File is an Index in one file: every item is in an SQLite database and on the disk
+// before it is acknowledged, and the vectors and what filters need are in memory, too.
+// One process at a time owns a file; others may open it to read.
+type File struct {
+	path    string
+	threads *threads
+	writer  *writer // nil of a file that is only read
+
+	mu     sync.RWMutex // held to read while the file is used, and to write to end that
+	state  *state
+	closed bool
+}
+
+// state is the content of a file. Rebuild puts another one in its place.
+type state struct {
+	db      *store.Store
+	binding Binding
+
+	mu    sync.RWMutex
+	names map[string]*collection
+}
+
+// Options say how a file is opened.
+type Options struct {
+	// Binding is the model's. A file that is made gets it; one that is there must have
+	// the same fingerprint and dimension, and keeps its centre. Without a fingerprint
+	// any file is right.
+	Binding  Binding
+	Create   bool                  // make the file where there is none; else that is fs.ErrNotExist
+	ReadOnly bool                  // beside the owner: what is there now, and stays as it is
+	Threads  int                   // of a search, 0 for as many as there are cores
+	Progress func(done, total int) // told now and then while the items are loaded; may be nil
+}
+
+// Errors of the file itself.
+var (
+	ErrInUse   = store.ErrInUse
+	ErrDamaged = store.ErrDamaged
+	ErrNewer   = store.ErrNewer
+	ErrForeign = store.ErrForeign
+	ErrFull    = store.ErrFull
+)
+
+var _ Index = (*File)(nil)
+
+// Open loads the file at path. What is wrong with it is an error that wraps ErrModel,
+// ErrInUse, ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist.
+func Open(ctx context.Context, path string, o Options) (*File, error) {
+	if o.Threads < 1 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	f := &File{path: path, threads: newThreads(o.Threads)}
+	st, err := load(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	f.state = st
+	if !o.ReadOnly {
+		f.writer = newWriter(st)
+	}
+	return f, nil
+}
+
+// load opens the database at path and reads it.
+func load(ctx context.Context, path string, o Options) (_ *state, err error) {
+	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	st := &state{db: db, binding: Binding(db.About()), names: map[string]*collection{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	if err := st.binding.Admits(o.Binding); err != nil {
+		return nil, fmt.Errorf("open index %s: %w", path, err)
+	}
+	if err := st.load(ctx, o.Progress); err != nil {
+		return nil, fmt.Errorf("open index %s: %w", path, err)
+	}
+	return st, nil
+}
+
+// Admits is an error that wraps ErrModel unless vectors of a model may be compared with
+// those that b is about. A model without a fingerprint is not asked about.
+func (b Binding) Admits(model Binding) error {
+	switch {
+	case model.Fingerprint == "":
+		return nil
+	case b.Fingerprint != model.Fingerprint:
+		return fmt.Errorf("%w: it has vectors of %s, and this is %s", ErrModel, b.Fingerprint, model.Fingerprint)
+	case b.Dim != model.Dim:
+		return fmt.Errorf("%w: its vectors have %d numbers, and those of the model %d", ErrModel, b.Dim, model.Dim)
+	}
+	return nil
+}
+
+// progressEvery is how many items are loaded between two calls of Options.Progress.
+const progressEvery = 1 << 14
+
+func (st *state) load(ctx context.Context, progress func(done, total int)) error {
+	total, err := st.db.Rows(ctx)
+	if err != nil {
+		return err
+	}
+	done := 0
+	err = st.db.Load(ctx, func(r *store.Row) error {
+		if done++; progress != nil && done%progressEvery == 0 {
+			progress(done, total)
+		}
+		return st.take(r)
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range st.names {
+		c.finish()
+	}
+	return nil
+}
+
+// take puts a row of the database into memory.
+func (st *state) take(r *store.Row) error {
+	unit, err := st.binding.unit(r.Vector)
+	if err != nil {
+		return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
+	}
+	c := st.make(r.Namespace)
+	meta, err := c.fields.Encode(r.Metadata)
+	if err != nil {
+		return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
+	}
+	c.places[r.ID] = c.add(r.Key, r.ID, newRow(unit), meta)
+	return nil
+}
+
+// collection is a namespace, an empty one where there is none of that name.
+func (st *state) collection(name string) *collection {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	if c := st.names[name]; c != nil {
+		return c
+	}
+	return newCollection(st.binding.Dim)
+}
+
+// make is the collection of a namespace, which the writer begins where there is none.
+func (st *state) make(name string) *collection {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.names[name] == nil {
+		st.names[name] = newCollection(st.binding.Dim)
+	}
+	return st.names[name]
+}
+
+// sorted are the names of the namespaces that have items.
+func (st *state) sorted() (names []string) {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	for name, c := range st.names {
+		if c.snapshot().items > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// enter keeps the file open until leave is called.
+func (f *File) enter() (st *state, leave func(), err error) {
+	f.mu.RLock()
+	if f.closed {
+		f.mu.RUnlock()
+		return nil, nil, fmt.Errorf("%s: %w", f.path, ErrClosed)
+	}
+	return f.state, f.mu.RUnlock, nil
+}
+
+// Close waits for calls under way and gives the file up. It may be called again.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	if f.writer != nil {
+		f.writer.close()
+	}
+	return f.state.db.Close()
+}
+
+// Path is the file's.
+func (f *File) Path() string { return f.path }
+
+// Binding is what the vectors have in common, also after Close.
+func (f *File) Binding() Binding {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.state.binding
+}

@@ -1,0 +1,299 @@
+package index_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/server/index"
+	"vicreg/server/index/filter"
+	"vicreg/server/index/indextest"
+)
+
+func TestFileConforms(t *testing.T) {
+	indextest.Conformance(t, func(t *testing.T, b index.Binding) index.Index {
+		return open(t, filepath.Join(t.TempDir(), "x.index"), index.Options{Binding: b, Create: true})
+	})
+}
+
+func TestNaiveConforms(t *testing.T) {
+	indextest.Conformance(t, func(t *testing.T, b index.Binding) index.Index { return indextest.NewNaive(b) })
+}
+
+func open(t *testing.T, path string, o index.Options) *index.File {
+	t.Helper()
+	f, err := index.Open(context.Background(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+var three = index.Binding{Fingerprint: "model a", Dim: 3}
+
+// made is an index of items 0 to n-1 of a quarter of a circle, of which item 0 is first.
+func made(t *testing.T, n int) *index.File {
+	f := open(t, filepath.Join(t.TempDir(), "x.index"), index.Options{Binding: three, Create: true})
+	put(t, f, "default", around(0, n)...)
+	return f
+}
+
+func around(from, to int) (items []index.Item) {
+	for i := from; i < to; i++ {
+		angle := float64(i) / 20000 * math.Pi / 2
+		items = append(items, index.Item{ID: fmt.Sprintf("%05d", i), Vector: []float32{float32(2 * math.Cos(angle)), float32(2 * math.Sin(angle)), 0},
+			Metadata: fmt.Appendf(nil, `{"i": %d}`, i), Thumbnail: []byte{byte(i)}})
+	}
+	return items
+}
+
+func put(t *testing.T, f *index.File, namespace string, items ...index.Item) {
+	t.Helper()
+	if err := f.Upsert(context.Background(), namespace, items...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ids are those of the hits of a query.
+func ids(t *testing.T, f *index.File, q index.Query) (ids []string) {
+	t.Helper()
+	hits, err := f.Search(context.Background(), "default", q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hits[0] {
+		ids = append(ids, h.ID)
+	}
+	return ids
+}
+
+// What was acknowledged is there when the file is opened again, and answers are the
+// same to the last bit.
+func TestReopen(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 5000)
+	put(t, f, "other", around(7, 9)...)
+	for i := 0; i < 5000; i += 3 {
+		if _, err := f.Delete(ctx, "default", fmt.Sprintf("%05d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queries := []index.Query{{Vector: []float32{3, 1, 0}, K: 1000}, {ID: "00100", K: 7}}
+	before, err := f.Search(ctx, "default", queries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces := f.Namespaces()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Search(ctx, "default", queries...); !errors.Is(err, index.ErrClosed) {
+		t.Errorf("a search after the end: %v", err)
+	}
+	if err := f.Upsert(ctx, "default", around(0, 1)...); !errors.Is(err, index.ErrClosed) {
+		t.Errorf("an upsert after the end: %v", err)
+	}
+	g := open(t, f.Path(), index.Options{Binding: three})
+	after, err := g.Search(ctx, "default", queries...)
+	if err != nil || !reflect.DeepEqual(after, before) && !samePercentiles(after, before) {
+		t.Errorf("%v: answers have changed", err)
+	}
+	if now := g.Namespaces(); !reflect.DeepEqual(now, namespaces) || now[1].Items != 2 || now[0].Fields[0] != "i" {
+		t.Errorf("namespaces %v, were %v", now, namespaces)
+	}
+	if image, err := g.Thumbnail(ctx, "default", "00100"); err != nil || image[0] != 100 {
+		t.Errorf("thumbnail %v, %v", image, err)
+	}
+}
+
+// samePercentiles allows for other random pairs, which a file has when its rows lie in
+// another order.
+func samePercentiles(a, b [][]index.Hit) bool {
+	for i := range a {
+		for k := range a[i] {
+			if math.Abs(a[i][k].Percentile-b[i][k].Percentile) > 2 {
+				return false
+			}
+			a[i][k].Percentile = b[i][k].Percentile
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 1)
+	tests := []struct {
+		name string
+		o    index.Options
+		path string
+		want error
+		says string
+	}{
+		{"another model", index.Options{Binding: index.Binding{Fingerprint: "model b", Dim: 3}, ReadOnly: true}, f.Path(), index.ErrModel, "model a, and this is model b"},
+		{"another dimension", index.Options{Binding: index.Binding{Fingerprint: "model a", Dim: 4}, ReadOnly: true}, f.Path(), index.ErrModel, "3 numbers, and those of the model 4"},
+		{"two owners", index.Options{Binding: three}, f.Path(), index.ErrInUse, f.Path()},
+		{"no file", index.Options{Binding: three}, f.Path() + "2", fs.ErrNotExist, f.Path() + "2"},
+	}
+	for _, tt := range tests {
+		g, err := index.Open(ctx, tt.path, tt.o)
+		if err == nil {
+			g.Close()
+		}
+		if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// A reader beside the owner sees what was there when it came.
+func TestReadOnly(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 10)
+	g := open(t, f.Path(), index.Options{ReadOnly: true})
+	put(t, f, "default", around(10, 20)...)
+	if g.Len() != 10 || g.Binding().Fingerprint != "model a" {
+		t.Errorf("%d items of %v", g.Len(), g.Binding())
+	}
+	if err := g.Upsert(ctx, "default", around(0, 1)...); err == nil || !strings.Contains(err.Error(), "read only") {
+		t.Errorf("a reader writes: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	f := open(t, filepath.Join(t.TempDir(), "x.index"), index.Options{Binding: index.Binding{Fingerprint: "f", Dim: 2, Center: []float32{1, 2}}, Create: true})
+	good := index.Item{ID: "a", Vector: []float32{1, 1}}
+	for _, tt := range []struct {
+		change func(*index.Item)
+		says   string
+	}{
+		{func(i *index.Item) { i.ID = "" }, "the id is empty"},
+		{func(i *index.Item) { i.ID = strings.Repeat("x", 513) }, "the id has 513 bytes"},
+		{func(i *index.Item) { i.ID = "a\nb" }, "control characters"},
+		{func(i *index.Item) { i.ID = "\xff" }, "not UTF-8"},
+		{func(i *index.Item) { i.Vector = []float32{1} }, "the vector has 1 numbers: those of this index have 2"},
+		{func(i *index.Item) { i.Vector = []float32{1, float32(math.NaN())} }, "number 1 of the vector is not finite"},
+		{func(i *index.Item) { i.Vector = []float32{1, 2} }, "zero"},
+		{func(i *index.Item) { i.Vector = []float32{1, 2 + 1e-45} }, "zero"},
+		{func(i *index.Item) { i.Metadata = []byte(`[1]`) }, "object"},
+		{func(i *index.Item) { i.Metadata = []byte(`{"a": "` + strings.Repeat("x", 16<<10) + `"}`) }, "metadata has"},
+		{func(i *index.Item) { i.Hash = make([]byte, 20) }, "SHA-256"},
+		{func(i *index.Item) { i.Thumbnail = make([]byte, 65<<10) }, "thumbnail has"},
+		{func(i *index.Item) { i.Source = strings.Repeat("x", 600) }, "source has"},
+	} {
+		item := good
+		tt.change(&item)
+		if err := f.Check(item); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%v, want %q", err, tt.says)
+		}
+		var at *index.ItemError
+		if err := f.Upsert(context.Background(), "default", good, item); !errors.As(err, &at) || at.Index != 1 || f.Len() > 0 {
+			t.Errorf("upsert: %v, and %d items are there", err, f.Len())
+		}
+	}
+	if err := f.Check(good); err != nil {
+		t.Error(err)
+	}
+	if err := f.Upsert(context.Background(), "", good); err == nil || !strings.Contains(err.Error(), "namespace is empty") {
+		t.Errorf("a namespace without a name: %v", err)
+	}
+}
+
+// A list gives every item once, in the order in which they came.
+func TestList(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 5000)
+	put(t, f, "default", around(40, 50)...) // once more, at the same place
+	if _, err := f.Delete(ctx, "default", "00000"); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{`{}`: 4999, `{"i": {"$gte": 100, "$lt": 1234}}`: 1134, `{"i": "none"}`: 0} {
+		l := index.Listing{Limit: 100, Filter: parse(t, text), Vectors: true}
+		seen := 0
+		for last := ""; ; {
+			page, err := f.List(ctx, "default", l)
+			if err != nil || page.Total != want || len(page.Items) > 100 {
+				t.Fatalf("%+v, %v: want a total of %d", page, err, want)
+			}
+			for _, item := range page.Items {
+				if item.ID <= last || len(item.Vector) != 3 {
+					t.Fatalf("%q comes after %q", item.ID, last)
+				}
+				last = item.ID
+				seen++
+			}
+			if l.After = page.Next; page.Next == 0 {
+				break
+			}
+		}
+		if seen != want {
+			t.Errorf("%s: %d items, want %d", text, seen, want)
+		}
+	}
+	if _, err := f.List(ctx, "default", index.Listing{}); err == nil {
+		t.Error("a page without room was given")
+	}
+}
+
+func parse(t *testing.T, text string) *filter.Filter {
+	t.Helper()
+	f, err := filter.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestGet(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 3)
+	item, err := f.Get(ctx, "default", "00001")
+	if want := around(1, 2)[0]; err != nil || item.ID != want.ID || !slices.Equal(item.Vector, want.Vector) || string(item.Metadata) != string(want.Metadata) {
+		t.Errorf("%+v, %v", item, err)
+	}
+	put(t, f, "default", index.Item{ID: "bare", Vector: []float32{1, 1, 1}})
+	_, unknown := f.Get(ctx, "default", "x")
+	_, elsewhere := f.Get(ctx, "other", "00001")
+	_, noImage := f.Thumbnail(ctx, "default", "bare")
+	_, noItem := f.Thumbnail(ctx, "default", "x")
+	for i, err := range []error{unknown, elsewhere, noImage, noItem} {
+		if !errors.Is(err, index.ErrUnknown) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if f.Has("default", "x") || !f.Has("default", "bare") || f.Has("other", "bare") {
+		t.Error("Has is wrong")
+	}
+}
+
+// A score is worth what the share of lower ones among random pairs says.
+func TestPercentile(t *testing.T) {
+	few := made(t, 9)
+	hits, err := few.Search(context.Background(), "default", index.Query{ID: "00001", K: 1})
+	if err != nil || !math.IsNaN(hits[0][0].Percentile) {
+		t.Errorf("%+v, %v: 9 items tell nothing", hits, err)
+	}
+	f := made(t, 20000) // of a quarter of a circle: the angles of pairs have a triangle's density
+	angle := math.Pi / 4
+	hits, err = f.Search(context.Background(), "default", index.Query{Vector: []float32{1, 0, 0}, K: 1000})
+	if err != nil || hits[0][0].Percentile < 99.9 {
+		t.Errorf("%+v, %v", hits[0][0], err)
+	}
+	least := float32(math.Cos(angle)) - 1e-4
+	hits, err = f.Search(context.Background(), "default", index.Query{ID: "10000", K: 1, Least: &least, Filter: parse(t, `{"i": {"$lte": 1}}`)})
+	if err != nil || len(hits[0]) != 1 || math.Abs(hits[0][0].Percentile-25) > 1 {
+		t.Errorf("%+v, %v: 3 in 4 pairs are closer than half the angle", hits, err)
+	}
+}

@@ -1,0 +1,168 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"vicreg/server/index/filter"
+	"vicreg/server/index/store"
+)
+
+// Listing asks for items in the order in which their ids came first.
+type Listing struct {
+	Filter  *filter.Filter // what the metadata must fulfil, nil for nothing
+	After   int64          // the Next of the page before, 0 for the first
+	Limit   int            // items at the most
+	Vectors bool           // items with their vectors
+}
+
+// Page is a piece of a list.
+type Page struct {
+	Items []Item // without thumbnails
+	Next  int64  // After of the next page, 0 when there is none
+	Total int    // items that fulfil the filter, on all pages
+}
+
+// List returns a page of the items of a namespace. Items that are stored for the first
+// time while somebody reads page after page come last.
+func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, error) {
+	st, leave, err := f.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if l.Limit < 1 {
+		return nil, fmt.Errorf("a page of %d items: want at least 1", l.Limit)
+	}
+	keys, total := st.collection(namespace).snapshot().keysAfter(l)
+	page := &Page{Total: total, Items: []Item{}}
+	if len(keys) > l.Limit {
+		keys = keys[:l.Limit]
+		page.Next = keys[l.Limit-1]
+	}
+	rows, err := st.rows(ctx, keys, l.Vectors)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if row, is := rows[key]; is { // else it was deleted a moment ago
+			page.Items = append(page.Items, item(row))
+		}
+	}
+	return page, nil
+}
+
+// keysAfter are the lowest keys above l.After of items that fulfil the filter, sorted
+// and one more than the limit where there are as many; and how many items fulfil it.
+func (s *snapshot) keysAfter(l Listing) (keys []int64, total int) {
+	var matcher *filter.Matcher
+	if l.Filter != nil {
+		matcher = l.Filter.Compile(s.view)
+	}
+	most := int64(math.MaxInt64)
+	cut := func() {
+		slices.Sort(keys)
+		if len(keys) > l.Limit {
+			keys = keys[:l.Limit+1]
+			most = keys[l.Limit]
+		}
+	}
+	for _, p := range s.parts {
+		if p.segment == nil {
+			continue
+		}
+		mask, count := p.live, p.n-p.gone
+		if matcher != nil {
+			mask, count = p.matching(matcher)
+		}
+		total += count
+		for _, i := range ones(mask) {
+			if key := p.keys[i]; key > l.After && key < most {
+				keys = append(keys, key)
+			}
+		}
+		if len(keys) > 4*l.Limit+segmentRows {
+			cut()
+		}
+	}
+	cut()
+	return keys, total
+}
+
+// Has tells whether there is an item.
+func (f *File) Has(namespace, id string) bool {
+	st, leave, err := f.enter()
+	if err != nil {
+		return false
+	}
+	defer leave()
+	_, places := st.collection(namespace).find(id)
+	return places[0] != nowhere
+}
+
+// Get returns an item, without its thumbnail. An unknown one is an error that wraps
+// ErrUnknown.
+func (f *File) Get(ctx context.Context, namespace, id string) (*Item, error) {
+	st, leave, err := f.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	key, err := st.key(namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := st.rows(ctx, []int64{key}, true)
+	if err != nil {
+		return nil, err
+	}
+	row, is := rows[key]
+	if !is {
+		return nil, unknown(id)
+	}
+	it := item(row)
+	return &it, nil
+}
+
+// Thumbnail returns that of an item. One without is as one that is unknown.
+func (f *File) Thumbnail(ctx context.Context, namespace, id string) ([]byte, error) {
+	st, leave, err := f.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	key, err := st.key(namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	image, err := st.db.Thumbnail(ctx, key)
+	if err == nil && len(image) == 0 {
+		err = fmt.Errorf("%w with a thumbnail: %q", ErrUnknown, id)
+	}
+	return image, err
+}
+
+// key is an item's in the store.
+func (st *state) key(namespace, id string) (int64, error) {
+	s, places := st.collection(namespace).find(id)
+	if places[0] == nowhere {
+		return 0, unknown(id)
+	}
+	return s.key(place(places[0])), nil
+}
+
+func unknown(id string) error { return fmt.Errorf("%w: %q", ErrUnknown, id) }
+
+// rows reads what the store has under keys. One that is not there any more is left out.
+func (st *state) rows(ctx context.Context, keys []int64, vectors bool) (map[int64]store.Row, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return st.db.Get(ctx, keys, vectors)
+}
+
+func item(r store.Row) Item {
+	return Item{ID: r.ID, Vector: r.Vector, Metadata: r.Metadata, Source: r.Source, Hash: r.Hash}
+}

@@ -1,0 +1,142 @@
+package index
+
+import (
+	"math"
+	"sync/atomic"
+
+	"vicreg/server/index/filter"
+	"vicreg/server/index/scan"
+)
+
+// probe is one query on its way through a namespace.
+//
+// The scan reads the 8-bit codes, a quarter of the bytes of the vectors, and loses
+// nothing by it: the codes tell a score within a bound, and a row whose highest
+// possible score is below the lowest possible ones of k others is no hit. What is left
+// is compared by the vectors themselves.
+type probe struct {
+	unit  []float32 // the query, of length 1
+	coded *scan.Query
+	k     int
+	least float32         // the lowest score that is a hit
+	match *filter.Matcher // nil for no filter
+	self  int64           // place of the item that asks, nowhere for none
+
+	base, slope float32 // of the bound: a score is within base + slope*residual of its estimate
+
+	bar atomic.Uint32 // bits of a score that k rows are known to reach
+}
+
+func newProbe(unit []float32, k int, least float32) *probe {
+	p := &probe{unit: unit, coded: scan.NewQuery(unit), k: k, least: least, self: nowhere}
+	p.base, p.slope = p.coded.Margin(longest)
+	p.bar.Store(math.Float32bits(least))
+	return p
+}
+
+// longest is what rounding may make of a vector's length 1.
+const longest = 1 + 1e-6
+
+func (p *probe) reach() float32 { return math.Float32frombits(p.bar.Load()) }
+
+// raise sets the bar to score if that is higher.
+func (p *probe) raise(score float32) {
+	for {
+		old := p.bar.Load()
+		if score <= math.Float32frombits(old) || p.bar.CompareAndSwap(old, math.Float32bits(score)) {
+			return
+		}
+	}
+}
+
+// sieve is what one goroutine finds for a probe.
+type sieve struct {
+	*probe
+	rows  []candidate // whose scores are known from the codes
+	lower floor       // of these
+	exact []found     // rows whose scores are known
+}
+
+// candidate is a row whose score is from lower to upper.
+type candidate struct {
+	place        place
+	lower, upper float32
+}
+
+// pass looks at rows of part j from row first on, by the products of their codes with
+// the probe's, where mask has a bit. One that has a chance becomes a candidate.
+func (s *sieve) pass(j int, p part, first int, mask []uint64, products []int32) {
+	bar := s.reach()
+	scales, residuals := p.scales[first:first+len(products)], p.residuals[first:first+len(products)]
+	for i, product := range products {
+		r := first + i
+		score := s.coded.Scale * scales[i] * float32(product)
+		miss := s.base + s.slope*residuals[i]
+		if score+miss < bar || mask[r/64]>>(r%64)&1 == 0 {
+			continue
+		}
+		if at := at(j, r); int64(at) != s.self {
+			s.rows = append(s.rows, candidate{at, score - miss, score + miss})
+			if s.lower.add(score-miss, s.k) {
+				s.raise(s.lower[0])
+				bar = s.reach()
+			}
+		}
+	}
+}
+
+// compare looks at the rows of part j where mask has a bit, by their vectors.
+func (s *sieve) compare(j int, p part, mask []uint64) {
+	rows := ones(mask)
+	scores := make([]float32, len(rows))
+	scan.DotsAt(scores, s.unit, p.vectors, rows)
+	for i, r := range rows {
+		if at := at(j, int(r)); int64(at) != s.self && scores[i] >= s.reach() {
+			s.exact = append(s.exact, found{at, p.ids[r], scores[i]})
+			if s.lower.add(scores[i], s.k) {
+				s.raise(s.lower[0])
+			}
+		}
+	}
+}
+
+// floor is a heap of the k highest scores it was shown, the lowest of them first.
+type floor []float32
+
+// add takes a score if it is among the k highest, and tells whether k scores reach
+// the first one and that has become higher.
+func (f *floor) add(score float32, k int) bool {
+	switch h := *f; {
+	case len(h) < k-1:
+		*f = append(h, score)
+		return false
+	case len(h) == k-1:
+		*f = append(h, score)
+		for i := k/2 - 1; i >= 0; i-- {
+			f.sift(i)
+		}
+		return true
+	case score > h[0]:
+		h[0] = score
+		f.sift(0)
+		return true
+	}
+	return false
+}
+
+func (f floor) sift(i int) {
+	for {
+		least := i
+		if l := 2*i + 1; l < len(f) && f[l] < f[least] {
+			least = l
+		}
+		if r := 2*i + 2; r < len(f) && f[r] < f[least] {
+			least = r
+		}
+		if least == i {
+			return
+		}
+		f[i], f[least] = f[least], f[i]
+		i = least
+	}
+}

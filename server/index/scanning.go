@@ -1,0 +1,158 @@
+package index
+
+import (
+	"context"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"vicreg/server/index/filter"
+	"vicreg/server/index/scan"
+)
+
+// scanBlock is how many rows are read at once for several queries: their products stay
+// in the cache.
+const scanBlock = 1024
+
+// few is the share of a part's rows up to which they are compared one by one: the codes
+// of the others need not be read then.
+const few = 1. / 8
+
+// search finds the hits of each probe, best first. Up to threads goroutines take a part
+// at a time.
+func (s *snapshot) search(ctx context.Context, probes []*probe, threads int) ([][]found, error) {
+	threads = max(1, min(threads, len(s.parts)))
+	sieves := make([][]sieve, threads)
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	work := func(t int) {
+		w := newWorker(probes)
+		sieves[t] = w.sieves
+		for j := int(next.Add(1)) - 1; j < len(s.parts) && ctx.Err() == nil; j = int(next.Add(1)) - 1 {
+			if p := s.parts[j]; p.segment != nil && p.gone < p.n {
+				w.scan(j, p)
+			}
+		}
+	}
+	for t := 1; t < threads; t++ {
+		wait.Go(func() { work(t) })
+	}
+	work(0)
+	wait.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	hits := make([][]found, len(probes))
+	for i, p := range probes {
+		hits[i] = s.finish(p, sieves, i)
+	}
+	return hits, nil
+}
+
+// worker is one goroutine of a search.
+type worker struct {
+	sieves []sieve // one a probe
+	groups []group
+}
+
+// group is the probes with one filter.
+type group struct {
+	match   *filter.Matcher
+	sieves  []*sieve
+	queries []*scan.Query
+}
+
+func newWorker(probes []*probe) *worker {
+	w := &worker{sieves: make([]sieve, len(probes))}
+	number := map[*filter.Matcher]int{}
+	for i, p := range probes {
+		w.sieves[i].probe = p
+		g, known := number[p.match]
+		if !known {
+			g = len(w.groups)
+			number[p.match], w.groups = g, append(w.groups, group{match: p.match})
+		}
+		w.groups[g].sieves = append(w.groups[g].sieves, &w.sieves[i])
+		w.groups[g].queries = append(w.groups[g].queries, p.coded)
+	}
+	return w
+}
+
+// scan looks at part j for all probes.
+func (w *worker) scan(j int, p part) {
+	for _, g := range w.groups {
+		mask, count := p.live, p.n-p.gone
+		if g.match != nil {
+			mask, count = p.matching(g.match)
+		}
+		switch {
+		case count == 0:
+		case float64(count) <= few*float64(p.n):
+			for _, s := range g.sieves {
+				s.compare(j, p, mask)
+			}
+		default:
+			g.pass(j, p, mask)
+		}
+	}
+}
+
+// pass looks at all rows of a part by their codes.
+func (g *group) pass(j int, p part, mask []uint64) {
+	dim := len(g.sieves[0].unit)
+	products := make([]int32, len(g.queries)*scanBlock)
+	for first := 0; first < p.n; first += scanBlock {
+		n := min(scanBlock, p.n-first)
+		scan.Products(products[:n*len(g.queries)], g.queries, p.codes[first*dim:(first+n)*dim])
+		for i, s := range g.sieves {
+			s.pass(j, p, first, mask, products[i*n:(i+1)*n])
+		}
+	}
+}
+
+// finish compares the candidates of probe i by their vectors: first those that must be
+// near the top, by which most of the others are out.
+func (s *snapshot) finish(p *probe, sieves [][]sieve, i int) []found {
+	best := top{k: p.k}
+	for _, of := range sieves {
+		for _, f := range of[i].exact {
+			best.add(f)
+		}
+	}
+	bar := p.reach()
+	for _, sure := range []bool{true, false} {
+		for _, of := range sieves {
+			for _, c := range of[i].rows {
+				if c.lower >= bar == sure && c.upper >= bar && !(best.full() && c.upper < best.worst()) {
+					best.add(found{c.place, s.id(c.place), scan.Dot(p.unit, s.vector(c.place))})
+				}
+			}
+		}
+	}
+	hits := best.sorted()
+	for len(hits) > 0 && hits[len(hits)-1].score < p.least {
+		hits = hits[:len(hits)-1]
+	}
+	return hits
+}
+
+// matching are the rows that live and fulfil a filter, and how many they are.
+func (p part) matching(m *filter.Matcher) (mask []uint64, count int) {
+	mask = make([]uint64, len(p.live))
+	m.Match(p.page, p.n, mask)
+	for i := range mask {
+		mask[i] &= p.live[i]
+		count += bits.OnesCount64(mask[i])
+	}
+	return mask, count
+}
+
+// ones are the numbers of the bits that are set.
+func ones(mask []uint64) (at []uint32) {
+	for i, word := range mask {
+		for ; word != 0; word &= word - 1 {
+			at = append(at, uint32(64*i+bits.TrailingZeros64(word)))
+		}
+	}
+	return at
+}

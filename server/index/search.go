@@ -1,0 +1,113 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"vicreg/server/index/filter"
+)
+
+// Search is Index's. What is not searched by is read after the search: an item that was
+// stored again meanwhile has its new metadata, one that was deleted is left out.
+func (f *File) Search(ctx context.Context, namespace string, queries ...Query) ([][]Hit, error) {
+	st, leave, err := f.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	s, probes, err := st.prepare(namespace, queries)
+	if err != nil {
+		return nil, err
+	}
+	threads, free, err := f.threads.take(ctx, len(s.parts))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.search(ctx, probes, threads)
+	free()
+	if err != nil {
+		return nil, err
+	}
+	return st.hits(ctx, s, queries, rows)
+}
+
+// prepare makes probes of queries, all for one moment of the namespace.
+func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe, error) {
+	ids := make([]string, len(queries))
+	for i, q := range queries {
+		ids[i] = q.ID
+	}
+	s, places := st.collection(namespace).find(ids...)
+	probes := make([]*probe, len(queries))
+	matchers := map[*filter.Filter]*filter.Matcher{}
+	for i, q := range queries {
+		unit, err := st.unitOf(s, q, places[i])
+		if err != nil {
+			return nil, nil, &QueryError{i, err}
+		}
+		least := float32(math.Inf(-1))
+		if q.Least != nil {
+			least = *q.Least
+		}
+		probes[i] = newProbe(unit, q.K, least)
+		if q.ID != "" {
+			probes[i].self = places[i]
+		}
+		if q.Filter != nil {
+			if matchers[q.Filter] == nil {
+				matchers[q.Filter] = q.Filter.Compile(s.view)
+			}
+			probes[i].match = matchers[q.Filter]
+		}
+	}
+	return s, probes, nil
+}
+
+// unitOf is what a query searches by, with length 1.
+func (st *state) unitOf(s *snapshot, q Query, at int64) ([]float32, error) {
+	switch {
+	case q.K < 1 || q.K > MaxK:
+		return nil, fmt.Errorf("k is %d: want 1 to %d", q.K, MaxK)
+	case q.Least != nil && *q.Least != *q.Least:
+		return nil, errors.New("the lowest score is not a number")
+	case q.ID == "":
+		return st.binding.unit(q.Vector)
+	case at == nowhere:
+		return nil, fmt.Errorf("%w: %q", ErrUnknown, q.ID)
+	}
+	return s.vector(place(at)), nil
+}
+
+// hits adds to rows what else is known of them.
+func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows [][]found) ([][]Hit, error) {
+	var keys []int64
+	for i, found := range rows {
+		for _, r := range found {
+			if !queries[i].Bare {
+				keys = append(keys, s.key(r.place))
+			}
+		}
+	}
+	more, err := st.rows(ctx, keys, false)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]Hit, len(rows))
+	for i, found := range rows {
+		all[i] = make([]Hit, 0, len(found))
+		for _, r := range found {
+			h := Hit{ID: r.id, Score: r.score, Percentile: s.pairs.percentile(r.score)}
+			if !queries[i].Bare {
+				row, is := more[s.key(r.place)]
+				if !is {
+					continue
+				}
+				h.Metadata, h.Source = row.Metadata, row.Source
+			}
+			all[i] = append(all[i], h)
+		}
+	}
+	return all, nil
+}

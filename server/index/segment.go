@@ -1,0 +1,91 @@
+package index
+
+import (
+	"slices"
+
+	"vicreg/server/index/filter"
+	"vicreg/server/index/scan"
+)
+
+// segmentRows is how many vectors lie in one piece of memory. Pieces of a fixed size
+// grow without copying what is there.
+const segmentRows = filter.PageRows
+
+// segment holds rows: the writer adds them at the end, and a reader sees those before
+// the n of its part. A row that is written is never changed.
+type segment struct {
+	vectors   []float32 // [rows, D], of length 1
+	codes     []int8    // [rows, D], the vectors in 8 bits
+	scales    []float32 // [rows], of the codes
+	residuals []float32 // [rows], the length of what the codes lack
+	keys      []int64   // [rows], in the store
+	ids       []string  // [rows]
+}
+
+// row is one vector ready to be searched.
+type row struct {
+	vector          []float32
+	codes           []int8
+	scale, residual float32
+}
+
+// newRow takes a vector of length 1.
+func newRow(unit []float32) row {
+	r := row{vector: unit, codes: make([]int8, len(unit))}
+	r.scale, r.residual = scan.Quantize(r.codes, unit)
+	return r
+}
+
+// firstRows is the room of a namespace's first segment, which doubles up to segmentRows:
+// most namespaces may be small.
+const firstRows = 64
+
+func newSegment(rows, dim int) *segment {
+	return &segment{vectors: make([]float32, rows*dim), codes: make([]int8, rows*dim), scales: make([]float32, rows),
+		residuals: make([]float32, rows), keys: make([]int64, rows), ids: make([]string, rows)}
+}
+
+// grown is a copy with room for twice the rows.
+func (s *segment) grown(dim int) *segment {
+	g := newSegment(2*len(s.keys), dim)
+	copy(g.vectors, s.vectors)
+	copy(g.codes, s.codes)
+	copy(g.scales, s.scales)
+	copy(g.residuals, s.residuals)
+	copy(g.keys, s.keys)
+	copy(g.ids, s.ids)
+	return g
+}
+
+func (s *segment) set(i int, key int64, id string, r row) {
+	d := len(r.vector)
+	copy(s.vectors[i*d:], r.vector)
+	copy(s.codes[i*d:], r.codes)
+	s.scales[i], s.residuals[i], s.keys[i], s.ids[i] = r.scale, r.residual, key, id
+}
+
+// row is row i, shared with the segment.
+func (s *segment) row(i, dim int) row {
+	return row{s.vectors[i*dim : (i+1)*dim : (i+1)*dim], s.codes[i*dim : (i+1)*dim : (i+1)*dim], s.scales[i], s.residuals[i]}
+}
+
+// part is a segment as readers see it.
+type part struct {
+	*segment
+	n    int         // rows that are there
+	live []uint64    // a bit for each row that has not been replaced or deleted
+	gone int         // rows before n that have been
+	page filter.Page // the metadata of the rows
+}
+
+// without is the part less row i. own tells that live is not shared with readers yet.
+func (p part) without(i int, own bool) part {
+	if !own {
+		p.live = slices.Clone(p.live)
+	}
+	p.live[i/64] &^= 1 << (i % 64)
+	p.gone++
+	return p
+}
+
+func (p part) lives(i int) bool { return i < p.n && p.live[i/64]>>(i%64)&1 == 1 }

@@ -1,0 +1,200 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"vicreg/server/index/filter"
+	"vicreg/server/index/store"
+)
+
+// Upsert is Index's. Calls that come while others are written are written together.
+// What items point to must not be changed before the call is done, and never when ctx
+// ended it.
+func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) error {
+	st, leave, err := f.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := CheckID(namespace); err != nil {
+		return fmt.Errorf("the namespace %w", err)
+	}
+	c := &call{namespace: namespace, changes: make([]store.Change, len(items)), rows: make([]*row, len(items))}
+	for i, item := range items {
+		unit, err := st.check(item)
+		if err != nil {
+			return &ItemError{i, err}
+		}
+		r := newRow(unit)
+		c.rows[i] = &r
+		c.changes[i].Row = store.Row{Namespace: namespace, ID: item.ID, Vector: item.Vector, Metadata: metadata(item.Metadata),
+			Source: item.Source, Hash: item.Hash, Thumbnail: item.Thumbnail}
+	}
+	return f.write(ctx, c)
+}
+
+// Delete is Index's.
+func (f *File) Delete(ctx context.Context, namespace string, ids ...string) (gone []bool, err error) {
+	_, leave, err := f.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	c := &call{namespace: namespace, changes: make([]store.Change, len(ids)), rows: make([]*row, len(ids))}
+	for i, id := range ids {
+		c.changes[i] = store.Change{Row: store.Row{Namespace: namespace, ID: id}, Delete: true}
+	}
+	if err := f.write(ctx, c); err != nil {
+		return nil, err // c may be the writer's still
+	}
+	return c.were, nil
+}
+
+// metadata is what is stored for an item's.
+func metadata(given []byte) []byte {
+	if len(given) == 0 {
+		return []byte("{}")
+	}
+	return given
+}
+
+func (f *File) write(ctx context.Context, c *call) error {
+	if f.writer == nil {
+		return fmt.Errorf("%s is open to be read only", f.path)
+	}
+	if len(c.changes) == 0 {
+		return nil
+	}
+	return f.writer.do(ctx, c)
+}
+
+// call is what one caller wants to have written.
+type call struct {
+	namespace string
+	changes   []store.Change
+	rows      []*row // of the changes that store something
+	meta      []filter.Row
+	were      []bool // which ids were there, when it is done
+	done      chan error
+}
+
+// writer is the one goroutine that writes. What waits when it is free goes to the disk
+// in one transaction: with many callers they share its cost.
+type writer struct {
+	state *state
+	calls chan *call
+	ended sync.WaitGroup
+}
+
+// A transaction ends with the call that brings it over so many changes.
+const mostChanges = 4096
+
+func newWriter(st *state) *writer {
+	w := &writer{state: st, calls: make(chan *call, 256)}
+	w.ended.Go(w.run)
+	return w
+}
+
+// close writes what waits, and ends the writer. No call may come after it.
+func (w *writer) close() {
+	close(w.calls)
+	w.ended.Wait()
+}
+
+// do has a call written. When ctx ends first the call may still be.
+func (w *writer) do(ctx context.Context, c *call) error {
+	c.done = make(chan error, 1)
+	select {
+	case w.calls <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *writer) run() {
+	for first := range w.calls {
+		group, n := []*call{first}, len(first.changes)
+	gather:
+		for n < mostChanges {
+			select {
+			case c, open := <-w.calls:
+				if !open {
+					break gather
+				}
+				group, n = append(group, c), n+len(c.changes)
+			default:
+				break gather
+			}
+		}
+		w.commit(group)
+	}
+}
+
+// commit writes the calls of a group: together, or where that fails each by itself, so
+// that one fails alone.
+func (w *writer) commit(group []*call) {
+	err := w.apply(group)
+	if err == nil || len(group) == 1 {
+		for _, c := range group {
+			c.done <- err
+		}
+		return
+	}
+	for _, c := range group {
+		c.done <- w.apply([]*call{c})
+	}
+}
+
+// apply writes calls in one transaction, and then shows them to searches.
+func (w *writer) apply(group []*call) error {
+	var all []store.Change
+	for _, c := range group {
+		if err := c.encode(w.state.make(c.namespace)); err != nil {
+			return err
+		}
+		all = append(all, c.changes...)
+	}
+	if err := w.state.db.Apply(context.Background(), all); err != nil {
+		return err
+	}
+	shown := map[*collection][]change{}
+	for _, c := range group {
+		to := w.state.make(c.namespace)
+		for i := range c.changes {
+			shown[to] = append(shown[to], change{c.changes[i].ID, all[i].Key, c.rows[i], c.meta[i]})
+		}
+		all = all[len(c.changes):]
+	}
+	were := map[*collection][]bool{}
+	for to, changes := range shown {
+		were[to] = to.apply(changes)
+	}
+	for _, c := range group {
+		from := w.state.make(c.namespace)
+		c.were, were[from] = were[from][:len(c.changes)], were[from][len(c.changes):]
+	}
+	return nil
+}
+
+// encode prepares the metadata for filters. It may add fields and values to a namespace
+// that no item has: they match nothing.
+func (c *call) encode(to *collection) (err error) {
+	c.meta = make([]filter.Row, len(c.changes))
+	for i, ch := range c.changes {
+		if ch.Delete {
+			continue
+		}
+		if c.meta[i], err = to.fields.Encode(ch.Metadata); err != nil {
+			return &ItemError{i, err}
+		}
+	}
+	return nil
+}
