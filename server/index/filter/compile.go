@@ -6,19 +6,6 @@ import (
 	"strings"
 )
 
-// table has a bit for each code of a field: whether rows with it pass.
-type table []uint64
-
-func newTable(codes uint32) table { return make(table, codes/64+1) }
-
-func (t table) set(code uint32) { t[code/64] |= 1 << (code % 64) }
-
-func (t table) invert() {
-	for i := range t {
-		t[i] = ^t[i]
-	}
-}
-
 // unknown is the number of a field that no row has.
 const unknown = -1
 
@@ -28,7 +15,9 @@ func (f *Filter) Compile(v View) *Matcher {
 	if f == nil {
 		f = &Filter{}
 	}
-	return &Matcher{f.root.compile(v)}
+	s := f.root.compile(v)
+	s.unpack()
+	return &Matcher{s}
 }
 
 func (o object) compile(v View) *step {
@@ -142,8 +131,10 @@ func oneOf(texts []string, all *terms, passes table) {
 func (t test) compare(all *terms, passes table) {
 	x := t.values[0]
 	if x.kind == text {
+		below, equal, above := t.accepts(-1), t.accepts(0), t.accepts(1)
 		for i := range all.texts {
-			if t.accepts(strings.Compare(all.texts[i].value, x.text)) {
+			sign := strings.Compare(all.texts[i].value, x.text)
+			if sign < 0 && below || sign == 0 && equal || sign > 0 && above {
 				passes.set(all.texts[i].code)
 			}
 		}

@@ -9,8 +9,9 @@ type Matcher struct{ root *step }
 // step is a table of one field's codes, or joins others.
 type step struct {
 	join  junction
-	field int   // of a table
-	table table // with as many bits as the field has codes, and more
+	field int    // of a table
+	table table  // with as many bits as the field has codes, and more
+	bytes []byte // the table with a byte for each code, 0 or 1, unless it would be large
 	parts []*step
 }
 
@@ -82,61 +83,31 @@ func (s *step) look(column []uint32, n int, into []uint64) {
 	column = column[:min(n, len(column))] // the rest is the writer's
 	full := len(column) / 64
 	for i := range full {
-		w := uint64(0)
-		for _, code := range column[64*i : 64*i+64] {
-			w = w>>1 | s.table[code/64]>>(code%64)<<63
-		}
-		into[i] = w
-	}
-	fill(into[full:], s.table[0]&1 != 0) // no longer column: the field is not there
-	for i, code := range column[64*full:] {
-		bit := uint64(1) << i
-		into[full] = into[full]&^bit | s.table[code/64]>>(code%64)&1<<i
-	}
-}
-
-// take joins another step. Tables of one field become one, so that a range costs as
-// much as its one end.
-func (s *step) take(x *step) {
-	if x.join == s.join {
-		for _, part := range x.parts {
-			s.take(part)
-		}
-		return
-	}
-	for _, have := range s.parts {
-		if have.join == single && x.join == single && have.field == x.field {
-			have.table.with(x.table, s.join)
-			return
-		}
-	}
-	s.parts = append(s.parts, x)
-}
-
-// simple is the step without a junction of one.
-func (s *step) simple() *step {
-	if len(s.parts) == 1 {
-		return s.parts[0]
-	}
-	return s
-}
-
-// opposite holds where s does not.
-func (s *step) opposite() *step {
-	if s.join == single {
-		s.table.invert()
-		return s
-	}
-	return &step{join: not, parts: []*step{s}}
-}
-
-// with joins a table of the same length.
-func (t table) with(other table, by junction) {
-	for i, w := range other {
-		if by == and {
-			t[i] &= w
+		rows := (*[64]uint32)(column[64*i:])
+		if s.bytes != nil {
+			into[i] = fromBytes(s.bytes, rows)
 		} else {
-			t[i] |= w
+			into[i] = fromBits(s.table, rows)
 		}
 	}
+	fill(into[full:], s.table.bit(0) != 0) // no longer column: the field is not there
+	for i, code := range column[64*full:] {
+		into[full] = into[full]&^(1<<i) | s.table.bit(code)<<i
+	}
+}
+
+// fromBytes looks up 64 rows. It takes a quarter of the time of fromBits.
+func fromBytes(t []byte, rows *[64]uint32) (w uint64) {
+	for c := rows[:]; len(c) >= 8; c = c[8:] {
+		b := t[c[0]] | t[c[1]]<<1 | t[c[2]]<<2 | t[c[3]]<<3 | t[c[4]]<<4 | t[c[5]]<<5 | t[c[6]]<<6 | t[c[7]]<<7
+		w = w>>8 | uint64(b)<<56
+	}
+	return w
+}
+
+func fromBits(t table, rows *[64]uint32) (w uint64) {
+	for c := rows[:]; len(c) >= 4; c = c[4:] {
+		w = w>>4 | (t.bit(c[0])|t.bit(c[1])<<1|t.bit(c[2])<<2|t.bit(c[3])<<3)<<60
+	}
+	return w
 }
