@@ -61,7 +61,7 @@ func (c *cursor) what() string {
 
 // members goes through an object; each must go past the value of its key.
 func (c *cursor) members(each func(key string) error) error {
-	var keys []string
+	keys := make([]string, 0, 8)
 	err := c.elements(func(int) error {
 		key := c.string()
 		keys = append(keys, key)

@@ -55,13 +55,13 @@ func TestMatchHoldsOracle(t *testing.T) {
 	for seed := range uint64(16) {
 		r := maker{rand.New(rand.NewPCG(seed, 1))}
 		d := NewDictionary()
-		sizes := []int{1 + r.IntN(150), pick(r, 1, 63, 64, 65, 128), r.IntN(100)}
+		filters, sizes := 60, []int{1 + r.IntN(150), pick(r, 1, 63, 64, 65, 128), r.IntN(100)}
 		if seed == 0 {
-			sizes = []int{PageRows, 1}
+			filters, sizes = 10, []int{PageRows, 1}
 		}
 		rows, all := pages(t, r, d, sizes)
 		view := d.View()
-		for range 60 {
+		for range filters {
 			text, again := plain(t, r.filter(3))
 			f := read(t, string(text))
 			m := f.Compile(view)
@@ -199,4 +199,29 @@ func TestPageSize(t *testing.T) {
 		}
 	}()
 	small.With(PageRows, r)
+}
+
+// Small tables and large ones are looked up in two ways, with one result.
+func TestBytesAndBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	passes := newTable(999)
+	for i := range passes {
+		passes[i] = r.Uint64()
+	}
+	for range 100 {
+		var rows [64]uint32
+		want := uint64(0)
+		for i := range rows {
+			rows[i] = r.Uint32N(1000)
+			want |= passes.bit(rows[i]) << i
+		}
+		if a, b := fromBytes(passes.bytes(), &rows), fromBits(passes, &rows); a != want || b != want {
+			t.Fatalf("%x and %x, not %x", a, b, want)
+		}
+	}
+	small, large := &step{table: make(table, mostBytes/64)}, &step{table: make(table, mostBytes/64+1)}
+	(&step{join: or, parts: []*step{small, {join: not, parts: []*step{large}}}}).unpack()
+	if len(small.bytes) != mostBytes || large.bytes != nil {
+		t.Errorf("%d and %d bytes", len(small.bytes), len(large.bytes))
+	}
 }

@@ -37,7 +37,7 @@ func ReadMetadata(text []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
-	all, err := collectFields(nil, c, "")
+	all, err := collectFields(make([]found, 0, 16), c, "")
 	if err == nil {
 		err = fewEnough(all)
 	}
@@ -114,7 +114,8 @@ func fewEnough(all []found) error {
 
 // gather brings the values of each field together, once they are sorted.
 func gather(all []found) *Metadata {
-	m, values := &Metadata{}, make([]scalar, 0, len(all)) // never moves
+	m := &Metadata{make([]field, 0, len(all))}
+	values := make([]scalar, 0, len(all)) // never moves
 	for i := 0; i < len(all); {
 		name, start := all[i].name, len(values)
 		for ; i < len(all) && all[i].name == name; i++ {
