@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -16,7 +17,11 @@ const benchDim = 512
 // Apply is measured against.
 func plain(b *testing.B, path string) func(changes []Change) {
 	b.Helper()
-	db := sql.OpenDB(&readers{how: writing, path: path})
+	file, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	db := sql.OpenDB(&readers{how: writing, path: path, file: file})
 	db.SetMaxOpenConns(1)
 	b.Cleanup(func() { db.Close() })
 	own := codec{dim: benchDim}

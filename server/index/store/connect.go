@@ -29,7 +29,7 @@ type setting struct{ name, value string }
 // Limits of a file in use.
 const (
 	walLimit    = 64 << 20 // bytes of the log; SQLite moves it into the file from 1000 pages on
-	busyTimeout = 10_000   // ms, for locks of other processes
+	busyTimeout = 2000     // ms, for locks of other processes
 	maxReaders  = 8        // connections
 )
 
@@ -115,7 +115,9 @@ func connect(ctx context.Context, path string, readOnly bool) (s *session, err e
 	} else if s.writer, err = newWriter(path); err != nil {
 		return s, err
 	}
-	s.reads = newReaders(how, path)
+	if s.reads, err = newReaders(how, path); err != nil {
+		return s, err
+	}
 	return s, s.reads.use(ctx, func(c *conn) error {
 		s.about, err = readAbout(ctx, c)
 		return err
@@ -130,20 +132,19 @@ func visit(path string) access {
 		c.Close()
 		return visiting
 	}
-	var e sqlite3.Error
-	if log, _ := os.Stat(path + "-wal"); log == nil && errors.As(err, &e) && e.Code == sqlite3.ErrCantOpen {
+	if e, ok := errors.AsType[sqlite3.Error](err); ok && e.Code == sqlite3.ErrCantOpen && logSize(path) == 0 {
 		return resting
 	}
 	return visiting
 }
 
-// disconnect closes all connections, after it has moved the log into the file.
+// disconnect closes all connections.
 func (s *session) disconnect() (err error) {
 	if s.reads != nil {
 		err = s.reads.db.Close()
 	}
 	if s.writer != nil {
-		err = errors.Join(s.writer.checkpoint(), err, s.writer.close())
+		err = errors.Join(err, s.writer.close())
 	}
 	return err
 }
@@ -153,19 +154,38 @@ type readers struct {
 	db   *sql.DB
 	how  access
 	path string
+	file os.FileInfo // what all of them must read
 }
 
-func newReaders(how access, path string) *readers {
-	r := &readers{how: how, path: path}
+func newReaders(how access, path string) (*readers, error) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &readers{how: how, path: path, file: file}
 	r.db = sql.OpenDB(r)
 	r.db.SetMaxOpenConns(maxReaders)
 	r.db.SetMaxIdleConns(maxReaders)
-	return r
+	return r, nil
 }
 
-// Connect and Driver make readers a driver.Connector.
-func (r *readers) Connect(context.Context) (driver.Conn, error) { return r.how.connect(r.path) }
-func (r *readers) Driver() driver.Driver                        { return &sqlite3.SQLiteDriver{} }
+// Connect makes readers a driver.Connector.
+func (r *readers) Connect(context.Context) (driver.Conn, error) {
+	c, err := r.how.connect(r.path)
+	if err != nil {
+		return nil, err
+	}
+	// The owner may have put another file in place, in which other rows have the keys.
+	if file, err := os.Stat(r.path); err != nil || !os.SameFile(file, r.file) {
+		return nil, errors.Join(errReplaced, c.Close())
+	}
+	return c, nil
+}
+
+// Driver is a part of driver.Connector that nobody needs.
+func (r *readers) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
+
+var errReplaced = errors.New("its owner has put another file in place")
 
 // use lends a connection.
 func (r *readers) use(ctx context.Context, do func(c *conn) error) error {

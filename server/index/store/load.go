@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
+	"fmt"
 )
 
 // Load calls each for every row, in the order of their keys and without thumbnails,
@@ -17,14 +19,28 @@ func (s *Store) Load(ctx context.Context, each func(r *Row) error) error {
 	return explain("load index", s.path, s.reads.use(ctx, func(c *conn) error { return s.rows(ctx, c, each) }))
 }
 
-// rows reads the whole table.
-func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) error {
+// rows reads the whole table. Of a damaged one SQLite may silently see a part: the index
+// of ids must have as many entries.
+func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) (err error) {
+	if err := run(c, "BEGIN"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, run(c, "ROLLBACK")) }()
+	count, err := number(c, countRows)
+	if err != nil {
+		return err
+	}
 	own := codec{dim: s.about.Dim}
-	return each(ctx, c, "SELECT "+rowColumns+" FROM items ORDER BY key", func(values []driver.Value) error {
+	err = each(ctx, c, "SELECT "+rowColumns+" FROM items ORDER BY key", func(values []driver.Value) error {
 		r, err := own.decode(values, true)
 		if err != nil {
 			return err
 		}
+		count--
 		return do(r)
 	})
+	if err == nil && count != 0 {
+		err = fmt.Errorf("%w: the rows are not as many as their ids", ErrDamaged)
+	}
+	return err
 }

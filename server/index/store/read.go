@@ -17,10 +17,13 @@ func (s *Store) read(ctx context.Context, doing string, do func(c *conn) error) 
 	return explain(doing, s.path, s.reads.use(ctx, do))
 }
 
+// countRows counts entries of the index of ids, which is a hundredth of the table.
+const countRows = "SELECT count(*) FROM items INDEXED BY sqlite_autoindex_items_1"
+
 // Rows counts the rows.
 func (s *Store) Rows(ctx context.Context) (n int, err error) {
 	err = s.read(ctx, "count the rows of index", func(c *conn) error {
-		count, err := number(c, "SELECT count(*) FROM items")
+		count, err := number(c, countRows)
 		n = int(count)
 		return err
 	})

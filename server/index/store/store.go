@@ -141,7 +141,9 @@ func (s *Store) About() About {
 }
 
 // Close moves what is in the log into the file and lets go of it, after what is under
-// way has ended. An error leaves the log beside the file, where the next Open finds it.
+// way has ended. What cannot be moved, since another process is just reading or the
+// disk is full, stays in the log, where the next Open finds it; only the full disk is
+// an error.
 func (s *Store) Close() error {
 	s.long.Lock()
 	defer s.long.Unlock()
@@ -149,11 +151,18 @@ func (s *Store) Close() error {
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.session == nil {
 		return nil
 	}
-	err := s.disconnect()
+	var err error
+	if s.writer != nil {
+		err = s.writer.checkpoint()
+	}
+	if errors.Is(err, ErrInUse) {
+		err = nil
+	}
+	err = errors.Join(err, s.disconnect())
 	s.session = nil
-	s.unlock()
 	return explain("close index", s.path, err)
 }

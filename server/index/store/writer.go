@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 )
@@ -94,17 +95,15 @@ func (w *writer) do(statement int, args ...driver.Value) (answer int64, found bo
 	return answer, found, nil
 }
 
-// checkpoint moves the log into the file and empties it.
+// checkpoint moves the log into the file and empties it. Others who are just reading
+// from the log keep it from that: ErrInUse.
 func (w *writer) checkpoint() error {
 	row, err := first(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)")
 	if err == nil && len(row) > 0 && row[0] != any(int64(0)) {
-		return errReader
+		return fmt.Errorf("%w: it is reading", ErrInUse)
 	}
 	return err
 }
-
-// errReader is why a log cannot be emptied.
-var errReader = errors.New("another process is reading the index")
 
 // drain empties a log that has grown too long because there was a reader at any
 // moment at which it might have been begun anew. It waits for readers of now, which

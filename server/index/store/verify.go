@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Verify reads the whole file and checks its structure and every checksum in it. The
+// error of a file that is not as it was written is ErrDamaged.
+func (s *Store) Verify(ctx context.Context) error {
+	s.long.RLock()
+	defer s.long.RUnlock()
+	if s.session == nil {
+		return explain("verify index", s.path, ErrClosed)
+	}
+	return explain("verify index", s.path, s.reads.use(ctx, func(c *conn) error { return s.verify(ctx, c) }))
+}
+
+func (s *session) verify(ctx context.Context, c *conn) error {
+	if err := checkStructure(ctx, c); err != nil {
+		return err
+	}
+	if err := s.rows(ctx, c, func(*Row) error { return nil }); err != nil {
+		return err
+	}
+	err := each(ctx, c, "SELECT key, sum, jpeg FROM thumbnails", func(values []driver.Value) error {
+		_, err := checkThumbnail(values)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, c, "SELECT name, sum, value FROM meta", func(values []driver.Value) error {
+		_, err := checkMeta(values)
+		return err
+	})
+}
+
+// maxComplaints is how many of SQLite's findings an error names.
+const maxComplaints = 3
+
+func checkStructure(ctx context.Context, c *conn) error {
+	var found []string
+	err := each(ctx, c, fmt.Sprintf("PRAGMA integrity_check(%d)", maxComplaints), func(values []driver.Value) error {
+		if text := fmt.Sprint(values[0]); text != "ok" {
+			found = append(found, text)
+		}
+		return nil
+	})
+	if err == nil && found != nil {
+		err = fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
+	}
+	return err
+}
+
+// Size is what the index takes on the disk, in bytes: the file, and the log of changes
+// that are not in it yet.
+func (s *Store) Size() (file, wal int64) {
+	if info, err := os.Stat(s.path); err == nil {
+		file = info.Size()
+	}
+	return file, logSize(s.path)
+}
