@@ -132,7 +132,7 @@ func visit(path string) access {
 		c.Close()
 		return visiting
 	}
-	if e, ok := errors.AsType[sqlite3.Error](err); ok && e.Code == sqlite3.ErrCantOpen && logSize(path) == 0 {
+	if e, ok := errors.AsType[sqlite3.Error](err); ok && (e.Code == sqlite3.ErrCantOpen || e.Code == sqlite3.ErrReadonly) && logSize(path) == 0 {
 		return resting
 	}
 	return visiting

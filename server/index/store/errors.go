@@ -58,6 +58,8 @@ func meaning(err error) error {
 		return ErrForeign
 	case e.Code == sqlite3.ErrReadonly, e.Code == sqlite3.ErrPerm, e.SystemErrno == syscall.EACCES, e.SystemErrno == syscall.EPERM, e.SystemErrno == syscall.EROFS:
 		return fs.ErrPermission
+	case e.Code == sqlite3.ErrError: // the statements fit the tables of every index
+		return ErrDamaged
 	case e.Code == sqlite3.ErrCorrupt, e.ExtendedCode == sqlite3.ErrIoErrShortRead:
 		return ErrDamaged
 	}

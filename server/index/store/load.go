@@ -25,7 +25,11 @@ func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) (err
 	if err := run(c, "BEGIN"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, run(c, "ROLLBACK")) }()
+	defer func() {
+		if !c.AutoCommit() {
+			err = errors.Join(err, run(c, "ROLLBACK"))
+		}
+	}()
 	count, err := number(c, countRows)
 	if err != nil {
 		return err

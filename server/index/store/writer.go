@@ -61,7 +61,7 @@ func (w *writer) prepare() (err error) {
 		return err
 	}
 	// A file that is write-protected is opened all the same, for reading.
-	return errors.Join(run(w.conn, "BEGIN IMMEDIATE"), run(w.conn, "ROLLBACK"))
+	return run(w.conn, fmt.Sprintf("BEGIN IMMEDIATE; PRAGMA user_version = %d; ROLLBACK", version))
 }
 
 func (w *writer) close() error {
