@@ -14,14 +14,14 @@ INLINE AVX2 __m256i first(size_t n) {
   return _mm256_loadu_si256((const __m256i *)(edge + (n < 8 ? 8 - n : 0)));
 }
 
-// dot has 64 sums in eight registers.
-INLINE AVX2 float dot(const float *q, const float *x, size_t dim) {
+// dot has 64 sums in eight registers. What is at soon is asked for on the way.
+INLINE AVX2 float dot(const float *q, const float *x, size_t dim, const float *soon) {
   __m256 s[8];
   for (int k = 0; k < 8; k++) s[k] = _mm256_setzero_ps();
   size_t at = 0;
   for (; at + 64 <= dim; at += 64)
     for (int k = 0; k < 8; k++) {
-      if (k % 2 == 0) prefetch(x + at + 8 * k); // one for each cache line
+      if (k % 2 == 0) prefetch(soon + at + 8 * k); // one for each cache line
       s[k] = _mm256_add_ps(s[k], _mm256_mul_ps(_mm256_loadu_ps(q + at + 8 * k), _mm256_loadu_ps(x + at + 8 * k)));
     }
   for (int k = 0; at < dim; k++, at += 8) {
@@ -36,11 +36,14 @@ INLINE AVX2 float dot(const float *q, const float *x, size_t dim) {
 }
 
 AVX2 void dots_avx2(const float *q, size_t dim, const float *rows, size_t n, float *out) {
-  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + i * dim, dim);
+  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + i * dim, dim, ahead(rows + i * dim));
 }
 
 AVX2 void dots_at_avx2(const float *q, size_t dim, const float *rows, const uint32_t *at, size_t n, float *out) {
-  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + at[i] * dim, dim);
+  for (size_t i = 0; i < n; i++) {
+    size_t next = i + 1 < n ? at[i + 1] : at[i];
+    out[i] = dot(q, rows + at[i] * dim, dim, rows + next * dim);
+  }
 }
 
 // step adds the products of 16 codes of nr rows, x[r] each, and nq queries.
@@ -63,7 +66,7 @@ INLINE AVX2 void tile(const int16_t *const q[4], int nq, const int8_t *rows, siz
   size_t at = 0;
   for (; at + 16 <= dim; at += 16) {
     for (int r = 0; r < nr; r++) {
-      prefetch(rows + r * dim + at);
+      prefetch(ahead(rows + r * dim + at));
       x[r] = _mm_loadu_si128((const __m128i *)(rows + r * dim + at));
     }
     step(s, q, nq, x, nr, at);

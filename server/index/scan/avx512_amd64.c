@@ -12,14 +12,14 @@ int has_avx512_vnni(void) {
 // first is a mask of the first n of 16 lanes: all of them when n is larger.
 INLINE __mmask16 first(size_t n) { return n < 16 ? (1u << n) - 1 : 0xffff; }
 
-// dot has 64 sums in four registers.
-INLINE AVX512 float dot(const float *q, const float *x, size_t dim) {
+// dot has 64 sums in four registers. What is at soon is asked for on the way.
+INLINE AVX512 float dot(const float *q, const float *x, size_t dim, const float *soon) {
   __m512 s[4];
   for (int k = 0; k < 4; k++) s[k] = _mm512_setzero_ps();
   size_t at = 0;
   for (; at + 64 <= dim; at += 64)
     for (int k = 0; k < 4; k++) {
-      prefetch(x + at + 16 * k);
+      prefetch(soon + at + 16 * k);
       s[k] = _mm512_add_ps(s[k], _mm512_mul_ps(_mm512_loadu_ps(q + at + 16 * k), _mm512_loadu_ps(x + at + 16 * k)));
     }
   for (int k = 0; at < dim; k++, at += 16) {
@@ -34,11 +34,14 @@ INLINE AVX512 float dot(const float *q, const float *x, size_t dim) {
 }
 
 AVX512 void dots_avx512(const float *q, size_t dim, const float *rows, size_t n, float *out) {
-  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + i * dim, dim);
+  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + i * dim, dim, ahead(rows + i * dim));
 }
 
 AVX512 void dots_at_avx512(const float *q, size_t dim, const float *rows, const uint32_t *at, size_t n, float *out) {
-  for (size_t i = 0; i < n; i++) out[i] = dot(q, rows + at[i] * dim, dim);
+  for (size_t i = 0; i < n; i++) {
+    size_t next = i + 1 < n ? at[i + 1] : at[i];
+    out[i] = dot(q, rows + at[i] * dim, dim, rows + next * dim);
+  }
 }
 
 // step adds the products of up to 64 codes of nr rows and both planes of nq queries. The
@@ -47,7 +50,7 @@ INLINE AVX512 void step(__m512i s[4][4][2], const int8_t *const q[4], int nq, co
                         size_t at, __mmask64 m) {
   __m512i x[4];
   for (int r = 0; r < nr; r++) {
-    prefetch(rows + r * dim + at);
+    prefetch(ahead(rows + r * dim + at));
     x[r] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, rows + r * dim + at), _mm512_set1_epi8(-128));
   }
   for (int j = 0; j < nq; j++)

@@ -62,16 +62,18 @@ func products(out []int32, stride int, queries []*Query, codes []int8) {
 
 // product has four sums for the processor to work at side by side.
 func product(q []int16, row []int8) int32 {
+	q = q[:len(row)]
 	var s0, s1, s2, s3 int32
-	for len(q) >= 4 && len(row) >= 4 {
-		s0 += int32(q[0]) * int32(row[0])
-		s1 += int32(q[1]) * int32(row[1])
-		s2 += int32(q[2]) * int32(row[2])
-		s3 += int32(q[3]) * int32(row[3])
-		q, row = q[4:], row[4:]
+	at := 0
+	for ; at+8 <= len(row); at += 8 {
+		a, b := q[at:at+8:at+8], row[at:at+8:at+8]
+		s0 += int32(a[0])*int32(b[0]) + int32(a[4])*int32(b[4])
+		s1 += int32(a[1])*int32(b[1]) + int32(a[5])*int32(b[5])
+		s2 += int32(a[2])*int32(b[2]) + int32(a[6])*int32(b[6])
+		s3 += int32(a[3])*int32(b[3]) + int32(a[7])*int32(b[7])
 	}
-	for i, v := range row {
-		s0 += int32(q[i]) * int32(v)
+	for ; at < len(row); at++ {
+		s0 += int32(q[at]) * int32(row[at])
 	}
 	return s0 + s1 + s2 + s3
 }

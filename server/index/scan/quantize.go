@@ -21,19 +21,24 @@ func Quantize(codes []int8, x []float32) (scale, residual float32) {
 func cut[T int8 | int16](codes []T, x []float32, limit float32) (scale, residual float32) {
 	var largest float32
 	for _, v := range x {
-		largest = max(largest, v, -v)
+		if a := float32(math.Abs(float64(v))); a > largest {
+			largest = a
+		}
 	}
 	scale = largest / limit
 	var inverse float64
 	if scale > 0 {
 		inverse = 1 / float64(scale)
 	}
-	var lost float64
+	const whole = 0x1.8p52 // numbers of this size have no digits after the point
+	top, step, lost := float64(limit), float64(scale), 0.0
 	for i, v := range x {
-		code := math.RoundToEven(float64(v) * inverse)
-		code = min(max(code, -float64(limit)), float64(limit)) // where scale lost digits because it is tiny
+		code := float64(float64(v)*inverse) + whole - whole
+		if math.Abs(code) > top { // the scale is so tiny that it lost digits
+			code = math.Copysign(top, code)
+		}
 		codes[i] = T(code)
-		rest := float64(v) - float64(scale)*code
+		rest := float64(v) - step*code
 		lost += float64(rest * rest) // not fused: the same on every processor
 	}
 	return scale, length(lost)

@@ -15,11 +15,12 @@
 #define AVX2 __attribute__((target("avx2")))
 #define AVX512 __attribute__((target("avx2,avx512f,avx512bw,avx512vnni")))
 
-// How far ahead of a scan memory is asked for. The processor looks ahead by itself, but
-// stops at the end of each 4 KB page.
-enum { AHEAD = 4096 };
+// prefetch asks for memory, which need not exist.
+INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
-INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0); }
+// ahead is where a scan soon comes to. The processor looks ahead by itself, but stops at
+// the end of each 4 KB page.
+INLINE const void *ahead(const void *p) { return (const void *)((uintptr_t)p + 4096); }
 
 // sum8 adds the upper half to the lower until one number is left.
 INLINE AVX2 float sum8(__m256 v) {
