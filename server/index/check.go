@@ -18,31 +18,37 @@ func (f *File) Check(item Item) error {
 		return err
 	}
 	defer leave()
-	_, err = st.check(item)
+	_, _, err = st.check(item)
 	return err
 }
 
-// check returns the vector as it is searched by.
-func (st *state) check(item Item) (unit []float32, err error) {
+// check returns the vector as it is searched by, and the metadata taken apart.
+func (st *state) check(item Item) (unit []float32, meta *filter.Metadata, err error) {
+	if err := checkSizes(item); err != nil {
+		return nil, nil, err
+	}
+	if meta, err = filter.ReadMetadata(item.Metadata); err != nil {
+		return nil, nil, err
+	}
+	unit, err = st.binding.unit(item.Vector)
+	return unit, meta, err
+}
+
+func checkSizes(item Item) error {
 	if err := CheckID(item.ID); err != nil {
-		return nil, fmt.Errorf("the id %w", err)
+		return fmt.Errorf("the id %w", err)
 	}
 	switch {
 	case len(item.Source) > MaxID || !utf8.ValidString(item.Source):
-		return nil, fmt.Errorf("the source has %d bytes: want up to %d of UTF-8", len(item.Source), MaxID)
+		return fmt.Errorf("the source has %d bytes: want up to %d of UTF-8", len(item.Source), MaxID)
 	case len(item.Metadata) > MaxMetadata:
-		return nil, fmt.Errorf("the metadata has %d bytes: want at most %d", len(item.Metadata), MaxMetadata)
+		return fmt.Errorf("the metadata has %d bytes: want at most %d", len(item.Metadata), MaxMetadata)
 	case len(item.Thumbnail) > MaxThumbnail:
-		return nil, fmt.Errorf("the thumbnail has %d bytes: want at most %d", len(item.Thumbnail), MaxThumbnail)
+		return fmt.Errorf("the thumbnail has %d bytes: want at most %d", len(item.Thumbnail), MaxThumbnail)
 	case len(item.Hash) != 0 && len(item.Hash) != 32:
-		return nil, fmt.Errorf("the hash has %d bytes: SHA-256 has 32", len(item.Hash))
+		return fmt.Errorf("the hash has %d bytes: SHA-256 has 32", len(item.Hash))
 	}
-	if len(item.Metadata) > 0 {
-		if err := filter.CheckMetadata(item.Metadata); err != nil {
-			return nil, err
-		}
-	}
-	return st.binding.unit(item.Vector)
+	return nil
 }
 
 // CheckID tells what is wrong with an id or the name of a namespace: it goes on after

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -296,4 +298,106 @@ func TestPercentile(t *testing.T) {
 	if err != nil || len(hits[0]) != 1 || math.Abs(hits[0][0].Percentile-25) > 1 {
 		t.Errorf("%+v, %v: 3 in 4 pairs are closer than half the angle", hits, err)
 	}
+}
+
+// Rows that were deleted or replaced leave memory, and nothing gets lost on the way.
+func TestMemoryComesBack(t *testing.T) {
+	f := made(t, 10000)
+	first := f.Stats().Memory
+	for round := range 4 {
+		items := around(0, 10000)
+		for i := range items {
+			items[i].Vector[2] = float32(round) / 10
+		}
+		for part := range slices.Chunk(items, 1000) {
+			put(t, f, "default", part...)
+		}
+	}
+	if s := f.Stats(); s.Items != 10000 || float64(s.Memory) > 1.4*float64(first) {
+		t.Errorf("%d items in %d bytes of memory, which were %d", s.Items, s.Memory, first)
+	}
+	if got := ids(t, f, index.Query{Vector: []float32{1, 1, 1}, K: 3, Filter: parse(t, `{"i": {"$in": [0, 777, 9999]}}`)}); !slices.Equal(got, []string{"09999", "00777", "00000"}) {
+		t.Errorf("found %v", got)
+	}
+	for i := 100; i < 10000; i += 1000 {
+		var all []string
+		for k := range 900 {
+			all = append(all, fmt.Sprintf("%05d", i+k))
+		}
+		if gone, err := f.Delete(context.Background(), "default", all...); err != nil || slices.Contains(gone, false) {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	if s := f.Stats(); s.Items != 1000 || float64(s.Memory) > 0.5*float64(first) {
+		t.Errorf("%d items in %d bytes of memory, which were %d", s.Items, s.Memory, first)
+	}
+	if got := ids(t, f, index.Query{Vector: []float32{1, 0, 0}, K: 1000}); len(got) != 1000 || got[100] != "01000" {
+		t.Errorf("%d hits, %v", len(got), got[100])
+	}
+}
+
+func TestReplace(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 100)
+	path := f.Path() + ".rebuild"
+	other := index.Binding{Fingerprint: "model b", Dim: 2, Center: []float32{.5, .5}}
+	next := open(t, path, index.Options{Binding: other, Create: true})
+	for i, item := range around(0, 100) {
+		angle := float64(i) / 60
+		item.Vector = []float32{float32(math.Cos(angle) + .5), float32(math.Sin(angle) + .5)}
+		put(t, next, "default", item)
+	}
+	if _, err := f.Delete(ctx, "default", "00003"); err != nil { // meanwhile
+		t.Fatal(err)
+	}
+	if err := f.Replace(ctx, next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", path, err)
+	}
+	look := func(f *index.File) {
+		t.Helper()
+		if b := f.Binding(); !reflect.DeepEqual(b, other) || f.Len() != 100 || f.Has("default", "00003") {
+			t.Errorf("%+v with %d items", b, f.Len())
+		}
+		if got := ids(t, f, index.Query{Vector: []float32{float32(math.Cos(50./60) + .5), float32(math.Sin(50./60) + .5)}, K: 1}); got[0] != "00050" {
+			t.Errorf("found %v", got)
+		}
+	}
+	put(t, f, "default", index.Item{ID: "new", Vector: []float32{-1, -1}})
+	look(f)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look(open(t, f.Path(), index.Options{Binding: other}))
+}
+
+func TestUpkeep(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 3000)
+	copied := filepath.Join(t.TempDir(), "copy.index")
+	if err := f.Backup(ctx, copied); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Backup(ctx, copied); err == nil || !strings.Contains(err.Error(), copied) {
+		t.Errorf("a backup over a file: %v", err)
+	}
+	if g := open(t, copied, index.Options{Binding: three}); g.Len() != 3000 {
+		t.Errorf("%d items in the backup", g.Len())
+	}
+	for i := range 2900 {
+		if _, err := f.Delete(ctx, "default", fmt.Sprintf("%05d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := f.Stats()
+	if err := errors.Join(f.Compact(ctx), f.Verify(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if after := f.Stats(); after.Disk*2 > before.Disk || after.Items != 100 {
+		t.Errorf("%+v, was %+v", after, before)
+	}
+	put(t, f, "default", around(0, 1)...)
 }

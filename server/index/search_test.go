@@ -45,7 +45,7 @@ func some(dim int, number func() float64) []float32 {
 // A search finds exactly what comparing all vectors finds, in the same order and with
 // the same scores.
 func TestSearchIsExact(t *testing.T) {
-	const dim, items = 48, 9000
+	const dim, items = 48, 6000
 	b := Binding{Dim: dim}
 	for name, vector := range vectors {
 		t.Run(name, func(t *testing.T) {
@@ -61,10 +61,10 @@ func TestSearchIsExact(t *testing.T) {
 					t.Fatal(err)
 				}
 				row := newRow(unit)
-				c.apply([]change{{id: fmt.Sprint("id", i%8000), key: int64(i), row: &row, meta: meta}})
+				c.apply([]change{{id: fmt.Sprint("id", i%5500), key: int64(i), row: &row, meta: meta}})
 			}
 			s := c.snapshot()
-			for round := range 30 {
+			for round := range 20 {
 				probes := make([]*probe, 1+round%9)
 				for i := range probes {
 					probes[i] = someProbe(t, r, s, vector)

@@ -21,14 +21,14 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) erro
 	if err := CheckID(namespace); err != nil {
 		return fmt.Errorf("the namespace %w", err)
 	}
-	c := &call{namespace: namespace, changes: make([]store.Change, len(items)), rows: make([]*row, len(items))}
+	c := newCall(namespace, len(items))
 	for i, item := range items {
-		unit, err := st.check(item)
+		unit, meta, err := st.check(item)
 		if err != nil {
 			return &ItemError{i, err}
 		}
 		r := newRow(unit)
-		c.rows[i] = &r
+		c.rows[i], c.read[i] = &r, meta
 		c.changes[i].Row = store.Row{Namespace: namespace, ID: item.ID, Vector: item.Vector, Metadata: metadata(item.Metadata),
 			Source: item.Source, Hash: item.Hash, Thumbnail: item.Thumbnail}
 	}
@@ -42,7 +42,7 @@ func (f *File) Delete(ctx context.Context, namespace string, ids ...string) (gon
 		return nil, err
 	}
 	defer leave()
-	c := &call{namespace: namespace, changes: make([]store.Change, len(ids)), rows: make([]*row, len(ids))}
+	c := newCall(namespace, len(ids))
 	for i, id := range ids {
 		c.changes[i] = store.Change{Row: store.Row{Namespace: namespace, ID: id}, Delete: true}
 	}
@@ -74,10 +74,16 @@ func (f *File) write(ctx context.Context, c *call) error {
 type call struct {
 	namespace string
 	changes   []store.Change
-	rows      []*row // of the changes that store something
-	meta      []filter.Row
-	were      []bool // which ids were there, when it is done
+	rows      []*row             // of the changes that store something
+	read      []*filter.Metadata // of these
+	meta      []filter.Row       // the same as the columns have it
+	were      []bool             // which ids were there, when it is done
 	done      chan error
+}
+
+func newCall(namespace string, n int) *call {
+	return &call{namespace: namespace, changes: make([]store.Change, n), rows: make([]*row, n), read: make([]*filter.Metadata, n),
+		meta: make([]filter.Row, n), done: make(chan error, 1)}
 }
 
 // writer is the one goroutine that writes. What waits when it is free goes to the disk
@@ -105,7 +111,6 @@ func (w *writer) close() {
 
 // do has a call written. When ctx ends first the call may still be.
 func (w *writer) do(ctx context.Context, c *call) error {
-	c.done = make(chan error, 1)
 	select {
 	case w.calls <- c:
 	case <-ctx.Done():
@@ -187,12 +192,11 @@ func (w *writer) apply(group []*call) error {
 // encode prepares the metadata for filters. It may add fields and values to a namespace
 // that no item has: they match nothing.
 func (c *call) encode(to *collection) (err error) {
-	c.meta = make([]filter.Row, len(c.changes))
-	for i, ch := range c.changes {
-		if ch.Delete {
+	for i, m := range c.read {
+		if m == nil {
 			continue
 		}
-		if c.meta[i], err = to.fields.Encode(ch.Metadata); err != nil {
+		if c.meta[i], err = to.fields.Add(m); err != nil {
 			return &ItemError{i, err}
 		}
 	}

@@ -87,7 +87,7 @@ func must[T any](v T, err error) T {
 
 // agrees does the same to an index and the naive one, and compares what they find.
 func agrees(t *testing.T, x, naive index.Index, b index.Binding) {
-	const ids = 6000
+	const ids = 5000
 	ctx, m := context.Background(), newMaker(b)
 	both := func(do func(index.Index) (any, error)) {
 		t.Helper()
@@ -102,8 +102,8 @@ func agrees(t *testing.T, x, naive index.Index, b index.Binding) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	}
-	for round := range 25 {
-		items := make([]index.Item, 1+m.IntN(500))
+	for round := range 16 {
+		items := make([]index.Item, 1+m.IntN(900))
 		for i := range items {
 			items[i] = m.item(m.IntN(ids))
 		}
@@ -113,7 +113,7 @@ func agrees(t *testing.T, x, naive index.Index, b index.Binding) {
 			gone[i] = fmt.Sprint("item ", m.IntN(ids))
 		}
 		both(func(x index.Index) (any, error) { return x.Delete(ctx, "a", gone...) })
-		queries := make([]index.Query, 1+m.IntN(6))
+		queries := make([]index.Query, 1+m.IntN(4))
 		for i := range queries {
 			queries[i] = m.query(ids)
 		}
@@ -230,7 +230,7 @@ func atOnce(t *testing.T, x index.Index, b index.Binding) {
 	for g := range 8 {
 		wait.Go(func() {
 			ctx, m := context.Background(), &maker{rand.New(rand.NewPCG(uint64(g), 1)), b}
-			for i := range 60 {
+			for i := range 30 {
 				id := 1000*g + m.IntN(20)
 				item := m.item(id)
 				if err := x.Upsert(ctx, "a", item); err != nil {

@@ -1,4 +1,5 @@
 package store
-func keepOn(args []string) error {return nil}
-func replaceOnce(args []string) error {return nil}
-func fill(args []string) error {return nil}
+
+func keepOn(args []string) error      { return nil }
+func replaceOnce(args []string) error { return nil }
+func fill(args []string) error        { return nil }
