@@ -63,18 +63,19 @@ INLINE AVX2 void tile(const int16_t *const q[4], int nq, const int8_t *rows, siz
   for (int r = 0; r < nr; r++)
     for (int j = 0; j < nq; j++) s[r][j] = _mm256_setzero_si256();
   __m128i x[4];
-  size_t at = 0;
-  for (; at + 16 <= dim; at += 16) {
+  size_t whole = dim / 16 * 16;
+  if (whole < dim) {
+    for (int r = 0; r < nr; r++) {
+      int8_t end[16] = {0};
+      memcpy(end, rows + r * dim + whole, dim - whole);
+      x[r] = _mm_loadu_si128((const __m128i *)end);
+    }
+    step(s, q, nq, x, nr, whole);
+  }
+  for (size_t at = 0; at < whole; at += 16) {
     for (int r = 0; r < nr; r++) {
       prefetch(ahead(rows + r * dim + at));
       x[r] = _mm_loadu_si128((const __m128i *)(rows + r * dim + at));
-    }
-    step(s, q, nq, x, nr, at);
-  }
-  if (at < dim) {
-    for (int r = 0; r < nr; r++) {
-      x[r] = _mm_setzero_si128();
-      memcpy(&x[r], rows + r * dim + at, dim - at);
     }
     step(s, q, nq, x, nr, at);
   }

@@ -44,6 +44,12 @@ AVX512 void dots_at_avx512(const float *q, size_t dim, const float *rows, const 
   }
 }
 
+// add adds products of x, whose bytes have no sign, with p. GCC copies the sum twice for the
+// intrinsic _mm512_dpbusd_epi32, which halves the speed.
+INLINE AVX512 void add(__m512i *sum, __m512i x, __m512i p) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(p));
+}
+
 // step adds the products of up to 64 codes of nr rows and both planes of nq queries. The
 // instruction multiplies bytes without sign by bytes with one, hence rows plus 128.
 INLINE AVX512 void step(__m512i s[4][4][2], const int8_t *const q[4], int nq, const int8_t *rows, size_t dim, int nr,
@@ -51,12 +57,14 @@ INLINE AVX512 void step(__m512i s[4][4][2], const int8_t *const q[4], int nq, co
   __m512i x[4];
   for (int r = 0; r < nr; r++) {
     prefetch(ahead(rows + r * dim + at));
-    x[r] = _mm512_xor_si512(_mm512_maskz_loadu_epi8(m, rows + r * dim + at), _mm512_set1_epi8(-128));
+    const int8_t *row = rows + r * dim + at;
+    x[r] = m == ~0ull ? _mm512_loadu_si512(row) : _mm512_maskz_loadu_epi8(m, row);
+    x[r] = _mm512_xor_si512(x[r], _mm512_set1_epi8(-128));
   }
   for (int j = 0; j < nq; j++)
     for (int plane = 0; plane < 2; plane++) {
       __m512i p = _mm512_loadu_si512(q[j] + 2 * at + 64 * plane);
-      for (int r = 0; r < nr; r++) s[r][j][plane] = _mm512_dpbusd_epi32(s[r][j][plane], x[r], p);
+      for (int r = 0; r < nr; r++) add(&s[r][j][plane], x[r], p);
     }
 }
 
@@ -67,9 +75,9 @@ INLINE AVX512 void tile(const int8_t *const q[4], int nq, const int8_t *rows, si
   __m512i s[4][4][2];
   for (int r = 0; r < nr; r++)
     for (int j = 0; j < nq; j++) s[r][j][0] = s[r][j][1] = _mm512_setzero_si512();
-  size_t at = 0;
-  for (; at + 64 <= dim; at += 64) step(s, q, nq, rows, dim, nr, at, ~0ull);
-  if (at < dim) step(s, q, nq, rows, dim, nr, at, (1ull << (dim - at)) - 1);
+  size_t whole = dim / 64 * 64;
+  if (whole < dim) step(s, q, nq, rows, dim, nr, whole, (1ull << (dim - whole)) - 1);
+  for (size_t at = 0; at < whole; at += 64) step(s, q, nq, rows, dim, nr, at, ~0ull);
 
   __m256i half[16] = {0};
   for (int r = 0; r < nr; r++)
@@ -77,11 +85,11 @@ INLINE AVX512 void tile(const int8_t *const q[4], int nq, const int8_t *rows, si
       __m512i v = _mm512_add_epi32(_mm512_slli_epi32(s[r][j][0], 5), s[r][j][1]);
       half[j * nr + r] = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
     }
-  int32_t sums[16];
+  uint32_t sums[16]; // wrapping is defined for these only
   for (int k = 0; k < nq * nr; k += 4)
     _mm_storeu_si128((__m128i *)(sums + k), sums4(half[k], half[k + 1], half[k + 2], half[k + 3]));
   for (int j = 0; j < nq; j++)
-    for (int r = 0; r < nr; r++) out[j * stride + r] = sums[j * nr + r] - less[j];
+    for (int r = 0; r < nr; r++) out[j * stride + r] = (int32_t)(sums[j * nr + r] - (uint32_t)less[j]);
 }
 
 // scan goes through rows nr at a time.
