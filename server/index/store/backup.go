@@ -29,8 +29,8 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	return explain("back up index to", path, publish(draft, path))
 }
 
-// Compact writes the index anew without the room that removed rows have left, puts
-// that in place as Replace does, and makes writers and readers wait meanwhile.
+// Compact writes the index anew without the room that removed rows have left, and puts
+// that in place as Replace does. Changes wait meanwhile.
 func (s *Store) Compact(ctx context.Context) error {
 	return s.alone(ctx, "compact index", func() error {
 		draft, err := s.copy(ctx, s.path)

@@ -33,14 +33,12 @@ func (s *Store) Replace(ctx context.Context, other *Store) error {
 	})
 }
 
-// alone does what nobody else may use the store meanwhile.
+// alone does what nobody else may change the file during, or read it for long.
 func (s *Store) alone(ctx context.Context, doing string, do func() error) error {
 	s.long.Lock()
 	defer s.long.Unlock()
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	err := ctx.Err()
 	if s.session == nil {
 		err = ErrClosed
@@ -60,14 +58,18 @@ func (s *Store) retire(ctx context.Context) error {
 		if err := s.writer.checkpoint(); err != nil {
 			return err
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		err := s.disconnect()
 		s.session = nil
 		return errors.Join(err, dropLog(s.path))
 	})
 }
 
-// swap puts a complete file in place of the store's, for one that holds all locks.
+// swap puts a complete file in place of the store's, for one that is alone.
 func (s *Store) swap(ctx context.Context, file string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	// A log that is not empty would be taken for the new file's.
 	if err := s.writer.checkpoint(); err != nil {
 		return err

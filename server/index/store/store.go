@@ -24,7 +24,7 @@ type Store struct {
 	// Whoever takes several of these takes them in this order.
 	long    sync.RWMutex // shared by what reads for long; alone for what puts another file in place
 	writing sync.Mutex   // for whoever uses the writer, or closes it
-	mu      sync.RWMutex // guards what follows, which is nil when the store is closed
+	mu      sync.RWMutex // guards what follows, which is nil when the store is closed; to change it takes all three
 	*session
 }
 
