@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/batch"
+	"vicreg/server/index"
 )
 
 // code names what went wrong with a request; statuses says how HTTP calls it.
@@ -34,6 +35,10 @@ const (
 	late          code = "deadline-exceeded"
 	gone          code = "client-gone"
 	internal      code = "internal"
+	noIndex       code = "no-index"
+	unknownItem   code = "unknown-item"
+	mismatch      code = "model-mismatch"
+	noSpace       code = "no-space"
 )
 
 // statuses is the one table from codes to HTTP statuses and titles.
@@ -55,6 +60,10 @@ var statuses = map[code]struct {
 	late:          {http.StatusGatewayTimeout, "The deadline passed before the answer was there"},
 	gone:          {499, "The client left before the answer was there"}, // nginx's number: HTTP has none
 	internal:      {http.StatusInternalServerError, "The server failed"},
+	noIndex:       {http.StatusNotFound, "The server has no index"},
+	unknownItem:   {http.StatusNotFound, "There is no such item"},
+	mismatch:      {http.StatusConflict, "The index belongs to another model"},
+	noSpace:       {http.StatusInsufficientStorage, "The disk is full"},
 }
 
 // problem is an error that goes to the client.
@@ -131,17 +140,37 @@ func asProblem(err error) *problem {
 	case errors.As(err, &routed):
 		return routedProblem(routed)
 	}
-	return problemf(internal, "see the server's log for the request id")
+	return indexProblem(err)
 }
 
-// routedProblem translates the framework's own errors.
+// routedProblem translates the framework's own errors. Of the codes that share a
+// status the one for paths is meant.
 func routedProblem(e *echo.HTTPError) *problem {
-	for c, s := range statuses {
-		if s.status == e.Code {
-			return problemf(c, "%v", e.Message)
-		}
+	switch e.Code {
+	case http.StatusNotFound:
+		return problemf(notFound, "%v", e.Message)
+	case http.StatusMethodNotAllowed:
+		return problemf(badMethod, "%v", e.Message)
 	}
 	return problemf(internal, "%v", e.Message)
+}
+
+// indexProblem translates the errors of an index.
+func indexProblem(err error) *problem {
+	var item *index.ItemError
+	switch {
+	case errors.As(err, &item):
+		return problemf(badRequest, "%v", err)
+	case errors.Is(err, index.ErrUnknown):
+		return problemf(unknownItem, "%v", err)
+	case errors.Is(err, index.ErrFull):
+		return problemf(noSpace, "nothing of the request was stored")
+	case errors.Is(err, index.ErrModel):
+		return problemf(mismatch, "%v", err)
+	case errors.Is(err, index.ErrClosed):
+		return errStopping
+	}
+	return problemf(internal, "see the server's log for the request id")
 }
 
 // fail is the framework's handler of errors: every one leaves as problem+json.

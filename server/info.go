@@ -25,6 +25,7 @@ func (s *Server) info(c echo.Context, e *engine) error {
 			"deadline_seconds": s.config.Deadline.Seconds(), "body_bytes_per_second": s.config.MinRate,
 			"image_side": s.config.Limits.Side, "image_pixels": s.config.Limits.Pixels,
 		},
+		"index":          s.shelf.describe(e),
 		"uptime_seconds": time.Since(s.begun).Seconds(),
 		"model_seconds":  time.Since(e.since).Seconds(),
 	})

@@ -49,29 +49,36 @@ func (s *Server) takeTexts(in *input, list *texts, encoding string, dimensions *
 	case encoding != "" && encoding != "float" && encoding != "base64":
 		return problemf(badRequest, "encoding_format %q: want float or base64", encoding)
 	case list.over:
-		return s.tooMany()
+		return s.tooMany("images")
 	}
 	in.base64 = encoding == "base64"
-	for _, text := range list.kept {
-		in.images = append(in.images, fromText(text))
-	}
+	in.images = append(in.images, list.sources()...)
 	return nil
 }
 
 // texts is a list of strings of which no more than most are kept: a body of
 // millions of empty ones would else take a hundred times its size.
 type texts struct {
-	kept []string
-	most int
-	over bool
-	lone bool // a string alone is a list of one
+	kept  []string
+	most  int
+	over  bool
+	lone  bool // a string alone is a list of one
+	given bool // also if it is empty
 }
 
-var errNoTexts = errors.New("the images are no list of strings")
+// sources are the images that the texts stand for.
+func (in *texts) sources() (images []source) {
+	for _, text := range in.kept {
+		images = append(images, fromText(text))
+	}
+	return images
+}
+
+var errNoTexts = errors.New("a value is no list of strings")
 
 // UnmarshalJSON reads the list a string at a time.
 func (in *texts) UnmarshalJSON(b []byte) error {
-	in.kept, in.over = nil, false
+	in.kept, in.over, in.given = nil, false, true
 	if in.lone && b[0] == '"' {
 		in.kept = make([]string, 1)
 		return json.Unmarshal(b, &in.kept[0])
@@ -114,8 +121,8 @@ func fromText(text string) source {
 	return source{file: file}
 }
 
-func (s *Server) tooMany() *problem {
-	return problemf(tooLarge, "more than %d images in one request", s.config.MaxItems)
+func (s *Server) tooMany(what string) *problem {
+	return problemf(tooLarge, "more than %d %s in one request", s.config.MaxItems, what)
 }
 
 func jsonProblem(err error) error {

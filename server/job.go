@@ -10,7 +10,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
+	"vicreg/pipeline/thumbnail"
 )
 
 // job is the images of one request on their way to vectors.
@@ -20,18 +22,24 @@ type job struct {
 	ctx    context.Context
 	images []source
 	rows   []outcome
+	thumbs [][]byte // of the images; nil when nobody wants them
 	spans
 }
 
 // spans are where the time of a request went.
 type spans struct {
 	decode, queue, infer time.Duration
-	batch                int // the largest that an image of the request was in
+	search               time.Duration // 0 without one
+	batch                int           // the largest that an image of the request was in
 }
 
 func (t spans) header() string {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return fmt.Sprintf("decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f", ms(t.decode), ms(t.queue), ms(t.infer))
+	text := fmt.Sprintf("decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f", ms(t.decode), ms(t.queue), ms(t.infer))
+	if t.search > 0 {
+		text += fmt.Sprintf(", search;dur=%.3f", ms(t.search))
+	}
+	return text
 }
 
 func newJob(s *Server, e *engine, c echo.Context, n int) *job {
@@ -47,6 +55,9 @@ func (j *job) told(c echo.Context, err error) error {
 		h.Set("X-Batch-Size", fmt.Sprint(j.batch))
 		j.s.metrics.queue.Observe(j.queue.Seconds())
 		j.s.metrics.infer.Observe(j.infer.Seconds())
+	}
+	if j.search > 0 {
+		j.s.metrics.search.Observe(j.search.Seconds())
 	}
 	return err
 }
@@ -192,26 +203,65 @@ func (j *job) run(items [][]uint8, at []int) error {
 
 // pixels decodes images, each nil where it is bad and its row has the reason.
 func (j *job) pixels(todo []int) ([][]uint8, error) {
-	pixels, errs := make([][]uint8, len(todo)), make([]error, len(todo))
-	one := func(k int) {
+	pixels := make([][]uint8, len(todo))
+	return pixels, j.each(todo, func(k, i int) (err error) {
+		pixels[k], err = j.preprocess(i)
+		return err
+	})
+}
+
+// each runs one for image i, which is todo[k], for all at once. A *problem is that of
+// the image's row; any other error is the whole request's.
+func (j *job) each(todo []int, one func(k, i int) error) error {
+	errs := make([]error, len(todo))
+	run := func(k int) {
 		defer caught(&errs[k])
-		pixels[k], errs[k] = j.e.pool.preprocess(j.ctx, j.images[todo[k]].file)
+		errs[k] = one(k, todo[k])
 	}
 	if len(todo) == 1 {
-		one(0)
+		run(0)
 	} else {
 		var wait sync.WaitGroup
 		for k := range todo {
-			wait.Go(func() { one(k) })
+			wait.Go(func() { run(k) })
 		}
 		wait.Wait()
 	}
 	for k, err := range errs {
 		if err != nil && !errors.As(err, &j.rows[todo[k]].err) {
-			return nil, err
+			return err
 		}
 	}
-	return pixels, nil
+	return nil
+}
+
+// preprocess decodes image i, and makes its thumbnail by the way.
+func (j *job) preprocess(i int) ([]uint8, error) {
+	if j.thumbs == nil {
+		return j.e.pool.preprocess(j.ctx, j.images[i].file, nil)
+	}
+	return j.e.pool.preprocess(j.ctx, j.images[i].file, func(m *imaging.RGB) (err error) {
+		j.thumbs[i], err = thumbnail.Make(m)
+		return err
+	})
+}
+
+// illustrate makes the thumbnails of the images that were not decoded, since their
+// vectors were known.
+func (j *job) illustrate() error {
+	var todo []int
+	for i, r := range j.rows {
+		if r.err == nil && j.thumbs[i] == nil {
+			todo = append(todo, i)
+		}
+	}
+	begin := time.Now()
+	err := j.each(todo, func(_, i int) error {
+		_, err := j.preprocess(i)
+		return err
+	})
+	j.decode += time.Since(begin)
+	return err
 }
 
 // checked refuses a vector that means nothing.

@@ -15,7 +15,7 @@ type metrics struct {
 	hits, reloads        *prometheus.CounterVec
 	seconds              *prometheus.HistogramVec
 	decode, queue, infer prometheus.Histogram
-	batches              prometheus.Histogram
+	batches, search      prometheus.Histogram
 	images               prometheus.Counter
 	inFlight             prometheus.Gauge
 }
@@ -34,10 +34,11 @@ func newMetrics() *metrics {
 	m.decode = histogram("decode_seconds", "Decoding and resizing the images of a request.", buckets)
 	m.queue = histogram("queue_seconds", "Longest wait of an image of a request for its batch.", buckets)
 	m.infer = histogram("infer_seconds", "Longest run of a batch that an image of a request was in.", buckets)
+	m.search = histogram("search_seconds", "Searching the index for all queries of a request.", buckets)
 	m.batches = histogram("batch_size", "Images of a batch.", []float64{1, 2, 4, 8, 16, 32, 64})
 	m.images = prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."})
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
-	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.hits, m.reloads, m.seconds, m.decode, m.queue, m.infer, m.batches, m.images,
+	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.hits, m.reloads, m.seconds, m.decode, m.queue, m.infer, m.search, m.batches, m.images,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -55,6 +56,7 @@ func (m *metrics) watch(s *Server) {
 	gauge("queue_depth", "Images taken on and not embedded.", func(e *engine) float64 { return float64(e.batcher.Waiting()) })
 	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e *engine) float64 { return float64(e.batcher.Size()) })
 	gauge("canary_age_seconds", "Since the canary was last right.", func(e *engine) float64 { return e.canary.age().Seconds() })
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.shelf.items))
 	gauge("panics", "Batches that panicked since the model was loaded.", func(e *engine) float64 { return float64(e.batcher.Panics()) })
 }
 

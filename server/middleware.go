@@ -152,3 +152,13 @@ func (s *Server) with(h func(echo.Context, *engine) error) echo.HandlerFunc {
 		return h(c, e)
 	}
 }
+
+// serving refuses what would begin when the server ends; a model is not needed.
+func (s *Server) serving(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.draining.Load() {
+			return errStopping
+		}
+		return next(c)
+	}
+}

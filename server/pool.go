@@ -39,9 +39,10 @@ func newPool(enc *encoder.Encoder, decoders int, pixels *semaphore.Weighted) *po
 	return p
 }
 
-// preprocess turns a file into the pixels that the model sees, uint8 [S,S,3]. An
-// image that cannot be used is a *problem; any other error is that of ctx.
-func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
+// preprocess turns a file into the pixels that the model sees, uint8 [S,S,3]. see, if
+// there is one, sees the whole picture, for as long as it runs. An image that cannot be
+// used is a *problem; any other error is that of ctx or of see.
+func (p *pool) preprocess(ctx context.Context, file []byte, see func(*imaging.RGB) error) ([]uint8, error) {
 	p.files.Add(1)
 	defer p.files.Add(-1)
 	info, err := imaging.Probe(bytes.NewReader(file), int64(len(file)))
@@ -62,14 +63,18 @@ func (p *pool) preprocess(ctx context.Context, file []byte) ([]uint8, error) {
 	defer func() { p.free <- worker }()
 	pixels := make([]uint8, 3*p.enc.Size()*p.enc.Size())
 	begin := time.Now()
-	err = worker.Preprocess(file, pixels)
+	if err = worker.Preprocess(file, pixels); err != nil {
+		err = problemf(badImage, "%v", err)
+	} else if see != nil {
+		err = see(worker.Picture())
+	}
 	p.took(time.Since(begin))
 	if weight > keepUpTo { // it would keep that memory for good
 		worker.Close()
 		worker = p.enc.NewPreprocessor()
 	}
 	if err != nil {
-		return nil, problemf(badImage, "%v", err)
+		return nil, err
 	}
 	return pixels, nil
 }

@@ -31,12 +31,39 @@ func (s *Server) routes() *echo.Echo {
 	e.GET("/info", s.authorize(s.with(s.info)))
 	s.openAI(e, work)
 	s.inference(e, work)
+	s.indexed(e)
 	s.documents(e)
 	s.probes(e)
 	if !s.config.OwnMetrics {
 		e.GET("/metrics", echo.WrapHandler(s.metrics.handler()))
 	}
 	return e
+}
+
+// indexed are the routes of the index.
+func (s *Server) indexed(e *echo.Echo) {
+	vectors := func(h func(echo.Context, *engine) error) echo.HandlerFunc {
+		return s.authorize(s.limit(s.with(func(c echo.Context, e *engine) error {
+			if err := s.searchable(e); err != nil {
+				return err
+			}
+			if !isJSON(c) { // which may have ids or vectors: those need no room
+				if err := e.room(c.Request().Context()); err != nil {
+					return err
+				}
+			}
+			return h(c, e)
+		})))
+	}
+	e.POST("/similar", vectors(s.similar))
+	e.POST("/items", vectors(s.postItems))
+	e.PUT("/items/:id", vectors(s.putItem))
+	plain := func(h echo.HandlerFunc) echo.HandlerFunc { return s.authorize(s.limit(s.serving(h))) } // whatever the model is
+	e.GET("/items", plain(s.listItems))
+	e.GET("/items/:id", plain(s.getItem))
+	e.DELETE("/items/:id", plain(s.deleteItem))
+	e.GET("/items/:id/thumbnail", plain(s.itemThumbnail))
+	e.GET("/namespaces", plain(s.listNamespaces))
 }
 
 // operations are the routes for those who watch the server, for an address apart.

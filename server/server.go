@@ -1,5 +1,5 @@
-// Package server answers embedding requests over HTTP: images in, vectors out,
-// with dynamic batching. It knows nothing of training.
+// Package server answers requests over HTTP, with dynamic batching: images in, vectors
+// or the most similar of the items out that it was given. It knows nothing of training.
 package server
 
 import (
@@ -27,6 +27,7 @@ type Server struct {
 	bodies  *semaphore.Weighted // bytes of bodies in memory
 	pixels  *semaphore.Weighted // pixels of images that are being decoded
 	cache   *cache
+	shelf   shelf
 	metrics *metrics
 	handler *echo.Echo
 	begun   time.Time

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"vicreg/pipeline/stats"
+	"vicreg/server/index"
+	"vicreg/server/index/filter"
+)
+
+// there tells a value from a field that is missing or null.
+func there(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// wellNamed refuses what cannot be the name of something that is stored.
+func wellNamed(what, name string) error {
+	if err := index.CheckID(name); err != nil {
+		return problemf(badRequest, "the %s %v", what, err)
+	}
+	return nil
+}
+
+// namespaceOf is the namespace of this name; "" is the default one.
+func namespaceOf(name string) (string, error) {
+	if name == "" {
+		return index.DefaultNamespace, nil
+	}
+	return name, wellNamed("namespace", name)
+}
+
+func filterOf(text string) (*filter.Filter, error) {
+	f, err := filter.Parse([]byte(text))
+	if err != nil {
+		return nil, problemf(badRequest, "%v", err)
+	}
+	return f, nil
+}
+
+// number reads a number as JSON writes it. It is finite.
+func number(text string) (x float32, ok bool) {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune("+-.0123456789eE", r) }) {
+		return 0, false // what only Go has for numbers
+	}
+	v, err := strconv.ParseFloat(text, 32)
+	return float32(v), err == nil
+}
+
+// vectorOf reads a vector of dim numbers from well-formed JSON. The error goes on from
+// the name of what it is the vector of.
+func vectorOf(raw []byte, dim int) ([]float32, error) {
+	raw = bytes.TrimSpace(raw)
+	if raw[0] != '[' {
+		return nil, errors.New("it is no list of numbers")
+	}
+	list := bytes.TrimSpace(raw[1 : len(raw)-1])
+	n := 0
+	if len(list) > 0 {
+		n = bytes.Count(list, []byte{','}) + 1
+	}
+	if n != dim {
+		return nil, fmt.Errorf("it has %d numbers, the vectors of the model have %d", n, dim)
+	}
+	v := make([]float32, 0, dim)
+	for part := range bytes.SplitSeq(list, []byte{','}) {
+		text := cut(string(bytes.TrimSpace(part)), mostWords)
+		x, ok := number(text)
+		if !ok {
+			return nil, fmt.Errorf("%s, at %d, is no finite 32-bit number", text, len(v))
+		}
+		v = append(v, x)
+	}
+	if stats.Norm(v) == 0 {
+		return nil, errors.New("it is zero and has no direction")
+	}
+	return v, nil
+}
+
+// vectorsOf reads a list of vectors from well-formed JSON.
+func (s *Server) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := d.Token(); err != nil || open != json.Delim('[') {
+		return nil, problemf(badRequest, "vectors: they are no list")
+	}
+	for d.More() {
+		if len(all) == s.config.MaxItems {
+			return nil, s.tooMany("vectors")
+		}
+		var one json.RawMessage
+		if err := d.Decode(&one); err != nil {
+			return nil, jsonProblem(err)
+		}
+		v, err := vectorOf(one, dim)
+		if err != nil {
+			return nil, problemf(badRequest, "vector %d: %v", len(all), err)
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/index"
+)
+
+// putItem answers PUT /items/{id} when the item is on the disk.
+func (s *Server) putItem(c echo.Context, e *engine) error {
+	p, err := s.readItem(c, e.Dim())
+	if err != nil {
+		return err
+	}
+	rows, err := s.store(c, e, p.namespace, []given{p.given})
+	switch {
+	case err != nil:
+		return err
+	case rows[0].err != nil:
+		return rows[0].err
+	}
+	status := http.StatusOK
+	if rows[0].created {
+		status = http.StatusCreated
+	}
+	return c.JSON(status, map[string]any{"id": p.id, "namespace": p.namespace, "created": rows[0].created})
+}
+
+// stored is what became of an item.
+type stored struct {
+	created bool // and not put in place of another
+	err     *problem
+}
+
+// store embeds what items need it and stores those that are sound, all or none. An item
+// that is not fails alone; the error is the whole request's.
+func (s *Server) store(c echo.Context, e *engine, namespace string, items []given) ([]stored, error) {
+	whole, rows, err := s.complete(c, e, items)
+	if err != nil {
+		return nil, err
+	}
+	return rows, s.among(e, func(to Items) error {
+		var sound []index.Item
+		seen := map[string]bool{}
+		for i, item := range whole {
+			if rows[i].err != nil {
+				continue
+			}
+			if err := to.Check(item); err != nil {
+				rows[i].err = problemf(badRequest, "%v", err)
+				continue
+			}
+			rows[i].created = !seen[item.ID] && !to.Has(namespace, item.ID)
+			seen[item.ID] = true
+			sound = append(sound, item)
+		}
+		if len(sound) == 0 {
+			return nil
+		}
+		return to.Upsert(c.Request().Context(), namespace, sound...)
+	})
+}
+
+// complete gives items all that is stored of them: of an image its vector, its hash and
+// a thumbnail.
+func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Item, []stored, error) {
+	whole, rows := make([]index.Item, len(items)), make([]stored, len(items))
+	var images []source
+	var at []int
+	for i, g := range items {
+		whole[i] = index.Item{ID: g.id, Vector: g.vector, Metadata: g.metadata, Source: g.source, Hash: g.hash}
+		if rows[i].err = g.err; g.err == nil && g.image != nil {
+			images, at = append(images, *g.image), append(at, i)
+		}
+	}
+	if len(images) == 0 {
+		return whole, rows, nil
+	}
+	j := newJob(s, e, c, len(images))
+	j.thumbs = make([][]byte, len(images))
+	err := j.embed(images)
+	if err == nil {
+		err = j.illustrate()
+	}
+	if err = j.told(c, err); err != nil {
+		return nil, nil, err
+	}
+	for k, i := range at {
+		sum := sha256.Sum256(images[k].file)
+		if rows[i].err = j.rows[k].err; whole[i].Hash != nil && !bytes.Equal(whole[i].Hash, sum[:]) && rows[i].err == nil {
+			rows[i].err = problemf(badRequest, "sha256: that of the image is %x", sum)
+		}
+		whole[i].Vector, whole[i].Hash, whole[i].Thumbnail = j.rows[k].vector, sum[:], j.thumbs[k]
+	}
+	return whole, rows, nil
+}
+
+// located is the id and the namespace that a request names.
+func located(c echo.Context) (namespace, id string, err error) {
+	if id, err = pathID(c); err != nil {
+		return "", "", err
+	}
+	namespace, err = namespaceOf(c.QueryParam("namespace"))
+	return namespace, id, err
+}
+
+// thumbnailAddress is where the thumbnail of an item is, relative to the server.
+func thumbnailAddress(namespace, id string) string {
+	return "items/" + url.PathEscape(id) + "/thumbnail?namespace=" + url.QueryEscape(namespace)
+}

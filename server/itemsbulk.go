@@ -1,0 +1,126 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/index"
+)
+
+// bulk is what a request to POST /items brings.
+type bulk struct {
+	namespace string
+	items     []given
+}
+
+// postItems answers POST /items when all items that are sound are on the disk.
+func (s *Server) postItems(c echo.Context, e *engine) error {
+	b, err := s.readBulk(c, e.Dim())
+	if err != nil {
+		return err
+	}
+	rows, err := s.store(c, e, b.namespace, b.items)
+	if err != nil {
+		return err
+	}
+	type row struct {
+		Index   int       `json:"index"`
+		ID      string    `json:"id"`
+		Created *bool     `json:"created,omitempty"`
+		Error   *document `json:"error,omitempty"`
+	}
+	data := make([]row, len(rows))
+	for i, r := range rows {
+		data[i] = row{Index: i, ID: cut(b.items[i].id, index.MaxID)}
+		if r.err != nil {
+			d := r.err.document("")
+			data[i].Error = &d
+			continue
+		}
+		data[i].Created = &r.created
+	}
+	return c.JSON(http.StatusOK, map[string]any{"namespace": b.namespace, "data": data})
+}
+
+// readBulk takes the parameters and the body of POST /items. What the body says
+// overrules the parameters.
+func (s *Server) readBulk(c echo.Context, dim int) (b *bulk, err error) {
+	b = &bulk{}
+	if b.namespace, err = namespaceOf(c.QueryParam("namespace")); err != nil {
+		return nil, err
+	}
+	err = readBody(c, taker{
+		file: func(part *multipart.Part, data []byte) error {
+			if len(b.items) == s.config.MaxItems {
+				return s.tooMany("items")
+			}
+			b.items = append(b.items, given{id: fullName(part), image: &source{file: data}})
+			return nil
+		},
+		field: func(name, value string) (err error) {
+			if name != "namespace" {
+				return noFile(name)
+			}
+			b.namespace, err = namespaceOf(value)
+			return err
+		},
+		json: func(body io.Reader) error { return s.readItems(body, b, dim) },
+	})
+	if err == nil && len(b.items) == 0 {
+		err = problemf(badRequest, "there is no item in the request")
+	}
+	return b, err
+}
+
+// fullName is the name of a part's file as it was sent, with its folders.
+func fullName(part *multipart.Part) string {
+	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil {
+		return part.FileName()
+	}
+	return params["filename"]
+}
+
+// readItems takes the JSON body of POST /items.
+func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
+	var ask struct {
+		Namespace *string         `json:"namespace"`
+		Items     json.RawMessage `json:"items"`
+	}
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err := decodeOne(d, &ask)
+	if err == nil && ask.Namespace != nil {
+		b.namespace, err = namespaceOf(*ask.Namespace)
+	}
+	if err != nil || !there(ask.Items) {
+		return err
+	}
+	list := json.NewDecoder(bytes.NewReader(ask.Items))
+	list.DisallowUnknownFields()
+	if open, err := list.Token(); err != nil || open != json.Delim('[') {
+		return problemf(badRequest, "items: they are no list")
+	}
+	for list.More() {
+		if len(b.items) == s.config.MaxItems {
+			return s.tooMany("items")
+		}
+		var one struct {
+			ID string `json:"id"`
+			itemContent
+		}
+		if err := list.Decode(&one); err != nil {
+			return problemf(badRequest, "item %d cannot be read: %v", len(b.items), err)
+		}
+		g := given{id: one.ID}
+		one.fill(&g, dim)
+		b.items = append(b.items, g)
+	}
+	return nil
+}

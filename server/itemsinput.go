@@ -1,0 +1,154 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"mime/multipart"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/index"
+)
+
+// given is an item as a request brings it: with an image or with a vector.
+type given struct {
+	id       string
+	image    *source
+	vector   []float32
+	metadata json.RawMessage
+	source   string
+	hash     []byte   // SHA-256 of the image, nil where that is to be found out
+	err      *problem // why it cannot be stored
+}
+
+// itemContent is an item in JSON, but for its id.
+type itemContent struct {
+	Image    *string         `json:"image"`
+	Vector   json.RawMessage `json:"vector"`
+	Metadata json.RawMessage `json:"metadata"`
+	Source   *string         `json:"source"`
+	Hash     *string         `json:"sha256"`
+}
+
+// fill makes the item what the JSON says; dim is the length of a vector. What is wrong
+// with it becomes the item's own error.
+func (b *itemContent) fill(g *given, dim int) {
+	if there(b.Metadata) {
+		g.metadata = b.Metadata
+	}
+	if b.Source != nil {
+		g.source = *b.Source
+	}
+	if b.Hash != nil {
+		if g.hash, g.err = hashOf(*b.Hash); g.err != nil {
+			return
+		}
+	}
+	switch {
+	case (b.Image != nil) == there(b.Vector):
+		g.err = problemf(badRequest, "want one of image and vector, and no more of them")
+	case b.Image != nil:
+		image := fromText(*b.Image)
+		g.image = &image
+	default:
+		v, err := vectorOf(b.Vector, dim)
+		if g.vector = v; err != nil {
+			g.err = problemf(badRequest, "vector: %v", err)
+		}
+	}
+}
+
+func hashOf(digits string) ([]byte, *problem) {
+	sum, err := hex.DecodeString(digits)
+	if err != nil || len(sum) != sha256.Size {
+		return nil, problemf(badRequest, "sha256 %q: want %d hexadecimal digits", digits, 2*sha256.Size)
+	}
+	return sum, nil
+}
+
+// pathID is the id in the path of a request. The router takes a path as it was sent
+// where unescaping it loses something, as of a slash, and else unescaped.
+func pathID(c echo.Context) (id string, err error) {
+	if id = c.Param("id"); c.Request().URL.RawPath != "" {
+		if id, err = url.PathUnescape(id); err != nil {
+			return "", problemf(badRequest, "the id is not escaped as URLs are: %v", err)
+		}
+	}
+	return id, wellNamed("id", id)
+}
+
+// put is what a request to PUT /items/{id} brings.
+type put struct {
+	namespace string
+	given
+}
+
+// set takes a parameter or a part of a form.
+func (p *put) set(name, text string) (err error) {
+	switch name {
+	case "namespace":
+		p.namespace, err = namespaceOf(text)
+	case "metadata":
+		p.metadata = json.RawMessage(text)
+	case "source":
+		p.source = text
+	default:
+		return noFile(name)
+	}
+	return err
+}
+
+// readItem takes the parameters and the body of PUT /items/{id}. What the body says
+// overrules the parameters.
+func (s *Server) readItem(c echo.Context, dim int) (p *put, err error) {
+	p = &put{namespace: index.DefaultNamespace}
+	if p.id, err = pathID(c); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"namespace", "metadata", "source"} {
+		if text := c.QueryParam(name); text != "" {
+			if err := p.set(name, text); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err = readBody(c, taker{
+		image: p.take,
+		file:  func(_ *multipart.Part, data []byte) error { return p.take(data) },
+		field: p.set,
+		json:  func(body io.Reader) error { return p.readJSON(body, dim) },
+	})
+	if err == nil && p.image == nil && p.vector == nil && p.err == nil {
+		err = problemf(badRequest, "there is no image in the request")
+	}
+	return p, err
+}
+
+func (p *put) take(file []byte) error {
+	if p.image != nil {
+		return problemf(badRequest, "there is more than one image: POST /items takes many")
+	}
+	p.image = &source{file: file}
+	return nil
+}
+
+// readJSON takes the JSON body of PUT /items/{id}.
+func (p *put) readJSON(body io.Reader, dim int) error {
+	var ask struct {
+		Namespace *string `json:"namespace"`
+		itemContent
+	}
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := decodeOne(d, &ask); err != nil {
+		return err
+	}
+	ask.fill(&p.given, dim)
+	if ask.Namespace == nil {
+		return nil
+	}
+	return p.set("namespace", *ask.Namespace)
+}

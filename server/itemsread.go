@@ -1,0 +1,102 @@
+package server
+
+import (
+	"encoding/hex"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/index"
+)
+
+// item is a stored item in JSON.
+type item struct {
+	ID        string `json:"id"`
+	Namespace string `json:"namespace,omitempty"` // where the answer does not say it once for all
+	*about
+	Hash      *string   `json:"sha256"`    // of the image file, null for none
+	Thumbnail *string   `json:"thumbnail"` // where that is, null for an item that is of no image
+	Vector    []float32 `json:"vector,omitempty"`
+}
+
+func itemOf(namespace string, it *index.Item) item {
+	out := item{ID: it.ID, about: aboutOf(it.Metadata, it.Source)}
+	if len(it.Hash) > 0 {
+		sum, at := hex.EncodeToString(it.Hash), thumbnailAddress(namespace, it.ID)
+		out.Hash, out.Thumbnail = &sum, &at
+	}
+	return out
+}
+
+// getItem answers GET /items/{id}.
+func (s *Server) getItem(c echo.Context) error {
+	namespace, id, err := located(c)
+	if err != nil {
+		return err
+	}
+	with, err := truth("with_vector", c.QueryParam("with_vector"))
+	if err != nil {
+		return err
+	}
+	var it *index.Item
+	err = s.at(func(items Items) (err error) {
+		it, err = items.Get(c.Request().Context(), namespace, id)
+		return lost(err, namespace, id)
+	})
+	if err != nil {
+		return err
+	}
+	out := itemOf(namespace, it)
+	if out.Namespace = namespace; with {
+		out.Vector = it.Vector
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+// lost names an item that is not there.
+func lost(err error, namespace, id string) error {
+	if errors.Is(err, index.ErrUnknown) {
+		return unknown(namespace, id)
+	}
+	return err
+}
+
+// itemThumbnail answers GET /items/{id}/thumbnail.
+func (s *Server) itemThumbnail(c echo.Context) error {
+	namespace, id, err := located(c)
+	if err != nil {
+		return err
+	}
+	var file []byte
+	err = s.at(func(items Items) (err error) {
+		file, err = items.Thumbnail(c.Request().Context(), namespace, id)
+		if err != nil && items.Has(namespace, id) && errors.Is(err, index.ErrUnknown) {
+			return problemf(unknownItem, "%q has no thumbnail", id)
+		}
+		return lost(err, namespace, id)
+	})
+	if err != nil {
+		return err
+	}
+	return keep(c, "image/jpeg", file)
+}
+
+// deleteItem answers DELETE /items/{id} when the item is gone from the disk.
+func (s *Server) deleteItem(c echo.Context) error {
+	namespace, id, err := located(c)
+	if err != nil {
+		return err
+	}
+	err = s.at(func(items Items) error {
+		gone, err := items.Delete(c.Request().Context(), namespace, id)
+		if err == nil && !gone[0] {
+			return unknown(namespace, id)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

@@ -1,0 +1,163 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/index"
+)
+
+// asks are a request to each route of the index, and whether it needs vectors.
+func asks(t *testing.T, s *Server) map[string]func() (code int, body string, vectors bool) {
+	one := func(vectors bool, method, path, body string) func() (int, string, bool) {
+		return func() (int, string, bool) {
+			w := ask(s, method, path, []byte(body), "Content-Type", asJSON)
+			return w.Code, w.Body.String(), vectors
+		}
+	}
+	x := unit(s, 0)
+	return map[string]func() (int, string, bool){
+		"search": one(true, "POST", "/similar", `{"id": "a"}`), "many": one(true, "POST", "/items", `{"items": [{"id": "n", "vector": `+x+`}]}`),
+		"put": one(true, "PUT", "/items/n", `{"vector": `+x+`}`), "get": one(false, "GET", "/items/a", ""), "list": one(false, "GET", "/items", ""),
+		"namespaces": one(false, "GET", "/namespaces", ""), "delete": one(false, "DELETE", "/items/d", ""),
+	}
+}
+
+// Without an index each of its routes says so.
+func TestNoIndex(t *testing.T) {
+	s, _ := searched(t, nil)
+	s.SetIndex(nil)
+	for name, send := range asks(t, s) {
+		if code, body, _ := send(); code != 404 || !strings.Contains(body, "problem:no-index") || !strings.Contains(body, "start it with --index FILE") {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	if w := ask(s, "GET", "/info", nil); !strings.Contains(w.Body.String(), `"index":null`) {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+// What needs vectors is refused while the index has those of another model, before the
+// body is read; all else goes on, and /info tells how far the rebuild is.
+func TestIndexOfAnotherModel(t *testing.T) {
+	s, m := searched(t, nil)
+	about := func() (info struct {
+		Index struct {
+			Items, Namespaces              int
+			Fingerprint, Similarity, State string
+			Progress                       *struct{ Done, Total int }
+		}
+	}) {
+		if err := json.Unmarshal(ask(s, "GET", "/info", nil).Body.Bytes(), &info); err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	if got := about().Index; got.Items != 4 || got.Namespaces != 1 || got.State != "ready" || got.Progress != nil || got.Similarity != "cosine" {
+		t.Errorf("%+v", got)
+	}
+	m.binding.Fingerprint = "of another"
+	for name, send := range asks(t, s) {
+		code, body, vectors := send()
+		conflict := code == 409 && strings.Contains(body, "problem:model-mismatch") && strings.Contains(body, "of another") && strings.Contains(body, s.current().Fingerprint())
+		if conflict != vectors || !vectors && code != 200 && code != 204 {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	if got := about().Index; got.Items != 3 || got.State != "stale" || got.Fingerprint != "of another" || got.Progress != nil {
+		t.Errorf("%+v", got)
+	}
+	s.SetRebuild(func() (done, total int) { return 5, 9 })
+	told(t, "rebuild", ask(s, "POST", "/similar", nil, "Content-Type", "image/png"), 409, mismatch, "5 of 9 items are done")
+	if got := about().Index; got.State != "rebuilding" || *got.Progress != struct{ Done, Total int }{5, 9} {
+		t.Errorf("%+v", got)
+	}
+	s.SetIndex(memoryFor(s))
+	s.SetRebuild(nil)
+	if got := about().Index; got.State != "ready" || got.Items != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Errors of the index have a status each, and nothing of the request is done.
+func TestErrorsOfTheIndex(t *testing.T) {
+	s, m := searched(t, nil)
+	for _, c := range []struct {
+		err    error
+		status int
+		code   code
+		words  string
+	}{
+		{fmt.Errorf("write: %w", index.ErrFull), 507, noSpace, "nothing of the request was stored"},
+		{fmt.Errorf("write: %w", index.ErrModel), 409, mismatch, "another model"},
+		{index.ErrClosed, 503, unavailable, "shutting down"},
+		{&index.ItemError{Index: 3, Err: errors.New("no")}, 400, badRequest, "item 3: no"},
+		{fmt.Errorf("lost: %w", index.ErrUnknown), 404, unknownItem, "lost"},
+		{index.ErrDamaged, 500, internal, "log"},
+	} {
+		m.fail = c.err
+		told(t, "put", ask(s, "PUT", "/items/n", []byte(`{"vector": `+unit(s, 0)+`}`), "Content-Type", asJSON), c.status, c.code, c.words)
+		told(t, "search", ask(s, "POST", "/similar", []byte(`{"id": "a"}`), "Content-Type", asJSON), c.status, c.code, c.words)
+	}
+	if m.fail = nil; m.Len() != 4 {
+		t.Errorf("%d items", m.Len())
+	}
+}
+
+// A request that is at the index keeps it in service.
+func TestSetIndexWaits(t *testing.T) {
+	s, m := searched(t, nil)
+	set := make(chan struct{})
+	err := s.at(func(items Items) error {
+		go func() {
+			s.SetIndex(nil)
+			close(set)
+		}()
+		for s.shelf.mu.TryRLock() { // until SetIndex waits
+			s.shelf.mu.RUnlock()
+		}
+		if items.(*memory) != m {
+			t.Error("another index")
+		}
+		select {
+		case <-set:
+			t.Error("the index is replaced while it is used")
+		default:
+		}
+		return nil
+	})
+	if <-set; err != nil || s.shelf.items() != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+// No code of the index is taken for that of a path.
+func TestRoutedProblems(t *testing.T) {
+	for status, want := range map[int]code{404: notFound, 405: badMethod, 409: internal} {
+		for range 20 { // the table of codes has no order
+			if got := routedProblem(echo.NewHTTPError(status)).code; got != want {
+				t.Fatalf("%d is %s, want %s", status, got, want)
+			}
+		}
+	}
+}
+
+// The index is counted, and the time in it.
+func TestIndexMetrics(t *testing.T) {
+	s, _ := searched(t, nil)
+	if w := ask(s, "POST", "/similar", []byte(`{"id": "a"}`), "Content-Type", asJSON); w.Code != http.StatusOK {
+		t.Fatal(w.Body)
+	}
+	text := ask(s, "GET", "/metrics", nil).Body.String()
+	for _, want := range []string{"\nvicreg_index_items 4\n", "\nvicreg_search_seconds_count 1\n", `vicreg_requests_total{code="200",route="/similar"} 1`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}

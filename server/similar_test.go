@@ -1,0 +1,234 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/server/index"
+)
+
+type similarReply struct {
+	Model, Namespace, Similarity string
+	Data                         []struct {
+		Index   int
+		Results *[]struct {
+			ID         string
+			Score      float32
+			Percentile *float64
+			Metadata   json.RawMessage
+			Source     *string
+		}
+		Error *document
+	}
+}
+
+// ids are those of the results of each query, or the status of its error.
+func (r similarReply) ids() (all []string) {
+	for i, d := range r.Data {
+		text := ""
+		switch {
+		case d.Index != i || (d.Results == nil) == (d.Error == nil):
+			text = "out of order"
+		case d.Error != nil:
+			text = fmt.Sprint(d.Error.Status)
+		default:
+			for _, h := range *d.Results {
+				text += h.ID
+			}
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// searched is a server whose index has the items a to d: a and b at right angles, c
+// between them, and d of the first picture.
+func searched(t testing.TB, change func(*Config)) (*Server, *memory) {
+	t.Helper()
+	s, m := indexed(t, change)
+	items := make([]index.Item, 4)
+	for i, id := range []string{"a", "b", "c", "d"} {
+		items[i] = index.Item{ID: id, Vector: make([]float32, m.binding.Dim)}
+	}
+	picture, err := s.current().EncodeImage(t.Context(), photo(t, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	items[0].Vector[0], items[1].Vector[1], items[2].Vector[0], items[2].Vector[1] = 1, 1, 3, 4
+	items[0].Metadata, items[0].Source, items[3].Vector = json.RawMessage(`{"label":"cat"}`), "a.png", picture
+	if err := m.Upsert(t.Context(), "default", items...); err != nil {
+		t.Fatal(err)
+	}
+	return s, m
+}
+
+func found1(t *testing.T, s *Server, query, body string) []string {
+	t.Helper()
+	return read[similarReply](t, ask(s, "POST", "/similar?"+query, []byte(body), "Content-Type", asJSON), 200).ids()
+}
+
+// An image is found by itself, in every form that it is sent in.
+func TestSimilarToAnImage(t *testing.T) {
+	s, m := searched(t, nil)
+	file := photo(t, 0)
+	parts, kind := form(t, file, []byte("no image"), file)
+	for name, c := range map[string]struct {
+		kind string
+		body []byte
+		want string
+	}{
+		"body":  {"image/png", file, "d"},
+		"form":  {kind, parts, "d 422 d"},
+		"JSON":  {asJSON, inputs(file), "d"},
+		"JSONs": {asJSON, inputs(file, []byte("no image"), photo(t, 1), file), "d 422 d d"},
+	} {
+		calls := m.calls
+		w := ask(s, "POST", "/similar?k=1", c.body, "Content-Type", c.kind)
+		got := read[similarReply](t, w, 200)
+		if strings.Join(got.ids(), " ") != c.want || got.Model != s.current().Fingerprint() || got.Namespace != "default" || got.Similarity != "cosine" {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if timing := w.Header().Get("Server-Timing"); m.calls != calls+1 || !strings.Contains(timing, "search;dur=") || !strings.Contains(timing, "infer;dur=") {
+			t.Errorf("%s: %d searches, %s", name, m.calls-calls, timing)
+		}
+		if score := (*got.Data[0].Results)[0].Score; math.Abs(float64(score)-1) > 1e-5 {
+			t.Errorf("%s: an image is %v similar to itself", name, score)
+		}
+	}
+	told(t, "no image", ask(s, "POST", "/similar", []byte("x"), "Content-Type", "image/png"), 422, badImage, "neither")
+	told(t, "alone", ask(s, "POST", "/similar", inputs([]byte("x")), "Content-Type", asJSON), 422, badImage, "neither")
+}
+
+// An item is not found by its own id; several queries are one search.
+func TestSimilarToAnItem(t *testing.T) {
+	s, m := searched(t, nil)
+	if got := found1(t, s, "k=1", `{"id": "a"}`); got[0] != "c" {
+		t.Errorf("%v", got)
+	}
+	if got := found1(t, s, "k=1", `{"ids": ["b", "x", "c"]}`); !slices.Equal(got, []string{"c", "404", "b"}) {
+		t.Errorf("%v", got)
+	}
+	calls := m.calls
+	if got := found1(t, s, "k=1", `{"ids": ["b", "c"]}`); !slices.Equal(got, []string{"c", "b"}) || m.calls != calls+1 {
+		t.Errorf("%v in %d searches", got, m.calls-calls)
+	}
+	if got := found1(t, s, "", `{"ids": ["x", ""]}`); !slices.Equal(got, []string{"404", "404"}) {
+		t.Errorf("%v", got)
+	}
+	for _, body := range []string{`{"id": "x"}`, `{"ids": ["x"]}`} {
+		told(t, body, ask(s, "POST", "/similar", []byte(body), "Content-Type", asJSON), 404, unknownItem, `"x" is not in the namespace "default"`)
+	}
+}
+
+func TestSimilarToAVector(t *testing.T) {
+	s, _ := searched(t, nil)
+	x, y := unit(s, 0), unit(s, 1)
+	for name, c := range map[string]struct{ query, body, want string }{
+		"one":                        {"k=2", `{"vector": ` + x + `}`, "ac"},
+		"several":                    {"k=2", `{"vectors": [` + x + `, ` + y + `]}`, "ac bc"},
+		"k in the body":              {"k=3", `{"vector": ` + x + `, "k": 1}`, "a"},
+		"threshold":                  {"threshold=0.59", `{"vector": ` + x + `}`, "ac"},
+		"threshold in the body":      {"threshold=0", `{"vector": ` + x + `, "threshold": 0.61}`, "a"},
+		"filter":                     {"filter=" + url.QueryEscape(`{"label":"cat"}`), `{"vector": ` + y + `}`, "a"},
+		"filter in the body":         {"filter=" + url.QueryEscape(`{"label":"dog"}`), `{"vector": ` + y + `, "filter": {"label": "cat"}}`, "a"},
+		"null in the body":           {"k=1", `{"vector": ` + y + `, "k": null, "filter": null, "threshold": null, "namespace": null, "with_metadata": null, "vectors": null, "id": null}`, "b"},
+		"namespace":                  {"namespace=none", `{"vector": ` + y + `}`, ""},
+		"namespace in the body":      {"namespace=none", `{"vector": ` + y + `, "namespace": "default", "k": 1}`, "b"},
+		"the default by its absence": {"namespace=", `{"vector": ` + y + `, "namespace": "", "k": 1}`, "b"},
+	} {
+		if got := found1(t, s, c.query, c.body); strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, want %s", name, got, c.want)
+		}
+	}
+}
+
+// Metadata comes with the results unless it is not wanted; what is not known is null.
+func TestSimilarMetadata(t *testing.T) {
+	s, _ := searched(t, nil)
+	body := []byte(`{"vector": ` + unit(s, 0) + `, "k": 2}`)
+	for query, want := range map[string]string{
+		"":                    `[{"id":"a","score":1,"percentile":null,"metadata":{"label":"cat"},"source":"a.png"},{"id":"c","score":0.6,"percentile":null,"metadata":{},"source":null}]`,
+		"with_metadata=true":  `"metadata":{"label":"cat"}`,
+		"with_metadata=false": `[{"id":"a","score":1,"percentile":null},{"id":"c","score":0.6,"percentile":null}]`,
+	} {
+		if w := ask(s, "POST", "/similar?"+query, body, "Content-Type", asJSON); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%q: %d %s", query, w.Code, w.Body)
+		}
+	}
+	form, kind := formOf(t, map[string]string{"with_metadata": "false", "k": "1", "filter": `{"label":"cat"}`}, map[string][]byte{"x": photo(t, 0)})
+	if w := ask(s, "POST", "/similar", form, "Content-Type", kind); w.Code != 200 || strings.Contains(w.Body.String(), "metadata") || !strings.Contains(w.Body.String(), `"id":"a"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if got := hitOf(index.Hit{ID: "x", Percentile: 99.5}, true); *got.Percentile != 99.5 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A question that has no answer is told why, in a sentence.
+func TestSimilarRefused(t *testing.T) {
+	s, m := searched(t, func(c *Config) { c.MaxItems = 80 })
+	x := unit(s, 0)
+	ask1 := func(query, body string) *httptest.ResponseRecorder {
+		return ask(s, "POST", "/similar?"+query, []byte(body), "Content-Type", asJSON)
+	}
+	many := func(one string, n int) string { return "[" + strings.Repeat(one+",", n-1) + one + "]" }
+	picture := base64.StdEncoding.EncodeToString(photo(t, 0))
+	for name, c := range map[string]struct {
+		query, body string
+		status      int
+		words       string
+	}{
+		"nothing":              {"", `{}`, 400, "want one of inputs, id, ids, vector and vectors"},
+		"two kinds":            {"", `{"id": "a", "vector": ` + x + `}`, 400, "want one of"},
+		"two kinds, one empty": {"", `{"id": "a", "inputs": []}`, 400, "want one of"},
+		"no image":             {"", `{"inputs": []}`, 400, "no query"},
+		"no id":                {"", `{"ids": []}`, 400, "no query"},
+		"no vector":            {"", `{"vectors": []}`, 400, "no query"},
+		"unknown field":        {"", `{"id": "a", "limit": 3}`, 400, "limit"},
+		"short":                {"", `{"vector": [1]}`, 400, "vector: it has 1 numbers"},
+		"the second is short":  {"", `{"vectors": [` + x + `, [1, 2]]}`, 400, "vector 1: it has 2 numbers"},
+		"zero":                 {"", `{"vectors": [` + x + `, ` + strings.Replace(x, "1", "-0.0", 1) + `]}`, 400, "vector 1: it is zero"},
+		"1e400":                {"", `{"vector": ` + strings.Replace(x, "1", "1e400", 1) + `}`, 400, "vector: 1e400, at 0, is no finite"},
+		"NaN":                  {"", `{"vector": ` + strings.Replace(x, "1", "NaN", 1) + `}`, 400, "JSON"},
+		"Infinity as a text":   {"", `{"vector": ` + strings.Replace(x, "1", `"Infinity"`, 1) + `}`, 400, "Infinity"},
+		"no numbers":           {"", `{"vectors": [{}]}`, 400, "no list of numbers"},
+		"no list of vectors":   {"", `{"vectors": 1}`, 400, "they are no list"},
+		"an id that is none":   {"", `{"id": 1}`, 400, "JSON"},
+		"ids that are none":    {"", `{"ids": [1]}`, 400, "no list of strings"},
+		"k 0":                  {"k=0", `{"id": "a"}`, 400, "k 0: want a whole number from 1 to 1000"},
+		"k 1001":               {"", `{"id": "a", "k": 1001}`, 400, "k 1001: want"},
+		"k 1e1":                {"", `{"id": "a", "k": 1e1}`, 400, "k 1e1: want"},
+		"k a text":             {"", `{"id": "a", "k": "3"}`, 400, "want a whole number"},
+		"k 1e400":              {"k=1e400", `{"id": "a"}`, 400, "k 1e400: want"},
+		"threshold 1e400":      {"", `{"id": "a", "threshold": 1e400}`, 400, "threshold 1e400: want a number from -1 to 1"},
+		"threshold NaN":        {"threshold=NaN", `{"id": "a"}`, 400, "threshold NaN"},
+		"threshold 0x1p-2":     {"threshold=0x1p-2", `{"id": "a"}`, 400, "threshold 0x1p-2"},
+		"threshold 2":          {"threshold=2", `{"id": "a"}`, 400, "threshold 2"},
+		"with_metadata":        {"with_metadata=x", `{"id": "a"}`, 400, `with_metadata "x": want true or false`},
+		"with_metadata a text": {"", `{"id": "a", "with_metadata": "yes"}`, 400, "want true or false"},
+		"filter":               {"filter=x", `{"id": "a"}`, 400, "filter: "},
+		"filter a list":        {"", `{"id": "a", "filter": []}`, 400, "filter: "},
+		"filter's operator":    {"", `{"id": "a", "filter": {"a": {"$regex": "x"}}}`, 400, "$regex"},
+		"namespace":            {"", `{"id": "a", "namespace": "\n"}`, 400, "control characters"},
+		"too many images":      {"", `{"inputs": ` + many(`""`, 81) + `}`, 413, "more than 80 images"},
+		"too many ids":         {"", `{"ids": ` + many(`""`, 81) + `}`, 413, "more than 80 ids"},
+		"too many vectors":     {"", `{"vectors": ` + many(x, 81) + `}`, 413, "more than 80 vectors"},
+		"too large an answer":  {"k=1000", `{"ids": ` + many(`"a"`, 70) + `}`, 413, "70 queries for 1000 items each"},
+		"encoding_format":      {"", `{"inputs": ["` + picture + `"], "encoding_format": "base64"}`, 400, "encoding_format"},
+	} {
+		told(t, name, ask1(c.query, c.body), c.status, map[int]code{400: badRequest, 413: tooLarge}[c.status], c.words)
+	}
+	if m.calls != 0 {
+		t.Errorf("the index was asked %d times", m.calls)
+	}
+	field, kind := formOf(t, map[string]string{"normalize": "true"}, nil)
+	told(t, "a part", ask(s, "POST", "/similar", field, "Content-Type", kind), 400, badRequest, `part "normalize" is no file`)
+	told(t, "the type", ask(s, "POST", "/similar", nil, "Content-Type", "text/plain"), 415, badMediaType, "text/plain")
+}

@@ -1,0 +1,101 @@
+package server
+
+import (
+	"io"
+	"mime/multipart"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/index"
+	"vicreg/server/index/filter"
+)
+
+// search is what a request asks the index: by images, ids or vectors, one kind of them.
+type search struct {
+	images  []source
+	ids     []string
+	vectors [][]float32
+
+	namespace string
+	k         int
+	filter    *filter.Filter
+	least     *float32
+	bare      bool // without metadata and source
+}
+
+// Limits and defaults of a search.
+const (
+	defaultK = 10
+	mostHits = 1 << 16 // of all queries of a request
+)
+
+// size is the number of queries.
+func (q *search) size() int { return len(q.images) + len(q.ids) + len(q.vectors) }
+
+// options are the names of the parameters, which are those of parts of a form and of
+// fields in JSON, too.
+var options = []string{"namespace", "k", "filter", "threshold", "with_metadata"}
+
+// readSearch takes the parameters and the body of POST /similar. What the body says
+// overrules the parameters.
+func (s *Server) readSearch(c echo.Context, e *engine) (*search, error) {
+	q := &search{namespace: index.DefaultNamespace, k: defaultK}
+	for _, name := range options {
+		if text := c.QueryParam(name); text != "" {
+			if err := q.set(name, text); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err := readBody(c, taker{
+		image: func(file []byte) error {
+			q.images = []source{{file: file}}
+			return nil
+		},
+		file: func(_ *multipart.Part, data []byte) error {
+			if q.images = append(q.images, source{file: data}); len(q.images) > s.config.MaxItems {
+				return s.tooMany("images")
+			}
+			return nil
+		},
+		field: q.set,
+		json:  func(body io.Reader) error { return s.readSearchJSON(body, q, e.Dim()) },
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case q.size() == 0:
+		return nil, problemf(badRequest, "there is no query in the request")
+	case q.size()*q.k > mostHits:
+		return nil, problemf(tooLarge, "%d queries for %d items each are more than %d items in one answer", q.size(), q.k, mostHits)
+	}
+	return q, nil
+}
+
+// set takes a parameter, a part of a form, or the text of a field.
+func (q *search) set(name, text string) (err error) {
+	switch name {
+	case "namespace":
+		q.namespace, err = namespaceOf(text)
+	case "k":
+		if q.k, err = strconv.Atoi(text); err != nil || q.k < 1 || q.k > index.MaxK {
+			return problemf(badRequest, "k %s: want a whole number from 1 to %d", text, index.MaxK)
+		}
+	case "filter":
+		q.filter, err = filterOf(text)
+	case "threshold":
+		least, ok := number(text)
+		if !ok || least < -1 || least > 1 {
+			return problemf(badRequest, "threshold %s: want a number from -1 to 1", text)
+		}
+		q.least = &least
+	case "with_metadata":
+		var with bool
+		with, err = truth(name, text)
+		q.bare = !with
+	default:
+		return noFile(name)
+	}
+	return err
+}

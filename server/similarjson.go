@@ -1,0 +1,85 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+)
+
+// searchBody is the JSON body of POST /similar.
+type searchBody struct {
+	Inputs       texts           `json:"inputs"`
+	ID           *string         `json:"id"`
+	IDs          texts           `json:"ids"`
+	Vector       json.RawMessage `json:"vector"`
+	Vectors      json.RawMessage `json:"vectors"`
+	Namespace    *string         `json:"namespace"`
+	K            json.RawMessage `json:"k"`
+	Filter       json.RawMessage `json:"filter"`
+	Threshold    json.RawMessage `json:"threshold"`
+	WithMetadata json.RawMessage `json:"with_metadata"`
+}
+
+// readSearchJSON takes the JSON body of POST /similar; dim is the length of a vector.
+func (s *Server) readSearchJSON(body io.Reader, q *search, dim int) error {
+	ask := searchBody{Inputs: texts{most: s.config.MaxItems}, IDs: texts{most: s.config.MaxItems}}
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := decodeOne(d, &ask); err != nil {
+		return err
+	}
+	if err := ask.options(q); err != nil {
+		return err
+	}
+	return s.takeQueries(&ask, q, dim)
+}
+
+// options are taken as parameters are.
+func (b *searchBody) options(q *search) error {
+	if b.Namespace != nil {
+		if err := q.set("namespace", *b.Namespace); err != nil {
+			return err
+		}
+	}
+	for _, o := range []struct {
+		name  string
+		value json.RawMessage
+	}{{"k", b.K}, {"filter", b.Filter}, {"threshold", b.Threshold}, {"with_metadata", b.WithMetadata}} {
+		if !there(o.value) {
+			continue
+		}
+		if err := q.set(o.name, string(o.value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeQueries takes what is looked for, of which there is one kind.
+func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
+	kinds := 0
+	for _, is := range []bool{b.Inputs.given, b.ID != nil, b.IDs.given, there(b.Vector), there(b.Vectors)} {
+		if is {
+			kinds++
+		}
+	}
+	switch {
+	case kinds != 1:
+		return problemf(badRequest, "want one of inputs, id, ids, vector and vectors, and no more of them")
+	case b.Inputs.over:
+		return s.tooMany("images")
+	case b.IDs.over:
+		return s.tooMany("ids")
+	case b.ID != nil:
+		q.ids = []string{*b.ID}
+	case there(b.Vector):
+		q.vectors = make([][]float32, 1)
+		if q.vectors[0], err = vectorOf(b.Vector, dim); err != nil {
+			return problemf(badRequest, "vector: %v", err)
+		}
+	case there(b.Vectors):
+		q.vectors, err = s.vectorsOf(b.Vectors, dim)
+	default:
+		q.images, q.ids = b.Inputs.sources(), b.IDs.kept
+	}
+	return err
+}
