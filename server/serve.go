@@ -32,6 +32,8 @@ type serveFlags struct {
 	threads, cacheMB         int
 	watch                    time.Duration
 	foreign                  encoder.Flags
+	index                    string
+	rebuild                  bool
 }
 
 func newServeFlags(out io.Writer) (*serveFlags, *flag.FlagSet) {
@@ -59,6 +61,8 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.StringVar(&f.addr, "addr", "localhost:8080", "`HOST:PORT` to listen on; :8080 for all interfaces")
 	fs.StringVar(&f.metricsAddr, "metrics-addr", "", "`HOST:PORT` for /metrics and the probes apart; by default /metrics is on --addr")
 	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
+	fs.StringVar(&f.index, "index", "", "`FILE` of the similarity index for /similar and /items, made when it is not there; vicreg index explains")
+	fs.BoolVar(&f.rebuild, "rebuild", false, "with --index: make its vectors anew, from the files that its items came from, when they are another model's")
 	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file, which is loaded again when it has changed; 0 for SIGHUP alone")
 	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
 	fs.IntVar(&f.Workers, "workers", 0, "`N` batches that run at once under load, at most one a thread; by default one a thread, and 1 needs half the memory")
@@ -105,6 +109,8 @@ func (f *serveFlags) validate() error {
 		return usage.Errorf("--deadline %v --drain %v --pause %v --watch %v: want times above 0", f.Deadline, f.Drain, f.Pause, f.watch)
 	case f.MinRate < 0 || f.cacheMB < 0 || f.cacheMB > 1<<20:
 		return usage.Errorf("--min-rate %d --cache-mb %d: want 0 or more, and at most %d MiB", f.MinRate, f.cacheMB, 1<<20)
+	case f.rebuild && f.index == "":
+		return usage.Errorf("--rebuild goes with --index")
 	case f.addr == f.metricsAddr:
 		return usage.Errorf("--metrics-addr %s is --addr: leave it out to have /metrics there", f.addr)
 	case (f.cert == "") != (f.key == ""):
@@ -215,6 +221,9 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		}
 		return enc, nil
 	}, f.Config, log)
+	if f.index != "" {
+		s.Keep(f.index, f.rebuild)
+	}
 	return f.run(ctx, s, l, stdout)
 }
 

@@ -27,6 +27,7 @@ type Server struct {
 	bodies  *semaphore.Weighted // bytes of bodies in memory
 	pixels  *semaphore.Weighted // pixels of images that are being decoded
 	cache   *cache
+	keeper  *keeper // of the index file, nil for none
 	shelf   shelf
 	metrics *metrics
 	handler *echo.Echo
@@ -79,6 +80,9 @@ func (s *Server) Load() error {
 	if err != nil {
 		return err
 	}
+	if err := s.keeper.begin(next); err != nil {
+		return errors.Join(err, next.close(context.Background()))
+	}
 	s.mu.Lock()
 	last := s.engine
 	if s.draining.Load() { // too late: Close has been here
@@ -95,6 +99,7 @@ func (s *Server) Load() error {
 			}
 		})
 	}
+	s.keeper.follow(next)
 	return nil
 }
 
@@ -133,6 +138,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.draining.Store(true)
 	s.loading.Lock() // a model that is being loaded is closed by whoever loads it
 	defer s.loading.Unlock()
+	s.keeper.halt()
 	s.mu.Lock()
 	last := s.engine
 	s.engine = nil
@@ -144,5 +150,8 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 	}
 	s.old.Wait()
+	if failed := s.keeper.close(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("close the index: %w", failed))
+	}
 	return err
 }

@@ -26,6 +26,7 @@ type shelf struct {
 	mu      sync.RWMutex // to be at the index, and to put another in its place
 	index   Items        // nil for none
 	rebuild func() (done, total int)
+	failed  error // of the last rebuild, nil when another has begun
 }
 
 // SetIndex puts an index into service in place of the one before; nil for none. It may
@@ -42,7 +43,14 @@ func (s *Server) SetIndex(items Items) {
 func (s *Server) SetRebuild(progress func() (done, total int)) {
 	s.shelf.mu.Lock()
 	defer s.shelf.mu.Unlock()
-	s.shelf.rebuild = progress
+	s.shelf.rebuild, s.shelf.failed = progress, nil
+}
+
+// fail tells those who cannot search why the rebuild has ended.
+func (k *shelf) fail(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failed = err
 }
 
 // at lets a request do something short at the index, which stays in service meanwhile.
@@ -80,6 +88,8 @@ func (k *shelf) fits(e *engine, items Items) error {
 	if k.rebuild != nil {
 		done, total := k.rebuild()
 		detail += fmt.Sprintf(": it is being rebuilt, %d of %d items are done", done, total)
+	} else if k.failed != nil {
+		detail += fmt.Sprintf(": it cannot be rebuilt: %v", k.failed)
 	}
 	return &problem{code: mismatch, detail: detail}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"vicreg/server/index/filter"
 )
@@ -114,3 +115,14 @@ type QueryError struct {
 
 func (e *QueryError) Error() string { return fmt.Sprintf("query %d: %v", e.Index, e.Err) }
 func (e *QueryError) Unwrap() error { return e.Err }
+
+// Bind is the binding of a model with these vectors. The mean of its training images
+// is what scores are taken less of: without it the vectors of a ReLU all lie in one
+// corner, and their cosines near 1. A mean of zero is one that nobody knows.
+func Bind(fingerprint string, dim int, mean []float32) Binding {
+	b := Binding{Fingerprint: fingerprint, Dim: dim}
+	if slices.ContainsFunc(mean, func(v float32) bool { return v != 0 }) {
+		b.Center = mean
+	}
+	return b
+}

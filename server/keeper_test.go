@@ -1,0 +1,165 @@
+package server
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+)
+
+// keeping is a server that owns an index file, with the model that weights points to.
+func keeping(t *testing.T, path string, rebuild bool, weights *uint64) *Server {
+	t.Helper()
+	s := prepare(t, func() ([]byte, error) { return model(t, *weights), nil }, nil)
+	s.Keep(path, rebuild)
+	return s
+}
+
+// fill stores photos, each from a file of its own, which it returns.
+func fill(t *testing.T, s *Server, n int) (files []string) {
+	t.Helper()
+	folder := t.TempDir()
+	for i := range n {
+		file := filepath.Join(folder, fmt.Sprint(i, ".png"))
+		if err := os.WriteFile(file, photo(t, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if w := ask(s, "PUT", fmt.Sprintf("/items/%d?source=%s&metadata={\"n\":%d}", i, file, i), photo(t, i), "Content-Type", "image/png"); w.Code != http.StatusCreated {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// finds asks for photo i and wants it to be found.
+func finds(t *testing.T, s *Server, i int) {
+	t.Helper()
+	w := ask(s, "POST", "/similar?k=1", photo(t, i), "Content-Type", "image/png")
+	if want := fmt.Sprintf(`"id":"%d"`, i); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("%d %s, want %s", w.Code, w.Body, want)
+	}
+}
+
+func TestKeepAcrossRuns(t *testing.T) {
+	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
+	s := keeping(t, path, false, &weights)
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 3)
+	finds(t, s, 2)
+	if err := keeping(t, path, false, &weights).Load(); !errors.Is(err, index.ErrInUse) {
+		t.Errorf("a second owner: %v", err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := keeping(t, path, false, &weights)
+	if err := again.Load(); err != nil {
+		t.Fatal(err)
+	}
+	finds(t, again, 2)
+	if err := again.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	weights = 2
+	var wrong *usage.Error
+	if err := keeping(t, path, false, &weights).Load(); !errors.Is(err, index.ErrModel) || !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--rebuild") {
+		t.Errorf("a model that the index does not belong to: %v", err)
+	}
+}
+
+// A model with other vectors comes into service at once; the index is made anew beside
+// it, and searches go on when that is done.
+func TestRebuild(t *testing.T) {
+	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
+	s := keeping(t, path, true, &weights)
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 20)
+	first := s.current().Fingerprint()
+	for weights = 2; weights < 4; weights++ {
+		if err := s.Load(); err != nil {
+			t.Fatal(err)
+		}
+		s.keeper.ended.Wait()
+		if s.current().Fingerprint() == first || s.keeper.file.Len() != 20 || s.keeper.file.Binding().Fingerprint != s.current().Fingerprint() {
+			t.Fatalf("%d items of %s", s.keeper.file.Len(), s.keeper.file.Binding().Fingerprint)
+		}
+		for i := range 20 {
+			finds(t, s, i)
+		}
+		if w := ask(s, "GET", "/items/7", nil); !strings.Contains(w.Body.String(), `{"n":7}`) || !strings.Contains(w.Body.String(), fmt.Sprintf("%x", sha256.Sum256(photo(t, 7)))) {
+			t.Errorf("%s", w.Body)
+		}
+		if w := ask(s, "GET", "/items/7/thumbnail", nil); w.Code != http.StatusOK {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	if left, _ := filepath.Glob(path + ".rebuild*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	weights = 1
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := keeping(t, path, true, &weights) // from the start
+	if err := again.Load(); err != nil {
+		t.Fatal(err)
+	}
+	again.keeper.ended.Wait()
+	finds(t, again, 11)
+}
+
+// An item that cannot be made anew is not lost: the index stays as it is, and says why.
+func TestRebuildWithoutFiles(t *testing.T) {
+	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
+	s := keeping(t, path, true, &weights)
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	files := fill(t, s, 5)
+	if err := errors.Join(os.Remove(files[1]), os.WriteFile(files[3], photo(t, 9), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	weights = 2
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	s.keeper.ended.Wait()
+	w := ask(s, "POST", "/similar", photo(t, 0), "Content-Type", "image/png")
+	for _, want := range []string{"model-mismatch", "2 items cannot be made anew", "1.png", "--drop-missing"} {
+		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
+		}
+	}
+	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != http.StatusOK {
+		t.Errorf("/embed: %d %s", w.Code, w.Body)
+	}
+	for _, i := range []int{1, 3} {
+		if w := ask(s, "DELETE", fmt.Sprint("/items/", i), nil); w.Code != http.StatusNoContent {
+			t.Errorf("delete: %d %s", w.Code, w.Body)
+		}
+	}
+	if err := s.Load(); err != nil { // what is in the way is gone
+		t.Fatal(err)
+	}
+	s.keeper.ended.Wait()
+	finds(t, s, 4)
+	weights = 1
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil { // while it is being made anew
+		t.Error(err)
+	}
+}

@@ -1,0 +1,182 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"vicreg/server/batch"
+	"vicreg/server/index"
+)
+
+// refill makes the items of an index anew for the model in service: each from the file
+// that it came from, in a second index beside the first, which then takes its place.
+// Meanwhile nothing can be stored in the first: what is made is complete, but for what
+// is deleted on the way.
+type refill struct {
+	s           *Server
+	e           *engine
+	from, to    *index.File
+	done, total atomic.Int64
+	missing     int   // items that cannot be made anew
+	first       error // why the first of them cannot
+}
+
+// refillAtOnce is how many images a rebuild has in the queue: few, for those who ask
+// the server meanwhile.
+const refillAtOnce = 8
+
+// refill runs until the index fits e or ctx ends.
+func (k *keeper) refill(ctx context.Context, e *engine) {
+	begin := time.Now()
+	r := &refill{s: k.s, e: e, from: k.file}
+	k.s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
+	err := r.run(ctx)
+	k.s.SetRebuild(nil)
+	switch {
+	case err == nil:
+		k.s.log.Info("the index fits the model now", "fingerprint", e.Fingerprint(), "items", k.file.Len(), "seconds", time.Since(begin).Seconds())
+	case ctx.Err() == nil:
+		k.s.log.Error("the index cannot be rebuilt", "error", err)
+		k.s.shelf.fail(err)
+	}
+}
+
+func (r *refill) run(ctx context.Context) (err error) {
+	if r.to, err = r.open(ctx); err != nil {
+		return err
+	}
+	r.total.Store(int64(r.from.Len()))
+	for _, ns := range r.from.Namespaces() {
+		if err = r.namespace(ctx, ns.Name); err != nil {
+			return errors.Join(err, r.to.Close())
+		}
+	}
+	if r.missing > 0 {
+		err = fmt.Errorf("%d items cannot be made anew, such as %w; vicreg index rebuild --drop-missing leaves them out", r.missing, r.first)
+		return errors.Join(err, r.to.Close())
+	}
+	return r.from.Replace(ctx, r.to)
+}
+
+// open goes on with an earlier rebuild for the same model, or begins one.
+func (r *refill) open(ctx context.Context) (*index.File, error) {
+	path := r.from.Path() + ".rebuild"
+	o := index.Options{Binding: bindingOf(r.e), Create: true}
+	f, err := index.Open(ctx, path, o)
+	if !errors.Is(err, index.ErrModel) {
+		return f, err
+	}
+	if err := os.Remove(path); err != nil { // that model is not in service any more
+		return nil, err
+	}
+	return index.Open(ctx, path, o)
+}
+
+// namespace makes the items of one anew, a few at a time.
+func (r *refill) namespace(ctx context.Context, name string) error {
+	for l := (index.Listing{Limit: refillAtOnce}); ; {
+		page, err := r.from.List(ctx, name, l)
+		if err != nil {
+			return err
+		}
+		if err := r.few(ctx, name, page.Items); err != nil {
+			return err
+		}
+		r.done.Add(int64(len(page.Items)))
+		if l.After = page.Next; page.Next == 0 {
+			return nil
+		}
+	}
+}
+
+// few makes items anew, but for those that are there already.
+func (r *refill) few(ctx context.Context, name string, items []index.Item) error {
+	var todo []index.Item
+	var images []source
+	for _, item := range items {
+		if old, err := r.to.Get(ctx, name, item.ID); err == nil && bytes.Equal(old.Hash, item.Hash) && bytes.Equal(old.Metadata, item.Metadata) {
+			continue
+		}
+		file, err := original(item)
+		if err != nil {
+			r.miss(item, err)
+			continue
+		}
+		todo, images = append(todo, item), append(images, source{file: file})
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	j, err := r.embed(ctx, images)
+	if err != nil {
+		return err
+	}
+	made := todo[:0]
+	for i, item := range todo {
+		if item.Vector, item.Thumbnail = j.rows[i].vector, j.thumbs[i]; j.rows[i].err != nil {
+			r.miss(item, j.rows[i].err)
+		} else if err := r.to.Check(item); err != nil {
+			r.miss(item, err)
+		} else {
+			made = append(made, item)
+		}
+	}
+	return r.to.Upsert(ctx, name, made...)
+}
+
+// original is the file that an item was made from.
+func original(item index.Item) ([]byte, error) {
+	if item.Source == "" || len(item.Hash) == 0 {
+		return nil, errors.New("it was stored without the path of an image file")
+	}
+	file, err := os.ReadFile(item.Source)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(file); !bytes.Equal(sum[:], item.Hash) {
+		return nil, fmt.Errorf("%s has changed since it was indexed", item.Source)
+	}
+	return file, nil
+}
+
+func (r *refill) miss(item index.Item, why error) {
+	if r.missing++; r.first == nil {
+		r.first = fmt.Errorf("%q: %w", item.ID, why)
+	}
+}
+
+// embed waits for its turn when the queue is full.
+func (r *refill) embed(ctx context.Context, images []source) (*job, error) {
+	for {
+		limited, cancel := context.WithTimeout(ctx, r.s.config.Deadline)
+		j := &job{s: r.s, e: r.e, ctx: limited, rows: make([]outcome, len(images)), thumbs: make([][]byte, len(images))}
+		err := j.embed(images)
+		if err == nil {
+			err = j.illustrate()
+		}
+		cancel()
+		var full *batch.Full
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return j, err
+		case errors.As(err, &full):
+		case !errors.Is(err, context.DeadlineExceeded):
+			return nil, err
+		}
+		wait := time.Second
+		if full != nil {
+			wait = max(full.After, 10*time.Millisecond)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
