@@ -66,7 +66,7 @@ func (s *Store) copy(ctx context.Context, path string) (draft string, err error)
 	if err := s.vacuum(ctx, f.Name()); err != nil {
 		return "", err
 	}
-	return f.Name(), f.Sync()
+	return f.Name(), errors.Join(ctx.Err(), f.Sync())
 }
 
 // vacuum writes a copy into an empty file, on a connection of its own: it may take
@@ -79,6 +79,9 @@ func (s *Store) vacuum(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	_, err = c.ExecContext(ctx, "VACUUM INTO ?", named([]driver.Value{path}))
 	return err
 }

@@ -81,11 +81,11 @@ func TestFlippedBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var offsets []int
 	for page := 0; page < len(whole); page += pageSize { // where the structure is
-		for range 6 {
+		for range 4 {
 			offsets = append(offsets, page+rng.IntN(100))
 		}
 	}
-	for range repeats(t, 100) {
+	for range repeats(t, 60) {
 		offsets = append(offsets, rng.IntN(len(whole)))
 	}
 	damaged := filepath.Join(t.TempDir(), "x.index")
