@@ -26,8 +26,8 @@ func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 }
 
 // Encode encodes the pictures with the given indices, a batch at a time while
-// others are decoded, and calls each with them in order. Pixels and vector are
-// valid during the call, whose error ends all. Bad files are left out and are in
+// others are decoded, and calls each with them in order. Pixels are valid during the
+// call, whose error ends all; a vector is each's own. Bad files are left out and are in
 // r.Quarantined().
 func Encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {

@@ -1,0 +1,152 @@
+package bulk_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/nn"
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
+)
+
+// averager is a model whose vector is the mean red, green and blue of the picture in
+// 0..255.
+func averager(t *testing.T) *encoder.Encoder {
+	t.Helper()
+	plain := encoder.Normalization{Std: [3]float64{1. / 255, 1. / 255, 1. / 255}}
+	g, err := graph.Build("averager", func(g *graph.Graph) {
+		x := nn.Normalize(g, g.Input("pixels", tensor.Uint8, graph.Batch, 8, 8, 3), plain.Mean, plain.Std)
+		g.Output("embedding", g.ReduceMean(x, false, 2, 3))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := g.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 8, Interpolation: "bilinear"}, Normalization: plain, Dim: 3, Center: make([]float32, 3)}
+	if err := about.Attach(model); err != nil {
+		t.Fatal(err)
+	}
+	file, err := onnx.Marshal(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc, err := encoder.New(orttest.Open(t), file, ort.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { enc.Close() })
+	return enc
+}
+
+// greys is a folder of n plain pictures, picture i of the grey 3i, and a bad file.
+func greys(t *testing.T, n int) *dataset.Set {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		m := image.NewGray(image.Rect(0, 0, 10, 9))
+		for j := range m.Pix {
+			m.Pix[j] = uint8(3 * i)
+		}
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(png.Encode(f, m), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "000-bad.jpg"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.Open(t.Context(), dir, dataset.Options{Index: dataset.NoIndex})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// Over more than one batch: the hash, vector and thumbnail of each file that is
+// wanted, in order, and why there is none of another.
+func TestImages(t *testing.T) {
+	set := greys(t, 80)
+	var seen []int
+	bad, err := bulk.Images(t.Context(), averager(t), set,
+		func(i int, hash bulk.Hash) bool {
+			data, err := set.ReadFile(i)
+			if err != nil || sha256.Sum256(data) != hash {
+				t.Errorf("%s: hash %x, %v", set.Key(i), hash, err)
+			}
+			return i%5 != 4
+		},
+		func(m bulk.Image) error {
+			seen = append(seen, m.Index)
+			grey, _, _ := strings.Cut(set.Key(m.Index), ".")
+			n, err := strconv.Atoi(grey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(m.Vector) != 3 || math.Abs(float64(m.Vector[1])-float64(3*n)) > 0.01 {
+				t.Errorf("%s: vector %v", set.Key(m.Index), m.Vector)
+			}
+			small, err := jpeg.Decode(strings.NewReader(string(m.Thumbnail)))
+			if err != nil {
+				t.Fatalf("%s: thumbnail: %v", set.Key(m.Index), err)
+			}
+			if c := color.GrayModel.Convert(small.At(4, 4)).(color.Gray); small.Bounds().Dx() != 10 || math.Abs(float64(c.Y)-float64(3*n)) > 3 {
+				t.Errorf("%s: thumbnail of %v, grey %d", set.Key(m.Index), small.Bounds(), c.Y)
+			}
+			data, err := set.ReadFile(m.Index)
+			if err != nil || sha256.Sum256(data) != m.Hash {
+				t.Errorf("%s: hash %x, %v", set.Key(m.Index), m.Hash, err)
+			}
+			return nil
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bad) != 1 || bad[0].Key != "000-bad.jpg" || bad[0].Reason == "" {
+		t.Errorf("bad: %v", bad)
+	}
+	var want []int
+	for i := range set.Len() {
+		if i%5 != 4 && set.Key(i) != "000-bad.jpg" {
+			want = append(want, i)
+		}
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("saw %v, want %v", seen, want)
+	}
+}
+
+// The error of the one who takes the images ends the work.
+func TestImagesEndsWithItsTaker(t *testing.T) {
+	set, full := greys(t, 40), errors.New("full")
+	calls := 0
+	_, err := bulk.Images(t.Context(), averager(t), set, func(int, bulk.Hash) bool { return true },
+		func(bulk.Image) error { calls++; return full })
+	if !errors.Is(err, full) || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
