@@ -1,0 +1,37 @@
+package dataset
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// Path is where picture i lies: the absolute path of its file, with links to folders
+// resolved, or for a member of a shard that of the shard, a slash, and the member.
+func (s *Set) Path(i int) string {
+	key := s.Key(i)
+	if s.source.kind != shards {
+		return s.source.file(key)
+	}
+	name, member, _ := strings.Cut(key, "/")
+	return s.source.shard[name].path + "/" + member
+}
+
+// Roots are the folders and files that Path gives paths below, whatever pictures are
+// there at the time: the folder of a tree or of shards, else each shard. A list has
+// none: its files lie anywhere.
+func (s *Set) Roots() []string {
+	switch s.source.kind {
+	case tree:
+		return []string{s.source.root}
+	case list:
+		return nil
+	}
+	if folder, err := filepath.EvalSymlinks(s.source.path); err == nil && s.source.shard[filepath.Base(folder)].path != folder {
+		return []string{folder}
+	}
+	var roots []string
+	for _, name := range s.source.files {
+		roots = append(roots, s.source.shard[name].path)
+	}
+	return roots
+}

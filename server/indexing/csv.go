@@ -1,0 +1,132 @@
+package indexing
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+)
+
+// readCSV reads a table whose first line names its columns. The first column holds
+// the id when it is named as ids are, else key names the one that does. What a column
+// is follows from all its cells that are not empty: numbers when each is a number as
+// JSON writes it (so 0042 is none), booleans when each is true or false, else text. A
+// cell that is empty says nothing.
+func readCSV(f io.Reader, key string, add func(line int, id string, object json.RawMessage) error) error {
+	r := csv.NewReader(withoutMark(f))
+	table, lines, err := cells(r)
+	if err != nil {
+		return err
+	}
+	if len(table) == 0 {
+		return errors.New("it is empty; want a line that names the columns")
+	}
+	names := table[0]
+	at := slices.Index(names, key)
+	switch {
+	case key == "" && slices.Contains(keyNames, names[0]):
+		at = 0
+	case key == "":
+		return fmt.Errorf("its first column is named %q, not id or path; --key COLUMN names the one with the id", names[0])
+	case at < 0:
+		return fmt.Errorf("it has no column %q", key)
+	}
+	for i, name := range names {
+		if name == "" || slices.Index(names, name) < i {
+			return fmt.Errorf("column %d is named %q, which is empty or there before", i+1, name)
+		}
+	}
+	kinds := kindsOf(table)
+	for n, row := range table[1:] {
+		if err := add(lines[n+1], row[at], object(names, row, kinds, at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutMark passes over the mark that some programs begin a text with.
+func withoutMark(f io.Reader) io.Reader {
+	r := bufio.NewReader(f)
+	if mark, err := r.Peek(3); err == nil && string(mark) == "\ufeff" {
+		r.Discard(len(mark))
+	}
+	return r
+}
+
+// cells reads all of a table, and the line of each row.
+func cells(r *csv.Reader) (table [][]string, lines []int, err error) {
+	for {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return table, lines, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		line, _ := r.FieldPos(0)
+		table, lines = append(table, row), append(lines, line)
+	}
+}
+
+// kind is what the cells of a column are.
+type kind uint8
+
+const (
+	text kind = iota
+	number
+	boolean
+)
+
+// numeral is a number as JSON writes it.
+var numeral = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// kindsOf settles what each column of a table is, whose first row are the names.
+func kindsOf(table [][]string) []kind {
+	kinds := make([]kind, len(table[0]))
+	for c := range kinds {
+		numbers, booleans := true, true
+		for _, row := range table[1:] {
+			if cell := row[c]; cell != "" {
+				numbers = numbers && numeral.MatchString(cell)
+				booleans = booleans && (cell == "true" || cell == "false")
+			}
+		}
+		switch {
+		case numbers:
+			kinds[c] = number
+		case booleans:
+			kinds[c] = boolean
+		}
+	}
+	return kinds
+}
+
+// object is a row but for the column at, which holds the id.
+func object(names, row []string, kinds []kind, at int) json.RawMessage {
+	b := []byte{'{'}
+	for c, cell := range row {
+		if c == at || cell == "" {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(append(b, quoted(names[c])...), ':')
+		if kinds[c] == text {
+			b = append(b, quoted(cell)...)
+		} else {
+			b = append(b, cell...)
+		}
+	}
+	return append(b, '}')
+}
+
+func quoted(s string) []byte {
+	b, _ := json.Marshal(s) // of a string it cannot fail
+	return b
+}

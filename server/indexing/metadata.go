@@ -1,0 +1,162 @@
+package indexing
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+)
+
+// rows are what a metadata file says: JSON objects by the id that they are of.
+type rows map[string]json.RawMessage
+
+// keyNames are the names that the column or member with the id may have unasked.
+var keyNames = []string{"id", "path"}
+
+// readRows reads a metadata file, .csv or .jsonl. key names the column or member with
+// the id; "" is for one of keyNames. Paths in it may be absolute, and are made
+// relative to root then, as ids are.
+func readRows(name, key, root string) (rows, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, usage.Errorf("--metadata: %w", err)
+	}
+	defer f.Close()
+	r := rows{}
+	add := func(line int, id string, object json.RawMessage) error {
+		id = idOf(id, root)
+		switch _, twice := r[id]; {
+		case id == "":
+			return fmt.Errorf("line %d: the id is empty", line)
+		case twice:
+			return fmt.Errorf("line %d: %s is there for the second time", line, id)
+		case len(object) > index.MaxMetadata:
+			return fmt.Errorf("line %d: %d bytes of metadata are over the limit of %d", line, len(object), index.MaxMetadata)
+		}
+		r[id] = object
+		return nil
+	}
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".csv":
+		err = readCSV(f, key, add)
+	case ".jsonl":
+		err = readObjects(f, key, add)
+	default:
+		err = errors.New("want a name that ends in .csv or .jsonl")
+	}
+	if err != nil {
+		return nil, usage.Errorf("--metadata %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// idOf is the id that is meant by one as it is written: a path with slashes, below
+// root if it is there.
+func idOf(written, root string) string {
+	if written == "" {
+		return ""
+	}
+	if filepath.IsAbs(written) && root != "" {
+		if inside, err := filepath.Rel(root, written); err == nil && filepath.IsLocal(inside) {
+			written = inside
+		}
+	}
+	return path.Clean(filepath.ToSlash(written))
+}
+
+// readObjects reads an object a line.
+func readObjects(f io.Reader, key string, add func(line int, id string, object json.RawMessage) error) error {
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 4*index.MaxMetadata)
+	n := 0
+	for lines.Scan() {
+		n++
+		text := bytes.TrimSpace(lines.Bytes())
+		if n == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff"))
+		}
+		if len(text) == 0 {
+			continue
+		}
+		id, object, err := takeID(text, key)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		if err := add(n, id, object); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return nil
+}
+
+// takeID takes the member with the id out of an object.
+func takeID(text []byte, key string) (id string, object json.RawMessage, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return "", nil, err
+	}
+	if members == nil {
+		return "", nil, errors.New("null is no object")
+	}
+	for _, name := range keyNames {
+		if _, there := members[name]; key == "" && there {
+			key = name
+		}
+	}
+	value, there := members[key]
+	if !there {
+		return "", nil, missingKey(key)
+	}
+	if err := json.Unmarshal(value, &id); err != nil {
+		return "", nil, fmt.Errorf("%q is no string", key)
+	}
+	delete(members, key)
+	object, err = json.Marshal(members)
+	return id, object, err
+}
+
+func missingKey(key string) error {
+	if key == "" {
+		return errors.New(`there is neither "id" nor "path" in it; --key NAME names what holds the id`)
+	}
+	return fmt.Errorf("there is no %q in it", key)
+}
+
+// same tells whether two JSON objects say the same, whatever the order and spacing.
+func same(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, err := plain(a)
+	if err != nil {
+		return false
+	}
+	y, err := plain(b)
+	return err == nil && bytes.Equal(x, y)
+}
+
+// plain writes an object in the one way that encoding/json does; none is an empty one.
+func plain(object json.RawMessage) ([]byte, error) {
+	if len(object) == 0 {
+		return []byte("{}"), nil
+	}
+	d := json.NewDecoder(bytes.NewReader(object))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}

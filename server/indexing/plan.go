@@ -1,0 +1,148 @@
+package indexing
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/dataset"
+)
+
+// known is what a namespace has of an item.
+type known struct {
+	hash     bulk.Hash // zero when the item has none
+	metadata json.RawMessage
+	source   string
+}
+
+// deed is what an image asks for.
+type deed uint8
+
+const (
+	leave    deed = iota // it is there as it is
+	insert               // it is new
+	replace              // it is there, with other bytes
+	describe             // it is there, with other metadata or at another place
+	deeds                // how many there are
+)
+
+// addition is an image, or a vector, that is to be in the index.
+type addition struct {
+	id, source string
+	label      string // "" when nothing tells it
+}
+
+// plan settles what is to be done with additions to a namespace and keeps account of
+// what was. Any number of goroutines may use it.
+type plan struct {
+	known map[string]known
+	rows  rows
+	root  string // what ids in metadata files may be below
+
+	mu   sync.Mutex
+	done [deeds]int
+	bad  []dataset.Bad
+}
+
+// judge says what an addition with this hash asks for.
+func (p *plan) judge(a addition, hash bulk.Hash) deed {
+	k, was := p.known[a.id]
+	switch {
+	case !was:
+		return insert
+	case k.hash != hash:
+		return replace
+	case k.source != a.source || !same(p.metadata(a), k.metadata):
+		return describe
+	}
+	return leave
+}
+
+// metadata is that of an addition: what its row says, with the label unless the row
+// has one; without a row what is there already, or the label alone.
+func (p *plan) metadata(a addition) json.RawMessage {
+	row, described := p.rows[idOf(a.id, p.root)]
+	k, was := p.known[a.id]
+	switch {
+	case !described && was:
+		return k.metadata
+	case a.label == "":
+		return row
+	case !described:
+		row = json.RawMessage("{}")
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(row, &members); err != nil || members["label"] != nil {
+		return row
+	}
+	members["label"] = quoted(a.label)
+	labelled, err := json.Marshal(members)
+	if err != nil {
+		return row
+	}
+	return labelled
+}
+
+// did counts what was done.
+func (p *plan) did(d deed, n int) {
+	p.mu.Lock()
+	p.done[d] += n
+	p.mu.Unlock()
+}
+
+// refuse records an addition that cannot be in the index.
+func (p *plan) refuse(id, reason string) {
+	p.mu.Lock()
+	p.bad = append(p.bad, dataset.Bad{Key: id, Reason: strings.ReplaceAll(reason, "\n", " ")})
+	p.mu.Unlock()
+}
+
+// finished is how many additions have been dealt with.
+func (p *plan) finished() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.bad)
+	for _, d := range p.done {
+		n += d
+	}
+	return n
+}
+
+// unmatched are the ids of metadata rows that belong to none of the additions.
+func (p *plan) unmatched(ids func(yield func(id string) bool)) []string {
+	left := map[string]bool{}
+	for id := range p.rows {
+		left[id] = true
+	}
+	for id := range ids {
+		delete(left, idOf(id, p.root))
+	}
+	return sorted(left)
+}
+
+// gone are the items that came from one of the roots and are not among the additions.
+func (p *plan) gone(roots []string, ids func(yield func(id string) bool)) []string {
+	left := map[string]bool{}
+	for id, k := range p.known {
+		for _, root := range roots {
+			if strings.HasPrefix(k.source, strings.TrimSuffix(root, "/")+"/") {
+				left[id] = true
+			}
+		}
+	}
+	for id := range ids {
+		delete(left, id)
+	}
+	return sorted(left)
+}
+
+func sorted(set map[string]bool) []string {
+	list := make([]string, 0, len(set))
+	for id := range set {
+		list = append(list, id)
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,82 @@
+package indexing
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"vicreg/pipeline/bulk"
+)
+
+func TestPlan(t *testing.T) {
+	one, two := bulk.Hash{1}, bulk.Hash{2}
+	p := &plan{root: "/photos",
+		known: map[string]known{
+			"a":     {one, json.RawMessage(`{"n":1}`), "/photos/a"},
+			"b":     {one, nil, "/photos/b"},
+			"named": {one, json.RawMessage(`{"n":1,"label":"mine"}`), "/photos/named"},
+			"bare":  {bulk.Hash{}, nil, "/photos/bare"},
+		},
+		rows: rows{"b": json.RawMessage(`{"n":2}`), "new": json.RawMessage(`{"n":3}`), "own": json.RawMessage(`{"label":"own"}`)},
+	}
+	for _, c := range []struct {
+		addition
+		hash bulk.Hash
+		want deed
+		says string
+	}{
+		{addition{"a", "/photos/a", ""}, one, leave, `{"n":1}`},
+		{addition{"a", "/photos/a", "folder"}, one, leave, `{"n":1}`}, // nobody asked to change it
+		{addition{"a", "/elsewhere/a", ""}, one, describe, `{"n":1}`},
+		{addition{"a", "/photos/a", ""}, two, replace, `{"n":1}`},
+		{addition{"b", "/photos/b", ""}, one, describe, `{"n":2}`},
+		{addition{"b", "/photos/b", "folder"}, one, describe, `{"label":"folder","n":2}`},
+		{addition{"named", "/photos/named", "x"}, one, leave, `{"n":1,"label":"mine"}`},
+		{addition{"bare", "/photos/bare", ""}, one, replace, ``},
+		{addition{"other", "/photos/other", ""}, one, insert, ``},
+		{addition{"other", "/photos/other", `a "b"`}, one, insert, `{"label":"a \"b\""}`},
+		{addition{"new", "/photos/new", "x"}, one, insert, `{"label":"x","n":3}`},
+		{addition{"/photos/new", "", ""}, one, insert, `{"n":3}`},
+		{addition{"own", "/photos/own", "x"}, one, insert, `{"label":"own"}`},
+	} {
+		if got := p.judge(c.addition, c.hash); got != c.want {
+			t.Errorf("%+v: deed %d, want %d", c.addition, got, c.want)
+		}
+		if got := p.metadata(c.addition); string(got) != c.says {
+			t.Errorf("%+v: metadata %s, want %s", c.addition, got, c.says)
+		}
+	}
+	if got := p.unmatched(slices.Values([]string{"new", "x", "/photos/b"})); !slices.Equal(got, []string{"own"}) {
+		t.Errorf("unmatched: %q", got)
+	}
+}
+
+func TestPlanFindsWhatIsGone(t *testing.T) {
+	p := &plan{known: map[string]known{}}
+	for id, source := range map[string]string{"a": "/p/a", "b": "/p/sub/b", "c": "/p2/c", "d": "", "e": "/tars/1.tar/e", "f": "/tars/2.tar/f"} {
+		p.known[id] = known{source: source}
+	}
+	for _, c := range []struct{ roots, ids, want []string }{
+		{[]string{"/p"}, []string{"b", "new"}, []string{"a"}},
+		{[]string{"/p"}, nil, []string{"a", "b"}},
+		{[]string{"/tars/1.tar"}, nil, []string{"e"}},
+		{[]string{"/"}, []string{"a"}, []string{"b", "c", "e", "f"}},
+		{nil, nil, nil},
+	} {
+		if got := p.gone(c.roots, slices.Values(c.ids)); !slices.Equal(got, c.want) {
+			t.Errorf("%v: gone %q, want %q", c.roots, got, c.want)
+		}
+	}
+}
+
+func TestPlanKeepsAccount(t *testing.T) {
+	p := &plan{}
+	for i := range int(deeds) {
+		p.did(deed(i), i+1)
+	}
+	p.refuse("x", "two\nlines")
+	if got := fmt.Sprint(p.finished(), p.bad, p.done); got != "11 [{x two lines}] [1 2 3 4]" {
+		t.Error(got)
+	}
+}
