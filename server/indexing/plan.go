@@ -2,6 +2,7 @@ package indexing
 
 import (
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -111,7 +112,7 @@ func (p *plan) finished() int {
 }
 
 // unmatched are the ids of metadata rows that belong to none of the additions.
-func (p *plan) unmatched(ids func(yield func(id string) bool)) []string {
+func (p *plan) unmatched(ids iter.Seq[string]) []string {
 	left := map[string]bool{}
 	for id := range p.rows {
 		left[id] = true
@@ -123,7 +124,7 @@ func (p *plan) unmatched(ids func(yield func(id string) bool)) []string {
 }
 
 // gone are the items that came from one of the roots and are not among the additions.
-func (p *plan) gone(roots []string, ids func(yield func(id string) bool)) []string {
+func (p *plan) gone(roots []string, ids iter.Seq[string]) []string {
 	left := map[string]bool{}
 	for id, k := range p.known {
 		for _, root := range roots {
