@@ -72,7 +72,9 @@ type refusal struct {
 	detail string
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("the server refuses: %s (%d)", r.detail, r.status) }
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the server refuses: %s (%d)", r.detail, r.status)
+}
 
 // ask sends a request, body as JSON if it is not nil, and decodes the answer into
 // what into points to, if it is not nil. One that the server has no room for is sent

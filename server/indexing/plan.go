@@ -1,6 +1,7 @@
 package indexing
 
 import (
+	"context"
 	"encoding/json"
 	"iter"
 	"slices"
@@ -32,7 +33,26 @@ const (
 // addition is an image, or a vector, that is to be in the index.
 type addition struct {
 	id, source string
-	label      string // "" when nothing tells it
+	label      string          // "" when nothing tells it
+	own        json.RawMessage // metadata that it brings along, nil for none
+}
+
+// entry is an item as it is stored, and as the API of a server has it.
+type entry struct {
+	ID       string          `json:"id"`
+	Image    []byte          `json:"image,omitempty"`
+	Vector   []float32       `json:"vector,omitempty"`
+	Metadata json.RawMessage `json:"metadata,omitempty"`
+	Source   string          `json:"source,omitempty"`
+	Hash     string          `json:"sha256,omitempty"`
+
+	thumbnail []byte
+}
+
+// pending is an entry that is to be stored, and why.
+type pending struct {
+	deed
+	entry
 }
 
 // plan settles what is to be done with additions to a namespace and keeps account of
@@ -65,6 +85,9 @@ func (p *plan) judge(a addition, hash bulk.Hash) deed {
 // has one; without a row what is there already, or the label alone.
 func (p *plan) metadata(a addition) json.RawMessage {
 	row, described := p.rows[idOf(a.id, p.root)]
+	if !described && a.own != nil {
+		row, described = a.own, true
+	}
 	k, was := p.known[a.id]
 	switch {
 	case !described && was:
@@ -84,6 +107,36 @@ func (p *plan) metadata(a addition) json.RawMessage {
 		return row
 	}
 	return labelled
+}
+
+// store puts a batch into the index and keeps account of it.
+func (p *plan) store(ctx context.Context, to target, batch []pending) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	entries := make([]entry, len(batch))
+	for i, b := range batch {
+		entries[i] = b.entry
+	}
+	bad, err := to.put(ctx, entries)
+	if err != nil {
+		return err
+	}
+	for i, b := range batch {
+		if bad[i] != "" {
+			p.refuse(b.ID, bad[i])
+			continue
+		}
+		p.did(b.deed, 1)
+	}
+	return nil
+}
+
+// stored is how many additions were written.
+func (p *plan) stored() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done[insert] + p.done[replace] + p.done[describe]
 }
 
 // did counts what was done.

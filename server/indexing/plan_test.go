@@ -9,6 +9,8 @@ import (
 	"vicreg/pipeline/bulk"
 )
 
+func add(id, source, label string) addition { return addition{id: id, source: source, label: label} }
+
 func TestPlan(t *testing.T) {
 	one, two := bulk.Hash{1}, bulk.Hash{2}
 	p := &plan{root: "/photos",
@@ -26,19 +28,22 @@ func TestPlan(t *testing.T) {
 		want deed
 		says string
 	}{
-		{addition{"a", "/photos/a", ""}, one, leave, `{"n":1}`},
-		{addition{"a", "/photos/a", "folder"}, one, leave, `{"n":1}`}, // nobody asked to change it
-		{addition{"a", "/elsewhere/a", ""}, one, describe, `{"n":1}`},
-		{addition{"a", "/photos/a", ""}, two, replace, `{"n":1}`},
-		{addition{"b", "/photos/b", ""}, one, describe, `{"n":2}`},
-		{addition{"b", "/photos/b", "folder"}, one, describe, `{"label":"folder","n":2}`},
-		{addition{"named", "/photos/named", "x"}, one, leave, `{"n":1,"label":"mine"}`},
-		{addition{"bare", "/photos/bare", ""}, one, replace, ``},
-		{addition{"other", "/photos/other", ""}, one, insert, ``},
-		{addition{"other", "/photos/other", `a "b"`}, one, insert, `{"label":"a \"b\""}`},
-		{addition{"new", "/photos/new", "x"}, one, insert, `{"label":"x","n":3}`},
-		{addition{"/photos/new", "", ""}, one, insert, `{"n":3}`},
-		{addition{"own", "/photos/own", "x"}, one, insert, `{"label":"own"}`},
+		{add("a", "/photos/a", ""), one, leave, `{"n":1}`},
+		{add("a", "/photos/a", "folder"), one, leave, `{"n":1}`}, // nobody asked to change it
+		{add("a", "/elsewhere/a", ""), one, describe, `{"n":1}`},
+		{add("a", "/photos/a", ""), two, replace, `{"n":1}`},
+		{add("b", "/photos/b", ""), one, describe, `{"n":2}`},
+		{add("b", "/photos/b", "folder"), one, describe, `{"label":"folder","n":2}`},
+		{add("named", "/photos/named", "x"), one, leave, `{"n":1,"label":"mine"}`},
+		{add("bare", "/photos/bare", ""), one, replace, ``},
+		{add("other", "/photos/other", ""), one, insert, ``},
+		{add("other", "/photos/other", `a "b"`), one, insert, `{"label":"a \"b\""}`},
+		{add("new", "/photos/new", "x"), one, insert, `{"label":"x","n":3}`},
+		{add("/photos/new", "", ""), one, insert, `{"n":3}`},
+		{add("own", "/photos/own", "x"), one, insert, `{"label":"own"}`},
+		{addition{id: "brings", own: json.RawMessage(`{"n":4}`)}, one, insert, `{"n":4}`},
+		{addition{id: "new", own: json.RawMessage(`{"n":4}`)}, one, insert, `{"n":3}`},
+		{addition{id: "a", source: "/photos/a", own: json.RawMessage(`{"n":4}`)}, one, describe, `{"n":4}`},
 	} {
 		if got := p.judge(c.addition, c.hash); got != c.want {
 			t.Errorf("%+v: deed %d, want %d", c.addition, got, c.want)

@@ -2,8 +2,6 @@ package indexing
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,7 +16,7 @@ type remote struct {
 	*client
 	namespace string
 
-	binding  index.Binding // without the numbers of the centre, which only the server needs
+	binding  index.Binding // without the centre, which only the server needs
 	centered bool
 	most     int   // items of a request
 	room     int64 // bytes of a request
@@ -49,16 +47,6 @@ func connect(ctx context.Context, c *client, namespace string) (*remote, error) 
 		centered: info.Index.Similarity != index.Binding{}.Similarity()}, nil
 }
 
-// stored is an item as the server tells of it, and as it takes it.
-type stored struct {
-	ID       string          `json:"id"`
-	Image    []byte          `json:"image,omitempty"`
-	Vector   []float32       `json:"vector,omitempty"`
-	Metadata json.RawMessage `json:"metadata,omitempty"`
-	Source   string          `json:"source,omitempty"`
-	Hash     string          `json:"sha256,omitempty"`
-}
-
 // known asks for all items of the namespace.
 func (r *remote) known(ctx context.Context, progress func(done, total int)) (map[string]known, error) {
 	all := map[string]known{}
@@ -66,7 +54,7 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 	for {
 		var page struct {
 			Total int
-			Data  []stored
+			Data  []entry
 			Next  *string
 		}
 		if err := r.ask(ctx, http.MethodGet, "items", query, nil, &page); err != nil {
@@ -74,9 +62,7 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 		}
 		for _, item := range page.Data {
 			k := known{metadata: item.Metadata, source: item.Source}
-			if b, err := hex.DecodeString(item.Hash); err == nil && len(b) == len(k.hash) {
-				k.hash = [len(k.hash)]byte(b)
-			}
+			k.hash, _ = hashOf(item.Hash) // zero where there is none
 			all[item.ID] = k
 		}
 		if progress(len(all), page.Total); page.Next == nil {
@@ -86,9 +72,8 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 	}
 }
 
-// put stores items and says of each, in order, why it is not stored, or "". A request
-// that takes the server too long is sent again in halves.
-func (r *remote) put(ctx context.Context, items []stored) (bad []string, err error) {
+// put stores items. A request that takes the server too long is sent again in halves.
+func (r *remote) put(ctx context.Context, items []entry) (bad []string, err error) {
 	var result struct {
 		Data []struct {
 			Index int
@@ -129,8 +114,8 @@ func (r *remote) put(ctx context.Context, items []stored) (bad []string, err err
 	return bad, nil
 }
 
-func (r *remote) halves(ctx context.Context, items []stored) (bad []string, err error) {
-	for _, half := range [][]stored{items[:len(items)/2], items[len(items)/2:]} {
+func (r *remote) halves(ctx context.Context, items []entry) (bad []string, err error) {
+	for _, half := range [][]entry{items[:len(items)/2], items[len(items)/2:]} {
 		b, err := r.put(ctx, half)
 		if err != nil {
 			return nil, err
@@ -142,7 +127,7 @@ func (r *remote) halves(ctx context.Context, items []stored) (bad []string, err 
 
 // vector asks for the vector of an item.
 func (r *remote) vector(ctx context.Context, id string) ([]float32, error) {
-	var item stored
+	var item entry
 	query := url.Values{"namespace": {r.namespace}, "with_vector": {strconv.FormatBool(true)}}
 	err := r.ask(ctx, http.MethodGet, "items/"+url.PathEscape(id), query, nil, &item)
 	return item.Vector, err

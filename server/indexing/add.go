@@ -1,0 +1,277 @@
+package indexing
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"iter"
+	"path/filepath"
+	"time"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+	"vicreg/pipeline/vectors"
+	"vicreg/server/index"
+)
+
+// adding is an addition to an index under way.
+type adding struct {
+	data, file, model, namespace string
+	metadata, key                string
+	server, keyFile              string
+	prune                        bool
+	foreign                      encoder.Flags
+	machine                      bulk.Machine
+	stdout, stderr               io.Writer
+	flags                        *flag.FlagSet
+}
+
+// target is where additions go: a file, or the server that owns one.
+type target interface {
+	// known is all that the namespace has.
+	known(ctx context.Context, progress func(done, total int)) (map[string]known, error)
+	// images does what the plan says of the images of a set; done is called now and
+	// then.
+	images(ctx context.Context, set *dataset.Set, p *plan, done func()) error
+	// put stores entries. bad says of each, in order, why it cannot be, or "".
+	put(ctx context.Context, entries []entry) (bad []string, err error)
+	// vector is that of an item.
+	vector(ctx context.Context, id string) ([]float32, error)
+	remove(ctx context.Context, ids []string) error
+}
+
+func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	a := &adding{stdout: stdout, stderr: stderr}
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "index add",
+		Purpose:  "Add images to a similarity index, or bring it up to date with a folder.",
+		Synopsis: "DIR (--index FILE --model FILE | --server URL) [flags]",
+		Examples: []string{
+			"vicreg index add photos --index photos.index --model backbone.onnx",
+			"vicreg index add photos --index photos.index --model backbone.onnx --metadata photos.csv --prune",
+			"vicreg index add photos.npy --index photos.index --model backbone.onnx",
+			"vicreg index add photos --server http://localhost:8080",
+		},
+		Notes: `DIR is a folder of any depth, a text file with a path a line, or tar shards; or a
+file of vectors that vicreg embed or vicreg index export wrote, .npy, .jsonl or
+.parquet, with what stands beside it. The index is made where there is none.
+
+An image's id is its path below DIR, SHARD/MEMBER in shards, and the path as listed
+in a list. One whose id and bytes (by SHA-256) are in the index already costs no
+more than reading its file. What is stored is on the disk: a run that was stopped
+goes on when the same command is given again. Images that were indexed from a
+folder or shards and are not there any more are named, and removed with --prune.
+
+A metadata file is .csv, its first line naming the columns, or .jsonl, an object a
+line. Each row belongs to the image whose id, or whose path, is in the first column
+when that is named id or path, else in that of --key; in an object, in the member
+of that name. A column is numbers when each of its cells is a number as in JSON
+(0042 is not), booleans when each is true or false, else text; an empty cell says
+nothing. A new image has the label of its folder, of its line in a list or of its
+shard's .cls file as "label", unless its row has one; a folder tells nothing else.
+Images that are in the index keep their metadata unless a row says otherwise.
+
+With --server the images are sent to a server that owns the index and has the model.`,
+	})
+	a.flags = fs
+	fs.StringVar(&a.file, "index", "", "`FILE` of the index")
+	fs.StringVar(&a.model, "model", "", "exported `FILE` that the index belongs to")
+	namespaceFlag(fs, &a.namespace)
+	fs.StringVar(&a.metadata, "metadata", "", "`FILE` with what else is known of the images, .csv or .jsonl")
+	fs.StringVar(&a.key, "key", "", "`COLUMN` of the metadata file with the id; by default the first, if it is named id or path")
+	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from DIR and are not there any more")
+	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model")
+	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` whose first line is the server's API key")
+	a.foreign.Register(fs)
+	a.machine.Register(fs)
+	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &a.data}); err != nil {
+		return err
+	}
+	if err := a.validate(); err != nil {
+		return err
+	}
+	return a.run(ctx)
+}
+
+// ofVectors says that DIR is a file of vectors.
+func (a *adding) ofVectors() bool { return vectors.Known(a.data) }
+
+// validate reports what does not go together.
+func (a *adding) validate() error {
+	switch {
+	case a.file == "" && a.server == "":
+		return usage.Errorf("--index FILE is missing, or --server URL")
+	case a.file != "" && a.server != "":
+		return usage.Errorf("--index and --server exclude each other: a server has its own index")
+	case a.server != "" && a.model != "":
+		return usage.Errorf("--model goes with --index: a server has its own model")
+	case a.server == "" && a.keyFile != "":
+		return usage.Errorf("--api-key-file goes with --server")
+	case a.server == "" && a.model == "" && !a.ofVectors():
+		return usage.Errorf("--model FILE is missing")
+	case a.key != "" && a.metadata == "":
+		return usage.Errorf("--key goes with --metadata")
+	case a.prune && a.ofVectors():
+		return usage.Errorf("--prune is for folders and shards: a file of vectors does not tell what is gone")
+	}
+	return errors.Join(checkNamespace(a.namespace), a.foreign.Validate(), a.machine.Validate())
+}
+
+func (a *adding) run(ctx context.Context) (err error) {
+	source, err := a.find(ctx)
+	if err != nil {
+		return err
+	}
+	p := &plan{root: source.root}
+	if a.metadata != "" {
+		if p.rows, err = readRows(a.metadata, a.key, source.root); err != nil {
+			return err
+		}
+	}
+	to, err := a.open(ctx, source)
+	if err != nil {
+		return err
+	}
+	if c, ok := to.(io.Closer); ok {
+		defer func() { err = errors.Join(err, c.Close()) }()
+	}
+	line := bulk.NewLine(a.stderr)
+	p.known, err = to.known(ctx, func(done, total int) {
+		line.Show(func() string { return fmt.Sprintf("read what is there: %d of %d items", done, total) })
+	})
+	if err == nil {
+		begin := time.Now()
+		err = source.add(ctx, to, p, func() {
+			line.Show(func() string { return bulk.Rate("indexed", p.finished(), source.n, 0, begin) })
+		})
+	}
+	line.Clear()
+	if err != nil {
+		if n := p.stored(); n > 0 {
+			fmt.Fprintf(a.stderr, "%d images are stored; the same command goes on\n", n)
+		}
+		return err
+	}
+	return a.finish(ctx, source, to, p)
+}
+
+// origin is where additions come from.
+type origin struct {
+	n     int              // additions
+	ids   iter.Seq[string] // of all
+	root  string           // what ids in a metadata file may be below, "" for nothing
+	roots []string         // what the sources of its items begin with
+
+	add  func(ctx context.Context, to target, p *plan, done func()) error
+	info *vectors.Info // of a file of vectors
+}
+
+// find looks at what is to be added.
+func (a *adding) find(ctx context.Context) (*origin, error) {
+	if a.ofVectors() {
+		return findVectors(a.data)
+	}
+	// No index is kept: an older one would not know of a file that was replaced.
+	set, err := dataset.Open(ctx, a.data, dataset.Options{Index: dataset.NoIndex})
+	if err != nil {
+		return nil, &usage.Error{Err: err}
+	}
+	root, err := filepath.Abs(a.data)
+	if err != nil {
+		return nil, err
+	}
+	o := &origin{n: set.Len(), root: root, roots: set.Roots()}
+	if o.roots == nil {
+		o.root = filepath.Dir(root)
+		if a.prune {
+			return nil, usage.Errorf("--prune is for folders and shards: nothing tells which images came from the list %s", a.data)
+		}
+	}
+	o.ids = func(yield func(string) bool) {
+		for i := range set.Len() {
+			if !yield(set.Key(i)) {
+				return
+			}
+		}
+	}
+	o.add = func(ctx context.Context, to target, p *plan, done func()) error { return to.images(ctx, set, p, done) }
+	return o, nil
+}
+
+// open opens the index that is added to.
+func (a *adding) open(ctx context.Context, from *origin) (target, error) {
+	if a.server != "" {
+		c, err := newClient(a.server, a.keyFile)
+		if err != nil {
+			return nil, err
+		}
+		r, err := connect(ctx, c, a.namespace)
+		if err == nil {
+			err = from.fits(r.binding, r.centered, a.server)
+		}
+		return r, err
+	}
+	l := &local{namespace: a.namespace}
+	var binding index.Binding
+	if a.model != "" {
+		lib, err := a.machine.Open()
+		if err != nil {
+			return nil, err
+		}
+		if l.enc, err = a.foreign.Open(lib, a.model, ort.Options{Threads: a.machine.Threads}); err != nil {
+			return nil, &usage.Error{Err: err}
+		}
+		binding = bindingOf(l.enc)
+		if err := from.fits(binding, binding.Center != nil, a.model); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	var err error
+	if l.file, err = open(ctx, a.file, index.Options{Binding: binding, Create: a.model != ""}, a.stderr); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if b := l.file.Binding(); a.model == "" {
+		if err := from.fits(b, b.Center != nil, a.file); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	return l, nil
+}
+
+// finish tells what was done and removes what is gone.
+func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) error {
+	if len(p.bad) == from.n {
+		return fmt.Errorf("none of the %d images could be indexed; %s: %s", from.n, p.bad[0].Key, p.bad[0].Reason)
+	}
+	gone := p.gone(from.roots, from.ids)
+	removed := 0
+	if a.prune {
+		if err := to.remove(ctx, gone); err != nil {
+			return err
+		}
+		removed = len(gone)
+	}
+	where := a.file
+	if a.server != "" {
+		where = a.server
+	}
+	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata, %d unchanged, %d bad; %d items\n", where, a.namespace,
+		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), len(p.known)+p.done[insert]-removed)
+	some(a.stdout, "bad", len(p.bad), func(i int) string { return p.bad[i].Key + ": " + p.bad[i].Reason })
+	some(a.stdout, "gone", len(gone), func(i int) string { return gone[i] })
+	switch {
+	case removed > 0:
+		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, a.data)
+	case len(gone) > 0:
+		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), a.data)
+	}
+	if left := p.unmatched(from.ids); len(left) > 0 {
+		fmt.Fprintf(a.stdout, "%d rows of %s belong to no image, such as %s\n", len(left), a.metadata, left[0])
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package indexing
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+)
+
+// opened is an index, to look into.
+func opened(t *testing.T, path string) *index.File {
+	t.Helper()
+	f, err := index.Open(t.Context(), path, index.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// got is an item of the default namespace.
+func got(t *testing.T, path, id string) *index.Item {
+	t.Helper()
+	it, err := opened(t, path).Get(t.Context(), index.DefaultNamespace, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return it
+}
+
+// A folder comes into an index once; what changes there afterwards is all that is
+// done again.
+func TestAdd(t *testing.T) {
+	dir, model := colours(t, 9), averager(t, 1)
+	put(t, filepath.Join(dir, "cats", "a.png"), filled(t, 250, 1, 1))
+	put(t, filepath.Join(dir, "cut.png"), []byte("\x89PNG"))
+	file := filepath.Join(t.TempDir(), "photos.index")
+	args := []string{"add", dir, "--index", file, "--model", model}
+	want(t, said(t, args...), "photos.index, namespace default: 10 new, 0 changed, 0 with other metadata, 0 unchanged, 1 bad; 10 items", "bad        cut.png: ")
+
+	it := got(t, file, "cats/a.png")
+	data, err := os.ReadFile(filepath.Join(dir, "cats", "a.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := filepath.EvalSymlinks(filepath.Join(dir, "cats", "a.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hash := sha256.Sum256(data); string(it.Metadata) != `{"label":"cats"}` || it.Source != source || string(it.Hash) != string(hash[:]) || it.Vector[0] < 249 {
+		t.Errorf("stored %+v, want source %s", it, source)
+	}
+	if small, err := opened(t, file).Thumbnail(t.Context(), "default", "cats/a.png"); err != nil || len(small) == 0 {
+		t.Errorf("thumbnail of %d bytes, %v", len(small), err)
+	}
+
+	want(t, said(t, args...), "0 new, 0 changed, 0 with other metadata, 10 unchanged, 1 bad; 10 items")
+
+	put(t, filepath.Join(dir, "00.png"), filled(t, 0, 0, 9))
+	put(t, filepath.Join(dir, "new.png"), filled(t, 0, 9, 9))
+	put(t, filepath.Join(dir, "cut.png"), filled(t, 9, 9, 9))
+	if err := os.Remove(filepath.Join(dir, "01.png")); err != nil {
+		t.Fatal(err)
+	}
+	want(t, said(t, args...), "2 new, 1 changed, 0 with other metadata, 8 unchanged, 0 bad; 12 items", "gone       01.png\n", "--prune removes them")
+	if v := got(t, file, "00.png").Vector; v[2] < 8.9 || v[0] > 0.1 {
+		t.Errorf("after the change: %v", v)
+	}
+	want(t, said(t, append(args, "--prune")...), "11 unchanged, 0 bad; 11 items", "gone       01.png\n", "removed 1 images")
+	if opened(t, file).Has("default", "01.png") {
+		t.Error("01.png is still there")
+	}
+	want(t, said(t, append(args, "--prune")...), "11 unchanged, 0 bad; 11 items")
+
+	want(t, said(t, append(args, "--namespace", "other")...), "namespace other: 11 new")
+}
+
+func TestAddMetadata(t *testing.T) {
+	dir, model, file := colours(t, 3), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	table := filepath.Join(t.TempDir(), "m.csv")
+	args := []string{"add", dir, "--index", file, "--model", model}
+	said(t, args...)
+	vector, small := got(t, file, "01.png").Vector, thumbnailOf(t, file, "01.png")
+
+	put(t, table, []byte("path,year\n01.png,2020\nnone.png,1999\n"))
+	want(t, said(t, append(args, "--metadata", table)...), "0 new, 0 changed, 1 with other metadata, 2 unchanged, 0 bad; 3 items",
+		"1 rows of "+table+" belong to no image, such as none.png")
+	it := got(t, file, "01.png")
+	if string(it.Metadata) != `{"year":2020}` || it.Vector[0] != vector[0] || thumbnailOf(t, file, "01.png") != small || len(it.Hash) != 32 {
+		t.Errorf("stored %+v", it)
+	}
+	want(t, said(t, args...), "3 unchanged") // what is known is not forgotten
+	put(t, table, []byte("year,file\n2021,./01.png\n"))
+	want(t, said(t, append(args, "--metadata", table, "--key", "file")...), "1 with other metadata, 2 unchanged")
+	if it := got(t, file, "01.png"); string(it.Metadata) != `{"year":2021}` {
+		t.Errorf("metadata %s", it.Metadata)
+	}
+}
+
+func thumbnailOf(t *testing.T, file, id string) string {
+	t.Helper()
+	b, err := opened(t, file).Thumbnail(t.Context(), "default", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// What was embed's output, or an export, goes in as well.
+func TestAddVectors(t *testing.T) {
+	dir, model, file := colours(t, 5), averager(t, 1, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
+	table := filepath.Join(t.TempDir(), "m.jsonl")
+	put(t, table, []byte(`{"id":"01.png","n":[1,2]}`))
+	said(t, "add", dir, "--index", file, "--model", model, "--metadata", table)
+	for _, name := range []string{"v.npy", "v.parquet", "v.jsonl"} {
+		rows := filepath.Join(t.TempDir(), name)
+		want(t, said(t, "export", file, "-o", rows), "5 vectors of 3 numbers")
+		other := filepath.Join(t.TempDir(), "other.index")
+		if _, _, err := run(t.Context(), "add", rows, "--index", other); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: an index of no model: %v", name, err)
+		}
+		want(t, said(t, "add", rows, "--index", other, "--model", model), "5 new")
+		want(t, said(t, "add", rows, "--index", other), "5 unchanged")
+		a, b := got(t, file, "01.png"), got(t, other, "01.png")
+		if a.Vector[0] != b.Vector[0] || opened(t, other).Binding().Center == nil {
+			t.Errorf("%s: %v became %v", name, a, b)
+		}
+		if name == "v.jsonl" {
+			if string(a.Metadata) != string(b.Metadata) || a.Source != b.Source || string(a.Hash) != string(b.Hash) {
+				t.Errorf("%+v became %+v", a, b)
+			}
+		} else if b.Source != "01.png" || b.Hash != nil {
+			t.Errorf("%s: stored %+v", name, b)
+		}
+		text, err := os.ReadFile(rows + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, rows+".json", []byte(strings.Replace(string(text), `"normalized": false`, `"normalized": true`, 1)))
+		wrong(t, "written with --normalize", "add", rows, "--index", other)
+		wrong(t, "written with --normalize", "add", rows, "--index", filepath.Join(t.TempDir(), "x"), "--model", model)
+		put(t, rows+".json", []byte(strings.Replace(string(text), opened(t, file).Binding().Fingerprint, "f00d", 1)))
+		wrong(t, "the vectors are of model f00d, those of "+other+" of "+opened(t, file).Binding().Fingerprint, "add", rows, "--index", other)
+	}
+}
+
+// wrong wants a command to find its input wrong.
+func wrong(t *testing.T, words string, args ...string) {
+	t.Helper()
+	var bad *usage.Error
+	if _, _, err := run(t.Context(), args...); !errors.As(err, &bad) || !strings.Contains(err.Error(), words) {
+		t.Errorf("%s: got %v, want %q", strings.Join(args, " "), err, words)
+	}
+}
+
+func TestAddRefuses(t *testing.T) {
+	dir, model, file := colours(t, 2), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	list := filepath.Join(t.TempDir(), "list.txt")
+	put(t, list, []byte(filepath.Join(dir, "00.png")))
+	said(t, "add", dir, "--index", file, "--model", model)
+	wrong(t, "belongs to another model", "add", dir, "--index", file, "--model", averager(t, 2))
+	for words, args := range map[string][]string{
+		"--index FILE is missing, or --server": {dir},
+		"exclude each other":                   {dir, "--index", file, "--server", "http://x"},
+		"a server has its own model":           {dir, "--server", "http://x", "--model", model},
+		"--api-key-file goes with --server":    {dir, "--index", file, "--model", model, "--api-key-file", list},
+		"--model FILE is missing":              {dir, "--index", file},
+		"--key goes with --metadata":           {dir, "--index", file, "--model", model, "--key", "x"},
+		"--prune is for folders and shards":    {"x.npy", "--index", file, "--prune"},
+		"nothing tells which images came from": {list, "--index", file, "--model", model, "--prune"},
+		"--namespace: it is empty":             {dir, "--index", file, "--model", model, "--namespace", ""},
+		"does not exist":                       {filepath.Join(dir, "none"), "--index", file, "--model", model},
+		"no such file":                         {dir, "--index", file, "--model", filepath.Join(dir, "none.onnx")},
+		"names no model":                       {badVectors(t), "--index", file},
+		"m.csv: open":                          {dir, "--index", file, "--model", model, "--metadata", filepath.Join(dir, "m.csv")},
+		"is no index of vicreg's":              {dir, "--index", list, "--model", model},
+		"want http://HOST:PORT":                {dir, "--server", "localhost:8080"},
+		"there is no key in it":                {dir, "--server", "http://localhost:1", "--api-key-file", os.DevNull},
+	} {
+		wrong(t, strings.Replace(words, "m.csv: open", "--metadata: open", 1), append([]string{"add"}, args...)...)
+	}
+	f, err := index.Open(t.Context(), file, index.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	wrong(t, "vicreg index add --server URL", "add", dir, "--index", file, "--model", model)
+}
+
+func badVectors(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "v.npy")
+	put(t, path, nil)
+	put(t, path+".json", []byte("{}"))
+	return path
+}
+
+func TestAddOfNothingGood(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.png"), nil)
+	_, _, err := run(t.Context(), "add", dir, "--index", filepath.Join(t.TempDir(), "x"), "--model", averager(t, 1))
+	if err == nil || !strings.Contains(err.Error(), "none of the 1 images could be indexed; a.png: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A run that is stopped leaves an index that the same command goes on with.
+func TestAddStops(t *testing.T) {
+	dir, model, file := colours(t, 4), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := run(ctx, "add", dir, "--index", file, "--model", model); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	want(t, said(t, "add", dir, "--index", file, "--model", model), "4 new")
+}

@@ -1,0 +1,195 @@
+package indexing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/stats"
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+	"vicreg/server/index/scan"
+)
+
+// alike is the cosine from which images are called nearly the same unless the user
+// says otherwise.
+const alike = 0.98
+
+func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	f := usage.Flags(stdout, usage.Text{
+		Name:     "index duplicates",
+		Purpose:  "Find images that are there more than once: files of equal bytes, and images that look nearly the same.",
+		Synopsis: "FILE [flags]",
+		Examples: []string{
+			"vicreg index duplicates photos.index",
+			"vicreg index duplicates photos.index --threshold 0.995 --json",
+		},
+		Notes: `Groups are printed largest first, an image a line. Images look nearly the same when
+the cosine of their vectors, as the model gave them, is at least the threshold; each
+is as near to some other of its group. The number before one is its cosine with the
+first. Of files with equal bytes one stands for all in the second part. How near
+different images come depends on the model: look at what a threshold gives before
+anything is deleted by it. A server may own the index meanwhile.`,
+	})
+	d := &duplicates{}
+	namespaceFlag(f, &d.namespace)
+	f.Float64Var(&d.threshold, "threshold", alike, "lowest `cosine` of images that are nearly the same")
+	asJSON := f.Bool("json", false, "print one JSON object")
+	var path string
+	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &path}); err != nil {
+		return err
+	}
+	if !(d.threshold > 0 && d.threshold <= 1) {
+		return usage.Errorf("--threshold %v: want more than 0, at most 1", d.threshold)
+	}
+	if err := checkNamespace(d.namespace); err != nil {
+		return err
+	}
+	file, err := open(ctx, path, index.Options{ReadOnly: true}, stderr)
+	if err != nil {
+		return err
+	}
+	err = d.load(ctx, file)
+	if err = errors.Join(err, file.Close()); err != nil { // its memory is of use below
+		return err
+	}
+	line := bulk.NewLine(stderr)
+	err = d.find(ctx, func(done int) {
+		line.Show(func() string { return fmt.Sprintf("compared %d of %d images", done, d.rows.N) })
+	})
+	line.Clear()
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(stdout, d)
+	}
+	_, err = io.WriteString(stdout, d.text())
+	return err
+}
+
+// duplicates is a search for images that are there more than once.
+type duplicates struct {
+	namespace string
+	threshold float64
+
+	leads []copied     // each stands for its equals
+	rows  stats.Matrix // a row, of length 1, for each lead
+
+	Threshold float64    `json:"threshold"`
+	Images    int        `json:"images"`
+	Equal     [][]copied `json:"equal"` // groups of files with equal bytes
+	Near      [][]copied `json:"near"`  // groups of images that look nearly the same
+}
+
+// copied is an image of a group.
+type copied struct {
+	ID     string  `json:"id"`
+	Source string  `json:"source,omitempty"`
+	Cosine float32 `json:"cosine"`           // with the first of the group
+	Equals int     `json:"equals,omitempty"` // others with equal bytes
+}
+
+// name is the path of the image, or what else it is known by.
+func (c copied) name() string { return cmp.Or(c.Source, c.ID) }
+
+// load reads the items and puts equal files together.
+func (d *duplicates) load(ctx context.Context, f *index.File) error {
+	d.rows.D = f.Binding().Dim
+	first := map[string]int{} // row, by hash
+	equal := map[int][]copied{}
+	err := each(ctx, f, d.namespace, true, func(it index.Item, total int) error {
+		c := copied{ID: it.ID, Source: it.Source, Cosine: 1}
+		if row, twice := first[string(it.Hash)]; twice && len(it.Hash) > 0 {
+			d.leads[row].Equals++
+			equal[row] = append(equal[row], c)
+			return nil
+		}
+		if d.rows.Data == nil {
+			d.rows.Data = make([]float32, 0, total*d.rows.D)
+		}
+		first[string(it.Hash)] = d.rows.N
+		d.leads = append(d.leads, c)
+		d.rows.Data = append(d.rows.Data, it.Vector...)
+		stats.Unit(d.rows.Row(d.rows.N))
+		d.rows.N++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.Equal, d.Near, d.Threshold = [][]copied{}, [][]copied{}, d.threshold
+	for row, others := range equal {
+		lead := d.leads[row]
+		lead.Equals = 0
+		d.Equal = append(d.Equal, append([]copied{lead}, others...))
+		d.Images += len(others)
+	}
+	d.Images += d.rows.N
+	order(d.Equal)
+	return nil
+}
+
+// find puts together what looks alike.
+func (d *duplicates) find(ctx context.Context, progress func(done int)) error {
+	joined, err := near(ctx, d.rows, float32(d.threshold), progress)
+	if err != nil {
+		return err
+	}
+	groups := map[int][]copied{}
+	for row, root := range joined {
+		c := d.leads[row]
+		c.Cosine = scan.Dot(d.rows.Row(root), d.rows.Row(row))
+		groups[root] = append(groups[root], c)
+	}
+	for _, g := range groups {
+		if len(g) > 1 {
+			d.Near = append(d.Near, g)
+		}
+	}
+	order(d.Near)
+	return nil
+}
+
+// order sorts groups, the largest first.
+func order(groups [][]copied) {
+	slices.SortFunc(groups, func(a, b []copied) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a[0].ID, b[0].ID))
+	})
+}
+
+func (d *duplicates) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s with equal bytes\n", counted(d.Equal))
+	for _, g := range d.Equal {
+		for _, c := range g {
+			fmt.Fprintf(&b, "  %s\n", c.name())
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%s with a cosine of %v or more\n", counted(d.Near), d.threshold)
+	for _, g := range d.Near {
+		for _, c := range g {
+			fmt.Fprintf(&b, "  %.4f  %s", c.Cosine, c.name())
+			if c.Equals > 0 {
+				fmt.Fprintf(&b, "  and %d equal to it", c.Equals)
+			}
+			b.WriteByte('\n')
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func counted(groups [][]copied) string {
+	n := 0
+	for _, g := range groups {
+		n += len(g)
+	}
+	return fmt.Sprintf("%d groups of %d images", len(groups), n)
+}

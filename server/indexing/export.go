@@ -1,0 +1,146 @@
+package indexing
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vicreg/pipeline/usage"
+	"vicreg/pipeline/vectors"
+	"vicreg/pipeline/whole"
+	"vicreg/server/index"
+)
+
+// exporting is an export under way.
+type exporting struct {
+	file, out, namespace string
+	force                bool
+
+	index *index.File
+	ids   []string
+	info  vectors.Info
+}
+
+func runExport(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	e := &exporting{}
+	f := usage.Flags(stdout, usage.Text{
+		Name:     "index export",
+		Purpose:  "Write the vectors of a namespace to a file, as the model gave them.",
+		Synopsis: "FILE -o VECTORS [flags]",
+		Examples: []string{
+			"vicreg index export photos.index -o photos.npy",
+			"vicreg index export photos.index -o photos.jsonl --namespace holidays",
+		},
+		Notes: `VECTORS ends in .npy (rows of float32; the ids are in VECTORS.paths, a line a row),
+.parquet (path and embedding) or .jsonl, which alone has metadata, source and
+sha256, too. VECTORS.json names the model. Rows are in the order in which the ids
+came first. vicreg index add takes such a file. A server may own the index
+meanwhile.`,
+	})
+	f.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
+	namespaceFlag(f, &e.namespace)
+	f.BoolVar(&e.force, "force", false, "write over VECTORS if it exists")
+	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &e.file}); err != nil {
+		return err
+	}
+	if err := errors.Join(usage.Require(f, "o"), checkNamespace(e.namespace)); err != nil {
+		return err
+	}
+	if err := e.check(); err != nil {
+		return err
+	}
+	if e.index, err = open(ctx, e.file, index.Options{ReadOnly: true}, stderr); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.index.Close()) }()
+	if err := e.write(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "wrote %s: %d vectors of %d numbers, model %s\n", e.out, e.info.Count, e.info.Dim, e.info.Fingerprint)
+	return err
+}
+
+// check reports what stands in the way of writing the output.
+func (e *exporting) check() error {
+	if !vectors.Known(e.out) {
+		return usage.Errorf("-o %s: want a name that ends in %s", e.out, strings.Join(vectors.Formats, ", "))
+	}
+	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
+		return usage.Errorf("-o %s: %s is not a folder", e.out, filepath.Dir(e.out))
+	}
+	if _, err := os.Stat(e.out); err == nil && !e.force {
+		return usage.Errorf("%s exists; --force writes over it", e.out)
+	}
+	return nil
+}
+
+// write writes first what stands beside the vectors, so that where they are, all is.
+func (e *exporting) write(ctx context.Context) error {
+	h := sha256.New()
+	err := each(ctx, e.index, e.namespace, false, func(it index.Item, _ int) error {
+		e.ids = append(e.ids, it.ID)
+		_, err := io.WriteString(h, it.ID+"\x00")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(e.ids) == 0 {
+		return usage.Errorf("there is nothing in namespace %s of %s", e.namespace, e.file)
+	}
+	b := e.index.Binding()
+	e.info = vectors.Info{Fingerprint: b.Fingerprint, Dim: b.Dim, Source: e.file, Images: hex.EncodeToString(h.Sum(nil)[:16]), Count: len(e.ids), Bad: []vectors.Bad{}}
+	if err := whole.Write(e.out+".json", func(w io.Writer) error { return printJSON(w, e.info) }); err != nil {
+		return err
+	}
+	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
+		if err := whole.WriteFile(e.out+".paths", []byte(strings.Join(e.ids, "\n")+"\n")); err != nil {
+			return err
+		}
+	}
+	return whole.Write(e.out, func(w io.Writer) error { return e.rows(ctx, w) })
+}
+
+// rows writes the items, which must be the same as before.
+func (e *exporting) rows(ctx context.Context, out io.Writer) error {
+	put, finish, err := e.writer(out)
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = each(ctx, e.index, e.namespace, true, func(it index.Item, _ int) error {
+		if n == len(e.ids) || it.ID != e.ids[n] {
+			return errors.New("items were deleted while they were written: try again")
+		}
+		n++
+		return put(it)
+	})
+	if err == nil && n < len(e.ids) {
+		err = errors.New("items were deleted while they were written: try again")
+	}
+	return errors.Join(err, finish())
+}
+
+// writer chooses by the name of the output.
+func (e *exporting) writer(out io.Writer) (put func(index.Item) error, finish func() error, err error) {
+	if strings.EqualFold(filepath.Ext(e.out), ".jsonl") {
+		b := bufio.NewWriter(out)
+		lines := json.NewEncoder(b)
+		return func(it index.Item) error {
+			return lines.Encode(vectors.Row{Path: it.ID, Embedding: it.Vector, Source: it.Source, Hash: hex.EncodeToString(it.Hash), Metadata: it.Metadata})
+		}, b.Flush, nil
+	}
+	w, err := vectors.Create(out, e.out, e.info)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(it index.Item) error { return w.Write(it.ID, it.Vector) }, w.Close, nil
+}

@@ -1,0 +1,124 @@
+// Package indexing is the commands that work on similarity indexes: vicreg index and
+// vicreg search.
+package indexing
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+)
+
+// word is a sub-command of vicreg index.
+type word struct {
+	name, synopsis, purpose string
+	run                     func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+}
+
+func words() []word {
+	return []word{
+		{"add", "DIR", "add images to an index, or bring it up to date", runAdd},
+		{"info", "FILE", "tell what is in an index", runInfo},
+		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},
+		{"check", "FILE", "read all of an index and compare it with its checksums", runCheck},
+		{"backup", "FILE", "copy an index, also while a server writes it", runBackup},
+		{"export", "FILE", "write the vectors of an index to a file", runExport},
+		{"compact", "FILE", "give the room of deleted items back to the disk", runCompact},
+		{"rebuild", "FILE", "make all vectors anew with another model", runRebuild},
+	}
+}
+
+// Index works on similarity indexes: vicreg index.
+func Index(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var names []string
+	for _, w := range words() {
+		if len(args) > 0 && args[0] == w.name {
+			return w.run(ctx, args[1:], stdout, stderr)
+		}
+		names = append(names, w.name)
+	}
+	if len(args) == 0 {
+		return usage.Errorf("want %s", strings.Join(names, ", "))
+	}
+	switch args[0] {
+	case "-h", "-help", "--help":
+		io.WriteString(stdout, overview())
+		return flag.ErrHelp
+	}
+	hint := ""
+	if near := usage.Closest(args[0], names); near != "" {
+		hint = fmt.Sprintf("; did you mean %s?", near)
+	}
+	return usage.Errorf("unknown word %q, want %s%s", args[0], strings.Join(names, ", "), hint)
+}
+
+func overview() string {
+	var b strings.Builder
+	b.WriteString("Keep images with their vectors in a file, to find those that look alike.\n\nUsage:\n")
+	for _, w := range words() {
+		fmt.Fprintf(&b, "  vicreg index %-16s  %s\n", w.name+" "+w.synopsis, w.purpose)
+	}
+	b.WriteString("\nEach explains itself with --help. vicreg search looks into an index, and vicreg\nserve --index answers requests from it.\n")
+	return b.String()
+}
+
+// namespaceFlag adds the flag that chooses a collection.
+func namespaceFlag(fs *flag.FlagSet, value *string) {
+	fs.StringVar(value, "namespace", index.DefaultNamespace, "`NAME` of the collection in the index")
+}
+
+func checkNamespace(name string) error {
+	if err := index.CheckID(name); err != nil {
+		return usage.Errorf("--namespace: it %w", err)
+	}
+	return nil
+}
+
+// bindingOf is what an index keeps of a model. The mean of foreign models is unknown
+// and zero: there is nothing to subtract then.
+func bindingOf(enc *encoder.Encoder) index.Binding {
+	b := index.Binding{Fingerprint: enc.Fingerprint(), Dim: enc.Dim()}
+	for _, v := range enc.Metadata().Center {
+		if v != 0 {
+			b.Center = enc.Metadata().Center
+			break
+		}
+	}
+	return b
+}
+
+// open opens an index with a line that tells how far it is. Errors say what to do.
+func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (*index.File, error) {
+	line := bulk.NewLine(stderr)
+	defer line.Clear()
+	o.Progress = func(done, total int) {
+		line.Show(func() string { return fmt.Sprintf("loaded %d of %d items", done, total) })
+	}
+	f, err := index.Open(ctx, path, o)
+	switch {
+	case errors.Is(err, index.ErrInUse) && !o.ReadOnly:
+		return nil, usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL)", err)
+	case errors.Is(err, index.ErrModel), errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+		return nil, &usage.Error{Err: err}
+	}
+	return f, err
+}
+
+// some are the first of many lines, and how many more there are.
+func some(w io.Writer, name string, n int, line func(i int) string) {
+	const most = 20
+	for i := range min(n, most) {
+		fmt.Fprintf(w, "%-10s %s\n", name, line(i))
+	}
+	if n > most {
+		fmt.Fprintf(w, "%-10s and %d more\n", name, n-most)
+	}
+}

@@ -1,0 +1,195 @@
+package indexing
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
+	"vicreg/server/index"
+)
+
+// local is an index file that this process owns.
+type local struct {
+	file      *index.File
+	namespace string
+	enc       *encoder.Encoder // nil where no image is added
+}
+
+// batchItems is how many items are stored at once; each batch costs a sync of the disk.
+const batchItems = 256
+
+// known reads the whole namespace.
+func (l *local) known(ctx context.Context, progress func(done, total int)) (map[string]known, error) {
+	all := map[string]known{}
+	err := each(ctx, l.file, l.namespace, false, func(it index.Item, total int) error {
+		k := known{metadata: it.Metadata, source: it.Source}
+		if len(it.Hash) == len(k.hash) {
+			k.hash = bulk.Hash(it.Hash)
+		}
+		all[it.ID] = k
+		progress(len(all), total)
+		return nil
+	})
+	return all, err
+}
+
+// each calls do for every item of a namespace, without thumbnails, in the order in
+// which they came first.
+func each(ctx context.Context, f *index.File, namespace string, withVectors bool, do func(it index.Item, total int) error) error {
+	l := index.Listing{Limit: 4096, Vectors: withVectors}
+	for {
+		page, err := f.List(ctx, namespace, l)
+		if err != nil {
+			return err
+		}
+		for _, it := range page.Items {
+			if err := do(it, page.Total); err != nil {
+				return err
+			}
+		}
+		if l.After = page.Next; l.After == 0 {
+			return nil
+		}
+	}
+}
+
+// images encodes what the plan wants, while another goroutine stores what is ready.
+func (l *local) images(ctx context.Context, set *dataset.Set, p *plan, done func()) error {
+	group, ctx := errgroup.WithContext(ctx)
+	queue := make(chan pending, 2*batchItems)
+	group.Go(func() error {
+		defer close(queue)
+		return l.encode(ctx, set, p, queue, done)
+	})
+	group.Go(func() error {
+		keep := context.WithoutCancel(ctx) // what is encoded is not lost when the user stops
+		for batch := range gathered(queue) {
+			if err := p.store(keep, l, batch); err != nil {
+				return err
+			}
+			done()
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// gathered yields what is in the queue, as much as there is at a time.
+func gathered(queue <-chan pending) func(yield func([]pending) bool) {
+	return func(yield func([]pending) bool) {
+		for first := range queue {
+			batch := []pending{first}
+			for len(batch) < batchItems && len(queue) > 0 {
+				batch = append(batch, <-queue)
+			}
+			if !yield(batch) {
+				return
+			}
+		}
+	}
+}
+
+// encode sends what is to be stored to the queue.
+func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, queue chan<- pending, done func()) error {
+	send := func(do deed, e entry) error {
+		select {
+		case queue <- pending{do, e}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	at := func(i int) addition { return addition{id: set.Key(i), source: set.Path(i), label: set.Label(i)} }
+	want := func(i int, hash bulk.Hash) bool {
+		switch a := at(i); p.judge(a, hash) {
+		case leave:
+			p.did(leave, 1)
+			done()
+		case describe: // its vector and thumbnail are in the index
+			_ = send(describe, entry{ID: a.id, Metadata: p.metadata(a), Source: a.source, Hash: hex.EncodeToString(hash[:])})
+		default:
+			return true
+		}
+		return false
+	}
+	bad, err := bulk.Images(ctx, l.enc, set, want, func(m bulk.Image) error {
+		a := at(m.Index)
+		return send(p.judge(a, m.Hash), entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
+			Hash: hex.EncodeToString(m.Hash[:]), thumbnail: m.Thumbnail})
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range bad {
+		p.refuse(b.Key, b.Reason)
+	}
+	return nil
+}
+
+// put stores entries. One without a vector keeps that of the item, and its thumbnail.
+func (l *local) put(ctx context.Context, entries []entry) (bad []string, err error) {
+	bad = make([]string, len(entries))
+	items := make([]index.Item, 0, len(entries))
+	for i, e := range entries {
+		it := index.Item{ID: e.ID, Vector: e.Vector, Metadata: e.Metadata, Source: e.Source, Thumbnail: e.thumbnail}
+		if hash, ok := hashOf(e.Hash); ok {
+			it.Hash = hash[:]
+		}
+		if e.Vector == nil {
+			if err := l.complete(ctx, &it); err != nil {
+				return nil, err
+			}
+		}
+		if err := l.file.Check(it); err != nil {
+			bad[i] = err.Error()
+			continue
+		}
+		items = append(items, it)
+	}
+	if len(items) == 0 {
+		return bad, nil
+	}
+	return bad, l.file.Upsert(ctx, l.namespace, items...)
+}
+
+// complete adds vector and thumbnail of the item as it is stored.
+func (l *local) complete(ctx context.Context, it *index.Item) (err error) {
+	if it.Vector, err = l.vector(ctx, it.ID); err != nil {
+		return err
+	}
+	it.Thumbnail, err = l.file.Thumbnail(ctx, l.namespace, it.ID)
+	if errors.Is(err, index.ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
+func (l *local) vector(ctx context.Context, id string) ([]float32, error) {
+	it, err := l.file.Get(ctx, l.namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	return it.Vector, nil
+}
+
+func (l *local) remove(ctx context.Context, ids []string) error {
+	_, err := l.file.Delete(ctx, l.namespace, ids...)
+	return err
+}
+
+// Close gives the file and the model up.
+func (l *local) Close() error {
+	var errs []error
+	if l.file != nil {
+		errs = append(errs, l.file.Close())
+	}
+	if l.enc != nil {
+		errs = append(errs, l.enc.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,188 @@
+package indexing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+	"vicreg/server/index/filter"
+)
+
+// searching is a search under way.
+type searching struct {
+	file, model, image, id, namespace string
+	filter                            string
+	k                                 int
+	threshold                         float64
+	asJSON                            bool
+	foreign                           encoder.Flags
+	machine                           bulk.Machine
+	stdout, stderr                    io.Writer
+
+	query index.Query
+}
+
+// Search finds the images of an index that are most like another: vicreg search.
+func Search(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s := &searching{stdout: stdout, stderr: stderr}
+	fs := usage.Flags(stdout, usage.Text{
+		Name:     "search",
+		Purpose:  "Find the images of an index that are most like another.",
+		Synopsis: "FILE (--image FILE --model FILE | --id ID) [flags]",
+		Examples: []string{
+			"vicreg search photos.index --model backbone.onnx --image cat.jpg",
+			`vicreg search photos.index --id cats/7.jpg -k 3 --filter '{"year": {"$gte": 2020}}'`,
+		},
+		Notes: `Each line has the rank, the score (from -1 to 1), in percent the pairs of images in
+the index that are less alike than that, and the id. An image that is found by --id
+is not among its own results. A filter is a JSON object: {"label": "cat"} and the
+operators $eq $ne $in $nin $gt $gte $lt $lte $exists $and $or $not. A server may own
+the index meanwhile.`,
+	})
+	fs.StringVar(&s.image, "image", "", "`FILE` of the image to find others like")
+	fs.StringVar(&s.model, "model", "", "exported `FILE` that the index was made with")
+	fs.StringVar(&s.id, "id", "", "`ID` of an image in the index to find others like")
+	namespaceFlag(fs, &s.namespace)
+	fs.IntVar(&s.k, "k", 10, "`N` images at the most")
+	fs.StringVar(&s.filter, "filter", "", "`JSON` that the metadata must fulfil")
+	fs.Float64Var(&s.threshold, "threshold", -1, "lowest `score` that counts")
+	fs.BoolVar(&s.asJSON, "json", false, "print one JSON object")
+	s.foreign.Register(fs)
+	s.machine.Register(fs)
+	if err := usage.Parse(fs, args, usage.Positional{Name: "FILE", Value: &s.file}); err != nil {
+		return err
+	}
+	if err := s.validate(fs); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// validate reports what does not go together, and makes the query but for a vector.
+func (s *searching) validate(fs *flag.FlagSet) error {
+	switch {
+	case (s.image == "") == (s.id == ""):
+		return usage.Errorf("want one of --image FILE and --id ID")
+	case s.image != "" && s.model == "":
+		return usage.Errorf("--model FILE is missing: it turns the image into a vector")
+	case s.k < 1 || s.k > index.MaxK:
+		return usage.Errorf("-k %d: want 1 to %d", s.k, index.MaxK)
+	}
+	s.query = index.Query{ID: s.id, K: s.k}
+	if usage.Given(fs, "threshold") {
+		least := float32(s.threshold)
+		if least != least {
+			return usage.Errorf("--threshold: want a number")
+		}
+		s.query.Least = &least
+	}
+	if s.filter != "" {
+		f, err := filter.Parse([]byte(s.filter))
+		if err != nil {
+			return usage.Errorf("--filter: %w", err)
+		}
+		s.query.Filter = f
+	}
+	return errors.Join(checkNamespace(s.namespace), s.foreign.Validate(), s.machine.Validate())
+}
+
+func (s *searching) run(ctx context.Context) (err error) {
+	var binding index.Binding
+	if s.model != "" {
+		if binding, err = s.encode(ctx); err != nil {
+			return err
+		}
+	}
+	f, err := open(ctx, s.file, index.Options{Binding: binding, ReadOnly: true, Threads: s.machine.Threads}, s.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	hits, err := f.Search(ctx, s.namespace, s.query)
+	var no *index.QueryError
+	if errors.As(err, &no) {
+		return &usage.Error{Err: no.Err}
+	}
+	if err != nil {
+		return err
+	}
+	if s.asJSON {
+		return printJSON(s.stdout, s.object(f.Binding(), hits[0]))
+	}
+	return s.table(hits[0])
+}
+
+// encode opens the model and makes the vector of the image.
+func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
+	lib, err := s.machine.Open()
+	if err != nil {
+		return b, err
+	}
+	enc, err := s.foreign.Open(lib, s.model, ort.Options{Threads: s.machine.Threads})
+	if err != nil {
+		return b, &usage.Error{Err: err}
+	}
+	defer func() { err = errors.Join(err, enc.Close()) }()
+	if s.image == "" {
+		return bindingOf(enc), nil
+	}
+	data, err := os.ReadFile(s.image)
+	if err != nil {
+		return b, usage.Errorf("--image: %w", err)
+	}
+	enc.Limits = bulk.Limits
+	if s.query.Vector, err = enc.EncodeImage(ctx, data); err != nil {
+		return b, usage.Errorf("--image %s: %w", s.image, err)
+	}
+	return bindingOf(enc), nil
+}
+
+// table prints a line a hit.
+func (s *searching) table(hits []index.Hit) error {
+	if len(hits) == 0 {
+		_, err := fmt.Fprintf(s.stdout, "nothing in namespace %s is like it\n", s.namespace)
+		return err
+	}
+	for i, h := range hits {
+		share := "      -"
+		if !math.IsNaN(h.Percentile) {
+			share = fmt.Sprintf("%6.2f%%", h.Percentile)
+		}
+		if _, err := fmt.Fprintf(s.stdout, "%4d  %7.4f  %s  %s\n", i+1, h.Score, share, h.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object is the answer for programs.
+func (s *searching) object(b index.Binding, hits []index.Hit) any {
+	type result struct {
+		ID         string          `json:"id"`
+		Score      float32         `json:"score"`
+		Percentile *float64        `json:"percentile"`
+		Metadata   json.RawMessage `json:"metadata"`
+		Source     string          `json:"source"`
+	}
+	results := make([]result, len(hits))
+	for i, h := range hits {
+		results[i] = result{h.ID, h.Score, &h.Percentile, h.Metadata, h.Source}
+		if math.IsNaN(h.Percentile) {
+			results[i].Percentile = nil
+		}
+		if len(h.Metadata) == 0 {
+			results[i].Metadata = json.RawMessage("{}")
+		}
+	}
+	return map[string]any{"model": b.Fingerprint, "namespace": s.namespace, "similarity": b.Similarity(), "results": results}
+}
