@@ -1,0 +1,50 @@
+package indexing
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"testing"
+)
+
+// Equal files are put together by their hashes, near ones by their vectors, and one of
+// the equal ones stands for all among the near.
+func TestDuplicates(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "x.index")
+	for name, data := range map[string][]byte{
+		"a.png": filled(t, 200, 10, 10), "copy/a.png": filled(t, 200, 10, 10), "copy/b.png": filled(t, 200, 10, 10),
+		"like-a.png": filled(t, 201, 11, 10), "also.png": filled(t, 199, 10, 12),
+		"green.png": filled(t, 10, 200, 10), "green2.png": filled(t, 10, 200, 11), "blue.png": filled(t, 0, 0, 255), "grey.png": filled(t, 90, 90, 90),
+	} {
+		put(t, filepath.Join(dir, name), data)
+	}
+	said(t, "add", dir, "--index", file, "--model", averager(t, 1, 50, 50, 50))
+	source := got(t, file, "copy/b.png").Source
+	want(t, said(t, "duplicates", file, "--threshold", "0.999"), "1 groups of 3 images with equal bytes\n  ", "  "+source+"\n",
+		"2 groups of 5 images with a cosine of 0.999 or more\n  1.0000  ", "a.png  and 2 equal to it\n")
+
+	var d struct {
+		Threshold   float64
+		Images      int
+		Equal, Near [][]copied
+	}
+	if err := json.Unmarshal([]byte(said(t, "duplicates", file, "--threshold", "0.999", "--json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Images != 9 || d.Threshold != 0.999 || len(d.Equal) != 1 || len(d.Equal[0]) != 3 || len(d.Near) != 2 || len(d.Near[0]) != 3 || len(d.Near[1]) != 2 {
+		t.Fatalf("got %+v", d)
+	}
+	for i, id := range []string{"a.png", "copy/a.png", "copy/b.png"} {
+		if d.Equal[0][i].ID != id {
+			t.Errorf("equal: %+v", d.Equal[0])
+		}
+	}
+	for _, c := range d.Near[0] {
+		if c.Cosine < 0.999 || c.Cosine > 1.0001 || c.Source == "" || (c.Equals == 2) != (c.ID == "a.png") {
+			t.Errorf("near: %+v", c)
+		}
+	}
+	want(t, said(t, "duplicates", file, "--threshold", "1"), "0 groups of 0 images with a cosine of 1 or more\n")
+	for threshold, words := range map[string]string{"0": "want more than 0", "1.5": "at most 1", "NaN": "want more than 0"} {
+		wrong(t, words, "duplicates", file, "--threshold", threshold)
+	}
+}

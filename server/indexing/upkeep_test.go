@@ -1,0 +1,143 @@
+package indexing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/server/index"
+)
+
+func TestInfo(t *testing.T) {
+	dir, model, file := colours(t, 4), averager(t, 1, 7, 7, 7), filepath.Join(t.TempDir(), "x.index")
+	put(t, filepath.Join(dir, "kind", "a.png"), filled(t, 1, 2, 3))
+	said(t, "add", dir, "--index", file, "--model", model)
+	said(t, "add", filepath.Join(dir, "kind"), "--index", file, "--model", model, "--namespace", "other")
+	b := opened(t, file).Binding()
+	want(t, said(t, "info", file), "items       6\n", "namespace   default: 5 items, with label\n", "namespace   other: 1 items\n",
+		"model       "+b.Fingerprint+", vectors of 3 numbers\n", "similarity  centered-cosine\n", "disk        ", "memory      ")
+	var i info
+	if err := json.Unmarshal([]byte(said(t, "info", file, "--json")), &i); err != nil {
+		t.Fatal(err)
+	}
+	if i.Items != 6 || i.Fingerprint != b.Fingerprint || i.Dim != 3 || i.Disk <= 0 || i.Memory <= 0 || len(i.Namespaces) != 2 || !slices.Equal(i.Namespaces[0].Fields, []string{"label"}) {
+		t.Errorf("got %+v", i)
+	}
+}
+
+// What only reads works while another process owns the file; what writes does not.
+func TestUpkeepBesideAnOwner(t *testing.T) {
+	dir, model, file := colours(t, 4), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	said(t, "add", dir, "--index", file, "--model", model)
+	owner, err := index.Open(t.Context(), file, index.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Upsert(t.Context(), "default", index.Item{ID: "late", Vector: []float32{1, 2, 3}}); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.index")
+	want(t, said(t, "info", file), "items       5\n")
+	want(t, said(t, "check", file), "is in order: 5 items\n")
+	want(t, said(t, "backup", file, "-o", copied), "wrote "+copied+"\n")
+	want(t, said(t, "export", file, "-o", filepath.Join(t.TempDir(), "v.npy")), "5 vectors")
+	want(t, said(t, "duplicates", file), "0 groups")
+	wrong(t, "vicreg index add --server URL", "compact", file)
+	if err := owner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, said(t, "check", copied), "is in order: 5 items\n")
+	if got(t, copied, "late").Vector[2] != 3 {
+		t.Error("the copy lacks what was written last")
+	}
+	wrong(t, "there is a file already", "backup", file, "-o", copied)
+}
+
+func TestCompact(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.index")
+	f, err := index.Open(t.Context(), file, index.Options{Create: true, Binding: index.Binding{Fingerprint: "f00d", Dim: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, ids := make([]index.Item, 500), make([]string, 500)
+	for i := range items {
+		v := make([]float32, 1000)
+		v[i] = 1
+		ids[i] = fmt.Sprint(i)
+		items[i] = index.Item{ID: ids[i], Vector: v}
+	}
+	err = f.Upsert(t.Context(), "default", items...)
+	if err == nil {
+		_, err = f.Delete(t.Context(), "default", ids[1:]...)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before := size(t, file)
+	want(t, said(t, "compact", file), " MiB now, it had ")
+	if after := size(t, file); after > before/4 {
+		t.Errorf("%d bytes became %d", before, after)
+	}
+	want(t, said(t, "check", file), "1 items")
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// A damaged file is found out, and is no wrong input.
+func TestCheckFindsDamage(t *testing.T) {
+	dir, file := colours(t, 20), filepath.Join(t.TempDir(), "x.index")
+	said(t, "add", dir, "--index", file, "--model", averager(t, 1))
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(string(data), "07.png")
+	data[at-1]++
+	put(t, file, data)
+	if _, _, err := run(t.Context(), "check", file); !errors.Is(err, index.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestExportRefuses(t *testing.T) {
+	dir, file, out := colours(t, 2), filepath.Join(t.TempDir(), "x.index"), filepath.Join(t.TempDir(), "v.jsonl")
+	said(t, "add", dir, "--index", file, "--model", averager(t, 1))
+	said(t, "export", file, "-o", out)
+	for words, args := range map[string][]string{
+		"-o VECTORS is missing":              {file},
+		"ends in .npy, .jsonl, .parquet":     {file, "-o", "v.csv"},
+		"is not a folder":                    {file, "-o", filepath.Join(dir, "none", "v.npy")},
+		"exists; --force writes over it":     {file, "-o", out},
+		"there is nothing in namespace none": {file, "-o", out, "--force", "--namespace", "none"},
+	} {
+		wrong(t, words, append([]string{"export"}, args...)...)
+	}
+	want(t, said(t, "export", file, "-o", out, "--force"), "2 vectors")
+	if _, _, err := run(t.Context(), "export", filepath.Join(dir, "none"), "-o", filepath.Join(dir, "v.npy")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestIndexExplainsItself(t *testing.T) {
+	for _, w := range words() {
+		out, _, _ := run(t.Context(), w.name, "--help")
+		want(t, out, "Usage:\n  vicreg index "+w.name+" "+w.synopsis)
+	}
+	out, _, _ := run(t.Context(), "--help")
+	want(t, out, "vicreg index add DIR ", "vicreg index rebuild FILE ")
+	wrong(t, `unknown word "chek", want add, `, "chek")
+	wrong(t, "did you mean check?", "chekc")
+}
