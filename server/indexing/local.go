@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 
-	"golang.org/x/sync/errgroup"
-
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
@@ -19,9 +17,6 @@ type local struct {
 	namespace string
 	enc       *encoder.Encoder // nil where no image is added
 }
-
-// batchItems is how many items are stored at once; each batch costs a sync of the disk.
-const batchItems = 256
 
 // known reads the whole namespace.
 func (l *local) known(ctx context.Context, progress func(done, total int)) (map[string]known, error) {
@@ -60,50 +55,16 @@ func each(ctx context.Context, f *index.File, namespace string, withVectors bool
 
 // images encodes what the plan wants, while another goroutine stores what is ready.
 func (l *local) images(ctx context.Context, set *dataset.Set, p *plan, done func()) error {
-	group, ctx := errgroup.WithContext(ctx)
-	queue := make(chan pending, 2*batchItems)
-	group.Go(func() error {
-		defer close(queue)
-		return l.encode(ctx, set, p, queue, done)
+	return sideBySide(ctx, func(ctx context.Context, send func(pending) error) error {
+		return l.encode(ctx, set, p, send, done)
+	}, func(ctx context.Context, batch []pending) error {
+		defer done()
+		return p.store(ctx, l, batch)
 	})
-	group.Go(func() error {
-		keep := context.WithoutCancel(ctx) // what is encoded is not lost when the user stops
-		for batch := range gathered(queue) {
-			if err := p.store(keep, l, batch); err != nil {
-				return err
-			}
-			done()
-		}
-		return nil
-	})
-	return group.Wait()
 }
 
-// gathered yields what is in the queue, as much as there is at a time.
-func gathered(queue <-chan pending) func(yield func([]pending) bool) {
-	return func(yield func([]pending) bool) {
-		for first := range queue {
-			batch := []pending{first}
-			for len(batch) < batchItems && len(queue) > 0 {
-				batch = append(batch, <-queue)
-			}
-			if !yield(batch) {
-				return
-			}
-		}
-	}
-}
-
-// encode sends what is to be stored to the queue.
-func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, queue chan<- pending, done func()) error {
-	send := func(do deed, e entry) error {
-		select {
-		case queue <- pending{do, e}:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// encode sends what is to be stored.
+func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func(pending) error, done func()) error {
 	at := func(i int) addition { return addition{id: set.Key(i), source: set.Path(i), label: set.Label(i)} }
 	want := func(i int, hash bulk.Hash) bool {
 		switch a := at(i); p.judge(a, hash) {
@@ -111,7 +72,8 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, queue cha
 			p.did(leave, 1)
 			done()
 		case describe: // its vector and thumbnail are in the index
-			_ = send(describe, entry{ID: a.id, Metadata: p.metadata(a), Source: a.source, Hash: hex.EncodeToString(hash[:])})
+			// The error is that ctx has ended, which ends all.
+			_ = send(pending{describe, entry{ID: a.id, Metadata: p.metadata(a), Source: a.source, Hash: hex.EncodeToString(hash[:])}})
 		default:
 			return true
 		}
@@ -119,8 +81,8 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, queue cha
 	}
 	bad, err := bulk.Images(ctx, l.enc, set, want, func(m bulk.Image) error {
 		a := at(m.Index)
-		return send(p.judge(a, m.Hash), entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
-			Hash: hex.EncodeToString(m.Hash[:]), thumbnail: m.Thumbnail})
+		return send(pending{p.judge(a, m.Hash), entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
+			Hash: hex.EncodeToString(m.Hash[:]), thumbnail: m.Thumbnail}})
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,71 @@
+package indexing
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"vicreg/pipeline/dataset"
+)
+
+// sets are the images that items came from: those in files of their own, and each tar
+// file with some. What cannot be among them is given up.
+func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
+	var files []string
+	shards := map[string]bool{}
+	for source := range r.todo {
+		shard := shardOf(source)
+		switch {
+		case shard != "":
+			shards[shard] = true
+		case filepath.IsAbs(source):
+			files = append(files, source)
+		default:
+			r.drop(source, "its path is not absolute: "+source)
+		}
+	}
+	loose, err := dataset.Files(files)
+	if err != nil {
+		return nil, err
+	}
+	sets := []*dataset.Set{loose}
+	members := map[string]bool{}
+	for _, shard := range slices.Sorted(maps.Keys(shards)) {
+		set, err := dataset.Open(ctx, shard, dataset.Options{Index: dataset.NoIndex})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			continue
+		}
+		for i := range set.Len() {
+			members[set.Path(i)] = true
+		}
+		sets = append(sets, set)
+	}
+	for source := range r.todo {
+		if shard := shardOf(source); shard != "" && !members[source] {
+			r.drop(source, "it is not in "+shard+" any more")
+		}
+	}
+	return sets, nil
+}
+
+// shardOf is the file that a path goes through as if it were a folder, "" for none.
+func shardOf(path string) string {
+	if _, err := os.Lstat(path); !errors.Is(err, syscall.ENOTDIR) {
+		return ""
+	}
+	for {
+		path = filepath.Dir(path)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		} else if path == filepath.Dir(path) {
+			return ""
+		}
+	}
+}
