@@ -82,17 +82,9 @@ func checkNamespace(name string) error {
 	return nil
 }
 
-// bindingOf is what an index keeps of a model. The mean of foreign models is unknown
-// and zero: there is nothing to subtract then.
+// bindingOf is what an index keeps of a model.
 func bindingOf(enc *encoder.Encoder) index.Binding {
-	b := index.Binding{Fingerprint: enc.Fingerprint(), Dim: enc.Dim()}
-	for _, v := range enc.Metadata().Center {
-		if v != 0 {
-			b.Center = enc.Metadata().Center
-			break
-		}
-	}
-	return b
+	return index.Bind(enc.Fingerprint(), enc.Dim(), enc.Metadata().Center)
 }
 
 // open opens an index with a line that tells how far it is. Errors say what to do.
