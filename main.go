@@ -17,6 +17,7 @@ import (
 	"vicreg/pipeline"
 	"vicreg/pipeline/usage"
 	"vicreg/server"
+	"vicreg/server/indexing"
 )
 
 // Exit codes; an interruption ends with the shell's 128 + SIGINT.
@@ -39,6 +40,8 @@ func commands() []command {
 		{"export", "write the backbone of a run as an ONNX model", pipeline.Export},
 		{"eval", "measure the vectors of an exported model", pipeline.Eval},
 		{"embed", "turn images into a file of vectors", pipeline.Embed},
+		{"index", "keep images with their vectors, to find those that look alike", indexing.Index},
+		{"search", "find the images of an index that are most like another", indexing.Search},
 		{"serve", "answer embedding requests over HTTP", server.Serve},
 		{"health", "ask a server whether it is well, for probes", server.Health},
 		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},

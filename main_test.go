@@ -36,7 +36,7 @@ func TestStories(t *testing.T) {
 			env.Setenv(ort.EnvLibrary, library)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines, "pictures": pictures, "served": served}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines, "model": model, "owned": owned, "pictures": pictures, "served": served}})
 }
 
 // exits CODE ARG...: runs vicreg and wants this exit code.

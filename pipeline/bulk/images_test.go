@@ -16,35 +16,25 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/models/graph"
-	"vicreg/models/nn"
 	"vicreg/models/onnx"
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
-	"vicreg/models/tensor"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 )
 
-// averager is a model whose vector is the mean red, green and blue of the picture in
-// 0..255.
-func averager(t *testing.T) *encoder.Encoder {
+// colour is a model whose vector is the red, green and blue of the picture, brought
+// down to one pixel.
+func colour(t *testing.T) *encoder.Encoder {
 	t.Helper()
-	plain := encoder.Normalization{Std: [3]float64{1. / 255, 1. / 255, 1. / 255}}
-	g, err := graph.Build("averager", func(g *graph.Graph) {
-		x := nn.Normalize(g, g.Input("pixels", tensor.Uint8, graph.Batch, 8, 8, 3), plain.Mean, plain.Std)
-		g.Output("embedding", g.ReduceMean(x, false, 2, 3))
-	})
+	model, err := orttest.Pixels(1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := g.Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 8, Interpolation: "bilinear"}, Normalization: plain, Dim: 3, Center: make([]float32, 3)}
+	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 1, Interpolation: "bilinear"},
+		Normalization: encoder.Normalization{Std: [3]float64{1, 1, 1}}, Dim: 3, Center: make([]float32, 3)}
 	if err := about.Attach(model); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +82,7 @@ func greys(t *testing.T, n int) *dataset.Set {
 func TestImages(t *testing.T) {
 	set := greys(t, 80)
 	var seen []int
-	bad, err := bulk.Images(t.Context(), averager(t), set,
+	bad, err := bulk.Images(t.Context(), colour(t), set,
 		func(i int, hash bulk.Hash) bool {
 			data, err := set.ReadFile(i)
 			if err != nil || sha256.Sum256(data) != hash {
@@ -144,7 +134,7 @@ func TestImages(t *testing.T) {
 func TestImagesEndsWithItsTaker(t *testing.T) {
 	set, full := greys(t, 40), errors.New("full")
 	calls := 0
-	_, err := bulk.Images(t.Context(), averager(t), set, func(int, bulk.Hash) bool { return true },
+	_, err := bulk.Images(t.Context(), colour(t), set, func(int, bulk.Hash) bool { return true },
 		func(bulk.Image) error { calls++; return full })
 	if !errors.Is(err, full) || calls != 1 {
 		t.Errorf("%d calls, %v", calls, err)

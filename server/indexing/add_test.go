@@ -37,7 +37,7 @@ func got(t *testing.T, path, id string) *index.Item {
 // A folder comes into an index once; what changes there afterwards is all that is
 // done again.
 func TestAdd(t *testing.T) {
-	dir, model := colours(t, 9), averager(t, 1)
+	dir, model := colours(t, 9), colour(t, 1)
 	put(t, filepath.Join(dir, "cats", "a.png"), filled(t, 250, 1, 1))
 	put(t, filepath.Join(dir, "cut.png"), []byte("\x89PNG"))
 	file := filepath.Join(t.TempDir(), "photos.index")
@@ -82,7 +82,7 @@ func TestAdd(t *testing.T) {
 }
 
 func TestAddMetadata(t *testing.T) {
-	dir, model, file := colours(t, 3), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := colours(t, 3), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	table := filepath.Join(t.TempDir(), "m.csv")
 	args := []string{"add", dir, "--index", file, "--model", model}
 	said(t, args...)
@@ -114,7 +114,7 @@ func thumbnailOf(t *testing.T, file, id string) string {
 
 // What was embed's output, or an export, goes in as well.
 func TestAddVectors(t *testing.T) {
-	dir, model, file := colours(t, 5), averager(t, 1, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := colours(t, 5), colour(t, 1, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
 	table := filepath.Join(t.TempDir(), "m.jsonl")
 	put(t, table, []byte(`{"id":"01.png","n":[1,2]}`))
 	said(t, "add", dir, "--index", file, "--model", model, "--metadata", table)
@@ -160,11 +160,11 @@ func wrong(t *testing.T, words string, args ...string) {
 }
 
 func TestAddRefuses(t *testing.T) {
-	dir, model, file := colours(t, 2), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := colours(t, 2), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	list := filepath.Join(t.TempDir(), "list.txt")
 	put(t, list, []byte(filepath.Join(dir, "00.png")))
 	said(t, "add", dir, "--index", file, "--model", model)
-	wrong(t, "belongs to another model", "add", dir, "--index", file, "--model", averager(t, 2))
+	wrong(t, "belongs to another model", "add", dir, "--index", file, "--model", colour(t, 2))
 	for words, args := range map[string][]string{
 		"--index FILE is missing, or --server": {dir},
 		"exclude each other":                   {dir, "--index", file, "--server", "http://x"},
@@ -204,7 +204,7 @@ func badVectors(t *testing.T) string {
 func TestAddOfNothingGood(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "a.png"), nil)
-	_, _, err := run(t.Context(), "add", dir, "--index", filepath.Join(t.TempDir(), "x"), "--model", averager(t, 1))
+	_, _, err := run(t.Context(), "add", dir, "--index", filepath.Join(t.TempDir(), "x"), "--model", colour(t, 1))
 	if err == nil || !strings.Contains(err.Error(), "none of the 1 images could be indexed; a.png: ") {
 		t.Errorf("got %v", err)
 	}
@@ -212,7 +212,7 @@ func TestAddOfNothingGood(t *testing.T) {
 
 // A run that is stopped leaves an index that the same command goes on with.
 func TestAddStops(t *testing.T) {
-	dir, model, file := colours(t, 4), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := colours(t, 4), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, err := run(ctx, "add", dir, "--index", file, "--model", model); !errors.Is(err, context.Canceled) {

@@ -17,7 +17,7 @@ func TestDuplicates(t *testing.T) {
 	} {
 		put(t, filepath.Join(dir, name), data)
 	}
-	said(t, "add", dir, "--index", file, "--model", averager(t, 1, 50, 50, 50))
+	said(t, "add", dir, "--index", file, "--model", colour(t, 1, 50, 50, 50))
 	source := got(t, file, "copy/b.png").Source
 	want(t, said(t, "duplicates", file, "--threshold", "0.999"), "1 groups of 3 images with equal bytes\n  ", "  "+source+"\n",
 		"2 groups of 5 images with a cosine of 0.999 or more\n  1.0000  ", "a.png  and 2 equal to it\n")

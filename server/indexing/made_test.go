@@ -12,35 +12,26 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/models/graph"
-	"vicreg/models/nn"
 	"vicreg/models/onnx"
-	"vicreg/models/tensor"
+	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 )
 
-// averager is the file of a model whose vector is the mean red, green and blue of a
-// picture, in units of unit. Models of two units have two fingerprints. Its mean is
-// center.
-func averager(t *testing.T, unit float64, center ...float32) string {
+// colour is the file of a model whose vector is the red, green and blue of a picture,
+// brought down to one pixel, in units of unit. Models of two units have two
+// fingerprints. Its mean is center.
+func colour(t *testing.T, unit float64, center ...float32) string {
 	t.Helper()
-	scale := encoder.Normalization{Std: [3]float64{unit / 255, unit / 255, unit / 255}}
-	g, err := graph.Build("averager", func(g *graph.Graph) {
-		x := nn.Normalize(g, g.Input("pixels", tensor.Uint8, graph.Batch, 8, 8, 3), scale.Mean, scale.Std)
-		g.Output("embedding", g.ReduceMean(x, false, 2, 3))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := g.Model()
+	model, err := orttest.Pixels(1, 1/unit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if center == nil {
 		center = make([]float32, 3)
 	}
-	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 8, Interpolation: "bilinear"}, Normalization: scale, Dim: 3, Center: center}
+	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 1, Interpolation: "bilinear"},
+		Normalization: encoder.Normalization{Std: [3]float64{1, 1, 1}}, Dim: 3, Center: center}
 	if err := about.Attach(model); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +39,7 @@ func averager(t *testing.T, unit float64, center ...float32) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "averager.onnx")
+	path := filepath.Join(t.TempDir(), "colour.onnx")
 	put(t, path, file)
 	return path
 }

@@ -34,7 +34,7 @@ func tarred(t *testing.T, files map[string][]byte) string {
 
 // With another model every item gets another vector and keeps what else is known.
 func TestRebuild(t *testing.T) {
-	dir, old, next, file := colours(t, 5), averager(t, 1), averager(t, 2, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
+	dir, old, next, file := colours(t, 5), colour(t, 1), colour(t, 2, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
 	put(t, filepath.Join(dir, "kind", "a.png"), filled(t, 100, 50, 25))
 	shard := tarred(t, map[string][]byte{"one.png": filled(t, 20, 30, 40), "two.png": filled(t, 50, 30, 40)})
 	said(t, "add", dir, "--index", file, "--model", old)
@@ -63,7 +63,7 @@ func TestRebuild(t *testing.T) {
 // Items without their file keep the old index, named each; what is done is kept for
 // when the files are back.
 func TestRebuildMisses(t *testing.T) {
-	dir, old, next, file := colours(t, 6), averager(t, 1), averager(t, 2), filepath.Join(t.TempDir(), "x.index")
+	dir, old, next, file := colours(t, 6), colour(t, 1), colour(t, 2), filepath.Join(t.TempDir(), "x.index")
 	shard := tarred(t, map[string][]byte{"one.png": filled(t, 20, 30, 40)})
 	said(t, "add", dir, "--index", file, "--model", old)
 	said(t, "add", shard, "--index", file, "--model", old, "--namespace", "tar")
@@ -91,7 +91,7 @@ func TestRebuildMisses(t *testing.T) {
 		t.Error("the index was replaced")
 	}
 
-	wrong(t, "was begun with another model; remove it", "rebuild", file, "--model", averager(t, 3))
+	wrong(t, "was begun with another model; remove it", "rebuild", file, "--model", colour(t, 3))
 	put(t, filepath.Join(dir, "01.png"), filled(t, 10+7, 200-5, 60+31)) // as it was
 	out, errs, err := run(t.Context(), "rebuild", file, "--model", next, "--drop-missing")
 	if err != nil {
@@ -116,11 +116,11 @@ func tarHead(t *testing.T) []byte {
 
 func TestRebuildStops(t *testing.T) {
 	dir, file := colours(t, 3), filepath.Join(t.TempDir(), "x.index")
-	said(t, "add", dir, "--index", file, "--model", averager(t, 1))
+	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
 	before := opened(t, file).Binding().Fingerprint
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := run(ctx, "rebuild", file, "--model", averager(t, 2)); !errors.Is(err, context.Canceled) {
+	if _, _, err := run(ctx, "rebuild", file, "--model", colour(t, 2)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if got := opened(t, file).Binding().Fingerprint; got != before {

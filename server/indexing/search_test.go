@@ -11,7 +11,7 @@ import (
 )
 
 func TestSearch(t *testing.T) {
-	dir, model, file := t.TempDir(), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := t.TempDir(), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	for name, data := range map[string][]byte{"warm/red.png": filled(t, 255, 0, 0), "warm/orange.png": filled(t, 255, 90, 0), "cold/blue.png": filled(t, 0, 0, 255)} {
 		put(t, filepath.Join(dir, name), data)
 	}
@@ -60,7 +60,7 @@ func TestSearch(t *testing.T) {
 		"--filter: ":              {file, "--id", "a", "--filter", `{"label":`},
 		"want a number":           {file, "--id", "a", "--threshold", "NaN"},
 		"there is no such item":   {file, "--id", "none"},
-		"belongs to another":      {file, "--id", "warm/red.png", "--model", averager(t, 2)},
+		"belongs to another":      {file, "--id", "warm/red.png", "--model", colour(t, 2)},
 		"--image: open none.png":  {file, "--model", model, "--image", "none.png"},
 		"--image " + file + ": ":  {file, "--model", model, "--image", file},
 	} {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestInfo(t *testing.T) {
-	dir, model, file := colours(t, 4), averager(t, 1, 7, 7, 7), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := colours(t, 4), colour(t, 1, 7, 7, 7), filepath.Join(t.TempDir(), "x.index")
 	put(t, filepath.Join(dir, "kind", "a.png"), filled(t, 1, 2, 3))
 	said(t, "add", dir, "--index", file, "--model", model)
 	said(t, "add", filepath.Join(dir, "kind"), "--index", file, "--model", model, "--namespace", "other")
@@ -33,7 +33,7 @@ func TestInfo(t *testing.T) {
 
 // What only reads works while another process owns the file; what writes does not.
 func TestUpkeepBesideAnOwner(t *testing.T) {
-	dir, model, file := colours(t, 4), averager(t, 1), filepath.Join(t.TempDir(), "x.index")
+	dir, model, file := colours(t, 4), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	said(t, "add", dir, "--index", file, "--model", model)
 	owner, err := index.Open(t.Context(), file, index.Options{})
 	if err != nil {
@@ -99,7 +99,7 @@ func size(t *testing.T, path string) int64 {
 // A damaged file is found out, and is no wrong input.
 func TestCheckFindsDamage(t *testing.T) {
 	dir, file := colours(t, 20), filepath.Join(t.TempDir(), "x.index")
-	said(t, "add", dir, "--index", file, "--model", averager(t, 1))
+	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestCheckFindsDamage(t *testing.T) {
 
 func TestExportRefuses(t *testing.T) {
 	dir, file, out := colours(t, 2), filepath.Join(t.TempDir(), "x.index"), filepath.Join(t.TempDir(), "v.jsonl")
-	said(t, "add", dir, "--index", file, "--model", averager(t, 1))
+	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
 	said(t, "export", file, "-o", out)
 	for words, args := range map[string][]string{
 		"-o VECTORS is missing":              {file},
