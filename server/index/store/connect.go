@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
@@ -111,7 +112,9 @@ func connect(ctx context.Context, path string, readOnly bool) (s *session, err e
 	}()
 	how := reading
 	if readOnly {
-		how = visit(path)
+		if how, err = visit(path); err != nil {
+			return s, err
+		}
 	} else if s.writer, err = newWriter(path); err != nil {
 		return s, err
 	}
@@ -125,17 +128,19 @@ func connect(ctx context.Context, path string, readOnly bool) (s *session, err e
 }
 
 // visit is how a reader that owns nothing can use a file: where SQLite cannot have
-// its files beside it, and none is there, nobody else has it open.
-func visit(path string) access {
+// its files beside it, and no log is there, nobody else has it open.
+func visit(path string) (access, error) {
 	c, err := visiting.connect(path)
 	if err == nil {
-		c.Close()
-		return visiting
+		return visiting, c.Close()
 	}
-	if e, ok := errors.AsType[sqlite3.Error](err); ok && (e.Code == sqlite3.ErrCantOpen || e.Code == sqlite3.ErrReadonly) && logSize(path) == 0 {
-		return resting
+	if e, ok := errors.AsType[sqlite3.Error](err); !ok || e.Code != sqlite3.ErrCantOpen && e.Code != sqlite3.ErrReadonly {
+		return access{}, err
 	}
-	return visiting
+	if logSize(path) > 0 {
+		return access{}, fmt.Errorf("%w: to read the log that a crash has left beside it, its folder must let files be made", fs.ErrPermission)
+	}
+	return resting, nil
 }
 
 // disconnect closes all connections.

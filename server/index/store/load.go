@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 )
 
@@ -21,30 +20,24 @@ func (s *Store) Load(ctx context.Context, each func(r *Row) error) error {
 
 // rows reads the whole table. Of a damaged one SQLite may silently see a part: the index
 // of ids must have as many entries.
-func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) (err error) {
-	if err := run(c, "BEGIN"); err != nil {
-		return err
-	}
-	defer func() {
-		if !c.AutoCommit() {
-			err = errors.Join(err, run(c, "ROLLBACK"))
-		}
-	}()
-	count, err := number(c, countRows)
-	if err != nil {
-		return err
-	}
-	own := codec{dim: s.about.Dim}
-	err = each(ctx, c, "SELECT "+rowColumns+" FROM items ORDER BY key", func(values []driver.Value) error {
-		r, err := own.decode(values, true)
+func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) error {
+	return snapshot(c, func() error {
+		count, err := number(c, countRows)
 		if err != nil {
 			return err
 		}
-		count--
-		return do(r)
+		own := codec{dim: s.about.Dim}
+		err = each(ctx, c, "SELECT "+rowColumns+" FROM items ORDER BY key", func(values []driver.Value) error {
+			r, err := own.decode(values, true)
+			if err != nil {
+				return err
+			}
+			count--
+			return do(r)
+		})
+		if err == nil && count != 0 {
+			err = fmt.Errorf("%w: the rows are not as many as their ids", ErrDamaged)
+		}
+		return err
 	})
-	if err == nil && count != 0 {
-		err = fmt.Errorf("%w: the rows are not as many as their ids", ErrDamaged)
-	}
-	return err
 }

@@ -199,12 +199,17 @@ func TestOpenWithoutPermission(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { // only its owner may pass at first
 		t.Fatal(err)
 	}
+	read := func() {
+		r := opened(t, s.path, Options{ReadOnly: true})
+		wantRows(t, r, rowsIn(changes)...)
+		r.Close()
+	}
 	for name, mode := range map[string][2]fs.FileMode{"nothing": {0, 0o777}, "reading": {0o444, 0o777}, "a folder that is closed": {0o644, 0}} {
 		chmod(mode[0], mode[1])
 		asNobody(t, func() { wantError(t, s.path, Options{}, fs.ErrPermission, "permission denied") })
 		os.Remove(s.path + lockSuffix)
 		if name == "reading" {
-			asNobody(t, func() { wantRows(t, opened(t, s.path, Options{ReadOnly: true}), rowsIn(changes)...) })
+			asNobody(t, read)
 		}
 	}
 	// A folder that can only be read: its index can be, too, when it was closed.
@@ -213,7 +218,12 @@ func TestOpenWithoutPermission(t *testing.T) {
 	}
 	chmod(0o444, 0o555)
 	asNobody(t, func() {
-		wantRows(t, opened(t, s.path, Options{ReadOnly: true}), rowsIn(changes)...)
+		read()
 		wantError(t, s.path, Options{}, fs.ErrPermission)
 	})
+	// But not what a crash has left in its log.
+	chmod(0o644, 0o777)
+	crash(t, 0).lay(t, s.path)
+	chmod(0o444, 0o555)
+	asNobody(t, func() { wantError(t, s.path, Options{ReadOnly: true}, fs.ErrPermission, "log that a crash has left") })
 }

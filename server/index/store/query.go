@@ -13,6 +13,19 @@ func run(c *conn, statements string) error {
 	return err
 }
 
+// snapshot lets queries see the file as it is at one moment.
+func snapshot(c *conn, queries func() error) (err error) {
+	if err := run(c, "BEGIN"); err != nil {
+		return err
+	}
+	defer func() {
+		if !c.AutoCommit() { // SQLite itself ends a transaction for some errors
+			err = errors.Join(err, run(c, "ROLLBACK"))
+		}
+	}()
+	return queries()
+}
+
 // first is the first row of a query, nil if there is none.
 func first(c *conn, query string, args ...driver.Value) (row []driver.Value, err error) {
 	err = each(context.Background(), c, query, func(values []driver.Value) error {

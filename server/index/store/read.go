@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -31,29 +32,40 @@ func (s *Store) Rows(ctx context.Context) (n int, err error) {
 }
 
 // Get returns rows by their keys, without thumbnails, and without vectors unless they
-// are asked for. Keys without a row are left out.
+// are asked for. Keys without a row are left out. All rows are of one moment.
 func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]Row, error) {
 	found := make(map[int64]Row, len(keys))
-	err := s.read(ctx, "read from index", func(c *conn) error {
+	get := func(c *conn) error {
 		for _, key := range keys {
-			err := each(ctx, c, "SELECT "+rowColumns+" FROM items WHERE key = ?", func(values []driver.Value) error {
-				own := codec{dim: s.about.Dim}
-				r, err := own.decode(values, vectors)
-				if err == nil {
-					found[key] = *r
-				}
-				return err
-			}, key)
+			r, err := s.row(ctx, c, key, vectors)
 			if err != nil {
 				return err
 			}
+			if r != nil {
+				found[key] = *r
+			}
 		}
 		return nil
+	}
+	err := s.read(ctx, "read from index", func(c *conn) error {
+		return snapshot(c, func() error { return get(c) }) // beginning to read costs as much as a row
 	})
 	if err != nil {
 		return nil, err
 	}
 	return found, nil
+}
+
+// row reads a row into memory of its own; nil if there is none.
+func (s *session) row(ctx context.Context, c *conn, key int64, vectors bool) (r *Row, err error) {
+	own := codec{dim: s.about.Dim}
+	err = each(ctx, c, "SELECT "+rowColumns+" FROM items WHERE key = ?", func(values []driver.Value) error {
+		if r, err = own.decode(values, vectors); err != nil {
+			return err
+		}
+		return io.EOF
+	}, key)
+	return r, err
 }
 
 // Thumbnail is that of the row with a key, nil if there is none.

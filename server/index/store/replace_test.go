@@ -114,6 +114,10 @@ func TestReplace(t *testing.T) {
 	}
 	more := apply(t, s, puts(rowsOf(130, 140, 4)...)...)
 	wantRows(t, beside, rowsIn(old)...) // a reader goes on with what it had
+	mixed := beside.reads.use(ctx, func(*conn) error { return beside.Verify(ctx) })
+	if !errors.Is(mixed, errReplaced) {
+		t.Errorf("a reader of the old file has a connection to the new one: %v", mixed)
+	}
 	all := rowsIn(append(changes, more...))
 	wantRows(t, s, all...)
 	wantRows(t, opened(t, s.path, Options{ReadOnly: true}), all...)
