@@ -6,11 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"reflect"
-	"runtime"
 	"strconv"
 	"testing"
 )
@@ -131,96 +127,4 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d changes", next)
-}
-
-// A process that replaces an index is killed at each of its system calls that change
-// something on the disk. The index is the old one or the new one.
-func TestKillWhileReplacing(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("strace is not installed")
-	}
-	was, will := crash(t, 0), crash(t, 20)
-	kills, news := 0, 0
-	for _, call := range []string{"/^rename", "/^unlink", "/^f(data)?sync$", "ftruncate"} {
-		for n := 1; ; n++ {
-			folder := t.TempDir()
-			old, other := filepath.Join(folder, "x.index"), filepath.Join(folder, "x.index.rebuild")
-			was.lay(t, old)
-			will.lay(t, other)
-			cmd := child(t, "replace", old, other)
-			cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), cmd.Path}, cmd.Args[1:]...)
-			cmd.Path = strace
-			text, err := cmd.CombinedOutput()
-			if len(text) > 0 {
-				t.Skipf("strace cannot kill a process at a call: %v %s", err, text)
-			}
-			s := opened(t, old, Options{})
-			got := loaded(t, s)
-			isNew := reflect.DeepEqual(got, will.rows)
-			if !isNew && !reflect.DeepEqual(got, was.rows) {
-				t.Fatalf("killed at %s %d it left %d rows that are neither the old nor the new ones", call, n, len(got))
-			}
-			if err := errors.Join(s.Verify(context.Background()), s.Close()); err != nil {
-				t.Errorf("killed at %s %d: %v", call, n, err)
-			}
-			if err == nil { // it has survived
-				break
-			}
-			if kills++; isNew {
-				news++
-			}
-		}
-	}
-	if news < 2 || kills < news+10 {
-		t.Errorf("killed %d times it has left the new index %d times: are all calls seen?", kills, news)
-	}
-}
-
-// replaceOnce puts the second file in place of the first.
-func replaceOnce(args []string) error {
-	runtime.LockOSThread() // calls are counted by thread
-	ctx := context.Background()
-	s, err := Open(ctx, args[0], Options{})
-	if err != nil {
-		return err
-	}
-	other, err := Open(ctx, args[1], Options{})
-	if err != nil {
-		return err
-	}
-	if err := s.Replace(ctx, other); err != nil {
-		return err
-	}
-	return s.Close()
-}
-
-// crashed is an index as a crash leaves it, with all of its rows in the log.
-type crashed struct {
-	rows      []Row
-	file, log []byte
-}
-
-// crash makes an index of ten rows.
-func crash(t *testing.T, from int) (c crashed) {
-	t.Helper()
-	s := made(t, testAbout)
-	c.rows = rowsIn(apply(t, s, puts(rowsOf(from, from+10, testDim)...)...))
-	read := func(suffix string) []byte {
-		b, err := os.ReadFile(s.path + suffix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	c.file, c.log = read(""), read("-wal")
-	return c
-}
-
-// lay puts it at a path.
-func (c crashed) lay(t *testing.T, path string) {
-	t.Helper()
-	if err := errors.Join(os.WriteFile(path, c.file, 0o666), os.WriteFile(path+"-wal", c.log, 0o666)); err != nil {
-		t.Fatal(err)
-	}
 }

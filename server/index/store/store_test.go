@@ -2,110 +2,13 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
 )
-
-const testDim = 16
-
-var testAbout = About{Fingerprint: "sha256:0123", Dim: testDim}
-
-// made opens a new index in a folder of the test's own.
-func made(t testing.TB, about About) *Store {
-	t.Helper()
-	return opened(t, filepath.Join(t.TempDir(), "x.index"), Options{About: about, Create: true})
-}
-
-func opened(t testing.TB, path string, o Options) *Store {
-	t.Helper()
-	s, err := Open(context.Background(), path, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-// rowOf makes the n-th row; what it holds tells which it is.
-func rowOf(n, dim int) Row {
-	rng := rand.New(rand.NewPCG(uint64(n), 1))
-	r := Row{Namespace: "default", ID: fmt.Sprintf("id-%d", n), Vector: make([]float32, dim), Source: fmt.Sprintf("photos/%d.jpg", n)}
-	for i := range r.Vector {
-		r.Vector[i] = float32(rng.NormFloat64())
-	}
-	r.Metadata = fmt.Appendf(nil, `{"label":"cat","n":%d}`, n)
-	r.Hash = binary.BigEndian.AppendUint64(make([]byte, 24), uint64(n))
-	if n%2 == 1 {
-		r.Thumbnail = fmt.Appendf(nil, "JPEG %d", n)
-	}
-	return r
-}
-
-func puts(rows ...Row) (changes []Change) {
-	for _, r := range rows {
-		changes = append(changes, Change{Row: r})
-	}
-	return changes
-}
-
-func rowsOf(from, to, dim int) (rows []Row) {
-	for n := from; n < to; n++ {
-		rows = append(rows, rowOf(n, dim))
-	}
-	return rows
-}
-
-func apply(t testing.TB, s *Store, changes ...Change) []Change {
-	t.Helper()
-	if err := s.Apply(context.Background(), changes); err != nil {
-		t.Fatal(err)
-	}
-	return changes
-}
-
-// loaded is all that an index holds, thumbnails included.
-func loaded(t testing.TB, s *Store) (rows []Row) {
-	t.Helper()
-	err := s.Load(context.Background(), func(r *Row) error {
-		c := *r
-		c.Vector, c.Metadata = slices.Clone(r.Vector), slices.Clone(r.Metadata)
-		rows = append(rows, c)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range rows {
-		if rows[i].Thumbnail, err = s.Thumbnail(context.Background(), rows[i].Key); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return rows
-}
-
-// wantRows compares what an index holds with rows in the order of their keys.
-func wantRows(t testing.TB, s *Store, want ...Row) {
-	t.Helper()
-	got := loaded(t, s)
-	if !slices.EqualFunc(got, want, func(a, b Row) bool { return reflect.DeepEqual(a, b) }) {
-		t.Fatalf("got %d rows\n%+v\nwant %d\n%+v", len(got), got, len(want), want)
-	}
-}
-
-func rowsIn(changes []Change) (rows []Row) {
-	for _, c := range changes {
-		rows = append(rows, c.Row)
-	}
-	return rows
-}
 
 func TestRowsComeBackAsTheyWere(t *testing.T) {
 	center := rowOf(99, testDim).Vector
@@ -212,6 +115,28 @@ func TestGet(t *testing.T) {
 			t.Errorf("got %+v\nwant %+v", got, want)
 		}
 	}
+}
+
+func TestLoadThatIsEnded(t *testing.T) {
+	s := made(t, testAbout)
+	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
+	enough := errors.New("enough")
+	n := 0
+	err := s.Load(context.Background(), func(*Row) error {
+		if n++; n == 2 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || n != 2 {
+		t.Errorf("after %d rows: %v", n, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	err = s.Load(ctx, func(*Row) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("after its context has ended: %v", err)
+	}
+	apply(t, s, puts(rowOf(9, testDim))...)
 }
 
 func TestMeta(t *testing.T) {
