@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"vicreg/server/index/filter"
+	"vicreg/server/index/store"
 )
 
 // Index stores items in namespaces and searches among them. A namespace is made by
@@ -95,7 +96,7 @@ func (b Binding) Similarity() string {
 var (
 	ErrUnknown = errors.New("there is no such item")
 	ErrModel   = errors.New("the index belongs to another model")
-	ErrClosed  = errors.New("the index is closed")
+	ErrClosed  = store.ErrClosed
 )
 
 // ItemError is why an item cannot be stored.
