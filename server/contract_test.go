@@ -39,7 +39,7 @@ func readContract(file []byte) (*contract, error) {
 	if err := doc.Validate(context.Background(), openapi3.DisableExamplesValidation(), openapi3.EnableSchemaFormatValidation()); err != nil {
 		return nil, err
 	}
-	for _, kind := range []string{"image/jpeg", "image/png", "image/webp", "image/gif", "application/x-npy", "application/vnd.google.protobuf"} {
+	for _, kind := range []string{"image/jpeg", "image/png", "image/webp", "image/gif", "image/svg+xml", "application/x-npy", "application/vnd.google.protobuf"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 	}
 	for _, kind := range []string{"text/html", "text/javascript", "text/css"} {

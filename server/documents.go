@@ -35,7 +35,6 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'uns
 // documents are the routes of the API's description.
 func (s *Server) documents(e *echo.Echo) {
 	document := stamped(apiDocument, version())
-	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "docs") })
 	e.GET("/openapi.json", func(c echo.Context) error { return keep(c, echo.MIMEApplicationJSON, document) })
 	e.GET("/docs", func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, docsPolicy)

@@ -7,24 +7,23 @@ import (
 	"testing"
 )
 
-// The page is whole, and needs no other host: all that it names is here.
+// The pages are whole, and need no other host and no key: all that they name is here.
 func TestPage(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"key"} })
-	if w := ask(s, "GET", "/", nil); w.Code != http.StatusFound || w.Header().Get("Location") != "docs" {
-		t.Errorf("/: %d to %q", w.Code, w.Header().Get("Location"))
-	}
-	page := ask(s, "GET", "/docs", nil)
-	if policy := page.Header().Get("Content-Security-Policy"); page.Code != 200 || !strings.Contains(policy, "default-src 'none'") {
-		t.Errorf("status %d, policy %q", page.Code, policy)
-	}
-	named := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page.Body.String(), -1)
-	if len(named) < 4 {
-		t.Errorf("the page names only %v", named)
-	}
-	for _, n := range named {
-		path, ok := strings.CutPrefix(n[1], "./") // for proxies that put a path in front
-		if w := ask(s, "GET", "/"+path, nil); !ok || w.Code != 200 || w.Body.Len() == 0 {
-			t.Errorf("%s: %d, %d bytes", n[1], w.Code, w.Body.Len())
+	for _, path := range []string{"/", "/docs"} {
+		page := ask(s, "GET", path, nil)
+		if policy := page.Header().Get("Content-Security-Policy"); page.Code != 200 || !strings.Contains(policy, "default-src 'none'") {
+			t.Errorf("%s: status %d, policy %q", path, page.Code, policy)
+		}
+		named := regexp.MustCompile(`(?:src|href)="([^"#]*)"`).FindAllStringSubmatch(page.Body.String(), -1)
+		if len(named) < 4 {
+			t.Errorf("%s names only %v", path, named)
+		}
+		for _, n := range named {
+			path, ok := strings.CutPrefix(n[1], "./") // for proxies that put a path in front
+			if w := ask(s, "GET", "/"+path, nil); !ok || w.Code != 200 || w.Body.Len() == 0 {
+				t.Errorf("%s: %d, %d bytes", n[1], w.Code, w.Body.Len())
+			}
 		}
 	}
 }
@@ -32,7 +31,7 @@ func TestPage(t *testing.T) {
 // The document and the page can be kept, and are asked for again in vain.
 func TestDocumentsAreKept(t *testing.T) {
 	s := start(t, nil)
-	for _, path := range []string{"/openapi.json", "/docs", "/docs/docs.js", "/docs/swagger-ui.css"} {
+	for _, path := range []string{"/", "/page/main.js", "/openapi.json", "/docs", "/docs/docs.js", "/docs/swagger-ui.css"} {
 		tag := ask(s, "GET", path, nil).Header().Get("ETag")
 		w := ask(s, "GET", path, nil, "If-None-Match", `"other", W/`+tag)
 		if w.Code != http.StatusNotModified || w.Body.Len() != 0 {

@@ -22,12 +22,11 @@ func requests(t *testing.T, s *Server) (all []request) {
 	}
 	for _, route := range slices.Sorted(maps.Keys(contractOf(t).operations())) {
 		method, path, _ := strings.Cut(route, " ")
-		path = strings.NewReplacer("{model}", "backbone", "{version}", s.current().Fingerprint(), "{asset}", "docs.js").Replace(path)
-		if method != "POST" && path != "/" {
+		path = strings.NewReplacer("{model}", "backbone", "{version}", s.current().Fingerprint(), "docs/{asset}", "docs/docs.js", "page/{asset}", "page/main.js").Replace(path)
+		if method != "POST" {
 			add(200, route, path, nil, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 		}
 	}
-	add(302, "GET /", "/", nil)
 	embedRequests(t, add)
 	openAIRequests(t, add)
 	inferRequests(s.current().Fingerprint(), add)
@@ -40,8 +39,12 @@ func requests(t *testing.T, s *Server) (all []request) {
 	for _, asset := range []string{"swagger-ui.css", "favicon-32x32.png"} {
 		add(200, "GET /docs/{asset}", "/docs/"+asset, nil)
 	}
+	for _, asset := range []string{"page.css", "icon.svg"} {
+		add(200, "GET /page/{asset}", "/page/"+asset, nil)
+	}
 	add(404, "GET /docs/{asset}", "/docs/nothing.css", nil)
-	for route, path := range map[string]string{"/docs": "/docs", "/openapi.json": "/openapi.json", "/docs/{asset}": "/docs/docs.js"} {
+	add(404, "GET /page/{asset}", "/page/page.html", nil)
+	for route, path := range map[string]string{"/docs": "/docs", "/openapi.json": "/openapi.json", "/docs/{asset}": "/docs/docs.js", "/": "/", "/page/{asset}": "/page/page.css"} {
 		add(304, "GET "+route, path, nil, "If-None-Match", ask(s, "GET", path, nil).Header().Get("ETag"))
 	}
 	return all

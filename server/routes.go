@@ -32,6 +32,7 @@ func (s *Server) routes() *echo.Echo {
 	s.openAI(e, work)
 	s.inference(e, work)
 	s.indexed(e)
+	s.searchPage(e)
 	s.documents(e)
 	s.probes(e)
 	if !s.config.OwnMetrics {

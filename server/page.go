@@ -1,0 +1,23 @@
+package server
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/page"
+)
+
+// searchPage are the routes of the search page. It holds no secrets and asks for no
+// key; when the API asks it for one, it asks whoever looks at it.
+func (s *Server) searchPage(e *echo.Echo) {
+	e.GET("/", func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, page.Policy)
+		return keep(c, echo.MIMETextHTMLCharsetUTF8, page.HTML())
+	})
+	e.GET("/page/:asset", func(c echo.Context) error {
+		file, kind, ok := page.Asset(c.Param("asset"))
+		if !ok {
+			return echo.ErrNotFound
+		}
+		return keep(c, kind, file)
+	})
+}

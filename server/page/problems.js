@@ -1,0 +1,32 @@
+// Says what went wrong in one sentence, and what can be done: "retry", "key", "all"
+// (leave the search) or "unfilter".
+
+export function explain(failure, { id, filtered } = {}) {
+  const { kind, status, detail } = failure;
+  switch (kind) {
+    case "unreachable": return say("The server cannot be reached.", ["retry"], "It may have stopped, or the network is down.");
+    case "slow": return say("The server has not answered within a minute.", ["retry"]);
+    case "strange": return say("The answer is not one of this server: something stands in between.", ["retry"]);
+    case "no-index": return say("This server has no index to search.", ["retry"], "Start it with --index FILE.");
+  }
+  switch (status) {
+    case 401: return say("This server asks for an API key.", ["key"]);
+    case 403: return say("This API key may not search here.", ["key"], detail);
+    case 400: return filtered ? say("The server does not take this filter.", ["unfilter"], detail) : say("The server does not understand the request.", ["all"], detail);
+    case 404: return id ? say(`There is no “${id}” in this namespace.`, ["all"]) : say("The server does not know this address.", ["retry"], detail);
+    case 409: return say("The index was made with another model than the server runs, so nothing can be compared.", ["retry", "all"], detail);
+    case 413: return say("This image is too large for the server.", ["all"], detail);
+    case 415:
+    case 422: return say("This file is not an image that the server can read.", ["all"], detail);
+    case 429: return say(`The server is busy: try again ${inSeconds(failure.after)}.`, ["retry"]);
+    case 503: return say("The server is not ready yet.", ["retry"], detail);
+    case 504: return say("The server did not finish in time.", ["retry"], detail);
+  }
+  return say(`The server answered with error ${status}.`, ["retry"], detail);
+}
+
+function say(sentence, actions, detail = "") {
+  return { sentence, actions, detail };
+}
+
+const inSeconds = (n) => (n > 1 ? `in ${n} seconds` : n === 1 ? "in a second" : "in a moment");
