@@ -3,18 +3,18 @@ package server
 import (
 	"github.com/labstack/echo/v4"
 
-	"vicreg/server/page"
+	searchpage "vicreg/server/page"
 )
 
 // searchPage are the routes of the search page. It holds no secrets and asks for no
 // key; when the API asks it for one, it asks whoever looks at it.
 func (s *Server) searchPage(e *echo.Echo) {
 	e.GET("/", func(c echo.Context) error {
-		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, page.Policy)
-		return keep(c, echo.MIMETextHTMLCharsetUTF8, page.HTML())
+		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, searchpage.Policy)
+		return keep(c, echo.MIMETextHTMLCharsetUTF8, searchpage.HTML())
 	})
 	e.GET("/page/:asset", func(c echo.Context) error {
-		file, kind, ok := page.Asset(c.Param("asset"))
+		file, kind, ok := searchpage.Asset(c.Param("asset"))
 		if !ok {
 			return echo.ErrNotFound
 		}

@@ -40,7 +40,7 @@ function tests({ op, value }) {
 const plain = (field, test) => ({ [field]: Object.keys(test).join() === "$eq" ? test.$eq : test });
 
 // pieces takes a list apart at its commas, but for those in quotes.
-const pieces = (text) => (text.match(/"(?:[^"\\]|\\.)*"|[^,]+/g) ?? []).map((piece) => piece.trim()).filter((piece) => piece);
+const pieces = (text) => (text.match(/\s*"(?:[^"\\]|\\.)*"\s*|[^,]+/g) ?? []).map((piece) => piece.trim()).filter((piece) => piece);
 
 // readings are the values that a text may stand for. Quotes make it a text for sure.
 function readings(text) {
