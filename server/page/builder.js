@@ -9,6 +9,7 @@ const $ = (id) => document.getElementById(id);
 export class Builder {
   fields = [];
   seen = new Map(); // values of fields, to be offered
+  applied = ""; // the filter that what is shown has gone through
 
   constructor(apply) {
     $("filter").addEventListener("submit", (event) => {
@@ -29,7 +30,7 @@ export class Builder {
   offer(fields) {
     this.fields = fields;
     for (const select of $("conditions").querySelectorAll(".of")) options(select, fields, select.value);
-    this.empty();
+    this.dress();
   }
 
   // notice remembers values, to be offered for their fields.
@@ -49,7 +50,8 @@ export class Builder {
     $("json").value = conditions ? "" : text;
     $("conditions").replaceChildren();
     conditions?.forEach((one) => this.row(one));
-    this.empty();
+    this.applied = text;
+    this.dress();
   }
 
   // text is the filter as it stands, null after saying what is wrong with it.
@@ -93,12 +95,15 @@ export class Builder {
     $("raw").hidden = !on;
     $("conditions").hidden = $("add").hidden = on;
     $("mode").setAttribute("aria-pressed", on);
+    this.dress();
   }
 
-  empty() {
-    $("conditions").querySelector(".none")?.remove();
+  // dress shows what can be done: without fields there is nothing to add, without
+  // conditions nothing to apply, unless there were some.
+  dress() {
     $("add").disabled = this.fields.length === 0;
-    if (this.fields.length === 0 && !$("conditions").children.length) $("conditions").append(element("p", "none", "The images here have no metadata."));
+    $("none").hidden = this.raw || this.fields.length > 0;
+    $("apply").hidden = !this.raw && !this.applied && !$("conditions").children.length;
   }
 
   row({ field, op, value }) {
@@ -118,6 +123,7 @@ export class Builder {
     remove.setAttribute("aria-label", `Remove condition ${n}`);
     remove.addEventListener("click", () => {
       row.remove();
+      this.dress();
       $("add").focus();
     });
     const dress = () => {
@@ -130,6 +136,7 @@ export class Builder {
     dress();
     row.append(legend, of, test, remove, typed, offers);
     $("conditions").append(row);
+    this.dress();
   }
 }
 

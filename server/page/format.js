@@ -14,6 +14,9 @@ export function closeness(percentile) {
   return `closer than ${(Math.floor(percentile * 10 ** digits) / 10 ** digits).toFixed(digits)} % of pairs`;
 }
 
+// short is a name that fits into a sentence.
+export const short = (name) => (name.length > 60 ? `${name.slice(0, 28)}…${name.slice(-28)}` : name);
+
 // flat is metadata as paths and values: lists of plain values stay together.
 export function flat(value, path = "") {
   if (typeof value !== "object" || value === null) return path ? [[path, value]] : [];

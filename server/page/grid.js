@@ -39,7 +39,7 @@ export class Grid {
     const name = element("h3", "name", item.id);
     name.title = item.id;
     const facts = element("div");
-    if (typeof item.score === "number") facts.append(...score(item));
+    if (typeof item.score === "number") facts.append(score(item));
     facts.append(summary(item.metadata));
     const does = element("div", "does");
     does.append(action("like", "More like this", item, this.like), action("open", "Details", item, this.open));
@@ -65,11 +65,10 @@ export class Grid {
 
 function score(item) {
   const line = element("p", "score");
-  const close = closeness(item.percentile);
-  line.append(element("b", "", item.score.toFixed(2)), close && ` · ${close}`);
-  const bar = element("div", "bar");
+  const bar = element("span", "bar");
   bar.style.setProperty("--share", `${100 * Math.min(1, Math.max(0, item.score))}%`);
-  return [line, bar];
+  line.append(element("b", "", item.score.toFixed(2)), bar, element("span", "close", closeness(item.percentile)));
+  return line;
 }
 
 function summary(metadata) {

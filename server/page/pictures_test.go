@@ -8,6 +8,8 @@ import (
 	"image/jpeg"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 )
 
@@ -88,7 +90,18 @@ func histogram(img image.Image) []float64 {
 }
 
 // gallery is twelve pictures of each scene, of several sizes as in a real index.
-func gallery(t *testing.T) (all []item) {
+func gallery(t *testing.T) []item {
+	t.Helper()
+	painted.Do(func() { paintings = paintGallery(t) })
+	return slices.Clone(paintings)
+}
+
+var (
+	painted   sync.Once
+	paintings []item
+)
+
+func paintGallery(t *testing.T) (all []item) {
 	sizes := [][2]int{{192, 192}, {192, 128}, {32, 32}, {144, 192}}
 	for n := range 12 {
 		for i, s := range scenes {

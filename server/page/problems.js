@@ -1,6 +1,8 @@
 // Says what went wrong in one sentence, and what can be done: "retry", "key", "all"
 // (leave the search) or "unfilter".
 
+import { short } from "./format.js";
+
 export function explain(failure, { id, filtered } = {}) {
   const { kind, status, detail } = failure;
   switch (kind) {
@@ -13,7 +15,7 @@ export function explain(failure, { id, filtered } = {}) {
     case 401: return say("This server asks for an API key.", ["key"]);
     case 403: return say("This API key may not search here.", ["key"], detail);
     case 400: return filtered ? say("The server does not take this filter.", ["unfilter"], detail) : say("The server does not understand the request.", ["all"], detail);
-    case 404: return id ? say(`There is no “${id}” in this namespace.`, ["all"]) : say("The server does not know this address.", ["retry"], detail);
+    case 404: return id ? say(`There is no “${short(id)}” in this namespace.`, ["all"]) : say("The server does not know this address.", ["retry"], detail);
     case 409: return say("The index was made with another model than the server runs, so nothing can be compared.", ["retry", "all"], detail);
     case 413: return say("This image is too large for the server.", ["all"], detail);
     case 415:

@@ -78,7 +78,7 @@ func TestSearchByImage(t *testing.T) {
 					t.Errorf("%s: %v", s.name, names)
 				}
 				v.says("The 24 nearest of 60 images")
-				v.is(`/^[01]\.\d\d · closer than \d+(\.\d+)? %% of pairs$/.test(document.querySelector('.card .score').textContent)`)
+				v.is(`/^[01]\.\d\dcloser than \d+(\.\d+)? %% of pairs$/.test(document.querySelector('.card .score').textContent)`)
 				v.is("document.querySelector('#asked-picture').naturalWidth === 300")
 			}
 			v.press("#query", "Show all")

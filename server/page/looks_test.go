@@ -1,0 +1,153 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// widths are of a telephone, a tablet, a laptop and a large screen.
+var widths = []int64{390, 768, 1280, 1920}
+
+// stops are what the page looks like, in an order in which each can be come to.
+var stops = []struct {
+	name string
+	to   func(v *tab)
+}{
+	{"browse", func(v *tab) { v.named("All images") }},
+	{"similar", func(v *tab) {
+		v.press("#grid", "More like this: dusk/00.jpg")
+		v.named("Nearest to dusk/00.jpg")
+	}},
+	{"filter", func(v *tab) {
+		v.is("document.querySelector('#panel').checkVisibility() || (document.querySelector('#refine').click(), true)")
+		v.press("#filter", "Add a condition")
+		v.choose(".condition .of", "label")
+		v.choose(".condition .value", "sea")
+		v.press("#filter", "Apply")
+		v.says("The 12 nearest that the filter lets through")
+	}},
+	{"json", func(v *tab) { v.press("#filter", "JSON") }},
+	{"details", func(v *tab) {
+		v.press("#grid", "Details: sea/01.jpg")
+		v.is("document.querySelector('#details-facts').textContent.includes('SHA-256')")
+	}},
+	{"unknown", func(v *tab) {
+		v.press("#details", "Close")
+		v.is("(history.pushState({}, '', '?id=' + 'long'.repeat(60)), dispatchEvent(new PopStateEvent('popstate', { state: {} })))")
+		v.says("There is no")
+	}},
+}
+
+func dark(on bool) chromedp.Action[chromedp.Void] {
+	scheme := map[bool]string{false: "light", true: "dark"}[on]
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		return err
+	})
+}
+
+// Whatever it shows, the page fits into the window, and what is to be pressed is large
+// enough for a finger. VICREG_SCREENSHOTS names a folder for pictures of it.
+func TestLooks(t *testing.T) {
+	a := serve(t)
+	for _, width := range widths {
+		t.Run(fmt.Sprint(width), func(t *testing.T) {
+			v := visit(t, a.url())
+			v.do(chromedp.EmulateViewport(width, 900))
+			for _, stop := range stops {
+				stop.to(v)
+				v.is("document.documentElement.scrollWidth <= %d", width)
+				if small := value[[]string](v, tooSmall); len(small) > 0 {
+					t.Errorf("%s: too small to be touched: %v", stop.name, small)
+				}
+				v.picture(fmt.Sprintf("%s-%d", stop.name, width))
+			}
+		})
+	}
+}
+
+// States that nobody wants fit, too.
+func TestLooksInTrouble(t *testing.T) {
+	for _, width := range []int64{390, 1280} {
+		for name, to := range map[string]func(a *api, v *tab){
+			"empty": func(a *api, v *tab) {
+				a.set(func(a *api) { a.keep = nil })
+				v.do(chromedp.Reload())
+				v.says("Nothing is indexed yet.")
+			},
+			"other-model": func(a *api, v *tab) {
+				a.fail("similar", 409, "conflict", "the index has vectors of model 3f9c1d0b5a7e4288, the server runs 6c0f9d24b1e35a70")
+				v.press("#grid", "More like this: sea/00.jpg")
+				v.says("The index was made with another model")
+			},
+			"key": func(a *api, v *tab) {
+				a.set(func(a *api) { a.key = "open-sesame" })
+				v.do(chromedp.Reload())
+				v.is("document.querySelector('#key').open")
+			},
+			"no-metadata": func(a *api, v *tab) {
+				a.set(func(a *api) {
+					for i := range a.keep["default"] {
+						a.keep["default"][i].Metadata, a.keep["default"][i].Thumbnail = nil, nil
+					}
+				})
+				v.do(chromedp.Reload())
+				v.named("All images")
+				v.is("document.querySelectorAll('.mat.bare').length > 0")
+			},
+			"waiting": func(a *api, v *tab) {
+				v.is(`(window.fetch = () => new Promise(() => {}), true)`)
+				v.press("#grid", "More like this: sea/00.jpg")
+				v.is("document.querySelectorAll('.skeleton').length === 24")
+			},
+		} {
+			t.Run(fmt.Sprint(name, "-", width), func(t *testing.T) {
+				a := serve(t)
+				v := visit(t, a.url())
+				v.do(chromedp.EmulateViewport(width, 900))
+				v.named("All images")
+				to(a, v)
+				v.is("document.documentElement.scrollWidth <= %d", width)
+				v.picture(fmt.Sprintf("%s-%d", name, width))
+			})
+		}
+	}
+}
+
+const tooSmall = `[...document.querySelectorAll("button, select, input, textarea, a")].filter((e) => e.checkVisibility() && e.id !== "skip").filter((e) => {
+	const { width, height } = e.getBoundingClientRect();
+	return width < 44 || height < 44;
+}).map((e) => (e.id || e.ariaLabel || e.textContent) + " " + e.offsetWidth + "x" + e.offsetHeight)`
+
+// picture takes one in light and one in dark.
+func (v *tab) picture(name string) {
+	v.t.Helper()
+	folder := os.Getenv("VICREG_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	v.is("[...document.querySelectorAll('img[src]')].every((img) => img.complete || img.getBoundingClientRect().top > innerHeight)")
+	for _, on := range []bool{false, true} {
+		v.do(dark(on))
+		ctx, cancel := context.WithTimeout(v.ctx, patience)
+		defer cancel()
+		file, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+		if err == nil {
+			err = os.MkdirAll(folder, 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%s.png", name, map[bool]string{false: "light", true: "dark"}[on])), file, 0o644)
+		}
+		if err != nil {
+			v.t.Fatal(err)
+		}
+	}
+}
