@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 // Builder edits a filter. apply is called with its text, "" for none.
 export class Builder {
   fields = [];
+  known = false; // whether those are all
   seen = new Map(); // values of fields, to be offered
   applied = ""; // the filter that what is shown has gone through
 
@@ -29,6 +30,7 @@ export class Builder {
   // offer sets the fields that can be chosen.
   offer(fields) {
     this.fields = fields;
+    this.known = true;
     for (const select of $("conditions").querySelectorAll(".of")) options(select, fields, select.value);
     this.dress();
   }
@@ -93,7 +95,7 @@ export class Builder {
 
   rawly(on) {
     $("raw").hidden = !on;
-    $("conditions").hidden = $("add").hidden = on;
+    $("conditions").hidden = on;
     $("mode").setAttribute("aria-pressed", on);
     this.dress();
   }
@@ -101,8 +103,8 @@ export class Builder {
   // dress shows what can be done: without fields there is nothing to add, without
   // conditions nothing to apply, unless there were some.
   dress() {
-    $("add").disabled = this.fields.length === 0;
-    $("none").hidden = this.raw || this.fields.length > 0;
+    $("add").hidden = this.raw || this.fields.length === 0;
+    $("none").hidden = this.raw || this.fields.length > 0 || !this.known;
     $("apply").hidden = !this.raw && !this.applied && !$("conditions").children.length;
   }
 

@@ -54,8 +54,8 @@ func dark(on bool) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// Whatever it shows, the page fits into the window, and what is to be pressed is large
-// enough for a finger. VICREG_SCREENSHOTS names a folder for pictures of it.
+// Whatever it shows, the page fits into the window, what is to be pressed is large
+// enough for a finger, and text stands out from what is behind it. VICREG_SCREENSHOTS names a folder for pictures of it.
 func TestLooks(t *testing.T) {
 	a := serve(t)
 	for _, width := range widths {
@@ -64,11 +64,7 @@ func TestLooks(t *testing.T) {
 			v.do(chromedp.EmulateViewport(width, 900))
 			for _, stop := range stops {
 				stop.to(v)
-				v.is("document.documentElement.scrollWidth <= %d", width)
-				if small := value[[]string](v, tooSmall); len(small) > 0 {
-					t.Errorf("%s: too small to be touched: %v", stop.name, small)
-				}
-				v.picture(fmt.Sprintf("%s-%d", stop.name, width))
+				v.looks(fmt.Sprintf("%s-%d", stop.name, width), width)
 			}
 		})
 	}
@@ -77,48 +73,69 @@ func TestLooks(t *testing.T) {
 // States that nobody wants fit, too.
 func TestLooksInTrouble(t *testing.T) {
 	for _, width := range []int64{390, 1280} {
-		for name, to := range map[string]func(a *api, v *tab){
-			"empty": func(a *api, v *tab) {
-				a.set(func(a *api) { a.keep = nil })
-				v.do(chromedp.Reload())
-				v.says("Nothing is indexed yet.")
-			},
-			"other-model": func(a *api, v *tab) {
-				a.fail("similar", 409, "conflict", "the index has vectors of model 3f9c1d0b5a7e4288, the server runs 6c0f9d24b1e35a70")
-				v.press("#grid", "More like this: sea/00.jpg")
-				v.says("The index was made with another model")
-			},
-			"key": func(a *api, v *tab) {
-				a.set(func(a *api) { a.key = "open-sesame" })
-				v.do(chromedp.Reload())
-				v.is("document.querySelector('#key').open")
-			},
-			"no-metadata": func(a *api, v *tab) {
-				a.set(func(a *api) {
-					for i := range a.keep["default"] {
-						a.keep["default"][i].Metadata, a.keep["default"][i].Thumbnail = nil, nil
-					}
-				})
-				v.do(chromedp.Reload())
-				v.named("All images")
-				v.is("document.querySelectorAll('.mat.bare').length > 0")
-			},
-			"waiting": func(a *api, v *tab) {
-				v.is(`(window.fetch = () => new Promise(() => {}), true)`)
-				v.press("#grid", "More like this: sea/00.jpg")
-				v.is("document.querySelectorAll('.skeleton').length === 24")
-			},
-		} {
-			t.Run(fmt.Sprint(name, "-", width), func(t *testing.T) {
-				a := serve(t)
-				v := visit(t, a.url())
-				v.do(chromedp.EmulateViewport(width, 900))
-				v.named("All images")
-				to(a, v)
-				v.is("document.documentElement.scrollWidth <= %d", width)
-				v.picture(fmt.Sprintf("%s-%d", name, width))
-			})
+		a := serve(t)
+		full := a.keep
+		v := visit(t, a.url())
+		v.do(chromedp.EmulateViewport(width, 900))
+		for _, trouble := range troubles {
+			v.named("All images")
+			trouble.to(a, v)
+			v.looks(fmt.Sprintf("%s-%d", trouble.name, width), width)
+			a.set(func(a *api) { a.key, a.keep, a.hook = "", full, nil })
+			v.do(chromedp.Navigate(a.url()))
 		}
+	}
+}
+
+var troubles = []struct {
+	name string
+	to   func(a *api, v *tab)
+}{
+	{"empty", func(a *api, v *tab) {
+		a.set(func(a *api) { a.keep = nil })
+		v.do(chromedp.Reload())
+		v.says("Nothing is indexed yet.")
+	}},
+	{"other-model", func(a *api, v *tab) {
+		a.fail("similar", 409, "conflict", "the index has vectors of model 3f9c1d0b5a7e4288, the server runs 6c0f9d24b1e35a70")
+		v.press("#grid", "More like this: sea/00.jpg")
+		v.says("The index was made with another model")
+	}},
+	{"key", func(a *api, v *tab) {
+		a.set(func(a *api) { a.key = "open-sesame" })
+		v.do(chromedp.Reload())
+		v.is("document.querySelector('#key').open")
+	}},
+	{"bare", func(a *api, v *tab) {
+		a.set(func(a *api) { a.keep = map[string][]item{"default": {{ID: "vector 1"}, {ID: "vector 2"}}} })
+		v.do(chromedp.Reload())
+		v.says("2 images")
+		v.is("document.querySelectorAll('.mat.bare').length === 2 && document.querySelector('#none').checkVisibility() === document.querySelector('#panel').checkVisibility()")
+	}},
+	{"veil", func(a *api, v *tab) {
+		v.is("document.dispatchEvent(new DragEvent('dragenter', { dataTransfer: ((d) => (d.items.add(new File([], 'x')), d))(new DataTransfer()), cancelable: true })) === false")
+		v.is("!document.querySelector('#veil').hidden")
+	}},
+	{"waiting", func(a *api, v *tab) {
+		v.is("(window.fetch = () => new Promise(() => {}), true)")
+		v.press("#grid", "More like this: sea/00.jpg")
+		v.is("document.querySelectorAll('.skeleton').length === 24")
+	}},
+}
+
+// looks checks what the page looks like in light and in dark.
+func (v *tab) looks(name string, width int64) {
+	v.t.Helper()
+	v.is("document.documentElement.scrollWidth <= %d", width)
+	if small := value[[]string](v, tooSmall); len(small) > 0 {
+		v.t.Errorf("%s: too small to be touched: %v", name, small)
+	}
+	for _, on := range []bool{false, true} {
+		v.do(dark(on))
+		if pale := value[[]string](v, paleText); len(pale) > 0 {
+			v.t.Errorf("%s, dark %v: %v", name, on, pale)
+		}
+		v.picture(fmt.Sprintf("%s-%s", name, map[bool]string{false: "light", true: "dark"}[on]))
 	}
 }
 
@@ -127,7 +144,7 @@ const tooSmall = `[...document.querySelectorAll("button, select, input, textarea
 	return width < 44 || height < 44;
 }).map((e) => (e.id || e.ariaLabel || e.textContent) + " " + e.offsetWidth + "x" + e.offsetHeight)`
 
-// picture takes one in light and one in dark.
+// picture takes one, where they are wanted.
 func (v *tab) picture(name string) {
 	v.t.Helper()
 	folder := os.Getenv("VICREG_SCREENSHOTS")
@@ -135,19 +152,16 @@ func (v *tab) picture(name string) {
 		return
 	}
 	v.is("[...document.querySelectorAll('img[src]')].every((img) => img.complete || img.getBoundingClientRect().top > innerHeight)")
-	for _, on := range []bool{false, true} {
-		v.do(dark(on))
-		ctx, cancel := context.WithTimeout(v.ctx, patience)
-		defer cancel()
-		file, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-		if err == nil {
-			err = os.MkdirAll(folder, 0o755)
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%s.png", name, map[bool]string{false: "light", true: "dark"}[on])), file, 0o644)
-		}
-		if err != nil {
-			v.t.Fatal(err)
-		}
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	file, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.MkdirAll(folder, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), file, 0o644)
+	}
+	if err != nil {
+		v.t.Fatal(err)
 	}
 }

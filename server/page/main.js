@@ -196,14 +196,14 @@ function hangAsked() {
   if (state.id) hang($("asked-picture"), thumbnail({ id: state.id }, namespace()));
 }
 
-// controls offers what the server has.
+// controls offers what the server has, as far as it is known.
 function controls() {
   const names = spaces.map((s) => s.name);
   if (!names.includes(namespace())) names.push(namespace());
   $("namespace").replaceChildren(...names.map((name) => new Option(name, name, false, name === namespace())));
-  $("namespace-field").hidden = names.length < 2;
   const all = [...new Set([...counts, state.k])].sort((a, b) => a - b);
   $("count").replaceChildren(...all.map((k) => new Option(number(k), k, false, k === state.k)));
+  if (spaces.length === 0) return;
   builder.offer(space()?.fields ?? []);
   const total = spaces.reduce((sum, s) => sum + s.items, 0);
   $("about").textContent = spaces.length > 1 ? `${images(total)} in ${number(spaces.length)} namespaces` : images(total);
@@ -280,4 +280,5 @@ history.replaceState({ image: state.image, n: entry }, "");
 key.askedBy(askForKey);
 open(state.filter !== "");
 listen();
+controls();
 show({ stay: true });
