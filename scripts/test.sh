@@ -4,6 +4,8 @@
 #
 # VICREG_REQUIRE_REFERENCE=1 makes it an error when python3 or node is there but the
 # packages to compare with cannot be installed; otherwise those checks are skipped.
+# VICREG_CHROMIUM names the browser for the tests of the search page, by default
+# chromium; they skip where there is none, unless VICREG_REQUIRE_CHROMIUM=1.
 # VICREG_TEST_DATA names the folder of data sets, by default ../shared/data; tests
 # that want one skip when it is not there.
 set -euo pipefail
@@ -34,6 +36,9 @@ step "reference checks"
 optional VICREG_PYTHON scripts/pyenv.sh "the comparisons with the onnx and onnxruntime Python packages"
 step "clients"
 optional VICREG_NODE_MODULES scripts/nodeenv.sh "the calls of the OpenAI client for JavaScript"
+
+step "browser"
+command -v "${VICREG_CHROMIUM:-chromium}" || echo "SKIPPED: the tests of the search page, unless they find another browser than chromium"
 
 step "formatting, vet, shell syntax"
 unformatted=$(gofmt -l .)

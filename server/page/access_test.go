@@ -58,6 +58,7 @@ func TestKeyboard(t *testing.T) {
 	v.focused("Value")
 	press("2015" + kb.Enter)
 	v.says("The 5 nearest that the filter lets through")
+	v.focused("Value") // where one was
 }
 
 // Everything that can be used has a name, and the page its landmarks.
@@ -66,6 +67,7 @@ func TestAccessibilityTree(t *testing.T) {
 	v := visit(t, a.url())
 	v.named("All images")
 	v.press("#filter", "Add a condition")
+	v.is("document.querySelector('.card img').naturalWidth > 0")
 	seen := v.roles()
 	for _, role := range []string{"banner", "main", "navigation", "region", "heading", "status", "list", "listitem", "image", "combobox", "button", "link", "form", "group"} {
 		if !slices.Contains(seen, role) {

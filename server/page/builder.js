@@ -16,7 +16,10 @@ export class Builder {
     $("filter").addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.text();
-      if (text !== null) apply(text);
+      if (text === null) return;
+      this.applied = text;
+      this.dress();
+      apply(text);
     });
     $("add").addEventListener("click", () => {
       this.row({ field: this.fields[0] ?? "", op: "eq", value: "" });
@@ -43,8 +46,13 @@ export class Builder {
     }
   }
 
-  // show edits a filter that came from elsewhere. What is no JSON is left to be mended.
+  // show edits a filter that came from elsewhere; what is being edited stays as it is.
+  // What is no JSON is left to be mended.
   show(text) {
+    if (text !== this.applied) this.reset(text);
+  }
+
+  reset(text) {
     $("wrong").textContent = "";
     const filter = text ? parse(text) : {};
     const conditions = filter && fromFilter(filter);
@@ -89,7 +97,10 @@ export class Builder {
       $("json").focus();
       return;
     }
-    this.show(text);
+    const { applied } = this;
+    this.reset(text);
+    this.applied = applied;
+    this.dress();
     if (this.raw) $("wrong").textContent = "This filter says more than conditions can: it stays JSON.";
   }
 

@@ -58,6 +58,7 @@ func TestFilterAsJSON(t *testing.T) {
 	v.choose("#json", `{"label": {"$in": ["sea", "snow"]}, "year": {"$gte": 2025}}`)
 	v.press("#filter", "Apply")
 	v.says("4 images")
+	v.press("#filter", "JSON")
 	v.is("document.querySelectorAll('.condition').length === 2 && document.querySelector('.condition .value').value === 'sea, snow'")
 	v.press("#filter", "JSON")
 	v.choose("#json", `{"$or": [{"label": "sea"}]}`)

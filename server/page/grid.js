@@ -13,11 +13,15 @@ export class Grid {
     list.addEventListener("keydown", (event) => this.move(event));
   }
 
-  // wait says that an answer is on its way, of about so many cards.
-  wait(count) {
+  // wait says that an answer is on its way, of about so many cards. When it takes its
+  // time, skeletons stand for it, and slow is called.
+  wait(count, slow) {
     clearTimeout(this.timer);
     this.list.setAttribute("aria-busy", "true");
-    this.timer = setTimeout(() => this.list.replaceChildren(...Array.from({ length: Math.min(count, 24) }, skeleton)), this.list.children.length ? soon : 0);
+    this.timer = setTimeout(() => {
+      this.list.replaceChildren(...Array.from({ length: Math.min(count, 24) }, skeleton));
+      slow();
+    }, this.list.children.length ? soon : 0);
   }
 
   // fill shows items of a namespace, in place of others or after them.

@@ -10,6 +10,7 @@ export function take({ choose, input, veil, found, missed }) {
   });
   drop({ veil, found, missed });
   document.addEventListener("paste", (event) => {
+    if (document.querySelector("dialog[open]")) return;
     const file = first(event.clipboardData);
     if (file) {
       event.preventDefault();

@@ -119,6 +119,7 @@ var troubles = []struct {
 	{"waiting", func(a *api, v *tab) {
 		v.is("(window.fetch = () => new Promise(() => {}), true)")
 		v.press("#grid", "More like this: sea/00.jpg")
+		v.says("Searching …")
 		v.is("document.querySelectorAll('.skeleton').length === 24")
 	}},
 }

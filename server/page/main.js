@@ -68,7 +68,7 @@ async function show({ stay = false, kept = null, retried = 0 } = {}) {
   }
   say("");
   $("blank").hidden = $("more").hidden = true;
-  grid.wait(searching() ? state.k : space()?.items ?? state.k);
+  grid.wait(state.k, () => say(searching() ? "Searching …" : "Loading …"));
   try {
     const first = spaces.length === 0;
     spaces = (await json(address("namespaces"), { signal })).data;
@@ -209,12 +209,12 @@ function controls() {
   $("about").textContent = spaces.length > 1 ? `${images(total)} in ${number(spaces.length)} namespaces` : images(total);
 }
 
-// only adds a condition to the filter, where it can be put in conditions.
+// only adds a condition to the filter.
 function only(field, value) {
-  const there = state.filter ? fromFilter(JSON.parse(state.filter)) : [];
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
-  const added = { field, op: "eq", value: text };
-  go({ filter: JSON.stringify(toFilter([...(there ?? []).filter((c) => c.field !== field), added])) });
+  const filter = state.filter ? JSON.parse(state.filter) : {};
+  const added = { field, op: "eq", value: typeof value === "string" ? JSON.stringify(value) : String(value) };
+  const there = fromFilter(filter)?.filter((c) => c.field !== field);
+  go({ filter: JSON.stringify(there ? toFilter([...there, added]) : { $and: [filter, toFilter([added])] }) });
 }
 
 function found(file) {

@@ -127,6 +127,14 @@ func TestMoreLikeThis(t *testing.T) {
 	v.named("All images")
 	v.do(chromedp.NavigateForward())
 	v.named("Nearest to dusk/00.jpg")
+
+	v.is("(scrollTo(0, 700), scrollY === 700)") // to where one was
+	v.press("#grid", "More like this: "+names[7])
+	v.named("Nearest to " + names[7])
+	v.is("scrollY === 0")
+	v.do(chromedp.NavigateBack())
+	v.named("Nearest to dusk/00.jpg")
+	v.is("scrollY === 700")
 }
 
 // A picture that was dropped is come back to, though no address has it.
