@@ -4,7 +4,7 @@
 import { address, itemPath, json, key } from "./api.js";
 import { closeness, element, flat, shown } from "./format.js";
 import { hang, thumbnail } from "./picture.js";
-import { explain } from "./problems.js";
+import { explain } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 

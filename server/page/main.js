@@ -3,17 +3,19 @@
 import { address, json, key, problem } from "./api.js";
 import { Builder } from "./builder.js";
 import { Details, askForKey } from "./dialogs.js";
-import { describe, toFilter, fromFilter } from "./filter.js";
-import { element, flat, images, number } from "./format.js";
+import { fromFilter, toFilter } from "./filter.js";
+import { flat } from "./format.js";
 import { Grid } from "./grid.js";
 import { take } from "./intake.js";
-import { hang, thumbnail } from "./picture.js";
-import { explain } from "./problems.js";
-import { counts, read, write } from "./state.js";
+import { blank, button, say } from "./notice.js";
+import { hangAsked, showAsked, showFilter, showSpaces } from "./panel.js";
+import { thumbnail } from "./picture.js";
+import { read, write } from "./state.js";
+import { explain, summary } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
-const files = new Map(); // pictures that were dropped, by the number that an entry of the history has
+const files = new Map(); // {file, url} of pictures that were dropped, by the number that an entry of the history has
 const views = new Map(); // what entries of the history showed, to go back at once
 const most = 20; // of both
 let serial = Date.now();
@@ -62,6 +64,7 @@ async function show({ stay = false, kept = null, retried = 0 } = {}) {
   }
   view = kept;
   if (kept) {
+    controls();
     present(kept, kept.items);
     scrollTo(0, kept.y);
     return;
@@ -70,19 +73,30 @@ async function show({ stay = false, kept = null, retried = 0 } = {}) {
   $("blank").hidden = $("more").hidden = true;
   grid.wait(state.k, () => say(searching() ? "Searching …" : "Loading …"));
   try {
-    const first = spaces.length === 0;
-    spaces = (await json(address("namespaces"), { signal })).data;
-    controls();
-    if (first) hangAsked();
-    const found = spaces.length === 0 ? { items: [], next: null, total: 0 } : await ask(signal);
-    view = found;
-    present(found, found.items);
+    view = await look(signal);
+    present(view, view.items);
   } catch (failure) {
     if (signal.aborted) return;
     grid.fill([], "");
     fail(failure);
     later(failure, retried);
   }
+}
+
+// look asks for what the state says. The namespaces may be others than at the last look.
+async function look(signal) {
+  const known = spaces.length > 0;
+  const told = json(address("namespaces"), { signal }).then(({ data }) => {
+    spaces = data;
+    controls();
+  });
+  if (!known) {
+    await told;
+    picture();
+    if (spaces.length === 0) return { items: [], next: null, total: 0 };
+  }
+  const [answer] = await Promise.all([ask(signal), told]);
+  return answer;
 }
 
 const searching = () => Boolean(state.id || files.has(state.image));
@@ -103,8 +117,8 @@ async function ask(signal, after = "") {
 // query is the body of a search. What the browser takes for no image is sent all the
 // same: the server looks into the file.
 function query() {
-  const file = state.id ? null : files.get(state.image);
-  if (!file) return { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id: state.id }) };
+  if (state.id) return { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id: state.id }) };
+  const { file } = files.get(state.image);
   return { headers: { "Content-Type": file.type.startsWith("image/") ? file.type : "application/octet-stream" }, body: file };
 }
 
@@ -115,49 +129,13 @@ function present(found, items, after = false) {
     for (const [field, value] of flat(item.metadata ?? {})) builder.notice(field, value);
   }
   $("more").hidden = !found.next;
-  say(summary(found));
-  if (found.items.length === 0) blank();
-  else $("blank").hidden = true;
+  const empty = spaces.length === 0;
+  say(empty ? "Nothing is indexed yet." : summary(found, { searching: searching(), filter: state.filter, space: space()?.items ?? 0 }));
+  $("blank").hidden = found.items.length > 0;
+  if (empty) blank("Images come in by a command, given the folder that they are in:", `vicreg index add DIR --server ${address("./")}`, button("Look again", () => show()));
+  else if (state.filter) blank("Other conditions may let something through.", "", button("Remove the filter", () => go({ filter: "" })));
+  else blank("There is nothing to show.", "", button("Look again", () => show()));
   return cards;
-}
-
-function summary({ items, total }) {
-  const n = items.length;
-  if (spaces.length === 0) return "Nothing is indexed yet.";
-  if (!searching()) return n === 0 ? (state.filter ? "No image fulfils the filter." : "This namespace is empty.") : n < total ? `${number(n)} of ${images(total)}` : images(total);
-  if (n === 0) return state.filter ? "No image fulfils the filter." : "There is no other image.";
-  return state.filter ? `The ${n === 1 ? "nearest image" : `${number(n)} nearest`} that the filter lets through` : `The ${n === 1 ? "nearest" : `${number(n)} nearest`} of ${images(total)}`;
-}
-
-// blank says what to do where there is nothing to see.
-function blank() {
-  const parts = [];
-  if (spaces.length === 0) {
-    parts.push(element("p", "", "Images come in by a command, given the folder that they are in:"),
-      element("code", "", `vicreg index add DIR --server ${address("./")}`), button("Look again", () => show()));
-  } else if (state.filter) {
-    parts.push(element("p", "", "Other conditions may let something through."), button("Remove the filter", () => go({ filter: "" })));
-  } else {
-    parts.push(element("p", "", "There is nothing to show."), button("Look again", () => show()));
-  }
-  $("blank").replaceChildren(...parts);
-  $("blank").hidden = false;
-}
-
-function button(words, act) {
-  const made = element("button", "button", words);
-  made.type = "button";
-  made.addEventListener("click", act);
-  return made;
-}
-
-// say puts a sentence where it is read out.
-function say(sentence, { detail = "", actions = [], alarm = false } = {}) {
-  $("notice").classList.toggle("alarm", alarm);
-  $("status").textContent = sentence;
-  $("detail").textContent = detail;
-  $("detail").hidden = !detail;
-  $("actions").replaceChildren(...actions);
 }
 
 // fail says what went wrong, and what can be done: retry is how to try again.
@@ -175,38 +153,23 @@ function later({ status, after }, retried) {
   if (status === 429 && after > 0 && after <= 60 && retried < 3) again = setTimeout(() => show({ stay: true, retried: retried + 1 }), after * 1000);
 }
 
-// heading is what the page says that it shows.
+// heading says what is shown, before it is there.
 function heading() {
-  const file = state.id ? null : files.get(state.image);
-  const name = state.id || file?.name || "";
-  $("results-title").textContent = name ? `Nearest to ${name}` : "All images";
-  document.title = name ? `${name} · vicreg` : "vicreg: search by image";
-  $("intake").hidden = Boolean(name);
-  $("asked").hidden = !name;
-  $("asked-name").textContent = $("asked-picture").alt = name;
-  if (file) hang($("asked-picture"), new URL(file.url));
-  else if (spaces.length > 0) hangAsked();
-  $("filtered").hidden = !state.filter;
-  $("filtered-words").textContent = state.filter && `Only where ${describe(state.filter)}`;
+  showAsked(state.id || (searching() ? files.get(state.image).file.name || "your image" : ""));
+  if (spaces.length > 0 || !state.id) picture();
+  showFilter(state.filter);
   builder.show(state.filter);
 }
 
-// hangAsked shows the item whose neighbours are asked for, once its namespace is known.
-function hangAsked() {
-  if (state.id) hang($("asked-picture"), thumbnail({ id: state.id }, namespace()));
+// picture hangs what is looked for. The namespace of an item must be known.
+function picture() {
+  if (searching()) hangAsked(state.id ? thumbnail({ id: state.id }, namespace()) : files.get(state.image).url);
 }
 
 // controls offers what the server has, as far as it is known.
 function controls() {
-  const names = spaces.map((s) => s.name);
-  if (!names.includes(namespace())) names.push(namespace());
-  $("namespace").replaceChildren(...names.map((name) => new Option(name, name, false, name === namespace())));
-  const all = [...new Set([...counts, state.k])].sort((a, b) => a - b);
-  $("count").replaceChildren(...all.map((k) => new Option(number(k), k, false, k === state.k)));
-  if (spaces.length === 0) return;
-  builder.offer(space()?.fields ?? []);
-  const total = spaces.reduce((sum, s) => sum + s.items, 0);
-  $("about").textContent = spaces.length > 1 ? `${images(total)} in ${number(spaces.length)} namespaces` : images(total);
+  showSpaces(spaces, namespace(), state.k);
+  if (spaces.length > 0) builder.offer(space()?.fields ?? []);
 }
 
 // only adds a condition to the filter.
@@ -217,13 +180,14 @@ function only(field, value) {
   go({ filter: JSON.stringify(there ? toFilter([...there, added]) : { $and: [filter, toFilter([added])] }) });
 }
 
+// found searches with a file. The browser keeps it for as long as the history may want it.
 function found(file) {
   const n = ++serial;
-  files.set(n, Object.assign(file, { url: URL.createObjectURL(file) }));
-  for (const [old, { url }] of files) {
-    if (files.size <= most) break;
-    URL.revokeObjectURL(url);
-    files.delete(old);
+  files.set(n, { file, url: new URL(URL.createObjectURL(file)) });
+  const [oldest] = files.keys();
+  if (files.size > most) {
+    URL.revokeObjectURL(files.get(oldest).url);
+    files.delete(oldest);
   }
   go({ id: "", image: n });
 }

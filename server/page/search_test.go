@@ -193,5 +193,11 @@ func TestNamespaces(t *testing.T) {
 		v.named("All images")
 	}
 	v.is("document.title === 'vicreg: search by image'")
+	v.is("(history.go(-7), true)") // to where all began
+	v.says("24 of 60 images")
+	v.is("document.querySelector('#namespace').value === 'default'")
+	v.do(chromedp.NavigateForward())
+	v.says("3 images")
+	v.is("document.querySelector('#namespace').value === 'odd'")
 	v.is("document.querySelectorAll('.mat.bare').length >= 1") // has no thumbnail
 }

@@ -1,8 +1,19 @@
-// Says what went wrong in one sentence, and what can be done: "retry", "key", "all"
-// (leave the search) or "unfilter".
+// What the page says: each thing in one sentence.
 
-import { short } from "./format.js";
+import { images, number, short } from "./format.js";
 
+// summary says what is shown of a view. space is how many images its namespace has.
+export function summary({ items, total }, { searching, filter, space }) {
+  const n = items.length;
+  if (n === 0 && filter) return "No image fulfils the filter.";
+  if (!searching) return n === 0 ? "This namespace is empty." : n < total ? `${number(n)} of ${images(total)}` : images(total);
+  if (n === 0) return "There is no other image.";
+  const nearest = n === 1 ? "The nearest" : `The ${number(n)} nearest`;
+  return filter ? `${nearest} that the filter lets through` : `${nearest} of ${images(space)}`;
+}
+
+// explain says what went wrong, and what can be done: "retry", "key", "all" (leave the
+// search) or "unfilter".
 export function explain(failure, { id, filtered } = {}) {
   const { kind, status, detail } = failure;
   switch (kind) {
