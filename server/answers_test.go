@@ -18,12 +18,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vicreg/server/batch"
+	"vicreg/server/index"
 )
 
 // Every answer that the document has is given once, and is as it says: each request
 // is sent to the server in each state.
 func TestDocumentedAnswers(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems, c.Cache = 3, 0 })
+	m := memoryFor(s)
+	s.SetIndex(m)
+	for _, id := range []string{"a", "other"} { // which are there in all states
+		if w := ask(s, "PUT", "/items/"+id, photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
+			t.Fatal(w.Body)
+		}
+	}
 	e := s.current()
 	e.canary.stop() // the states change what it uses
 	e.canary.done.Wait()
@@ -40,7 +48,7 @@ func TestDocumentedAnswers(t *testing.T) {
 		}
 		given[r.route+" < "+mediaType(r.header("Content-Type"))] = true
 	}
-	for name, state := range states(s) {
+	for name, state := range states(s, m) {
 		state.begin()
 		for _, r := range all {
 			w := state.send(s, r)
@@ -115,7 +123,7 @@ type stuck struct{}
 func (stuck) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
 // states are those that change answers, by name.
-func states(s *Server) map[string]state {
+func states(s *Server, m *memory) map[string]state {
 	e := s.current()
 	batcher := e.batcher
 	swap := func(run batch.Func[[]uint8, []float32]) state {
@@ -124,15 +132,22 @@ func states(s *Server) map[string]state {
 	}
 	sick := prometheus.NewInvalidMetric(prometheus.NewDesc("sick", "", nil, nil), errors.New("no"))
 	none := func() {}
+	others := index.Binding{Fingerprint: strings.Repeat("0", 32), Dim: e.Dim()}
 	return map[string]state{
-		"well":      {none, none, false},
-		"keys":      {func() { s.config.Keys = []string{"key"} }, func() { s.config.Keys = nil }, false},
-		"slow":      {none, none, true},
-		"small":     {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},
-		"full":      {func() { batcher.Admit(context.Background(), s.config.Queue, 0) }, func() { batcher.Leave(s.config.Queue) }, false},
-		"late":      {func() { s.config.Deadline = time.Nanosecond }, func() { s.config.Deadline = time.Minute }, false},
-		"draining":  {func() { s.stopping.Store(true); s.draining.Store(true) }, func() { s.stopping.Store(false); s.draining.Store(false) }, false},
-		"loading":   {func() { s.engine = nil }, func() { s.engine = e }, false},
+		"well":     {none, none, false},
+		"keys":     {func() { s.config.Keys = []string{"key"} }, func() { s.config.Keys = nil }, false},
+		"slow":     {none, none, true},
+		"small":    {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},
+		"full":     {func() { batcher.Admit(context.Background(), s.config.Queue, 0) }, func() { batcher.Leave(s.config.Queue) }, false},
+		"late":     {func() { s.config.Deadline = time.Nanosecond }, func() { s.config.Deadline = time.Minute }, false},
+		"draining": {func() { s.stopping.Store(true); s.draining.Store(true) }, func() { s.stopping.Store(false); s.draining.Store(false) }, false},
+		"loading":  {func() { s.engine = nil }, func() { s.engine = e }, false},
+		"no index": {func() { s.SetIndex(nil) }, func() { s.SetIndex(m) }, false},
+		"mismatch": {func() { m.binding = others }, func() { m.binding.Fingerprint = e.Fingerprint() }, false},
+		"rebuild": {func() { m.binding = others; s.SetRebuild(func() (int, int) { return 1, 2 }) },
+			func() { m.binding.Fingerprint = e.Fingerprint(); s.SetRebuild(nil) }, false},
+		"full disk": {func() { m.full = fmt.Errorf("write: %w", index.ErrFull) }, func() { m.full = nil }, false},
+		"damaged":   {func() { m.fail = index.ErrDamaged }, func() { m.fail = nil }, false},
 		"stale":     {func() { e.canary.last.Store(0) }, func() { e.canary.last.Store(time.Now().UnixNano()) }, false},
 		"sick":      {func() { s.metrics.registry.MustRegister(broken{sick}) }, func() { s.metrics.registry.Unregister(broken{sick}) }, false},
 		"failing":   swap(func(context.Context, [][]uint8) ([][]float32, error) { return nil, errors.New("no") }),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -109,10 +110,10 @@ func (c *contract) input(r request) *openapi3filter.RequestValidationInput {
 	method, path, _ := strings.Cut(r.route, " ")
 	sent := r.http(bytes.NewReader(r.body))
 	params := map[string]string{}
-	values := strings.Split(sent.URL.Path, "/")
+	values := strings.Split(sent.URL.EscapedPath(), "/")
 	for i, part := range strings.Split(path, "/") {
 		if name, ok := strings.CutPrefix(part, "{"); ok {
-			params[strings.TrimSuffix(name, "}")] = values[i]
+			params[strings.TrimSuffix(name, "}")], _ = url.PathUnescape(values[i])
 		}
 	}
 	return &openapi3filter.RequestValidationInput{Request: sent, PathParams: params,

@@ -18,6 +18,12 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 	}
 	s := start(t, nil)
+	s.SetIndex(memoryFor(s))
+	for n, id := range []string{"cat.jpg", "dog.png"} {
+		if w := ask(s, "PUT", "/items/photos%2F"+id, photo(t, n), "Content-Type", "image/png"); w.Code != 201 {
+			t.Fatal(w.Body)
+		}
+	}
 	h := httptest.NewServer(s.Handler())
 	defer h.Close()
 	dir := t.TempDir()
@@ -38,7 +44,7 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
-	if found < 6 {
+	if found < 18 {
 		t.Errorf("only %d commands are in the document", found)
 	}
 	rows, err := os.ReadFile(filepath.Join(dir, "pets.npy"))

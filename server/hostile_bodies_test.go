@@ -16,6 +16,10 @@ var endpoints = []struct{ path, field, more string }{
 	{"/embed", "inputs", ""},
 	{"/v1/embeddings", "input", `, "model": "backbone"`},
 	{"/v2/models/backbone/infer", "inputs", ""},
+	{"/similar", "inputs", ""},
+	{"/similar", "ids", ""},
+	{"/similar", "vectors", ""},
+	{"/items", "items", ""},
 }
 
 // JSON that is made to be costly or to confuse is refused at each endpoint with the
@@ -27,8 +31,12 @@ func TestHostileJSON(t *testing.T) {
 	for _, e := range endpoints {
 		field := func(value string) string { return fmt.Sprintf(`{"%s": %s%s}`, e.field, value, e.more) }
 		many := 413
-		if strings.HasPrefix(e.path, "/v2/") {
-			many = 400 // strings are no tensors
+		if strings.HasPrefix(e.path, "/v2/") || e.field == "vectors" || e.field == "items" {
+			many = 400 // strings are no tensors, no vectors and no items
+		}
+		objects := 400
+		if e.field == "items" {
+			objects = 413 // items may lack all that they need, one by one
 		}
 		for name, c := range map[string]struct {
 			body   string
@@ -43,7 +51,7 @@ func TestHostileJSON(t *testing.T) {
 			"a huge exponent":           {field("[1e999999999]"), 400},
 			"a number for a text":       {field("[-0]"), 400},
 			"a million empty texts":     {field("[" + strings.Repeat(`"",`, 1<<20) + `""]`), many},
-			"many empty objects":        {field("[" + strings.Repeat("{},", 1<<15) + "{}]"), 400},
+			"many empty objects":        {field("[" + strings.Repeat("{},", 1<<15) + "{}]"), objects},
 			"many keys":                 {"{" + strings.Repeat(`"a":0,`, 1<<15) + `"a":0` + e.more + "}", 400},
 			"null":                      {field("null"), 400},
 			"no list":                   {field("{}"), 400},

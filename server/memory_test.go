@@ -24,6 +24,7 @@ type memory struct {
 	binding index.Binding
 	spaces  map[string][]index.Item // in the order in which they came first
 	fail    error                   // of all that it is asked to do
+	full    error                   // of all that writes
 	calls   int                     // of Search
 }
 
@@ -68,7 +69,10 @@ func (m *memory) Check(it index.Item) error {
 	return nil
 }
 
-func (m *memory) Upsert(_ context.Context, namespace string, items ...index.Item) error {
+// err is why nothing can be done.
+func (m *memory) err(ctx context.Context) error { return cmp.Or(ctx.Err(), m.fail) }
+
+func (m *memory) Upsert(ctx context.Context, namespace string, items ...index.Item) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, it := range items {
@@ -76,8 +80,8 @@ func (m *memory) Upsert(_ context.Context, namespace string, items ...index.Item
 			return &index.ItemError{Index: i, Err: err}
 		}
 	}
-	if m.fail != nil {
-		return m.fail
+	if err := cmp.Or(m.err(ctx), m.full); err != nil {
+		return err
 	}
 	for _, it := range items {
 		if at := m.find(namespace, it.ID); at >= 0 {
@@ -93,11 +97,11 @@ func (m *memory) find(namespace, id string) int {
 	return slices.IndexFunc(m.spaces[namespace], func(it index.Item) bool { return it.ID == id })
 }
 
-func (m *memory) Delete(_ context.Context, namespace string, ids ...string) (gone []bool, err error) {
+func (m *memory) Delete(ctx context.Context, namespace string, ids ...string) (gone []bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.fail != nil {
-		return nil, m.fail
+	if err := cmp.Or(m.err(ctx), m.full); err != nil {
+		return nil, err
 	}
 	for _, id := range ids {
 		at := m.find(namespace, id)
@@ -112,7 +116,7 @@ func (m *memory) Search(ctx context.Context, namespace string, queries ...index.
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
-	if err := cmp.Or(ctx.Err(), m.fail); err != nil {
+	if err := m.err(ctx); err != nil {
 		return nil, err
 	}
 	for i, q := range queries {
@@ -161,7 +165,7 @@ func (m *memory) Has(namespace, id string) bool {
 	return m.find(namespace, id) >= 0
 }
 
-func (m *memory) Get(_ context.Context, namespace, id string) (*index.Item, error) {
+func (m *memory) Get(ctx context.Context, namespace, id string) (*index.Item, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := m.find(namespace, id)
@@ -170,20 +174,20 @@ func (m *memory) Get(_ context.Context, namespace, id string) (*index.Item, erro
 	}
 	it := m.spaces[namespace][at]
 	it.Thumbnail = nil
-	return &it, m.fail
+	return &it, m.err(ctx)
 }
 
-func (m *memory) Thumbnail(_ context.Context, namespace, id string) ([]byte, error) {
+func (m *memory) Thumbnail(ctx context.Context, namespace, id string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := m.find(namespace, id)
 	if at < 0 || m.spaces[namespace][at].Thumbnail == nil {
 		return nil, index.ErrUnknown
 	}
-	return m.spaces[namespace][at].Thumbnail, m.fail
+	return m.spaces[namespace][at].Thumbnail, m.err(ctx)
 }
 
-func (m *memory) List(_ context.Context, namespace string, q index.Listing) (*index.Page, error) {
+func (m *memory) List(ctx context.Context, namespace string, q index.Listing) (*index.Page, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	page := &index.Page{}
@@ -201,7 +205,7 @@ func (m *memory) List(_ context.Context, namespace string, q index.Listing) (*in
 			page.Next = int64(i)
 		}
 	}
-	return page, m.fail
+	return page, m.err(ctx)
 }
 
 func (m *memory) Namespaces() (all []index.NamespaceInfo) {

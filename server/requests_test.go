@@ -22,12 +22,14 @@ func requests(t *testing.T, s *Server) (all []request) {
 	}
 	for _, route := range slices.Sorted(maps.Keys(contractOf(t).operations())) {
 		method, path, _ := strings.Cut(route, " ")
-		path = strings.NewReplacer("{model}", "backbone", "{version}", s.current().Fingerprint(), "docs/{asset}", "docs/docs.js", "page/{asset}", "page/main.js").Replace(path)
-		if method != "POST" {
+		path = strings.NewReplacer("{model}", "backbone", "{version}", s.current().Fingerprint(), "docs/{asset}", "docs/docs.js", "page/{asset}", "page/main.js", "{id}", "a").Replace(path)
+		if method == "GET" || method == "HEAD" {
 			add(200, route, path, nil, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 		}
 	}
 	embedRequests(t, add)
+	similarRequests(t, s, add)
+	itemRequests(t, s, add)
 	openAIRequests(t, add)
 	inferRequests(s.current().Fingerprint(), add)
 	add(404, "GET /v1/models/{model}", "/v1/models/other", nil)
@@ -75,6 +77,56 @@ func embedRequests(t *testing.T, add func(int, string, string, []byte, ...string
 	add(413, route, path, inputs(good, good, good, good), json...)
 	add(415, route, path, good, "Content-Type", "text/plain")
 	add(422, route, path, []byte("no image"), "Content-Type", "image/png")
+}
+
+func similarRequests(t *testing.T, s *Server, add func(int, string, string, []byte, ...string)) {
+	const route, path = "POST /similar", "/similar"
+	good, json := photo(t, 0), []string{"Content-Type", "application/json"}
+	for _, kind := range []string{"image/jpeg", "image/png", "image/webp", "image/gif", "application/octet-stream"} {
+		add(200, route, path+"?k=3&threshold=-0.5&with_metadata=false&namespace=default&filter=%7B%7D", good, "Content-Type", kind)
+	}
+	parts, kind := form(t, good, []byte("no image"))
+	add(200, route, path, parts, "Content-Type", kind)
+	add(200, route, path, inputs(good, []byte("no image")), json...)
+	add(200, route, path, []byte(`{"id": "a", "k": 3, "filter": {"label": {"$ne": "x"}}, "threshold": -1, "with_metadata": true, "namespace": "default"}`), json...)
+	add(200, route, path, []byte(`{"ids": ["a", "unknown"]}`), json...)
+	add(200, route, path, []byte(`{"vector": `+unit(s, 0)+`}`), json...)
+	add(200, route, path, []byte(`{"vectors": [`+unit(s, 0)+`]}`), json...)
+	add(400, route, path, []byte(`{"vector": [1]}`), json...)
+	add(404, route, path, []byte(`{"id": "unknown"}`), json...)
+	add(413, route, path, inputs(good, good, good, good), json...)
+	add(415, route, path, good, "Content-Type", "text/plain")
+	add(422, route, path, []byte("no image"), "Content-Type", "image/png")
+}
+
+func itemRequests(t *testing.T, s *Server, add func(int, string, string, []byte, ...string)) {
+	const one, many, path = "/items/{id}", "/items", "/items/b%2Fc%20d.png"
+	good, json := photo(t, 0), []string{"Content-Type", "application/json"}
+	for i, kind := range []string{"image/jpeg", "image/png", "image/webp", "image/gif", "application/octet-stream"} {
+		add(map[bool]int{true: 201, false: 200}[i == 0], "PUT "+one, path+"?metadata=%7B%22label%22:%22x%22%7D&source=x&namespace=default", good, "Content-Type", kind)
+	}
+	parts, kind := form(t, good)
+	add(200, "PUT "+one, path, parts, "Content-Type", kind)
+	add(200, "PUT "+one, path, []byte(`{"vector": `+unit(s, 0)+`, "metadata": {}, "source": "x", "namespace": "default", "sha256": "`+strings.Repeat("a", 64)+`"}`), json...)
+	add(200, "GET "+one, path+"?with_vector=true&namespace=default", nil)
+	add(204, "DELETE "+one, path, nil)
+	add(400, "PUT "+one, path, []byte(`{}`), json...)
+	add(413, "PUT "+one, path, bytes.Repeat([]byte("x"), 64<<20+1), "Content-Type", "image/png")
+	add(415, "PUT "+one, path, good, "Content-Type", "text/plain")
+	add(422, "PUT "+one, path, []byte("no image"), "Content-Type", "image/png")
+	for _, route := range []string{"GET " + one, "DELETE " + one, "GET " + one + "/thumbnail"} {
+		end := strings.TrimPrefix(route[strings.Index(route, "/"):], one)
+		add(400, route, "/items/%00"+end, nil)
+		add(404, route, "/items/unknown"+end, nil)
+	}
+	add(304, "GET "+one+"/thumbnail", "/items/a/thumbnail", nil, "If-None-Match", ask(s, "GET", "/items/a/thumbnail", nil).Header().Get("ETag"))
+	add(200, "POST "+many, many, parts, "Content-Type", kind)
+	add(200, "POST "+many, many+"?namespace=n", []byte(`{"items": [{"id": "e", "vector": `+unit(s, 0)+`}, {"id": "f", "image": "YQ==", "metadata": {}}]}`), json...)
+	add(400, "POST "+many, many, []byte(`{"items": []}`), json...)
+	add(413, "POST "+many, many, []byte(`{"items": [{}, {}, {}, {}]}`), json...)
+	add(415, "POST "+many, many, good, "Content-Type", "image/png")
+	add(200, "GET "+many, many+"?namespace=default&limit=1&after=0&filter=%7B%22label%22:%22x%22%7D", nil)
+	add(400, "GET "+many, many+"?limit=0", nil)
 }
 
 func openAIRequests(t *testing.T, add func(int, string, string, []byte, ...string)) {
