@@ -78,17 +78,18 @@ func (s *Server) searchable(e *engine) error {
 	return s.among(e, func(Items) error { return nil })
 }
 
-// fits is for whoever holds the lock.
+// fits is for whoever holds the lock. While the index is made anew it fits no one: what a
+// request that began with the model before would store now, the new index would not have.
 func (k *shelf) fits(e *engine, items Items) error {
 	of := items.Binding().Fingerprint
-	if of == e.Fingerprint() {
-		return nil
-	}
 	detail := fmt.Sprintf("the index has vectors of the model %s, in service is %s", of, e.Fingerprint())
-	if k.rebuild != nil {
+	switch {
+	case k.rebuild != nil:
 		done, total := k.rebuild()
 		detail += fmt.Sprintf(": it is being rebuilt, %d of %d items are done", done, total)
-	} else if k.failed != nil {
+	case of == e.Fingerprint():
+		return nil
+	case k.failed != nil:
 		detail += fmt.Sprintf(": it cannot be rebuilt: %v", k.failed)
 	}
 	return &problem{code: mismatch, detail: detail}

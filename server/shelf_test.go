@@ -78,6 +78,12 @@ func TestIndexOfAnotherModel(t *testing.T) {
 	if got := about().Index; got.State != "rebuilding" || *got.Progress != struct{ Done, Total int }{5, 9} {
 		t.Errorf("%+v", got)
 	}
+	m.binding.Fingerprint = s.current().Fingerprint() // as for a request that began with the model before
+	for name, send := range asks(t, s) {
+		if code, body, vectors := send(); vectors && (code != 409 || !strings.Contains(body, "5 of 9 items are done")) {
+			t.Errorf("%s while the index is rebuilt: %d %s", name, code, body)
+		}
+	}
 	s.SetIndex(memoryFor(s))
 	s.SetRebuild(nil)
 	if got := about().Index; got.State != "ready" || got.Items != 0 {
