@@ -109,7 +109,11 @@ func located(c echo.Context) (namespace, id string, err error) {
 	return namespace, id, err
 }
 
-// thumbnailAddress is where the thumbnail of an item is, relative to the server.
-func thumbnailAddress(namespace, id string) string {
+// thumbnailAddress is where the thumbnail of an item is, relative to the server, "" when
+// there is none.
+func thumbnailAddress(namespace, id string, is bool) string {
+	if !is {
+		return ""
+	}
 	return "items/" + url.PathEscape(id) + "/thumbnail?namespace=" + url.QueryEscape(namespace)
 }

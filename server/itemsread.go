@@ -15,16 +15,15 @@ type item struct {
 	ID        string `json:"id"`
 	Namespace string `json:"namespace,omitempty"` // where the answer does not say it once for all
 	*about
-	Hash      *string   `json:"sha256"`    // of the image file, null for none
-	Thumbnail *string   `json:"thumbnail"` // where that is, null for an item that is of no image
-	Vector    []float32 `json:"vector,omitempty"`
+	Hash   *string   `json:"sha256"` // of the image file, null for none
+	Vector []float32 `json:"vector,omitempty"`
 }
 
 func itemOf(namespace string, it *index.Item) item {
-	out := item{ID: it.ID, about: aboutOf(it.Metadata, it.Source)}
+	out := item{ID: it.ID, about: aboutOf(it.Metadata, it.Source, thumbnailAddress(namespace, it.ID, it.Pictured))}
 	if len(it.Hash) > 0 {
-		sum, at := hex.EncodeToString(it.Hash), thumbnailAddress(namespace, it.ID)
-		out.Hash, out.Thumbnail = &sum, &at
+		sum := hex.EncodeToString(it.Hash)
+		out.Hash = &sum
 	}
 	return out
 }

@@ -134,7 +134,7 @@ func (m *memory) Search(ctx context.Context, namespace string, queries ...index.
 		for _, it := range m.spaces[namespace] {
 			h := index.Hit{ID: it.ID, Score: cosine(v, it.Vector), Percentile: math.NaN()}
 			if !q.Bare {
-				h.Metadata, h.Source = it.Metadata, it.Source
+				h.Metadata, h.Source, h.Pictured = it.Metadata, it.Source, len(it.Thumbnail) > 0
 			}
 			if (q.Vector != nil || it.ID != q.ID) && fulfils(q.Filter.String(), it.Metadata) && (q.Least == nil || h.Score >= *q.Least) {
 				hits = append(hits, h)
@@ -173,7 +173,7 @@ func (m *memory) Get(ctx context.Context, namespace, id string) (*index.Item, er
 		return nil, index.ErrUnknown
 	}
 	it := m.spaces[namespace][at]
-	it.Thumbnail = nil
+	it.Pictured, it.Thumbnail = it.Thumbnail != nil, nil
 	return &it, m.err(ctx)
 }
 

@@ -154,7 +154,7 @@ func TestSimilarMetadata(t *testing.T) {
 	s, _ := searched(t, nil)
 	body := []byte(`{"vector": ` + unit(s, 0) + `, "k": 2}`)
 	for query, want := range map[string]string{
-		"":                    `[{"id":"a","score":1,"percentile":null,"metadata":{"label":"cat"},"source":"a.png"},{"id":"c","score":0.6,"percentile":null,"metadata":{},"source":null}]`,
+		"":                    `[{"id":"a","score":1,"percentile":null,"metadata":{"label":"cat"},"source":"a.png","thumbnail":null},{"id":"c","score":0.6,"percentile":null,"metadata":{},"source":null,"thumbnail":null}]`,
 		"with_metadata=true":  `"metadata":{"label":"cat"}`,
 		"with_metadata=false": `[{"id":"a","score":1,"percentile":null},{"id":"c","score":0.6,"percentile":null}]`,
 	} {
@@ -166,7 +166,7 @@ func TestSimilarMetadata(t *testing.T) {
 	if w := ask(s, "POST", "/similar", form, "Content-Type", kind); w.Code != 200 || strings.Contains(w.Body.String(), "metadata") || !strings.Contains(w.Body.String(), `"id":"a"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if got := hitOf(index.Hit{ID: "x", Percentile: 99.5}, true); *got.Percentile != 99.5 {
+	if got := hitOf("default", index.Hit{ID: "x", Percentile: 99.5}, true); *got.Percentile != 99.5 {
 		t.Errorf("%+v", got)
 	}
 }

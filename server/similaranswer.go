@@ -28,17 +28,21 @@ type hit struct {
 
 // about is what is told of an item beside its vector.
 type about struct {
-	Metadata json.RawMessage `json:"metadata"`
-	Source   *string         `json:"source"` // null for none
+	Metadata  json.RawMessage `json:"metadata"`
+	Source    *string         `json:"source"`    // null for none
+	Thumbnail *string         `json:"thumbnail"` // where that is, null for none
 }
 
-func aboutOf(metadata json.RawMessage, source string) *about {
+func aboutOf(metadata json.RawMessage, source, thumbnail string) *about {
 	a := &about{Metadata: metadata}
 	if len(metadata) == 0 {
 		a.Metadata = json.RawMessage("{}")
 	}
 	if source != "" {
 		a.Source = &source
+	}
+	if thumbnail != "" {
+		a.Thumbnail = &thumbnail
 	}
 	return a
 }
@@ -58,7 +62,7 @@ func (a *similarAnswer) write(c echo.Context) error {
 		if i > 0 {
 			w.WriteByte(',')
 		}
-		row, err := json.Marshal(f.row(i, a.bare))
+		row, err := json.Marshal(f.row(i, a.namespace, a.bare))
 		if err != nil {
 			return err
 		}
@@ -69,7 +73,7 @@ func (a *similarAnswer) write(c echo.Context) error {
 }
 
 // row is an answer in JSON.
-func (f found) row(i int, bare bool) any {
+func (f found) row(i int, namespace string, bare bool) any {
 	if f.err != nil {
 		return struct {
 			Index int      `json:"index"`
@@ -78,7 +82,7 @@ func (f found) row(i int, bare bool) any {
 	}
 	results := make([]hit, len(f.hits))
 	for k, h := range f.hits {
-		results[k] = hitOf(h, bare)
+		results[k] = hitOf(namespace, h, bare)
 	}
 	return struct {
 		Index   int   `json:"index"`
@@ -86,13 +90,13 @@ func (f found) row(i int, bare bool) any {
 	}{i, results}
 }
 
-func hitOf(h index.Hit, bare bool) hit {
+func hitOf(namespace string, h index.Hit, bare bool) hit {
 	out := hit{ID: h.ID, Score: h.Score}
 	if !math.IsNaN(h.Percentile) {
 		out.Percentile = &h.Percentile
 	}
 	if !bare {
-		out.about = aboutOf(h.Metadata, h.Source)
+		out.about = aboutOf(h.Metadata, h.Source, thumbnailAddress(namespace, h.ID, h.Pictured))
 	}
 	return out
 }

@@ -55,6 +55,7 @@ type Item struct {
 	Source    string          // the path of the image file, "" if there is none
 	Hash      []byte          // SHA-256 of the image file, nil if there is none
 	Thumbnail []byte          // JPEG, nil if there is none
+	Pictured  bool            // whether there is one, of an item that was read without it
 }
 
 // Query asks for the items most similar to a vector.
@@ -64,7 +65,7 @@ type Query struct {
 	K      int            // at most as many hits, 1 to MaxK
 	Filter *filter.Filter // what the metadata must fulfil, nil for nothing
 	Least  *float32       // the lowest score that is a hit, nil for any
-	Bare   bool           // hits without metadata and source
+	Bare   bool           // hits without metadata, source and whether there is a thumbnail
 }
 
 // Hit is an item that was found.
@@ -74,6 +75,7 @@ type Hit struct {
 	Percentile float64 // share of pairs of items whose score is lower, in %; NaN where there are too few items to tell
 	Metadata   json.RawMessage
 	Source     string
+	Pictured   bool // whether there is a thumbnail
 }
 
 // Binding is what the vectors of an index have in common. They mean nothing beside

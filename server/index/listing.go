@@ -164,5 +164,5 @@ func (st *state) rows(ctx context.Context, keys []int64, vectors bool) (map[int6
 }
 
 func item(r store.Row) Item {
-	return Item{ID: r.ID, Vector: r.Vector, Metadata: r.Metadata, Source: r.Source, Hash: r.Hash}
+	return Item{ID: r.ID, Vector: r.Vector, Metadata: r.Metadata, Source: r.Source, Hash: r.Hash, Pictured: r.Pictured}
 }

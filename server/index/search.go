@@ -104,7 +104,7 @@ func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows []
 				if !is {
 					continue
 				}
-				h.Metadata, h.Source = row.Metadata, row.Source
+				h.Metadata, h.Source, h.Pictured = row.Metadata, row.Source, row.Pictured
 			}
 			all[i] = append(all[i], h)
 		}

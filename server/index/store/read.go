@@ -59,7 +59,7 @@ func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]
 // row reads a row into memory of its own; nil if there is none.
 func (s *session) row(ctx context.Context, c *conn, key int64, vectors bool) (r *Row, err error) {
 	own := codec{dim: s.about.Dim}
-	err = each(ctx, c, "SELECT "+rowColumns+" FROM items WHERE key = ?", func(values []driver.Value) error {
+	err = each(ctx, c, "SELECT "+rowColumns+pictured+" FROM items WHERE key = ?", func(values []driver.Value) error {
 		if r, err = own.decode(values, vectors); err != nil {
 			return err
 		}

@@ -18,12 +18,16 @@ type Row struct {
 	Source    string
 	Hash      []byte
 	Thumbnail []byte
+	Pictured  bool // whether there is a thumbnail: told by Get, which leaves that itself out
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // rowColumns are those that a codec decodes, in this order.
 const rowColumns = "key, namespace, id, source, metadata, hash, sum, vector"
+
+// pictured is one more, where that is asked for.
+const pictured = ", EXISTS (SELECT 1 FROM thumbnails WHERE thumbnails.key = items.key)"
 
 // codec turns rows into what is stored and back. Its memory is used again.
 type codec struct {
@@ -89,6 +93,10 @@ func (c *codec) decode(values []driver.Value, vectors bool) (*Row, error) {
 	vector, ok[6] = values[7].([]byte)
 	if ok != [7]bool{true, true, true, true, true, true, true} || len(vector) != 4*c.dim || sum != int64(c.sum(r, vector)) {
 		return nil, fmt.Errorf("%w: the row of %q in namespace %q fails its checksum", ErrDamaged, r.ID, r.Namespace)
+	}
+	if len(values) > 8 {
+		n, _ := values[8].(int64)
+		r.Pictured = n != 0
 	}
 	if r.Vector = r.Vector[:0]; vectors {
 		r.Vector = floats(r.Vector, vector)

@@ -105,7 +105,7 @@ func TestGet(t *testing.T) {
 		want := map[int64]Row{}
 		for _, i := range []int{1, 4} {
 			r := stored[i].Row
-			r.Thumbnail = nil
+			r.Pictured, r.Thumbnail = r.Thumbnail != nil, nil
 			if !vectors {
 				r.Vector = nil
 			}
