@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
@@ -96,7 +95,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if e.enc, err = e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.Threads}); err != nil {
+	if e.enc, err = e.foreign.Open(lib, e.model, e.machine.Session()); err != nil {
 		return &usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
@@ -134,7 +133,7 @@ func (e *embedding) encode(ctx context.Context) error {
 	}
 	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: bulk.Limits, MaxBad: 1})
 	line, begin := bulk.NewLine(e.stderr), time.Now()
-	err := bulk.Encode(ctx, e.enc, e.reader, todo, func(p dataset.Picture, y []float32) error {
+	err := bulk.Encode(ctx, e.enc, e.machine.Workers(), e.reader, todo, func(p dataset.Picture, y []float32) error {
 		if err := e.skip(p.Index); err != nil {
 			return err
 		}

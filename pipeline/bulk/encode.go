@@ -3,21 +3,25 @@
 package bulk
 
 import (
+	"cmp"
 	"context"
 	"errors"
+
+	"golang.org/x/sync/errgroup"
 
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 )
 
-// batch is how many pictures are encoded at once; more gains nothing on a CPU and
-// costs memory.
-const batch = 32
+// pictures is how many are encoded at a time, in all batches together; more gains
+// nothing on a CPU and costs memory.
+const pictures = 32
 
-// Represent is Encode for callers to whom a vector that is not finite is an error.
+// Represent is Encode, a batch at a time, for callers to whom a vector that is not
+// finite is an error.
 func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
-	return Encode(ctx, enc, r, indices, func(p dataset.Picture, y []float32) error {
+	return Encode(ctx, enc, 1, r, indices, func(p dataset.Picture, y []float32) error {
 		if !Finite(y) {
 			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
 		}
@@ -25,44 +29,25 @@ func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 	})
 }
 
-// Encode encodes the pictures with the given indices, a batch at a time while
-// others are decoded, and calls each with them in order. Pixels are valid during the
-// call, whose error ends all; a vector is each's own. Bad files are left out and are in
-// r.Quarantined().
-func Encode(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
+// Encode encodes the pictures with the given indices, so many batches at once as there
+// are workers (Machine) while others are decoded, and calls each with them in order.
+// Pixels are valid during the call, whose error ends all; a vector is each's own. Bad
+// files are left out and are in r.Quarantined().
+func Encode(ctx context.Context, enc *encoder.Encoder, workers int, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
-	size := 3 * enc.Size() * enc.Size()
-	pixels := make([]uint8, 0, batch*size)
-	var members []int
-	flush := func() error {
-		if len(members) == 0 {
-			return nil
-		}
-		y, err := enc.Encode(ctx, pixels, len(members))
-		if err != nil {
-			return err
-		}
-		for i, index := range members {
-			p := dataset.Picture{Index: index, Pixels: pixels[i*size : (i+1)*size]}
-			if err := each(p, y[i*enc.Dim():(i+1)*enc.Dim()]); err != nil {
-				return err
-			}
-		}
-		pixels, members = pixels[:0], members[:0]
-		return nil
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	l := newLoop(ctx, enc, workers)
+	group.Go(func() error { return l.collect(r, indices) })
+	for range workers {
+		group.Go(l.work)
 	}
-	for p, err := range dataset.Images(ctx, r, indices, enc.Metadata().Preprocess, 0) {
-		if err != nil {
-			return err
-		}
-		pixels, members = append(pixels, p.Pixels...), append(members, p.Index)
-		if len(members) == batch {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
+	err := l.deliver(each)
+	if err != nil {
+		cancel()
 	}
-	return flush()
+	return cmp.Or(err, group.Wait())
 }
 
 // Finite tells whether values holds no NaN and no infinity.
@@ -73,4 +58,96 @@ func Finite(values []float32) bool {
 		}
 	}
 	return true
+}
+
+// loop is an encoding of many pictures. Batches go from free to todo and order, and
+// from order back to free.
+type loop struct {
+	ctx               context.Context
+	enc               *encoder.Encoder
+	free, todo, order chan *batch // each has room for every batch
+}
+
+// batch is some pictures, and their vectors once it is done.
+type batch struct {
+	members []int
+	pixels  []uint8
+	y       []float32
+	done    chan struct{}
+}
+
+func newLoop(ctx context.Context, enc *encoder.Encoder, workers int) *loop {
+	n := workers + 2 // one is filled, and one waits for its turn
+	l := &loop{ctx: ctx, enc: enc, free: make(chan *batch, n), todo: make(chan *batch, n), order: make(chan *batch, n)}
+	size := max(4, pictures/workers)
+	for range n {
+		l.free <- &batch{members: make([]int, 0, size), pixels: make([]uint8, 0, size*l.bytes()), done: make(chan struct{}, 1)}
+	}
+	return l
+}
+
+// bytes of a picture.
+func (l *loop) bytes() int { return 3 * l.enc.Size() * l.enc.Size() }
+
+// collect fills batches with pictures.
+func (l *loop) collect(r *dataset.Reader, indices []int) error {
+	defer close(l.order)
+	defer close(l.todo)
+	var b *batch
+	for p, err := range dataset.Images(l.ctx, r, indices, l.enc.Metadata().Preprocess, 0) {
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			select {
+			case b = <-l.free:
+			case <-l.ctx.Done():
+				return l.ctx.Err()
+			}
+		}
+		b.members, b.pixels = append(b.members, p.Index), append(b.pixels, p.Pixels...)
+		if len(b.members) == cap(b.members) {
+			l.todo <- b
+			l.order <- b
+			b = nil
+		}
+	}
+	if b != nil {
+		l.todo <- b
+		l.order <- b
+	}
+	return nil
+}
+
+// work encodes one batch after the other.
+func (l *loop) work() (err error) {
+	for b := range l.todo {
+		if b.y, err = l.enc.Encode(l.ctx, b.pixels, len(b.members)); err != nil {
+			return err
+		}
+		b.done <- struct{}{}
+	}
+	return nil
+}
+
+// deliver hands the pictures on in order. The error is that of each, or what else ended
+// the work.
+func (l *loop) deliver(each func(p dataset.Picture, y []float32) error) error {
+	size, dim := l.bytes(), l.enc.Dim()
+	for b := range l.order {
+		select {
+		case <-b.done:
+		case <-l.ctx.Done():
+			return context.Cause(l.ctx) // that of another goroutine, if it was one
+		}
+		for i, index := range b.members {
+			p := dataset.Picture{Index: index, Pixels: b.pixels[i*size : (i+1)*size]}
+			if err := each(p, b.y[i*dim:(i+1)*dim:(i+1)*dim]); err != nil {
+				return err
+			}
+		}
+		b.members, b.pixels = b.members[:0], b.pixels[:0]
+		l.free <- b
+	}
+	return nil
 }

@@ -22,12 +22,12 @@ type Image struct {
 	Thumbnail []byte    // JPEG; nil when none could be made
 }
 
-// Images turns the images of a set into vectors. Each file is read once and, when
+// Images turns the images of a set into vectors, with workers as in Encode. Each file is read once and, when
 // want says so by its index and hash, decoded once: all else happens on the way, in
 // the goroutines that decode. want is called from several of them at once; each, in
 // the order of the set, from one, and its error ends all. Files that cannot be read
 // are returned, in the order of their keys.
-func Images(ctx context.Context, enc *encoder.Encoder, set *dataset.Set,
+func Images(ctx context.Context, enc *encoder.Encoder, workers int, set *dataset.Set,
 	want func(i int, hash Hash) bool, each func(Image) error) (bad []dataset.Bad, err error) {
 	s := sights{want: want, by: map[int]Image{}}
 	r := dataset.NewReader(set, dataset.ReaderConfig{Limits: Limits, MaxBad: 1,
@@ -36,7 +36,7 @@ func Images(ctx context.Context, enc *encoder.Encoder, set *dataset.Set,
 	for i := range all {
 		all[i] = i
 	}
-	err = Encode(ctx, enc, r, all, func(p dataset.Picture, y []float32) error {
+	err = Encode(ctx, enc, workers, r, all, func(p dataset.Picture, y []float32) error {
 		m := s.take(p.Index)
 		m.Vector = y
 		return each(m)

@@ -1,6 +1,7 @@
 package bulk_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func greys(t *testing.T, n int) *dataset.Set {
 func TestImages(t *testing.T) {
 	set := greys(t, 80)
 	var seen []int
-	bad, err := bulk.Images(t.Context(), colour(t), set,
+	bad, err := bulk.Images(t.Context(), colour(t), 3, set,
 		func(i int, hash bulk.Hash) bool {
 			data, err := set.ReadFile(i)
 			if err != nil || sha256.Sum256(data) != hash {
@@ -130,11 +131,30 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// Whoever stops the work gets no success, however far it was.
+func TestImagesStops(t *testing.T) {
+	set := greys(t, 70)
+	for at := 1; at <= 70; at += 23 {
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		_, err := bulk.Images(ctx, colour(t), 2, set, func(int, bulk.Hash) bool { return true }, func(bulk.Image) error {
+			if calls++; calls == at {
+				cancel()
+			}
+			return nil
+		})
+		cancel()
+		if calls < 70 && !errors.Is(err, context.Canceled) {
+			t.Errorf("stopped after %d: %d calls, %v", at, calls, err)
+		}
+	}
+}
+
 // The error of the one who takes the images ends the work.
 func TestImagesEndsWithItsTaker(t *testing.T) {
 	set, full := greys(t, 40), errors.New("full")
 	calls := 0
-	_, err := bulk.Images(t.Context(), colour(t), set, func(int, bulk.Hash) bool { return true },
+	_, err := bulk.Images(t.Context(), colour(t), 3, set, func(int, bulk.Hash) bool { return true },
 		func(bulk.Image) error { calls++; return full })
 	if !errors.Is(err, full) || calls != 1 {
 		t.Errorf("%d calls, %v", calls, err)

@@ -35,6 +35,21 @@ func (m *Machine) Validate() error {
 	return nil
 }
 
+// Workers is how many batches of a bulk encoding run at once. A batch on each thread
+// does more than one on all of them while others decode: no thread waits for another.
+func (m *Machine) Workers() int { return min(m.threads(), 8) }
+
+// Session are the options of a session on which Workers batches run at once. Threads
+// that are left over help whoever asks first.
+func (m *Machine) Session() ort.Options { return ort.Options{Threads: m.threads() - m.Workers() + 1} }
+
+func (m *Machine) threads() int {
+	if m.Threads > 0 {
+		return m.Threads
+	}
+	return ort.Cores()
+}
+
 // Open opens the runtime.
 func (m *Machine) Open() (*ort.Runtime, error) {
 	path, err := ort.Find(m.Library)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
@@ -216,14 +215,14 @@ func (a *adding) open(ctx context.Context, from *origin) (target, error) {
 		}
 		return r, err
 	}
-	l := &local{namespace: a.namespace}
+	l := &local{namespace: a.namespace, workers: a.machine.Workers()}
 	var binding index.Binding
 	if a.model != "" {
 		lib, err := a.machine.Open()
 		if err != nil {
 			return nil, err
 		}
-		if l.enc, err = a.foreign.Open(lib, a.model, ort.Options{Threads: a.machine.Threads}); err != nil {
+		if l.enc, err = a.foreign.Open(lib, a.model, a.machine.Session()); err != nil {
 			return nil, &usage.Error{Err: err}
 		}
 		binding = bindingOf(l.enc)

@@ -16,6 +16,7 @@ type local struct {
 	file      *index.File
 	namespace string
 	enc       *encoder.Encoder // nil where no image is added
+	workers   int              // batches that it encodes at once
 }
 
 // known reads the whole namespace.
@@ -79,7 +80,7 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func
 		}
 		return false
 	}
-	bad, err := bulk.Images(ctx, l.enc, set, want, func(m bulk.Image) error {
+	bad, err := bulk.Images(ctx, l.enc, l.workers, set, want, func(m bulk.Image) error {
 		a := at(m.Index)
 		return send(pending{p.judge(a, m.Hash), entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
 			Hash: hex.EncodeToString(m.Hash[:]), thumbnail: m.Thumbnail}})

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
@@ -71,7 +70,7 @@ func (r *rebuilding) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.enc, err = r.foreign.Open(lib, r.model, ort.Options{Threads: r.machine.Threads}); err != nil {
+	if r.enc, err = r.foreign.Open(lib, r.model, r.machine.Session()); err != nil {
 		return &usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, r.enc.Close()) }()
@@ -179,7 +178,7 @@ func (r *rebuilding) images(ctx context.Context, set *dataset.Set, send func(mem
 		}
 		return false
 	}
-	bad, err := bulk.Images(ctx, r.enc, set, want, func(m bulk.Image) error {
+	bad, err := bulk.Images(ctx, r.enc, r.machine.Workers(), set, want, func(m bulk.Image) error {
 		for _, it := range r.take(set.Path(m.Index), m.Hash) {
 			it.Vector, it.Thumbnail = m.Vector, m.Thumbnail
 			if err := r.next.Check(it.Item); err != nil {
