@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a fresh clone to a pretrained backbone: fetches ONNX Runtime, builds
 # vicreg, pretrains a small backbone on the CPU in under 3 minutes on 2 cores,
-# exports it, shows that images of one kind lie closer than others, and serves it.
+# exports it, shows that images of one kind lie closer than others, indexes them, and
+# serves all that, with a page to search on.
 set -euo pipefail
 
 usage() {
@@ -73,16 +74,21 @@ step "look at it: the untrained backbone first, then the trained one"
 
 printf '\nThe backbone is %s, a single ONNX file. With your own images:\n  ./vicreg train --data DIR --out runs/mine\n  ./vicreg export runs/mine\n' "$out/backbone.onnx"
 
+step "index the images"
+rm -f "$out"/images.index* # of an earlier model
+./vicreg index add "$images" --index "$out/images.index" --model "$out/backbone.onnx"
+./vicreg index duplicates "$out/images.index" | sed -n 1,3p
+
 step "serve it"
 if ! command -v curl >/dev/null; then
-	echo "curl is not installed; the server starts with: ./vicreg serve --model $out/backbone.onnx"
+	echo "curl is not installed; the server starts with: ./vicreg serve --model $out/backbone.onnx --index $out/images.index"
 	exit 0
 fi
 # Port 8080 where it is free, else any; the first line says which it became.
 log=$out/serve.log
 start_server() {
 	: >"$log"
-	./vicreg serve --model "$out/backbone.onnx" --addr "$1" >"$log" 2>"$log.requests" &
+	./vicreg serve --model "$out/backbone.onnx" --index "$out/images.index" --addr "$1" >"$log" 2>"$log.requests" &
 	server=$!
 	trap 'kill "$server" 2>/dev/null || true' EXIT
 	until address=$(sed -n 's/.* on \(http[^ ]*\)$/\1/p' "$log") && [[ -n $address ]]; do
@@ -92,15 +98,17 @@ start_server() {
 }
 start_server localhost:8080 || start_server localhost:0 || { cat "$log.requests" >&2 && exit 1; }
 image=$(find -L "$images" -type f \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' \) | LC_ALL=C sort | sed -n 1p)
-ask=(curl -sS --fail-with-body --data-binary "@$image" -H "Content-Type: image/${image##*.}" "$address/embed")
-"${ask[@]}" | cut -c 1-160
-printf '\nThat was the answer to:\n  '
-printf '%q ' "${ask[@]}"
-printf '\n'
+for path in embed 'similar?k=3'; do
+	ask=(curl -sS --fail-with-body --data-binary "@$image" -H "Content-Type: image/${image##*.}" "$address/$path")
+	"${ask[@]}" | cut -c 1-400
+	printf '\nThat was the answer to:\n  '
+	printf '%q ' "${ask[@]}"
+	printf '\n\n'
+done
 if [[ -n $check ]]; then
 	kill "$server"
 	wait "$server"
 	exit 0
 fi
-printf '\nServing on %s; Ctrl-C ends it. The log of requests is %s.\n' "$address" "$log.requests"
+printf 'The search page is %s; Ctrl-C ends the server. The log of requests is %s.\n' "$address/" "$log.requests"
 wait "$server"
