@@ -25,17 +25,27 @@ import (
 func model(ts *testscript.TestScript, _ bool, args []string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)
+	ts.Check(writePixels(ts.MkAbs(args[0]), size))
+}
+
+func writePixels(path string, size int) error {
 	m, err := orttest.Pixels(size, 1./255)
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: size, Interpolation: "bilinear"},
 		Normalization: encoder.Normalization{Std: [3]float64{1, 1, 1}}, Dim: 3 * size * size}
 	for range about.Dim {
 		about.Center = append(about.Center, 0.5)
 	}
-	ts.Check(about.Attach(m))
+	if err := about.Attach(m); err != nil {
+		return err
+	}
 	file, err := onnx.Marshal(m)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o666))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, file, 0o666)
 }
 
 // owned MODEL INDEX ARG...: runs vicreg with these arguments and --server URL while a
