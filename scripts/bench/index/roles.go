@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"vicreg/scripts/bench/peer"
+	"vicreg/server/index"
+	"vicreg/server/index/filter"
+)
+
+// role is what a process is told: to hold an index, or to be an encoder.
+type role struct {
+	Model   string // file of the encoder
+	Index   string // file
+	Binding index.Binding
+	Held    string // file of the vectors to search for
+	Threads int
+}
+
+// answer is what a side says to a command.
+type answer struct {
+	Name    string  `json:"name,omitempty"`
+	N       int     `json:"n"`       // vectors searched for
+	Seconds float64 `json:"seconds"` // in this time
+	Hits    [][]int `json:"hits,omitempty"`
+	RSS     float64 `json:"rss,omitempty"` // bytes
+}
+
+func (a answer) rate() float64 { return float64(a.N) / a.Seconds }
+
+// player is our side: it opens an index and answers the commands of index_faiss.py,
+// and those that only it has.
+type player struct {
+	f       *index.File
+	queries [][]float32
+	next    int
+}
+
+func play(text string) error {
+	var r role
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return err
+	}
+	if r.Model != "" {
+		return encodeAlone(r.Model)
+	}
+	runtime.GOMAXPROCS(r.Threads)
+	p, v := &player{}, &embedded{dim: r.Binding.Dim, held: r.Held}
+	var err error
+	if p.queries, err = v.heldOut(queries); err != nil {
+		return err
+	}
+	before, err := resident()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	ctx := context.Background()
+	if p.f, err = index.Open(ctx, r.Index, index.Options{Binding: r.Binding, Threads: r.Threads}); err != nil {
+		return err
+	}
+	defer p.f.Close()
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(answer{Name: "vicreg", N: p.f.Len(), Seconds: time.Since(begin).Seconds(), RSS: before}); err != nil {
+		return err
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		a, err := p.command(ctx, strings.Fields(in.Text()))
+		if err != nil {
+			return fmt.Errorf("%q: %w", in.Text(), err)
+		}
+		if err := out.Encode(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command does what a line says.
+func (p *player) command(ctx context.Context, words []string) (a answer, err error) {
+	var numbers []float64
+	for _, w := range words[1:] {
+		x, err := strconv.ParseFloat(w, 64)
+		if err != nil {
+			break // a filter
+		}
+		numbers = append(numbers, x)
+	}
+	switch {
+	case words[0] == "single" && len(numbers) == 1:
+		return p.timed(ctx, 1, nil, numbers[0])
+	case words[0] == "batch" && len(numbers) == 2:
+		return p.timed(ctx, int(numbers[0]), nil, numbers[1])
+	case words[0] == "filter" && len(numbers) == 1:
+		f, err := filter.Parse([]byte(strings.Join(words[2:], " ")))
+		if err != nil {
+			return a, err
+		}
+		return p.timed(ctx, 1, f, numbers[0])
+	case words[0] == "hits" && len(numbers) == 1:
+		a.Hits, err = p.hits(ctx, int(numbers[0]))
+	case words[0] == "memory":
+		a.RSS, err = resident()
+	default:
+		err = fmt.Errorf("no such command")
+	}
+	return a, err
+}
+
+// topK is how many hits are asked for.
+const topK = 10
+
+// timed searches for size vectors at once, going round, for at least the time.
+func (p *player) timed(ctx context.Context, size int, f *filter.Filter, seconds float64) (a answer, err error) {
+	asked := make([]index.Query, size)
+	for begin := time.Now(); a.Seconds < seconds; a.Seconds = time.Since(begin).Seconds() {
+		for i := range asked {
+			asked[i] = index.Query{Vector: p.queries[p.next%len(p.queries)], K: topK, Filter: f, Bare: true}
+			p.next++
+		}
+		if _, err := p.f.Search(ctx, index.DefaultNamespace, asked...); err != nil {
+			return a, err
+		}
+		a.N += size
+	}
+	return a, nil
+}
+
+// hits are the numbers of the rows nearest to each of the first count vectors.
+func (p *player) hits(ctx context.Context, count int) (all [][]int, err error) {
+	for _, q := range p.queries[:count] {
+		found, err := p.f.Search(ctx, index.DefaultNamespace, index.Query{Vector: q, K: topK})
+		if err != nil {
+			return nil, err
+		}
+		var rows []int
+		for _, h := range found[0] {
+			row, err := strconv.Atoi(h.ID)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, row)
+		}
+		all = append(all, rows)
+	}
+	return all, nil
+}
+
+// resident is the memory that this process has, in bytes.
+func resident() (float64, error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+			kib, err := strconv.ParseFloat(f[1], 64)
+			return 1024 * kib, err
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS in /proc/self/status")
+}
+
+// ours starts a process that holds an index and searches on so many threads.
+func (b *bench) ours(path string, threads int) (*peer.Process, answer, error) {
+	text, err := json.Marshal(role{Index: path, Binding: b.vectors.binding(), Held: b.vectors.held, Threads: threads})
+	if err != nil {
+		return nil, answer{}, err
+	}
+	var hello answer
+	p, err := peer.Start("vicreg", &hello, os.Args[0], "-role", string(text))
+	return p, hello, err
+}
+
+// theirs starts a peer over the first n vectors.
+func (b *bench) theirs(method string, n, threads int) (*peer.Process, error) {
+	center, err := b.vectors.centerFile()
+	if err != nil {
+		return nil, err
+	}
+	var hello answer
+	p, err := peer.Start(method, &hello, b.python, "scripts/bench/index_faiss.py", method, b.vectors.base, b.vectors.held, center,
+		fmt.Sprint(n), fmt.Sprint(b.vectors.dim), fmt.Sprint(threads))
+	if err == nil {
+		p.Name = hello.Name
+	}
+	return p, err
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"vicreg/scripts/bench/peer"
+)
+
+// search compares with faiss, or NumPy, over two sets: one vector after the other on
+// one core, many at once on two, and what is found.
+func search(ctx context.Context, b *bench) error {
+	for _, n := range b.sizes() {
+		path, err := b.filled(ctx, n)
+		if err != nil {
+			return err
+		}
+		if err := b.single(path, n); err != nil {
+			return err
+		}
+		if n == b.small() {
+			if err := b.together(path, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// single compares on one core.
+func (b *bench) single(path string, n int) error {
+	sides, err := b.sides(path, n, 1, "flat", "sq8")
+	defer stopAll(sides)
+	if err != nil {
+		return err
+	}
+	rates, err := b.alternate(sides, "single %g")
+	if err != nil {
+		return err
+	}
+	say("%d vectors, one query at a time, one thread:", n)
+	b.against(sides, rates, "single", b.suffix(n))
+	count := 200
+	if n > b.small() {
+		count = 100
+	}
+	if b.quick {
+		count = 20
+	}
+	return b.recalls(sides, n, count)
+}
+
+// recalls holds the hits of each side against the truth.
+func (b *bench) recalls(sides []*peer.Process, n, count int) error {
+	t, err := b.vectors.newTruth(n, count)
+	if err != nil {
+		return err
+	}
+	for i, s := range sides {
+		var a answer
+		if err := s.Ask(fmt.Sprint("hits ", len(t.queries)), &a); err != nil {
+			return err
+		}
+		r, err := t.recall(a.Hits)
+		if err != nil {
+			return err
+		}
+		say("  recall@%d of %s: %.4f (%d queries)", topK, s.Name, r, len(t.queries))
+		b.figures.Add("recall"+label(i)+b.suffix(n), r)
+	}
+	return nil
+}
+
+// together compares many queries at once, on two cores.
+func (b *bench) together(path string, n int) error {
+	sides, err := b.sides(path, n, 2, "flat")
+	defer stopAll(sides)
+	if err != nil {
+		return err
+	}
+	rates, err := b.alternate(sides, "batch 32 %g")
+	if err != nil {
+		return err
+	}
+	say("%d vectors, 32 queries at once, two threads:", n)
+	b.against(sides, rates, "batch32", b.suffix(n))
+	return nil
+}
+
+// sides starts our side and those of the peers that there are.
+func (b *bench) sides(path string, n, threads int, methods ...string) ([]*peer.Process, error) {
+	ours, _, err := b.ours(path, threads)
+	if err != nil {
+		return nil, err
+	}
+	sides := []*peer.Process{ours}
+	if b.python == "" {
+		say("there is no Python with the packages of the peers: nothing to compare with")
+		return sides, nil
+	}
+	if !b.faiss {
+		methods = []string{"numpy"}
+	}
+	for _, m := range methods {
+		p, err := b.theirs(m, n, threads)
+		if err != nil {
+			return sides, err
+		}
+		sides = append(sides, p)
+	}
+	return sides, nil
+}
+
+func stopAll(sides []*peer.Process) {
+	for _, s := range sides {
+		s.Stop()
+	}
+}
+
+// alternate gives each side its turns of a command, which takes a time in seconds, and
+// returns the rates of each. A first turn does not count.
+func (b *bench) alternate(sides []*peer.Process, command string) ([][]float64, error) {
+	rates := make([][]float64, len(sides))
+	for round := range b.rounds + 1 {
+		seconds := b.turn.Seconds()
+		if round == 0 {
+			seconds /= 4
+		}
+		for i, s := range sides {
+			var a answer
+			if err := s.Ask(fmt.Sprintf(command, seconds), &a); err != nil {
+				return nil, err
+			}
+			if round > 0 {
+				rates[i] = append(rates[i], a.rate())
+			}
+		}
+	}
+	return rates, nil
+}
+
+// label tells the figures of the peers: the first is what counts.
+func label(side int) string { return []string{"", "_flat", "_sq8"}[side] }
+
+// against prints and keeps the medians, and that of our rate over each peer's within a
+// round.
+func (b *bench) against(sides []*peer.Process, rates [][]float64, key, suffix string) {
+	for i, s := range sides {
+		b.figures.Add(key+"_qps"+label(i)+suffix, peer.Median(rates[i]))
+		if i == 0 {
+			say("  %-22s %8.1f queries/s", s.Name, peer.Median(rates[i]))
+			continue
+		}
+		over := paired(rates[0], rates[i])
+		say("  %-22s %8.1f queries/s, ours over it %.2f", s.Name, peer.Median(rates[i]), over)
+		b.figures.Add(key+"_ratio"+[]string{"", "", "_sq8"}[i]+suffix, over)
+	}
+}
+
+// paired is the median of ours over theirs, taken in each round.
+func paired(ours, theirs []float64) float64 {
+	var ratios []float64
+	for i := range ours {
+		ratios = append(ratios, ours[i]/theirs[i])
+	}
+	return peer.Median(ratios)
+}

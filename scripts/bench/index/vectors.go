@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"vicreg/models/onnx"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/vectors"
+	"vicreg/server/index"
+)
+
+// embedded is what one model makes of images, in files that are kept for the next
+// time: rows of little-endian float32, as the model gives them.
+type embedded struct {
+	model       string // file
+	fingerprint string
+	dim         int
+	center      []float32
+	base, held  string // files
+}
+
+// openVectors looks at a model, or makes one, and says where its vectors are.
+func openVectors(work, model string) (*embedded, error) {
+	if model == "" {
+		model = filepath.Join(work, "drawn.onnx")
+		if err := drawModel(model, 16); err != nil {
+			return nil, err
+		}
+	}
+	file, err := os.ReadFile(model)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnx.Unmarshal(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", model, err)
+	}
+	meta, err := encoder.ReadMetadata(onnx.Metadata(m))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", model, err)
+	}
+	v := &embedded{model: model, dim: meta.Dim, center: meta.Center}
+	if v.fingerprint, err = encoder.Fingerprint(m, meta.Preprocess); err != nil {
+		return nil, err
+	}
+	v.base = filepath.Join(work, "base-"+v.fingerprint+".f32")
+	v.held = filepath.Join(work, "held-"+v.fingerprint+".f32")
+	return v, nil
+}
+
+// queries is how many images are searched for; they are not in the index.
+const queries = 1000
+
+// prepare makes the vectors that the other cases use, or finds them.
+func prepare(ctx context.Context, b *bench) error {
+	for _, n := range b.sizes() {
+		if err := b.need(ctx, n); err != nil {
+			return err
+		}
+	}
+	say("%d vectors of %d numbers, and %d to search for", b.vectors.rows(b.vectors.base), b.vectors.dim, b.vectors.rows(b.vectors.held))
+	return nil
+}
+
+// need sees to it that there are n vectors to be found and those to look for.
+func (b *bench) need(ctx context.Context, n int) error {
+	if err := b.vectors.grow(ctx, b.vectors.base, b.images, n); err != nil {
+		return err
+	}
+	return b.vectors.grow(ctx, b.vectors.held, b.held, 1)
+}
+
+// rows is how many vectors a file has, 0 when it is not there.
+func (v *embedded) rows(path string) int {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return int(info.Size()) / (4 * v.dim)
+}
+
+// read calls each with the first n vectors of a file, in order. The vector is valid
+// during the call.
+func (v *embedded) read(path string, n int, each func(i int, x []float32) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in, row, x := bufio.NewReaderSize(f, 1<<20), make([]byte, 4*v.dim), make([]float32, v.dim)
+	for i := range n {
+		if _, err := io.ReadFull(in, row); err != nil {
+			return fmt.Errorf("read vector %d of %s: %w", i, path, err)
+		}
+		for j := range x {
+			x[j] = math.Float32frombits(binary.LittleEndian.Uint32(row[4*j:]))
+		}
+		if err := each(i, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heldOut returns vectors to search for, evenly chosen.
+func (v *embedded) heldOut(limit int) ([][]float32, error) {
+	n := v.rows(v.held)
+	limit = min(n, limit)
+	chosen := make([][]float32, 0, limit)
+	err := v.read(v.held, n, func(i int, x []float32) error {
+		if len(chosen) < limit && i == len(chosen)*n/limit {
+			chosen = append(chosen, append([]float32(nil), x...))
+		}
+		return nil
+	})
+	return chosen, err
+}
+
+// binding is what an index of these vectors is made for.
+func (v *embedded) binding() index.Binding {
+	return index.Bind(v.fingerprint, v.dim, v.center)
+}
+
+// centerFile writes the centre for the peers and says where.
+func (v *embedded) centerFile() (string, error) {
+	path := v.base + ".center"
+	return path, os.WriteFile(path, vectors.Append(nil, v.center), 0o666)
+}
+
+// unit is a vector as it is compared, in double precision: less the centre, and of
+// length 1.
+func (v *embedded) unit(dst []float64, x []float32) {
+	sum := 0.0
+	for i := range dst {
+		dst[i] = float64(x[i]) - float64(v.center[i])
+		sum += dst[i] * dst[i]
+	}
+	for i := range dst {
+		dst[i] /= math.Sqrt(sum)
+	}
+}
