@@ -17,6 +17,7 @@ type collection struct {
 	fill   int                // index of the part that is being filled, -1 for none
 	owned  map[int]bool       // parts whose live is no reader's yet
 	moved  int                // rows that came or went since the pairs were drawn
+	coded  int                // rows that fields has coded
 
 	mu     sync.RWMutex
 	shown  *snapshot        // what readers see
@@ -73,12 +74,56 @@ func (c *collection) apply(changes []change) (were []bool) {
 	return were
 }
 
+// tidy does what takes longer now and then, without keeping readers: random pairs are
+// drawn anew, and what is in no metadata any more is forgotten. It is the writer's.
+func (c *collection) tidy() {
+	now := c.snapshot()
+	pairs := now.pairs
+	if float64(c.moved) >= stale*float64(now.items) {
+		pairs, c.moved = now.draw(), 0
+	}
+	if c.coded > mostCoded+4*now.items {
+		c.renew()
+	} else if pairs == now.pairs {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.publish()
+	c.shown.pairs = pairs
+}
+
+// stale is how many changes, as a share of the items, make new random pairs worth it.
+const stale = 0.2
+
+// mostCoded rows, and four times as many as there are, may have been coded before their
+// columns are made anew.
+const mostCoded = 10_000
+
+// renew moves the columns to a dictionary of what is in them. Readers keep the old ones
+// with the old dictionary.
+func (c *collection) renew() {
+	move := c.fields.Renew()
+	for j := range c.parts {
+		p := &c.parts[j]
+		var page filter.Page
+		for i := range p.n {
+			if p.lives(i) {
+				page = page.With(i, move.Row(p.page.Row(i)))
+			}
+		}
+		p.page = page
+	}
+	c.fields, c.coded = move.To, len(c.places)
+}
+
 // finish ends a load: what was added is shown.
 func (c *collection) finish() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.moved = len(c.places)
 	c.publish()
+	c.mu.Unlock()
+	c.tidy()
 }
 
 // add puts a row into the part that is being filled.
@@ -147,15 +192,9 @@ func (c *collection) publish() {
 	if c.shown != nil {
 		s.pairs = c.shown.pairs
 	}
-	if float64(c.moved) >= stale*float64(s.items) {
-		s.pairs, c.moved = s.draw(), 0
-	}
 	c.shown = s
 	clear(c.owned)
 }
-
-// stale is how many changes, as a share of the items, make new random pairs worth it.
-const stale = 0.2
 
 // snapshot is what readers see now.
 func (c *collection) snapshot() *snapshot {

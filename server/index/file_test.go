@@ -213,6 +213,26 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Metadata that is always new leaves memory again, and filters still find what is there.
+func TestMetadataComesBack(t *testing.T) {
+	f := made(t, 2)
+	for round := range 30 {
+		items := around(0, 1000)
+		for i := range items {
+			items[i].Metadata = fmt.Appendf(nil, `{"at": "%d %d", "in": [%d, "x"], "f%d": {}}`, round, i, round*1000+i, round)
+		}
+		put(t, f, "default", items...)
+	}
+	for text, want := range map[string][]string{`{"at": "29 7"}`: {"00007"}, `{"in": 29008}`: {"00008"}, `{"at": "28 7"}`: nil, `{"f3": {"$exists": true}}`: nil} {
+		if got := ids(t, f, index.Query{Vector: []float32{1, 0, 0}, K: 3, Filter: parse(t, text)}); !slices.Equal(got, want) {
+			t.Errorf("%s finds %v, want %v", text, got, want)
+		}
+	}
+	if fields := f.Namespaces()[0].Fields; len(fields) > 20 {
+		t.Errorf("%d fields are remembered, and 3 are there", len(fields))
+	}
+}
+
 // A list gives every item once, in the order in which they came.
 func TestList(t *testing.T) {
 	ctx := context.Background()

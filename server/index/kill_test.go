@@ -57,6 +57,9 @@ func killOnce(t *testing.T, l *indextest.Ledger, path string, round, lines int) 
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), childEnv+"=mixed", pathEnv+"="+path, fmt.Sprint(roundEnv, "=", round))
 	c.Stderr = os.Stderr
+	if _, err := c.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +157,8 @@ func compare(t *testing.T, f *index.File, id string, number int) {
 	if err != nil || !bytes.Equal(picture, want.Thumbnail) {
 		t.Errorf("%s of call %d: another thumbnail, %v", id, number, err)
 	}
-	if want.Thumbnail = nil; !reflect.DeepEqual(*got, want) {
+	want.Pictured, want.Thumbnail = want.Thumbnail != nil, nil
+	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("%s is %+v, want that of call %d", id, got, number)
 	}
 	if err := shows(ctx, f, id, number, true); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -28,6 +29,12 @@ const (
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) == "" {
 		os.Exit(m.Run())
+	}
+	if os.Getenv(childEnv) == "mixed" {
+		go func() { // the parent holds the other end: without it there is no parent
+			io.Copy(io.Discard, os.Stdin)
+			os.Exit(2)
+		}()
 	}
 	if err := child(context.Background()); err != nil {
 		fmt.Println("wrong:", err)

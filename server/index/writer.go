@@ -181,6 +181,7 @@ func (w *writer) apply(group []*call) error {
 	were := map[*collection][]bool{}
 	for to, changes := range shown {
 		were[to] = to.apply(changes)
+		to.tidy()
 	}
 	for _, c := range group {
 		from := w.state.make(c.namespace)
@@ -199,6 +200,7 @@ func (c *call) encode(to *collection) (err error) {
 		if c.meta[i], err = to.fields.Add(m); err != nil {
 			return &ItemError{i, err}
 		}
+		to.coded++
 	}
 	return nil
 }

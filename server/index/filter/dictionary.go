@@ -11,7 +11,7 @@ const MostFields = 1024
 
 // Dictionary numbers the fields of much metadata, and the distinct values of each. It
 // is its writer's alone; readers have Views. It only grows: what is in no row any more
-// goes when the rows are encoded anew with another Dictionary.
+// goes when the rows move to another Dictionary: see Renew.
 type Dictionary struct {
 	numbers map[string]int // of fields
 	fields  []*vocabulary
