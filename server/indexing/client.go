@@ -98,7 +98,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 		if err != nil {
 			return fmt.Errorf("ask %s: %w", c.base.Redacted(), err)
 		}
-		if wait := answer.after(); wait > 0 && waited < patience {
+		if wait := answer.after(); wait > 0 && waited+wait <= patience {
 			waited += wait
 			if err := c.pause(ctx, wait); err != nil {
 				return err
