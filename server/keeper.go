@@ -18,6 +18,8 @@ type keeper struct {
 	path    string
 	rebuild bool
 	file    *index.File // nil before the first model
+	opening context.Context
+	abandon context.CancelFunc // ends the opening of the file
 
 	mu    sync.Mutex
 	stop  context.CancelFunc // ends the rebuild under way
@@ -30,6 +32,7 @@ type keeper struct {
 // cannot be searched with. To be called before Load.
 func (s *Server) Keep(path string, rebuild bool) {
 	s.keeper = &keeper{s: s, path: path, rebuild: rebuild}
+	s.keeper.opening, s.keeper.abandon = context.WithCancel(context.Background())
 }
 
 // bindingOf is what an index keeps of a model.
@@ -44,9 +47,9 @@ func (k *keeper) begin(e *engine) error {
 	}
 	begin := time.Now()
 	progress := func(done, total int) { k.s.log.Info("loading the index", "done", done, "items", total) }
-	f, err := index.Open(context.Background(), k.path, index.Options{Binding: bindingOf(e), Create: true, Progress: progress})
+	f, err := index.Open(k.opening, k.path, index.Options{Binding: bindingOf(e), Create: true, Progress: progress})
 	if errors.Is(err, index.ErrModel) && k.rebuild {
-		f, err = index.Open(context.Background(), k.path, index.Options{Progress: progress})
+		f, err = index.Open(k.opening, k.path, index.Options{Progress: progress})
 	}
 	if errors.Is(err, index.ErrModel) {
 		err = fmt.Errorf("%w; --rebuild makes its vectors anew, vicreg index rebuild does it beforehand", err)
@@ -87,6 +90,13 @@ func (k *keeper) follow(e *engine) {
 		defer cancel()
 		k.refill(ctx, e)
 	})
+}
+
+// quit ends what may take long, for a server that is to stop.
+func (k *keeper) quit() {
+	if k != nil {
+		k.abandon()
+	}
 }
 
 // halt ends a rebuild under way. What it has made is kept for the next one.

@@ -137,10 +137,13 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	}
 	s.keeper.ended.Wait()
 	w := ask(s, "POST", "/similar", photo(t, 0), "Content-Type", "image/png")
-	for _, want := range []string{"model-mismatch", "2 items cannot be made anew", "1.png", "--drop-missing"} {
+	for _, want := range []string{"model-mismatch", "are gone or have changed", "--drop-missing"} {
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 		}
+	}
+	if strings.Contains(w.Body.String(), ".png") {
+		t.Errorf("a client is told of files: %s", w.Body)
 	}
 	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != http.StatusOK {
 		t.Errorf("/embed: %d %s", w.Code, w.Body)

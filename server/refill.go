@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,13 +25,23 @@ type refill struct {
 	e           *engine
 	from, to    *index.File
 	done, total atomic.Int64
-	missing     int   // items that cannot be made anew
-	first       error // why the first of them cannot
+	missing     int // items that cannot be made anew
 }
 
 // refillAtOnce is how many images a rebuild has in the queue: few, for those who ask
-// the server meanwhile.
-const refillAtOnce = 8
+// the server meanwhile. refillPage is how many items it looks for at a time.
+const (
+	refillAtOnce = 8
+	refillPage   = 1000
+)
+
+// refillAgain is after what time a rebuild that waits for a reader of the file tries
+// again to take its place.
+const refillAgain = 10 * time.Second
+
+// errMissing is what clients are told of items that cannot be made anew: which files
+// there are is not theirs to know.
+var errMissing = errors.New("the files of some items are gone or have changed: the server's log names them, and vicreg index rebuild --drop-missing leaves them out")
 
 // refill runs until the index fits e or ctx ends.
 func (k *keeper) refill(ctx context.Context, e *engine) {
@@ -37,6 +49,17 @@ func (k *keeper) refill(ctx context.Context, e *engine) {
 	r := &refill{s: k.s, e: e, from: k.file}
 	k.s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
 	err := r.run(ctx)
+	for errors.Is(err, index.ErrInUse) { // somebody reads the file; what is made is kept
+		k.s.log.Warn("the index is rebuilt, and waits for its place", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(refillAgain):
+		}
+		r.done.Store(0)
+		if err = ctx.Err(); err == nil {
+			err = r.run(ctx)
+		}
+	}
 	k.s.SetRebuild(nil)
 	switch {
 	case err == nil:
@@ -52,14 +75,15 @@ func (r *refill) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.total.Store(int64(r.from.Len()))
-	for _, ns := range r.from.Namespaces() {
-		if err = r.namespace(ctx, ns.Name); err != nil {
-			return errors.Join(err, r.to.Close())
+	for _, pass := range []func(ctx context.Context, namespace string, items []index.Item) error{r.look, r.make} {
+		for _, ns := range r.from.Namespaces() {
+			if err = r.namespace(ctx, ns.Name, pass); err != nil {
+				return errors.Join(err, r.to.Close())
+			}
 		}
-	}
-	if r.missing > 0 {
-		err = fmt.Errorf("%d items cannot be made anew, such as %w; vicreg index rebuild --drop-missing leaves them out", r.missing, r.first)
-		return errors.Join(err, r.to.Close())
+		if r.missing > 0 {
+			return errors.Join(errMissing, r.to.Close())
+		}
 	}
 	return r.from.Replace(ctx, r.to)
 }
@@ -78,21 +102,41 @@ func (r *refill) open(ctx context.Context) (*index.File, error) {
 	return index.Open(ctx, path, o)
 }
 
-// namespace makes the items of one anew, a few at a time.
-func (r *refill) namespace(ctx context.Context, name string) error {
-	for l := (index.Listing{Limit: refillAtOnce}); ; {
+// namespace shows the items of one to a pass.
+func (r *refill) namespace(ctx context.Context, name string, pass func(context.Context, string, []index.Item) error) error {
+	for l := (index.Listing{Limit: refillPage}); ; {
 		page, err := r.from.List(ctx, name, l)
 		if err != nil {
 			return err
 		}
-		if err := r.few(ctx, name, page.Items); err != nil {
+		if err := pass(ctx, name, page.Items); err != nil {
 			return err
 		}
-		r.done.Add(int64(len(page.Items)))
 		if l.After = page.Next; page.Next == 0 {
 			return nil
 		}
 	}
+}
+
+// look finds items that cannot be made anew before any time is spent on the others.
+func (r *refill) look(_ context.Context, _ string, items []index.Item) error {
+	for _, item := range items {
+		if _, err := r.there(item); err != nil {
+			r.miss(item, err)
+		}
+	}
+	return nil
+}
+
+// make makes items anew, a few at a time.
+func (r *refill) make(ctx context.Context, name string, items []index.Item) error {
+	for few := range slices.Chunk(items, refillAtOnce) {
+		if err := r.few(ctx, name, few); err != nil {
+			return err
+		}
+		r.done.Add(int64(len(few)))
+	}
+	return nil
 }
 
 // few makes items anew, but for those that are there already.
@@ -100,10 +144,10 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 	var todo []index.Item
 	var images []source
 	for _, item := range items {
-		if old, err := r.to.Get(ctx, name, item.ID); err == nil && bytes.Equal(old.Hash, item.Hash) && bytes.Equal(old.Metadata, item.Metadata) {
+		if old, err := r.to.Get(ctx, name, item.ID); err == nil && bytes.Equal(old.Hash, item.Hash) && bytes.Equal(old.Metadata, item.Metadata) && old.Source == item.Source {
 			continue
 		}
-		file, err := original(item)
+		file, err := r.original(item)
 		if err != nil {
 			r.miss(item, err)
 			continue
@@ -130,12 +174,36 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 	return r.to.Upsert(ctx, name, made...)
 }
 
-// original is the file that an item was made from.
-func original(item index.Item) ([]byte, error) {
+// there tells how large the file is that an item was made from. A client has named it:
+// anything but a regular file of a size that the server takes is refused.
+func (r *refill) there(item index.Item) (size int64, err error) {
 	if item.Source == "" || len(item.Hash) == 0 {
-		return nil, errors.New("it was stored without the path of an image file")
+		return 0, errors.New("it was stored without the path of an image file")
 	}
-	file, err := os.ReadFile(item.Source)
+	info, err := os.Stat(item.Source)
+	switch {
+	case err != nil:
+		return 0, err
+	case !info.Mode().IsRegular():
+		return 0, fmt.Errorf("%s is no regular file", item.Source)
+	case info.Size() > r.s.config.MaxBody:
+		return 0, fmt.Errorf("%s has %d bytes, more than the %d of a request", item.Source, info.Size(), r.s.config.MaxBody)
+	}
+	return info.Size(), nil
+}
+
+// original is the file that an item was made from.
+func (r *refill) original(item index.Item) ([]byte, error) {
+	size, err := r.there(item)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(item.Source)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	file, err := io.ReadAll(io.LimitReader(f, size+1)) // it may have grown
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +213,12 @@ func original(item index.Item) ([]byte, error) {
 	return file, nil
 }
 
+// mostMissing is how many items the log names.
+const mostMissing = 20
+
 func (r *refill) miss(item index.Item, why error) {
-	if r.missing++; r.first == nil {
-		r.first = fmt.Errorf("%q: %w", item.ID, why)
+	if r.missing++; r.missing <= mostMissing {
+		r.s.log.Error("an item cannot be made anew", "id", item.ID, "error", why)
 	}
 }
 

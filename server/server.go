@@ -136,6 +136,7 @@ func (s *Server) current() *engine {
 func (s *Server) Close(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.draining.Store(true)
+	s.keeper.quit()
 	s.loading.Lock() // a model that is being loaded is closed by whoever loads it
 	defer s.loading.Unlock()
 	s.keeper.halt()

@@ -74,23 +74,18 @@ func (c *collection) apply(changes []change) (were []bool) {
 	return were
 }
 
-// tidy does what takes longer now and then, without keeping readers: random pairs are
-// drawn anew, and what is in no metadata any more is forgotten. It is the writer's.
-func (c *collection) tidy() {
+// draw has random pairs drawn anew when the items are no longer those of the last ones.
+// It is the writer's, and keeps no reader.
+func (c *collection) draw() {
 	now := c.snapshot()
-	pairs := now.pairs
-	if float64(c.moved) >= stale*float64(now.items) {
-		pairs, c.moved = now.draw(), 0
-	}
-	if c.coded > mostCoded+4*now.items {
-		c.renew()
-	} else if pairs == now.pairs {
+	if float64(c.moved) < stale*float64(now.items) {
 		return
 	}
+	next := *now
+	next.pairs, c.moved = now.draw(), 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.publish()
-	c.shown.pairs = pairs
+	c.shown = &next
 }
 
 // stale is how many changes, as a share of the items, make new random pairs worth it.
@@ -100,8 +95,15 @@ const stale = 0.2
 // columns are made anew.
 const mostCoded = 10_000
 
+// forget drops what is in no metadata any more when that may be much. It is the writer's.
+func (c *collection) forget() {
+	if c.coded > mostCoded+4*len(c.places) {
+		c.renew()
+	}
+}
+
 // renew moves the columns to a dictionary of what is in them. Readers keep the old ones
-// with the old dictionary.
+// with the old dictionary until it is done.
 func (c *collection) renew() {
 	move := c.fields.Renew()
 	for j := range c.parts {
@@ -115,6 +117,9 @@ func (c *collection) renew() {
 		p.page = page
 	}
 	c.fields, c.coded = move.To, len(c.places)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.publish()
 }
 
 // finish ends a load: what was added is shown.
@@ -123,7 +128,7 @@ func (c *collection) finish() {
 	c.moved = len(c.places)
 	c.publish()
 	c.mu.Unlock()
-	c.tidy()
+	c.draw()
 }
 
 // add puts a row into the part that is being filled.
@@ -188,6 +193,12 @@ func (c *collection) leave(i int) {
 
 // publish shows the writer's state to readers. c.mu is held, or nobody knows c yet.
 func (c *collection) publish() {
+	for n := len(c.parts); n > 0 && c.parts[n-1].segment == nil; n-- {
+		c.parts = c.parts[:n-1]
+	}
+	if c.fill >= len(c.parts) {
+		c.fill = -1
+	}
 	s := &snapshot{dim: c.dim, parts: slices.Clone(c.parts), view: c.fields.View(), items: len(c.places)}
 	if c.shown != nil {
 		s.pairs = c.shown.pairs

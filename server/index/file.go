@@ -76,6 +76,9 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 
 // load opens the database at path and reads it.
 func load(ctx context.Context, path string, o Options) (_ *state, err error) {
+	if o.Binding.Dim > MaxDim { // before a file is made for them
+		return nil, fmt.Errorf("open index %s: vectors of %d numbers: want at most %d", path, o.Binding.Dim, MaxDim)
+	}
 	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly})
 	if err != nil {
 		return nil, err
@@ -86,6 +89,9 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 			err = errors.Join(err, db.Close())
 		}
 	}()
+	if st.binding.Dim < 1 || st.binding.Dim > MaxDim {
+		return nil, fmt.Errorf("open index %s: vectors of %d numbers: want 1 to %d", path, st.binding.Dim, MaxDim)
+	}
 	if err := st.binding.Admits(o.Binding); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}
@@ -166,6 +172,13 @@ func (st *state) make(name string) *collection {
 		st.names[name] = newCollection(st.binding.Dim)
 	}
 	return st.names[name]
+}
+
+// end forgets a namespace, which the writer does when it has no items.
+func (st *state) end(name string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	delete(st.names, name)
 }
 
 // sorted are the names of the namespaces that have items.

@@ -188,7 +188,7 @@ func TestCheck(t *testing.T) {
 		{func(i *index.Item) { i.Vector = []float32{1} }, "the vector has 1 numbers: those of this index have 2"},
 		{func(i *index.Item) { i.Vector = []float32{1, float32(math.NaN())} }, "number 1 of the vector is not finite"},
 		{func(i *index.Item) { i.Vector = []float32{1, 2} }, "zero"},
-		{func(i *index.Item) { i.Vector = []float32{1, 2 + 1e-45} }, "zero"},
+		{func(i *index.Item) { i.Vector = []float32{1, float32(math.Inf(1))} }, "number 1 of the vector is not finite"},
 		{func(i *index.Item) { i.Metadata = []byte(`[1]`) }, "object"},
 		{func(i *index.Item) { i.Metadata = []byte(`{"a": "` + strings.Repeat("x", 16<<10) + `"}`) }, "metadata has"},
 		{func(i *index.Item) { i.Hash = make([]byte, 20) }, "SHA-256"},
@@ -230,6 +230,69 @@ func TestMetadataComesBack(t *testing.T) {
 	}
 	if fields := f.Namespaces()[0].Fields; len(fields) > 20 {
 		t.Errorf("%d fields are remembered, and 3 are there", len(fields))
+	}
+}
+
+// A namespace costs what its items do, and nothing when it has none.
+func TestNamespacesComeAndGo(t *testing.T) {
+	ctx := context.Background()
+	f := open(t, filepath.Join(t.TempDir(), "x.index"), index.Options{Binding: index.Binding{Fingerprint: "f", Dim: 1024}, Create: true})
+	vector := make([]float32, 1024)
+	vector[0] = 1
+	for i := range 50 {
+		put(t, f, fmt.Sprint(i), index.Item{ID: "a", Vector: vector})
+	}
+	if s := f.Stats(); s.Items != 50 || s.Memory > 50*2*1024*5 {
+		t.Errorf("%d items in %d bytes", s.Items, s.Memory)
+	}
+	for i := range 50 {
+		if gone, err := f.Delete(ctx, fmt.Sprint(i), "a", "b"); err != nil || !gone[0] || gone[1] {
+			t.Fatal(gone, err)
+		}
+	}
+	if gone, err := f.Delete(ctx, "never", "a"); err != nil || gone[0] {
+		t.Errorf("%v %v", gone, err)
+	}
+	if s := f.Stats(); s.Memory != 0 || len(f.Namespaces()) > 0 {
+		t.Errorf("%d bytes of %v", s.Memory, f.Namespaces())
+	}
+	put(t, f, "7", index.Item{ID: "a", Vector: vector})
+	if f.Len() != 1 || !f.Has("7", "a") {
+		t.Error("a namespace did not come back")
+	}
+}
+
+// Fields that a call brought which failed, or that no item has any more, are free again.
+func TestFieldsComeBack(t *testing.T) {
+	ctx := context.Background()
+	f := made(t, 10)
+	with := func(id string, from, to int) index.Item {
+		var fields []string
+		for i := from; i < to; i++ {
+			fields = append(fields, fmt.Sprintf(`"f%d": 1`, i))
+		}
+		return index.Item{ID: id, Vector: []float32{1, 2, 3}, Metadata: []byte("{" + strings.Join(fields, ",") + "}")}
+	}
+	var many []index.Item
+	for i := range 6 {
+		many = append(many, with(fmt.Sprint("m", i), 200*i, 200*i+200))
+	}
+	for range 3 {
+		var item *index.ItemError
+		if err := f.Upsert(ctx, "default", many...); !errors.As(err, &item) || item.Index != 5 || !errors.Is(err, filter.ErrFields) {
+			t.Fatal(err)
+		}
+	}
+	if fields := f.Namespaces()[0].Fields; !slices.Equal(fields, []string{"i"}) {
+		t.Errorf("fields %v", fields)
+	}
+	put(t, f, "default", many[:5]...)
+	for i := range 5 {
+		put(t, f, "default", with(fmt.Sprint("m", i), 0, 1))
+	}
+	put(t, f, "default", many[5], with("x", 5000, 5200))
+	if got := ids(t, f, index.Query{Vector: []float32{1, 2, 3}, K: 3, Filter: parse(t, `{"f1100": 1}`)}); !slices.Equal(got, []string{"m5"}) {
+		t.Errorf("found %v", got)
 	}
 }
 

@@ -35,19 +35,17 @@ func (s *snapshot) draw() *pairs {
 	if s.items < fewestItems {
 		return nil
 	}
-	random := rand.New(rand.NewPCG(1, 2))
-	pick := func() place {
-		for {
-			j := random.IntN(len(s.parts))
-			if r := random.IntN(segmentRows); s.parts[j].lives(r) {
-				return at(j, r)
-			}
+	all := make([]place, 0, s.items)
+	for j, p := range s.parts {
+		for _, r := range ones(p.live) {
+			all = append(all, at(j, int(r)))
 		}
 	}
+	random := rand.New(rand.NewPCG(1, 2))
 	n := min(mostPairs, s.items*(s.items-1)/2)
 	p := &pairs{make([]float32, 0, n)}
 	for len(p.scores) < n {
-		if a, b := pick(), pick(); a != b {
+		if a, b := all[random.IntN(len(all))], all[random.IntN(len(all))]; a != b {
 			p.scores = append(p.scores, scan.Dot(s.vector(a), s.vector(b)))
 		}
 	}

@@ -54,7 +54,7 @@ type sieve struct {
 	*probe
 	rows  []candidate // whose scores are known from the codes
 	lower floor       // of these
-	exact []found     // rows whose scores are known
+	best  top         // rows whose scores are known
 }
 
 // candidate is a row whose score is from lower to upper.
@@ -85,6 +85,21 @@ func (s *sieve) pass(j int, p part, first int, mask []uint64, products []int32) 
 	}
 }
 
+// mostRows candidates, and four times k, are kept until the end. Where vectors are all
+// but equal the codes tell nothing, and every row is one.
+const mostRows = 4096
+
+// settle compares candidates by their vectors when they are many.
+func (s *sieve) settle(of *snapshot) {
+	if len(s.rows) > mostRows+4*s.k {
+		of.settle(&s.best, s.probe, s.rows)
+		s.rows = s.rows[:0]
+		if s.best.full() {
+			s.raise(s.best.worst())
+		}
+	}
+}
+
 // compare looks at the rows of part j where mask has a bit, by their vectors.
 func (s *sieve) compare(j int, p part, mask []uint64) {
 	rows := ones(mask)
@@ -92,11 +107,11 @@ func (s *sieve) compare(j int, p part, mask []uint64) {
 	scan.DotsAt(scores, s.unit, p.vectors, rows)
 	for i, r := range rows {
 		if at := at(j, int(r)); int64(at) != s.self && scores[i] >= s.reach() {
-			s.exact = append(s.exact, found{at, p.ids[r], scores[i]})
-			if s.lower.add(scores[i], s.k) {
-				s.raise(s.lower[0])
-			}
+			s.best.add(found{at, p.ids[r], scores[i]})
 		}
+	}
+	if s.best.full() {
+		s.raise(s.best.worst())
 	}
 }
 

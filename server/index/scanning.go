@@ -26,7 +26,7 @@ func (s *snapshot) search(ctx context.Context, probes []*probe, threads int) ([]
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	work := func(t int) {
-		w := newWorker(probes)
+		w := newWorker(s, probes)
 		sieves[t] = w.sieves
 		for j := int(next.Add(1)) - 1; j < len(s.parts) && ctx.Err() == nil; j = int(next.Add(1)) - 1 {
 			if p := s.parts[j]; p.segment != nil && p.gone < p.n {
@@ -51,6 +51,7 @@ func (s *snapshot) search(ctx context.Context, probes []*probe, threads int) ([]
 
 // worker is one goroutine of a search.
 type worker struct {
+	of     *snapshot
 	sieves []sieve // one a probe
 	groups []group
 }
@@ -62,11 +63,11 @@ type group struct {
 	queries []*scan.Query
 }
 
-func newWorker(probes []*probe) *worker {
-	w := &worker{sieves: make([]sieve, len(probes))}
+func newWorker(s *snapshot, probes []*probe) *worker {
+	w := &worker{of: s, sieves: make([]sieve, len(probes))}
 	number := map[*filter.Matcher]int{}
 	for i, p := range probes {
-		w.sieves[i].probe = p
+		w.sieves[i].probe, w.sieves[i].best.k = p, p.k
 		g, known := number[p.match]
 		if !known {
 			g = len(w.groups)
@@ -93,6 +94,9 @@ func (w *worker) scan(j int, p part) {
 			}
 		default:
 			g.pass(j, p, mask)
+			for _, s := range g.sieves {
+				s.settle(w.of)
+			}
 		}
 	}
 }
@@ -110,30 +114,36 @@ func (g *group) pass(j int, p part, mask []uint64) {
 	}
 }
 
-// finish compares the candidates of probe i by their vectors: first those that must be
-// near the top, by which most of the others are out.
+// finish brings together what the goroutines found for probe i, and compares the
+// candidates that are left.
 func (s *snapshot) finish(p *probe, sieves [][]sieve, i int) []found {
 	best := top{k: p.k}
 	for _, of := range sieves {
-		for _, f := range of[i].exact {
+		for _, f := range of[i].best.heap {
 			best.add(f)
 		}
 	}
-	bar := p.reach()
-	for _, sure := range []bool{true, false} {
-		for _, of := range sieves {
-			for _, c := range of[i].rows {
-				if c.lower >= bar == sure && c.upper >= bar && !(best.full() && c.upper < best.worst()) {
-					best.add(found{c.place, s.id(c.place), scan.Dot(p.unit, s.vector(c.place))})
-				}
-			}
-		}
+	for _, of := range sieves {
+		s.settle(&best, p, of[i].rows)
 	}
 	hits := best.sorted()
 	for len(hits) > 0 && hits[len(hits)-1].score < p.least {
 		hits = hits[:len(hits)-1]
 	}
 	return hits
+}
+
+// settle compares candidates by their vectors: first those that must be near the top,
+// by which most of the others are out.
+func (s *snapshot) settle(best *top, p *probe, rows []candidate) {
+	bar := p.reach()
+	for _, sure := range []bool{true, false} {
+		for _, c := range rows {
+			if c.lower >= bar == sure && c.upper >= bar && !(best.full() && c.upper < best.worst()) {
+				best.add(found{c.place, s.id(c.place), scan.Dot(p.unit, s.vector(c.place))})
+			}
+		}
+	}
 }
 
 // matching are the rows that live and fulfil a filter, and how many they are.

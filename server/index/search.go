@@ -21,16 +21,21 @@ func (f *File) Search(ctx context.Context, namespace string, queries ...Query) (
 	if err != nil {
 		return nil, err
 	}
-	threads, free, err := f.threads.take(ctx, len(s.parts))
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.search(ctx, probes, threads)
-	free()
+	rows, err := f.scan(ctx, s, queries, probes)
 	if err != nil {
 		return nil, err
 	}
 	return st.hits(ctx, s, queries, rows)
+}
+
+// scan waits for its share of the threads, and does what needs them.
+func (f *File) scan(ctx context.Context, s *snapshot, queries []Query, probes []*probe) ([][]found, error) {
+	threads, free, err := f.threads.take(ctx, len(s.parts))
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.answer(ctx, queries, probes, threads)
 }
 
 // prepare makes probes of queries, all for one moment of the namespace.
@@ -41,7 +46,6 @@ func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe
 	}
 	s, places := st.collection(namespace).find(ids...)
 	probes := make([]*probe, len(queries))
-	matchers := map[*filter.Filter]*filter.Matcher{}
 	for i, q := range queries {
 		unit, err := st.unitOf(s, q, places[i])
 		if err != nil {
@@ -55,14 +59,26 @@ func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe
 		if q.ID != "" {
 			probes[i].self = places[i]
 		}
-		if q.Filter != nil {
-			if matchers[q.Filter] == nil {
-				matchers[q.Filter] = q.Filter.Compile(s.view)
-			}
-			probes[i].match = matchers[q.Filter]
-		}
 	}
 	return s, probes, nil
+}
+
+// answer compiles the filters, each once, and searches.
+func (s *snapshot) answer(ctx context.Context, queries []Query, probes []*probe, threads int) ([][]found, error) {
+	matchers := map[*filter.Filter]*filter.Matcher{}
+	for i, q := range queries {
+		if q.Filter == nil {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if matchers[q.Filter] == nil {
+			matchers[q.Filter] = q.Filter.Compile(s.view)
+		}
+		probes[i].match = matchers[q.Filter]
+	}
+	return s.search(ctx, probes, threads)
 }
 
 // unitOf is what a query searches by, with length 1.

@@ -37,8 +37,8 @@ func newRow(unit []float32) row {
 }
 
 // firstRows is the room of a namespace's first segment, which doubles up to segmentRows:
-// most namespaces may be small.
-const firstRows = 64
+// there may be a namespace for each of many users.
+const firstRows = 1
 
 func newSegment(rows, dim int) *segment {
 	return &segment{vectors: make([]float32, rows*dim), codes: make([]int8, rows*dim), scales: make([]float32, rows),

@@ -2,7 +2,10 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"vicreg/server/index/filter"
@@ -21,7 +24,7 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) erro
 	if err := CheckID(namespace); err != nil {
 		return fmt.Errorf("the namespace %w", err)
 	}
-	c := newCall(namespace, len(items))
+	c := newCall(strings.Clone(namespace), len(items)) // what is kept must not hold on to a request
 	for i, item := range items {
 		unit, meta, err := st.check(item)
 		if err != nil {
@@ -29,7 +32,7 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) erro
 		}
 		r := newRow(unit)
 		c.rows[i], c.read[i] = &r, meta
-		c.changes[i].Row = store.Row{Namespace: namespace, ID: item.ID, Vector: item.Vector, Metadata: metadata(item.Metadata),
+		c.changes[i].Row = store.Row{Namespace: c.namespace, ID: strings.Clone(item.ID), Vector: item.Vector, Metadata: metadata(item.Metadata),
 			Source: item.Source, Hash: item.Hash, Thumbnail: item.Thumbnail}
 	}
 	return f.write(ctx, c)
@@ -79,6 +82,10 @@ type call struct {
 	meta      []filter.Row       // the same as the columns have it
 	were      []bool             // which ids were there, when it is done
 	done      chan error
+
+	to    *collection // the writer's, as what follows
+	mark  int         // fields of to before the call
+	coded int         // rows of to that were coded before it
 }
 
 func newCall(namespace string, n int) *call {
@@ -151,56 +158,113 @@ func (w *writer) commit(group []*call) {
 		for _, c := range group {
 			c.done <- err
 		}
-		return
+	} else {
+		for _, c := range group {
+			c.done <- w.apply([]*call{c})
+		}
 	}
 	for _, c := range group {
-		c.done <- w.apply([]*call{c})
+		w.state.collection(c.namespace).forget()
 	}
 }
 
 // apply writes calls in one transaction, and then shows them to searches.
 func (w *writer) apply(group []*call) error {
+	for _, c := range group {
+		c.to = w.state.collection(c.namespace)
+		if c.stores() {
+			c.to = w.state.make(c.namespace)
+		}
+	}
+	if err := w.write(group); err != nil {
+		w.leave(group)
+		return err
+	}
+	shown, were := map[*collection][]change{}, map[*collection][]bool{}
+	for _, c := range group {
+		for i := range c.changes {
+			shown[c.to] = append(shown[c.to], change{c.changes[i].ID, c.changes[i].Key, c.rows[i], c.meta[i]})
+		}
+	}
+	for to, changes := range shown {
+		were[to] = to.apply(changes)
+		to.draw()
+	}
+	for _, c := range group {
+		c.were, were[c.to] = were[c.to][:len(c.changes)], were[c.to][len(c.changes):]
+	}
+	w.leave(group)
+	return nil
+}
+
+// leave ends namespaces that have no items.
+func (w *writer) leave(group []*call) {
+	for _, c := range group {
+		if w.state.collection(c.namespace).snapshot().items == 0 {
+			w.state.end(c.namespace)
+		}
+	}
+}
+
+// write puts all calls on the disk, and sets the keys of their changes.
+func (w *writer) write(group []*call) error {
+	err := encode(group)
+	if errors.Is(err, filter.ErrFields) { // some may be those of metadata that is gone
+		for _, c := range group {
+			if c.to.coded > len(c.to.places) {
+				c.to.renew()
+			}
+		}
+		err = encode(group)
+	}
+	if err != nil {
+		return err
+	}
 	var all []store.Change
 	for _, c := range group {
-		if err := c.encode(w.state.make(c.namespace)); err != nil {
-			return err
-		}
 		all = append(all, c.changes...)
 	}
 	if err := w.state.db.Apply(context.Background(), all); err != nil {
+		uncode(group)
 		return err
 	}
-	shown := map[*collection][]change{}
 	for _, c := range group {
-		to := w.state.make(c.namespace)
-		for i := range c.changes {
-			shown[to] = append(shown[to], change{c.changes[i].ID, all[i].Key, c.rows[i], c.meta[i]})
-		}
+		copy(c.changes, all)
 		all = all[len(c.changes):]
-	}
-	were := map[*collection][]bool{}
-	for to, changes := range shown {
-		were[to] = to.apply(changes)
-		to.tidy()
-	}
-	for _, c := range group {
-		from := w.state.make(c.namespace)
-		c.were, were[from] = were[from][:len(c.changes)], were[from][len(c.changes):]
 	}
 	return nil
 }
 
-// encode prepares the metadata for filters. It may add fields and values to a namespace
-// that no item has: they match nothing.
-func (c *call) encode(to *collection) (err error) {
-	for i, m := range c.read {
-		if m == nil {
-			continue
+// encode prepares the metadata of calls for filters. After an error no field is left of
+// those that only they have.
+func encode(group []*call) (err error) {
+	for _, c := range group {
+		c.mark, c.coded = c.to.fields.Mark(), c.to.coded
+	}
+	for _, c := range group {
+		for i, m := range c.read {
+			if m == nil {
+				continue
+			}
+			if c.meta[i], err = c.to.fields.Add(m); err != nil {
+				uncode(group)
+				return &ItemError{i, err}
+			}
+			c.to.coded++
 		}
-		if c.meta[i], err = to.fields.Add(m); err != nil {
-			return &ItemError{i, err}
-		}
-		to.coded++
 	}
 	return nil
+}
+
+// uncode takes back what encode did.
+func uncode(group []*call) {
+	for _, c := range slices.Backward(group) {
+		c.to.fields.Reset(c.mark)
+		c.to.coded = c.coded
+	}
+}
+
+// stores tells whether a call does more than delete.
+func (c *call) stores() bool {
+	return slices.ContainsFunc(c.rows, func(r *row) bool { return r != nil })
 }

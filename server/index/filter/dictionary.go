@@ -3,11 +3,15 @@ package filter
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // MostFields is how many fields the metadata of one Dictionary may have, those that
 // hold others counted.
 const MostFields = 1024
+
+// ErrFields is that of metadata with a field that is one too many.
+var ErrFields = fmt.Errorf("all items of a namespace together may have %d fields", MostFields)
 
 // Dictionary numbers the fields of much metadata, and the distinct values of each. It
 // is its writer's alone; readers have Views. It only grows: what is in no row any more
@@ -57,7 +61,7 @@ func (d *Dictionary) Add(m *Metadata) (Row, error) {
 			continue
 		}
 		if n++; n > MostFields {
-			return Row{}, fmt.Errorf("metadata: the field %s is one too many: all items of a namespace together may have %d fields", shown(f.name), MostFields)
+			return Row{}, fmt.Errorf("metadata: the field %s is one too many: %w", shown(f.name), ErrFields)
 		}
 	}
 	cells := make([]cell, len(m.fields))
@@ -66,6 +70,18 @@ func (d *Dictionary) Add(m *Metadata) (Row, error) {
 		cells[i] = cell{number, d.code(d.fields[number], f.values)}
 	}
 	return Row{cells}, nil
+}
+
+// Mark is how many fields there are, for Reset.
+func (d *Dictionary) Mark() int { return len(d.fields) }
+
+// Reset forgets the fields that have come since Mark returned mark. No row of theirs may
+// be in use, and no View of them have been taken. New values of other fields stay.
+func (d *Dictionary) Reset(mark int) {
+	for _, v := range d.fields[mark:] {
+		delete(d.numbers, v.terms.name)
+	}
+	d.fields = slices.Clip(d.fields[:mark])
 }
 
 // Size is about how many bytes of memory the dictionary takes.

@@ -55,7 +55,7 @@ func TestParseErrors(t *testing.T) {
 		{`{"$or":[{"a":1},{"$and":[3]}]}`, `$or[1].$and[0]: a number where a filter belongs`},
 		{`{"$not":[]}`, `$not: a list where a filter belongs`},
 		{nested(`{"$not":`, `{"a":1}`, `}`, MaxDepth), `it has more than 16 objects and lists in each other`},
-		{`{` + many(`"%d":1`, MaxConditions+1) + `}`, `256: the filter has more than 256 conditions`},
+		{`{` + many(`"%d":1`, MaxConditions+1) + `}`, `64: the filter has more than 64 conditions`},
 		{strings.Repeat(" ", MaxText) + "{}", `it has 16386 bytes, more than the 16384 allowed`},
 	} {
 		f, err := Parse([]byte(c[0]))

@@ -37,7 +37,7 @@ const (
 	MaxText       = 16 << 10 // bytes
 	MaxDepth      = 16       // objects and lists in each other, of metadata as well
 	MaxValues     = 1000     // of one $in or $nin
-	MaxConditions = 256      // operators on fields, all together
+	MaxConditions = 64       // operators on fields, all together
 )
 
 // Filter is a condition on metadata; nil and the zero Filter hold for everything. It is
