@@ -52,11 +52,13 @@ for f in scripts/*.sh scripts/bench/*.sh scripts/docker/*.sh .ci/run; do
 done
 
 # The race detector where Go code shares memory; the others spend their time in
-# ONNX Runtime, which it cannot see, or in arithmetic, which it slows tenfold.
+# ONNX Runtime and the browser, which it cannot see, or in arithmetic, which it slows
+# tenfold.
 packages=$(go list ./...)
 race=() plain=()
 for p in $packages; do
   case $p in
+    vicreg/server/page) plain+=("$p") ;;
     vicreg/models/tensor | vicreg/pipeline/checkpoint | vicreg/pipeline/dataset | vicreg/pipeline/encoder | vicreg/pipeline/stats | vicreg/pipeline/usage | vicreg/server*)
       race+=("$p") ;;
     *) plain+=("$p") ;;
