@@ -46,7 +46,7 @@ func (s *Server) store(c echo.Context, e *engine, namespace string, items []give
 	}
 	return rows, s.among(e, func(to Items) error {
 		var sound []index.Item
-		seen := map[string]bool{}
+		var at []int // their rows
 		for i, item := range whole {
 			if rows[i].err != nil {
 				continue
@@ -55,14 +55,16 @@ func (s *Server) store(c echo.Context, e *engine, namespace string, items []give
 				rows[i].err = problemf(badRequest, "%v", err)
 				continue
 			}
-			rows[i].created = !seen[item.ID] && !to.Has(namespace, item.ID)
-			seen[item.ID] = true
-			sound = append(sound, item)
+			sound, at = append(sound, item), append(at, i)
 		}
 		if len(sound) == 0 {
 			return nil
 		}
-		return to.Upsert(c.Request().Context(), namespace, sound...)
+		created, err := to.Upsert(c.Request().Context(), namespace, sound...)
+		for k, is := range created {
+			rows[at[k]].created = is
+		}
+		return err
 	})
 }
 
@@ -74,7 +76,12 @@ func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Ite
 	var at []int
 	for i, g := range items {
 		whole[i] = index.Item{ID: g.id, Vector: g.vector, Metadata: g.metadata, Source: g.source, Hash: g.hash}
-		if rows[i].err = g.err; g.err == nil && g.image != nil {
+		if rows[i].err = g.err; g.err == nil { // what is wrong anyway is not embedded
+			if err := index.CheckText(whole[i]); err != nil {
+				rows[i].err = problemf(badRequest, "%v", err)
+			}
+		}
+		if rows[i].err == nil && g.image != nil {
 			images, at = append(images, *g.image), append(at, i)
 		}
 	}

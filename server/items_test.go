@@ -12,7 +12,10 @@ import (
 	"net/http/httptest"
 	"net/textproto"
 	"net/url"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"vicreg/server/index"
@@ -111,11 +114,8 @@ func unit(s *Server, axis int) string {
 func TestItemIDs(t *testing.T) {
 	s, m := indexed(t, nil)
 	body := []byte(fmt.Sprintf(`{"vector": %s}`, unit(s, 1)))
-	for _, id := range []string{"a", "a/b c%.jpg", "x/thumbnail", "/", "%2F", "100%", "ä/ö ü", "a+b", "?#&=", ":id", "*", "..", strings.Repeat("x", index.MaxID)} {
+	for _, id := range []string{"a", "a/b c%.jpg", "x/thumbnail", "/", "%2F", "100%", "ä/ö ü", "a+b", "?#&=", ":id", "*", "...", strings.Repeat("x", index.MaxID)} {
 		path := "/items/" + url.PathEscape(id)
-		if id == ".." {
-			path = "/items/%2e%2e"
-		}
 		if got := read[storedItem](t, ask(s, "PUT", path, body, "Content-Type", asJSON), 201); got.ID != id || !m.Has("default", id) {
 			t.Errorf("%q became %q", id, got.ID)
 		}
@@ -189,10 +189,11 @@ func TestItemRefused(t *testing.T) {
 		"NaN as a text":      {"", asJSON, `{"vector": ` + strings.Replace(v, "1", `"NaN"`, 1) + `}`, 400, `"NaN", at 0`},
 		"null among numbers": {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "null", 1) + `}`, 400, "null, at 0"},
 		"a number as a text": {"", asJSON, `{"vector": ` + strings.Replace(v, "1", `"1"`, 1) + `}`, 400, `"1", at 0`},
-		"metadata no object": {"?metadata=1", "image/png", string(good), 400, "no JSON object"},
-		"metadata a text":    {"", asJSON, `{"vector": ` + v + `, "metadata": "x"}`, 400, "no JSON object"},
-		"metadata too large": {"", asJSON, `{"vector": ` + v + `, "metadata": {"x": "` + strings.Repeat("x", index.MaxMetadata) + `"}}`, 400, "too large"},
-		"source too long":    {"?source=" + strings.Repeat("x", index.MaxID+1), "image/png", string(good), 400, "the source is too long"},
+		"a parameter":        {"?metdata={}", "image/png", string(good), 400, "unknown parameter \"metdata\": want one of namespace, metadata, source"},
+		"metadata no object": {"?metadata=1", "image/png", string(good), 400, "it is not a JSON object"},
+		"metadata a text":    {"", asJSON, `{"vector": ` + v + `, "metadata": "x"}`, 400, "it is not a JSON object"},
+		"metadata too large": {"", asJSON, `{"vector": ` + v + `, "metadata": {"x": "` + strings.Repeat("x", index.MaxMetadata) + `"}}`, 400, "the metadata has"},
+		"source too long":    {"?source=" + strings.Repeat("x", index.MaxID+1), "image/png", string(good), 400, "the source has 513 bytes"},
 		"sha256":             {"", asJSON, `{"vector": ` + v + `, "sha256": "abc"}`, 400, "sha256"},
 		"another's sha256":   {"", asJSON, `{"image": "` + text + `", "sha256": "` + strings.Repeat("a", 64) + `"}`, 400, "that of the image is "},
 		"unknown field":      {"", asJSON, `{"vector": ` + v + `, "vectors": []}`, 400, "vectors"},
@@ -264,5 +265,52 @@ func TestItemOfAKnownPicture(t *testing.T) {
 	items := m.spaces["default"]
 	if len(items[0].Thumbnail) == 0 || !bytes.Equal(items[0].Thumbnail, items[1].Thumbnail) || len(items[0].Hash) != 32 {
 		t.Errorf("thumbnails of %d and %d bytes", len(items[0].Thumbnail), len(items[1].Thumbnail))
+	}
+}
+
+// Of several who store one id at once, one has made it.
+func TestItemCreatedOnce(t *testing.T) {
+	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
+	s := keeping(t, path, false, &weights)
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	body := []byte(`{"vector": ` + unit(s, 0) + `}`)
+	var wait sync.WaitGroup
+	var made atomic.Int64
+	for i := range 40 {
+		wait.Go(func() {
+			switch w := ask(s, "PUT", fmt.Sprint("/items/", i%10), body, "Content-Type", asJSON); w.Code {
+			case 201:
+				made.Add(1)
+			case 200:
+			default:
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	wait.Wait()
+	if made.Load() != 10 {
+		t.Errorf("10 items were made %d times", made.Load())
+	}
+}
+
+// An answer is no larger than a request may be.
+func TestSimilarBounded(t *testing.T) {
+	s, m := indexed(t, nil)
+	var items []index.Item
+	for i := range 40 {
+		v := make([]float32, s.current().Dim())
+		v[0] = 1
+		items = append(items, index.Item{ID: fmt.Sprint(i), Vector: v, Metadata: fmt.Appendf(nil, `{"x": "%s"}`, strings.Repeat("x", 1000))})
+	}
+	if _, err := m.Upsert(t.Context(), "default", items...); err != nil {
+		t.Fatal(err)
+	}
+	s.config.MaxBody = 30_000
+	body := []byte(`{"vector": ` + unit(s, 0) + `, "k": 40}`)
+	told(t, "too much", ask(s, "POST", "/similar", body, "Content-Type", asJSON), 413, tooLarge, "with_metadata=false")
+	if w := ask(s, "POST", "/similar?with_metadata=false", body, "Content-Type", asJSON); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -165,7 +165,7 @@ func TestNamespaces(t *testing.T) {
 	v := make([]float32, m.binding.Dim)
 	v[0] = 1
 	for _, name := range []string{"b", "a"} {
-		if err := m.Upsert(t.Context(), name, index.Item{ID: "x", Vector: v, Metadata: json.RawMessage(`{}`)}); err != nil {
+		if _, err := m.Upsert(t.Context(), name, index.Item{ID: "x", Vector: v, Metadata: json.RawMessage(`{}`)}); err != nil {
 			t.Fatal(err)
 		}
 	}

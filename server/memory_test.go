@@ -72,25 +72,26 @@ func (m *memory) Check(it index.Item) error {
 // err is why nothing can be done.
 func (m *memory) err(ctx context.Context) error { return cmp.Or(ctx.Err(), m.fail) }
 
-func (m *memory) Upsert(ctx context.Context, namespace string, items ...index.Item) error {
+func (m *memory) Upsert(ctx context.Context, namespace string, items ...index.Item) (created []bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, it := range items {
 		if err := m.Check(it); err != nil {
-			return &index.ItemError{Index: i, Err: err}
+			return nil, &index.ItemError{Index: i, Err: err}
 		}
 	}
 	if err := cmp.Or(m.err(ctx), m.full); err != nil {
-		return err
+		return nil, err
 	}
 	for _, it := range items {
+		created = append(created, m.find(namespace, it.ID) < 0)
 		if at := m.find(namespace, it.ID); at >= 0 {
 			m.spaces[namespace][at] = it
 		} else {
 			m.spaces[namespace] = append(m.spaces[namespace], it)
 		}
 	}
-	return nil
+	return created, nil
 }
 
 func (m *memory) find(namespace, id string) int {

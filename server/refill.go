@@ -171,7 +171,8 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 			made = append(made, item)
 		}
 	}
-	return r.to.Upsert(ctx, name, made...)
+	_, err = r.to.Upsert(ctx, name, made...)
+	return err
 }
 
 // there tells how large the file is that an item was made from. A client has named it:

@@ -2,6 +2,8 @@ package server
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -56,15 +58,30 @@ func (s *Server) indexed(e *echo.Echo) {
 			return h(c, e)
 		})))
 	}
-	e.POST("/similar", vectors(s.similar))
-	e.POST("/items", vectors(s.postItems))
-	e.PUT("/items/:id", vectors(s.putItem))
+	e.POST("/similar", vectors(s.similar), onlyWith(options...))
+	e.POST("/items", vectors(s.postItems), onlyWith("namespace"))
+	e.PUT("/items/:id", vectors(s.putItem), onlyWith("namespace", "metadata", "source"))
 	plain := func(h echo.HandlerFunc) echo.HandlerFunc { return s.authorize(s.limit(s.serving(h))) } // whatever the model is
-	e.GET("/items", plain(s.listItems))
-	e.GET("/items/:id", plain(s.getItem))
-	e.DELETE("/items/:id", plain(s.deleteItem))
-	e.GET("/items/:id/thumbnail", plain(s.itemThumbnail))
-	e.GET("/namespaces", plain(s.listNamespaces))
+	e.GET("/items", plain(s.listItems), onlyWith("namespace", "filter", "limit", "after"))
+	e.GET("/items/:id", plain(s.getItem), onlyWith("namespace", "with_vector"))
+	e.DELETE("/items/:id", plain(s.deleteItem), onlyWith("namespace"))
+	e.GET("/items/:id/thumbnail", plain(s.itemThumbnail), onlyWith("namespace"))
+	e.GET("/namespaces", plain(s.listNamespaces), onlyWith())
+}
+
+// onlyWith refuses requests with other parameters: a filter whose name is misspelt
+// would else find everything.
+func onlyWith(names ...string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			for name := range c.QueryParams() {
+				if !slices.Contains(names, name) {
+					return problemf(badRequest, "unknown parameter %q: want one of %s", name, strings.Join(names, ", "))
+				}
+			}
+			return next(c)
+		}
+	}
 }
 
 // operations are the routes for those who watch the server, for an address apart.

@@ -66,11 +66,29 @@ func (j *job) find(q *search) (rows []found, measure string, err error) {
 			for k, h := range hits {
 				rows[at[k]].hits = h
 			}
+			if err == nil {
+				err = j.s.bounded(hits)
+			}
 			return err
 		}
 		return nil
 	})
 	return rows, measure, err
+}
+
+// bounded refuses an answer that would be larger than a request may be: metadata can make
+// a great one of a small question.
+func (s *Server) bounded(answers [][]index.Hit) error {
+	var size int64
+	for _, hits := range answers {
+		for _, h := range hits {
+			size += int64(len(h.Metadata))
+		}
+	}
+	if size > s.config.MaxBody {
+		return problemf(tooLarge, "the metadata of all results has %d bytes, more than %d: ask for fewer, or with_metadata=false", size, s.config.MaxBody)
+	}
+	return nil
 }
 
 // aim says what query i looks for, or why it cannot.

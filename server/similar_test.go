@@ -63,7 +63,7 @@ func searched(t testing.TB, change func(*Config)) (*Server, *memory) {
 	}
 	items[0].Vector[0], items[1].Vector[1], items[2].Vector[0], items[2].Vector[1] = 1, 1, 3, 4
 	items[0].Metadata, items[0].Source, items[3].Vector = json.RawMessage(`{"label":"cat"}`), "a.png", picture
-	if err := m.Upsert(t.Context(), "default", items...); err != nil {
+	if _, err := m.Upsert(t.Context(), "default", items...); err != nil {
 		t.Fatal(err)
 	}
 	return s, m
@@ -207,6 +207,7 @@ func TestSimilarRefused(t *testing.T) {
 		"k 1e1":                {"", `{"id": "a", "k": 1e1}`, 400, "k 1e1: want"},
 		"k a text":             {"", `{"id": "a", "k": "3"}`, 400, "want a whole number"},
 		"k 1e400":              {"k=1e400", `{"id": "a"}`, 400, "k 1e400: want"},
+		"an unknown parameter": {"filtr=1", `{"id": "a"}`, 400, "unknown parameter \"filtr\""},
 		"threshold 1e400":      {"", `{"id": "a", "threshold": 1e400}`, 400, "threshold 1e400: want a number from -1 to 1"},
 		"threshold NaN":        {"threshold=NaN", `{"id": "a"}`, 400, "threshold NaN"},
 		"threshold 0x1p-2":     {"threshold=0x1p-2", `{"id": "a"}`, 400, "threshold 0x1p-2"},

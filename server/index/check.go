@@ -24,39 +24,47 @@ func (f *File) Check(item Item) error {
 
 // check returns the vector as it is searched by, and the metadata taken apart.
 func (st *state) check(item Item) (unit []float32, meta *filter.Metadata, err error) {
-	if err := checkSizes(item); err != nil {
-		return nil, nil, err
-	}
-	if meta, err = filter.ReadMetadata(item.Metadata); err != nil {
+	if meta, err = checkText(item); err != nil {
 		return nil, nil, err
 	}
 	unit, err = st.binding.unit(item.Vector)
 	return unit, meta, err
 }
 
-func checkSizes(item Item) error {
+// CheckText is the error that Upsert would have for an item whatever its vector is, and
+// whatever else is in the namespace.
+func CheckText(item Item) error {
+	_, err := checkText(item)
+	return err
+}
+
+// checkText returns the metadata taken apart.
+func checkText(item Item) (*filter.Metadata, error) {
 	if err := CheckID(item.ID); err != nil {
-		return fmt.Errorf("the id %w", err)
+		return nil, fmt.Errorf("the id %w", err)
 	}
 	switch {
 	case len(item.Source) > MaxID || !utf8.ValidString(item.Source):
-		return fmt.Errorf("the source has %d bytes: want up to %d of UTF-8", len(item.Source), MaxID)
+		return nil, fmt.Errorf("the source has %d bytes: want up to %d of UTF-8", len(item.Source), MaxID)
 	case len(item.Metadata) > MaxMetadata:
-		return fmt.Errorf("the metadata has %d bytes: want at most %d", len(item.Metadata), MaxMetadata)
+		return nil, fmt.Errorf("the metadata has %d bytes: want at most %d", len(item.Metadata), MaxMetadata)
 	case len(item.Thumbnail) > MaxThumbnail:
-		return fmt.Errorf("the thumbnail has %d bytes: want at most %d", len(item.Thumbnail), MaxThumbnail)
+		return nil, fmt.Errorf("the thumbnail has %d bytes: want at most %d", len(item.Thumbnail), MaxThumbnail)
 	case len(item.Hash) != 0 && len(item.Hash) != 32:
-		return fmt.Errorf("the hash has %d bytes: SHA-256 has 32", len(item.Hash))
+		return nil, fmt.Errorf("the hash has %d bytes: SHA-256 has 32", len(item.Hash))
 	}
-	return nil
+	return filter.ReadMetadata(item.Metadata)
 }
 
 // CheckID tells what is wrong with an id or the name of a namespace: it goes on after
-// "the id". Both have 1 to MaxID bytes of UTF-8 without control characters.
+// "the id". Both have 1 to MaxID bytes of UTF-8 without control characters, and are not
+// "." or "..", which mean something else in a URL.
 func CheckID(id string) error {
 	switch {
 	case id == "":
 		return errors.New("is empty")
+	case id == "." || id == "..":
+		return fmt.Errorf("is %q, which no URL can name", id)
 	case len(id) > MaxID:
 		return fmt.Errorf("has %d bytes: want at most %d", len(id), MaxID)
 	case !utf8.ValidString(id):

@@ -63,7 +63,7 @@ func around(from, to int) (items []index.Item) {
 
 func put(t *testing.T, f *index.File, namespace string, items ...index.Item) {
 	t.Helper()
-	if err := f.Upsert(context.Background(), namespace, items...); err != nil {
+	if _, err := f.Upsert(context.Background(), namespace, items...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -104,7 +104,7 @@ func TestReopen(t *testing.T) {
 	if _, err := f.Search(ctx, "default", queries...); !errors.Is(err, index.ErrClosed) {
 		t.Errorf("a search after the end: %v", err)
 	}
-	if err := f.Upsert(ctx, "default", around(0, 1)...); !errors.Is(err, index.ErrClosed) {
+	if _, err := f.Upsert(ctx, "default", around(0, 1)...); !errors.Is(err, index.ErrClosed) {
 		t.Errorf("an upsert after the end: %v", err)
 	}
 	g := open(t, f.Path(), index.Options{Binding: three})
@@ -169,7 +169,7 @@ func TestReadOnly(t *testing.T) {
 	if g.Len() != 10 || g.Binding().Fingerprint != "model a" {
 		t.Errorf("%d items of %v", g.Len(), g.Binding())
 	}
-	if err := g.Upsert(ctx, "default", around(0, 1)...); err == nil || !strings.Contains(err.Error(), "read only") {
+	if _, err := g.Upsert(ctx, "default", around(0, 1)...); err == nil || !strings.Contains(err.Error(), "read only") {
 		t.Errorf("a reader writes: %v", err)
 	}
 }
@@ -201,14 +201,14 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%v, want %q", err, tt.says)
 		}
 		var at *index.ItemError
-		if err := f.Upsert(context.Background(), "default", good, item); !errors.As(err, &at) || at.Index != 1 || f.Len() > 0 {
+		if _, err := f.Upsert(context.Background(), "default", good, item); !errors.As(err, &at) || at.Index != 1 || f.Len() > 0 {
 			t.Errorf("upsert: %v, and %d items are there", err, f.Len())
 		}
 	}
 	if err := f.Check(good); err != nil {
 		t.Error(err)
 	}
-	if err := f.Upsert(context.Background(), "", good); err == nil || !strings.Contains(err.Error(), "namespace is empty") {
+	if _, err := f.Upsert(context.Background(), "", good); err == nil || !strings.Contains(err.Error(), "namespace is empty") {
 		t.Errorf("a namespace without a name: %v", err)
 	}
 }
@@ -279,7 +279,7 @@ func TestFieldsComeBack(t *testing.T) {
 	}
 	for range 3 {
 		var item *index.ItemError
-		if err := f.Upsert(ctx, "default", many...); !errors.As(err, &item) || item.Index != 5 || !errors.Is(err, filter.ErrFields) {
+		if _, err := f.Upsert(ctx, "default", many...); !errors.As(err, &item) || item.Index != 5 || !errors.Is(err, filter.ErrFields) {
 			t.Fatal(err)
 		}
 	}

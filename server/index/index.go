@@ -20,9 +20,9 @@ import (
 // ended: then the call may still be carried out.
 type Index interface {
 	// Upsert stores items, each in place of the one with its id, and of two with one id
-	// the later. On return they are on the disk, and every search finds them. The error
-	// of an item that Check refuses is an *ItemError.
-	Upsert(ctx context.Context, namespace string, items ...Item) error
+	// the later. It tells which ids are new. On return they are on the disk, and every
+	// search finds them. The error of an item that cannot be stored is an *ItemError.
+	Upsert(ctx context.Context, namespace string, items ...Item) (created []bool, err error)
 
 	// Delete removes items and tells which were there. On return they are gone from the
 	// disk, and no search finds them.

@@ -107,7 +107,7 @@ func do(ctx context.Context, f *index.File, c indextest.Call) (err error) {
 		for i, id := range c.IDs {
 			items[i] = indextest.Version(id, c.Number, childDim)
 		}
-		err = f.Upsert(ctx, index.DefaultNamespace, items...)
+		_, err = f.Upsert(ctx, index.DefaultNamespace, items...)
 	case indextest.Delete:
 		_, err = f.Delete(ctx, index.DefaultNamespace, c.IDs...)
 	case indextest.Compact:

@@ -114,7 +114,8 @@ func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows []
 	for i, found := range rows {
 		all[i] = make([]Hit, 0, len(found))
 		for _, r := range found {
-			h := Hit{ID: r.id, Score: r.score, Percentile: s.pairs.percentile(r.score)}
+			h := Hit{ID: r.id, Score: max(-1, min(1, r.score)), // rounding goes beyond
+				Percentile: s.pairs.percentile(r.score)}
 			if !queries[i].Bare {
 				row, is := more[s.key(r.place)]
 				if !is {

@@ -15,27 +15,33 @@ import (
 // Upsert is Index's. Calls that come while others are written are written together.
 // What items point to must not be changed before the call is done, and never when ctx
 // ended it.
-func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) error {
+func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) (created []bool, err error) {
 	st, leave, err := f.enter()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer leave()
 	if err := CheckID(namespace); err != nil {
-		return fmt.Errorf("the namespace %w", err)
+		return nil, fmt.Errorf("the namespace %w", err)
 	}
 	c := newCall(strings.Clone(namespace), len(items)) // what is kept must not hold on to a request
 	for i, item := range items {
 		unit, meta, err := st.check(item)
 		if err != nil {
-			return &ItemError{i, err}
+			return nil, &ItemError{i, err}
 		}
 		r := newRow(unit)
 		c.rows[i], c.read[i] = &r, meta
 		c.changes[i].Row = store.Row{Namespace: c.namespace, ID: strings.Clone(item.ID), Vector: item.Vector, Metadata: metadata(item.Metadata),
 			Source: item.Source, Hash: item.Hash, Thumbnail: item.Thumbnail}
 	}
-	return f.write(ctx, c)
+	if err := f.write(ctx, c); err != nil {
+		return nil, err // c may be the writer's still
+	}
+	for i, was := range c.were {
+		c.were[i] = !was
+	}
+	return c.were, nil
 }
 
 // Delete is Index's.

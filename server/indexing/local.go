@@ -117,7 +117,8 @@ func (l *local) put(ctx context.Context, entries []entry) (bad []string, err err
 	if len(items) == 0 {
 		return bad, nil
 	}
-	return bad, l.file.Upsert(ctx, l.namespace, items...)
+	_, err = l.file.Upsert(ctx, l.namespace, items...)
+	return bad, err
 }
 
 // complete adds vector and thumbnail of the item as it is stored.

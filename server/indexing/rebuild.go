@@ -241,7 +241,7 @@ func (r *rebuilding) store(ctx context.Context, batch []member) error {
 		by[m.namespace] = append(by[m.namespace], m.Item)
 	}
 	for namespace, items := range by {
-		if err := r.next.Upsert(ctx, namespace, items...); err != nil {
+		if _, err := r.next.Upsert(ctx, namespace, items...); err != nil {
 			return err
 		}
 	}

@@ -73,7 +73,7 @@ func TestRebuildMisses(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := bytes.Repeat([]byte{7}, 32)
-	err = f.Upsert(t.Context(), "default", index.Item{ID: "bare", Vector: []float32{1, 2, 3}}, index.Item{ID: "relative", Vector: []float32{1, 2, 3}, Hash: hash, Source: "a.png"})
+	_, err = f.Upsert(t.Context(), "default", index.Item{ID: "bare", Vector: []float32{1, 2, 3}}, index.Item{ID: "relative", Vector: []float32{1, 2, 3}, Hash: hash, Source: "a.png"})
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestUpkeepBesideAnOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := owner.Upsert(t.Context(), "default", index.Item{ID: "late", Vector: []float32{1, 2, 3}}); err != nil {
+	if _, err := owner.Upsert(t.Context(), "default", index.Item{ID: "late", Vector: []float32{1, 2, 3}}); err != nil {
 		t.Fatal(err)
 	}
 	copied := filepath.Join(t.TempDir(), "copy.index")
@@ -72,7 +72,7 @@ func TestCompact(t *testing.T) {
 		ids[i] = fmt.Sprint(i)
 		items[i] = index.Item{ID: ids[i], Vector: v}
 	}
-	err = f.Upsert(t.Context(), "default", items...)
+	_, err = f.Upsert(t.Context(), "default", items...)
 	if err == nil {
 		_, err = f.Delete(t.Context(), "default", ids[1:]...)
 	}

@@ -53,7 +53,7 @@ func (b *bench) fill(ctx context.Context, f *index.File, n int) error {
 		if len(items) < callSize && i+1 < n {
 			return nil
 		}
-		err := f.Upsert(ctx, index.DefaultNamespace, items...)
+		_, err := f.Upsert(ctx, index.DefaultNamespace, items...)
 		items = items[:0]
 		return err
 	})

@@ -62,7 +62,10 @@ func (b *bench) writes(ctx context.Context) error {
 		return err
 	}
 	defer theirs.close()
-	upsert := func(items []index.Item) error { return ours.Upsert(ctx, index.DefaultNamespace, items...) }
+	upsert := func(items []index.Item) error {
+		_, err := ours.Upsert(ctx, index.DefaultNamespace, items...)
+		return err
+	}
 	for _, c := range []struct {
 		name string
 		size int
@@ -181,7 +184,7 @@ func (b *bench) whileWriting(ctx context.Context, f *index.File, held [][]float3
 		var err error
 		begin, count := time.Now(), 0
 		for ; err == nil && count < mostWritten && time.Since(begin) < b.turn/2; count += size {
-			err = f.Upsert(ctx, index.DefaultNamespace, feed.take(size)...)
+			_, err = f.Upsert(ctx, index.DefaultNamespace, feed.take(size)...)
 		}
 		wrote <- err
 	}()

@@ -107,7 +107,7 @@ func agrees(t *testing.T, x, naive index.Index, b index.Binding) {
 		for i := range items {
 			items[i] = m.item(m.IntN(ids))
 		}
-		both(func(x index.Index) (any, error) { return []bool(nil), x.Upsert(ctx, "a", items...) })
+		both(func(x index.Index) (any, error) { return x.Upsert(ctx, "a", items...) })
 		gone := make([]string, m.IntN(400))
 		for i := range gone {
 			gone[i] = fmt.Sprint("item ", m.IntN(ids))
@@ -178,11 +178,11 @@ func replaces(t *testing.T, x index.Index, b index.Binding) {
 		}
 	}
 	check()
-	if err := x.Upsert(ctx, "a", first); err != nil {
+	if _, err := x.Upsert(ctx, "a", first); err != nil {
 		t.Fatal(err)
 	}
 	check(first)
-	if err := x.Upsert(ctx, "a", m.item(1), first, second); err != nil { // the last of one id counts
+	if _, err := x.Upsert(ctx, "a", m.item(1), first, second); err != nil { // the last of one id counts
 		t.Fatal(err)
 	}
 	check(second)
@@ -198,7 +198,7 @@ func replaces(t *testing.T, x index.Index, b index.Binding) {
 		}
 	}
 	check()
-	if err := x.Upsert(ctx, "a", first); err != nil {
+	if _, err := x.Upsert(ctx, "a", first); err != nil {
 		t.Fatal(err)
 	}
 	check(first)
@@ -209,7 +209,7 @@ func refuses(t *testing.T, x index.Index, b index.Binding) {
 	ctx, m := context.Background(), newMaker(b)
 	good, bad := m.item(1), m.item(2)
 	bad.Vector = bad.Vector[1:]
-	err := x.Upsert(ctx, "a", good, bad)
+	_, err := x.Upsert(ctx, "a", good, bad)
 	var item *index.ItemError
 	if !errors.As(err, &item) || item.Index != 1 {
 		t.Errorf("a vector that is too short: %v", err)
@@ -233,7 +233,7 @@ func atOnce(t *testing.T, x index.Index, b index.Binding) {
 			for i := range 30 {
 				id := 1000*g + m.IntN(20)
 				item := m.item(id)
-				if err := x.Upsert(ctx, "a", item); err != nil {
+				if _, err := x.Upsert(ctx, "a", item); err != nil {
 					t.Error(err)
 					return
 				}

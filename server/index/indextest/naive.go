@@ -24,22 +24,24 @@ func NewNaive(b index.Binding) *Naive {
 	return &Naive{binding: b, items: map[string]map[string]index.Item{}}
 }
 
-func (n *Naive) Upsert(_ context.Context, namespace string, items ...index.Item) error {
+func (n *Naive) Upsert(_ context.Context, namespace string, items ...index.Item) (created []bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i, item := range items {
 		if len(item.Vector) != n.binding.Dim {
-			return &index.ItemError{Index: i, Err: fmt.Errorf("%d numbers", len(item.Vector))}
+			return nil, &index.ItemError{Index: i, Err: fmt.Errorf("%d numbers", len(item.Vector))}
 		}
 	}
 	if n.items[namespace] == nil {
 		n.items[namespace] = map[string]index.Item{}
 	}
 	for _, item := range items {
+		_, known := n.items[namespace][item.ID]
+		created = append(created, !known)
 		item.Vector, item.Metadata = slices.Clone(item.Vector), slices.Clone(item.Metadata)
 		n.items[namespace][item.ID] = item
 	}
-	return nil
+	return created, nil
 }
 
 func (n *Naive) Delete(_ context.Context, namespace string, ids ...string) ([]bool, error) {
