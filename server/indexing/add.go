@@ -107,8 +107,6 @@ func (a *adding) validate() error {
 		return usage.Errorf("--index FILE is missing, or --server URL")
 	case a.file != "" && a.server != "":
 		return usage.Errorf("--index and --server exclude each other: a server has its own index")
-	case a.server != "" && a.model != "":
-		return usage.Errorf("--model goes with --index: a server has its own model")
 	case a.server == "" && a.keyFile != "":
 		return usage.Errorf("--api-key-file goes with --server")
 	case a.server == "" && a.model == "" && !a.ofVectors():
@@ -117,6 +115,11 @@ func (a *adding) validate() error {
 		return usage.Errorf("--key goes with --metadata")
 	case a.prune && a.ofVectors():
 		return usage.Errorf("--prune is for folders and shards: a file of vectors does not tell what is gone")
+	}
+	for _, name := range []string{"model", "foreign", "threads", "onnxruntime"} {
+		if a.server != "" && usage.Given(a.flags, name) {
+			return usage.Errorf("--%s goes with --index: a server has its own model", name)
+		}
 	}
 	return errors.Join(checkNamespace(a.namespace), a.foreign.Validate(), a.machine.Validate())
 }

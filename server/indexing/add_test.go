@@ -168,7 +168,8 @@ func TestAddRefuses(t *testing.T) {
 	for words, args := range map[string][]string{
 		"--index FILE is missing, or --server": {dir},
 		"exclude each other":                   {dir, "--index", file, "--server", "http://x"},
-		"a server has its own model":           {dir, "--server", "http://x", "--model", model},
+		"--model goes with --index: a server ": {dir, "--server", "http://x", "--model", model},
+		"--threads goes with --index":          {dir, "--server", "http://x", "--threads", "2"},
 		"--api-key-file goes with --server":    {dir, "--index", file, "--model", model, "--api-key-file", list},
 		"--model FILE is missing":              {dir, "--index", file},
 		"--key goes with --metadata":           {dir, "--index", file, "--model", model, "--key", "x"},
