@@ -262,7 +262,7 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 	if a.server != "" {
 		where = a.server
 	}
-	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata, %d unchanged, %d bad; %d items\n", where, a.namespace,
+	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata or path, %d unchanged, %d bad; %d items\n", where, a.namespace,
 		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), len(p.known)+p.done[insert]-removed)
 	some(a.stdout, "bad", len(p.bad), func(i int) string { return p.bad[i].Key + ": " + p.bad[i].Reason })
 	some(a.stdout, "gone", len(gone), func(i int) string { return gone[i] })
@@ -271,6 +271,9 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, a.data)
 	case len(gone) > 0:
 		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), a.data)
+	}
+	if p.displaced > 0 {
+		fmt.Fprintf(a.stdout, "%d of those changed took the place of images with the same ids from elsewhere; --namespace keeps collections apart\n", p.displaced)
 	}
 	if left := p.unmatched(from.ids); len(left) > 0 {
 		fmt.Fprintf(a.stdout, "%d rows of %s belong to no image, such as %s\n", len(left), a.metadata, left[0])

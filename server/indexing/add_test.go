@@ -42,7 +42,7 @@ func TestAdd(t *testing.T) {
 	put(t, filepath.Join(dir, "cut.png"), []byte("\x89PNG"))
 	file := filepath.Join(t.TempDir(), "photos.index")
 	args := []string{"add", dir, "--index", file, "--model", model}
-	want(t, said(t, args...), "photos.index, namespace default: 10 new, 0 changed, 0 with other metadata, 0 unchanged, 1 bad; 10 items", "bad        cut.png: ")
+	want(t, said(t, args...), "photos.index, namespace default: 10 new, 0 changed, 0 with other metadata or path, 0 unchanged, 1 bad; 10 items", "bad        cut.png: ")
 
 	it := got(t, file, "cats/a.png")
 	data, err := os.ReadFile(filepath.Join(dir, "cats", "a.png"))
@@ -60,7 +60,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("thumbnail of %d bytes, %v", len(small), err)
 	}
 
-	want(t, said(t, args...), "0 new, 0 changed, 0 with other metadata, 10 unchanged, 1 bad; 10 items")
+	want(t, said(t, args...), "0 new, 0 changed, 0 with other metadata or path, 10 unchanged, 1 bad; 10 items")
 
 	put(t, filepath.Join(dir, "00.png"), filled(t, 0, 0, 9))
 	put(t, filepath.Join(dir, "new.png"), filled(t, 0, 9, 9))
@@ -68,7 +68,7 @@ func TestAdd(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "01.png")); err != nil {
 		t.Fatal(err)
 	}
-	want(t, said(t, args...), "2 new, 1 changed, 0 with other metadata, 8 unchanged, 0 bad; 12 items", "gone       01.png\n", "--prune removes them")
+	want(t, said(t, args...), "2 new, 1 changed, 0 with other metadata or path, 8 unchanged, 0 bad; 12 items", "gone       01.png\n", "--prune removes them")
 	if v := got(t, file, "00.png").Vector; v[2] < 8.9 || v[0] > 0.1 {
 		t.Errorf("after the change: %v", v)
 	}
@@ -81,6 +81,24 @@ func TestAdd(t *testing.T) {
 	want(t, said(t, append(args, "--namespace", "other")...), "namespace other: 11 new")
 }
 
+// Two folders with images of the same names want two namespaces, and are told so.
+func TestAddFromElsewhere(t *testing.T) {
+	dir, other, model, file := colours(t, 3), t.TempDir(), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
+	said(t, "add", dir, "--index", file, "--model", model)
+	for _, name := range []string{"00.png", "01.png"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(other, name), data)
+	}
+	if out := said(t, "add", other, "--index", file, "--model", model); !strings.Contains(out, " 0 changed, 2 with other metadata or path, 0 unchanged, 0 bad; 3 items") || strings.Contains(out, "from elsewhere") {
+		t.Errorf("the same images moved: %s", out)
+	}
+	put(t, filepath.Join(other, "02.png"), filled(t, 7, 7, 7))
+	want(t, said(t, "add", other, "--index", file, "--model", model), "1 changed", "1 of those changed took the place of images with the same ids from elsewhere; --namespace ")
+}
+
 func TestAddMetadata(t *testing.T) {
 	dir, model, file := colours(t, 3), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	table := filepath.Join(t.TempDir(), "m.csv")
@@ -89,7 +107,7 @@ func TestAddMetadata(t *testing.T) {
 	vector, small := got(t, file, "01.png").Vector, thumbnailOf(t, file, "01.png")
 
 	put(t, table, []byte("path,year\n01.png,2020\nnone.png,1999\n"))
-	want(t, said(t, append(args, "--metadata", table)...), "0 new, 0 changed, 1 with other metadata, 2 unchanged, 0 bad; 3 items",
+	want(t, said(t, append(args, "--metadata", table)...), "0 new, 0 changed, 1 with other metadata or path, 2 unchanged, 0 bad; 3 items",
 		"1 rows of "+table+" belong to no image, such as none.png")
 	it := got(t, file, "01.png")
 	if string(it.Metadata) != `{"year":2020}` || it.Vector[0] != vector[0] || thumbnailOf(t, file, "01.png") != small || len(it.Hash) != 32 {
@@ -97,7 +115,7 @@ func TestAddMetadata(t *testing.T) {
 	}
 	want(t, said(t, args...), "3 unchanged") // what is known is not forgotten
 	put(t, table, []byte("year,file\n2021,./01.png\n"))
-	want(t, said(t, append(args, "--metadata", table, "--key", "file")...), "1 with other metadata, 2 unchanged")
+	want(t, said(t, append(args, "--metadata", table, "--key", "file")...), "1 with other metadata or path, 2 unchanged")
 	if it := got(t, file, "01.png"); string(it.Metadata) != `{"year":2021}` {
 		t.Errorf("metadata %s", it.Metadata)
 	}

@@ -17,8 +17,11 @@ import (
 )
 
 // alike is the cosine from which images are called nearly the same unless the user
-// says otherwise.
-const alike = 0.98
+// says otherwise. Measured on a ResNet-18 after an epoch over CIFAR-10: photographs that
+// were compressed again or scaled by two keep it but for a few, and of 10,000 different
+// images 29 come as close to another. From 0.99 it is 190, from 0.98 1,032, and they
+// hang together in long chains.
+const alike = 0.995
 
 func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	f := usage.Flags(stdout, usage.Text{
@@ -27,7 +30,7 @@ func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer)
 		Synopsis: "FILE [flags]",
 		Examples: []string{
 			"vicreg index duplicates photos.index",
-			"vicreg index duplicates photos.index --threshold 0.995 --json",
+			"vicreg index duplicates photos.index --threshold 0.99 --json",
 		},
 		Notes: `Groups are printed largest first, an image a line. Images look nearly the same when
 the cosine of their vectors, as the model gave them, is at least the threshold; each

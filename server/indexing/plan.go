@@ -62,9 +62,10 @@ type plan struct {
 	rows  rows
 	root  string // what ids in metadata files may be below
 
-	mu   sync.Mutex
-	done [deeds]int
-	bad  []dataset.Bad
+	mu        sync.Mutex
+	done      [deeds]int
+	displaced int // of those replaced, items that came from another file
+	bad       []dataset.Bad
 }
 
 // judge says what an addition with this hash asks for.
@@ -126,6 +127,11 @@ func (p *plan) store(ctx context.Context, to target, batch []pending) error {
 		if bad[i] != "" {
 			p.refuse(b.ID, bad[i])
 			continue
+		}
+		if from := p.known[b.ID].source; b.deed == replace && from != "" && from != b.Source {
+			p.mu.Lock()
+			p.displaced++
+			p.mu.Unlock()
 		}
 		p.did(b.deed, 1)
 	}
