@@ -12,7 +12,7 @@ import (
 
 // Backup writes a copy of the index as it is at one moment, while others go on reading
 // and writing. The copy is complete and on the disk when it appears at path, where
-// nothing may be yet: fs.ErrExist.
+// nothing may be yet: fs.ErrExist. The log of another file of that name is an error, too.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
@@ -21,6 +21,9 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("back up index to %s: %w", path, fs.ErrExist)
+	}
+	if err := orphaned(path); err != nil {
+		return explain("back up index to", path, err)
 	}
 	draft, err := s.copy(ctx, path)
 	if err != nil {

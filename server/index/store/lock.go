@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -15,29 +16,55 @@ import (
 const lockSuffix = ".lock"
 
 // lock makes this process the owner of an index until the returned file is closed, or
-// the process ends in whatever way. The file holds the owner's process id.
-func lock(path string) (f *os.File, err error) {
-	f, err = os.OpenFile(path+lockSuffix, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, explain("lock index", path, err)
+// the process ends in whatever way.
+func lock(path string) (*os.File, error) {
+	f, err := lockFile(path + lockSuffix)
+	if errors.Is(err, ErrInUse) {
+		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}
-	defer func() {
+	return f, explain("lock index", path, err)
+}
+
+// lockFile takes the lock of a file that is made for it, and holds the process id of
+// whoever has it: for others that is ErrInUse. Who has the lock may remove the file,
+// so that a lock counts only while its file is the one of that name.
+func lockFile(name string) (f *os.File, err error) {
+	for {
+		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = fmt.Errorf("%w%s", ErrInUse, holder(f))
+		}
 		if err != nil {
 			f.Close()
+			return nil, err
 		}
-	}()
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("open index %s: %w%s", path, ErrInUse, holder(f))
-	}
-	if err != nil {
-		return nil, explain("lock index", path, err)
+		if isAt(f, name) {
+			break
+		}
+		f.Close()
 	}
 	// Only a help for people: a full disk is no reason not to open.
 	if f.Truncate(0) == nil {
 		f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 	}
 	return f, nil
+}
+
+// isAt says whether an open file is the one of a name, as far as that can be known.
+func isAt(f *os.File, name string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return true
+	}
+	there, err := os.Stat(name)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return os.SameFile(mine, there)
 }
 
 // holder names the process that has the lock, if it can be known.

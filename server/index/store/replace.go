@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -17,20 +16,31 @@ import (
 // Processes that read the old file beside its owner go on reading that. While one is
 // just reading from the log, the error is ErrInUse.
 func (s *Store) Replace(ctx context.Context, other *Store) error {
-	if filepath.Dir(other.path) != filepath.Dir(s.path) || other.path == s.path {
+	if !sameFile(filepath.Dir(other.path), filepath.Dir(s.path)) || sameFile(other.path, s.path) {
 		return fmt.Errorf("replace index %s: %s is no other file of its folder", s.path, other.path)
 	}
 	return s.alone(ctx, "replace index", func() error {
 		if err := other.retire(ctx); err != nil {
 			return err
 		}
-		err := s.swap(ctx, other.path)
+		// Two ways to one folder may be two file systems to the kernel.
+		err := s.swap(ctx, filepath.Join(filepath.Dir(s.path), filepath.Base(other.path)))
 		if err == nil {
 			os.Remove(other.path + lockSuffix)
 		}
 		other.unlock()
 		return err
 	})
+}
+
+// sameFile says whether two paths lead to one file or folder.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // alone does what nobody else may change the file during, or read it for long.
@@ -100,18 +110,4 @@ func exchange(file, path string) error {
 		return err
 	}
 	return errors.Join(dropLog(path), syncFolder(path))
-}
-
-// dropLog removes what SQLite has beside a file that is in use, if there is nothing in
-// it that the file has not.
-func dropLog(path string) error {
-	if logSize(path) > 0 {
-		return fmt.Errorf("%w: its log is not empty", ErrInUse)
-	}
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -48,16 +47,22 @@ const (
 	metaCenter      = "center"
 )
 
-// create makes an index without rows. It is complete when it appears at path.
+// newDraft is where create makes a file, for the one owner of its name.
+func newDraft(path string) string { return path + ".new" }
+
+// create makes an index without rows where no file is. It is complete when it appears
+// at path. What is left there of a file that is gone would become a part of the new
+// one: that is removed if nothing is in it, and else an error.
 func create(path string, about About) error {
 	if about.Fingerprint == "" || about.Dim < 1 || about.Center != nil && len(about.Center) != about.Dim {
 		return errors.New("a new index needs a fingerprint, a dimension and no centre or one of that dimension")
 	}
-	draft := path + ".new"
-	for _, old := range []string{draft, draft + "-journal"} {
-		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	draft := newDraft(path)
+	if err := orphaned(path); err != nil {
+		return err
+	}
+	if err := errors.Join(dropBeside(path), drop(draft, draft+journalSuffix)); err != nil {
+		return err
 	}
 	if err := draw(draft, about); err != nil {
 		os.Remove(draft)

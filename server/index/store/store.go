@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 )
 
@@ -75,22 +74,6 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// resolve names the file itself, since the lock and the log lie beside it.
-func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("open index %s: %w", path, err)
-	}
-	real, err := filepath.EvalSymlinks(abs)
-	if errors.Is(err, fs.ErrNotExist) {
-		return abs, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("open index %s: %w", path, err)
-	}
-	return real, nil
 }
 
 // look refuses what SQLite would take for a database to be, before anything is made.

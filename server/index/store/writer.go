@@ -118,7 +118,7 @@ func (w *writer) drain() {
 }
 
 func logSize(path string) int64 {
-	info, err := os.Stat(path + "-wal")
+	info, err := os.Stat(path + walSuffix)
 	if err != nil {
 		return 0
 	}
