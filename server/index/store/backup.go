@@ -17,7 +17,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
 	if s.session == nil {
-		return explain("back up index", s.path, ErrClosed)
+		return explain("back up index", s.path, s.closed)
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("back up index to %s: %w", path, fs.ErrExist)
@@ -40,11 +40,11 @@ func (s *Store) Compact(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.swap(ctx, draft); err != nil {
+		moved, err := s.swap(ctx, draft)
+		if !moved {
 			os.Remove(draft)
-			return err
 		}
-		return nil
+		return err
 	})
 }
 

@@ -15,11 +15,12 @@ const childEnv = "VICREG_STORE_CHILD"
 
 // children do their work on the arguments, and print what the test waits for.
 var children = map[string]func(args []string) error{
-	"apply-once": applyOnce,
-	"hold":       hold,
-	"keep-on":    keepOn,
-	"replace":    replaceOnce,
-	"fill":       fill,
+	"apply-once":       applyOnce,
+	"hold":             hold,
+	"keep-on":          keepOn,
+	"replace":          replaceOnce,
+	"replace-and-tell": replaceAndTell,
+	"fill":             fill,
 }
 
 func TestMain(m *testing.M) {

@@ -13,7 +13,7 @@ func (s *Store) Load(ctx context.Context, each func(r *Row) error) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
 	if s.session == nil {
-		return explain("load index", s.path, ErrClosed)
+		return explain("load index", s.path, s.closed)
 	}
 	return explain("load index", s.path, s.reads.use(ctx, func(c *conn) error { return s.rows(ctx, c, each) }))
 }

@@ -13,7 +13,7 @@ func (s *Store) read(ctx context.Context, doing string, do func(c *conn) error) 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.session == nil {
-		return explain(doing, s.path, ErrClosed)
+		return explain(doing, s.path, s.closed)
 	}
 	return explain(doing, s.path, s.reads.use(ctx, do))
 }

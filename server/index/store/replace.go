@@ -13,6 +13,11 @@ import (
 // old file or the new one whole. With an error the store goes on with what it had;
 // other is still open if its log could not be moved into its file, else closed.
 //
+// Once the new file has the name, Replace has succeeded, even where the folder cannot
+// be synced: then a power cut may bring back the old file. Only what keeps the store
+// from going on with a file at all, old or new, is an error that closes it: all of its
+// methods return that one from then on.
+//
 // Processes that read the old file beside its owner go on reading that. While one is
 // just reading from the log, the error is ErrInUse.
 func (s *Store) Replace(ctx context.Context, other *Store) error {
@@ -24,8 +29,8 @@ func (s *Store) Replace(ctx context.Context, other *Store) error {
 			return err
 		}
 		// Two ways to one folder may be two file systems to the kernel.
-		err := s.swap(ctx, filepath.Join(filepath.Dir(s.path), filepath.Base(other.path)))
-		if err == nil {
+		moved, err := s.swap(ctx, filepath.Join(filepath.Dir(s.path), filepath.Base(other.path)))
+		if moved {
 			os.Remove(other.path + lockSuffix)
 		}
 		other.unlock()
@@ -51,7 +56,7 @@ func (s *Store) alone(ctx context.Context, doing string, do func() error) error 
 	defer s.writing.Unlock()
 	err := ctx.Err()
 	if s.session == nil {
-		err = ErrClosed
+		err = s.closed
 	} else if s.writer == nil {
 		err = errReadOnly
 	}
@@ -71,43 +76,70 @@ func (s *Store) retire(ctx context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		err := s.disconnect()
-		s.session = nil
+		s.session, s.closed = nil, ErrClosed
 		return errors.Join(err, dropLog(s.path))
 	})
 }
 
-// swap puts a complete file in place of the store's, for one that is alone.
-func (s *Store) swap(ctx context.Context, file string) error {
+// swap puts a complete file in place of the store's, for one that is alone, and says
+// whether it has. An error after that, or one that closes the store, is of what keeps
+// it from going on.
+func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// A log that is not empty would be taken for the new file's.
 	if err := s.writer.checkpoint(); err != nil {
-		return err
+		return false, err
 	}
 	next := s.writer.next
-	err := s.disconnect()
+	err = s.disconnect()
 	s.session = nil
 	if err == nil {
-		err = exchange(file, s.path)
+		err = dropLog(s.path)
+	}
+	if err == nil {
+		err = os.Rename(file, s.path)
+		moved = err == nil
+	}
+	if moved {
+		err = settle(s.path)
+	}
+	if moved && err != nil {
+		s.closed = fmt.Errorf("the new file is in its place, but the log of the old one is beside it: %w", err)
+		return moved, s.closed
 	}
 	session, again := connect(context.WithoutCancel(ctx), s.path, false)
 	if again != nil {
-		return errors.Join(err, again)
+		s.closed = lost(moved, err, again)
+		return moved, s.closed
 	}
 	s.session = session
 	s.writer.next = max(s.writer.next, next)
-	return err
+	return moved, err
 }
 
-// exchange moves a file to the name of another. What SQLite has beside that one goes
-// first, and once more afterwards, since a reader may have made it again: it shows
-// readers of the new file where its log is.
-func exchange(file, path string) error {
-	if err := dropLog(path); err != nil {
-		return err
+// lost is why a store is closed whose file could not be opened again.
+func lost(moved bool, why, again error) error {
+	if moved {
+		return fmt.Errorf("the new file is in its place, but could not be opened: %w", again)
 	}
-	if err := os.Rename(file, path); err != nil {
-		return err
+	return fmt.Errorf("%w, and then it could not be opened again: %w", why, again)
+}
+
+// settle makes a file that has just got its name the only one. What SQLite has beside
+// the old one, which a reader may have made again, shows readers of the new one where
+// its log is, and goes. Each step is tried twice, and no error but the one of a log
+// with something in it, that would be taken for the new file's.
+func settle(path string) error {
+	err := dropBeside(path)
+	if err != nil {
+		err = dropBeside(path)
 	}
-	return errors.Join(dropLog(path), syncFolder(path))
+	if syncFolder(path) != nil {
+		syncFolder(path) //nolint:errcheck // the file is in use from now on, synced or not
+	}
+	if logSize(path) == 0 {
+		return nil
+	}
+	return err
 }

@@ -21,10 +21,11 @@ type Store struct {
 	lock     *os.File // nil with readOnly
 
 	// Whoever takes several of these takes them in this order.
-	long    sync.RWMutex // shared by what reads for long; alone for what puts another file in place
-	writing sync.Mutex   // for whoever uses the writer, or closes it
-	mu      sync.RWMutex // guards what follows, which is nil when the store is closed; to change it takes all three
-	*session
+	long     sync.RWMutex // shared by what reads for long; alone for what puts another file in place
+	writing  sync.Mutex   // for whoever uses the writer, or closes it
+	mu       sync.RWMutex // guards what follows; to change it takes all three
+	*session              // nil when the store is closed
+	closed   error        // why it is
 }
 
 // session is the connections to one file.
@@ -135,6 +136,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.unlock()
+	s.closed = ErrClosed
 	if s.session == nil {
 		return nil
 	}

@@ -14,7 +14,7 @@ func (s *Store) Verify(ctx context.Context) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
 	if s.session == nil {
-		return explain("verify index", s.path, ErrClosed)
+		return explain("verify index", s.path, s.closed)
 	}
 	return explain("verify index", s.path, s.reads.use(ctx, func(c *conn) error { return s.verify(ctx, c) }))
 }

@@ -131,7 +131,7 @@ func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.session == nil {
-		return explain("write index", s.path, ErrClosed)
+		return explain("write index", s.path, s.closed)
 	}
 	if s.writer == nil {
 		return explain("write index", s.path, errReadOnly)
