@@ -10,9 +10,22 @@ import (
 	"path/filepath"
 )
 
+// compactDraft is where Compact writes, for the one owner of its name: what a crash
+// leaves there, Open removes.
+func compactDraft(path string) string { return hidden(path, ".compact") }
+
+// backupDraft is where Backup writes, for whoever has the lock of that name.
+func backupDraft(path string) string { return hidden(path, ".backup") }
+
+func hidden(path, suffix string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+suffix)
+}
+
 // Backup writes a copy of the index as it is at one moment, while others go on reading
 // and writing. The copy is complete and on the disk when it appears at path, where
-// nothing may be yet: fs.ErrExist. The log of another file of that name is an error, too.
+// nothing may be yet: fs.ErrExist. The log of another file of that name is an error,
+// too, and so is another backup to the same path that is under way. What a crash of an
+// earlier one has left half written there is removed.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
@@ -22,22 +35,36 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("back up index to %s: %w", path, fs.ErrExist)
 	}
+	return explain("back up index to", path, s.backup(ctx, path))
+}
+
+func (s *Store) backup(ctx context.Context, path string) error {
 	if err := orphaned(path); err != nil {
-		return explain("back up index to", path, err)
+		return err
 	}
-	draft, err := s.copy(ctx, path)
+	draft := backupDraft(path)
+	mine, err := lockFile(draft + lockSuffix)
+	if errors.Is(err, ErrInUse) {
+		return errors.New("another backup to it is under way")
+	}
 	if err != nil {
-		return explain("back up index to", path, err)
+		return err
 	}
-	return explain("back up index to", path, publish(draft, path))
+	defer mine.Close()
+	defer os.Remove(draft + lockSuffix)
+	if err := s.copy(ctx, draft); err != nil {
+		return err
+	}
+	defer os.Remove(draft) // where it could not be published
+	return publish(draft, path)
 }
 
 // Compact writes the index anew without the room that removed rows have left, and puts
 // that in place as Replace does. Changes wait meanwhile.
 func (s *Store) Compact(ctx context.Context) error {
 	return s.alone(ctx, "compact index", func() error {
-		draft, err := s.copy(ctx, s.path)
-		if err != nil {
+		draft := compactDraft(s.path)
+		if err := s.copy(ctx, draft); err != nil {
 			return err
 		}
 		moved, err := s.swap(ctx, draft)
@@ -48,28 +75,33 @@ func (s *Store) Compact(ctx context.Context) error {
 	})
 }
 
-// copy writes a copy of the file beside path, and all of it on the disk.
-func (s *Store) copy(ctx context.Context, path string) (draft string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.new")
+// copy writes a copy of the file to a draft that nobody else writes to, and all of it
+// on the disk. An earlier one goes, with its journal: that would be rolled back into
+// the new one.
+func (s *Store) copy(ctx context.Context, draft string) (err error) {
+	if err := drop(draft, draft+journalSuffix); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(draft, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
-			os.Remove(f.Name())
+			drop(draft, draft+journalSuffix) //nolint:errcheck // the next one tries it again
 		}
 	}()
 	info, err := os.Stat(s.path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := f.Chmod(info.Mode().Perm()); err != nil {
-		return "", err
+		return err
 	}
-	if err := s.vacuum(ctx, f.Name()); err != nil {
-		return "", err
+	if err := s.vacuum(ctx, draft); err != nil {
+		return err
 	}
-	return f.Name(), errors.Join(ctx.Err(), f.Sync())
+	return errors.Join(ctx.Err(), f.Sync())
 }
 
 // vacuum writes a copy into an empty file, on a connection of its own: it may take

@@ -122,6 +122,11 @@ func removeFiles(path string) error {
 	if err := syncFolder(path); err != nil {
 		return err
 	}
-	draft := newDraft(path)
-	return errors.Join(dropBeside(path), drop(draft, draft+journalSuffix), drop(path+lockSuffix))
+	return errors.Join(dropBeside(path), dropDrafts(path), drop(path+lockSuffix))
+}
+
+// dropDrafts removes what the owner of an index has begun to write and not ended.
+func dropDrafts(path string) error {
+	draft, compact := newDraft(path), compactDraft(path)
+	return drop(draft, draft+journalSuffix, compact, compact+journalSuffix)
 }

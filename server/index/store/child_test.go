@@ -20,6 +20,7 @@ var children = map[string]func(args []string) error{
 	"keep-on":          keepOn,
 	"replace":          replaceOnce,
 	"replace-and-tell": replaceAndTell,
+	"copy-once":        copyOnce,
 	"fill":             fill,
 }
 

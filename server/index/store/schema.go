@@ -61,7 +61,7 @@ func create(path string, about About) error {
 	if err := orphaned(path); err != nil {
 		return err
 	}
-	if err := errors.Join(dropBeside(path), drop(draft, draft+journalSuffix)); err != nil {
+	if err := errors.Join(dropBeside(path), dropDrafts(path)); err != nil {
 		return err
 	}
 	if err := draw(draft, about); err != nil {

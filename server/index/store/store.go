@@ -100,6 +100,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		if s.lock, err = lock(s.path); err != nil {
 			return err
 		}
+		dropDrafts(s.path)       // where they cannot be removed they only take room
 		missing, err := s.look() // the owner until now may have made it
 		if err != nil {
 			return err
