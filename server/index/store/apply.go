@@ -85,6 +85,7 @@ func (w *writer) remove(change *Change) (err error) {
 	if err != nil || !found {
 		return err
 	}
+	w.bare = w.bare || key >= w.top
 	for _, statement := range [...]int{remove, removeThumbnail} {
 		if _, _, err := w.do(statement, key); err != nil {
 			return err

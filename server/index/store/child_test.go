@@ -21,6 +21,7 @@ var children = map[string]func(args []string) error{
 	"replace":          replaceOnce,
 	"replace-and-tell": replaceAndTell,
 	"copy-once":        copyOnce,
+	"remove-newest":    removeNewest,
 	"fill":             fill,
 }
 

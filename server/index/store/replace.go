@@ -9,9 +9,10 @@ import (
 )
 
 // Replace puts the file of other, which lies in the same folder and is closed by this,
-// in place of the store's own, and goes on with it. A crash at any moment leaves the
-// old file or the new one whole. With an error the store goes on with what it had;
-// other is still open if its log could not be moved into its file, else closed.
+// in place of the store's own, and goes on with it. New rows get keys that neither of
+// them has given before. A crash at any moment leaves the old file or the new one
+// whole. With an error the store goes on with what it had; other is still open if its
+// log could not be moved into its file, else closed.
 //
 // Once the new file has the name, Replace has succeeded, even where the folder cannot
 // be synced: then a power cut may bring back the old file. Only what keeps the store
@@ -25,6 +26,9 @@ func (s *Store) Replace(ctx context.Context, other *Store) error {
 		return fmt.Errorf("replace index %s: %s is no other file of its folder", s.path, other.path)
 	}
 	return s.alone(ctx, "replace index", func() error {
+		if err := other.reserve(ctx, s.writer.next-1); err != nil {
+			return err
+		}
 		if err := other.retire(ctx); err != nil {
 			return err
 		}
@@ -91,7 +95,7 @@ func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 	if err := s.writer.checkpoint(); err != nil {
 		return false, err
 	}
-	next := s.writer.next
+	next := s.writer.next // a failed change may have given some that no file tells of
 	err = s.disconnect()
 	s.session = nil
 	if err == nil {

@@ -10,7 +10,7 @@ import (
 
 // Row is what is kept of an item. Of Metadata, Hash and Thumbnail nil stays nil.
 type Row struct {
-	Key       int64 // given by the store: rises with the time of the first upsert, and stays
+	Key       int64 // given by the store: rises with the time of the first upsert, stays, and is never another row's
 	Namespace string
 	ID        string    // unique in its namespace
 	Vector    []float32 // [D]

@@ -15,6 +15,8 @@ type writer struct {
 	path      string
 	statement [len(statements)]driver.Stmt
 	next      int64 // key of the next new row; those that were given are not given again
+	top       int64 // the file itself tells that keys up to this one were given
+	bare      bool  // the change under way removes a row that has told it
 	limit     int64 // bytes of the log from which it is emptied by force
 }
 
@@ -55,11 +57,10 @@ func (w *writer) prepare() (err error) {
 			return err
 		}
 	}
-	last, err := number(w.conn, "SELECT max(coalesce((SELECT max(key) FROM items), 0), coalesce((SELECT max(key) FROM thumbnails), 0))")
-	w.next = last + 1
-	if err != nil {
+	if w.top, err = lastKey(w.conn); err != nil {
 		return err
 	}
+	w.next = w.top + 1
 	// A file that is write-protected is opened all the same, for reading.
 	return run(w.conn, fmt.Sprintf("BEGIN IMMEDIATE; PRAGMA user_version = %d; ROLLBACK", version))
 }
@@ -145,9 +146,14 @@ func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 var errReadOnly = errors.New("it is open for reading only")
 
 func (w *writer) transact(change func() error) error {
+	given := w.next
+	w.bare = false
 	err := run(w.conn, "BEGIN IMMEDIATE")
 	if err == nil {
 		err = change()
+	}
+	if err == nil && w.bare {
+		err = setLastKey(w.conn, w.next-1)
 	}
 	if err == nil {
 		err = run(w.conn, "COMMIT")
@@ -157,6 +163,9 @@ func (w *writer) transact(change func() error) error {
 			err = errors.Join(err, run(w.conn, "ROLLBACK"))
 		}
 		return err
+	}
+	if w.bare || w.next > given {
+		w.top = w.next - 1
 	}
 	w.drain()
 	return nil
