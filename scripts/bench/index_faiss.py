@@ -1,10 +1,10 @@
 """The peer of `bench index`: exact searches with faiss, or with NumPy.
 
-    index_faiss.py METHOD BASE HELD CENTER N D THREADS
+    index_faiss.py METHOD BASE ASKED CENTER N D THREADS
 
 METHOD is flat (IndexFlatIP), sq8 (IndexScalarQuantizer with QT_8bit) or numpy (one
-matrix product and a partial sort). BASE and HELD are files of float32 rows [*, D],
-of which the first N of BASE are searched and those of HELD are searched for; both
+matrix product and a partial sort). BASE and ASKED are files of float32 rows [*, D],
+of which the first N of BASE are searched and those of ASKED are searched for; both
 less the row in CENTER and scaled to length 1.
 
 Commands are read from stdin, one a line, and each is answered by one line of JSON:
@@ -20,7 +20,7 @@ import os
 import sys
 import time
 
-method, base, held, center, n, d, threads = sys.argv[1:]
+method, base, asked, center, n, d, threads = sys.argv[1:]
 n, d, threads = int(n), int(d), int(threads)
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = str(threads)
@@ -87,7 +87,7 @@ def timed(index, queries, size, seconds):
 
 def main():
     index = NumPy() if method == "numpy" else Faiss()
-    queries = unit(np.fromfile(held, np.float32).reshape(-1, d))
+    queries = unit(np.fromfile(asked, np.float32).reshape(-1, d))
     say = lambda answer: print(json.dumps(answer), flush=True)
     say({"name": index.name})
     for line in sys.stdin:

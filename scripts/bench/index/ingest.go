@@ -136,7 +136,7 @@ func (b *bench) searchesDuring(ctx context.Context) error {
 	if err := b.fill(ctx, f, b.small()); err != nil {
 		return err
 	}
-	held, err := b.vectors.heldOut(queries)
+	asked, err := b.vectors.queries()
 	if err != nil {
 		return err
 	}
@@ -148,12 +148,12 @@ func (b *bench) searchesDuring(ctx context.Context) error {
 	for _, size := range []int{1, callSize} {
 		var idle, busy []time.Duration
 		for range b.rounds {
-			l, err := latencies(ctx, f, held, b.turn/2)
+			l, err := latencies(ctx, f, asked, b.turn/2)
 			if err != nil {
 				return err
 			}
 			idle = append(idle, l...)
-			if l, err = b.whileWriting(ctx, f, held, feed, size); err != nil {
+			if l, err = b.whileWriting(ctx, f, asked, feed, size); err != nil {
 				return err
 			}
 			busy = append(busy, l...)
@@ -176,7 +176,7 @@ func micro(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond
 const mostWritten = 10_000
 
 // whileWriting searches while another goroutine writes.
-func (b *bench) whileWriting(ctx context.Context, f *index.File, held [][]float32, feed *feed, size int) ([]time.Duration, error) {
+func (b *bench) whileWriting(ctx context.Context, f *index.File, asked [][]float32, feed *feed, size int) ([]time.Duration, error) {
 	searching, stop := context.WithCancel(ctx)
 	wrote := make(chan error, 1)
 	go func() {
@@ -188,15 +188,15 @@ func (b *bench) whileWriting(ctx context.Context, f *index.File, held [][]float3
 		}
 		wrote <- err
 	}()
-	l, err := latencies(searching, f, held, b.turn)
+	l, err := latencies(searching, f, asked, b.turn)
 	return l, errors.Join(err, <-wrote)
 }
 
 // latencies searches for one vector after the other, for a time or until ctx ends.
-func latencies(ctx context.Context, f *index.File, held [][]float32, length time.Duration) (all []time.Duration, err error) {
+func latencies(ctx context.Context, f *index.File, asked [][]float32, length time.Duration) (all []time.Duration, err error) {
 	for begin := time.Now(); time.Since(begin) < length && ctx.Err() == nil; {
 		at := time.Now()
-		q := index.Query{Vector: held[len(all)%len(held)], K: topK}
+		q := index.Query{Vector: asked[len(all)%len(asked)], K: topK}
 		if _, err := f.Search(context.WithoutCancel(ctx), index.DefaultNamespace, q); err != nil {
 			return nil, err
 		}

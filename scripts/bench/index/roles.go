@@ -21,7 +21,7 @@ type role struct {
 	Model   string // file of the encoder
 	Index   string // file
 	Binding index.Binding
-	Held    string // file of the vectors to search for
+	Asked   string // file of the vectors to search for
 	Threads int
 }
 
@@ -53,9 +53,9 @@ func play(text string) error {
 		return encodeAlone(r.Model)
 	}
 	runtime.GOMAXPROCS(r.Threads)
-	p, v := &player{}, &embedded{dim: r.Binding.Dim, held: r.Held}
+	p, v := &player{}, &embedded{dim: r.Binding.Dim, asked: r.Asked}
 	var err error
-	if p.queries, err = v.heldOut(queries); err != nil {
+	if p.queries, err = v.queries(); err != nil {
 		return err
 	}
 	before, err := resident()
@@ -171,7 +171,7 @@ func resident() (float64, error) {
 
 // ours starts a process that holds an index and searches on so many threads.
 func (b *bench) ours(path string, threads int) (*peer.Process, answer, error) {
-	text, err := json.Marshal(role{Index: path, Binding: b.vectors.binding(), Held: b.vectors.held, Threads: threads})
+	text, err := json.Marshal(role{Index: path, Binding: b.vectors.binding(), Asked: b.vectors.asked, Threads: threads})
 	if err != nil {
 		return nil, answer{}, err
 	}
@@ -187,7 +187,7 @@ func (b *bench) theirs(method string, n, threads int) (*peer.Process, error) {
 		return nil, err
 	}
 	var hello answer
-	p, err := peer.Start(method, &hello, b.python, "scripts/bench/index_faiss.py", method, b.vectors.base, b.vectors.held, center,
+	p, err := peer.Start(method, &hello, b.python, "scripts/bench/index_faiss.py", method, b.vectors.base, b.vectors.asked, center,
 		fmt.Sprint(n), fmt.Sprint(b.vectors.dim), fmt.Sprint(threads))
 	if err == nil {
 		p.Name = hello.Name

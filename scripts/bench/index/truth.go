@@ -22,15 +22,15 @@ const tie = 1e-6
 // newTruth compares the first count vectors that are searched for with the first n
 // that are to be found, one after the other.
 func (v *embedded) newTruth(n, count int) (*truth, error) {
-	held, err := v.heldOut(queries)
+	asked, err := v.queries()
 	if err != nil {
 		return nil, err
 	}
-	t := &truth{v: v, n: n, queries: make([][]float64, min(count, len(held)))}
+	t := &truth{v: v, n: n, queries: make([][]float64, min(count, len(asked)))}
 	best := make([][]float64, len(t.queries))
 	for i := range t.queries {
 		t.queries[i] = make([]float64, v.dim)
-		v.unit(t.queries[i], held[i])
+		v.unit(t.queries[i], asked[i])
 	}
 	err = v.read(v.base, n, blocks(v.dim, func(rows []float32) error {
 		var group errgroup.Group

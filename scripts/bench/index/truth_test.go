@@ -15,10 +15,10 @@ import (
 func made(t *testing.T, n int) *embedded {
 	t.Helper()
 	dir := t.TempDir()
-	v := &embedded{dim: 8, center: make([]float32, 8), base: filepath.Join(dir, "base"), held: filepath.Join(dir, "held")}
+	v := &embedded{dim: 8, center: make([]float32, 8), base: filepath.Join(dir, "base"), asked: filepath.Join(dir, "asked")}
 	v.center[2] = 0.5
 	r := rand.New(rand.NewPCG(1, 2))
-	for path, rows := range map[string]int{v.base: n, v.held: 3} {
+	for path, rows := range map[string]int{v.base: n, v.asked: 3} {
 		x := make([]float32, rows*v.dim)
 		for i := range x {
 			x[i] = float32(r.NormFloat64())

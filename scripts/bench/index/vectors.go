@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"vicreg/models/onnx"
 	"vicreg/pipeline/encoder"
@@ -23,7 +25,8 @@ type embedded struct {
 	fingerprint string
 	dim         int
 	center      []float32
-	base, held  string // files
+	base, held  string // files: of the images, and of those that are not in the index
+	asked       string // file: those of held that are searched for, in no order
 }
 
 // openVectors looks at a model, or makes one, and says where its vectors are.
@@ -52,11 +55,12 @@ func openVectors(work, model string) (*embedded, error) {
 	}
 	v.base = filepath.Join(work, "base-"+v.fingerprint+".f32")
 	v.held = filepath.Join(work, "held-"+v.fingerprint+".f32")
+	v.asked = filepath.Join(work, "asked-"+v.fingerprint+".f32")
 	return v, nil
 }
 
-// queries is how many images are searched for; they are not in the index.
-const queries = 1000
+// mostAsked is how many images are searched for; they are not in the index.
+const mostAsked = 1000
 
 // prepare makes the vectors that the other cases use, or finds them.
 func prepare(ctx context.Context, b *bench) error {
@@ -65,7 +69,7 @@ func prepare(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	say("%d vectors of %d numbers, and %d to search for", b.vectors.rows(b.vectors.base), b.vectors.dim, b.vectors.rows(b.vectors.held))
+	say("%d vectors of %d numbers, and %d to search for", b.vectors.rows(b.vectors.base), b.vectors.dim, b.vectors.rows(b.vectors.asked))
 	return nil
 }
 
@@ -74,7 +78,27 @@ func (b *bench) need(ctx context.Context, n int) error {
 	if err := b.vectors.grow(ctx, b.vectors.base, b.images, n); err != nil {
 		return err
 	}
-	return b.vectors.grow(ctx, b.vectors.held, b.held, 1)
+	if err := b.vectors.grow(ctx, b.vectors.held, b.held, 1); err != nil {
+		return err
+	}
+	return b.vectors.choose()
+}
+
+// choose draws those that are searched for: the images come kind after kind.
+func (v *embedded) choose() error {
+	var all [][]float32
+	err := v.read(v.held, v.rows(v.held), func(_ int, x []float32) error {
+		all = append(all, slices.Clone(x))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var chosen []byte
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(len(all))[:min(mostAsked, len(all))] {
+		chosen = vectors.Append(chosen, all[i])
+	}
+	return os.WriteFile(v.asked, chosen, 0o666)
 }
 
 // rows is how many vectors a file has, 0 when it is not there.
@@ -109,18 +133,13 @@ func (v *embedded) read(path string, n int, each func(i int, x []float32) error)
 	return nil
 }
 
-// heldOut returns vectors to search for, evenly chosen.
-func (v *embedded) heldOut(limit int) ([][]float32, error) {
-	n := v.rows(v.held)
-	limit = min(n, limit)
-	chosen := make([][]float32, 0, limit)
-	err := v.read(v.held, n, func(i int, x []float32) error {
-		if len(chosen) < limit && i == len(chosen)*n/limit {
-			chosen = append(chosen, append([]float32(nil), x...))
-		}
+// queries are the vectors to search for.
+func (v *embedded) queries() (all [][]float32, err error) {
+	err = v.read(v.asked, v.rows(v.asked), func(_ int, x []float32) error {
+		all = append(all, slices.Clone(x))
 		return nil
 	})
-	return chosen, err
+	return all, err
 }
 
 // binding is what an index of these vectors is made for.
