@@ -51,12 +51,12 @@ func (b *bench) single(path string, n int) error {
 }
 
 // recalls holds the hits of each side against the truth.
-func (b *bench) recalls(sides []*peer.Process, n, count int) error {
+func (b *bench) recalls(sides []side, n, count int) error {
 	t, err := b.vectors.newTruth(n, count)
 	if err != nil {
 		return err
 	}
-	for i, s := range sides {
+	for _, s := range sides {
 		var a answer
 		if err := s.Ask(fmt.Sprint("hits ", len(t.queries)), &a); err != nil {
 			return err
@@ -66,14 +66,14 @@ func (b *bench) recalls(sides []*peer.Process, n, count int) error {
 			return err
 		}
 		say("  recall@%d of %s: %.4f (%d queries)", topK, s.Name, r, len(t.queries))
-		b.figures.Add("recall"+label(i)+b.suffix(n), r)
+		b.figures.Add("recall"+s.label+b.suffix(n), r)
 	}
 	return nil
 }
 
 // together compares many queries at once, on two cores.
 func (b *bench) together(path string, n int) error {
-	sides, err := b.sides(path, n, 2, "flat")
+	sides, err := b.sides(path, n, 2, "flat", "numpy")
 	defer stopAll(sides)
 	if err != nil {
 		return err
@@ -87,13 +87,19 @@ func (b *bench) together(path string, n int) error {
 	return nil
 }
 
+// side is one of a comparison; its label tells its figures, and is "" for ours.
+type side struct {
+	*peer.Process
+	label string
+}
+
 // sides starts our side and those of the peers that there are.
-func (b *bench) sides(path string, n, threads int, methods ...string) ([]*peer.Process, error) {
+func (b *bench) sides(path string, n, threads int, methods ...string) ([]side, error) {
 	ours, _, err := b.ours(path, threads)
 	if err != nil {
 		return nil, err
 	}
-	sides := []*peer.Process{ours}
+	sides := []side{{ours, ""}}
 	if b.python == "" {
 		say("there is no Python with the packages of the peers: nothing to compare with")
 		return sides, nil
@@ -106,12 +112,12 @@ func (b *bench) sides(path string, n, threads int, methods ...string) ([]*peer.P
 		if err != nil {
 			return sides, err
 		}
-		sides = append(sides, p)
+		sides = append(sides, side{p, "_" + m})
 	}
 	return sides, nil
 }
 
-func stopAll(sides []*peer.Process) {
+func stopAll(sides []side) {
 	for _, s := range sides {
 		s.Stop()
 	}
@@ -119,7 +125,7 @@ func stopAll(sides []*peer.Process) {
 
 // alternate gives each side its turns of a command, which takes a time in seconds, and
 // returns the rates of each. A first turn does not count.
-func (b *bench) alternate(sides []*peer.Process, command string) ([][]float64, error) {
+func (b *bench) alternate(sides []side, command string) ([][]float64, error) {
 	rates := make([][]float64, len(sides))
 	for round := range b.rounds + 1 {
 		seconds := b.turn.Seconds()
@@ -139,21 +145,22 @@ func (b *bench) alternate(sides []*peer.Process, command string) ([][]float64, e
 	return rates, nil
 }
 
-// label tells the figures of the peers: the first is what counts.
-func label(side int) string { return []string{"", "_flat", "_sq8"}[side] }
-
 // against prints and keeps the medians, and that of our rate over each peer's within a
-// round.
-func (b *bench) against(sides []*peer.Process, rates [][]float64, key, suffix string) {
+// round: the ratio to the first peer is the one that counts.
+func (b *bench) against(sides []side, rates [][]float64, key, suffix string) {
 	for i, s := range sides {
-		b.figures.Add(key+"_qps"+label(i)+suffix, peer.Median(rates[i]))
+		b.figures.Add(key+"_qps"+s.label+suffix, peer.Median(rates[i]))
 		if i == 0 {
 			say("  %-22s %8.1f queries/s", s.Name, peer.Median(rates[i]))
 			continue
 		}
 		over := paired(rates[0], rates[i])
 		say("  %-22s %8.1f queries/s, ours over it %.2f", s.Name, peer.Median(rates[i]), over)
-		b.figures.Add(key+"_ratio"+[]string{"", "", "_sq8"}[i]+suffix, over)
+		if i == 1 {
+			b.figures.Add(key+"_ratio"+suffix, over)
+		} else {
+			b.figures.Add(key+"_ratio"+s.label+suffix, over)
+		}
 	}
 }
 
