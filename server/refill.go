@@ -96,7 +96,7 @@ func (r *refill) open(ctx context.Context) (*index.File, error) {
 	if !errors.Is(err, index.ErrModel) {
 		return f, err
 	}
-	if err := os.Remove(path); err != nil { // that model is not in service any more
+	if err := index.Remove(path); err != nil { // that model is not in service any more
 		return nil, err
 	}
 	return index.Open(ctx, path, o)

@@ -67,7 +67,7 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.state = st
+	f.state, f.path = st, st.db.Path()
 	if !o.ReadOnly {
 		f.writer = newWriter(st)
 	}
@@ -218,8 +218,12 @@ func (f *File) Close() error {
 	return f.state.db.Close()
 }
 
-// Path is the file's.
+// Path is the file's, without symbolic links.
 func (f *File) Path() string { return f.path }
+
+// Remove removes an index with all that lies beside it, and is ErrInUse when somebody
+// owns it.
+func Remove(path string) error { return store.Remove(path) }
 
 // Binding is what the vectors have in common, also after Close.
 func (f *File) Binding() Binding {

@@ -112,6 +112,8 @@ func connect(ctx context.Context, path string, readOnly bool) (s *session, err e
 		if how, err = visit(path); err != nil {
 			return s, err
 		}
+	} else if s.claim, err = newClaim(path); err != nil {
+		return s, err
 	} else if s.writer, err = newWriter(path); err != nil {
 		return s, err
 	}
@@ -147,6 +149,9 @@ func (s *session) disconnect() (err error) {
 	}
 	if s.writer != nil {
 		err = errors.Join(err, s.writer.close())
+	}
+	if s.claim != nil {
+		err = errors.Join(err, s.claim.close())
 	}
 	return err
 }

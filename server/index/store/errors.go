@@ -21,7 +21,7 @@ var (
 )
 
 // known are the errors that need no explanation.
-var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
+var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, ErrMoved, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
 
 // explain says what was being done to which file, and what an error of SQLite's or
 // the operating system's means for it. It keeps nil.

@@ -31,7 +31,8 @@ type Store struct {
 // session is the connections to one file.
 type session struct {
 	about  About
-	writer *writer // nil when the store is open for reading only
+	claim  *claim  // nil when the store is open for reading only
+	writer *writer // the same
 	reads  *readers
 }
 

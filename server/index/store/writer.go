@@ -137,7 +137,7 @@ func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 	if s.writer == nil {
 		return explain("write index", s.path, errReadOnly)
 	}
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), s.claim.check(s.path)); err != nil {
 		return explain("write index", s.path, err)
 	}
 	return explain("write index", s.path, s.writer.transact(func() error { return change(s.writer) }))
