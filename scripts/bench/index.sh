@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # summary: the similarity index: searches over faiss, writes over raw SQLite, images over the encoder, and 200 kills
 #
-# Usage: scripts/bench.sh index [--quick] [--case NAME] [--rounds N] [--turn TIME] [--kills N] [--large N]
+# Usage: scripts/bench.sh index [--quick] [--case NAME] [--rounds N] [--turn TIME] [--kills N] [--large N] [--real N]
 # The cases, by default all:
-#   vectors only makes what the others use: some 20 minutes on two cores, once
+#   vectors only makes what the others use: some 10 minutes on two cores, once
 #   search  queries a second over faiss's IndexFlatIP and its 8-bit scalar quantiser (NumPy where pip finds no
 #           faiss), for 100,000 vectors and --large 1,000,000, and recall against double precision
 #   filter  searches with filters over those without
@@ -14,7 +14,7 @@
 #           lost, is it synced before, and what does a full disk do?
 # The vectors are real: a ResNet-18 is trained on CIFAR-10 for some minutes; its vectors of the 50,000 training
 # images, and then of views of them (crops, mirrored ones), are what is found, those of the 10,000 test images
-# what is searched for. Model and vectors are kept in build/index for the next time. Wants cifar10-jpg.tar.xz in
+# what is searched for; beyond --real 200,000 they are mixtures of two, for the speed of a large index. Model and vectors are kept in build/index for the next time. Wants cifar10-jpg.tar.xz in
 # the folder VICREG_TEST_DATA (default ../shared/data); without it, or with --quick, sample images are drawn, and
 # with --quick also the weights. The figures want a machine without other work.
 set -euo pipefail

@@ -24,6 +24,7 @@ type bench struct {
 	turn    time.Duration
 	kills   int
 	large   int    // vectors of the large set
+	real    int    // vectors that are embedded; those beyond are mixtures
 	vicreg  string // the program
 	tests   string // folder with index.test and vicreg.test, tests that are compiled
 	python  string // with NumPy, "" for none
@@ -60,6 +61,7 @@ func run() error {
 	flag.IntVar(&b.rounds, "rounds", 7, "turns of each side")
 	flag.DurationVar(&b.turn, "turn", 2*time.Second, "length of a turn")
 	flag.IntVar(&b.kills, "kills", 200, "how often the process is killed")
+	flag.IntVar(&b.real, "real", 200_000, "vectors that are embedded at the most; those beyond are mixtures of two")
 	flag.IntVar(&b.large, "large", 1_000_000, "vectors of the large set, 0 to leave it out")
 	flag.StringVar(&b.vicreg, "vicreg", "", "vicreg, the program")
 	flag.StringVar(&b.tests, "tests", "", "folder with index.test and vicreg.test, the compiled tests of server/index and of the program")

@@ -75,7 +75,10 @@ func prepare(ctx context.Context, b *bench) error {
 
 // need sees to it that there are n vectors to be found and those to look for.
 func (b *bench) need(ctx context.Context, n int) error {
-	if err := b.vectors.grow(ctx, b.vectors.base, b.images, n); err != nil {
+	if err := b.vectors.grow(ctx, b.vectors.base, b.images, min(n, b.real)); err != nil {
+		return err
+	}
+	if err := b.vectors.mix(b.vectors.base, n); err != nil {
 		return err
 	}
 	if err := b.vectors.grow(ctx, b.vectors.held, b.held, 1); err != nil {
