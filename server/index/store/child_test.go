@@ -43,7 +43,8 @@ func child(t *testing.T, work string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, args...)
-	cmd.Env = append(os.Environ(), childEnv+"="+work)
+	// The race detector would let each of them sleep for a second before it ends.
+	cmd.Env = append(os.Environ(), childEnv+"="+work, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	return cmd
 }
 

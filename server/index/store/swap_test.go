@@ -22,7 +22,6 @@ const (
 
 // replaceAndTell puts the second file in place of the first, and tells what it has then.
 func replaceAndTell(args []string) error {
-	runtime.LockOSThread() // calls are counted by thread
 	ctx := context.Background()
 	s, err := Open(ctx, args[0], Options{})
 	if err != nil {
@@ -32,6 +31,7 @@ func replaceAndTell(args []string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println(markBegin)
 	failed := s.Replace(ctx, other)
 	says, want := saysNew, "id-20"
 	if failed != nil {
@@ -50,43 +50,76 @@ func replaceAndTell(args []string) error {
 	return nil
 }
 
-// Each system call that changes names or opens and syncs files fails once while an
-// index is replaced. The process has what is on the disk, or says that it has nothing.
-func TestReplaceWhileCallsFail(t *testing.T) {
+// The child keeps to one thread, as calls are counted by thread.
+func init() {
+	if os.Getenv(childEnv) == "replace-and-tell" {
+		runtime.LockOSThread()
+	}
+}
+
+// watched runs replaceAndTell on two crashed indexes in a folder, with what strace is to
+// do, and returns what it says and the system calls it made.
+func watched(t *testing.T, folder string, was, will crashed, what ...string) (says, calls string) {
+	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("strace is not installed")
 	}
+	old, other, trace := filepath.Join(folder, "x.index"), filepath.Join(folder, "x.index.rebuild"), filepath.Join(folder, "trace")
+	was.lay(t, old)
+	will.lay(t, other)
+	cmd := child(t, "replace-and-tell", old, other)
+	cmd.Args = append(append([]string{strace, "-f", "-o", trace}, what...), append([]string{cmd.Path}, cmd.Args[1:]...)...)
+	cmd.Path = strace
+	text, _ := cmd.CombinedOutput()
+	list, err := os.ReadFile(trace)
+	if err != nil || len(list) == 0 {
+		t.Skipf("strace cannot look at a process: %v %s", err, text)
+	}
+	_, says, _ = strings.Cut(string(text), markBegin+"\n")
+	return strings.TrimSuffix(says, "\n"), string(list)
+}
+
+// callsBefore counts those that the process makes before it begins to replace.
+func callsBefore(t *testing.T, was, will crashed, call string) (n int) {
+	t.Helper()
+	_, calls := watched(t, t.TempDir(), was, will, "-e", "trace=write,"+call)
+	before, _, found := strings.Cut(calls, `"`+markBegin)
+	if !found {
+		t.Fatalf("the mark is not in the trace:\n%s", calls)
+	}
+	lines := strings.Split(before, "\n")
+	thread, _, _ := strings.Cut(lines[len(lines)-1], " ")
+	for _, line := range lines {
+		name, _, isCall := strings.Cut(line, "(")
+		if isCall && strings.HasPrefix(name, thread+" ") && !strings.HasSuffix(name, " write") && !strings.Contains(name, "resumed") {
+			n++
+		}
+	}
+	return n
+}
+
+// Each system call that changes names or opens and syncs files fails once while an
+// index is replaced. The process has what is on the disk, or says that it has nothing.
+func TestReplaceWhileCallsFail(t *testing.T) {
 	was, will := crash(t, 0), crash(t, 20)
 	said := map[string]int{}
 	for _, fault := range []string{"/^rename:EIO", "/^unlink(at)?$:EIO", "/^f(data)?sync$:EIO", "/^open(at)?$:EMFILE"} {
 		call, number, _ := strings.Cut(fault, ":")
-		for n := 1; ; n++ {
+		for n := callsBefore(t, was, will, call) + 1; ; n++ {
 			folder := t.TempDir()
-			old, other, trace := filepath.Join(folder, "x.index"), filepath.Join(folder, "x.index.rebuild"), filepath.Join(folder, "trace")
-			was.lay(t, old)
-			will.lay(t, other)
-			cmd := child(t, "replace-and-tell", old, other)
-			cmd.Args = append([]string{strace, "-f", "-o", trace, "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", call, number, n), cmd.Path}, cmd.Args[1:]...)
-			cmd.Path = strace
-			text, _ := cmd.CombinedOutput()
-			calls, err := os.ReadFile(trace)
-			if err != nil {
-				t.Skipf("strace cannot let a call fail: %v %s", err, text)
-			}
-			if !strings.Contains(string(calls), "INJECTED") { // there are no more of them
+			says, calls := watched(t, folder, was, will, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", call, number, n))
+			if !strings.Contains(calls, "INJECTED") { // there are no more of them
 				break
 			}
-			s := opened(t, old, Options{})
+			s := opened(t, filepath.Join(folder, "x.index"), Options{})
 			got := loaded(t, s)
-			isOld, isNew := reflect.DeepEqual(got, was.rows), reflect.DeepEqual(got, will.rows)
-			what := strings.TrimSuffix(string(text), "\n")
-			said[what]++
-			switch {
-			case strings.HasPrefix(what, "after"), what == saysOld && !isOld, what == saysNew && !isNew, !isOld && !isNew:
-				t.Errorf("at %s %d the process said %q, and left %d rows: old %v, new %v", fault, n, what, len(got), isOld, isNew)
-			}
 			s.Close()
+			said[says]++
+			isOld, isNew := reflect.DeepEqual(got, was.rows), reflect.DeepEqual(got, will.rows)
+			if !map[string]bool{saysOld: isOld, saysNew: isNew, saysClosed: isOld || isNew}[says] {
+				t.Errorf("at %s %d the process said %q, and left %d rows: old %v, new %v", fault, n, says, len(got), isOld, isNew)
+			}
 		}
 	}
 	for _, what := range []string{saysOld, saysNew, saysClosed} {
