@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"vicreg/server/index/filter"
 	"vicreg/server/index/store"
@@ -25,15 +28,8 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) (cre
 		return nil, fmt.Errorf("the namespace %w", err)
 	}
 	c := newCall(strings.Clone(namespace), len(items)) // what is kept must not hold on to a request
-	for i, item := range items {
-		unit, meta, err := st.check(item)
-		if err != nil {
-			return nil, &ItemError{i, err}
-		}
-		r := newRow(unit)
-		c.rows[i], c.read[i] = &r, meta
-		c.changes[i].Row = store.Row{Namespace: c.namespace, ID: strings.Clone(item.ID), Vector: item.Vector, Metadata: metadata(item.Metadata),
-			Source: item.Source, Hash: item.Hash, Thumbnail: item.Thumbnail}
+	if err := c.fill(st, items); err != nil {
+		return nil, err
 	}
 	if err := f.write(ctx, c); err != nil {
 		return nil, err // c may be the writer's still
@@ -42,6 +38,35 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) (cre
 		c.were[i] = !was
 	}
 	return c.were, nil
+}
+
+// fill prepares items for the writer, many of them on all cores.
+func (c *call) fill(st *state, items []Item) error {
+	const chunk = 64
+	if len(items) <= chunk {
+		return c.fillFrom(st, items, 0)
+	}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for first := 0; first < len(items); first += chunk {
+		group.Go(func() error { return c.fillFrom(st, items[first:min(first+chunk, len(items))], first) })
+	}
+	return group.Wait()
+}
+
+// fillFrom prepares items, of which the first has this place in the call.
+func (c *call) fillFrom(st *state, items []Item, first int) error {
+	for k, item := range items {
+		unit, meta, err := st.check(item)
+		if err != nil {
+			return &ItemError{first + k, err}
+		}
+		r := newRow(unit)
+		c.rows[first+k], c.read[first+k] = &r, meta
+		c.changes[first+k].Row = store.Row{Namespace: c.namespace, ID: strings.Clone(item.ID), Vector: item.Vector, Metadata: metadata(item.Metadata),
+			Source: item.Source, Hash: item.Hash, Thumbnail: item.Thumbnail}
+	}
+	return nil
 }
 
 // Delete is Index's.
