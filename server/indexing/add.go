@@ -64,7 +64,8 @@ An image's id is its path below DIR, SHARD/MEMBER in shards, and the path as lis
 in a list. One whose id and bytes (by SHA-256) are in the index already costs no
 more than reading its file. What is stored is on the disk: a run that was stopped
 goes on when the same command is given again. Images that were indexed from a
-folder or shards and are not there any more are named, and removed with --prune.
+folder or shards and are not there any more are named, and removed with --prune; an
+image that is still where its item says is never one of them, whatever its id.
 
 A metadata file is .csv, its first line naming the columns, or .jsonl, an object a
 line. Each row belongs to the image whose id, or whose path, is in the first column
@@ -83,7 +84,7 @@ With --server the images are sent to a server that owns the index and has the mo
 	namespaceFlag(fs, &a.namespace)
 	fs.StringVar(&a.metadata, "metadata", "", "`FILE` with what else is known of the images, .csv or .jsonl")
 	fs.StringVar(&a.key, "key", "", "`COLUMN` of the metadata file with the id; by default the first, if it is named id or path")
-	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from DIR and are not there any more")
+	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from below DIR and whose files are not there any more")
 	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model")
 	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` whose first line is the server's API key")
 	a.foreign.Register(fs)
@@ -164,10 +165,12 @@ func (a *adding) run(ctx context.Context) (err error) {
 
 // origin is where additions come from.
 type origin struct {
-	n     int              // additions
-	ids   iter.Seq[string] // of all
-	root  string           // what ids in a metadata file may be below, "" for nothing
-	roots []string         // what the sources of its items begin with
+	n     int                       // additions
+	ids   iter.Seq[string]          // of all
+	paths iter.Seq2[string, string] // their ids and sources; nil where sources tell nothing
+	root  string                    // what ids in a metadata file may be below, "" for nothing
+	roots []string                  // what the sources of its items are below
+	tars  bool                      // they are in shards
 
 	add  func(ctx context.Context, to target, p *plan, done func()) error
 	info *vectors.Info // of a file of vectors
@@ -187,7 +190,7 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &origin{n: set.Len(), root: root, roots: set.Roots()}
+	o := &origin{n: set.Len(), root: root, roots: set.Roots(), tars: shardOf(set.Path(0)) != ""}
 	if o.roots == nil {
 		o.root = filepath.Dir(root)
 		if a.prune {
@@ -197,6 +200,13 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	o.ids = func(yield func(string) bool) {
 		for i := range set.Len() {
 			if !yield(set.Key(i)) {
+				return
+			}
+		}
+	}
+	o.paths = func(yield func(id, source string) bool) {
+		for i := range set.Len() {
+			if !yield(set.Key(i), set.Path(i)) {
 				return
 			}
 		}
@@ -250,7 +260,7 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 	if len(p.bad) == from.n {
 		return fmt.Errorf("none of the %d images could be indexed; %s: %s", from.n, p.bad[0].Key, p.bad[0].Reason)
 	}
-	gone := p.gone(from.roots, from.ids)
+	gone, elsewhere := p.leftOver(from)
 	removed := 0
 	if a.prune {
 		if err := to.remove(ctx, gone); err != nil {
@@ -271,6 +281,9 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, a.data)
 	case len(gone) > 0:
 		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), a.data)
+	}
+	if len(elsewhere) > 0 {
+		fmt.Fprintf(a.stdout, "%d images are indexed under another id, such as %s\n", len(elsewhere), elsewhere[0])
 	}
 	if p.displaced > 0 {
 		fmt.Fprintf(a.stdout, "%d of those changed took the place of images with the same ids from elsewhere; --namespace keeps collections apart\n", p.displaced)

@@ -182,22 +182,6 @@ func (p *plan) unmatched(ids iter.Seq[string]) []string {
 	return sorted(left)
 }
 
-// gone are the items that came from one of the roots and are not among the additions.
-func (p *plan) gone(roots []string, ids iter.Seq[string]) []string {
-	left := map[string]bool{}
-	for id, k := range p.known {
-		for _, root := range roots {
-			if strings.HasPrefix(k.source, strings.TrimSuffix(root, "/")+"/") {
-				left[id] = true
-			}
-		}
-	}
-	for id := range ids {
-		delete(left, id)
-	}
-	return sorted(left)
-}
-
 func sorted(set map[string]bool) []string {
 	list := make([]string, 0, len(set))
 	for id := range set {

@@ -57,24 +57,6 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func TestPlanFindsWhatIsGone(t *testing.T) {
-	p := &plan{known: map[string]known{}}
-	for id, source := range map[string]string{"a": "/p/a", "b": "/p/sub/b", "c": "/p2/c", "d": "", "e": "/tars/1.tar/e", "f": "/tars/2.tar/f"} {
-		p.known[id] = known{source: source}
-	}
-	for _, c := range []struct{ roots, ids, want []string }{
-		{[]string{"/p"}, []string{"b", "new"}, []string{"a"}},
-		{[]string{"/p"}, nil, []string{"a", "b"}},
-		{[]string{"/tars/1.tar"}, nil, []string{"e"}},
-		{[]string{"/"}, []string{"a"}, []string{"b", "c", "e", "f"}},
-		{nil, nil, nil},
-	} {
-		if got := p.gone(c.roots, slices.Values(c.ids)); !slices.Equal(got, c.want) {
-			t.Errorf("%v: gone %q, want %q", c.roots, got, c.want)
-		}
-	}
-}
-
 func TestPlanKeepsAccount(t *testing.T) {
 	p := &plan{}
 	for i := range int(deeds) {
