@@ -21,7 +21,7 @@ import (
 // adding is an addition to an index under way.
 type adding struct {
 	data, file, model, namespace string
-	metadata, key                string
+	metadata, key, prefix        string
 	server, keyFile              string
 	prune                        bool
 	foreign                      encoder.Flags
@@ -58,18 +58,22 @@ func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 		},
 		Notes: `DIR is a folder of any depth, a text file with a path a line, or tar shards; or a
 file of vectors that vicreg embed or vicreg index export wrote, .npy, .jsonl or
-.parquet, with what stands beside it. The index is made where there is none.
+.parquet, with what stands beside it; what such a file does not tell of an item that
+is there, that keeps. The index is made where there is none.
 
 An image's id is its path below DIR, SHARD/MEMBER in shards, and the path as listed
-in a list. One whose id and bytes (by SHA-256) are in the index already costs no
-more than reading its file. What is stored is on the disk: a run that was stopped
-goes on when the same command is given again. Images that were indexed from a
-folder or shards and are not there any more are named, and removed with --prune; an
-image that is still where its item says is never one of them, whatever its id.
+in a list, after the text of --prefix. An id that belongs to another image, which is
+elsewhere and still there, stays with that: where folders have names in common, give
+each a prefix, such as --prefix A/, or a namespace. An image whose id and bytes (by
+SHA-256) are in the index already costs no more than reading its file. What is stored
+is on the disk: a run that was stopped goes on when the same command is given again.
+Images that were indexed from a folder or shards and are not there any more are named,
+and removed with --prune; an image that is still where its item says is never one of
+them, whatever its id.
 
 A metadata file is .csv, its first line naming the columns, or .jsonl, an object a
-line. Each row belongs to the image whose id, or whose path, is in the first column
-when that is named id or path, else in that of --key; in an object, in the member
+line. Each row belongs to the image whose id, with the prefix or without, or whose path
+is in the first column when that is named id or path, else in that of --key; in an object, in the member
 of that name. A column is numbers when each of its cells is a number as in JSON
 (0042 is not), booleans when each is true or false, else text; an empty cell says
 nothing. A new image has the label of its folder, of its line in a list or of its
@@ -84,6 +88,7 @@ With --server the images are sent to a server that owns the index and has the mo
 	namespaceFlag(fs, &a.namespace)
 	fs.StringVar(&a.metadata, "metadata", "", "`FILE` with what else is known of the images, .csv or .jsonl")
 	fs.StringVar(&a.key, "key", "", "`COLUMN` of the metadata file with the id; by default the first, if it is named id or path")
+	fs.StringVar(&a.prefix, "prefix", "", "`TEXT` that is put before each id, such as 2026/")
 	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from below DIR and whose files are not there any more")
 	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model")
 	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` whose first line is the server's API key")
@@ -122,6 +127,11 @@ func (a *adding) validate() error {
 			return usage.Errorf("--%s goes with --index: a server has its own model", name)
 		}
 	}
+	if a.prefix != "" {
+		if err := index.CheckID(a.prefix); err != nil {
+			return usage.Errorf("--prefix: it %w", err)
+		}
+	}
 	return errors.Join(checkNamespace(a.namespace), a.foreign.Validate(), a.machine.Validate())
 }
 
@@ -130,7 +140,7 @@ func (a *adding) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &plan{root: source.root}
+	p := &plan{root: source.root, roots: source.roots, prefix: a.prefix}
 	if a.metadata != "" {
 		if p.rows, err = readRows(a.metadata, a.key, source.root); err != nil {
 			return err
@@ -179,7 +189,7 @@ type origin struct {
 // find looks at what is to be added.
 func (a *adding) find(ctx context.Context) (*origin, error) {
 	if a.ofVectors() {
-		return findVectors(a.data)
+		return findVectors(a.data, a.prefix)
 	}
 	// No index is kept: an older one would not know of a file that was replaced.
 	set, err := dataset.Open(ctx, a.data, dataset.Options{Index: dataset.NoIndex})
@@ -199,14 +209,14 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	}
 	o.ids = func(yield func(string) bool) {
 		for i := range set.Len() {
-			if !yield(set.Key(i)) {
+			if !yield(a.prefix + set.Key(i)) {
 				return
 			}
 		}
 	}
 	o.paths = func(yield func(id, source string) bool) {
 		for i := range set.Len() {
-			if !yield(set.Key(i), set.Path(i)) {
+			if !yield(a.prefix+set.Key(i), set.Path(i)) {
 				return
 			}
 		}
@@ -282,11 +292,18 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 	case len(gone) > 0:
 		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), a.data)
 	}
+	if r, is := to.(*remote); is && r.bared.Load() > 0 {
+		fmt.Fprintf(a.stdout, "%d items have no thumbnail any more: a server makes them of images, and those are not on this disk\n", r.bared.Load())
+	}
 	if len(elsewhere) > 0 {
 		fmt.Fprintf(a.stdout, "%d images are indexed under another id, such as %s\n", len(elsewhere), elsewhere[0])
 	}
+	some(a.stdout, "kept", len(p.held), func(i int) string { return p.held[i].Key + " " + p.held[i].Reason })
+	if n := len(p.held); n > 0 {
+		fmt.Fprintf(a.stdout, "%d images are left out, since their ids belong to others; --prefix TEXT before the ids, or --namespace, keeps them apart\n", n)
+	}
 	if p.displaced > 0 {
-		fmt.Fprintf(a.stdout, "%d of those changed took the place of images with the same ids from elsewhere; --namespace keeps collections apart\n", p.displaced)
+		fmt.Fprintf(a.stdout, "%d of those changed took the place of images with the same ids from elsewhere that are not there any more\n", p.displaced)
 	}
 	if left := p.unmatched(from.ids); len(left) > 0 {
 		fmt.Fprintf(a.stdout, "%d rows of %s belong to no image, such as %s\n", len(left), a.metadata, left[0])

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/usage"
@@ -12,8 +11,8 @@ import (
 	"vicreg/server/index"
 )
 
-// findVectors looks at a file of vectors.
-func findVectors(name string) (*origin, error) {
+// findVectors looks at a file of vectors, whose ids get the prefix.
+func findVectors(name, prefix string) (*origin, error) {
 	info, err := vectors.ReadInfo(name)
 	if err != nil {
 		return nil, &usage.Error{Err: err}
@@ -31,7 +30,7 @@ func findVectors(name string) (*origin, error) {
 	}
 	ids := func(yield func(string) bool) {
 		for id := range seen {
-			if !yield(id) {
+			if !yield(prefix + id) {
 				return
 			}
 		}
@@ -65,19 +64,14 @@ func addVectors(ctx context.Context, name string, info vectors.Info, to target, 
 		return err
 	}
 	err := vectors.Read(name, info, func(r vectors.Row) error {
-		a := addition{id: r.Path, source: r.Source, own: r.Metadata}
-		if a.source == "" {
-			a.source = r.Path
-		}
-		do, err := p.judgeVector(ctx, to, a, r)
+		do, e, err := p.judgeVector(ctx, to, r)
 		if err != nil {
 			return err
 		}
-		if do == leave {
-			p.did(leave, 1)
+		if do == leave || do == hold {
 			return nil
 		}
-		batch = append(batch, pending{do, entry{ID: a.id, Vector: r.Embedding, Metadata: p.metadata(a), Source: a.source, Hash: r.Hash}})
+		batch = append(batch, pending{do, e})
 		if len(batch) == batchItems {
 			return flush()
 		}
@@ -89,19 +83,65 @@ func addVectors(ctx context.Context, name string, info vectors.Info, to target, 
 	return flush()
 }
 
-// judgeVector is judge for a vector: without hashes to go by, those that are there are
-// compared number by number.
-func (p *plan) judgeVector(ctx context.Context, to target, a addition, r vectors.Row) (deed, error) {
+// judgeVector is judge for a row of a file of vectors, and what is to be stored of it.
+// Of source and hash, which the file may not tell, the item keeps its own, but for the
+// hash where the vector is another: that is of another file. It keeps its thumbnail as
+// long as the vector or the hash is the same.
+func (p *plan) judgeVector(ctx context.Context, to target, r vectors.Row) (deed, entry, error) {
+	a := addition{id: p.prefix + r.Path, source: r.Source, own: r.Metadata}
 	k, was := p.known[a.id]
-	hash, ok := hashOf(r.Hash)
-	if !was || ok && k.hash != hash {
-		return p.judge(a, hash), nil
+	e := entry{ID: a.id, Vector: r.Embedding, Metadata: p.metadata(a), Source: a.source}
+	hash, told := hashOf(r.Hash)
+	if told {
+		e.Hash = hex.EncodeToString(hash[:])
+	}
+	if !was {
+		if e.Source == "" {
+			e.Source = r.Path
+		}
+		return insert, e, nil
 	}
 	v, err := to.vector(ctx, a.id)
-	if err != nil || !slices.Equal(v, r.Embedding) {
-		return replace, err
+	if err != nil {
+		return leave, entry{}, err
 	}
-	return p.judge(a, k.hash), nil
+	if a.source == "" {
+		e.Source = k.source
+	}
+	equal := sameVector(v, r.Embedding)
+	e.keep = k.pictured && (equal || told && hash == k.hash)
+	if equal && !told && k.hash != (bulk.Hash{}) {
+		hash, e.Hash = k.hash, hex.EncodeToString(k.hash[:])
+	}
+	do := leave
+	switch {
+	case !equal && p.belongs(k, a):
+		do = hold
+	case !equal:
+		do = replace
+	case hash != k.hash || e.Source != k.source || !same(e.Metadata, k.metadata):
+		do, e.Vector = describe, v
+	}
+	p.left(do, a)
+	return do, e, nil
+}
+
+// rounding is how far, as a part of their length, two vectors of one image may be apart
+// that were computed in batches of other sizes, or by other numbers of threads.
+const rounding = 1e-4
+
+// sameVector says that two vectors are of one image.
+func sameVector(a, b []float32) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	var apart, length float64
+	for i, x := range a {
+		d := float64(x) - float64(b[i])
+		apart += d * d
+		length += float64(x) * float64(x)
+	}
+	return apart <= rounding*rounding*length
 }
 
 // hashOf reads the hexadecimal digits of a hash.

@@ -58,6 +58,13 @@ func (o *origin) lacks(source string) bool {
 	return shard != "" && o.tars && o.reads(shard)
 }
 
+// there says that the file of a source is on this disk; of a member of a shard, that
+// the shard is.
+func there(source string) bool {
+	_, err := os.Lstat(source)
+	return err == nil || shardOf(source) != ""
+}
+
 // reads says that all members of a shard are among the additions.
 func (o *origin) reads(shard string) bool {
 	for _, root := range o.roots {

@@ -23,7 +23,7 @@ type local struct {
 func (l *local) known(ctx context.Context, progress func(done, total int)) (map[string]known, error) {
 	all := map[string]known{}
 	err := each(ctx, l.file, l.namespace, false, func(it index.Item, total int) error {
-		k := known{metadata: it.Metadata, source: it.Source}
+		k := known{metadata: it.Metadata, source: it.Source, pictured: it.Pictured}
 		if len(it.Hash) == len(k.hash) {
 			k.hash = bulk.Hash(it.Hash)
 		}
@@ -66,35 +66,39 @@ func (l *local) images(ctx context.Context, set *dataset.Set, p *plan, done func
 
 // encode sends what is to be stored.
 func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func(pending) error, done func()) error {
-	at := func(i int) addition { return addition{id: set.Key(i), source: set.Path(i), label: set.Label(i)} }
 	want := func(i int, hash bulk.Hash) bool {
-		switch a := at(i); p.judge(a, hash) {
-		case leave:
-			p.did(leave, 1)
+		a := p.addition(set, i)
+		d := p.judge(a, hash)
+		switch {
+		case p.left(d, a):
 			done()
-		case describe: // its vector and thumbnail are in the index
+		case d == describe: // its vector and thumbnail are in the index
 			// The error is that ctx has ended, which ends all.
-			_ = send(pending{describe, entry{ID: a.id, Metadata: p.metadata(a), Source: a.source, Hash: hex.EncodeToString(hash[:])}})
+			_ = send(pending{describe, entry{ID: a.id, Metadata: p.metadata(a), Source: a.source, Hash: hex.EncodeToString(hash[:]), keep: true}})
 		default:
 			return true
 		}
 		return false
 	}
 	bad, err := bulk.Images(ctx, l.enc, l.workers, set, want, func(m bulk.Image) error {
-		a := at(m.Index)
-		return send(pending{p.judge(a, m.Hash), entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
+		a := p.addition(set, m.Index)
+		d := p.judge(a, m.Hash)
+		if p.left(d, a) { // the file that the id is of has come back
+			return nil
+		}
+		return send(pending{d, entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
 			Hash: hex.EncodeToString(m.Hash[:]), thumbnail: m.Thumbnail}})
 	})
 	if err != nil {
 		return err
 	}
 	for _, b := range bad {
-		p.refuse(b.Key, b.Reason)
+		p.refuse(p.prefix+b.Key, b.Reason)
 	}
 	return nil
 }
 
-// put stores entries. One without a vector keeps that of the item, and its thumbnail.
+// put stores entries. One without a vector keeps that of the item.
 func (l *local) put(ctx context.Context, entries []entry) (bad []string, err error) {
 	bad = make([]string, len(entries))
 	items := make([]index.Item, 0, len(entries))
@@ -103,7 +107,7 @@ func (l *local) put(ctx context.Context, entries []entry) (bad []string, err err
 		if hash, ok := hashOf(e.Hash); ok {
 			it.Hash = hash[:]
 		}
-		if e.Vector == nil {
+		if e.keep {
 			if err := l.complete(ctx, &it); err != nil {
 				return nil, err
 			}
@@ -121,10 +125,13 @@ func (l *local) put(ctx context.Context, entries []entry) (bad []string, err err
 	return bad, err
 }
 
-// complete adds vector and thumbnail of the item as it is stored.
+// complete adds the thumbnail of the item as it is stored, and the vector where there is
+// none.
 func (l *local) complete(ctx context.Context, it *index.Item) (err error) {
-	if it.Vector, err = l.vector(ctx, it.ID); err != nil {
-		return err
+	if it.Vector == nil {
+		if it.Vector, err = l.vector(ctx, it.ID); err != nil {
+			return err
+		}
 	}
 	it.Thumbnail, err = l.file.Thumbnail(ctx, l.namespace, it.ID)
 	if errors.Is(err, index.ErrUnknown) {

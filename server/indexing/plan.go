@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ type known struct {
 	hash     bulk.Hash // zero when the item has none
 	metadata json.RawMessage
 	source   string
+	pictured bool // it has a thumbnail
 }
 
 // deed is what an image asks for.
@@ -27,6 +29,7 @@ const (
 	insert               // it is new
 	replace              // it is there, with other bytes
 	describe             // it is there, with other metadata or at another place
+	hold                 // another image that is still there has the id
 	deeds                // how many there are
 )
 
@@ -47,6 +50,7 @@ type entry struct {
 	Hash     string          `json:"sha256,omitempty"`
 
 	thumbnail []byte
+	keep      bool // the item keeps its thumbnail, and its vector where the entry has none
 }
 
 // pending is an entry that is to be stored, and why.
@@ -58,14 +62,22 @@ type pending struct {
 // plan settles what is to be done with additions to a namespace and keeps account of
 // what was. Any number of goroutines may use it.
 type plan struct {
-	known map[string]known
-	rows  rows
-	root  string // what ids in metadata files may be below
+	known  map[string]known
+	rows   rows
+	root   string   // what ids in metadata files may be below
+	roots  []string // what the sources of the additions are below
+	prefix string   // what all their ids begin with
 
 	mu        sync.Mutex
 	done      [deeds]int
 	displaced int // of those replaced, items that came from another file
+	held      []dataset.Bad
 	bad       []dataset.Bad
+}
+
+// addition is image i of a set.
+func (p *plan) addition(set *dataset.Set, i int) addition {
+	return addition{id: p.prefix + set.Key(i), source: set.Path(i), label: set.Label(i)}
 }
 
 // judge says what an addition with this hash asks for.
@@ -74,6 +86,8 @@ func (p *plan) judge(a addition, hash bulk.Hash) deed {
 	switch {
 	case !was:
 		return insert
+	case k.hash != hash && p.belongs(k, a):
+		return hold
 	case k.hash != hash:
 		return replace
 	case k.source != a.source || !same(p.metadata(a), k.metadata):
@@ -82,10 +96,25 @@ func (p *plan) judge(a addition, hash bulk.Hash) deed {
 	return leave
 }
 
+// belongs says that an item is of an image that is not the addition, nor below the
+// roots, where it would be an addition of its own, and is still there.
+func (p *plan) belongs(k known, a addition) bool {
+	return a.source != "" && a.source != k.source && filepath.IsAbs(k.source) && !below(k.source, p.roots) && there(k.source)
+}
+
+// row is what the metadata file says of an id, which may be written without the prefix.
+func (p *plan) row(id string) (row json.RawMessage, there bool) {
+	if row, there = p.rows[idOf(id, p.root)]; there {
+		return row, true
+	}
+	row, there = p.rows[idOf(strings.TrimPrefix(id, p.prefix), p.root)]
+	return row, there
+}
+
 // metadata is that of an addition: what its row says, with the label unless the row
 // has one; without a row what is there already, or the label alone.
 func (p *plan) metadata(a addition) json.RawMessage {
-	row, described := p.rows[idOf(a.id, p.root)]
+	row, described := p.row(a.id)
 	if !described && a.own != nil {
 		row, described = a.own, true
 	}
@@ -152,6 +181,23 @@ func (p *plan) did(d deed, n int) {
 	p.mu.Unlock()
 }
 
+// left records what needs nothing to be stored, and tells whether a deed is of that
+// kind.
+func (p *plan) left(d deed, a addition) bool {
+	switch d {
+	case leave:
+		p.did(leave, 1)
+	case hold:
+		p.mu.Lock()
+		p.held = append(p.held, dataset.Bad{Key: a.id, Reason: "belongs to " + p.known[a.id].source + " already"})
+		p.done[hold]++
+		p.mu.Unlock()
+	default:
+		return false
+	}
+	return true
+}
+
 // refuse records an addition that cannot be in the index.
 func (p *plan) refuse(id, reason string) {
 	p.mu.Lock()
@@ -178,6 +224,7 @@ func (p *plan) unmatched(ids iter.Seq[string]) []string {
 	}
 	for id := range ids {
 		delete(left, idOf(id, p.root))
+		delete(left, idOf(strings.TrimPrefix(id, p.prefix), p.root))
 	}
 	return sorted(left)
 }

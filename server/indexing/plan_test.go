@@ -15,10 +15,10 @@ func TestPlan(t *testing.T) {
 	one, two := bulk.Hash{1}, bulk.Hash{2}
 	p := &plan{root: "/photos",
 		known: map[string]known{
-			"a":     {one, json.RawMessage(`{"n":1}`), "/photos/a"},
-			"b":     {one, nil, "/photos/b"},
-			"named": {one, json.RawMessage(`{"n":1,"label":"mine"}`), "/photos/named"},
-			"bare":  {bulk.Hash{}, nil, "/photos/bare"},
+			"a":     {one, json.RawMessage(`{"n":1}`), "/photos/a", false},
+			"b":     {one, nil, "/photos/b", false},
+			"named": {one, json.RawMessage(`{"n":1,"label":"mine"}`), "/photos/named", false},
+			"bare":  {bulk.Hash{}, nil, "/photos/bare", false},
 		},
 		rows: rows{"b": json.RawMessage(`{"n":2}`), "new": json.RawMessage(`{"n":3}`), "own": json.RawMessage(`{"label":"own"}`)},
 	}
@@ -52,6 +52,18 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%+v: metadata %s, want %s", c.addition, got, c.says)
 		}
 	}
+	p.prefix = "pre/"
+	p.rows["pre/b"] = json.RawMessage(`{"n":5}`)
+	for id, says := range map[string]string{"pre/new": `{"n":3}`, "pre/b": `{"n":5}`, "pre/x": ``} {
+		if got := p.metadata(addition{id: id}); string(got) != says {
+			t.Errorf("%s: metadata %s, want %s", id, got, says)
+		}
+	}
+	if got := p.unmatched(slices.Values([]string{"pre/b", "pre/own"})); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("unmatched with a prefix: %q", got)
+	}
+	p.prefix = ""
+	delete(p.rows, "pre/b")
 	if got := p.unmatched(slices.Values([]string{"new", "x", "/photos/b"})); !slices.Equal(got, []string{"own"}) {
 		t.Errorf("unmatched: %q", got)
 	}
@@ -63,7 +75,7 @@ func TestPlanKeepsAccount(t *testing.T) {
 		p.did(deed(i), i+1)
 	}
 	p.refuse("x", "two\nlines")
-	if got := fmt.Sprint(p.finished(), p.bad, p.done); got != "11 [{x two lines}] [1 2 3 4]" {
+	if got := fmt.Sprint(p.finished(), p.bad, p.done); got != "16 [{x two lines}] [1 2 3 4 5]" {
 		t.Error(got)
 	}
 }

@@ -2,11 +2,17 @@ package indexing
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"vicreg/server/index"
 )
@@ -20,6 +26,8 @@ type remote struct {
 	centered bool
 	most     int   // items of a request
 	room     int64 // bytes of a request
+
+	bared atomic.Int64 // items that lost their thumbnails
 }
 
 // connect asks a server what its index and its limits are.
@@ -54,14 +62,17 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 	for {
 		var page struct {
 			Total int
-			Data  []entry
-			Next  *string
+			Data  []struct {
+				entry
+				Thumbnail string // its address
+			}
+			Next *string
 		}
 		if err := r.ask(ctx, http.MethodGet, "items", query, nil, &page); err != nil {
 			return nil, err
 		}
 		for _, item := range page.Data {
-			k := known{metadata: item.Metadata, source: item.Source}
+			k := known{metadata: item.Metadata, source: item.Source, pictured: item.Thumbnail != ""}
 			k.hash, _ = hashOf(item.Hash) // zero where there is none
 			all[item.ID] = k
 		}
@@ -82,6 +93,12 @@ func (r *remote) put(ctx context.Context, items []entry) (bad []string, err erro
 				Title, Detail string
 			}
 		}
+	}
+	if slices.ContainsFunc(items, func(e entry) bool { return e.keep }) {
+		if len(items) > 1 { // an image a request: they may be large
+			return r.halves(ctx, items)
+		}
+		items = []entry{r.illustrated(items[0])}
 	}
 	ask := map[string]any{"namespace": r.namespace, "items": items}
 	err = r.ask(ctx, http.MethodPost, "items", nil, ask, &result)
@@ -112,6 +129,30 @@ func (r *remote) put(ctx context.Context, items []entry) (bad []string, err erro
 		}
 	}
 	return bad, nil
+}
+
+// illustrated is an entry with its image, if that is on this disk, in the place of the
+// vector: a server takes no thumbnails and makes one of an image only.
+func (r *remote) illustrated(e entry) entry {
+	with := e
+	with.Image, with.Vector = r.image(e), nil
+	if with.Image == nil || sizeOf(with) > r.room {
+		r.bared.Add(1)
+		return e
+	}
+	return with
+}
+
+// image is the file that an entry is of, nil when it is not what it was.
+func (r *remote) image(e entry) []byte {
+	if info, err := os.Stat(e.Source); err != nil || !filepath.IsAbs(e.Source) || !info.Mode().IsRegular() || info.Size() > r.room {
+		return nil
+	}
+	data, err := os.ReadFile(e.Source)
+	if sum := sha256.Sum256(data); err != nil || hex.EncodeToString(sum[:]) != e.Hash {
+		return nil
+	}
+	return data
 }
 
 func (r *remote) halves(ctx context.Context, items []entry) (bad []string, err error) {

@@ -188,7 +188,7 @@ func TestRemoteKnows(t *testing.T) {
 		fmt.Fprint(w, `{"total":2,"data":[{"id":"b","metadata":{},"source":"","sha256":null}],"next":null}`)
 	})
 	got, err := at(t, c).known(t.Context(), func(int, int) {})
-	if err != nil || len(got) != 2 || got["a"].hash[31] != 10 || string(got["a"].metadata) != `{"n":1}` || got["a"].source != "/a" || got["b"].hash[0] != 0 {
+	if err != nil || len(got) != 2 || got["a"].hash[31] != 10 || string(got["a"].metadata) != `{"n":1}` || got["a"].source != "/a" || got["b"].hash[0] != 0 || !got["a"].pictured || got["b"].pictured {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if want := []string{"GET /info", "GET /items?limit=1000&namespace=n", "GET /items?after=7&limit=1000&namespace=n"}; !slices.Equal(p.asked, want) {
@@ -242,6 +242,33 @@ func TestRemoteImages(t *testing.T) {
 				t.Errorf("sent %+v: %v", it, err)
 			}
 		}
+	}
+}
+
+// A server takes no thumbnails: an item that is to keep its own is sent as the image.
+func TestRemoteKeepsThumbnails(t *testing.T) {
+	dir := colours(t, 2)
+	p, c, _ := play(t, func(w http.ResponseWriter, _ *http.Request, items []entry) { taken(w, items, nil) })
+	var items []entry
+	for _, name := range []string{"00.png", "01.png"} {
+		path := filepath.Join(dir, name)
+		items = append(items, entry{ID: name, Vector: []float32{1, 2, 3}, Source: path, Hash: fmt.Sprintf("%x", hashFile(t, path)), keep: true})
+	}
+	put(t, filepath.Join(dir, "01.png"), []byte("another file"))
+	r := at(t, c)
+	if bad, err := r.put(t.Context(), append(items, entry{ID: "bare", Vector: []float32{1, 2, 3}})); err != nil || !slices.Equal(bad, []string{"", "", ""}) {
+		t.Fatalf("bad %q, %v", bad, err)
+	}
+	if r.bared.Load() != 1 {
+		t.Errorf("%d lost their thumbnails", r.bared.Load())
+	}
+	for _, sent := range p.items {
+		if it := sent[0]; len(sent) > 1 || (it.Image != nil) != (it.ID == "00.png") || (it.Vector == nil) != (it.ID == "00.png") {
+			t.Errorf("sent %+v", sent)
+		}
+	}
+	if len(p.items) != 3 {
+		t.Errorf("%d requests", len(p.items))
 	}
 }
 

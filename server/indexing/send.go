@@ -38,7 +38,7 @@ func (r *remote) images(ctx context.Context, set *dataset.Set, p *plan, done fun
 		if sending.Err() != nil {
 			break
 		}
-		a := addition{id: set.Key(i), source: set.Path(i), label: set.Label(i)}
+		a := p.addition(set, i)
 		do, e := p.read(set, i, a)
 		size := sizeOf(e)
 		switch {
@@ -70,8 +70,8 @@ func (p *plan) read(set *dataset.Set, i int, a addition) (deed, entry) {
 		return leave, entry{}
 	}
 	do := p.judge(a, sha256.Sum256(data))
-	if do == leave {
-		p.did(leave, 1)
+	if p.left(do, a) {
+		return leave, entry{}
 	}
 	return do, entry{ID: a.id, Image: data, Metadata: p.metadata(a), Source: a.source}
 }
