@@ -45,12 +45,15 @@ func runRebuild(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		Purpose:  "Make all vectors of an index anew with another model, from the files that its items came from.",
 		Synopsis: "FILE --model FILE [flags]",
 		Examples: []string{"vicreg index rebuild photos.index --model better.onnx"},
-		Notes: `Each item's file must be where it was and hold the same bytes; those of shards are
-read there. The new index grows in FILE.rebuild: a rebuild that was stopped goes on
-when the same command is given again. FILE is what it was until all is there, and is
-then replaced in one step. An item that cannot be made anew, having been stored as a
-vector or without its path, or its file having changed or gone, keeps FILE from
-being replaced, unless --drop-missing leaves such items out.`,
+		Notes: `Images are not kept in an index. Each item's file must be on this disk, where it was,
+and hold the same bytes; those of shards are read there. The new index grows in
+FILE.rebuild: a rebuild that was stopped goes on when the same command is given again.
+FILE is what it was until all is there, and is then replaced in one step.
+
+What cannot be made anew keeps FILE from being replaced: items that were stored as
+vectors, that were sent to a server (PUT or POST) without a path on this disk, and
+those whose files have changed or gone. They are named; send their images again once
+FILE is rebuilt, or leave the items out with --drop-missing.`,
 	})
 	fs.StringVar(&r.model, "model", "", "exported `FILE` of the new model")
 	fs.BoolVar(&r.dropMissing, "drop-missing", false, "leave out items that cannot be made anew")
@@ -106,8 +109,10 @@ func (r *rebuilding) plan(ctx context.Context) error {
 		err = each(ctx, r.old, ns.Name, false, func(it index.Item, _ int) error {
 			k, made := there[it.ID]
 			switch {
-			case len(it.Hash) != len(bulk.Hash{}) || it.Source == "":
-				r.miss(member{ns.Name, it}, "it was stored without the path of an image file")
+			case len(it.Hash) != len(bulk.Hash{}):
+				r.miss(member{ns.Name, it}, "it was stored as a vector, without an image")
+			case it.Source == "":
+				r.miss(member{ns.Name, it}, "its image was sent without a path on this disk, and images are not kept")
 			case made && k.hash == bulk.Hash(it.Hash) && k.source == it.Source && same(k.metadata, it.Metadata):
 				r.done++
 			default:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"vicreg/server/index"
@@ -73,7 +74,7 @@ func TestRebuildMisses(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := bytes.Repeat([]byte{7}, 32)
-	_, err = f.Upsert(t.Context(), "default", index.Item{ID: "bare", Vector: []float32{1, 2, 3}}, index.Item{ID: "relative", Vector: []float32{1, 2, 3}, Hash: hash, Source: "a.png"})
+	_, err = f.Upsert(t.Context(), "default", index.Item{ID: "bare", Vector: []float32{1, 2, 3}}, index.Item{ID: "sent", Vector: []float32{1, 2, 3}, Hash: hash}, index.Item{ID: "relative", Vector: []float32{1, 2, 3}, Hash: hash, Source: "a.png"})
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -82,10 +83,10 @@ func TestRebuildMisses(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err := run(t.Context(), "rebuild", file, "--model", next)
-	if err == nil || !strings.Contains(err.Error(), "5 items cannot be made anew, so "+file+" stays as it is; --drop-missing") {
+	if err == nil || !strings.Contains(err.Error(), "6 items cannot be made anew, so "+file+" stays as it is; --drop-missing") {
 		t.Fatalf("got %v", err)
 	}
-	want(t, out, "missing    bare: it was stored without the path of an image file", "missing    relative: its path is not absolute: a.png",
+	want(t, out, "missing    bare: it was stored as a vector, without an image", "missing    sent: its image was sent without a path on this disk, and images are not kept", "missing    relative: its path is not absolute: a.png",
 		"missing    00.png: its file has changed since it was indexed", "missing    01.png: ", "missing    shard.tar/one.png in namespace tar: it is not in ")
 	if b := opened(t, file).Binding(); b.Fingerprint != fingerprint {
 		t.Error("the index was replaced")
@@ -97,7 +98,7 @@ func TestRebuildMisses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, out, "has 5 items of the model ", "; 4 are left out")
+	want(t, out, "has 5 items of the model ", "; 5 are left out")
 	want(t, errs, "going on after 4 of 8 items")
 	if opened(t, file).Has("default", "00.png") || !opened(t, file).Has("default", "01.png") {
 		t.Error("the wrong items are there")
@@ -126,4 +127,30 @@ func TestRebuildStops(t *testing.T) {
 	if got := opened(t, file).Binding().Fingerprint; got != before {
 		t.Error("the index was replaced")
 	}
+}
+
+// Whoever may store items may name any path: nothing but files is read.
+func TestRebuildReadsFilesOnly(t *testing.T) {
+	dir, old, file := colours(t, 1), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
+	said(t, "add", dir, "--index", file, "--model", old)
+	pipe, list, large := filepath.Join(dir, "pipe.png"), filepath.Join(dir, "list.txt"), filepath.Join(dir, "large.png")
+	put(t, list, []byte(pipe))
+	put(t, large, nil)
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o666), os.Truncate(large, 1<<33)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := index.Open(t.Context(), file, index.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var items []index.Item
+	for _, source := range []string{pipe, "/dev/zero", dir, list + "/x", large} {
+		items = append(items, index.Item{ID: source, Vector: []float32{1, 2, 3}, Hash: bytes.Repeat([]byte{7}, 32), Source: source})
+	}
+	_, err = f.Upsert(t.Context(), "default", items...)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, said(t, "rebuild", file, "--model", colour(t, 2), "--drop-missing"), pipe+" is no file\n", "/dev/zero is no file\n", dir+" is no file\n",
+		"it is not in "+list+" any more\n", "is over the limit of ", "has 1 items of the model", "; 5 are left out")
 }

@@ -22,10 +22,12 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		switch {
 		case shard != "":
 			shards[shard] = true
-		case filepath.IsAbs(source):
-			files = append(files, source)
-		default:
+		case !filepath.IsAbs(source):
 			r.drop(source, "its path is not absolute: "+source)
+		case !readable(source):
+			r.drop(source, source+" is no file")
+		default:
+			files = append(files, source)
 		}
 	}
 	loose, err := dataset.Files(files)
@@ -39,7 +41,7 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err != nil {
+		if err != nil || set.Roots() == nil { // a list would name files that no item does
 			continue
 		}
 		for i := range set.Len() {
@@ -53,6 +55,14 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		}
 	}
 	return sets, nil
+}
+
+// readable is false for what is there and no regular file: whoever stored an item may
+// have named a pipe, which has no end, or a device. What is not there counts: reading it
+// tells why.
+func readable(source string) bool {
+	info, err := os.Stat(source)
+	return err != nil || info.Mode().IsRegular()
 }
 
 // shardOf is the file that a path goes through as if it were a folder, "" for none.
