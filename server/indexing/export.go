@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,7 @@ meanwhile.`,
 	})
 	f.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
 	namespaceFlag(f, &e.namespace)
-	f.BoolVar(&e.force, "force", false, "write over VECTORS if it exists")
+	f.BoolVar(&e.force, "force", false, "write over VECTORS, and what stands beside it, if it exists")
 	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &e.file}); err != nil {
 		return err
 	}
@@ -68,6 +69,14 @@ meanwhile.`,
 	return err
 }
 
+// sides are the endings of what is written beside the vectors.
+func (e *exporting) sides() []string {
+	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
+		return []string{".json", ".paths"}
+	}
+	return []string{".json"}
+}
+
 // check reports what stands in the way of writing the output.
 func (e *exporting) check() error {
 	if !vectors.Known(e.out) {
@@ -76,13 +85,36 @@ func (e *exporting) check() error {
 	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
 		return usage.Errorf("-o %s: %s is not a folder", e.out, filepath.Dir(e.out))
 	}
-	if _, err := os.Stat(e.out); err == nil && !e.force {
-		return usage.Errorf("%s exists; --force writes over it", e.out)
+	for _, side := range append([]string{""}, e.sides()...) {
+		name := e.out + side
+		info, err := os.Stat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return usage.Errorf("-o %s: %w", e.out, err)
+		case e.own(info):
+			return usage.Errorf("-o %s: %s is a file of the index itself", e.out, name)
+		case !info.Mode().IsRegular():
+			return usage.Errorf("-o %s: %s is there and no file", e.out, name)
+		case !e.force:
+			return usage.Errorf("%s exists; --force writes over it", name)
+		}
 	}
 	return nil
 }
 
-// write writes first what stands beside the vectors, so that where they are, all is.
+// own says that a file is one of those that the index consists of.
+func (e *exporting) own(info fs.FileInfo) bool {
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		if part, err := os.Stat(e.file + suffix); err == nil && os.SameFile(info, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// write makes all files in a folder of their own first, so that a failure leaves what
+// was there.
 func (e *exporting) write(ctx context.Context) error {
 	h := sha256.New()
 	err := each(ctx, e.index, e.namespace, false, func(it index.Item, _ int) error {
@@ -98,15 +130,33 @@ func (e *exporting) write(ctx context.Context) error {
 	}
 	b := e.index.Binding()
 	e.info = vectors.Info{Fingerprint: b.Fingerprint, Dim: b.Dim, Source: e.file, Images: hex.EncodeToString(h.Sum(nil)[:16]), Count: len(e.ids), Bad: []vectors.Bad{}}
-	if err := whole.Write(e.out+".json", func(w io.Writer) error { return printJSON(w, e.info) }); err != nil {
+	folder, err := os.MkdirTemp(filepath.Dir(e.out), filepath.Base(e.out)+".*.tmp")
+	if err != nil {
 		return err
 	}
-	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
-		if err := whole.WriteFile(e.out+".paths", []byte(strings.Join(e.ids, "\n")+"\n")); err != nil {
-			return err
+	made := filepath.Join(folder, filepath.Base(e.out))
+	err = whole.Write(made, func(w io.Writer) error { return e.rows(ctx, w) })
+	for _, side := range e.sides() {
+		if err == nil {
+			err = whole.Write(made+side, func(w io.Writer) error { return e.side(side, w) })
 		}
 	}
-	return whole.Write(e.out, func(w io.Writer) error { return e.rows(ctx, w) })
+	if err == nil {
+		err = exchange(folder, filepath.Dir(e.out), filepath.Base(e.out), e.sides())
+	}
+	if _, lost := os.Stat(made + ".old"); err != nil && lost == nil {
+		return fmt.Errorf("%w; what was there is in %s", err, folder)
+	}
+	return errors.Join(err, os.RemoveAll(folder))
+}
+
+// side writes what stands beside the vectors.
+func (e *exporting) side(side string, w io.Writer) error {
+	if side == ".json" {
+		return printJSON(w, e.info)
+	}
+	_, err := io.WriteString(w, strings.Join(e.ids, "\n")+"\n")
+	return err
 }
 
 // rows writes the items, which must be the same as before.

@@ -1,0 +1,83 @@
+package indexing
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// An export is never written over its own index, whatever it is called, nor over
+// anything without --force.
+func TestExportSparesWhatIsThere(t *testing.T) {
+	dir, file := colours(t, 2), filepath.Join(t.TempDir(), "v.npy.json")
+	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
+	before := size(t, file)
+	folder := filepath.Dir(file)
+	link, hard := filepath.Join(folder, "link.jsonl"), filepath.Join(folder, "hard.parquet")
+	log, lock := filepath.Join(folder, "log.npy"), filepath.Join(folder, "x.npy.paths")
+	put(t, file+".lock", nil)
+	err := errors.Join(os.Symlink(file, link), os.Link(file, hard), os.WriteFile(file+"-wal", nil, 0o666), os.Symlink(file+"-wal", log), os.Link(file+".lock", lock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{filepath.Join(folder, "v.npy"), link, hard, log, filepath.Join(folder, "x.npy")} {
+		wrong(t, "is a file of the index itself", "export", file, "-o", out, "--force")
+	}
+	if got := size(t, file); got != before {
+		t.Errorf("%d bytes became %d", before, got)
+	}
+	out := filepath.Join(t.TempDir(), "w.npy")
+	put(t, out+".paths", []byte("mine"))
+	wrong(t, "w.npy.paths exists; --force writes over it", "export", file, "-o", out)
+	said(t, "export", file, "-o", out, "--force")
+	if text, err := os.ReadFile(out + ".paths"); err != nil || string(text) != "00.png\n01.png\n" {
+		t.Errorf("paths %q, %v", text, err)
+	}
+	other := filepath.Join(t.TempDir(), "d.jsonl")
+	if err := os.MkdirAll(other+".json", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	wrong(t, "d.jsonl.json is there and no file", "export", file, "-o", other, "--force")
+}
+
+// namesOf are the files of a folder with their first words.
+func namesOf(t *testing.T, folder string) string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(folder, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, e.Name()+"="+string(text))
+	}
+	return strings.Join(names, " ")
+}
+
+func TestExchange(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	fill := func(dir, text string, names ...string) {
+		for _, name := range names {
+			put(t, filepath.Join(dir, name), []byte(text))
+		}
+	}
+	fill(from, "new", "v", "v.json", "v.paths")
+	fill(to, "old", "v", "v.json")
+	if err := exchange(from, to, "v", []string{".json", ".paths"}); err != nil || namesOf(t, to) != "v=new v.json=new v.paths=new" {
+		t.Errorf("got %s, %v", namesOf(t, to), err)
+	}
+	again := t.TempDir()
+	fill(again, "newer", "v", "v.paths") // and no v.json
+	if err := exchange(again, to, "v", []string{".json", ".paths"}); !errors.Is(err, os.ErrNotExist) || namesOf(t, to) != "v=new v.json=new v.paths=new" {
+		t.Errorf("after a failure: %s, %v", namesOf(t, to), err)
+	}
+	if got := namesOf(t, again); got != "v=newer v.paths=newer" {
+		t.Errorf("left %s", got)
+	}
+}
