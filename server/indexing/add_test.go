@@ -283,6 +283,13 @@ func badVectors(t *testing.T) string {
 	return path
 }
 
+// What can be told before an image is encoded is.
+func TestAddOfWhatHasNoRoom(t *testing.T) {
+	dir, file := colours(t, 2), filepath.Join(t.TempDir(), "x.index")
+	put(t, filepath.Join(dir, "a\tb.png"), filled(t, 1, 2, 3))
+	want(t, said(t, "add", dir, "--index", file, "--model", colour(t, 1)), "2 new", "1 bad", "has control characters")
+}
+
 func TestAddOfNothingGood(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "a.png"), nil)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 )
 
 // readCSV reads a table whose first line names its columns. The first column holds
@@ -58,6 +59,9 @@ func withoutMark(f io.Reader) io.Reader {
 	return r
 }
 
+// errNotUTF8 is what an older table of Excel's ends in, among others.
+var errNotUTF8 = errors.New("it is not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)")
+
 // cells reads all of a table, and the line of each row.
 func cells(r *csv.Reader) (table [][]string, lines []int, err error) {
 	for {
@@ -67,6 +71,11 @@ func cells(r *csv.Reader) (table [][]string, lines []int, err error) {
 		}
 		if err != nil {
 			return nil, nil, err
+		}
+		for i, cell := range row {
+			if line, _ := r.FieldPos(i); !utf8.ValidString(cell) {
+				return nil, nil, fmt.Errorf("line %d: %w", line, errNotUTF8)
+			}
 		}
 		line, _ := r.FieldPos(0)
 		table, lines = append(table, row), append(lines, line)

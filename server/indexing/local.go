@@ -70,7 +70,7 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func
 		a := p.addition(set, i)
 		d := p.judge(a, hash)
 		switch {
-		case p.left(d, a):
+		case p.left(d, a), p.unfit(a):
 			done()
 		case d == describe: // its vector and thumbnail are in the index
 			// The error is that ctx has ended, which ends all.

@@ -11,9 +11,11 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"vicreg/pipeline/usage"
 	"vicreg/server/index"
+	"vicreg/server/index/filter"
 )
 
 // rows are what a metadata file says: JSON objects by the id that they are of.
@@ -41,6 +43,9 @@ func readRows(name, key, root string) (rows, error) {
 			return fmt.Errorf("line %d: %s is there for the second time", line, id)
 		case len(object) > index.MaxMetadata:
 			return fmt.Errorf("line %d: %d bytes of metadata are over the limit of %d", line, len(object), index.MaxMetadata)
+		}
+		if err := filter.CheckMetadata(object); err != nil {
+			return fmt.Errorf("line %d: %w", line, err)
 		}
 		r[id] = object
 		return nil
@@ -95,7 +100,10 @@ func readObjects(f io.Reader, key string, add func(line int, id string, object j
 			return err
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("line %d: it is longer than %d bytes, and metadata has %d at the most", n+1, 4*index.MaxMetadata, index.MaxMetadata)
+	case err != nil:
 		return fmt.Errorf("line %d: %w", n+1, err)
 	}
 	return nil
@@ -104,8 +112,14 @@ func readObjects(f io.Reader, key string, add func(line int, id string, object j
 // takeID takes the member with the id out of an object.
 func takeID(text []byte, key string) (id string, object json.RawMessage, err error) {
 	var members map[string]json.RawMessage
+	if !utf8.Valid(text) {
+		return "", nil, errNotUTF8
+	}
 	if err := json.Unmarshal(text, &members); err != nil {
 		return "", nil, err
+	}
+	if name, is := repeated(text); is {
+		return "", nil, fmt.Errorf("%q is there twice", name)
 	}
 	if members == nil {
 		return "", nil, errors.New("null is no object")
@@ -125,6 +139,26 @@ func takeID(text []byte, key string) (id string, object json.RawMessage, err err
 	delete(members, key)
 	object, err = json.Marshal(members)
 	return id, object, err
+}
+
+// repeated is a name that two members of an object have. The text is known to be good.
+func repeated(object []byte) (name string, is bool) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	d.Token() // the bracket
+	seen := map[string]bool{}
+	for d.More() {
+		key, err := d.Token()
+		name, is = key.(string)
+		var value json.RawMessage
+		if err != nil || !is || d.Decode(&value) != nil {
+			break
+		}
+		if seen[name] {
+			return name, true
+		}
+		seen[name] = true
+	}
+	return "", false
 }
 
 func missingKey(key string) error {

@@ -47,7 +47,7 @@ func TestReadCSV(t *testing.T) {
 }
 
 func TestReadObjects(t *testing.T) {
-	got, err := rowsOf(t, "m.jsonl", `{"id":"a","n":1,"deep":{"list":[1,"x"]}}`+"\n\n"+`{"path":"b"}`, "")
+	got, err := rowsOf(t, "m.jsonl", "\ufeff"+`{"id":"a","n":1,"deep":{"list":[1,"x"]}}`+"\n\n"+`{"path":"b"}`, "")
 	if err != nil || len(got) != 2 || !same(got["a"], []byte(`{"deep":{"list":[1,"x"]}, "n":1}`)) || string(got["b"]) != `{}` {
 		t.Errorf("got %s, %v", got, err)
 	}
@@ -69,12 +69,21 @@ func TestReadRowsSaysWhatIsWrong(t *testing.T) {
 		{"m.csv", "id,n\na,1\n\n./a,2\n", "", "line 4: a is there for the second time"},
 		{"m.csv", "id,n\n,1\n", "", "line 2: the id is empty"},
 		{"m.csv", "id,n\na," + long + "\n", "", "over the limit of 16384"},
+		{"m.csv", "id,n\na,\"x\ny\"\nb,caf\xe9\n", "", "line 4: it is not UTF-8; save the file as UTF-8"},
+		{"m.csv", "id,n\na,b,\xe9\n", "", "line 2: "},
+		{"m.csv", "\xff\xfei\x00d\x00\n\x00", "", "line 1: it is not UTF-8"},
+		{"m.csv", "id,n\na,1\nb,1e999\n", "", "line 3: metadata: n: "},
+		{"m.jsonl", `{"id":"a"}` + "\n" + `{"id":"b","n":1e999}`, "", "line 2: metadata: n: "},
+		{"m.jsonl", `{"id":"a"}` + "\n" + `{"id":"b","n":"caf` + "\xe9" + `"}`, "", "line 2: it is not UTF-8"},
+		{"m.jsonl", `{"id":"a","n":1,"n":2}`, "", `line 1: "n" is there twice`},
+		{"m.jsonl", `{"id":"a","id":"b"}`, "", `line 1: "id" is there twice`},
+		{"m.jsonl", `{"id":"a","x":{"n":1,"n":2}}`, "", "line 1: metadata: "},
 		{"m.jsonl", `{"id":"a"}` + "\n[1]", "", "line 2: json: "},
 		{"m.jsonl", "null", "", "line 1: null is no object"},
 		{"m.jsonl", `{"id":7}`, "", `line 1: "id" is no string`},
 		{"m.jsonl", `{"n":7}`, "", `line 1: there is neither "id" nor "path"`},
 		{"m.jsonl", `{"id":"a"}`, "file", `line 1: there is no "file"`},
-		{"m.jsonl", `{"id":"a","n":"` + long + long + long + long + `"}`, "", "line 1: "},
+		{"m.jsonl", `{"id":"a","n":"` + long + long + long + long + `"}`, "", "line 1: it is longer than 65536 bytes"},
 	} {
 		_, err := rowsOf(t, c.name, c.content, c.key)
 		var wrong *usage.Error

@@ -11,6 +11,7 @@ import (
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
+	"vicreg/server/index"
 )
 
 // known is what a namespace has of an item.
@@ -179,6 +180,16 @@ func (p *plan) did(d deed, n int) {
 	p.mu.Lock()
 	p.done[d] += n
 	p.mu.Unlock()
+}
+
+// unfit records an addition that could not be stored whatever its vector is, and tells
+// whether it is one.
+func (p *plan) unfit(a addition) bool {
+	err := index.CheckText(index.Item{ID: a.id, Metadata: p.metadata(a), Source: a.source})
+	if err != nil {
+		p.refuse(a.id, err.Error())
+	}
+	return err != nil
 }
 
 // left records what needs nothing to be stored, and tells whether a deed is of that

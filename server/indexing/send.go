@@ -70,7 +70,7 @@ func (p *plan) read(set *dataset.Set, i int, a addition) (deed, entry) {
 		return leave, entry{}
 	}
 	do := p.judge(a, sha256.Sum256(data))
-	if p.left(do, a) {
+	if p.left(do, a) || p.unfit(a) {
 		return leave, entry{}
 	}
 	return do, entry{ID: a.id, Image: data, Metadata: p.metadata(a), Source: a.source}
