@@ -90,8 +90,8 @@ With --server the images are sent to a server that owns the index and has the mo
 	fs.StringVar(&a.key, "key", "", "`COLUMN` of the metadata file with the id; by default the first, if it is named id or path")
 	fs.StringVar(&a.prefix, "prefix", "", "`TEXT` that is put before each id, such as 2026/")
 	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from below DIR and whose files are not there any more")
-	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model")
-	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` whose first line is the server's API key")
+	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model; SSL_CERT_FILE in the environment names the certificate of a private CA")
+	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` with the server's API key: its first line that is neither blank nor a # comment")
 	a.foreign.Register(fs)
 	a.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &a.data}); err != nil {

@@ -3,7 +3,9 @@ package indexing
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -95,7 +97,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	var waited time.Duration
 	for {
 		answer, err := c.send(ctx, method, target, text)
-		if err != nil {
+		if err = c.explain(answer, err); err != nil {
 			return fmt.Errorf("ask %s: %w", c.base.Redacted(), err)
 		}
 		if wait := answer.after(); wait > 0 && waited+wait <= patience {
@@ -105,8 +107,34 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 			}
 			continue
 		}
-		return answer.read(into)
+		err = answer.read(into)
+		var no *refusal
+		if errors.As(err, &no) && no.status == http.StatusUnauthorized {
+			no.detail = "it wants an API key; --api-key-file FILE gives one"
+			if c.key != "" {
+				no.detail = "the API key that was given is not one of its keys"
+			}
+		}
+		return err
 	}
+}
+
+// explain adds to an error what can be done about it. An answer that only says that the
+// server wants to be asked with TLS is an error.
+func (c *client) explain(a *answer, err error) error {
+	var unknown *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w; SSL_CERT_FILE=FILE in the environment names the certificate of a private CA", err)
+	case c.base.Scheme != "http":
+		return err
+	case err != nil && strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`), // an alert of TLS
+		err == nil && a.status == http.StatusBadRequest && strings.Contains(string(a.body), "HTTPS"):
+		secure := *c.base
+		secure.Scheme = "https"
+		return fmt.Errorf("the server speaks TLS: give --server %s", secure.Redacted())
+	}
+	return err
 }
 
 // answer is what a server answered.
@@ -171,9 +199,6 @@ func (a *answer) read(into any) error {
 		if detail = p.Detail; detail == "" {
 			detail = p.Title
 		}
-	}
-	if a.status == http.StatusUnauthorized {
-		detail += "; --api-key-file FILE gives a key"
 	}
 	return &refusal{a.status, detail}
 }

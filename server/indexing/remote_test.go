@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -123,7 +126,7 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		{401, `{"title":"An API key is missing","detail":"it is"}`, "the server refuses: it is; --api-key-file FILE gives a key (401)"},
+		{401, `{"title":"An API key is missing","detail":"it is"}`, "the server refuses: it wants an API key; --api-key-file FILE gives one (401)"},
 		{409, `{"title":"other model","detail":""}`, "the server refuses: other model (409)"},
 		{502, `<html>`, "the server refuses: Bad Gateway (502)"},
 		{200, `<html>`, "the server's answer cannot be read: "},
@@ -161,6 +164,53 @@ func TestClientSendsItsKey(t *testing.T) {
 	}
 	if p.key != "Bearer s3cret" || p.asked[0] != "DELETE /items/a%2Fb%20c.png?namespace=n" {
 		t.Errorf("asked %s with %q", p.asked, p.key)
+	}
+}
+
+func TestClientSaysThatAKeyIsWrong(t *testing.T) {
+	_, c, _ := play(t, func(w http.ResponseWriter, _ *http.Request, _ []entry) { refuse(w, 401, "send the header") })
+	c.key = "s3cret"
+	err := c.ask(t.Context(), "GET", "items", nil, nil, nil)
+	if err == nil || err.Error() != "the server refuses: the API key that was given is not one of its keys (401)" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What goes wrong with TLS is said in one sentence, with what helps.
+func TestClientSpeaksOfTLS(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	alert, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alert.Close()
+	go func() {
+		for {
+			conn, err := alert.Accept()
+			if err != nil {
+				return
+			}
+			conn.Read(make([]byte, 4096))
+			conn.Write([]byte("\x15\x03\x01\x00\x02\x02\x16\n"))
+			conn.Close()
+		}
+	}()
+	host := strings.TrimPrefix(s.URL, "https://")
+	for address, want := range map[string]string{
+		"http://" + host:                  "ask http://" + host + ": the server speaks TLS: give --server https://" + host,
+		"http://" + alert.Addr().String(): "ask http://" + alert.Addr().String() + ": the server speaks TLS: give --server https://" + alert.Addr().String(),
+		"https://" + host:                 "; SSL_CERT_FILE=FILE in the environment names the certificate of a private CA",
+	} {
+		c, err := newClient(address, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.ask(t.Context(), "GET", "info", nil, nil, nil); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", address, err, want)
+		}
 	}
 }
 
