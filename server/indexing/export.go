@@ -105,8 +105,12 @@ func (e *exporting) check() error {
 
 // own says that a file is one of those that the index consists of.
 func (e *exporting) own(info fs.FileInfo) bool {
+	path, err := filepath.EvalSymlinks(e.file) // the others lie beside the file itself
+	if err != nil {
+		path = e.file
+	}
 	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
-		if part, err := os.Stat(e.file + suffix); err == nil && os.SameFile(info, part) {
+		if part, err := os.Stat(path + suffix); err == nil && os.SameFile(info, part) {
 			return true
 		}
 	}

@@ -24,6 +24,7 @@ func TestExportSparesWhatIsThere(t *testing.T) {
 	}
 	for _, out := range []string{filepath.Join(folder, "v.npy"), link, hard, log, filepath.Join(folder, "x.npy")} {
 		wrong(t, "is a file of the index itself", "export", file, "-o", out, "--force")
+		wrong(t, "is a file of the index itself", "export", link, "-o", out, "--force")
 	}
 	if got := size(t, file); got != before {
 		t.Errorf("%d bytes became %d", before, got)
