@@ -69,6 +69,7 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 		return nil, err
 	}
 	f.state, f.path = st, st.db.Path()
+	tune(st.bytes())
 	debug.FreeOSMemory() // loading leaves garbage as large as a part of the vectors, for which nothing else makes room
 	if !o.ReadOnly {
 		f.writer = newWriter(st)

@@ -14,8 +14,12 @@ type pairs struct {
 	scores []float32
 }
 
-// mostPairs resolves a share of 0.01 % twice over.
-const mostPairs = 20000
+// mostPairs resolves a share of 0.01 % twice over. A few for each item are enough below:
+// they are drawn again and again while a namespace grows.
+const (
+	mostPairs    = 20000
+	pairsPerItem = 5
+)
 
 // fewestItems is how many items a namespace must have for its pairs to say anything.
 const fewestItems = 10
@@ -42,7 +46,7 @@ func (s *snapshot) draw() *pairs {
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	n := min(mostPairs, s.items*(s.items-1)/2)
+	n := min(mostPairs, pairsPerItem*s.items, s.items*(s.items-1)/2)
 	p := &pairs{make([]float32, 0, n)}
 	for len(p.scores) < n {
 		if a, b := all[random.IntN(len(all))], all[random.IntN(len(all))]; a != b {

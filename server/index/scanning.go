@@ -54,6 +54,7 @@ type worker struct {
 	of     *snapshot
 	sieves []sieve // one a probe
 	groups []group
+	room   []int32 // for products, used again and again
 }
 
 // group is the probes with one filter.
@@ -93,7 +94,7 @@ func (w *worker) scan(j int, p part) {
 				s.compare(j, p, mask)
 			}
 		default:
-			g.pass(j, p, mask)
+			w.pass(&g, j, p, mask)
 			for _, s := range g.sieves {
 				s.settle(w.of)
 			}
@@ -102,9 +103,12 @@ func (w *worker) scan(j int, p part) {
 }
 
 // pass looks at all rows of a part by their codes.
-func (g *group) pass(j int, p part, mask []uint64) {
+func (w *worker) pass(g *group, j int, p part, mask []uint64) {
 	dim := len(g.sieves[0].unit)
-	products := make([]int32, len(g.queries)*scanBlock)
+	if n := len(g.queries) * scanBlock; len(w.room) < n {
+		w.room = make([]int32, n)
+	}
+	products := w.room
 	for first := 0; first < p.n; first += scanBlock {
 		n := min(scanBlock, p.n-first)
 		scan.Products(products[:n*len(g.queries)], g.queries, p.codes[first*dim:(first+n)*dim])

@@ -130,6 +130,8 @@ type writer struct {
 	state *state
 	calls chan *call
 	ended sync.WaitGroup
+
+	changes int // since the memory was looked at
 }
 
 // A transaction ends with the call that brings it over so many changes.
@@ -196,8 +198,16 @@ func (w *writer) commit(group []*call) {
 	}
 	for _, c := range group {
 		w.state.collection(c.namespace).forget()
+		w.changes += len(c.changes)
+	}
+	if w.changes >= tuneEvery {
+		w.changes = 0
+		tune(w.state.bytes())
 	}
 }
+
+// tuneEvery is after how many changes the memory is looked at.
+const tuneEvery = 1 << 14
 
 // apply writes calls in one transaction, and then shows them to searches.
 func (w *writer) apply(group []*call) error {

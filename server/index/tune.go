@@ -1,0 +1,35 @@
+package index
+
+import (
+	"os"
+	"runtime/debug"
+)
+
+// By default the garbage collector waits until there is as much garbage as there is in
+// use: with the vectors in memory, as much again as they take. A part of them is plenty,
+// since vectors hold no pointers and cost the collector nothing.
+const (
+	tuneFrom  = 64 << 20  // bytes of vectors
+	leastRoom = 32 << 20  // bytes of garbage
+	others    = 100 << 20 // bytes that the rest of a program may take
+)
+
+// tune sets the collector for so many bytes in indexes, unless GOGC says how it is to be
+// set.
+func tune(bytes int64) {
+	if bytes < tuneFrom || os.Getenv("GOGC") != "" {
+		return
+	}
+	room := max(leastRoom, bytes/8)
+	debug.SetGCPercent(int(max(5, 100*room/(bytes+others))))
+}
+
+// bytes is the memory of what is searched.
+func (st *state) bytes() (n int64) {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	for _, c := range st.names {
+		n += c.snapshot().bytes()
+	}
+	return n
+}
