@@ -124,63 +124,81 @@ func newCall(namespace string, n int) *call {
 		meta: make([]filter.Row, n), done: make(chan error, 1)}
 }
 
-// writer is the one goroutine that writes. What waits when it is free goes to the disk
-// in one transaction: with many callers they share its cost.
+// writer has one goroutine at a time write: that of the only caller, which then waits
+// for nobody, or one that writes what waits, all together: many callers share the cost
+// of a transaction.
 type writer struct {
 	state *state
-	calls chan *call
-	ended sync.WaitGroup
+	ended sync.WaitGroup // of the goroutine for those that wait
 
-	changes int // since the memory was looked at
+	mu      sync.Mutex
+	busy    bool    // somebody writes
+	waiting []*call // for that one to end
+
+	changes int // since the memory was looked at, for whoever writes
 }
 
 // A transaction ends with the call that brings it over so many changes.
 const mostChanges = 4096
 
-func newWriter(st *state) *writer {
-	w := &writer{state: st, calls: make(chan *call, 256)}
-	w.ended.Go(w.run)
-	return w
-}
+func newWriter(st *state) *writer { return &writer{state: st} }
 
-// close writes what waits, and ends the writer. No call may come after it.
-func (w *writer) close() {
-	close(w.calls)
-	w.ended.Wait()
-}
+// close waits until all is written. No call may come after it.
+func (w *writer) close() { w.ended.Wait() }
 
 // do has a call written. When ctx ends first the call may still be.
 func (w *writer) do(ctx context.Context, c *call) error {
-	select {
-	case w.calls <- c:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-c.done:
+	if err := ctx.Err(); err != nil {
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	}
+	w.mu.Lock()
+	if w.busy {
+		w.waiting = append(w.waiting, c)
+		w.mu.Unlock()
+		select {
+		case err := <-c.done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	w.busy = true
+	w.mu.Unlock()
+	defer w.pass()
+	w.commit([]*call{c})
+	return <-c.done
+}
+
+// pass lets another goroutine write for those that wait.
+func (w *writer) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy = len(w.waiting) > 0; w.busy {
+		w.ended.Go(w.run)
 	}
 }
 
+// run writes until nobody waits.
 func (w *writer) run() {
-	for first := range w.calls {
-		group, n := []*call{first}, len(first.changes)
-	gather:
-		for n < mostChanges {
-			select {
-			case c, open := <-w.calls:
-				if !open {
-					break gather
-				}
-				group, n = append(group, c), n+len(c.changes)
-			default:
-				break gather
-			}
-		}
+	for group := w.take(); len(group) > 0; group = w.take() {
 		w.commit(group)
 	}
+}
+
+// take is what goes into the next transaction. When nobody waits the writer is free.
+func (w *writer) take() (group []*call) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for i, c := range w.waiting {
+		if n += len(c.changes); n >= mostChanges || i == len(w.waiting)-1 {
+			group = slices.Clone(w.waiting[:i+1])
+			break
+		}
+	}
+	w.waiting = slices.Delete(w.waiting, 0, len(group))
+	w.busy = len(group) > 0
+	return group
 }
 
 // commit writes the calls of a group: together, or where that fails each by itself, so
