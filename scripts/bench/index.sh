@@ -14,9 +14,10 @@
 #           lost, is it synced before, and what does a full disk do?
 # The vectors are real: a ResNet-18 is trained on CIFAR-10 for some minutes; its vectors of the 50,000 training
 # images, and then of views of them (crops, mirrored ones), are what is found, those of the 10,000 test images
-# what is searched for; beyond --real 200,000 they are mixtures of two, for the speed of a large index. Model and vectors are kept in build/index for the next time. Wants cifar10-jpg.tar.xz in
-# the folder VICREG_TEST_DATA (default ../shared/data); without it, or with --quick, sample images are drawn, and
-# with --quick also the weights. The figures want a machine without other work.
+# what is searched for; beyond --real 200,000 they are mixtures of two, for the speed of a large index. Model and
+# vectors are kept in build/index for the next time. Wants cifar10-jpg.tar.xz in the folder VICREG_TEST_DATA (default
+# ../shared/data); without it, or with --quick, sample images are drawn, and with --quick also the weights. The
+# figures want a machine without other work.
 set -euo pipefail
 quick= only=all
 arguments=("$@")
