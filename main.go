@@ -42,7 +42,7 @@ func commands() []command {
 		{"embed", "turn images into a file of vectors", pipeline.Embed},
 		{"index", "keep images with their vectors, to find those that look alike", indexing.Index},
 		{"search", "find the images of an index that are most like another", indexing.Search},
-		{"serve", "answer embedding requests over HTTP", server.Serve},
+		{"serve", "answer requests for vectors and similar images over HTTP", server.Serve},
 		{"health", "ask a server whether it is well, for probes", server.Health},
 		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},
 		{"version", "print what this program was built from", pipeline.Version},

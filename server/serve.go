@@ -39,16 +39,19 @@ type serveFlags struct {
 func newServeFlags(out io.Writer) (*serveFlags, *flag.FlagSet) {
 	fs := usage.Flags(out, usage.Text{
 		Name:     "serve",
-		Purpose:  "Serve an exported model over HTTP: POST /embed turns images into vectors.",
+		Purpose:  "Serve an exported model over HTTP: POST /embed turns images into vectors, and POST /similar finds images.",
 		Synopsis: "--model FILE [flags]",
 		Examples: []string{
 			"vicreg serve --model backbone.onnx",
+			"vicreg serve --model backbone.onnx --index photos.index",
 			`curl --data-binary @cat.jpg -H "Content-Type: image/jpeg" http://localhost:8080/embed`,
 		},
 		Notes: `POST /embed takes an image as the body, several as multipart/form-data, or
 JSON {"inputs": [base64 or data URI, ...], "normalize": bool, "encoding_format":
 "float" or "base64"}; it answers in JSON, or in rows of float32 for the Accept
-application/octet-stream or application/x-npy. GET /info describes the model and
+application/octet-stream or application/x-npy. With --index, POST /similar finds
+the items most like an image, an id or a vector, /items keeps them, and / is a page
+to search on. GET /info describes the model and
 the limits, /docs the whole API, with that of OpenAI's clients and the Open
 Inference Protocol; /livez and /readyz are for probes, /metrics for Prometheus.
 Logs are JSON lines on standard error. SIGHUP or a changed FILE loads the model
