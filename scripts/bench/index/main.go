@@ -81,7 +81,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if b.quick {
-		b.rounds, b.turn, b.kills, b.large = 3, 150*time.Millisecond, 3, 0
+		b.rounds, b.turn, b.kills, b.large = 3, 100*time.Millisecond, 1, 0
 	}
 	if err := os.MkdirAll(b.work, 0o777); err != nil {
 		return err
