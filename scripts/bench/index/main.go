@@ -5,11 +5,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -38,14 +38,16 @@ type bench struct {
 	figures peer.Figures
 }
 
-// benchCase is a part of the benchmark that can be run alone.
-type benchCase struct {
-	name string
-	run  func(context.Context, *bench) error
-}
-
-func cases() []benchCase {
-	return []benchCase{{"vectors", prepare}, {"search", search}, {"filter", filters}, {"ingest", ingest}, {"bulk", bulk}, {"memory", memory}, {"kill", kill}}
+func cases() []peer.Case[*bench] {
+	return []peer.Case[*bench]{
+		{Name: "vectors", Run: prepare},
+		{Name: "search", Run: search},
+		{Name: "filter", Run: filters},
+		{Name: "ingest", Run: ingest},
+		{Name: "bulk", Run: bulk},
+		{Name: "memory", Run: memory},
+		{Name: "kill", Run: kill},
+	}
 }
 
 func main() {
@@ -93,30 +95,15 @@ func run() error {
 	return b.all(ctx, *only)
 }
 
-// all runs the cases, or one. One that fails does not keep the others from running,
-// and what it did measure is in the last line.
+// all runs the cases, or one.
 func (b *bench) all(ctx context.Context, only string) error {
-	var errs []error
-	ran := false
-	for _, c := range cases() {
-		if only != "all" && only != c.name {
-			continue
-		}
-		ran = true
-		fmt.Printf("\n%s\n", c.name)
-		if err := c.run(ctx, b); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
-			fmt.Printf("  FAILED: %v\n", err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if !ran {
+	chosen := slices.DeleteFunc(cases(), func(c peer.Case[*bench]) bool { return only != "all" && only != c.Name })
+	if len(chosen) == 0 {
 		return fmt.Errorf("no case %q", only)
 	}
-	fmt.Printf("\nbench index ratio=%s%s\n", b.figures.Least("single_ratio"), b.figures.Line())
-	return errors.Join(errs...)
+	return peer.RunCases(ctx, b, chosen, func() string {
+		return fmt.Sprintf("bench index ratio=%s%s", b.figures.Least("single_ratio"), b.figures.Line())
+	})
 }
 
 // say prints a figure for people.

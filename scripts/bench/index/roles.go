@@ -58,7 +58,7 @@ func play(text string) error {
 	if p.queries, err = v.queries(); err != nil {
 		return err
 	}
-	before, err := resident()
+	before, err := peer.Resident("self")
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (p *player) command(ctx context.Context, words []string) (a answer, err err
 	case words[0] == "hits" && len(numbers) == 1:
 		a.Hits, err = p.hits(ctx, int(numbers[0]))
 	case words[0] == "memory":
-		a.RSS, err = resident()
+		a.RSS, err = peer.Resident("self")
 	default:
 		err = fmt.Errorf("no such command")
 	}
@@ -152,21 +152,6 @@ func (p *player) hits(ctx context.Context, count int) (all [][]int, err error) {
 		all = append(all, rows)
 	}
 	return all, nil
-}
-
-// resident is the memory that this process has, in bytes.
-func resident() (float64, error) {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
-			kib, err := strconv.ParseFloat(f[1], 64)
-			return 1024 * kib, err
-		}
-	}
-	return 0, fmt.Errorf("no VmRSS in /proc/self/status")
 }
 
 // ours starts a process that holds an index and searches on so many threads.

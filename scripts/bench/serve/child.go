@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"vicreg/scripts/bench/peer"
 )
 
 // child is a server in a process of its own.
@@ -122,19 +124,7 @@ func (c *child) stop() error {
 }
 
 // rss is the memory that the process has, in bytes.
-func (c *child) rss() (float64, error) {
-	text, err := os.ReadFile(c.proc("status"))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
-			kib, err := strconv.ParseFloat(f[1], 64)
-			return 1024 * kib, err
-		}
-	}
-	return 0, errors.New("no VmRSS in " + c.proc("status"))
-}
+func (c *child) rss() (float64, error) { return peer.Resident(strconv.Itoa(c.cmd.Process.Pid)) }
 
 // cpu is the processor's time of the process so far, 0 where there is no /proc.
 func (c *child) cpu() time.Duration {

@@ -6,13 +6,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -40,22 +40,18 @@ type bench struct {
 	figures  peer.Figures
 }
 
-// benchCase is a part of the benchmark that can be run alone.
-type benchCase struct {
-	name string
-	slow bool // with --quick only when it is asked for by name
-	run  func(context.Context, *bench) error
-}
+// slow is the case that runs with --quick only when it is asked for by name.
+const slow = "resnet50"
 
-func cases() []benchCase {
-	return []benchCase{
-		{"overhead", false, overhead},
-		{"resnet18", false, func(ctx context.Context, b *bench) error { return throughput(ctx, b, "resnet18") }},
-		{"resnet50", true, func(ctx context.Context, b *bench) error { return throughput(ctx, b, "resnet50") }},
-		{"fastapi", false, fastapi},
-		{"overload", false, overload},
-		{"soak", false, soak},
-		{"faults", false, faults},
+func cases() []peer.Case[*bench] {
+	return []peer.Case[*bench]{
+		{Name: "overhead", Run: overhead},
+		{Name: "resnet18", Run: func(ctx context.Context, b *bench) error { return throughput(ctx, b, "resnet18") }},
+		{Name: "resnet50", Run: func(ctx context.Context, b *bench) error { return throughput(ctx, b, "resnet50") }},
+		{Name: "fastapi", Run: fastapi},
+		{Name: "overload", Run: overload},
+		{Name: "soak", Run: soak},
+		{Name: "faults", Run: faults},
 	}
 }
 
@@ -99,30 +95,17 @@ func run() error {
 	return b.all(ctx, *only)
 }
 
-// all runs the cases, or one. One that fails does not keep the others from running,
-// and what it did measure is in the last line.
+// all runs the cases, or one.
 func (b *bench) all(ctx context.Context, only string) error {
-	var errs []error
-	ran := false
-	for _, c := range cases() {
-		if only != "" && only != c.name || only == "" && c.slow && b.quick {
-			continue
-		}
-		ran = true
-		fmt.Printf("\n%s\n", c.name)
-		if err := c.run(ctx, b); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
-			fmt.Printf("  FAILED: %v\n", err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if !ran {
+	chosen := slices.DeleteFunc(cases(), func(c peer.Case[*bench]) bool {
+		return only != "" && only != c.Name || only == "" && c.Name == slow && b.quick
+	})
+	if len(chosen) == 0 {
 		return fmt.Errorf("no case %q", only)
 	}
-	fmt.Printf("\nbench serve ratio=%s%s\n", b.figures.Least("resnet18_ratio", "resnet50_ratio"), b.figures.Line())
-	return errors.Join(errs...)
+	return peer.RunCases(ctx, b, chosen, func() string {
+		return fmt.Sprintf("bench serve ratio=%s%s", b.figures.Least("resnet18_ratio", "resnet50_ratio"), b.figures.Line())
+	})
 }
 
 // serveHelp is the help of vicreg serve.
