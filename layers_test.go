@@ -31,8 +31,9 @@ var layers = map[string]int{
 
 // sideways are the imports within a layer that are meant.
 var sideways = []string{
-	"models/onnx > models/tensor", // a TensorProto is made of a tensor
-	"models/nn > models/grad",     // layers bring gradient rules of composite nodes
+	"models/onnx > models/tensor",          // a TensorProto is made of a tensor
+	"models/nn > models/grad",              // layers bring gradient rules of composite nodes
+	"server/index/filter > pipeline/usage", // what a mistyped word most likely meant
 }
 
 // barred is what the server must do without: it serves files, it does not train.

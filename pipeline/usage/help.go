@@ -92,15 +92,15 @@ func wrap(text string, n int) []string {
 func Closest(word string, candidates []string) string {
 	best, near := 3, ""
 	for _, c := range candidates {
-		if d := distance(word, c); d < best && 2*d < len(word) {
+		if d := Distance(word, c); d < best && 2*d < len(word) {
 			best, near = d, c
 		}
 	}
 	return near
 }
 
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
+// Distance is the Levenshtein distance in bytes.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

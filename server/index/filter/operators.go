@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"vicreg/pipeline/usage"
 )
 
 // The operators: of fields, and those that join filters.
@@ -32,32 +34,9 @@ func unknownOperator(field, key string) error {
 
 // instead proposes what may have been meant by a key.
 func instead(key string, known []string) string {
-	best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(key, a), distance(key, b)) })
-	if distance(key, best) <= 2 {
+	best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(usage.Distance(key, a), usage.Distance(key, b)) })
+	if usage.Distance(key, best) <= 2 {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
 	return "there are " + strings.Join(known, " ")
-}
-
-// distance is how many bytes must be put in, taken out or replaced to make b of a.
-func distance(a, b string) int {
-	if len(a) > 2*len(b)+2 {
-		return len(a) - len(b)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
