@@ -25,6 +25,11 @@ const (
 
 // Options are the settings of one session. The zero value is good for serving.
 type Options struct {
+	// Device is what the graph runs on.
+	Device Device
+	// TF32 lets a CUDA device round the operands of float32 products and
+	// convolutions to 10 bits, which its tensor cores then multiply.
+	TF32 bool
 	// Threads is how many threads share the work of one node; 0 is Cores().
 	// The runtime itself knows nothing of container limits.
 	Threads int
