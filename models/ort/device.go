@@ -40,3 +40,6 @@ func (d Device) String() string {
 	}
 	return d.Kind.String()
 }
+
+// provider is the runtime's word for what runs on the device.
+func (d Device) provider() string { return strings.ToUpper(d.Kind.String()) }

@@ -1,5 +1,7 @@
 package ort
 
+import "vicreg/models/tensor"
+
 // Copies is the number of inputs that a stepper keeps copies of.
 func Copies(st *Stepper) (n int) {
 	for _, b := range st.copied {
@@ -8,4 +10,12 @@ func Copies(st *Stepper) (n int) {
 		}
 	}
 	return n
+}
+
+// NewDeviceStepper is NewStepper with the state kept as on a device, by the runtime's
+// allocators and copies, where the session is on the host.
+func NewDeviceStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
+	return newStepper(s, cfg, func(vars []tensor.Spec, e ends) (holder, error) {
+		return newDeviceState(s, Device{}, vars, cfg.State, e)
+	})
 }

@@ -21,10 +21,14 @@ const alignment = 64
 // it. It never moves, so it may stay bound for as long as it lives, and Go's
 // collector does not count it: weights in Go's heap would let as many bytes of
 // garbage pile up before the next collection.
+//
+// On a device, and in pinned memory, it is the value that owns the memory. There
+// Data is nil where the host cannot read it.
 type block struct {
 	tensor.Tensor
-	memory unsafe.Pointer
-	value  handle
+	memory   unsafe.Pointer
+	value    handle
+	borrowed bool // the memory is the value's
 }
 
 // newBlock allocates a zeroed block for a spec without symbolic dimensions.
@@ -57,7 +61,9 @@ func newBlock(spec tensor.Spec) (*block, error) {
 func (b *block) free() {
 	if b.memory != nil {
 		releaseValue(b.value)
-		C.free(b.memory)
+		if !b.borrowed {
+			C.free(b.memory)
+		}
 		*b = block{}
 	}
 }

@@ -1,15 +1,12 @@
 package ort
 
-/*
-#include "shim.h"
-*/
-import "C"
-
 import (
-	"context"
 	"errors"
+	"strconv"
 
 	onnxruntime "github.com/yalue/onnxruntime_go"
+
+	"vicreg/models/tensor"
 )
 
 // Level is how much the runtime may rewrite a graph when it loads one.
@@ -36,6 +33,10 @@ type Options struct {
 	// Spin lets idle threads burn their core while they wait for the next
 	// node. It speeds training up and starves whatever shares the cores.
 	Spin bool
+	// Capture records the launches of a step once, on a CUDA device, and replays
+	// them afterwards in one. It is for sessions that are stepped, where every
+	// tensor stays in place; every node must run on the device.
+	Capture bool
 	// Level of graph optimisation.
 	Level Level
 	// ProfilePrefix, when set, writes a profile to a JSON file whose name
@@ -81,6 +82,10 @@ func (o Options) build() (*onnxruntime.SessionOptions, error) {
 	if o.ProfilePrefix != "" {
 		errs = append(errs, so.EnableProfiling(o.ProfilePrefix))
 	}
+	if o.Device.Kind == tensor.CUDA {
+		// What runs where is recorded for Placement.
+		errs = append(errs, so.AddSessionConfigEntry("session.record_ep_graph_assignment_info", "1"), o.cuda(so))
+	}
 	if err := errors.Join(errs...); err != nil {
 		so.Destroy()
 		return nil, err
@@ -88,25 +93,23 @@ func (o Options) build() (*onnxruntime.SessionOptions, error) {
 	return so, nil
 }
 
-// runUntil runs a session once and stops it when ctx ends.
-func runUntil(ctx context.Context, session handle, b binding) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if ctx.Done() == nil {
-		return run(session, nil, b)
-	}
-	var options handle
-	if err := failure(C.vr_run_options(&options)); err != nil {
+// cuda puts the CUDA provider in front of the host's.
+func (o Options) cuda(so *onnxruntime.SessionOptions) error {
+	p, err := onnxruntime.NewCUDAProviderOptions()
+	if err != nil {
 		return err
 	}
-	defer C.vr_release_run_options(options)
-	told := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { told <- failure(C.vr_terminate(options)) })
-	err := run(session, options, b)
-	if !stop() {
-		// It has begun to use the options: they must outlive it.
-		return errors.Join(err, <-told)
+	defer p.Destroy()
+	flag := map[bool]string{false: "0", true: "1"}
+	err = p.Update(map[string]string{
+		"device_id": strconv.Itoa(o.Device.Index),
+		// The arena doubles by default, which would take up to twice what a step needs.
+		"arena_extend_strategy": "kSameAsRequested",
+		"use_tf32":              flag[o.TF32],
+		"enable_cuda_graph":     flag[o.Capture],
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	return so.AppendExecutionProviderCUDA(p)
 }

@@ -10,12 +10,15 @@ import (
 	"sync"
 
 	onnxruntime "github.com/yalue/onnxruntime_go"
+
+	"vicreg/models/tensor"
 )
 
 // Runtime is the loaded library. Its methods may be called at once.
 type Runtime struct {
 	path    string
 	version string
+	cuda    func() error // makes CUDA devices usable, once
 }
 
 // loaded is the library of this process. There can be only one: the C side
@@ -56,8 +59,16 @@ func Open(path string) (*Runtime, error) {
 	if err := attach(path); err != nil {
 		return nil, fmt.Errorf("open onnx runtime %s: %w", path, err)
 	}
-	loaded.runtime = &Runtime{path: path, version: version}
+	loaded.runtime = &Runtime{path: path, version: version, cuda: sync.OnceValue(func() error { return startCUDA(filepath.Dir(path)) })}
 	return loaded.runtime, nil
+}
+
+// prepare makes the library ready for sessions on a device.
+func (r *Runtime) prepare(d Device) error {
+	if d.Kind == tensor.CUDA {
+		return r.cuda()
+	}
+	return nil
 }
 
 // stayQuiet keeps the library from reporting its use to its makers over the network,

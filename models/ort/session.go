@@ -25,6 +25,9 @@ import (
 type Session struct {
 	dynamic *onnxruntime.DynamicAdvancedSession
 	session handle
+	device  Device
+	capture bool
+	thread  *thread // on which it lives; nil on the host
 	in, out []tensor.Spec
 	names   map[string]*C.char
 }
@@ -32,31 +35,42 @@ type Session struct {
 // NewSession loads a model, the bytes of an ONNX file with its weights inside.
 // The caller closes the session; the bytes may be reused after the return.
 func (r *Runtime) NewSession(model []byte, opt Options) (*Session, error) {
-	s, err := newSession(model, opt)
+	s := &Session{device: opt.Device, capture: opt.Capture, names: map[string]*C.char{}}
+	err := r.prepare(opt.Device)
+	if err == nil {
+		if s.device.Kind != tensor.Host {
+			s.thread = newThread()
+		}
+		s.thread.do(func() { err = s.load(model, opt) })
+	}
 	if err != nil {
+		s.Close()
 		return nil, fmt.Errorf("load onnx model: %s", oneLine(err.Error()))
 	}
 	return s, nil
 }
 
-func newSession(model []byte, opt Options) (*Session, error) {
+func (s *Session) load(model []byte, opt Options) error {
 	o, err := opt.build()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer o.Destroy()
 	// The names given here serve onnxruntime_go's own runs, which are not used.
-	d, err := onnxruntime.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, o)
-	if err != nil {
-		return nil, err
+	if s.dynamic, err = onnxruntime.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, o); err != nil {
+		return err
 	}
-	s := &Session{dynamic: d, names: map[string]*C.char{}}
-	if err := s.describe(); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	return s.describe()
 }
+
+// run runs the session once, on its thread. options may be nil.
+func (s *Session) run(options handle, b binding) (err error) {
+	s.thread.do(func() { err = run(s.session, options, b) })
+	return err
+}
+
+// Device is what the session runs on.
+func (s *Session) Device() Device { return s.device }
 
 func (s *Session) describe() (err error) {
 	if s.session, err = sessionHandle(s.dynamic); err != nil {
@@ -91,10 +105,15 @@ func sessionHandle(d *onnxruntime.DynamicAdvancedSession) (handle, error) {
 
 // Close frees the session. It may be called again.
 func (s *Session) Close() error {
+	defer func() {
+		s.thread.stop()
+		s.thread = nil
+	}()
 	if s.dynamic == nil {
 		return nil
 	}
-	err := s.dynamic.Destroy()
+	var err error
+	s.thread.do(func() { err = s.dynamic.Destroy() })
 	for _, n := range s.names {
 		C.free(unsafe.Pointer(n))
 	}
@@ -190,7 +209,7 @@ func (s *Session) runContext(ctx context.Context, in tensor.Batch, want []string
 			return nil, fmt.Errorf("output %q: %w", o.Name, err)
 		}
 	}
-	if err := runUntil(ctx, s.session, b); err != nil {
+	if err := s.runUntil(ctx, b); err != nil {
 		return nil, err
 	}
 	return collect(b, outputs)

@@ -1,51 +1,11 @@
 #include "shim.h"
 
+#include "api.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// The C API is one table of function pointers that only ever grows at its end,
-// so the place of a function is a fact of the interface and no header is needed.
-enum slot {
-  GET_ERROR_MESSAGE = 2,
-  SESSION_INPUT_COUNT = 30,
-  SESSION_OUTPUT_COUNT = 31,
-  SESSION_INPUT_TYPE = 33,
-  SESSION_OUTPUT_TYPE = 34,
-  SESSION_INPUT_NAME = 36,
-  SESSION_OUTPUT_NAME = 37,
-  CREATE_RUN_OPTIONS = 39,
-  RUN_OPTIONS_TERMINATE = 46,
-  CREATE_TENSOR_WITH_DATA = 49,
-  TENSOR_DATA = 51,
-  CAST_TYPE_TO_TENSOR = 55,
-  TENSOR_ELEMENT_TYPE = 60,
-  DIMENSIONS_COUNT = 61,
-  DIMENSIONS = 62,
-  TENSOR_TYPE_AND_SHAPE = 65,
-  CREATE_CPU_MEMORY_INFO = 69,
-  ALLOCATOR_FREE = 76,
-  DEFAULT_ALLOCATOR = 78,
-  RELEASE_STATUS = 93,
-  RELEASE_VALUE = 96,
-  RELEASE_RUN_OPTIONS = 97,
-  RELEASE_TYPE = 98,
-  RELEASE_TENSOR_TYPE = 99,
-  AVAILABLE_PROVIDERS = 125,
-  RELEASE_PROVIDERS = 126,
-  RUN_WITH_BINDING = 133,
-  CREATE_BINDING = 134,
-  RELEASE_BINDING = 135,
-  BIND_INPUT = 136,
-  BIND_OUTPUT = 137,
-  BIND_OUTPUT_TO_DEVICE = 138,
-  BOUND_OUTPUT_VALUES = 140,
-};
-
-// The first version of the interface that has every slot above and below which
-// onnxruntime_go does not start.
-#define API_VERSION 24
 
 typedef struct {
   const void *(*get_api)(uint32_t version);
@@ -53,16 +13,12 @@ typedef struct {
 } api_base;
 
 // Set once by vr_attach, before any other call.
-static void *const *api;
+void *const *vr_api;
+void *vr_environment;
 static void *cpu_memory;
 static void *allocator;
 
-#define CALL(slot, ret, ...) ((ret(*)(__VA_ARGS__))api[slot])
-#define STATUS(slot, ...) CALL(slot, void *, __VA_ARGS__)
-#define RELEASE(slot, p) CALL(slot, void, void *)(p)
-
-// failed turns a status into a message and releases it.
-static char *failed(void *status) {
+char *vr_failed(void *status) {
   if (status == NULL) return NULL;
   char *message = strdup(CALL(GET_ERROR_MESSAGE, const char *, void *)(status));
   RELEASE(RELEASE_STATUS, status);
@@ -94,87 +50,90 @@ char *vr_attach(const char *path) {
   char *error = NULL;
   api_base *base = base_of(dlopen(path, RTLD_LAZY | RTLD_LOCAL), &error);
   if (base == NULL) return error;
-  api = base->get_api(API_VERSION);
-  if (api == NULL) return strdup("the library does not offer C API version 24");
-  // Arena allocator, default memory.
-  error = failed(STATUS(CREATE_CPU_MEMORY_INFO, int, int, void **)(1, 0, &cpu_memory));
+  vr_api = base->get_api(API_VERSION);
+  if (vr_api == NULL) return strdup("the library does not offer C API version 24");
+  // There is one environment in a process; this is a further hold on it. 3: errors only.
+  error = vr_failed(STATUS(CREATE_ENV, int, const char *, void **)(3, "vicreg", &vr_environment));
   if (error != NULL) return error;
-  return failed(STATUS(DEFAULT_ALLOCATOR, void **)(&allocator));
+  // Arena allocator, default memory.
+  error = vr_failed(STATUS(CREATE_CPU_MEMORY_INFO, int, int, void **)(1, 0, &cpu_memory));
+  if (error != NULL) return error;
+  return vr_failed(STATUS(DEFAULT_ALLOCATOR, void **)(&allocator));
 }
 
 char *vr_providers(char ***names, int *count) {
-  return failed(STATUS(AVAILABLE_PROVIDERS, char ***, int *)(names, count));
+  return vr_failed(STATUS(AVAILABLE_PROVIDERS, char ***, int *)(names, count));
 }
 
 void vr_release_providers(char **names, int count) {
-  free(failed(STATUS(RELEASE_PROVIDERS, char **, int)(names, count)));
+  free(vr_failed(STATUS(RELEASE_PROVIDERS, char **, int)(names, count)));
 }
 
 char *vr_count(void *session, int output, size_t *count) {
   int slot = output ? SESSION_OUTPUT_COUNT : SESSION_INPUT_COUNT;
-  return failed(STATUS(slot, void *, size_t *)(session, count));
+  return vr_failed(STATUS(slot, void *, size_t *)(session, count));
 }
 
 // shape_of reads the type and dimensions from a tensor's type information.
 static char *shape_of(void *info, vr_shape *shape) {
-  char *error = failed(STATUS(TENSOR_ELEMENT_TYPE, void *, int *)(info, &shape->type));
-  if (error == NULL) error = failed(STATUS(DIMENSIONS_COUNT, void *, size_t *)(info, &shape->rank));
+  char *error = vr_failed(STATUS(TENSOR_ELEMENT_TYPE, void *, int *)(info, &shape->type));
+  if (error == NULL) error = vr_failed(STATUS(DIMENSIONS_COUNT, void *, size_t *)(info, &shape->rank));
   if (error != NULL) return error;
   if (shape->rank > VR_MAX_RANK) return strdup("more than 16 dimensions");
-  return failed(STATUS(DIMENSIONS, void *, int64_t *, size_t)(info, shape->dims, shape->rank));
+  return vr_failed(STATUS(DIMENSIONS, void *, int64_t *, size_t)(info, shape->dims, shape->rank));
 }
 
 char *vr_describe(void *session, int output, size_t index, char **name, vr_shape *shape) {
   char *own = NULL;
   int slot = output ? SESSION_OUTPUT_NAME : SESSION_INPUT_NAME;
-  char *error = failed(STATUS(slot, void *, size_t, void *, char **)(session, index, allocator, &own));
+  char *error = vr_failed(STATUS(slot, void *, size_t, void *, char **)(session, index, allocator, &own));
   if (error != NULL) return error;
   *name = strdup(own);
-  free(failed(STATUS(ALLOCATOR_FREE, void *, void *)(allocator, own)));
+  free(vr_failed(STATUS(ALLOCATOR_FREE, void *, void *)(allocator, own)));
 
   void *type = NULL, *info = NULL;
   slot = output ? SESSION_OUTPUT_TYPE : SESSION_INPUT_TYPE;
-  error = failed(STATUS(slot, void *, size_t, void **)(session, index, &type));
+  error = vr_failed(STATUS(slot, void *, size_t, void **)(session, index, &type));
   if (error != NULL) return error;
-  error = failed(STATUS(CAST_TYPE_TO_TENSOR, void *, void **)(type, &info));
+  error = vr_failed(STATUS(CAST_TYPE_TO_TENSOR, void *, void **)(type, &info));
   if (error == NULL) error = info ? shape_of(info, shape) : strdup("not a tensor");
   RELEASE(RELEASE_TYPE, type);
   return error;
 }
 
 char *vr_tensor(void *data, size_t bytes, const vr_shape *shape, void **value) {
-  return failed(STATUS(CREATE_TENSOR_WITH_DATA, void *, void *, size_t, const int64_t *, size_t, int, void **)(
+  return vr_failed(STATUS(CREATE_TENSOR_WITH_DATA, void *, void *, size_t, const int64_t *, size_t, int, void **)(
       cpu_memory, data, bytes, shape->dims, shape->rank, shape->type, value));
 }
 
 // vr_look gives the shape of a value and the memory it holds.
 char *vr_look(void *value, vr_shape *shape, void **data) {
   void *info = NULL;
-  char *error = failed(STATUS(TENSOR_TYPE_AND_SHAPE, void *, void **)(value, &info));
+  char *error = vr_failed(STATUS(TENSOR_TYPE_AND_SHAPE, void *, void **)(value, &info));
   if (error != NULL) return error;
   error = shape_of(info, shape);
   RELEASE(RELEASE_TENSOR_TYPE, info);
   if (error != NULL) return error;
-  return failed(STATUS(TENSOR_DATA, void *, void **)(value, data));
+  return vr_failed(STATUS(TENSOR_DATA, void *, void **)(value, data));
 }
 
 void vr_release_value(void *value) { RELEASE(RELEASE_VALUE, value); }
 
 char *vr_binding(void *session, void **binding) {
-  return failed(STATUS(CREATE_BINDING, void *, void **)(session, binding));
+  return vr_failed(STATUS(CREATE_BINDING, void *, void **)(session, binding));
 }
 
 char *vr_bind_input(void *binding, const char *name, void *value) {
-  return failed(STATUS(BIND_INPUT, void *, const char *, void *)(binding, name, value));
+  return vr_failed(STATUS(BIND_INPUT, void *, const char *, void *)(binding, name, value));
 }
 
 char *vr_bind_output(void *binding, const char *name, void *value) {
-  return failed(STATUS(BIND_OUTPUT, void *, const char *, void *)(binding, name, value));
+  return vr_failed(STATUS(BIND_OUTPUT, void *, const char *, void *)(binding, name, value));
 }
 
 // vr_bind_output_anywhere lets the runtime allocate an output in host memory.
 char *vr_bind_output_anywhere(void *binding, const char *name) {
-  return failed(STATUS(BIND_OUTPUT_TO_DEVICE, void *, const char *, void *)(binding, name, cpu_memory));
+  return vr_failed(STATUS(BIND_OUTPUT_TO_DEVICE, void *, const char *, void *)(binding, name, cpu_memory));
 }
 
 // vr_bound_outputs gives the outputs of the last run, in the order they were
@@ -182,24 +141,24 @@ char *vr_bind_output_anywhere(void *binding, const char *name) {
 char *vr_bound_outputs(void *binding, void **values, size_t count) {
   void **all = NULL;
   size_t n = 0;
-  char *error = failed(STATUS(BOUND_OUTPUT_VALUES, void *, void *, void ***, size_t *)(binding, allocator, &all, &n));
+  char *error = vr_failed(STATUS(BOUND_OUTPUT_VALUES, void *, void *, void ***, size_t *)(binding, allocator, &all, &n));
   if (error != NULL) return error;
   for (size_t i = 0; i < n; i++) {
     if (n == count) values[i] = all[i];
     else vr_release_value(all[i]);
   }
-  if (all != NULL) free(failed(STATUS(ALLOCATOR_FREE, void *, void *)(allocator, all)));
+  if (all != NULL) free(vr_failed(STATUS(ALLOCATOR_FREE, void *, void *)(allocator, all)));
   return n == count ? NULL : strdup("the run gave another number of outputs than were bound");
 }
 
 void vr_release_binding(void *binding) { RELEASE(RELEASE_BINDING, binding); }
 
-char *vr_run_options(void **options) { return failed(STATUS(CREATE_RUN_OPTIONS, void **)(options)); }
+char *vr_run_options(void **options) { return vr_failed(STATUS(CREATE_RUN_OPTIONS, void **)(options)); }
 
-char *vr_terminate(void *options) { return failed(STATUS(RUN_OPTIONS_TERMINATE, void *)(options)); }
+char *vr_terminate(void *options) { return vr_failed(STATUS(RUN_OPTIONS_TERMINATE, void *)(options)); }
 
 void vr_release_run_options(void *options) { RELEASE(RELEASE_RUN_OPTIONS, options); }
 
 char *vr_run(void *session, void *options, void *binding) {
-  return failed(STATUS(RUN_WITH_BINDING, void *, void *, void *)(session, options, binding));
+  return vr_failed(STATUS(RUN_WITH_BINDING, void *, void *, void *)(session, options, binding));
 }

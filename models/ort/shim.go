@@ -99,12 +99,9 @@ func specOf(name string, s *C.vr_shape) tensor.Spec {
 // newValue makes a value over memory that the caller keeps alive and in place
 // until the value is released.
 func newValue(spec tensor.Spec, data unsafe.Pointer) (handle, error) {
-	if len(spec.Shape) > C.VR_MAX_RANK {
-		return nil, fmt.Errorf("%q: more than %d dimensions", spec.Name, C.VR_MAX_RANK)
-	}
-	shape := C.vr_shape{_type: C.int(spec.Type), rank: C.size_t(len(spec.Shape))}
-	for i, d := range spec.Shape {
-		shape.dims[i] = C.int64_t(d)
+	shape, err := shapeOf(spec)
+	if err != nil {
+		return nil, err
 	}
 	var value handle
 	bytes := C.size_t(spec.Elements() * spec.Type.Size())
@@ -112,6 +109,17 @@ func newValue(spec tensor.Spec, data unsafe.Pointer) (handle, error) {
 		return nil, fmt.Errorf("%q: %w", spec.Name, err)
 	}
 	return value, nil
+}
+
+func shapeOf(spec tensor.Spec) (C.vr_shape, error) {
+	if len(spec.Shape) > C.VR_MAX_RANK {
+		return C.vr_shape{}, fmt.Errorf("%q: more than %d dimensions", spec.Name, C.VR_MAX_RANK)
+	}
+	shape := C.vr_shape{_type: C.int(spec.Type), rank: C.size_t(len(spec.Shape))}
+	for i, d := range spec.Shape {
+		shape.dims[i] = C.int64_t(d)
+	}
+	return shape, nil
 }
 
 func releaseValue(v handle) { C.vr_release_value(v) }

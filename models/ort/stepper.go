@@ -21,8 +21,6 @@ type StepperConfig struct {
 	// State lists every variable. All other inputs are the batch, all other
 	// outputs are scalars.
 	State []Variable
-	// Device is where the state lives. Only tensor.Host so far.
-	Device tensor.Device
 }
 
 // Stepper runs a step graph again and again on a state that stays in place:
@@ -42,6 +40,8 @@ type Stepper struct {
 // device implements to keep state in its own memory; batch and scalars stay in
 // the host's.
 type holder interface {
+	// newHostBlock allocates zeroed memory of the host for what goes in.
+	newHostBlock(tensor.Spec) (*block, error)
 	// run makes the next state from the current one, and the scalars. A device
 	// copies the inputs; on the host they are read where they are.
 	run(inputs []*block) error
@@ -53,6 +53,8 @@ type holder interface {
 	write(map[string]*tensor.Tensor) error
 	// specs describes the state, in the order of the configuration.
 	specs() []tensor.Spec
+	// traffic counts what was copied so far.
+	traffic() Traffic
 	close()
 }
 
@@ -68,17 +70,20 @@ var (
 // [1]. The state is to be set by Restore before the first step. The session
 // must stay open until the stepper is closed.
 func NewStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
-	st, err := newStepper(s, cfg)
+	st, err := newStepper(s, cfg, func(vars []tensor.Spec, e ends) (holder, error) {
+		if s.device.Kind == tensor.Host {
+			return newPairState(s, vars, cfg.State, e, newBlock)
+		}
+		return newDeviceState(s, s.device, vars, cfg.State, e)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare step: %w", err)
 	}
 	return st, nil
 }
 
-func newStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
-	if cfg.Device != tensor.Host {
-		return nil, fmt.Errorf("state on device %v is not supported yet, only on %v", cfg.Device, tensor.Host)
-	}
+// newStepper leaves it to hold where the state is kept: where the session runs.
+func newStepper(s *Session, cfg StepperConfig, hold func([]tensor.Spec, ends) (holder, error)) (*Stepper, error) {
 	if s.session == nil {
 		return nil, errClosed
 	}
@@ -91,12 +96,11 @@ func newStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 		st.Close()
 		return nil, err
 	}
-	host, err := newHostState(s, vars, cfg.State, st.ends)
-	if err != nil {
+	if st.state, err = hold(vars, st.ends); err != nil {
+		st.state = nil
 		st.Close()
 		return nil, err
 	}
-	st.state = host
 	return st, nil
 }
 
@@ -114,7 +118,7 @@ func (st *Stepper) allocate(s *Session, state []Variable) (err error) {
 		}
 	}
 	st.copied, st.fed = make([]*block, len(st.inputs)), make([]*block, len(st.inputs))
-	st.scalars, err = newBlocks(st.outputs)
+	st.scalars, err = newBlocks(st.outputs, newBlock)
 	return err
 }
 
@@ -155,7 +159,7 @@ func (st *Stepper) NewBatch() (tensor.Batch, error) {
 	if st.state == nil {
 		return nil, fmt.Errorf("new batch: %w", errNoHolder)
 	}
-	blocks, err := newBlocks(st.inputs)
+	blocks, err := newBlocks(st.inputs, st.state.newHostBlock)
 	if err != nil {
 		return nil, fmt.Errorf("new batch: %w", err)
 	}
@@ -231,7 +235,7 @@ func (st *Stepper) lent(i int, data unsafe.Pointer) *block {
 // copy copies a tensor into a block of input i.
 func (st *Stepper) copy(i int, t *tensor.Tensor) (b *block, err error) {
 	if st.copied[i] == nil {
-		if st.copied[i], err = newBlock(st.inputs[i]); err != nil {
+		if st.copied[i], err = st.state.newHostBlock(st.inputs[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -312,6 +316,15 @@ func (st *Stepper) restore(state map[string]*tensor.Tensor) error {
 	}
 	st.ready, st.pending = true, false
 	return nil
+}
+
+// Traffic is what was copied between the host and the device so far: batches and
+// scalars by Step, the state by Snapshot and Restore. On the host it is nothing.
+func (st *Stepper) Traffic() Traffic {
+	if st.state == nil {
+		return Traffic{}
+	}
+	return st.state.traffic()
 }
 
 // Close frees all memory of the stepper, not the session. It may be called

@@ -25,9 +25,12 @@ func batch(lr float32) tensor.Batch {
 	return tensor.Batch{"x": tensor.Of([]float32{1, -1, 0.5, 2, 0, -2}, 2, 3), "lr": tensor.Of([]float32{lr})}
 }
 
+// prepare makes the steppers of the tests; TestStateOnDevice puts another in its place.
+var prepare = ort.NewStepper
+
 func newStepper(t *testing.T) *ort.Stepper {
 	t.Helper()
-	st, err := ort.NewStepper(orttest.Session(t, stepModel(), ort.Options{}), ort.StepperConfig{State: variables})
+	st, err := prepare(orttest.Session(t, stepModel(), ort.Options{}), ort.StepperConfig{State: variables})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +273,6 @@ func TestNewStepperRefuses(t *testing.T) {
 		`state "w": float32[2 3] becomes int64[1] in`:    {State: []ort.Variable{{In: "w", Out: "n.next"}}},
 		`state "w": given twice`:                         {State: append(slices.Clone(variables), variables[0])},
 		`output "n.next" is int64[1]: neither state nor`: {State: variables[:1]},
-		`state on device cuda is not supported yet`:      {State: variables, Device: tensor.CUDA},
 	} {
 		_, err := ort.NewStepper(s, cfg)
 		refused(t, err, "prepare step: "+want)

@@ -2,6 +2,7 @@ package ort
 
 import (
 	"fmt"
+	"strconv"
 
 	"vicreg/models/tensor"
 )
@@ -14,11 +15,12 @@ type ends struct {
 	scalars []*block
 }
 
-// hostState keeps two sets of host tensors, used in turn: a run reads one set
-// and writes the other. Both directions are bound once, so a step copies nothing
-// and binds no more than the inputs that lie elsewhere than last time, and
-// rejecting one is free.
-type hostState struct {
+// pairState keeps two sets of tensors, used in turn: a run reads one set and
+// writes the other. Both directions are bound once, so a step copies nothing and
+// binds no more than the inputs that lie elsewhere than last time, and rejecting
+// one is free. Where the tensors lie is up to who allocates them; read and write
+// are for the host's memory.
+type pairState struct {
 	session *Session
 	vars    []tensor.Spec
 	inputs  []tensor.Spec
@@ -26,11 +28,12 @@ type hostState struct {
 	// turns[i] reads sets[i] and writes the other; it has the inputs bound[i].
 	turns   [2]binding
 	bound   [2][]*block
+	options [2]handle // of the runs, nil for none
 	current int
 }
 
-func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *hostState, err error) {
-	h = &hostState{session: s, vars: vars, inputs: e.inputs}
+func newPairState(s *Session, vars []tensor.Spec, names []Variable, e ends, alloc allocate) (h *pairState, err error) {
+	h = &pairState{session: s, vars: vars, inputs: e.inputs}
 	defer func() {
 		if err != nil {
 			h.close()
@@ -38,7 +41,7 @@ func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *
 		}
 	}()
 	for i := range h.sets {
-		if h.sets[i], err = newBlocks(vars); err != nil {
+		if h.sets[i], err = newBlocks(vars, alloc); err != nil {
 			return h, err
 		}
 	}
@@ -46,6 +49,12 @@ func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *
 		h.bound[i] = make([]*block, len(e.inputs))
 		if h.turns[i], err = newBinding(s.session); err != nil {
 			return h, err
+		}
+		if s.capture {
+			// What is captured goes by this name: a graph for either direction.
+			if h.options[i], err = runOptions("gpu_graph_id", strconv.Itoa(i+1)); err != nil {
+				return h, err
+			}
 		}
 		if err = h.bind(h.turns[i], h.sets[i], h.sets[1-i], names, e); err != nil {
 			return h, err
@@ -55,7 +64,7 @@ func newHostState(s *Session, vars []tensor.Spec, names []Variable, e ends) (h *
 }
 
 // bind ties one direction to its state and its scalars.
-func (h *hostState) bind(b binding, from, to []*block, names []Variable, e ends) error {
+func (h *pairState) bind(b binding, from, to []*block, names []Variable, e ends) error {
 	out := func(name string, v *block) error {
 		if err := b.output(h.session.names[name], v.value); err != nil {
 			return fmt.Errorf("output %q: %w", name, err)
@@ -78,14 +87,14 @@ func (h *hostState) bind(b binding, from, to []*block, names []Variable, e ends)
 	return nil
 }
 
-func (h *hostState) input(b binding, name string, v *block) error {
+func (h *pairState) input(b binding, name string, v *block) error {
 	if err := b.input(h.session.names[name], v.value); err != nil {
 		return fmt.Errorf("input %q: %w", name, err)
 	}
 	return nil
 }
 
-func (h *hostState) run(inputs []*block) error {
+func (h *pairState) run(inputs []*block) error {
 	bound := h.bound[h.current]
 	for i, b := range inputs {
 		if bound[i] == b {
@@ -96,14 +105,14 @@ func (h *hostState) run(inputs []*block) error {
 		}
 		bound[i] = b
 	}
-	return run(h.session.session, nil, h.turns[h.current])
+	return h.session.run(h.options[h.current], h.turns[h.current])
 }
 
-func (h *hostState) flip() { h.current = 1 - h.current }
+func (h *pairState) flip() { h.current = 1 - h.current }
 
-func (h *hostState) specs() []tensor.Spec { return h.vars }
+func (h *pairState) specs() []tensor.Spec { return h.vars }
 
-func (h *hostState) read() (map[string]*tensor.Tensor, error) {
+func (h *pairState) read() (map[string]*tensor.Tensor, error) {
 	state := make(map[string]*tensor.Tensor, len(h.vars))
 	for i, v := range h.vars {
 		state[v.Name] = h.sets[h.current][i].Clone()
@@ -111,7 +120,7 @@ func (h *hostState) read() (map[string]*tensor.Tensor, error) {
 	return state, nil
 }
 
-func (h *hostState) write(state map[string]*tensor.Tensor) error {
+func (h *pairState) write(state map[string]*tensor.Tensor) error {
 	for i, v := range h.vars {
 		if err := h.sets[h.current][i].CopyFrom(state[v.Name]); err != nil {
 			return fmt.Errorf("state %q: %w", v.Name, err)
@@ -120,18 +129,26 @@ func (h *hostState) write(state map[string]*tensor.Tensor) error {
 	return nil
 }
 
-func (h *hostState) close() {
+func (h *pairState) newHostBlock(spec tensor.Spec) (*block, error) { return newBlock(spec) }
+
+func (h *pairState) traffic() Traffic { return Traffic{} }
+
+func (h *pairState) close() {
 	for i := range h.turns {
 		h.turns[i].release()
+		releaseRunOptions(h.options[i])
 		freeBlocks(h.sets[i])
 	}
 }
 
+// allocate makes a block for a spec.
+type allocate func(tensor.Spec) (*block, error)
+
 // newBlocks allocates a block for every spec, or none.
-func newBlocks(specs []tensor.Spec) ([]*block, error) {
+func newBlocks(specs []tensor.Spec, alloc allocate) ([]*block, error) {
 	var blocks []*block
 	for _, spec := range specs {
-		b, err := newBlock(spec)
+		b, err := alloc(spec)
 		if err != nil {
 			freeBlocks(blocks)
 			return nil, err

@@ -1,0 +1,75 @@
+// What the parts of the shim share: the table of the C API and how to call it.
+#ifndef VICREG_API_H
+#define VICREG_API_H
+
+// The C API is one table of function pointers that only ever grows at its end,
+// so the place of a function is a fact of the interface and no header is needed.
+enum slot {
+  GET_ERROR_MESSAGE = 2,
+  CREATE_ENV = 3,
+  SESSION_INPUT_COUNT = 30,
+  SESSION_OUTPUT_COUNT = 31,
+  SESSION_INPUT_TYPE = 33,
+  SESSION_OUTPUT_TYPE = 34,
+  SESSION_INPUT_NAME = 36,
+  SESSION_OUTPUT_NAME = 37,
+  CREATE_RUN_OPTIONS = 39,
+  RUN_OPTIONS_TERMINATE = 46,
+  CREATE_TENSOR = 48,
+  CREATE_TENSOR_WITH_DATA = 49,
+  TENSOR_DATA = 51,
+  CAST_TYPE_TO_TENSOR = 55,
+  TENSOR_ELEMENT_TYPE = 60,
+  DIMENSIONS_COUNT = 61,
+  DIMENSIONS = 62,
+  TENSOR_TYPE_AND_SHAPE = 65,
+  CREATE_MEMORY_INFO = 68,
+  CREATE_CPU_MEMORY_INFO = 69,
+  ALLOCATOR_FREE = 76,
+  DEFAULT_ALLOCATOR = 78,
+  RELEASE_STATUS = 93,
+  RELEASE_MEMORY_INFO = 94,
+  RELEASE_VALUE = 96,
+  RELEASE_RUN_OPTIONS = 97,
+  RELEASE_TYPE = 98,
+  RELEASE_TENSOR_TYPE = 99,
+  AVAILABLE_PROVIDERS = 125,
+  RELEASE_PROVIDERS = 126,
+  CREATE_ALLOCATOR = 131,
+  RELEASE_ALLOCATOR = 132,
+  RUN_WITH_BINDING = 133,
+  CREATE_BINDING = 134,
+  RELEASE_BINDING = 135,
+  BIND_INPUT = 136,
+  BIND_OUTPUT = 137,
+  BIND_OUTPUT_TO_DEVICE = 138,
+  BOUND_OUTPUT_VALUES = 140,
+  ADD_RUN_CONFIG_ENTRY = 165,
+  GET_KEY_VALUE = 297,
+  RELEASE_KEY_VALUE_PAIRS = 300,
+  REGISTER_PROVIDER_LIBRARY = 301,
+  ALLOCATOR_STATS = 319,
+  COPY_TENSORS = 386,
+  GRAPH_ASSIGNMENT = 407,
+  SUBGRAPH_PROVIDER = 408,
+  SUBGRAPH_NODES = 409,
+  NODE_DOMAIN = 411,
+  NODE_OPERATOR = 412,
+};
+
+// The first version of the interface that has every slot above and below which
+// onnxruntime_go does not start.
+#define API_VERSION 24
+
+// The table and the environment, set once by vr_attach before any other call.
+extern void *const *vr_api;
+extern void *vr_environment;
+
+#define CALL(slot, ret, ...) ((ret(*)(__VA_ARGS__))vr_api[slot])
+#define STATUS(slot, ...) CALL(slot, void *, __VA_ARGS__)
+#define RELEASE(slot, p) CALL(slot, void, void *)(p)
+
+// vr_failed turns a status into a message, which the caller frees, and releases it.
+char *vr_failed(void *status);
+
+#endif

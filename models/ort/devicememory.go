@@ -1,0 +1,165 @@
+package ort
+
+/*
+#include <stdlib.h>
+#include "device.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"vicreg/models/tensor"
+)
+
+// Kinds of memory, as OrtMemType numbers them.
+const (
+	ownMemory  = 0  // of the device
+	hostMemory = -1 // of the host, for the device to read and write
+)
+
+// deviceMemory allocates tensors on the device of a session, and in pinned memory of
+// the host, from which copies to the device are fastest. The allocators live as long
+// as it; blocks must be freed before it is.
+type deviceMemory struct {
+	device Device
+	own    handle
+	pinned handle // nil where ordinary memory of the host does
+}
+
+// newDeviceMemory finds the allocators of a session on a device. On the host itself,
+// where tests prove what is done on others, the session's allocator is the device's.
+func newDeviceMemory(session handle, d Device) (*deviceMemory, error) {
+	m := &deviceMemory{device: d}
+	if d.Kind == tensor.Host {
+		return m, allocator(session, "Cpu", d.Index, ownMemory, &m.own)
+	}
+	err := allocator(session, "Cuda", d.Index, ownMemory, &m.own)
+	if err == nil {
+		err = allocator(session, "CudaPinned", d.Index, hostMemory, &m.pinned)
+	}
+	if err != nil {
+		m.close()
+		return nil, fmt.Errorf("memory of device %v: %w", d, err)
+	}
+	return m, nil
+}
+
+func allocator(session handle, name string, index, kind int, to *handle) error {
+	n := C.CString(name)
+	defer C.free(unsafe.Pointer(n))
+	return failure(C.vr_allocator(session, n, C.int(index), C.int(kind), to))
+}
+
+// newBlock allocates a block on the device, of undefined content.
+func (m *deviceMemory) newBlock(spec tensor.Spec) (*block, error) { return take(m.own, spec) }
+
+// newHostBlock allocates a zeroed block in the host's memory.
+func (m *deviceMemory) newHostBlock(spec tensor.Spec) (*block, error) {
+	if m.pinned == nil {
+		return newBlock(spec)
+	}
+	b, err := take(m.pinned, spec)
+	if err != nil {
+		return nil, err
+	}
+	b.Data = sliceOver(spec, b.memory)
+	clear(unsafe.Slice((*byte)(b.memory), b.Bytes()))
+	return b, nil
+}
+
+// take makes a block whose memory is the runtime's.
+func take(from handle, spec tensor.Spec) (*block, error) {
+	shape, err := shapeOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	b := &block{Tensor: tensor.Tensor{Type: spec.Type, Shape: spec.Shape}, borrowed: true}
+	if err := failure(C.vr_allocate(from, &shape, &b.value, &b.memory)); err != nil {
+		return nil, fmt.Errorf("%q: %w", spec.Name, err)
+	}
+	return b, nil
+}
+
+// copy copies blocks, each to one of the same type and size: from the host to the
+// device or back.
+func (m *deviceMemory) copy(from, to []*block) error {
+	if m.device.Kind == tensor.Host { // for which the runtime has no copy
+		for i, b := range from {
+			bytes := func(b *block) []byte { return unsafe.Slice((*byte)(b.memory), b.Bytes()) }
+			copy(bytes(to[i]), bytes(b))
+		}
+		return nil
+	}
+	if len(from) == 0 {
+		return nil
+	}
+	values := func(blocks []*block) []handle {
+		all := make([]handle, len(blocks))
+		for i, b := range blocks {
+			all[i] = b.value
+		}
+		return all
+	}
+	src, dst := values(from), values(to)
+	return failure(C.vr_copy(unsafe.SliceData(src), unsafe.SliceData(dst), C.size_t(len(from))))
+}
+
+// lend runs f on blocks over the memory of host tensors, which stay in place
+// meanwhile.
+func lend(tensors []*tensor.Tensor, f func([]*block) error) error {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	blocks := make([]*block, 0, len(tensors))
+	defer func() {
+		for _, b := range blocks {
+			releaseValue(b.value)
+		}
+	}()
+	for _, t := range tensors {
+		data, err := dataOf(t)
+		if err != nil {
+			return err
+		}
+		if data != nil {
+			pin.Pin(data)
+		}
+		v, err := newValue(tensor.Spec{Type: t.Type, Shape: t.Shape}, data)
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, &block{Tensor: *t, memory: data, value: v})
+	}
+	return f(blocks)
+}
+
+// stat reads one of the allocator's counts of the device's memory, in bytes.
+func (m *deviceMemory) stat(key string) (int64, error) {
+	k := C.CString(key)
+	defer C.free(unsafe.Pointer(k))
+	var value C.int64_t
+	if err := failure(C.vr_allocator_stat(m.own, k, &value)); err != nil {
+		return 0, err
+	}
+	return int64(value), nil
+}
+
+func (m *deviceMemory) close() {
+	for _, a := range []*handle{&m.own, &m.pinned} {
+		if *a != nil {
+			C.vr_release_allocator(*a)
+			*a = nil
+		}
+	}
+}
+
+// bytesOf adds up the sizes of blocks.
+func bytesOf(blocks []*block) (n int64) {
+	for b := range slices.Values(blocks) {
+		n += int64(b.Bytes())
+	}
+	return n
+}
