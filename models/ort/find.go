@@ -164,3 +164,14 @@ func recent(version string) bool {
 	minor, err2 := strconv.Atoi(part[1])
 	return err1 == nil && err2 == nil && (major > 1 || major == 1 && minor >= minMinor)
 }
+
+// FindFor TEMP
+func FindFor(flag string, d Device) (string, error) {
+	if d == (Device{}) {
+		return Find(flag)
+	}
+	if flag == "" && os.Getenv(EnvLibrary) == "" {
+		flag = filepath.Join(DefaultDir(), "cuda")
+	}
+	return Find(flag)
+}

@@ -1,0 +1,108 @@
+// Package standin makes libraries that stand in for those of CUDA where there is no
+// GPU, for tests: one device whose memory is the host's. With them the runtime's CUDA
+// provider loads and opens sessions as it would on a GPU: it takes or refuses the
+// nodes of a graph, and copies are real. Kernels do nothing.
+package standin
+
+import (
+	"bytes"
+	"debug/elf"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+//go:embed testdata/cuda.c
+var cuda []byte
+
+// driver is the only library whose symbols carry no version.
+const driver = "libcuda.so.1"
+
+// Build compiles the libraries of CUDA that the file provider, the runtime's
+// libonnxruntime_providers_cuda.so, is linked with, into dir. It needs a C compiler.
+func Build(dir, provider string) error {
+	f, err := elf.Open(provider)
+	if err != nil {
+		return fmt.Errorf("stand in for cuda: %w", err)
+	}
+	defer f.Close()
+	needed, err := f.ImportedLibraries()
+	if err != nil {
+		return fmt.Errorf("stand in for cuda: %w", err)
+	}
+	symbols, err := f.ImportedSymbols()
+	if err != nil {
+		return fmt.Errorf("stand in for cuda: %w", err)
+	}
+	for _, soname := range needed {
+		if !strings.HasPrefix(soname, "libcu") {
+			continue
+		}
+		var of []elf.ImportedSymbol
+		for _, s := range symbols {
+			if s.Library == soname || soname == driver && s.Library == "" && strings.HasPrefix(s.Name, "cu") {
+				of = append(of, s)
+			}
+		}
+		if err := compile(dir, soname, of); err != nil {
+			return fmt.Errorf("stand in for %s: %w", soname, err)
+		}
+	}
+	return nil
+}
+
+// compile makes one library with the given symbols. What cuda.c defines goes before.
+func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
+	var source, versions bytes.Buffer
+	source.WriteString("static int object;\n")
+	for _, s := range symbols {
+		if strings.Contains(s.Name, "Create") {
+			fmt.Fprintf(&source, "__attribute__((weak)) int %s(void **p) { *p = &object; return 0; }\n", s.Name)
+		} else {
+			fmt.Fprintf(&source, "__attribute__((weak)) long %s(void) { return 0; }\n", s.Name)
+		}
+		if s.Version != "" && versions.Len() == 0 {
+			fmt.Fprintf(&versions, "%s { global: *; };\n", s.Version)
+		}
+	}
+	name := filepath.Join(dir, strings.ReplaceAll(soname, ".", "_"))
+	files := map[string][]byte{name + ".c": source.Bytes(), name + ".map": versions.Bytes()}
+	args := []string{"-shared", "-fPIC", "-O1", "-w", "-Wl,-soname," + soname, "-o", filepath.Join(dir, soname), name + ".c"}
+	if versions.Len() > 0 {
+		args = append(args, "-Wl,--version-script="+name+".map")
+	}
+	if strings.HasPrefix(soname, "libcudart") {
+		files[name+"_defined.c"] = cuda
+		args = append(args, name+"_defined.c")
+	}
+	for file, content := range files {
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			return err
+		}
+	}
+	if out, err := exec.Command(Compiler(), args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// Compiler is the C compiler to use, empty where there is none.
+func Compiler() string {
+	for _, name := range []string{os.Getenv("CC"), "cc", "gcc", "clang"} {
+		if path, err := exec.LookPath(name); name != "" && err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Environment is the environment of a process that finds the libraries in dir before
+// any others.
+func Environment(dir string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "LD_LIBRARY_PATH=") })
+	return append(env, "LD_LIBRARY_PATH="+strings.TrimSuffix(dir+":"+os.Getenv("LD_LIBRARY_PATH"), ":"))
+}
