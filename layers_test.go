@@ -157,7 +157,7 @@ func judge(name string, imports []string) (found []string) {
 		case strings.HasPrefix(pkg, "server") && !isTest && slices.Contains(barred, inner):
 			found = append(found, fmt.Sprintf("%s imports %s, which the server must do without", pkg, inner))
 		case isTest:
-		case slices.Contains(forTests, inner):
+		case slices.Contains(forTests, inner) && !slices.Contains(forTests, pkg):
 			found = append(found, fmt.Sprintf("%s imports %s, which is for tests", pkg, inner))
 		case below >= layer && !slices.Contains(sideways, pkg+" > "+inner):
 			found = append(found, fmt.Sprintf("%s (layer %d) imports %s (layer %d)", pkg, layer, inner, below))
