@@ -79,6 +79,9 @@ func TestStepsOnCUDA(t *testing.T) {
 		if got, want := st.Traffic(), (ort.Traffic{ToDevice: state + 9*batch, FromDevice: 9*4 + 9*state}); got != want {
 			t.Errorf("%+v moved, want %+v", got, want)
 		}
+		if bytes, err := st.DeviceMemory(); err != nil || bytes < 2*state+batch {
+			t.Errorf("%d bytes of the device are taken (%v)", bytes, err)
+		}
 	}
 }
 

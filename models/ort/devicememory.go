@@ -26,20 +26,22 @@ const (
 // as it; blocks must be freed before it is.
 type deviceMemory struct {
 	device Device
+	thread *thread // of the session, which has the device for its own
 	own    handle
 	pinned handle // nil where ordinary memory of the host does
 }
 
 // newDeviceMemory finds the allocators of a session on a device. On the host itself,
 // where tests prove what is done on others, the session's allocator is the device's.
-func newDeviceMemory(session handle, d Device) (*deviceMemory, error) {
-	m := &deviceMemory{device: d}
+func newDeviceMemory(s *Session, d Device) (*deviceMemory, error) {
+	m := &deviceMemory{device: d, thread: s.thread}
+	var err error
 	if d.Kind == tensor.Host {
-		return m, allocator(session, "Cpu", d.Index, ownMemory, &m.own)
+		m.own, err = allocator(s.session, "Cpu", d.Index, ownMemory)
+		return m, err
 	}
-	err := allocator(session, "Cuda", d.Index, ownMemory, &m.own)
-	if err == nil {
-		err = allocator(session, "CudaPinned", d.Index, hostMemory, &m.pinned)
+	if m.own, err = allocator(s.session, "Cuda", d.Index, ownMemory); err == nil {
+		m.pinned, err = allocator(s.session, "CudaPinned", d.Index, hostMemory)
 	}
 	if err != nil {
 		m.close()
@@ -48,21 +50,22 @@ func newDeviceMemory(session handle, d Device) (*deviceMemory, error) {
 	return m, nil
 }
 
-func allocator(session handle, name string, index, kind int, to *handle) error {
+func allocator(session handle, name string, index, kind int) (a handle, err error) {
 	n := C.CString(name)
 	defer C.free(unsafe.Pointer(n))
-	return failure(C.vr_allocator(session, n, C.int(index), C.int(kind), to))
+	err = failure(C.vr_allocator(session, n, C.int(index), C.int(kind), &a))
+	return a, err
 }
 
 // newBlock allocates a block on the device, of undefined content.
-func (m *deviceMemory) newBlock(spec tensor.Spec) (*block, error) { return take(m.own, spec) }
+func (m *deviceMemory) newBlock(spec tensor.Spec) (*block, error) { return m.take(m.own, spec) }
 
 // newHostBlock allocates a zeroed block in the host's memory.
 func (m *deviceMemory) newHostBlock(spec tensor.Spec) (*block, error) {
 	if m.pinned == nil {
 		return newBlock(spec)
 	}
-	b, err := take(m.pinned, spec)
+	b, err := m.take(m.pinned, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -72,21 +75,23 @@ func (m *deviceMemory) newHostBlock(spec tensor.Spec) (*block, error) {
 }
 
 // take makes a block whose memory is the runtime's.
-func take(from handle, spec tensor.Spec) (*block, error) {
+func (m *deviceMemory) take(from handle, spec tensor.Spec) (*block, error) {
 	shape, err := shapeOf(spec)
 	if err != nil {
 		return nil, err
 	}
-	b := &block{Tensor: tensor.Tensor{Type: spec.Type, Shape: spec.Shape}, borrowed: true}
-	if err := failure(C.vr_allocate(from, &shape, &b.value, &b.memory)); err != nil {
+	var value, memory handle
+	m.thread.do(func() { err = failure(C.vr_allocate(from, &shape, &value, &memory)) })
+	if err != nil {
 		return nil, fmt.Errorf("%q: %w", spec.Name, err)
 	}
-	return b, nil
+	t := tensor.Tensor{Type: spec.Type, Shape: spec.Shape}
+	return &block{Tensor: t, memory: memory, value: value, borrowed: true}, nil
 }
 
 // copy copies blocks, each to one of the same type and size: from the host to the
 // device or back.
-func (m *deviceMemory) copy(from, to []*block) error {
+func (m *deviceMemory) copy(from, to []*block) (err error) {
 	if m.device.Kind == tensor.Host { // for which the runtime has no copy
 		for i, b := range from {
 			bytes := func(b *block) []byte { return unsafe.Slice((*byte)(b.memory), b.Bytes()) }
@@ -105,7 +110,10 @@ func (m *deviceMemory) copy(from, to []*block) error {
 		return all
 	}
 	src, dst := values(from), values(to)
-	return failure(C.vr_copy(unsafe.SliceData(src), unsafe.SliceData(dst), C.size_t(len(from))))
+	m.thread.do(func() {
+		err = failure(C.vr_copy(unsafe.SliceData(src), unsafe.SliceData(dst), C.size_t(len(from))))
+	})
+	return err
 }
 
 // lend runs f on blocks over the memory of host tensors, which stay in place
@@ -136,15 +144,13 @@ func lend(tensors []*tensor.Tensor, f func([]*block) error) error {
 	return f(blocks)
 }
 
-// stat reads one of the allocator's counts of the device's memory, in bytes.
-func (m *deviceMemory) stat(key string) (int64, error) {
-	k := C.CString(key)
-	defer C.free(unsafe.Pointer(k))
-	var value C.int64_t
-	if err := failure(C.vr_allocator_stat(m.own, k, &value)); err != nil {
-		return 0, err
-	}
-	return int64(value), nil
+// taken is how much of the device's memory the session holds, in bytes.
+func (m *deviceMemory) taken() (int64, error) {
+	key := C.CString("TotalAllocated")
+	defer C.free(unsafe.Pointer(key))
+	var bytes C.int64_t
+	err := failure(C.vr_allocator_stat(m.own, key, &bytes))
+	return int64(bytes), err
 }
 
 func (m *deviceMemory) close() {

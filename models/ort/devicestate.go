@@ -31,7 +31,7 @@ func newDeviceState(s *Session, d Device, vars []tensor.Spec, names []Variable, 
 			h = nil
 		}
 	}()
-	if h.memory, err = newDeviceMemory(s.session, d); err != nil {
+	if h.memory, err = newDeviceMemory(s, d); err != nil {
 		return h, err
 	}
 	if h.staged, err = newBlocks(e.inputs, h.memory.newBlock); err != nil {
@@ -93,6 +93,8 @@ func (h *deviceState) write(state map[string]*tensor.Tensor) error {
 }
 
 func (h *deviceState) traffic() Traffic { return h.moved }
+
+func (h *deviceState) taken() (int64, error) { return h.memory.taken() }
 
 // close frees what is there, which after a failed start is not all.
 func (h *deviceState) close() {

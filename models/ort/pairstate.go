@@ -133,6 +133,8 @@ func (h *pairState) newHostBlock(spec tensor.Spec) (*block, error) { return newB
 
 func (h *pairState) traffic() Traffic { return Traffic{} }
 
+func (h *pairState) taken() (int64, error) { return 0, nil }
+
 func (h *pairState) close() {
 	for i := range h.turns {
 		h.turns[i].release()

@@ -55,6 +55,8 @@ type holder interface {
 	specs() []tensor.Spec
 	// traffic counts what was copied so far.
 	traffic() Traffic
+	// taken is how much memory of the device is held.
+	taken() (int64, error)
 	close()
 }
 
@@ -325,6 +327,21 @@ func (st *Stepper) Traffic() Traffic {
 		return Traffic{}
 	}
 	return st.state.traffic()
+}
+
+// DeviceMemory is how many bytes of its device's memory the session has taken: the
+// state, the batch and, once a step has run, what a step needs. The runtime keeps
+// what it has taken, so it is also the most so far. The CUDA libraries' own share is
+// not in it. On the host it is 0.
+func (st *Stepper) DeviceMemory() (int64, error) {
+	if st.state == nil {
+		return 0, fmt.Errorf("device memory: %w", errNoHolder)
+	}
+	bytes, err := st.state.taken()
+	if err != nil {
+		return 0, fmt.Errorf("device memory: %w", err)
+	}
+	return bytes, nil
 }
 
 // Close frees all memory of the stepper, not the session. It may be called
