@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 
-	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
@@ -133,7 +132,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	enc, err := e.foreign.Open(lib, e.model, ort.Options{Threads: e.machine.Threads})
+	enc, err := e.foreign.Open(lib, e.model, e.machine.Alone())
 	if err != nil {
 		return nil, &usage.Error{Err: err}
 	}

@@ -181,7 +181,7 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "model       %s, %.1f MB, %s\n", e.out, float64(len(file))/1e6, e.state())
 	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels\n", metadata.Dim, size, size)
 	fmt.Fprintf(stdout, "fingerprint %s\n", r.fingerprint)
-	fmt.Fprintf(stdout, "parity      %.1e from the training graph on %d images (at most %g)\n", r.apart, r.compared, parityLimit)
+	fmt.Fprintf(stdout, "parity      %.1e from the training graph on %d images (at most %g)\n", r.apart, r.compared, e.limit())
 	fmt.Fprintf(stdout, "mean        over %d of %d training images\n", r.averaged, e.images.Len())
 	return nil
 }

@@ -6,16 +6,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"vicreg/models/tensor"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 )
-
-// pictures is how many are encoded at a time, in all batches together; more gains
-// nothing on a CPU and costs memory.
-const pictures = 32
 
 // Represent is Encode, a batch at a time, for callers to whom a vector that is not
 // finite is an error.
@@ -35,10 +34,19 @@ func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 // files are left out and are in r.Quarantined().
 func Encode(ctx context.Context, enc *encoder.Encoder, workers int, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
+	sizes := fixed(workers)
+	if enc.Device().Kind != tensor.Host {
+		sizes = learning()
+	}
+	return encode(ctx, enc, workers, sizes, r, indices, each)
+}
+
+func encode(ctx context.Context, enc *encoder.Encoder, workers int, sizes *sizer, r *dataset.Reader, indices []int,
+	each func(p dataset.Picture, y []float32) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	l := newLoop(ctx, enc, workers)
+	l := newLoop(ctx, enc, workers, sizes)
 	group.Go(func() error { return l.collect(r, indices) })
 	for range workers {
 		group.Go(l.work)
@@ -65,25 +73,32 @@ func Finite(values []float32) bool {
 type loop struct {
 	ctx               context.Context
 	enc               *encoder.Encoder
+	sizes             *sizer
 	free, todo, order chan *batch // each has room for every batch
 }
 
-// batch is some pictures, and their vectors once it is done.
+// batch is some pictures, up to size, and their vectors once it is done.
 type batch struct {
+	size    int
 	members []int
 	pixels  []uint8
 	y       []float32
 	done    chan struct{}
 }
 
-func newLoop(ctx context.Context, enc *encoder.Encoder, workers int) *loop {
+func newLoop(ctx context.Context, enc *encoder.Encoder, workers int, sizes *sizer) *loop {
 	n := workers + 2 // one is filled, and one waits for its turn
-	l := &loop{ctx: ctx, enc: enc, free: make(chan *batch, n), todo: make(chan *batch, n), order: make(chan *batch, n)}
-	size := max(4, pictures/workers)
+	l := &loop{ctx: ctx, enc: enc, sizes: sizes, free: make(chan *batch, n), todo: make(chan *batch, n), order: make(chan *batch, n)}
 	for range n {
-		l.free <- &batch{members: make([]int, 0, size), pixels: make([]uint8, 0, size*l.bytes()), done: make(chan struct{}, 1)}
+		l.free <- &batch{done: make(chan struct{}, 1)}
 	}
 	return l
+}
+
+// begin makes room in an empty batch for as many pictures as are to be in the next.
+func (l *loop) begin(b *batch) {
+	b.size = l.sizes.next()
+	b.members, b.pixels = slices.Grow(b.members[:0], b.size), slices.Grow(b.pixels[:0], b.size*l.bytes())
 }
 
 // bytes of a picture.
@@ -104,9 +119,10 @@ func (l *loop) collect(r *dataset.Reader, indices []int) error {
 			case <-l.ctx.Done():
 				return l.ctx.Err()
 			}
+			l.begin(b)
 		}
 		b.members, b.pixels = append(b.members, p.Index), append(b.pixels, p.Pixels...)
-		if len(b.members) == cap(b.members) {
+		if len(b.members) == b.size {
 			l.todo <- b
 			l.order <- b
 			b = nil
@@ -122,9 +138,15 @@ func (l *loop) collect(r *dataset.Reader, indices []int) error {
 // work encodes one batch after the other.
 func (l *loop) work() (err error) {
 	for b := range l.todo {
-		if b.y, err = l.enc.Encode(l.ctx, b.pixels, len(b.members)); err != nil {
+		n := len(b.members)
+		if l.sizes.padded {
+			n = b.size // with what the memory held before
+		}
+		begin := time.Now()
+		if b.y, err = l.enc.Encode(l.ctx, b.pixels[:n*l.bytes()], n); err != nil {
 			return err
 		}
+		l.sizes.saw(n, time.Since(begin))
 		b.done <- struct{}{}
 	}
 	return nil
@@ -146,7 +168,6 @@ func (l *loop) deliver(each func(p dataset.Picture, y []float32) error) error {
 				return err
 			}
 		}
-		b.members, b.pixels = b.members[:0], b.pixels[:0]
 		l.free <- b
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"flag"
 
 	"vicreg/models/ort"
+	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
@@ -17,13 +18,13 @@ const MaxThreads = 4096
 
 // Machine are the flags that say what the work runs on.
 type Machine struct {
-	Library string // of ONNX Runtime, "" for the usual places
-	Threads int    // of the runtime, 0 for all cores
+	encoder.RuntimeFlags
+	Threads int // of the runtime, 0 for all cores
 }
 
 // Register adds the flags to a command's.
 func (m *Machine) Register(fs *flag.FlagSet) {
-	fs.StringVar(&m.Library, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
+	m.RuntimeFlags.Register(fs)
 	fs.IntVar(&m.Threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
 }
 
@@ -37,24 +38,26 @@ func (m *Machine) Validate() error {
 
 // Workers is how many batches of a bulk encoding run at once. A batch on each thread
 // does more than one on all of them while others decode: no thread waits for another.
-func (m *Machine) Workers() int { return min(m.threads(), 8) }
+// A device is full with one.
+func (m *Machine) Workers() int {
+	if !m.OnHost() {
+		return 1
+	}
+	return min(m.threads(), 8)
+}
 
 // Session are the options of a session on which Workers batches run at once. Threads
 // that are left over help whoever asks first.
-func (m *Machine) Session() ort.Options { return ort.Options{Threads: m.threads() - m.Workers() + 1} }
+func (m *Machine) Session() ort.Options {
+	return ort.Options{Device: m.Device, Threads: m.threads() - m.Workers() + 1}
+}
+
+// Alone are the options of a session on which a batch runs at a time.
+func (m *Machine) Alone() ort.Options { return ort.Options{Device: m.Device, Threads: m.threads()} }
 
 func (m *Machine) threads() int {
 	if m.Threads > 0 {
 		return m.Threads
 	}
 	return ort.Cores()
-}
-
-// Open opens the runtime.
-func (m *Machine) Open() (*ort.Runtime, error) {
-	path, err := ort.Find(m.Library)
-	if err != nil {
-		return nil, err
-	}
-	return ort.Open(path)
 }

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 
-	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
@@ -128,7 +127,7 @@ func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 	if err != nil {
 		return b, err
 	}
-	enc, err := s.foreign.Open(lib, s.model, ort.Options{Threads: s.machine.Threads})
+	enc, err := s.foreign.Open(lib, s.model, s.machine.Alone())
 	if err != nil {
 		return b, &usage.Error{Err: err}
 	}
