@@ -38,6 +38,10 @@ type Config struct {
 	Epochs    int            `json:"epochs"`
 	Optimizer optim.Config   `json:"optimizer"`
 	Schedule  optim.Schedule `json:"schedule"`
+
+	// Precision is what the run is in at present; none is fp32. It alone may be
+	// another when the run goes on.
+	Precision precision `json:"precision,omitempty"`
 }
 
 // smallImage is the side up to which the CIFAR stem and recipe are the default:

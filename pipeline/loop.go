@@ -13,7 +13,8 @@ import (
 )
 
 // maxRejected is how many steps in a row may have a gradient that is not finite
-// before the run gives up: past that the weights themselves are lost.
+// before the run gives up, unless the loss scale can still fall: past that the
+// weights themselves are lost.
 const maxRejected = 20
 
 // loop trains until the epochs are done, the time is up or ctx ends; in each case
@@ -59,7 +60,8 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return nil
 }
 
-// step runs one step. A gradient that is not finite leaves the state as it was.
+// step runs one step. A gradient that is not finite leaves the state as it was; the
+// step counts all the same, so the learning rate follows the number of batches.
 func (r *run) step(b *dataset.Batch, p *progress) error {
 	rate := r.Schedule.At(int(r.position.Step))
 	b.Tensors[models.Rate].Float32()[0] = float32(rate)
@@ -68,7 +70,7 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 	if err != nil {
 		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, err)
 	}
-	scalars["lr"] = rate
+	scalars["lr"], scalars["loss_scale"] = rate, r.position.LossScale
 	loss := scalars["loss"] // may overflow where the gradient does not
 	accepted := scalars["finite"] == 1 && !math.IsNaN(loss) && !math.IsInf(loss, 0)
 	if accepted {
@@ -78,15 +80,16 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 		r.state.Reject()
 		p.rejected++
 	}
-	if p.rejected >= maxRejected {
+	if p.rejected >= maxRejected && !canFall(r.position) {
 		return fmt.Errorf("epoch %d: loss or gradient have not been finite for %d steps; the last checkpoint is good, but try again with a lower --lr", b.Epoch, p.rejected)
 	}
+	moveScale(&r.position, r.Precision, accepted)
 	r.position.Step++
 	r.position.Epoch, r.position.Batch = b.Epoch, b.Index+1
 	if r.position.Batch == r.loader.BatchesPerEpoch() {
 		r.position.Epoch, r.position.Batch = b.Epoch+1, 0
 	}
-	p.step(scalars)
+	p.step(scalars, accepted)
 	return r.metrics.step(r.position, b.Epoch, scalars, accepted, p)
 }
 

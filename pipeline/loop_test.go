@@ -22,7 +22,7 @@ type fakeStepper struct {
 	finite             func(step int) bool
 	loss               float64
 	steps              int
-	rates              []float64
+	rates, scales      []float64
 	accepted, rejected int
 }
 
@@ -32,7 +32,8 @@ func (f *fakeStepper) Step(b tensor.Batch) (map[string]float64, error) {
 		ok = 1
 	}
 	f.steps++
-	f.rates = append(f.rates, float64(b["lr"].Float32()[0]))
+	f.rates = append(f.rates, float64(b[models.Rate].Float32()[0]))
+	f.scales = append(f.scales, float64(b[models.LossScale].Float32()[0]))
 	return map[string]float64{"loss": f.loss, "finite": ok, "invariance": 1, "variance": 2, "covariance": 3}, nil
 }
 func (f *fakeStepper) NewBatch() (tensor.Batch, error) {
@@ -69,11 +70,28 @@ func fakeRun(t *testing.T, f *fakeStepper, epochs int) *run {
 	return r
 }
 
+// metricsOf are the lines that a run has written.
+func metricsOf(t *testing.T, r *run) string {
+	t.Helper()
+	if err := r.metrics.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := os.ReadFile(filepath.Join(r.out, metricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(lines)
+}
+
 func TestStepsThatAreNotFiniteAreRejected(t *testing.T) {
 	f := &fakeStepper{finite: func(step int) bool { return step%2 == 0 }}
 	r := fakeRun(t, f, 5)
-	if err := r.loop(t.Context(), io.Discard, io.Discard); err != nil {
+	var printed bytes.Buffer
+	if err := r.loop(t.Context(), &printed, io.Discard); err != nil {
 		t.Fatal(err)
+	}
+	if strings.Count(printed.String(), "  1 of 2 steps rejected\n") != 5 || strings.Contains(printed.String(), "NaN") {
+		t.Errorf("printed\n%s", printed.String())
 	}
 	if f.accepted != 5 || f.rejected != 5 || r.position.Step != 10 {
 		t.Errorf("%d accepted, %d rejected, %d steps", f.accepted, f.rejected, r.position.Step)
@@ -81,9 +99,7 @@ func TestStepsThatAreNotFiniteAreRejected(t *testing.T) {
 	if f.rates[0] != 1 || f.rates[9] >= f.rates[8] {
 		t.Errorf("rates %v do not follow the schedule", f.rates)
 	}
-	r.metrics.Sync()
-	lines, _ := os.ReadFile(filepath.Join(r.out, metricsFile))
-	if bytes.Count(lines, []byte(`"accepted":false`)) != 5 {
+	if lines := metricsOf(t, r); strings.Count(lines, `"accepted":false`) != 5 {
 		t.Errorf("metrics:\n%s", lines)
 	}
 }
@@ -94,9 +110,8 @@ func TestALossThatIsNotFiniteIsRejectedAndLeftOutOfTheMetrics(t *testing.T) {
 	if err := r.loop(t.Context(), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	r.metrics.Sync()
-	lines, _ := os.ReadFile(filepath.Join(r.out, metricsFile))
-	if f.rejected != 4 || f.accepted != 0 || bytes.Contains(lines, []byte(`"loss"`)) {
+	lines := metricsOf(t, r)
+	if f.rejected != 4 || f.accepted != 0 || strings.Contains(lines, `"loss"`) {
 		t.Errorf("%d rejected, metrics:\n%s", f.rejected, lines)
 	}
 }

@@ -19,6 +19,7 @@ type progress struct {
 	sum         map[string]float64
 	count       int
 	rejected    int // in a row
+	lost        int // rejected in this epoch
 }
 
 func newProgress(out io.Writer, r *run) *progress {
@@ -27,7 +28,7 @@ func newProgress(out io.Writer, r *run) *progress {
 }
 
 // step takes in a step's scalars and prints the line when it is due.
-func (p *progress) step(scalars map[string]float64) {
+func (p *progress) step(scalars map[string]float64, accepted bool) {
 	now := time.Now()
 	rate := float64(p.run.Batch) / now.Sub(p.last).Seconds()
 	if p.steps == 0 {
@@ -36,9 +37,13 @@ func (p *progress) step(scalars map[string]float64) {
 	p.rate += 0.1 * (rate - p.rate)
 	p.last = now
 	p.steps++
-	p.count++
-	for name, x := range scalars {
-		p.sum[name] += x
+	if accepted {
+		p.count++
+		for name, x := range scalars {
+			p.sum[name] += x
+		}
+	} else {
+		p.lost++
 	}
 	p.Show(func() string { return p.line(scalars) })
 }
@@ -52,13 +57,17 @@ func (p *progress) line(s map[string]float64) string {
 		min(r.position.Epoch+1, r.Epochs), r.Epochs, r.position.Step, s["loss"], s["invariance"], s["variance"], s["covariance"], p.rate, eta)
 }
 
-// epoch returns the means of the epoch that ended, and starts the next.
+// epoch returns the means of the epoch that ended, over the steps that were taken,
+// and starts the next.
 func (p *progress) epoch(done int) string {
-	n := float64(max(p.count, 1))
+	n := float64(p.count) // 0 makes them NaN
 	line := fmt.Sprintf("epoch %3d  loss %.4f  inv %.4f  var %.4f  cov %.4f  %.1f images/s",
 		done, p.sum["loss"]/n, p.sum["invariance"]/n, p.sum["variance"]/n, p.sum["covariance"]/n, p.rate)
+	if p.lost > 0 {
+		line += fmt.Sprintf("  %d of %d steps rejected", p.lost, p.lost+p.count)
+	}
 	clear(p.sum)
-	p.count = 0
+	p.count, p.lost = 0, 0
 	return line
 }
 

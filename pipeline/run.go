@@ -57,10 +57,7 @@ type run struct {
 // newRun builds the graphs and opens the session; it writes nothing. Close
 // releases what it holds.
 func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, err error) {
-	r = &run{trainFlags: t, lib: lib, threads: t.machine.Threads, saved: time.Now()}
-	if r.threads == 0 {
-		r.threads = ort.Cores()
-	}
+	r = &run{trainFlags: t, lib: lib, threads: t.machine.Alone().Threads, saved: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -69,7 +66,9 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if r.block, err = t.machine.block(lib); err != nil {
 		return r, err
 	}
-	if r.artifact, err = models.Step(t.graphs(r.block)); err != nil {
+	graphs := t.graphs(r.block)
+	graphs.Compute = t.Precision.compute()
+	if r.artifact, err = models.Step(graphs); err != nil {
 		return r, err
 	}
 	if err = enough(r.needs(), ort.Memory()); err != nil {
@@ -79,29 +78,41 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if err != nil {
 		return r, err
 	}
-	if r.session, err = lib.NewSession(model, ort.Options{Threads: r.threads, Spin: true}); err != nil {
+	if r.session, err = lib.NewSession(model, r.options()); err != nil {
 		return r, err
 	}
 	vars := make([]ort.Variable, len(r.artifact.State))
 	for i, v := range r.artifact.State {
 		vars[i] = ort.Variable{In: v.In, Out: v.Out}
 	}
-	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars}); err != nil {
+	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars, Device: t.machine.Device.Kind}); err != nil {
 		return r, err
 	}
 	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: bulk.Limits, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
-	r.watch, err = newWatch(lib, &t.Config, r.threads, held)
+	r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held)
 	return r, err
 }
 
-// needs is the least memory in bytes that the run can do with: two sets of its
-// state and the batches under way. What a step needs besides is the runtime's
-// affair.
+// options are those of the session that trains. Threads of the host's do not spin
+// beside a device: they would take the cores from those that decode.
+func (r *run) options() ort.Options {
+	o := r.machine.Alone()
+	o.Spin, o.TF32 = r.machine.OnHost(), r.Precision == tf32
+	return o
+}
+
+// needs is the least of the host's memory in bytes that the run can do with: the
+// batches under way and two sets of its state, or the one of a checkpoint when the
+// state is on a device. What a step needs besides is the runtime's affair.
 func (r *run) needs() int64 {
 	const batches = 3 // made ahead, and in use
 	bytes := batches * 2 * 3 * int64(r.Batch) * int64(r.Size) * int64(r.Size)
+	sets := int64(2)
+	if !r.machine.OnHost() {
+		sets = 1
+	}
 	for _, v := range r.artifact.State {
-		bytes += 2 * 4 * int64(tensor.Elements(v.Shape))
+		bytes += sets * 4 * int64(tensor.Elements(v.Shape))
 	}
 	return bytes
 }
@@ -118,7 +129,7 @@ func enough(needs, memory int64) error {
 
 // block is the channel block of the convolution kernels to use; 0 for portable.
 func (m machine) block(lib *ort.Runtime) (int, error) {
-	if m.kernels == "portable" {
+	if m.kernels == "portable" || !m.OnHost() {
 		return 0, nil
 	}
 	block, err := ort.BlockSize(lib)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,7 +35,8 @@ type trainFlags struct {
 // machine says what training runs on.
 type machine struct {
 	bulk.Machine
-	kernels string
+	kernels   string
+	precision precision // as asked for; "" for a default
 }
 
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
@@ -47,18 +49,22 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 			"vicreg train --data photos --out runs/small --image-size 32 --width 16 --epochs 20",
 			"vicreg train --out runs/photos --resume",
 		},
-		Notes: `RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
+		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
 checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
 could not be read. Ctrl-C or SIGTERM finishes the step, writes a checkpoint and
-ends; --resume goes on from it, bit for bit on the same CPU. vicreg data preview
-shows the views that a recipe makes.
+ends; --resume goes on from it, bit for bit on the same CPU, and on another device
+or in another --precision, since weights are float32 in each. fp16 and bf16 keep
+activations in 16 bits; fp16 scales the loss, which halves after a step whose
+gradient is not finite (that step is left out) and doubles after %d good ones.
+vicreg data preview shows the views that a recipe makes.
 
-` + recipeNotes(),
+`, growAfter) + recipeNotes(),
 	})
 	t := &trainFlags{}
 	t.register(fs)
 	t.machine.Register(fs)
 	fs.StringVar(&t.machine.kernels, "kernels", "auto", "CPU convolution `kernels`: auto, portable or nchwc")
+	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16; by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where the device has it")
 	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
 	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
 	fs.BoolVar(&t.force, "force", false, "start anew in a folder that holds a run already")
@@ -130,14 +136,15 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	if err := t.resolve(func(name string) bool { return usage.Given(fs, name) }); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
-	return checkpoint.Position{Seed: t.Seed, LossScale: 1}, nil, nil
+	t.Precision = cmp.Or(t.machine.precision, usual(t.machine.Device))
+	position := checkpoint.Position{Seed: t.Seed}
+	beginScale(&position, "", t.Precision)
+	return position, nil, nil
 }
 
 // validate reports the first flag beside the settings that cannot work.
 func (t *trainFlags) validate() error {
 	switch {
-	case t.machine.kernels != "auto" && t.machine.kernels != "portable" && t.machine.kernels != "nchwc":
-		return usage.Errorf("--kernels %s: want auto, portable or nchwc", t.machine.kernels)
 	case t.resume && t.force:
 		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
 	case t.workers < 0 || t.workers > bulk.MaxThreads:
@@ -151,7 +158,24 @@ func (t *trainFlags) validate() error {
 	case t.every < 0:
 		return usage.Errorf("--checkpoint-every %v: want 0 or more", t.every)
 	}
-	return t.machine.Validate()
+	return t.machine.validate()
+}
+
+// validate reports what cannot work on any machine, or not together.
+func (m machine) validate() error {
+	switch m.kernels {
+	case "auto", "portable":
+	case "nchwc":
+		if !m.OnHost() {
+			return usage.Errorf("--kernels nchwc is for the CPU, not for --device %v", m.Device)
+		}
+	default:
+		return usage.Errorf("--kernels %s: want auto, portable or nchwc", m.kernels)
+	}
+	if err := m.precision.validate(m.Device); err != nil {
+		return err
+	}
+	return m.Machine.Validate()
 }
 
 // reload takes configuration, position and state from the newest checkpoint.
@@ -186,6 +210,11 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	if moved != "" {
 		t.Data = moved
 	}
+	before, why := t.Precision, ""
+	if t.Precision, why = goOn(before, t.machine.precision, t.machine.Device); why != "" {
+		fmt.Fprintln(stderr, "vicreg train:", why)
+	}
+	beginScale(&c.Position, before, t.Precision)
 	return c.Position, c.Tensors, t.Validate()
 }
 
@@ -215,9 +244,16 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
 	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps\n",
 		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup)
-	kernels := "portable kernels"
-	if r.block > 0 {
-		kernels = fmt.Sprintf("nchwc kernels with blocks of %d", r.block)
+	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
+}
+
+// where says in words what steps run on.
+func (r *run) where() string {
+	switch {
+	case !r.machine.OnHost():
+		return "on " + r.machine.Device.String()
+	case r.block > 0:
+		return fmt.Sprintf("%d threads, nchwc kernels with blocks of %d", r.threads, r.block)
 	}
-	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %d threads, %s\n", r.lib.Version(), r.threads, kernels)
+	return fmt.Sprintf("%d threads, portable kernels", r.threads)
 }

@@ -188,6 +188,11 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"holds a run already":            {"--data", data, "--out", run},
 		"no checkpoint in":               {"--out", empty, "--resume"},
 		"cannot change with --resume":    {"--out", run, "--resume", "--seed", "2"},
+		"fp16 needs --device cuda":       {"--data", data, "--out", fresh, "--precision", "fp16"},
+		"tf32 needs --device cuda":       {"--out", run, "--resume", "--precision", "tf32"},
+		"want fp32, tf32, fp16 or bf16":  {"--data", data, "--out", fresh, "--precision", "half"},
+		"--device: unknown device":       {"--data", data, "--out", fresh, "--device", "gpu"},
+		"is for the CPU":                 {"--data", data, "--out", fresh, "--device", "cuda:1", "--kernels", "nchwc"},
 		"want auto, portable or nchwc":   {"--data", data, "--out", fresh, "--kernels", "fast"},
 		"want a share from 0 to 0.9":     {"--data", data, "--out", fresh, "--holdout", "1"},
 		"want a coefficient from 0":      {"--data", data, "--out", fresh, "--variance", "-1"},
@@ -269,6 +274,10 @@ func TestARunThatCannotFitIsRefused(t *testing.T) {
 	needs := r.needs()
 	if least := int64(8*parameters + 2*3*c.Batch*c.Size*c.Size); needs < least || needs > 2*least {
 		t.Errorf("needs %d bytes for %d parameters", needs, parameters)
+	}
+	r.machine.Device = cuda // its own memory holds the state, the host's a copy to save
+	if saved := needs - r.needs(); saved < int64(4*parameters) || saved > int64(4*parameters)+needs/4 {
+		t.Errorf("needs %d bytes less with the state of %d parameters on a device", saved, parameters)
 	}
 	if err := errors.Join(enough(needs, needs), enough(needs, 0)); err != nil {
 		t.Error(err)

@@ -50,8 +50,8 @@ func (h Health) String() string {
 }
 
 // newWatch prepares the views of the held-out images; nil when fewer than two
-// are held out.
-func newWatch(lib *ort.Runtime, c *Config, threads int, held *dataset.Set) (*watch, error) {
+// are held out. They are looked at in float32, whatever the run is in.
+func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set) (*watch, error) {
 	batch := min(c.Batch, held.Len())
 	if batch < 2 {
 		return nil, nil
@@ -70,7 +70,7 @@ func newWatch(lib *ort.Runtime, c *Config, threads int, held *dataset.Set) (*wat
 	if err != nil {
 		return nil, err
 	}
-	if w.session, err = lib.NewSession(model, ort.Options{Threads: threads}); err != nil {
+	if w.session, err = lib.NewSession(model, opt); err != nil {
 		return nil, err
 	}
 	return w, w.load(min(held.Len(), maxWatched)/batch, batch)

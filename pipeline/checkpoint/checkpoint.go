@@ -50,6 +50,7 @@ type Position struct {
 	Step      int64   `json:"step"`  // steps so far, rejected ones among them
 	Seed      uint64  `json:"seed"`
 	LossScale float64 `json:"loss_scale"`
+	Steady    int     `json:"steady,omitempty"` // good steps in a row since the loss scale moved, in float16
 }
 
 // VersionError says that a checkpoint was written by a newer program.

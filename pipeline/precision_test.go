@@ -1,0 +1,91 @@
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
+)
+
+var cuda = ort.Device{Kind: tensor.CUDA}
+
+// on is a machine with a device.
+func on(d ort.Device) machine {
+	return machine{Machine: bulk.Machine{RuntimeFlags: encoder.RuntimeFlags{Device: d}, Threads: 3}, kernels: "auto"}
+}
+
+// A run goes on in its precision where the device has it, and in another one where
+// that is asked for or cannot be helped.
+func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
+	for _, c := range []struct {
+		before, asked precision
+		device        ort.Device
+		now           precision
+		why           string
+	}{
+		{"", "", ort.Device{}, fp32, ""},
+		{"", "", cuda, fp32, ""}, // of a checkpoint from before there was a choice
+		{fp32, "", cuda, fp32, ""},
+		{fp32, fp16, cuda, fp16, "the run was in fp32 and goes on in fp16"},
+		{fp16, "", cuda, fp16, ""},
+		{fp16, fp16, cuda, fp16, ""},
+		{fp16, "", ort.Device{}, fp32, "the run was in fp16 and goes on in fp32"},
+		{tf32, "", ort.Device{}, fp32, "the run was in tf32 and goes on in fp32"},
+		{tf32, fp32, cuda, fp32, "the run was in tf32 and goes on in fp32"},
+		{"fp8", "", cuda, tf32, "the run was in fp8 and goes on in tf32"},
+	} {
+		if now, why := goOn(c.before, c.asked, c.device); now != c.now || why != c.why {
+			t.Errorf("%q, asked %q, on %v: %s (%s), want %s (%s)", c.before, c.asked, c.device, now, why, c.now, c.why)
+		}
+	}
+	if usual(ort.Device{}) != fp32 || usual(cuda) != tf32 {
+		t.Errorf("usually %s and %s", usual(ort.Device{}), usual(cuda))
+	}
+}
+
+func TestWhatADeviceTrainsIn(t *testing.T) {
+	for _, p := range []precision{"", fp32, tf32, fp16, bf16} {
+		m := on(cuda)
+		if m.precision = p; m.validate() != nil {
+			t.Errorf("%q on %v: %v", p, cuda, m.validate())
+		}
+	}
+	m := on(cuda)
+	m.kernels = "nchwc"
+	var wrong *usage.Error
+	if err := m.validate(); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--kernels nchwc is for the CPU, not for --device cuda") {
+		t.Errorf("nchwc on CUDA: %v", err)
+	}
+	if block, err := on(cuda).block(nil); block != 0 || err != nil {
+		t.Errorf("kernels on CUDA: blocks of %d, %v", block, err)
+	}
+}
+
+// Only what a precision is made of differs between the sessions.
+func TestTheSessionOfAStep(t *testing.T) {
+	for p, want := range map[precision]struct {
+		compute tensor.DType
+		tf32    bool
+		text    string
+	}{
+		fp32: {0, false, "fp32"},
+		tf32: {0, true, "tf32"},
+		fp16: {tensor.Float16, false, "fp16 with a loss scale of 256"},
+		bf16: {tensor.BFloat16, false, "bf16"},
+	} {
+		r := &run{trainFlags: &trainFlags{machine: on(cuda)}}
+		r.Precision = p
+		if got := (ort.Options{Device: cuda, TF32: want.tf32, Threads: 3}); r.options() != got || p.compute() != want.compute || p.describe(256) != want.text {
+			t.Errorf("%s: %+v, activations of %v, %q", p, r.options(), p.compute(), p.describe(256))
+		}
+	}
+	r := &run{trainFlags: &trainFlags{machine: on(ort.Device{})}}
+	if r.Precision = fp32; r.options() != (ort.Options{Threads: 3, Spin: true}) {
+		t.Errorf("on the CPU: %+v", r.options())
+	}
+}
