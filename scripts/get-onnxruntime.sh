@@ -1,42 +1,50 @@
 #!/usr/bin/env bash
 # Fetches the ONNX Runtime library that vicreg runs on. See --help.
-# shellcheck disable=SC2329 # the sources are called by name
+# shellcheck disable=SC2317,SC2329 # the sources are called by name
 set -euo pipefail
 
 version=1.30.0
 
 usage() {
   cat <<END
-Usage: scripts/get-onnxruntime.sh [--dir DIR] [--from pip|npm|release] [--unverified]
-       scripts/get-onnxruntime.sh [--dir DIR] --print
+Usage: scripts/get-onnxruntime.sh [--cuda] [--dir DIR] [--from pip|npm|release] [--unverified]
+       scripts/get-onnxruntime.sh [--cuda] [--dir DIR] --print
 
 Puts ONNX Runtime $version where vicreg looks for it:
   $(default_dir)
+and with --cuda its build for NVIDIA GPUs, which has two more libraries, there:
+  $(default_dir)/cuda
 
 It takes the first of these that works, and checks its SHA-256:
   1. the library that is already there (no network is needed then)
-  2. the onnxruntime wheel, through pip
-  3. the onnxruntime-node package, through npm
+  2. the onnxruntime wheel, or onnxruntime-gpu (250 MB), through pip
+  3. the onnxruntime-node package, through npm; not with --cuda
   4. the archive of the official release, through curl
 
 Options
-  --dir DIR      put it into DIR. vicreg also looks into a folder .onnxruntime
-                 beside the program, and at VICREG_ONNXRUNTIME, a file or folder.
+  --cuda         the build for NVIDIA GPUs, for Linux x64 only. It runs with CUDA 13,
+                 cuDNN 9 and a driver of version 580 or later, which are not fetched:
+                 when it is in place, what of them is not found is said. It also runs
+                 where there is no GPU, on the processors.
+  --dir DIR      put it into DIR itself, with or without --cuda. vicreg also looks
+                 into a folder .onnxruntime beside the program, and at
+                 VICREG_ONNXRUNTIME, a file or folder.
   --from SOURCE  use this source only, even when the library is already there.
   --unverified   take the release archive although its checksum is not known.
-  --print        print the path of the library in DIR and fetch nothing; exit 1
-                 when there is none with the right checksum.
+  --print        print the path of libonnxruntime in DIR and fetch nothing; exit 1
+                 unless all that belongs to it is there with the right checksums.
   --help         print this.
 
-The checksum of the release archive's library has not been recorded: it is taken
-when it equals that of another source, else refused unless --unverified says so;
-DIR/unverified.sha256 then remembers it.
+The checksums of the release archives' libraries have not been recorded: they are
+taken when they equal those of another source, else refused unless --unverified says
+so; DIR/unverified.sha256 then remembers them.
 
 Platforms: linux x64; linux arm64 and macOS arm64 are UNTESTED: their packages
 were unpacked and their checksums recorded, but the libraries have never been run.
 On Linux the library needs glibc and libstdc++, so Alpine will not do.
 
-Exit codes: 0 it is there, 1 it could not be had, 2 wrong usage or platform.
+Exit codes: 0 it is there, though CUDA may be missing, 1 it could not be had,
+2 wrong usage or platform.
 END
 }
 
@@ -51,9 +59,10 @@ default_dir() {
   esac
 }
 
-dir='' from='' unverified='' print=''
+dir='' from='' unverified='' print='' cuda=''
 while [ $# -gt 0 ]; do
   case $1 in
+    --cuda) cuda=1 ;;
     --dir) dir=${2:-}; [ -n "$dir" ] || die 2 "--dir wants a folder"; shift ;;
     --from)
       from=${2:-}
@@ -66,27 +75,42 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$dir" ] || dir=$(default_dir)
+[ -n "$dir" ] || dir=$(default_dir)${cuda:+/cuda}
 
-# Names of the platform in each source, and the SHA-256 of its library there.
+# Names of the platform in each source, and the SHA-256 of its library there. When
+# there are several files, they are all of the package, and the sums in their order.
+package=onnxruntime sources='pip npm release' with=''
 case "$(uname -s) $(uname -m)" in
   "Linux x86_64")
-    file=libonnxruntime.so.$version link=libonnxruntime.so
+    files=("libonnxruntime.so.$version") link=libonnxruntime.so
     wheel=manylinux_2_28_x86_64 node=linux/x64/libonnxruntime.so.1 release=linux-x64
-    pip_sum=c902c70b3003c0e99fada202f37478c515ae9bba7944c2b2abd0017bae0c82ed
-    npm_sum=ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23 ;;
+    pip_sums=c902c70b3003c0e99fada202f37478c515ae9bba7944c2b2abd0017bae0c82ed
+    npm_sums=ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23 ;;
   "Linux aarch64" | "Linux arm64")
-    file=libonnxruntime.so.$version link=libonnxruntime.so
+    files=("libonnxruntime.so.$version") link=libonnxruntime.so
     wheel=manylinux_2_28_aarch64 node=linux/arm64/libonnxruntime.so.1 release=linux-aarch64
-    pip_sum=8a218e1e446880131115c368ec7005969a5022af9a15a26173de648fef0b7789
-    npm_sum=1f549d46250b005580b597f4164984aaf75b3bcb9f3aeb07c7f8a8fe60b23c76 ;;
+    pip_sums=8a218e1e446880131115c368ec7005969a5022af9a15a26173de648fef0b7789
+    npm_sums=1f549d46250b005580b597f4164984aaf75b3bcb9f3aeb07c7f8a8fe60b23c76 ;;
   "Darwin arm64")
-    file=libonnxruntime.$version.dylib link=libonnxruntime.dylib
+    files=("libonnxruntime.$version.dylib") link=libonnxruntime.dylib
     wheel=macosx_14_0_arm64 node=darwin/arm64/libonnxruntime.$version.dylib release=osx-arm64
-    pip_sum=b46713ea6a25a5227541c21001f6422c1ccdeaecc369aa026a61b752520325c3
-    npm_sum=685d2be5dba1309c89d3a5324b7fd06a5c42f1a61bfea32d14c4cc28d072121d ;;
+    pip_sums=b46713ea6a25a5227541c21001f6422c1ccdeaecc369aa026a61b752520325c3
+    npm_sums=685d2be5dba1309c89d3a5324b7fd06a5c42f1a61bfea32d14c4cc28d072121d ;;
   *) die 2 "there is no library for $(uname -s) $(uname -m): only linux x64, linux arm64 and macOS arm64" ;;
 esac
+if [ -n "$cuda" ]; then
+  [ "$release" = linux-x64 ] || die 2 "--cuda is for linux x64 only"
+  [ "$from" != npm ] || die 2 "--from npm has no library for CUDA: only pip and release have"
+  package=onnxruntime-gpu sources='pip release' with=' --cuda' release=linux-x64-gpu_cuda13 npm_sums=''
+  files+=(libonnxruntime_providers_shared.so libonnxruntime_providers_cuda.so)
+  pip_sums='5a140dc17c8b60b35b2ceab0bb533e65ac54f06a208948417c1f9c31df6afc4c
+    086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d
+    35da2e7ed0dd0d1aec5cdb16ce11a51d06c0c48cf62d1b1c9332946a4fae14fc'
+fi
+file=${files[0]}
+if [ -z "$cuda" ] && [ -e "$dir/libonnxruntime_providers_cuda.so" ]; then
+  die 2 "$dir holds the build for CUDA: say --cuda, or name another folder"
+fi
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -100,22 +124,56 @@ sum() {
   fi
 }
 
-# known FILE: is it, byte for byte, the library of one of the sources, or what
+# known FOLDER: is all in it, byte for byte, of one of the sources, or what
 # --unverified took earlier?
 known() {
-  local s
-  s=$(sum "$1")
-  [ "$s" = "$pip_sum" ] || [ "$s" = "$npm_sum" ] || [ "$s" = "$(cat "$dir/unverified.sha256" 2>/dev/null)" ]
+  local name sums='' taken
+  for name in "${files[@]}"; do sums+="$(sum "$1/$name") "; done
+  taken=$(words "$(cat "$dir/unverified.sha256" 2>/dev/null)")
+  [ "$sums" = "$(words "$pip_sums")" ] || [ "$sums" = "$(words "$npm_sums")" ] || [ "$sums" = "$taken" ]
 }
 
-if [ -f "$dir/$file" ] && [ -e "$dir/$link" ] && [ -z "$from" ]; then
-  if known "$dir/$file"; then
-    if [ -n "$print" ]; then echo "$dir/$file"; else say "$dir/$file is there"; fi
+# words TEXT: its words, each with a space behind it.
+words() {
+  local word
+  # shellcheck disable=SC2086 # the words of it
+  for word in $1; do printf '%s ' "$word"; done
+}
+
+# complete: is every file in place, whatever is in it?
+complete() {
+  local name
+  for name in "${files[@]}" "$link"; do [ -e "$dir/$name" ] || return 1; done
+}
+
+# cuda_check says what of CUDA is not found. The search through all places, pip's
+# packages among them, is the program's; without it there is only what the loader sees.
+cuda_check() {
+  local program missing
+  program=$(dirname "${BASH_SOURCE[0]}")/../vicreg
+  [ -x "$program" ] || program=$(command -v vicreg) || program=''
+  if [ -n "$program" ]; then
+    "$program" doctor --device cuda --onnxruntime "$dir" >&2 ||
+      say "ONNX Runtime is in place, but does not run on a GPU here yet: see above"
+    return
+  fi
+  if have ldd; then
+    missing=$(LC_ALL=C ldd "$dir/libonnxruntime_providers_cuda.so" 2>/dev/null | awk '/not found/ { printf " %s", $1 }')
+    [ -z "$missing" ] || say "not where the loader looks:$missing"
+  fi
+  say "it needs CUDA 13, cuDNN 9 and a driver: vicreg doctor --device cuda finds them, in pip's packages, too, and says what to install"
+}
+
+if complete && [ -z "$from" ]; then
+  if known "$dir"; then
+    if [ -n "$print" ]; then echo "$dir/$file"; exit 0; fi
+    say "$dir/$file is there"
+    [ -z "$cuda" ] || cuda_check
     exit 0
   fi
-  say "$dir/$file has a checksum that is not known"
+  say "$dir/$file${cuda:+, or a library beside it,} has a checksum that is not known"
 fi
-[ -z "$print" ] || die 1 "no ONNX Runtime $version in $dir; run scripts/get-onnxruntime.sh"
+[ -z "$print" ] || die 1 "no ONNX Runtime $version${cuda:+ for CUDA} in $dir; run scripts/get-onnxruntime.sh$with"
 
 # Everything is made in a temporary folder beside the target and moved there
 # last, so that what is in place is always whole.
@@ -124,7 +182,7 @@ tmp=$(mktemp -d "$dir/.fetch.XXXXXX") || die 1 "cannot write into $dir"
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
-# The sources leave the library at $tmp/lib, or say why not and return 1. They are
+# The sources leave the files in $tmp/lib, or say why not and return 1. They are
 # called by name, from the loop at the end.
 
 from_pip() {
@@ -142,9 +200,13 @@ from_pip() {
   # shellcheck disable=SC2086 # two words on purpose
   $pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
     --retries 2 --python-version 3.12 --implementation cp --abi cp312 --platform "$wheel" \
-    --dest "$tmp/pip" "onnxruntime==$version" >&2 || { say "pip: cannot download the wheel"; return 1; }
+    --dest "$tmp/pip" "$package==$version" >&2 || { say "pip: cannot download the wheel"; return 1; }
   $python -m zipfile -e "$tmp"/pip/*.whl "$tmp/pip/wheel" || { say "pip: cannot unpack the wheel"; return 1; }
-  mv "$tmp/pip/wheel/onnxruntime/capi/$file" "$tmp/lib" || { say "pip: no $file in the wheel"; return 1; }
+  local name
+  for name in "${files[@]}"; do
+    mv "$tmp/pip/wheel/onnxruntime/capi/$name" "$tmp/lib" || { say "pip: no $name in the wheel"; return 1; }
+  done
+  rm -rf "$tmp/pip"
 }
 
 from_npm() {
@@ -152,58 +214,68 @@ from_npm() {
   mkdir -p "$tmp/npm"
   (cd "$tmp/npm" && npm pack --silent --fetch-retries=2 "onnxruntime-node@$version" >/dev/null) ||
     { say "npm: cannot download the package"; return 1; }
-  member "$tmp"/npm/*.tgz "/$node" || { say "npm: no $node in the package"; return 1; }
+  member "$tmp"/npm/*.tgz "/$node" "$file" || { say "npm: no $node in the package"; return 1; }
 }
 
 from_release() {
   have curl || { say "release: curl is not installed"; return 1; }
-  local name=onnxruntime-$release-$version.tgz
+  local name=onnxruntime-$release-$version.tgz part
   curl --fail --silent --show-error --location --proto '=https' --connect-timeout 20 --retry 2 --output "$tmp/$name" \
     "https://github.com/microsoft/onnxruntime/releases/download/v$version/$name" ||
     { say "release: cannot download $name"; return 1; }
-  member "$tmp/$name" "/lib/$file" || { say "release: no $file in $name"; return 1; }
+  for part in "${files[@]}"; do
+    member "$tmp/$name" "/lib/$part" "$part" || { say "release: no $part in $name"; return 1; }
+  done
 }
 
-# member ARCHIVE END: moves the member whose path ends so to $tmp/lib.
+# member ARCHIVE END NAME: moves the member whose path ends so to $tmp/lib/NAME.
 member() {
   local path
   tar -tzf "$1" >"$tmp/list" || return 1
   path=$(awk -v end="$2" 'substr($0, length($0) - length(end) + 1) == end { p = $0 } END { print p }' "$tmp/list")
   [ -n "$path" ] || return 1
   mkdir -p "$tmp/tar"
-  tar -xzf "$1" -C "$tmp/tar" "$path" && mv "$tmp/tar/$path" "$tmp/lib"
+  tar -xzf "$1" -C "$tmp/tar" "$path" && mv "$tmp/tar/$path" "$tmp/lib/$3"
 }
 
-# checked SOURCE: is the library that came from it to be trusted?
+# checked SOURCE: are the files that came from it to be trusted?
 checked() {
-  local got want
-  got=$(sum "$tmp/lib")
+  local name want sums=() i=0
+  for name in "${files[@]}"; do sums+=("$(sum "$tmp/lib/$name")"); done
   case $1 in
-    pip) want=$pip_sum ;;
-    npm) want=$npm_sum ;;
+    pip) want=$pip_sums ;;
+    npm) want=$npm_sums ;;
     release)
       known "$tmp/lib" && return
       if [ -n "$unverified" ]; then
-        say "release: NOT VERIFIED, sha256 $got"
-        echo "$got" >"$dir/unverified.sha256"
+        say "release: NOT VERIFIED, sha256 ${sums[*]}"
+        printf '%s\n' "${sums[@]}" >"$dir/unverified.sha256"
         return
       fi
-      say "release: sha256 $got is not recorded; check it yourself and run again with --from release --unverified"
+      say "release: sha256 ${sums[*]} is not recorded; check it yourself and run again with$with --from release --unverified"
       return 1 ;;
   esac
-  [ "$got" = "$want" ] || { say "$1: sha256 is $got, want $want: refused"; return 1; }
+  for want in $want; do
+    [ "${sums[i]}" = "$want" ] || { say "$1: sha256 of ${files[i]} is ${sums[i]}, want $want: refused"; return 1; }
+    i=$((i + 1))
+  done
 }
 
-for source in ${from:-pip npm release}; do
+for source in ${from:-$sources}; do
   say "trying $source"
-  rm -f "$tmp/lib"
+  rm -rf "${tmp:?}/lib"
+  mkdir "$tmp/lib"
   if "from_$source" && checked "$source"; then
-    chmod 644 "$tmp/lib"
-    mv -f "$tmp/lib" "$dir/$file"
+    for name in "${files[@]}"; do
+      chmod 644 "$tmp/lib/$name"
+      mv -f "$tmp/lib/$name" "$dir/$name"
+    done
     ln -s "$file" "$tmp/link"
     mv -f "$tmp/link" "$dir/$link"
     say "$dir/$file is there, from $source"
+    rm -rf "$tmp"
+    [ -z "$cuda" ] || cuda_check
     exit 0
   fi
 done
-die 1 "could not get ONNX Runtime $version for $release from ${from:-pip, npm or the release}; if you have the library, put it into $dir or set VICREG_ONNXRUNTIME to it"
+die 1 "could not get ONNX Runtime $version for $release from ${from:-${sources// /, }}; if you have the library, put it into $dir or set VICREG_ONNXRUNTIME to it"

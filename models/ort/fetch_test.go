@@ -7,25 +7,39 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
 
 // fetcher runs scripts/get-onnxruntime.sh where no program but the named ones
 // exists, so that nothing is downloaded.
-type fetcher struct{ bin, dir string }
+type fetcher struct{ bin, root, dir string }
 
 func newFetcher(t *testing.T) *fetcher {
-	f := &fetcher{bin: t.TempDir(), dir: filepath.Join(t.TempDir(), "runtime")}
-	for _, name := range []string{"awk", "bash", "cat", "chmod", "cp", "cut", "gzip", "ln", "mkdir", "mktemp", "mv", "rm", "sha256sum", "shasum", "tar", "uname"} {
+	f := &fetcher{bin: t.TempDir(), root: t.TempDir(), dir: filepath.Join(t.TempDir(), "runtime")}
+	for _, name := range []string{"awk", "bash", "cat", "chmod", "cp", "cut", "dirname", "gzip", "ln", "mkdir", "mktemp", "mv", "rm", "sha256sum", "shasum", "tar", "uname"} {
 		if path, err := exec.LookPath(name); err == nil {
 			if err := os.Symlink(path, filepath.Join(f.bin, name)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+	text, err := os.ReadFile("../../scripts/get-onnxruntime.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A copy, so that a program built in the checkout is not asked.
+	if err := os.Mkdir(filepath.Join(f.root, "scripts"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.script(), text, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
+
+func (f *fetcher) script() string { return filepath.Join(f.root, "scripts", "get-onnxruntime.sh") }
 
 // stub adds a program, written in bash.
 func (f *fetcher) stub(t *testing.T, name, body string) {
@@ -38,12 +52,8 @@ func (f *fetcher) stub(t *testing.T, name, body string) {
 // run returns the exit code, standard output and standard error.
 func (f *fetcher) run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	script, err := filepath.Abs("../../scripts/get-onnxruntime.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out, errs bytes.Buffer
-	cmd := exec.Command(filepath.Join(f.bin, "bash"), append([]string{script, "--dir", f.dir}, args...)...)
+	cmd := exec.Command(filepath.Join(f.bin, "bash"), append([]string{f.script(), "--dir", f.dir}, args...)...)
 	cmd.Env = []string{"PATH=" + f.bin, "HOME=" + f.dir}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); cmd.ProcessState == nil {
@@ -81,6 +91,7 @@ func archive(t *testing.T) string {
 		"package/bin/napi-v6/linux/x64/libonnxruntime.so.1", "package/bin/napi-v6/linux/arm64/libonnxruntime.so.1",
 		"package/bin/napi-v6/darwin/arm64/libonnxruntime.1.30.0.dylib",
 		"onnxruntime-1.30.0/lib/libonnxruntime.so.1.30.0", "onnxruntime-1.30.0/lib/libonnxruntime.1.30.0.dylib",
+		"onnxruntime-1.30.0/lib/libonnxruntime_providers_shared.so", "onnxruntime-1.30.0/lib/libonnxruntime_providers_cuda.so",
 	} {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: 4}); err != nil {
 			t.Fatal(err)
@@ -117,7 +128,8 @@ func TestFetchUnknown(t *testing.T) {
 	f.stub(t, "curl", `while [ "$1" != --output ]; do shift; done; cp "`+fake+`" "$2"`)
 
 	code, _, stderr := f.run(t)
-	if code != 1 || !strings.Contains(stderr, "npm: sha256 is b5d54c39e66671c9731b9f471e585d8262cd4f54963f0c93082d8dcf334d4c78, want") ||
+	if code != 1 || !strings.Contains(stderr, "npm: sha256 of libonnxruntime.") ||
+		!strings.Contains(stderr, " is b5d54c39e66671c9731b9f471e585d8262cd4f54963f0c93082d8dcf334d4c78, want") ||
 		!strings.Contains(stderr, "is not recorded") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
@@ -149,9 +161,88 @@ func TestFetchUnknown(t *testing.T) {
 	}
 }
 
+// TestFetchCUDA has three files to look after instead of one.
+func TestFetchCUDA(t *testing.T) {
+	f, fake := newFetcher(t), archive(t)
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		if code, _, stderr := f.run(t, "--cuda"); code != 2 || !strings.Contains(stderr, "linux x64 only") {
+			t.Errorf("exit %d, %q", code, stderr)
+		}
+		return
+	}
+	// The wheel holds one file that is wrong.
+	f.stub(t, "python3", `case "$*" in
+*--version) ;;
+*download*manylinux_2_28_x86_64*onnxruntime-gpu==1.30.0) ;;
+*zipfile*) mkdir -p "$5/onnxruntime/capi"; for n in .so.1.30.0 _providers_shared.so _providers_cuda.so; do echo >"$5/onnxruntime/capi/libonnxruntime$n"; done ;;
+*) exit 1 ;;
+esac`)
+	f.stub(t, "curl", `while [ "$1" != --output ]; do shift; done; case $3 in *-linux-x64-gpu_cuda13-1.30.0.tgz) cp "`+fake+`" "$2" ;; *) exit 22 ;; esac`)
+	code, _, stderr := f.run(t, "--cuda")
+	for _, want := range []string{"pip: sha256 of libonnxruntime.so.1.30.0 is", "refused", "release: sha256", "is not recorded", "from pip, release"} {
+		if code != 1 || !strings.Contains(stderr, want) || strings.Contains(stderr, "npm") {
+			t.Errorf("exit %d without %q in %q", code, want, stderr)
+		}
+	}
+	if left := f.left(t); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+	f.stub(t, "ldd", `printf '\tlibcublas.so.13 => not found\n\tlibc.so.6 => /lib/libc.so.6 (0x1)\n\tlibcuda.so.1 => not found\n'`)
+	code, _, stderr = f.run(t, "--cuda", "--from", "release", "--unverified")
+	if code != 0 || !strings.Contains(stderr, "looks: libcublas.so.13 libcuda.so.1\n") || !strings.Contains(stderr, "vicreg doctor --device cuda") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	want := "libonnxruntime.so libonnxruntime.so.1.30.0 libonnxruntime_providers_cuda.so libonnxruntime_providers_shared.so unverified.sha256"
+	if left := f.left(t); left != want {
+		t.Errorf("left %s, want %s", left, want)
+	}
+	if code, path, _ := f.run(t, "--cuda", "--print"); code != 0 || path != filepath.Join(f.dir, "libonnxruntime.so.1.30.0\n") {
+		t.Errorf("exit %d, printed %q", code, path)
+	}
+	if code, _, stderr := f.run(t); code != 2 || !strings.Contains(stderr, "holds the build for CUDA") {
+		t.Errorf("a fetch for the CPU into that folder: exit %d, %q", code, stderr)
+	}
+	// Every file counts.
+	for _, name := range []string{"libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"} {
+		path := filepath.Join(f.dir, name)
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, stderr := f.run(t, "--cuda", "--print"); code != 1 || !strings.Contains(stderr, "get-onnxruntime.sh --cuda") {
+			t.Errorf("without %s: exit %d, %q", name, code, stderr)
+		}
+		if err := os.WriteFile(path, []byte("cut"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, stderr := f.run(t, "--cuda", "--print"); code != 1 || !strings.Contains(stderr, "not known") {
+			t.Errorf("with a damaged %s: exit %d, %q", name, code, stderr)
+		}
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFetchAsksTheProgram: when it is built, it says what is missing of CUDA.
+func TestFetchAsksTheProgram(t *testing.T) {
+	f, fake := newFetcher(t), archive(t)
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("the build for CUDA is for linux x64")
+	}
+	f.stub(t, "curl", `while [ "$1" != --output ]; do shift; done; cp "`+fake+`" "$2"`)
+	f.stub(t, "vicreg", `echo "asked: $*"; exit 1`)
+	want := "asked: doctor --device cuda --onnxruntime " + f.dir + "\n"
+	for _, args := range [][]string{{"--cuda", "--from", "release", "--unverified"}, {"--cuda"}} {
+		code, stdout, stderr := f.run(t, args...)
+		if code != 0 || stdout != "" || !strings.Contains(stderr, want) || !strings.Contains(stderr, "does not run on a GPU here yet") {
+			t.Errorf("%v: exit %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+}
+
 func TestFetchUsage(t *testing.T) {
 	f := newFetcher(t)
-	for _, args := range [][]string{{"--nonsense"}, {"--from", "cargo"}, {"--from"}, {"--dir"}} {
+	for _, args := range [][]string{{"--nonsense"}, {"--from", "cargo"}, {"--from"}, {"--dir"}, {"--cuda", "--from", "npm"}} {
 		if code, _, stderr := f.run(t, args...); code != 2 || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v: exit %d, %q", args, code, stderr)
 		}
