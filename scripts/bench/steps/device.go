@@ -1,0 +1,113 @@
+package steps
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/scripts/bench/peer"
+)
+
+// The steps to be compared on a device, without what they run on.
+var (
+	R50 = Setup{Name: "r50", Model: "resnet50", Stem: "imagenet", Expander: "8192-8192-8192", Width: 64, Size: 224, Batch: 256}
+	R18 = Setup{Name: "r18", Model: "resnet18", Stem: "cifar", Expander: "2048-2048-2048", Width: 64, Size: 32, Batch: 512}
+)
+
+// Small is the setup at a size for a CPU with little time, in kind the same.
+func (s Setup) Small() Setup {
+	s.Width, s.Batch, s.Expander = 8, 16, "64-64-64"
+	if s.Size > 64 {
+		s.Size, s.Batch = 64, 8
+	}
+	return s
+}
+
+// On says what a setup runs on: as vicreg train does on the host, and on a device in
+// the precision.
+func (s Setup) On(d ort.Device, precision string, threads int) Setup {
+	s.Device, s.Precision, s.Kernels, s.Threads = d.String(), precision, "auto", threads
+	return s
+}
+
+// The sides of Compare.
+const (
+	Vicreg   = "vicreg"
+	Captured = "vicreg, captured"
+	Eager    = "PyTorch eager"
+	Compiled = "PyTorch compiled"
+)
+
+// Compare runs our step, PyTorch's eager and compiled one in channels_last, and ours
+// and the eager one again. PyTorch is left out for an empty python. That a side fails
+// does not keep the others from running.
+func (a *Alone) Compare(s Setup, python string) error {
+	ours := Ours(Vicreg, s)
+	sides := []Side{ours}
+	if a.Device.Kind != tensor.Host {
+		captured := s
+		captured.Capture = true
+		sides = append(sides, Ours(Captured, captured))
+	}
+	if python == "" {
+		fmt.Println("  SKIPPED: PyTorch, which no Python here has")
+		return a.all(append(sides, ours))
+	}
+	eager := Torch(Eager, python, s, "channels_last")
+	sides = append(sides, eager)
+	if a.Device.Kind != tensor.Host && compiles(python) {
+		sides = append(sides, Torch(Compiled, python, s, "channels_last", "--compile"))
+	} else {
+		fmt.Println("  SKIPPED: PyTorch compiled, which wants PyTorch 2 and a device")
+	}
+	return a.all(append(sides, ours, eager))
+}
+
+func (a *Alone) all(sides []Side) error {
+	var errs []error
+	for _, s := range sides {
+		if err := a.Run(s); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
+			fmt.Printf("  %-22s FAILED: %v\n", s.Name, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// compiles tells whether a Python's PyTorch has torch.compile.
+func compiles(python string) bool {
+	return exec.Command(python, "-c", "import torch; torch.compile").Run() == nil
+}
+
+// Over is how many times as many images a second one side does as another, and what
+// memory it takes over the other's; false when one of them did not run.
+func (a *Alone) Over(side, other string) (speed, memory float64, ok bool) {
+	x, y := a.Of(side), a.Of(other)
+	if x == nil || y == nil {
+		return 0, 0, false
+	}
+	return a.PerSecond(side) / a.PerSecond(other), x.Bytes / y.Bytes, true
+}
+
+// Figures adds what was measured under keys with a prefix: images a second of each
+// side, and ours over the others'.
+func (a *Alone) Figures(f *peer.Figures, prefix string) {
+	keys := map[string]string{Vicreg: "ours", Captured: "captured", Eager: "eager", Compiled: "compiled"}
+	for _, side := range []string{Vicreg, Captured, Eager, Compiled} {
+		if a.Of(side) != nil {
+			f.Add(prefix+keys[side], a.PerSecond(side))
+			f.Add(prefix+keys[side]+"_mb", a.Of(side).Bytes/1e6)
+		}
+	}
+	for _, other := range []string{Eager, Compiled} {
+		if speed, memory, ok := a.Over(Vicreg, other); ok {
+			f.Add(prefix+"over_"+keys[other], speed)
+			f.Add(prefix+"memory_over_"+keys[other], memory)
+		}
+	}
+	if own := a.Of(Vicreg); own != nil {
+		f.Add(prefix+"drift", own.Medians[len(own.Medians)-1]/own.Medians[0])
+	}
+}

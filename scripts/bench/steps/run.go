@@ -1,0 +1,127 @@
+package steps
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+
+	"vicreg/models"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+)
+
+// Run is a step that is ready to run, with a state of its own. It is for one
+// goroutine.
+type Run struct {
+	*ort.Stepper
+	Session  *ort.Session
+	Artifact *models.Artifact
+	Config   models.Config
+	Device   ort.Device
+	scale    float32 // of the loss
+}
+
+// Seed decides the first weights of every Run.
+const Seed = 1
+
+// Open builds the graph of a setup and loads it, with weights that depend on names
+// and shapes only. The caller closes it.
+func Open(s Setup) (r *Run, err error) {
+	d, err := ort.ParseDevice(s.Device)
+	if err != nil {
+		return nil, err
+	}
+	lib, err := Library(d)
+	if err != nil {
+		return nil, err
+	}
+	r = &Run{Device: d, scale: firstScale(s.Precision)}
+	if r.Config, err = s.config(lib, d); err != nil {
+		return nil, err
+	}
+	if r.Artifact, err = models.Step(r.Config); err != nil {
+		return nil, err
+	}
+	if err = r.load(lib, s.options(d)); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
+	model, err := r.Artifact.Graph.Marshal()
+	if err != nil {
+		return err
+	}
+	if r.Session, err = lib.NewSession(model, opt); err != nil {
+		return err
+	}
+	var state []ort.Variable
+	for _, v := range r.Artifact.State {
+		state = append(state, ort.Variable{In: v.In, Out: v.Out})
+	}
+	if r.Stepper, err = ort.NewStepper(r.Session, ort.StepperConfig{State: state}); err != nil {
+		return err
+	}
+	err = r.Restore(r.Artifact.InitialState(Seed))
+	debug.FreeOSMemory() // as vicreg train does
+	return err
+}
+
+// firstScale is what vicreg train begins with: small gradients would be lost in
+// float16 without it.
+func firstScale(precision string) float32 {
+	if precision == "fp16" {
+		return 1 << 16
+	}
+	return 1
+}
+
+// Noise is a batch of random pixels, in memory that needs no copy: what is in the
+// images does not change the time of a step.
+func (r *Run) Noise() (tensor.Batch, error) {
+	b, err := r.NewBatch()
+	if err != nil {
+		return nil, err
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, view := range []string{models.View1, models.View2} {
+		for i := range b[view].Data.([]uint8) {
+			b[view].Data.([]uint8)[i] = uint8(random.Uint32())
+		}
+	}
+	return b, nil
+}
+
+// Take takes a step on a batch of NewBatch with a learning rate and accepts it, unless
+// its gradient is not finite: then the loss scale halves, as vicreg train does it. It
+// returns the scalars.
+func (r *Run) Take(b tensor.Batch, rate float64) (map[string]float64, error) {
+	b[models.Rate].Float32()[0], b[models.LossScale].Float32()[0] = float32(rate), r.scale
+	scalars, err := r.Step(b)
+	if err != nil {
+		return nil, err
+	}
+	if scalars["finite"] == 1 {
+		r.Accept()
+		return scalars, nil
+	}
+	r.Reject()
+	if r.scale /= 2; r.scale < 1 {
+		return nil, fmt.Errorf("the gradient is not finite")
+	}
+	return scalars, nil
+}
+
+// Close frees what was opened. It may be called on a half-opened run.
+func (r *Run) Close() error {
+	var errs []error
+	if r.Stepper != nil {
+		errs = append(errs, r.Stepper.Close())
+	}
+	if r.Session != nil {
+		errs = append(errs, r.Session.Close())
+	}
+	return errors.Join(errs...)
+}

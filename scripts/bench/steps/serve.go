@@ -1,0 +1,94 @@
+package steps
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"vicreg/models/tensor"
+)
+
+// Serve is our side of a comparison, as a process: it builds the step of a setup given
+// as JSON and answers commands as train_step_torch.py does, "step", "steps N" and
+// "mem".
+func Serve(setup string, in io.Reader, out io.Writer) error {
+	var s Setup
+	if err := json.Unmarshal([]byte(setup), &s); err != nil {
+		return err
+	}
+	r, err := Open(s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	batch, err := r.Noise()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "{\"block\": %d}\n", r.Config.Block)
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		command, count, _ := strings.Cut(lines.Text(), " ")
+		switch command {
+		case "step", "steps":
+			err = r.timed(out, batch, count)
+		case "mem":
+			err = sayMemory(out)
+		default:
+			err = fmt.Errorf("unknown command %q", command)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timed takes steps, one if count is empty, and answers with the time of one and the
+// last loss.
+func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
+	n := 1
+	if count != "" {
+		var err error
+		if n, err = strconv.Atoi(count); err != nil || n < 1 {
+			return fmt.Errorf("%q steps", count)
+		}
+	}
+	begin, loss := time.Now(), 0.0
+	for range n {
+		scalars, err := r.Take(batch, 0.01)
+		if err != nil {
+			return err
+		}
+		loss = scalars["loss"]
+	}
+	_, err := fmt.Fprintf(out, "{\"ms\": %.4f, \"loss\": %g}\n", float64(time.Since(begin).Microseconds())/1000/float64(n), loss)
+	return err
+}
+
+func sayMemory(out io.Writer) error {
+	bytes, err := peakMemory()
+	if err == nil {
+		_, err = fmt.Fprintf(out, "{\"bytes\": %d}\n", bytes)
+	}
+	return err
+}
+
+// peakMemory is the largest resident size of this process so far, in bytes.
+func peakMemory() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if kb, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
+			return n * 1024, err
+		}
+	}
+	return 0, fmt.Errorf("no VmHWM in /proc/self/status")
+}

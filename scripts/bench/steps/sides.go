@@ -1,0 +1,47 @@
+package steps
+
+import (
+	"cmp"
+	"encoding/json"
+	"os"
+	"os/exec"
+
+	"vicreg/scripts/bench/peer"
+)
+
+// Side is one way to run a step, in a process of its own.
+type Side struct {
+	Name  string
+	Start func() (*peer.Process, error)
+}
+
+// Ours is vicreg's step. The program that calls it has to pass what follows its flag
+// -serve to Serve.
+func Ours(name string, s Setup) Side {
+	return Side{name, func() (*peer.Process, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		setup, err := json.Marshal(s)
+		if err != nil {
+			return nil, err
+		}
+		return peer.Start(name, nil, self, "-serve", string(setup))
+	}}
+}
+
+// Torch is PyTorch's step in a memory layout, with further flags of
+// train_step_torch.py.
+func Torch(name, python string, s Setup, layout string, flags ...string) Side {
+	return Side{name, func() (*peer.Process, error) {
+		args := append([]string{"scripts/bench/train_step_torch.py", "--layout", layout}, s.flags()...)
+		return peer.Start(name, nil, python, append(args, flags...)...)
+	}}
+}
+
+// Python is the interpreter for the peers: VICREG_TORCH_PYTHON, else python3.
+func Python() string { return cmp.Or(os.Getenv("VICREG_TORCH_PYTHON"), "python3") }
+
+// HasTorch tells whether that interpreter has PyTorch.
+func HasTorch(python string) bool { return exec.Command(python, "-c", "import torch").Run() == nil }
