@@ -85,7 +85,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	for i, v := range r.artifact.State {
 		vars[i] = ort.Variable{In: v.In, Out: v.Out}
 	}
-	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars, Device: t.machine.Device.Kind}); err != nil {
+	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars}); err != nil {
 		return r, err
 	}
 	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: bulk.Limits, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
@@ -97,7 +97,10 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 // beside a device: they would take the cores from those that decode.
 func (r *run) options() ort.Options {
 	o := r.machine.Alone()
-	o.Spin, o.TF32 = r.machine.OnHost(), r.Precision == tf32
+	o.Spin = r.machine.OnHost()
+	// Without TF32 the runtime keeps convolutions from the tensor cores altogether,
+	// those of 16 bits, too.
+	o.TF32 = r.Precision != fp32
 	return o
 }
 
