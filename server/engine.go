@@ -16,7 +16,8 @@ import (
 // It has two sessions. One uses all threads for a batch: nothing answers a lone
 // request sooner. Under load several batches run at once on the other, in the usual
 // case with a thread each: batches that share threads wait for the slowest of them
-// again and again, and decoders on the same cores make one slow all the time.
+// again and again, and decoders on the same cores make one slow all the time. On a
+// device both are the same session.
 type engine struct {
 	*encoder.Encoder                  // on all threads
 	narrow           *encoder.Encoder // for several batches at once

@@ -15,6 +15,7 @@ func (s *Server) info(c echo.Context, e *engine) error {
 		"model":       s.config.Name,
 		"fingerprint": e.Fingerprint(),
 		"dim":         e.Dim(),
+		"device":      e.Device().String(),
 		"preprocess":  m.Preprocess,
 		"training":    m.Training,
 		"batching": map[string]any{

@@ -28,7 +28,7 @@ type serveFlags struct {
 	Config
 	model, addr, metricsAddr string
 	keyFile, cert, key       string
-	runtime                  string
+	runtime                  encoder.RuntimeFlags
 	threads, cacheMB         int
 	watch                    time.Duration
 	foreign                  encoder.Flags
@@ -68,9 +68,9 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.BoolVar(&f.rebuild, "rebuild", false, "with --index: make its vectors anew, from the files that its items came from, when they are another model's")
 	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file, which is loaded again when it has changed; 0 for SIGHUP alone")
 	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
-	fs.IntVar(&f.Workers, "workers", 0, "`N` batches that run at once under load, at most one a thread; by default one a thread, and 1 needs half the memory")
+	fs.IntVar(&f.Workers, "workers", 0, "`N` batches that run at once under load, at most one a thread; by default one a thread, and 1 needs half the memory; always 1 on a CUDA device")
 	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "`N` images decoded at once")
-	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, "`N` images of a batch at the most; the size that pays is measured at the start")
+	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, fmt.Sprintf("`N` images of a batch at the most, on a CUDA device %d by default; the size that pays is measured at the start", deviceBatch))
 	fs.IntVar(&f.Queue, "queue", f.Queue, "`N` images that may wait or run")
 	fs.IntVar(&f.MaxItems, "max-items", f.MaxItems, "`N` images of a request")
 	fs.Int64Var(&f.MaxBody, "max-body", f.MaxBody, "`bytes` of a request")
@@ -83,8 +83,24 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY")
 	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM; read again when it changes")
 	fs.StringVar(&f.key, "tls-key", "", "`FILE` with its key, PEM")
-	fs.StringVar(&f.runtime, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
+	f.runtime.Register(fs)
 	return f, fs
+}
+
+// deviceBatch is how many images of a batch are tried on a CUDA device.
+const deviceBatch = 128
+
+// suit gives the flags that were not given the defaults of the device.
+func (f *serveFlags) suit(given func(flag string) bool) {
+	if f.runtime.OnHost() {
+		return
+	}
+	if !given("max-batch") {
+		f.MaxBatch = deviceBatch
+	}
+	if f.Workers == 0 {
+		f.Workers = 1
+	}
 }
 
 // validate reports the first flag that cannot work, and reads the API keys.
@@ -102,6 +118,8 @@ func (f *serveFlags) validate() error {
 		return usage.Errorf("--threads %d --decoders %d: want at most 4096", f.threads, f.Decoders)
 	case f.Workers < 0 || f.Workers > f.threads:
 		return usage.Errorf("--workers %d: want 1 to the %d of --threads", f.Workers, f.threads)
+	case f.Workers > 1 && !f.runtime.OnHost():
+		return usage.Errorf("--workers %d: a CUDA device runs one batch at a time", f.Workers)
 	case f.MaxBody < 1 || f.MaxBody > 1<<40:
 		return usage.Errorf("--max-body %d: want 1 to %d", f.MaxBody, int64(1)<<40)
 	case f.Queue > 1<<20:
@@ -163,10 +181,16 @@ func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {
 	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}, nil
 }
 
+// wide are the options of the session on which a batch has all threads, or the device.
+func (f *serveFlags) wide() ort.Options {
+	return ort.Options{Device: f.runtime.Device, Threads: f.threads}
+}
+
 // narrow are the options of the session on which workers share the threads: each runs
-// on one of its own, and what is left helps whoever asks first.
+// on one of its own, and what is left helps whoever asks first. A device has no threads
+// to share: there is one session for all.
 func (f *serveFlags) narrow() []ort.Options {
-	if f.Workers == 1 {
+	if f.Workers == 1 || !f.runtime.OnHost() {
 		return nil
 	}
 	return []ort.Options{{Threads: f.threads - f.Workers + 1}}
@@ -198,14 +222,11 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err := usage.Require(fs, "model"); err != nil {
 		return err
 	}
+	f.suit(func(name string) bool { return usage.Given(fs, name) })
 	if err := errors.Join(f.validate(), f.foreign.Validate()); err != nil {
 		return err
 	}
-	path, err := ort.Find(f.runtime)
-	if err != nil {
-		return err
-	}
-	lib, err := ort.Open(path)
+	lib, err := f.runtime.Open()
 	if err != nil {
 		return err
 	}
@@ -218,7 +239,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	f.OwnMetrics = l.Metrics != nil
 	defer runtime.KeepAlive(ballast())
 	s := New(func() (*encoder.Encoder, error) {
-		enc, err := f.foreign.Open(lib, f.model, ort.Options{Threads: f.threads}, f.narrow()...)
+		enc, err := f.foreign.Open(lib, f.model, f.wide(), f.narrow()...)
 		if err != nil {
 			return nil, &usage.Error{Err: err}
 		}

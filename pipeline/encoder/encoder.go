@@ -23,7 +23,6 @@ type Encoder struct {
 	Limits imaging.Limits
 
 	session       *ort.Session
-	device        ort.Device
 	others        []*Encoder // the same model on sessions of their own
 	input, output string
 	metadata      *Metadata
@@ -67,11 +66,11 @@ func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metada
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoder{metadata: metadata, fingerprint: fingerprint, device: opt.Device}
+	e := &Encoder{metadata: metadata, fingerprint: fingerprint}
 	for i, o := range append([]ort.Options{opt}, more...) {
 		on := e
 		if i > 0 {
-			on = &Encoder{metadata: metadata, fingerprint: fingerprint, device: o.Device}
+			on = &Encoder{metadata: metadata, fingerprint: fingerprint}
 			e.others = append(e.others, on)
 		}
 		if on.session, err = rt.NewSession(file, o); err == nil {
@@ -129,7 +128,7 @@ func (e *Encoder) Dim() int { return e.metadata.Dim }
 func (e *Encoder) Size() int { return e.metadata.Preprocess.Crop }
 
 // Device is what the model runs on.
-func (e *Encoder) Device() ort.Device { return e.device }
+func (e *Encoder) Device() ort.Device { return e.session.Device() }
 
 // Metadata is what the file says about the model. It is shared: not to be changed.
 func (e *Encoder) Metadata() *Metadata { return e.metadata }
