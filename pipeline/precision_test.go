@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
 	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
 )
@@ -87,5 +89,50 @@ func TestTheSessionOfAStep(t *testing.T) {
 	r := &run{trainFlags: &trainFlags{machine: on(ort.Device{})}}
 	if r.Precision = fp32; r.options() != (ort.Options{Threads: 3, Spin: true}) {
 		t.Errorf("on the CPU: %+v", r.options())
+	}
+}
+
+// A run from a GPU goes on without one, in float32 and without its loss scale, and
+// says so once; one from before there was a choice goes on as it was.
+func TestAFloat16RunGoesOnOnTheCPU(t *testing.T) {
+	out := t.TempDir()
+	if _, err := train(t, t.Context(), "--data", writeImages(t, 28), "--out", out, "--time-limit", "1ns"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from   precision
+		line   string
+		scale  float64
+		steady int
+	}{
+		{fp16, "vicreg train: the run was in fp16 and goes on in fp32\n", 512, 9},
+		{"", "", 1, 0},
+	} {
+		point := latest(t, out)
+		var config Config
+		if err := json.Unmarshal(point.Config, &config); err != nil {
+			t.Fatal(err)
+		}
+		if config.Precision != fp32 {
+			t.Errorf("saved as %q", config.Precision)
+		}
+		config.Precision, point.Position.LossScale, point.Position.Steady = c.from, c.scale, c.steady
+		var err error
+		if point.Config, err = json.Marshal(config); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := checkpoint.Save(out, point); err != nil {
+			t.Fatal(err)
+		}
+		printed, err := train(t, t.Context(), "--out", out, "--resume", "--time-limit", "1ns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(printed, "the run was in"); said != (c.line != "") || !strings.Contains(printed, c.line) {
+			t.Errorf("from %q, printed\n%s", c.from, printed)
+		}
+		if p := latest(t, out).Position; p.LossScale != 1 || p.Steady != 0 || p.Step != point.Position.Step+1 {
+			t.Errorf("from %q at %+v, saved at %+v", c.from, point.Position, p)
+		}
 	}
 }

@@ -130,18 +130,6 @@ func enough(needs, memory int64) error {
 		float64(needs)/(1<<30), float64(memory)/(1<<30))
 }
 
-// block is the channel block of the convolution kernels to use; 0 for portable.
-func (m machine) block(lib *ort.Runtime) (int, error) {
-	if m.kernels == "portable" || !m.OnHost() {
-		return 0, nil
-	}
-	block, err := ort.BlockSize(lib)
-	if err == nil && block == 0 && m.kernels == "nchwc" {
-		return 0, usage.Errorf("--kernels nchwc: this processor or library has no NCHWc kernels")
-	}
-	return block, err
-}
-
 // start sets the state, the given tensors of a resumed run or new ones, and takes
 // the folder. A folder that --force empties keeps its run until all that a new
 // one needs is there.

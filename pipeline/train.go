@@ -32,13 +32,6 @@ type trainFlags struct {
 	maxBad        float64
 }
 
-// machine says what training runs on.
-type machine struct {
-	bulk.Machine
-	kernels   string
-	precision precision // as asked for; "" for a default
-}
-
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 	fs := usage.Flags(out, usage.Text{
 		Name:     "train",
@@ -159,23 +152,6 @@ func (t *trainFlags) validate() error {
 		return usage.Errorf("--checkpoint-every %v: want 0 or more", t.every)
 	}
 	return t.machine.validate()
-}
-
-// validate reports what cannot work on any machine, or not together.
-func (m machine) validate() error {
-	switch m.kernels {
-	case "auto", "portable":
-	case "nchwc":
-		if !m.OnHost() {
-			return usage.Errorf("--kernels nchwc is for the CPU, not for --device %v", m.Device)
-		}
-	default:
-		return usage.Errorf("--kernels %s: want auto, portable or nchwc", m.kernels)
-	}
-	if err := m.precision.validate(m.Device); err != nil {
-		return err
-	}
-	return m.Machine.Validate()
 }
 
 // reload takes configuration, position and state from the newest checkpoint.

@@ -19,7 +19,7 @@ func at(step int64) *Checkpoint {
 	return &Checkpoint{
 		FormatVersion: FormatVersion,
 		Config:        json.RawMessage(`{"model":"resnet18","lr":0.5}`),
-		Position:      Position{Epoch: 3, Batch: 7, Step: step, Seed: math.MaxUint64, LossScale: 1024},
+		Position:      Position{Epoch: 3, Batch: 7, Step: step, Seed: math.MaxUint64, LossScale: 1024, Steady: 1999},
 		Tensors: map[string]*tensor.Tensor{
 			"conv1.weight": tensor.Of([]float32{float32(step), -1, 2, 3}, 2, 2),
 			"steps":        tensor.Of([]int64{step}),
