@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vicreg/models/ort"
+	"vicreg/models/tensor"
 	"vicreg/pipeline/usage"
 )
 
@@ -17,17 +18,28 @@ import (
 func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "doctor",
-		Purpose:  "Show which ONNX Runtime, how many cores and how much memory vicreg finds here, and what is wrong if something is.",
+		Purpose:  "Show which ONNX Runtime, how many cores, how much memory and, when asked, what of CUDA vicreg finds here, and what is wrong if something is.",
 		Synopsis: "[flags]",
-		Examples: []string{"vicreg doctor", "vicreg doctor --onnxruntime /opt/onnxruntime/lib"},
+		Examples: []string{"vicreg doctor", "vicreg doctor --device cuda", "vicreg doctor --onnxruntime /opt/onnxruntime/lib"},
 		Notes: "The library is looked for at the flag, at VICREG_ONNXRUNTIME, in\n" +
 			"  " + ort.DefaultDir() + "\n" +
 			"where scripts/get-onnxruntime.sh puts it, in .onnxruntime beside the program, and\n" +
-			"where the system keeps libraries. The exit code is 1 when something is wrong.",
+			"where the system keeps libraries. The build for CUDA, which --cuda of that script\n" +
+			"fetches, is in the folder cuda of the first two.\n\n" +
+			"With --device cuda every library of CUDA 13 and cuDNN 9 gets a line. They are looked\n" +
+			"for where the system's loader looks, in /usr/local/cuda, and in the packages of\n" +
+			"Python; the folders that VICREG_CUDA_LIBRARIES lists come before those, and instead\n" +
+			"of the last two. A small model with a known answer is then run on the device.\n\n" +
+			"The exit code is 1 when something is wrong.",
 	})
 	library := fs.String("onnxruntime", "", "use the ONNX Runtime library at `PATH`, a file or its folder")
+	name := fs.String("device", "cpu", "the `DEVICE` to run on: cpu, cuda, or cuda:1 for the second CUDA device")
 	if err := usage.Parse(fs, args); err != nil {
 		return err
+	}
+	device, err := ort.ParseDevice(*name)
+	if err != nil {
+		return usage.Errorf("flag --device: %w", err)
 	}
 	d := findings{w: stdout}
 	d.line("cores", "%s", coresText(ort.Cores(), runtime.NumCPU()))
@@ -35,7 +47,11 @@ func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := examine(&d, *library); err != nil {
+	look := examine
+	if device.Kind == tensor.CUDA {
+		look = examineCUDA
+	}
+	if err := look(&d, *library, device); err != nil {
 		return err
 	}
 	d.line("verdict", "nothing is wrong")
@@ -43,24 +59,14 @@ func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 }
 
 // examine reports on the runtime, down to a model that has to run on it.
-func examine(d *findings, flag string) error {
-	path, err := ort.Find(flag)
+func examine(d *findings, flag string, device ort.Device) error {
+	path, err := ort.FindFor(flag, device)
 	if err != nil {
 		return err
 	}
-	d.line("library", "%s", path)
-	r, err := ort.Open(path)
+	r, err := examineRuntime(d, path, "CPUExecutionProvider")
 	if err != nil {
 		return err
-	}
-	d.line("onnx runtime", "%s", r.Version())
-	providers, err := r.Providers()
-	if err != nil {
-		return err
-	}
-	d.line("providers", "%s", providersText(providers))
-	if !slices.Contains(providers, "CPUExecutionProvider") {
-		return fmt.Errorf("onnx runtime %s has no CPU execution provider", path)
 	}
 	block, err := ort.BlockSize(r)
 	if err != nil {
@@ -68,6 +74,25 @@ func examine(d *findings, flag string) error {
 	}
 	d.line("nchwc block", "%s", blockText(block))
 	return nil
+}
+
+// examineRuntime opens the library and reports on it; it has to have a provider.
+func examineRuntime(d *findings, path, provider string) (*ort.Runtime, error) {
+	d.line("library", "%s", path)
+	r, err := ort.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	d.line("onnx runtime", "%s", r.Version())
+	providers, err := r.Providers()
+	if err != nil {
+		return nil, err
+	}
+	d.line("providers", "%s", providersText(providers))
+	if !slices.Contains(providers, provider) {
+		return nil, fmt.Errorf("onnx runtime %s has no %s execution provider", path, providersText([]string{provider}))
+	}
+	return r, nil
 }
 
 // findings writes aligned lines and keeps the first error of the writer.

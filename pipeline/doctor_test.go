@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/usage"
 )
@@ -58,6 +59,9 @@ func TestDoctorUsage(t *testing.T) {
 	if err := Doctor(t.Context(), []string{"--cuda"}, &out, &out); !errors.As(err, &wrong) {
 		t.Errorf("an unknown flag gave %v", err)
 	}
+	if err := Doctor(t.Context(), []string{"--device", "cuda:"}, &out, &out); !errors.As(err, &wrong) || out.Len() > 0 {
+		t.Errorf("a device that is none gave %v and\n%s", err, out.String())
+	}
 	if err := Doctor(t.Context(), []string{"--help"}, &out, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "--onnxruntime PATH") {
 		t.Errorf("help gave %v and\n%s", err, out.String())
 	}
@@ -70,6 +74,10 @@ func TestDoctorTexts(t *testing.T) {
 		memoryText(0):       "unknown",
 		memoryText(3 << 29): "1.5 GiB",
 		providersText([]string{"CUDAExecutionProvider", "CPUExecutionProvider"}): "CUDA, CPU",
+		shortName("libcudart.so.13"): "cudart",
+		libraryText(ort.CUDALibrary{Name: "libx.so.1", Path: "/lib/libx.so.1"}):                   "/lib/libx.so.1",
+		libraryText(ort.CUDALibrary{Name: "libx.so.1", Err: errors.New("noise")}):                 "libx.so.1 cannot be loaded: noise",
+		libraryText(ort.CUDALibrary{Name: "libx.so.1", Err: errors.New("noise"), Optional: true}): "vicreg does without it: libx.so.1 cannot be loaded: noise",
 		blockText(0): "none: training takes the portable graph",
 		blockText(8): "8 channels",
 	} {

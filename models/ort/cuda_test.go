@@ -1,140 +1,276 @@
-package ort_test
+package ort
 
 import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
-
-	"vicreg/models/onnx"
-	"vicreg/models/ort"
-	"vicreg/models/ort/orttest"
-	"vicreg/models/tensor"
 )
 
-var cuda = ort.Device{Kind: tensor.CUDA}
+// linker makes small libraries that stand for CUDA's.
+type linker struct{ cc string }
 
-// copyModel is a step of which a device that computes nothing still gives the right
-// answer, since it only copies: the state becomes the batch, and the loss the rate.
-func copyModel() *onnx.ModelProto {
-	const f32 = tensor.Float32
-	return newBuilder().
-		input(f32, "w", 2, 3).input(tensor.Int64, "n", 1).input(f32, "x", 2, 3).input(tensor.Int64, "k", 1).input(f32, "lr", 1).
-		output(f32, "w.next", 2, 3).output(tensor.Int64, "n.next", 1).output(f32, "loss", 1).
-		node("Identity", "w.next", "x").node("Identity", "n.next", "k").node("Identity", "loss", "lr").model()
+func newLinker(t *testing.T) linker {
+	t.Helper()
+	cc, err := exec.LookPath("cc")
+	if err != nil || runtime.GOOS != "linux" {
+		t.Skipf("wants a C compiler on Linux to make libraries with: %v", err)
+	}
+	return linker{cc}
 }
 
-// The runtime's own CUDA provider keeps the state, with copies to and from its
-// device, through accepted and rejected steps; with and without captured launches.
-func TestStepsOnCUDA(t *testing.T) {
-	if !orttest.StandIn(t) {
-		return
+// link makes the library of a name in dir, which is linked with those named after its
+// source, all of the same folder.
+func (l linker) link(t *testing.T, dir, name, source string, with ...string) {
+	t.Helper()
+	args := []string{"-shared", "-fPIC", "-o", filepath.Join(dir, name), "-Wl,-soname," + name, "-x", "c", "-", "-L" + dir, "-Wl,--no-as-needed"}
+	for _, w := range with {
+		args = append(args, "-l:"+w)
 	}
-	for _, capture := range []bool{false, true} {
-		s := orttest.Session(t, copyModel(), ort.Options{Device: cuda, Capture: capture})
-		st, err := ort.NewStepper(s, ort.StepperConfig{State: variables})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
-		if err := st.Restore(initial()); err != nil {
-			t.Fatal(err)
-		}
-		own, err := st.NewBatch()
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := initial()
-		for i := range 9 {
-			v := float32(i)
-			in := tensor.Batch{"x": tensor.Of([]float32{v, 1, 2, 3, 4, v}, 2, 3), "k": tensor.Of([]int64{int64(i)}), "lr": tensor.Of([]float32{v / 2})}
-			if i%2 == 1 { // in pinned memory
-				for name, x := range in {
-					if err := own[name].CopyFrom(x); err != nil {
-						t.Fatal(err)
-					}
-				}
-				in = own
-			}
-			out, err := st.Step(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if out["loss"] != float64(v/2) {
-				t.Fatalf("step %d gives loss %v", i, out["loss"])
-			}
-			if i%3 == 2 {
-				st.Reject()
-			} else {
-				st.Accept()
-				want["w"], want["n"] = in["x"].Clone(), in["k"].Clone()
-			}
-			got, err := st.Snapshot()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !slices.Equal(got["w"].Float32(), want["w"].Float32()) || got["n"].Data.([]int64)[0] != want["n"].Data.([]int64)[0] {
-				t.Fatalf("capture %v, step %d: %v %v, want %v %v", capture, i, got["w"].Data, got["n"].Data, want["w"].Data, want["n"].Data)
-			}
-		}
-		const batch, state = 6*4 + 8 + 4, 6*4 + 8
-		if got, want := st.Traffic(), (ort.Traffic{ToDevice: state + 9*batch, FromDevice: 9*4 + 9*state}); got != want {
-			t.Errorf("%+v moved, want %+v", got, want)
-		}
-		if bytes, err := st.DeviceMemory(); err != nil || bytes < 2*state+batch {
-			t.Errorf("%d bytes of the device are taken (%v)", bytes, err)
-		}
+	cmd := exec.Command(l.cc, args...)
+	cmd.Stdin = strings.NewReader(source)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make %s: %v: %s", name, err, out)
 	}
 }
 
-// A session says what it runs where.
-func TestPlacement(t *testing.T) {
-	if !orttest.StandIn(t) {
-		return
+// TestLoadFrom looks in the first folders, then where the loader does, then in the last.
+func TestLoadFrom(t *testing.T) {
+	l := newLinker(t)
+	dir := folders(t, "noise", "one", "two")
+	in := func(names ...string) (dirs []string) {
+		for _, n := range names {
+			dirs = append(dirs, filepath.Join(dir, n))
+		}
+		return dirs
 	}
-	s := orttest.Session(t, stepModel(), ort.Options{Device: cuda})
-	placed, err := s.Placement()
+	for _, name := range []string{"libvicregtest1.so", "libvicregtest2.so", "libvicregtest3.so", "libvicregtest4.so"} {
+		if err := os.WriteFile(filepath.Join(dir, "noise", name), []byte("noise"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		l.link(t, in("one")[0], name, "int x;")
+		l.link(t, in("two")[0], name, "int x;")
+	}
+	t.Chdir(in("one")[0])
+	for _, c := range []struct {
+		what, name  string
+		first, last []string
+		want        string // the folder
+		err         string
+	}{
+		{what: "nowhere", name: "libvicregtest1.so", err: errMissing.Error()},
+		{what: "only noise", name: "libvicregtest1.so", last: in("none", "noise"), err: in("noise")[0]},
+		{what: "the first of the last", name: "libvicregtest1.so", last: in("none", "two", "one"), want: "two"},
+		{what: "the first before the last", name: "libvicregtest2.so", first: in("one"), last: in("two"), want: "one"},
+		{what: "after noise", name: "libvicregtest3.so", first: in("noise"), last: in("noise", "one"), want: "one"},
+		// It is loaded by now, so the loader has it.
+		{what: "the loader before the last", name: "libvicregtest3.so", last: in("two"), want: "one"},
+		{what: "the first before the loader", name: "libvicregtest3.so", first: in("two"), want: "two"},
+	} {
+		path, err := loadFrom(c.name, c.first, c.last)
+		if c.err != "" {
+			complains(t, c.what, err, c.err)
+		} else if want := filepath.Join(dir, c.want, c.name); err != nil || path != want {
+			t.Errorf("%s: got %q, %v, want %s", c.what, path, err, want)
+		}
+	}
+	if err := loadAll(filepath.Join(dir, "*", "libvicregtest4.so")); err == nil || !strings.Contains(err.Error(), "noise") {
+		t.Errorf("a pattern that fits noise gave %v", err)
+	}
+	if err := loadAll(filepath.Join(dir, "[ot]*", "libvicregtest4.so")); err != nil {
+		t.Error(err)
+	}
+}
+
+func complains(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: got %v, want %s", what, err, want)
+	}
+}
+
+const standInRuntime = `
+#include <stdlib.h>
+static int number(const char *name) { return atoi(getenv(name)); }
+int cudaDriverGetVersion(int *v) { *v = number("STAND_IN_DRIVER"); return 0; }
+int cudaGetDeviceCount(int *n) { *n = number("STAND_IN_DEVICES"); return *n > 0 ? 0 : 100; }
+const char *cudaGetErrorString(int e) { return e == 100 ? "no CUDA-capable device is detected" : "?"; }
+`
+
+const standInCUDNN = `
+#include <stdlib.h>
+unsigned long cudnnGetCudartVersion(void) { return atoi(getenv("STAND_IN_CUDNN")); }
+`
+
+// standIns makes a folder with all libraries that FindCUDA wants but one without which
+// vicreg does, and one that is linked with two of them as the provider is.
+func standIns(t *testing.T, l linker) string {
+	dir := folders(t, ".")
+	l.link(t, dir, "libcudart.so.13", standInRuntime)
+	l.link(t, dir, "libcublasLt.so.13", "int lt(void) { return 1; }")
+	l.link(t, dir, "libcublas.so.13", "int lt(void); int blas(void) { return lt(); }", "libcublasLt.so.13")
+	for _, name := range []string{"libcuda.so.1", "libcurand.so.10", "libnvrtc.so.13", "libnvrtc-builtins.so.13.0", "libcudnn_ops.so.9"} {
+		l.link(t, dir, name, "int x;")
+	}
+	l.link(t, dir, cudnn, standInCUDNN)
+	l.link(t, dir, "provider.so", "int blas(void); int x(void) { return blas(); }", "libcublas.so.13", "libcudart.so.13")
+	return dir
+}
+
+// seen is what the process of TestFindCUDA has found.
+type seen struct {
+	Paths          []string
+	Errors         map[string]string
+	Driver         int
+	Devices        int
+	Zero, One      string // what Check says of the devices 0 and 1
+	Driven         string
+	Provider, Load string
+}
+
+// TestFindCUDAProcess is the process that TestFindCUDA looks at: what is loaded stays.
+func TestFindCUDAProcess(t *testing.T) {
+	provider := os.Getenv("VICREG_TEST_PROVIDER")
+	if provider == "" {
+		t.Skip("runs as a process of TestFindCUDA")
+	}
+	text := func(err error) string {
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	c := FindCUDA(filepath.Dir(provider))
+	s := seen{Errors: map[string]string{}, Driver: c.Driver, Devices: c.Devices, Driven: c.DriverText(),
+		Zero: text(c.Check(0)), One: text(c.Check(1)), Load: text(loadCUDA("/elsewhere"))}
+	for _, l := range c.Libraries {
+		s.Paths = append(s.Paths, l.Path)
+		if l.Err != nil {
+			s.Errors[l.Name] = l.Problem()
+		}
+	}
+	_, err := load(provider)
+	s.Provider = text(err)
+	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nodes := 0
-	for _, p := range placed {
-		nodes += p.Nodes
-	}
-	if nodes < 8 || len(ort.Strangers(placed, cuda)) > 0 || s.Device() != cuda {
-		t.Errorf("on %v: %v", s.Device(), placed)
-	}
-	// The CUDA provider has no STFT.
-	m := newBuilder().input(tensor.Float32, "x", 1, 8, 1).output(tensor.Float32, "y", 1, 2, 3, 2).
-		node("STFT", "y", "x", "step", "", "length").model()
-	m.Graph.Initializer = []*onnx.TensorProto{
-		onnx.TensorOf(&tensor.Tensor{Type: tensor.Int64, Shape: []int{}, Data: []int64{4}}, "step"),
-		onnx.TensorOf(&tensor.Tensor{Type: tensor.Int64, Shape: []int{}, Data: []int64{4}}, "length"),
-	}
-	if placed, err = orttest.Session(t, m, ort.Options{Device: cuda}).Placement(); err != nil {
+	if err := os.WriteFile(os.Getenv("VICREG_TEST_SEEN"), b, 0o600); err != nil {
 		t.Fatal(err)
-	}
-	if got := ort.Strangers(placed, cuda); len(got) != 1 || got[0] != (ort.Placed{Provider: "CPU", Operator: "STFT", Nodes: 1}) {
-		t.Errorf("placed %v", placed)
 	}
 }
 
-// A model that reads on the device and answers on the host, as the encoder's does.
-func TestRunOnCUDA(t *testing.T) {
-	if !orttest.StandIn(t) {
-		return
+// find runs FindCUDA in a process of its own, with stand-ins that say what env tells.
+func find(t *testing.T, provider, dirs string, env ...string) (s seen) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "seen")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFindCUDAProcess$")
+	cmd.Env = append(os.Environ(), "VICREG_TEST_PROVIDER="+provider, "VICREG_TEST_SEEN="+file, EnvCUDA+"="+dirs,
+		"STAND_IN_DRIVER=13010", "STAND_IN_DEVICES=1", "STAND_IN_CUDNN=13000")
+	cmd.Env = append(cmd.Env, env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
-	m := newBuilder().input(tensor.Float32, "x", -1, 2).output(tensor.Float32, "y", -1, 2).node("Identity", "y", "x").model()
-	s := orttest.Session(t, m, ort.Options{Device: cuda})
-	for n := 1; n < 4; n++ {
-		x := tensor.New(tensor.Float32, n, 2)
-		for i := range x.Float32() {
-			x.Float32()[i] = float32(n + i)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestFindCUDA(t *testing.T) {
+	dir := standIns(t, newLinker(t))
+	// Away from the libraries, and linked with them by their names alone.
+	provider := filepath.Join(t.TempDir(), "provider.so")
+	if err := os.Rename(filepath.Join(dir, "provider.so"), provider); err != nil {
+		t.Fatal(err)
+	}
+	s := find(t, provider, dir)
+	for i, l := range cudaLibraries {
+		if want := filepath.Join(dir, l.Name); s.Paths[i] != want && !l.Optional {
+			t.Errorf("%s is %q, want %s", l.Name, s.Paths[i], want)
 		}
-		out, err := s.RunContext(t.Context(), tensor.Batch{"x": x})
-		if err != nil {
+	}
+	if s.Driver != 13010 || s.Driven != "for CUDA 13.1" || s.Devices != 1 || s.Zero != "" || s.Load != "" {
+		t.Errorf("found %+v", s)
+	}
+	if want := "there is no CUDA device 1: the first is 0, the last 0"; s.One != want {
+		t.Errorf("device 1: got %q, want %q", s.One, want)
+	}
+	if s.Provider != "" {
+		t.Errorf("the provider does not find what was loaded: %s", s.Provider)
+	}
+
+	bad := folders(t, ".")
+	for name, from := range map[string]string{cudnn: filepath.Join(dir, cudnn), "libcudnn_ops.so.9": filepath.Join(dir, "libcudnn_ops.so.9")} {
+		if err := os.Link(from, filepath.Join(bad, name)); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(out["y"].Float32(), x.Float32()) {
-			t.Errorf("%d rows: %v", n, out["y"].Float32())
+	}
+	if err := os.WriteFile(filepath.Join(bad, "libcudnn_cnn.so.9"), []byte("noise"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ what, dirs, env, want string }{
+		{"an old driver", dir, "STAND_IN_DRIVER=12080", "the driver is made for CUDA 12.8, and 13.0 is needed: install NVIDIA's driver, version 580 or later"},
+		{"no driver behind its library", dir, "STAND_IN_DRIVER=0", "there is no driver: install NVIDIA's driver"},
+		{"no device", dir, "STAND_IN_DEVICES=0", "CUDA has no device to use: no CUDA-capable device is detected"},
+		{"cuDNN of another CUDA", dir, "STAND_IN_CUDNN=12090", "libcudnn.so.9 cannot be loaded: " + filepath.Join(dir, cudnn) + " is made for CUDA 12.9"},
+		{"a part of cuDNN that is no library", bad + ":" + dir, "X=", "libcudnn.so.9 cannot be loaded: " + filepath.Join(bad, "libcudnn_cnn.so.9")},
+	} {
+		s := find(t, provider, c.dirs, c.env)
+		if !strings.Contains(s.Zero, c.want) || strings.Contains(s.Zero, "\n") || s.Load != s.Zero {
+			t.Errorf("%s: got %q and %q, want %q", c.what, s.Zero, s.Load, c.want)
 		}
+	}
+}
+
+// TestCheckSaysWhatIsMissing holds the line together that a new user sees.
+func TestCheckSaysWhatIsMissing(t *testing.T) {
+	missing := func(names ...string) (c CUDA) {
+		c = CUDA{Driver: 13000, Devices: 2}
+		for _, l := range cudaLibraries {
+			if slices.Contains(names, l.Name) {
+				l.Err = errMissing
+			}
+			c.Libraries = append(c.Libraries, l)
+		}
+		return c
+	}
+	t.Setenv(EnvCUDA, "")
+	for _, c := range []struct {
+		what string
+		CUDA
+		index int
+		want  string
+	}{
+		{what: "nothing", CUDA: missing(), index: 1},
+		{what: "what is not needed", CUDA: missing("libcufft.so.12")},
+		{what: "the driver", CUDA: missing("libcuda.so.1"), want: "CUDA cannot be used: libcuda.so.1 not found: " + installDriver},
+		{what: "two of one package and another", CUDA: missing("libcublas.so.13", "libcublasLt.so.13", cudnn), want: "CUDA cannot be used: " +
+			"libcublasLt.so.13, libcublas.so.13, libcudnn.so.9 not found: pip install nvidia-cublas~=13.0 nvidia-cudnn-cu13~=9.0, " +
+			"or install CUDA 13 and cuDNN 9, or set VICREG_CUDA_LIBRARIES to their folders"},
+		{what: "a device", CUDA: missing(), index: 2, want: "there is no CUDA device 2: the first is 0, the last 1"},
+		{what: "all devices", CUDA: CUDA{Driver: 13000}, want: "CUDA has no device to use: the driver counts none"},
+		{what: "what counts them", CUDA: CUDA{err: errors.New("broken")}, want: "CUDA has no device to use: broken"},
+	} {
+		got := ""
+		if err := c.Check(c.index); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.what, got, c.want)
+		}
+	}
+	t.Setenv(EnvCUDA, "/opt/none")
+	if err := missing(cudnn).Check(0); err == nil || !strings.HasSuffix(err.Error(), ", or correct VICREG_CUDA_LIBRARIES, which says /opt/none") {
+		t.Errorf("with %s: %v", EnvCUDA, err)
 	}
 }

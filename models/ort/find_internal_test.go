@@ -1,8 +1,13 @@
 package ort
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"vicreg/models/tensor"
 )
 
 func TestRecent(t *testing.T) {
@@ -31,6 +36,43 @@ func TestFindNothing(t *testing.T) {
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q is not in %q, or not one line", want, err)
 		}
+	}
+}
+
+// TestFindNothingForCUDA is the same for who has no build for CUDA, or not there.
+func TestFindNothingForCUDA(t *testing.T) {
+	t.Setenv(EnvLibrary, "")
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("LD_LIBRARY_PATH", "")
+	path, err := FindFor("", Device{Kind: tensor.CUDA})
+	if err == nil {
+		t.Logf("the system has %s", path)
+		return
+	}
+	for _, want := range []string{"1.24 or later for CUDA", filepath.Join(DefaultDir(), "cuda"), "/usr/local/lib", script + " --cuda, or set " + EnvLibrary} {
+		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q is not in %q, or not one line", want, err)
+		}
+	}
+}
+
+func TestSearchDirs(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	exe, err := os.Executable()
+	if err == nil {
+		exe, err = resolve(exe)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	deflt, beside, system := DefaultDir(), filepath.Join(filepath.Dir(exe), ".onnxruntime"), systemDirs()
+	cuda := []string{filepath.Join(deflt, "cuda"), filepath.Join(beside, "cuda")}
+	own := []string{deflt, beside}
+	if got, want := searchDirs(Device{}), slices.Concat(own, system, cuda); !slices.Equal(got, want) {
+		t.Errorf("for the processors: got %v, want %v", got, want)
+	}
+	if got, want := searchDirs(Device{Kind: tensor.CUDA}), slices.Concat(cuda, own, system); !slices.Equal(got, want) {
+		t.Errorf("for CUDA: got %v, want %v", got, want)
 	}
 }
 

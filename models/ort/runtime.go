@@ -65,10 +65,13 @@ func Open(path string) (*Runtime, error) {
 
 // prepare makes the library ready for sessions on a device.
 func (r *Runtime) prepare(d Device) error {
-	if d.Kind == tensor.CUDA {
-		return r.cuda()
+	if d.Kind != tensor.CUDA {
+		return nil
 	}
-	return nil
+	if err := FindCUDA(filepath.Dir(r.path)).Check(d.Index); err != nil {
+		return err
+	}
+	return r.cuda()
 }
 
 // stayQuiet keeps the library from reporting its use to its makers over the network,

@@ -1,0 +1,97 @@
+package ort
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// minDriver is the version of CUDA that the provider is built for, as Driver tells it.
+// The driver of version 580 is the first that is made for it.
+const minDriver = 13000
+
+const installDriver = "install NVIDIA's driver, version 580 or later (a container has to be started with the GPU, as docker run --gpus all does)"
+
+// Check tells, in one line with what to do about it, what keeps the device of an index
+// from being used; nil when nothing does.
+func (c CUDA) Check(index int) error {
+	var why []string
+	var missing []CUDALibrary
+	for _, l := range c.Libraries {
+		switch {
+		case l.Err == nil || l.Optional:
+		case l.Err == errMissing && l.Package != "":
+			missing = append(missing, l)
+		default:
+			why = append(why, l.Problem())
+		}
+	}
+	if len(missing) > 0 {
+		why = append(why, notFound(missing))
+	}
+	if len(why) == 0 {
+		return c.checkDevice(index)
+	}
+	return fmt.Errorf("CUDA cannot be used: %s", strings.Join(why, "; "))
+}
+
+func (c CUDA) checkDevice(index int) error {
+	switch {
+	case c.err == nil && c.Driver == 0:
+		return fmt.Errorf("CUDA cannot be used: there is no driver: %s", installDriver)
+	case c.Driver > 0 && c.Driver < minDriver:
+		return fmt.Errorf("CUDA cannot be used: the driver is made for CUDA %s, and %s is needed: %s",
+			cudaVersion(c.Driver), cudaVersion(minDriver), installDriver)
+	case c.err != nil:
+		return fmt.Errorf("CUDA has no device to use: %w", c.err)
+	case c.Devices == 0:
+		return fmt.Errorf("CUDA has no device to use: the driver counts none")
+	case index >= c.Devices:
+		return fmt.Errorf("there is no CUDA device %d: the first is 0, the last %d", index, c.Devices-1)
+	}
+	return nil
+}
+
+// Problem says what is wrong with a library and what to do about it, and is empty when
+// it was loaded.
+func (l CUDALibrary) Problem() string {
+	switch {
+	case l.Err == nil:
+		return ""
+	case l.Err != errMissing:
+		return fmt.Sprintf("%s cannot be loaded: %v", l.Name, l.Err)
+	case l.Package == "":
+		return fmt.Sprintf("%s not found: %s", l.Name, installDriver)
+	}
+	return fmt.Sprintf("%s not found: pip install %s", l.Name, l.Package)
+}
+
+// notFound says for several libraries, in one line, all that can be done.
+func notFound(libraries []CUDALibrary) string {
+	var names, packages []string
+	for _, l := range libraries {
+		names = append(names, l.Name)
+		if !slices.Contains(packages, l.Package) {
+			packages = append(packages, l.Package)
+		}
+	}
+	otherwise := "install CUDA 13 and cuDNN 9, or set " + EnvCUDA + " to their folders"
+	if said := os.Getenv(EnvCUDA); said != "" {
+		otherwise = "correct " + EnvCUDA + ", which says " + said
+	}
+	return fmt.Sprintf("%s not found: pip install %s, or %s", strings.Join(names, ", "), strings.Join(packages, " "), otherwise)
+}
+
+// DriverText is what the driver is made for, as people write it: for CUDA 13.1.
+func (c CUDA) DriverText() string {
+	switch {
+	case c.Driver > 0:
+		return "for CUDA " + cudaVersion(c.Driver)
+	case c.err != nil:
+		return fmt.Sprintf("not asked: %v", c.err)
+	}
+	return "none"
+}
+
+func cudaVersion(n int) string { return fmt.Sprintf("%d.%d", n/1000, n%1000/10) }

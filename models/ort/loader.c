@@ -1,0 +1,52 @@
+#ifdef __linux__
+#define _GNU_SOURCE // for dlinfo
+#include <link.h>
+#endif
+
+#include "loader.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+// vr_load loads a library for good, a name without a slash from the loader's own
+// places, and writes the path of the file, which the caller frees. Libraries loaded
+// later find it by its name, wherever it lies.
+char *vr_load(const char *name, char **path) {
+  void *library = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
+  if (library == NULL) {
+    const char *why = dlerror();
+    return strdup(why ? why : "cannot be loaded");
+  }
+#ifdef __linux__
+  struct link_map *map = NULL;
+  if (dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && map->l_name[0] != '\0') name = map->l_name;
+#endif
+  *path = strdup(name);
+  return NULL;
+}
+
+// vr_cuda asks the CUDA runtime, which has been loaded, for the version of CUDA that
+// the driver knows, 13010 for 13.1 and 0 for no driver, and counts the devices.
+char *vr_cuda(int *version, int *devices) {
+  void *runtime = dlopen("libcudart.so.13", RTLD_NOW | RTLD_NOLOAD);
+  if (runtime == NULL) return strdup("libcudart.so.13 is not loaded");
+  int (*driver_version)(int *) = (int (*)(int *))dlsym(runtime, "cudaDriverGetVersion");
+  int (*device_count)(int *) = (int (*)(int *))dlsym(runtime, "cudaGetDeviceCount");
+  const char *(*error_string)(int) = (const char *(*)(int))dlsym(runtime, "cudaGetErrorString");
+  dlclose(runtime); // vr_load keeps it
+  if (driver_version == NULL || device_count == NULL || error_string == NULL)
+    return strdup("libcudart.so.13 is not the CUDA runtime");
+  int code = driver_version(version);
+  if (code == 0 && *version > 0) code = device_count(devices);
+  return code == 0 ? NULL : strdup(error_string(code));
+}
+
+// vr_cudnn_cuda gives the version of CUDA, 13000 for 13.0, that the loaded cuDNN is made
+// for, and 0 when it does not say.
+int vr_cudnn_cuda(void) {
+  void *library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_NOLOAD);
+  size_t (*version)(void) = library ? (size_t(*)(void))dlsym(library, "cudnnGetCudartVersion") : NULL;
+  if (library != NULL) dlclose(library);
+  return version ? (int)version() : 0;
+}

@@ -1,0 +1,12 @@
+// What the search for CUDA's libraries needs of the dynamic loader, and of CUDA.
+//
+// Every function that returns char * returns NULL on success, else a message that the
+// caller frees.
+#ifndef VICREG_LOADER_H
+#define VICREG_LOADER_H
+
+char *vr_load(const char *name, char **path);
+char *vr_cuda(int *version, int *devices);
+int vr_cudnn_cuda(void);
+
+#endif
