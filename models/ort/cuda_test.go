@@ -147,7 +147,7 @@ func TestFindCUDAProcess(t *testing.T) {
 	}
 	c := FindCUDA(filepath.Dir(provider))
 	s := seen{Errors: map[string]string{}, Driver: c.Driver, Devices: c.Devices, Driven: c.DriverText(),
-		Zero: text(c.Check(0)), One: text(c.Check(1)), Load: text(loadCUDA("/elsewhere"))}
+		Zero: text(c.Check(0)), One: text(c.Check(1)), Load: text(FindCUDA("/elsewhere").Check(0))}
 	for _, l := range c.Libraries {
 		s.Paths = append(s.Paths, l.Path)
 		if l.Err != nil {

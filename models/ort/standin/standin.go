@@ -16,14 +16,24 @@ import (
 	"strings"
 )
 
-//go:embed testdata/cuda.c
-var cuda []byte
+// What has to answer, by the beginning of the library's name.
+var (
+	//go:embed testdata/cuda.c
+	cudart []byte
+	//go:embed testdata/cudnn.c
+	cudnn []byte
+
+	defined = map[string][]byte{"libcudart": cudart, "libcudnn": cudnn}
+)
 
 // driver is the only library whose symbols carry no version.
 const driver = "libcuda.so.1"
 
+// loaded are libraries that are looked for by name.
+var loaded = []string{"libcudnn.so.9", "libnvrtc.so.13"}
+
 // Build compiles the libraries of CUDA that the file provider, the runtime's
-// libonnxruntime_providers_cuda.so, is linked with, into dir. It needs a C compiler.
+// libonnxruntime_providers_cuda.so, is linked with or loads, into dir. It needs a C compiler.
 func Build(dir, provider string) error {
 	f, err := elf.Open(provider)
 	if err != nil {
@@ -38,8 +48,8 @@ func Build(dir, provider string) error {
 	if err != nil {
 		return fmt.Errorf("stand in for cuda: %w", err)
 	}
-	for _, soname := range needed {
-		if !strings.HasPrefix(soname, "libcu") {
+	for _, soname := range append(needed, loaded...) {
+		if !strings.HasPrefix(soname, "libcu") && !slices.Contains(loaded, soname) {
 			continue
 		}
 		var of []elf.ImportedSymbol
@@ -55,7 +65,7 @@ func Build(dir, provider string) error {
 	return nil
 }
 
-// compile makes one library with the given symbols. What cuda.c defines goes before.
+// compile makes one library with the given symbols. What testdata defines goes before.
 func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
 	var source, versions bytes.Buffer
 	source.WriteString("static int object;\n")
@@ -75,8 +85,9 @@ func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
 	if versions.Len() > 0 {
 		args = append(args, "-Wl,--version-script="+name+".map")
 	}
-	if strings.HasPrefix(soname, "libcudart") {
-		files[name+"_defined.c"] = cuda
+	stem, _, _ := strings.Cut(soname, ".")
+	if code := defined[stem]; code != nil {
+		files[name+"_defined.c"] = code
 		args = append(args, name+"_defined.c")
 	}
 	for file, content := range files {
