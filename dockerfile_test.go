@@ -40,10 +40,16 @@ RUN scripts/docker/build.sh && true
 RUN scripts/docker/plain.sh
 RUN scripts/docker/none.sh
 RUN scripts/test.sh
+FROM nvidia/cuda:13 AS cuda
+COPY --from=build /out/ /
+USER 1:1
+HEALTHCHECK CMD ["health"]
+CMD ["serve"]
 FROM debian:latest AS cpu
 ADD go.mod /
 COPY --from=built /out/ /
 USER root
+CMD ["serve", "--device", "cuda"]
 `)},
 	}
 	want := []string{
@@ -56,14 +62,18 @@ USER root
 		"FROM debian:latest: want a tag that says which",
 		"ADD go.mod /: COPY does no more than it says",
 		"COPY --from=built: there is no such stage before it",
-		`the program runs as "root": want a number, not 0`,
-		"the last stage has no HEALTHCHECK",
+		`cuda has HEALTHCHECK CMD ["health"], and cpu `,
+		"cuda has USER 1:1, and cpu root",
+		`cuda: its CMD is ["serve"]`,
+		`cpu: the program runs as "root": want a number, not 0`,
+		"cpu has no HEALTHCHECK",
+		`cpu: its CMD is ["serve", "--device", "cuda"]`,
 	}
 	if got := dockerfileFaults(t, tree); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	tree["Dockerfile"] = &fstest.MapFile{Data: []byte("FROM golang AS build\nUSER 0:0\nHEALTHCHECK NONE\n")}
-	want = []string{"FROM golang: want a tag that says which", `the program runs as "0:0": want a number, not 0`, "the stages are build: want build first and cpu last"}
+	want = []string{"FROM golang: want a tag that says which", `build: the program runs as "0:0": want a number, not 0`, "the stages are build: want build first and cpu last"}
 	if got := dockerfileFaults(t, tree); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -117,18 +127,15 @@ func dockerfileFaults(t *testing.T, tree fs.FS) (faults []string) {
 	t.Helper()
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	ignore := readFile(t, tree, ".dockerignore")
-	var stages []string
-	last := map[string]string{} // of the last stage
+	var stages []stage
 	for _, i := range instructions(readFile(t, tree, "Dockerfile")) {
 		words := strings.Fields(i.rest)
-		last[i.name] = i.rest
 		switch i.name {
 		case "FROM":
-			last = map[string]string{}
 			if _, tag, _ := strings.Cut(words[0], ":"); tag == "" || tag == "latest" {
 				fault("FROM %s: want a tag that says which", words[0])
 			}
-			stages = append(stages, words[len(words)-1])
+			stages = append(stages, stage{words[len(words)-1], map[string]string{}})
 		case "RUN":
 			if err := runnable(tree, i.rest); err != nil {
 				fault("RUN %s: %v", i.rest, err)
@@ -136,25 +143,57 @@ func dockerfileFaults(t *testing.T, tree fs.FS) (faults []string) {
 		case "ADD":
 			fault("ADD %s: COPY does no more than it says", i.rest)
 		case "COPY":
-			faults = append(faults, copyFaults(tree, ignore, stages[:len(stages)-1], words)...)
+			faults = append(faults, copyFaults(tree, ignore, stages, words)...)
+		}
+		at := stages[len(stages)-1].settings
+		at[i.name] = strings.TrimSpace(at[i.name] + "\n" + i.rest)
+	}
+	return append(faults, stageFaults(stages)...)
+}
+
+// stage is one of a Dockerfile: its name, and the lines of each instruction.
+type stage struct {
+	name     string
+	settings map[string]string
+}
+
+// stageFaults checks the stages that are images, not copied from: they run the program
+// in the same manner, on the device that their names tell.
+func stageFaults(stages []stage) (faults []string) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var names []string
+	last := stages[len(stages)-1]
+	for _, s := range stages {
+		names = append(names, s.name)
+		copied := func(other stage) bool { return strings.Contains(other.settings["COPY"]+" ", "--from="+s.name+" ") }
+		if slices.ContainsFunc(stages, copied) {
+			continue
+		}
+		if !regexp.MustCompile(`^[1-9][0-9]*(:[1-9][0-9]*)?$`).MatchString(s.settings["USER"]) {
+			fault("%s: the program runs as %q: want a number, not 0", s.name, s.settings["USER"])
+		}
+		if s.settings["HEALTHCHECK"] == "" {
+			fault("%s has no HEALTHCHECK", s.name)
+		}
+		for _, name := range []string{"ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "USER"} {
+			if s.settings[name] != last.settings[name] {
+				fault("%s has %s %s, and %s %s", s.name, name, s.settings[name], last.name, last.settings[name])
+			}
+		}
+		if device := `"--device", "cuda"`; strings.Contains(s.settings["CMD"], device) != (s.name == "cuda") {
+			fault("%s: its CMD is %s", s.name, s.settings["CMD"])
 		}
 	}
-	if !regexp.MustCompile(`^[1-9][0-9]*(:[1-9][0-9]*)?$`).MatchString(last["USER"]) {
-		fault("the program runs as %q: want a number, not 0", last["USER"])
-	}
-	if last["HEALTHCHECK"] == "" {
-		fault("the last stage has no HEALTHCHECK")
-	}
-	if len(stages) < 2 || stages[0] != "build" || stages[len(stages)-1] != "cpu" {
-		fault("the stages are %s: want build first and cpu last", strings.Join(stages, ", "))
+	if len(names) < 2 || names[0] != "build" || last.name != "cpu" {
+		fault("the stages are %s: want build first and cpu last", strings.Join(names, ", "))
 	}
 	return faults
 }
 
-// copyFaults checks a COPY from an earlier stage, or else from the tree.
-func copyFaults(tree fs.FS, ignore string, earlier, words []string) (faults []string) {
+// copyFaults checks a COPY of the last stage: from an earlier one, or else from the tree.
+func copyFaults(tree fs.FS, ignore string, stages []stage, words []string) (faults []string) {
 	if from, other := strings.CutPrefix(words[0], "--from="); other {
-		if !slices.Contains(earlier, from) {
+		if !slices.ContainsFunc(stages[:len(stages)-1], func(s stage) bool { return s.name == from }) {
 			faults = append(faults, "COPY "+words[0]+": there is no such stage before it")
 		}
 		return faults

@@ -169,10 +169,14 @@ func manifestFaults(t *testing.T, text string) (faults []string) {
 	if !readOnly {
 		fault("%s is not of a read-only mount", c.arg("--model"))
 	}
+	image := "" // that of the last stage; the others have the same
 	for _, i := range instructions(readFile(t, os.DirFS("."), "Dockerfile")) {
-		if user := pod.SecurityContext.RunAsUser; i.name == "USER" && i.rest != fmt.Sprintf("%d:%[1]d", user) {
-			fault("the pod runs as %d, and the image as %s", user, i.rest)
+		if i.name == "USER" {
+			image = i.rest
 		}
+	}
+	if user := pod.SecurityContext.RunAsUser; image != fmt.Sprintf("%d:%[1]d", user) {
+		fault("the pod runs as %d, and the image as %s", user, image)
 	}
 	return faults
 }

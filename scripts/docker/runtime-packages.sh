@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Installs what the program in the image runs on, besides glibc, on Debian as root:
-# scripts/docker/runtime-packages.sh. With --list it prints the packages only.
+# Installs what the program in the image runs on, besides glibc and CUDA, on Debian or
+# Ubuntu as root: scripts/docker/runtime-packages.sh. With --list it prints the packages
+# only.
 set -euo pipefail
 
+turbojpeg=libturbojpeg0
+if [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" = ubuntu ]; then
+  turbojpeg=libturbojpeg # its name there
+fi
 packages=(
   libgcc-s1 libstdc++6 # of ONNX Runtime
-  libturbojpeg0
+  "$turbojpeg"
 )
 case ${1:-} in
   --list) printf '%s\n' "${packages[@]}"; exit 0 ;;

@@ -34,6 +34,16 @@ fi
 scripts/docker/onnxruntime.sh "$root"
 scripts/docker/build.sh "$root"
 
+# The step of the image for NVIDIA GPUs, when that needs no 250 MB.
+if fetched=$(scripts/get-onnxruntime.sh --cuda --print 2>/dev/null); then
+  mkdir -p "$tmp/cuda/$library"
+  cp -P "$(dirname "$fetched")"/libonnxruntime* "$tmp/cuda/$library/"
+  scripts/docker/onnxruntime-cuda.sh "$tmp/cuda" 2>"$tmp/said" || { cat "$tmp/said" >&2; exit 1; }
+  rm -r "$tmp/cuda"
+else
+  skip "the library of the image for NVIDIA GPUs: scripts/get-onnxruntime.sh --cuda has not fetched it"
+fi
+
 # needed FILE...: the libraries that are loaded with them, and the loader.
 needed() {
   ldd "$@" >"$tmp/ldd"
