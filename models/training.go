@@ -16,12 +16,13 @@ type Config struct {
 	Expander  Expander
 	Loss      Loss
 	Optimizer optim.Config
-	Batch     int          // images per view of one step, N
-	Size      int          // side of a view in pixels
-	Mean, Std [3]float64   // of the pixels, in 0..1
-	Compute   tensor.DType // of activations; 0 for float32. Parameters, statistics and loss are float32
-	Block     int          // channel block of the NCHWc kernels; 0 for the portable graph
-	Standard  bool         // standard operators only, for tools other than ONNX Runtime; Block must be 0
+	Batch     int           // images per view of one step, N
+	Size      int           // side of a view in pixels
+	Mean, Std [3]float64    // of the pixels, in 0..1
+	Compute   tensor.DType  // of activations; 0 for float32. Parameters, statistics and loss are float32
+	Device    tensor.Device // that the graphs will run on; CUDA knows no Block and no bfloat16
+	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
+	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
 }
 
 // build runs f on a new graph of the kind that c asks for.
@@ -33,7 +34,10 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		if c.Standard && c.Block > 0 {
 			g.Fail("graph", "blocks of %d channels are no standard operators", c.Block)
 		}
-		g.Block, g.Standard = c.Block, c.Standard
+		if c.Device == tensor.CUDA && (c.Block > 0 || c.Standard || c.compute() == tensor.BFloat16) {
+			g.Fail("graph", "CUDA has no kernels for blocks of channels and for %v, and its graphs are not of standard operators", tensor.BFloat16)
+		}
+		g.Block, g.Standard, g.Device = c.Block, c.Standard, c.Device
 		f(g)
 	})
 }

@@ -140,7 +140,8 @@ func affine(g *graph.Graph, x, scale, shift, residual *graph.Value, relu bool) *
 func plainAffine(g *graph.Graph, x, scale, shift *graph.Value) *graph.Value {
 	c := x.Shape[1]
 	if shift != nil { // one pass: inference batch normalisation without statistics
-		return g.BatchNormalization(x, scale, shift, g.Full(0, c), g.Full(1, c), 0)
+		typed := func(v *graph.Value) *graph.Value { return g.Cast(v, x.Type) }
+		return g.BatchNormalization(x, typed(scale), typed(shift), typed(g.Full(0, c)), typed(g.Full(1, c)), 0)
 	}
 	if x.Rank() == 4 {
 		scale = g.Reshape(scale, c, 1, 1)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"vicreg/models/graph"
+	"vicreg/models/tensor"
 )
 
 // Call is one application of a rule: the node to differentiate and the gradient
@@ -87,7 +88,12 @@ func reachable(nodes []*graph.Node, wrt []*graph.Value) map[*graph.Value]bool {
 	return marked
 }
 
+// accumulate adds dx to the gradient of v. What was cast to a narrower type, as
+// parameters are, has its gradients added up in the wider one.
 func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *graph.Value) {
+	if n := v.Node; n != nil && n.Key() == "Cast" && n.Inputs[0].Type == tensor.Float32 && !overRows(dx.Node) {
+		dx = g.Cast(dx, tensor.Float32)
+	}
 	if old := grads[v]; old != nil {
 		dx = sum(g, old, dx)
 	}
@@ -126,8 +132,8 @@ func unbroadcast(g *graph.Graph, dx, x *graph.Value) *graph.Value {
 			axes = append(axes, i)
 		}
 	}
-	if len(axes) > 0 {
-		dx = g.ReduceSum(dx, true, axes...)
+	if len(axes) > 0 { // many addends, which no half-precision sum can hold
+		dx = g.Cast(g.ReduceSum(g.Cast(dx, tensor.Float32), true, axes...), dx.Type)
 	}
 	return g.Reshape(dx, x.Shape...)
 }

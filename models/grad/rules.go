@@ -74,11 +74,13 @@ func reciprocal(c *Call) []*graph.Value {
 
 func relu(c *Call) []*graph.Value { return []*graph.Value{masked(c.G, c.Dy[0], c.Outputs[0])} }
 
-// masked is dy where the ReLU output y is positive and 0 elsewhere. One steep
-// HardSigmoid makes the mask: measured 2.6 times faster than Where.
+// masked is dy where the ReLU output y is positive and 0 elsewhere. On a CPU one
+// steep HardSigmoid makes the mask: measured 2.6 times faster than Where. On CUDA
+// memory decides, and a mask of bools is the smallest; nor is there a slope that
+// half precision can hold and that takes its smallest numbers to 1.
 func masked(g *graph.Graph, dy, y *graph.Value) *graph.Value {
-	if y.Type != tensor.Float32 { // 1e30 is no half-precision number
-		return g.Mul(dy, g.Cast(g.Greater(y, g.Like(y, 0)), dy.Type))
+	if g.Device == tensor.CUDA || y.Type != tensor.Float32 {
+		return g.Where(g.Greater(y, g.Like(y, 0)), dy, g.Like(dy, 0))
 	}
 	return g.Mul(dy, g.HardSigmoid(y, 1e30, 0))
 }

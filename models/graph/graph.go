@@ -47,6 +47,9 @@ type Graph struct {
 	// graph, of standard operators and FusedMatMul.
 	Block int
 
+	// Device is where the graph will run: what is fast on a CPU is not so on CUDA.
+	Device tensor.Device
+
 	// Standard builds from standard operators alone, for tools that know no
 	// others, and is slower. Block must be 0.
 	Standard bool

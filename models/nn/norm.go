@@ -46,7 +46,8 @@ func BatchNorm(s *Scope, x *graph.Value, n Norm) *graph.Value {
 	c := x.Shape[1]
 	p := newNormParams(s, c, n)
 	if s.Mode == Eval {
-		return finish(s.G, s.G.BatchNormalization(x, p.gamma, p.beta, p.mean, p.variance, bnEps), n)
+		typed := func(v *graph.Value) *graph.Value { return inType(x, s.G, v) }
+		return finish(s.G, s.G.BatchNormalization(x, typed(p.gamma), typed(p.beta), typed(p.mean), typed(p.variance), bnEps), n)
 	}
 	y, mean, variance := grad.BatchNorm(s.G, x, p.gamma, p.beta, n.options())
 	p.update(s, mean, variance, x.Elements()/c)
