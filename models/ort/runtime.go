@@ -63,8 +63,9 @@ func Open(path string) (*Runtime, error) {
 	return loaded.runtime, nil
 }
 
-// prepare makes the library ready for sessions on a device.
-func (r *Runtime) prepare(d Device) error {
+// Prepare makes the library ready for sessions on a device, which NewSession does by
+// itself. The error says in one line what is missing and what to do about it.
+func (r *Runtime) Prepare(d Device) error {
 	if d.Kind != tensor.CUDA {
 		return nil
 	}

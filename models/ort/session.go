@@ -36,7 +36,7 @@ type Session struct {
 // The caller closes the session; the bytes may be reused after the return.
 func (r *Runtime) NewSession(model []byte, opt Options) (*Session, error) {
 	s := &Session{device: opt.Device, capture: opt.Capture, names: map[string]*C.char{}}
-	err := r.prepare(opt.Device)
+	err := r.Prepare(opt.Device)
 	if err == nil {
 		if s.device.Kind != tensor.Host {
 			s.thread = newThread()
