@@ -55,9 +55,19 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 			return r.stop(stdout, fmt.Sprintf("time limit of %v reached", r.timeLimit))
 		}
 	}
-	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time; next: vicreg export %s\n",
-		r.position.Step, 100*p.waitShare(), r.out)
-	return nil
+	device, err := r.deviceMemory()
+	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s; next: vicreg export %s\n",
+		r.position.Step, 100*p.waitShare(), device, r.out)
+	return err
+}
+
+// deviceMemory says what the run has taken of its device, and nothing on the host.
+func (r *run) deviceMemory() (string, error) {
+	bytes, err := r.state.DeviceMemory()
+	if err != nil || bytes == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("; %.2f GiB of %v", float64(bytes)/(1<<30), r.machine.Device), nil
 }
 
 // step runs one step. A gradient that is not finite leaves the state as it was; the

@@ -46,6 +46,7 @@ func (f *fakeStepper) Snapshot() (map[string]*tensor.Tensor, error) {
 	return map[string]*tensor.Tensor{"w": tensor.Of([]float32{1})}, nil
 }
 func (f *fakeStepper) Restore(map[string]*tensor.Tensor) error { return nil }
+func (f *fakeStepper) DeviceMemory() (int64, error)            { return 3 << 29, nil }
 func (f *fakeStepper) Close() error                            { return nil }
 
 func fakeRun(t *testing.T, f *fakeStepper, epochs int) *run {
@@ -89,6 +90,9 @@ func TestStepsThatAreNotFiniteAreRejected(t *testing.T) {
 	var printed bytes.Buffer
 	if err := r.loop(t.Context(), &printed, io.Discard); err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(printed.String(), "; 1.50 GiB of cpu; next: ") {
+		t.Errorf("the memory of the device is not told: %s", &printed)
 	}
 	if strings.Count(printed.String(), "  1 of 2 steps rejected\n") != 5 || strings.Contains(printed.String(), "NaN") {
 		t.Errorf("printed\n%s", printed.String())

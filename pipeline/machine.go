@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"flag"
+
 	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/usage"
@@ -11,7 +13,17 @@ type machine struct {
 	bulk.Machine
 	kernels   string
 	precision precision // as asked for; "" for a default
+	capture   bool
 }
+
+func (m *machine) register(fs *flag.FlagSet) {
+	m.Machine.Register(fs)
+	fs.StringVar(&m.kernels, "kernels", "auto", "CPU convolution `kernels`: auto, portable or nchwc")
+	fs.BoolVar(&m.capture, "cuda-graph", true, "on a CUDA device, record the launches of a step once and replay them; --cuda-graph=false for profilers that need to see each")
+}
+
+// captures tells whether steps are recorded and replayed.
+func (m machine) captures() bool { return m.capture && !m.OnHost() }
 
 // validate reports flags that cannot work, or not together.
 func (m machine) validate() error {

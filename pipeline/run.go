@@ -30,6 +30,8 @@ type stepper interface {
 	// Snapshot copies the state out, Restore sets it; by the name of the input.
 	Snapshot() (map[string]*tensor.Tensor, error)
 	Restore(map[string]*tensor.Tensor) error
+	// DeviceMemory is how many bytes of its device are taken; 0 on the host.
+	DeviceMemory() (int64, error)
 	Close() error
 }
 
@@ -42,6 +44,7 @@ type run struct {
 
 	artifact *models.Artifact
 	session  *ort.Session
+	slow     string // why steps take longer than they could; "" for nothing
 	state    stepper
 	watch    *watch // nil when no image is held out
 	reader   *dataset.Reader
@@ -74,34 +77,12 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if err = enough(r.needs(), ort.Memory()); err != nil {
 		return r, err
 	}
-	model, err := r.artifact.Graph.Marshal()
-	if err != nil {
-		return r, err
-	}
-	if r.session, err = lib.NewSession(model, r.options()); err != nil {
-		return r, err
-	}
-	vars := make([]ort.Variable, len(r.artifact.State))
-	for i, v := range r.artifact.State {
-		vars[i] = ort.Variable{In: v.In, Out: v.Out}
-	}
-	if r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars}); err != nil {
+	if err = r.openStep(); err != nil {
 		return r, err
 	}
 	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: bulk.Limits, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
 	r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held)
 	return r, err
-}
-
-// options are those of the session that trains. Threads of the host's do not spin
-// beside a device: they would take the cores from those that decode.
-func (r *run) options() ort.Options {
-	o := r.machine.Alone()
-	o.Spin = r.machine.OnHost()
-	// Without TF32 the runtime keeps convolutions from the tensor cores altogether,
-	// those of 16 bits, too.
-	o.TF32 = r.Precision != fp32
-	return o
 }
 
 // needs is the least of the host's memory in bytes that the run can do with: the

@@ -55,8 +55,7 @@ vicreg data preview shows the views that a recipe makes.
 	})
 	t := &trainFlags{}
 	t.register(fs)
-	t.machine.Register(fs)
-	fs.StringVar(&t.machine.kernels, "kernels", "auto", "CPU convolution `kernels`: auto, portable or nchwc")
+	t.machine.register(fs)
 	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16; by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where the device has it")
 	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
 	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
@@ -106,6 +105,9 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.start(position, tensors); err != nil {
 		return err
+	}
+	if r.slow != "" {
+		fmt.Fprintln(stderr, "vicreg train:", r.slow)
 	}
 	t.announce(stdout, r, train, held, why)
 	return r.loop(ctx, stdout, stderr)
