@@ -16,6 +16,15 @@ step() { printf '\n== %s\n' "$*"; }
 step "ONNX Runtime"
 scripts/get-onnxruntime.sh
 
+# With it and stand-ins for CUDA the sessions on a device are tested without one. It
+# is 330 MB: fetched where nothing is to be skipped, used where it is.
+step "ONNX Runtime for CUDA"
+if [ "${VICREG_REQUIRE_REFERENCE:-}" = 1 ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
+  scripts/get-onnxruntime.sh --cuda
+else
+  scripts/get-onnxruntime.sh --cuda --print 2>/dev/null || echo "SKIPPED: the tests of sessions on a CUDA device; scripts/get-onnxruntime.sh --cuda fetches what they need"
+fi
+
 # optional NAME SCRIPT WHAT: exports NAME as what SCRIPT prints. Where it cannot, NAME is
 # not set and the tests that want it skip WHAT; see above for when that is an error.
 optional() {
