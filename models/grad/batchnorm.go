@@ -37,6 +37,9 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 // normalize builds the body of a normalisation of x and keeps what normGradient
 // needs. It returns the result, the mean and the variance.
 func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	if x.Layout == tensor.NHWC {
+		return normalizeLast(g, x, gamma, beta, o, save)
+	}
 	mean, variance := moments(g, x)
 	istd := g.Reciprocal(g.Sqrt(g.Add(variance, g.Float(o.Eps))))
 	scale := g.Mul(gamma, istd)
@@ -85,6 +88,9 @@ func (d normGrads) of(c *Call, i int) *graph.Value {
 //	dx = a*(dy + k2*x + k3), k2 = -dgamma*istd/NL, k3 = -dbeta/NL - k2*mean
 func normGradient(c *Call) (d normGrads) {
 	g, x := c.G, c.Saved["normalized"]
+	if x.Layout == tensor.NHWC {
+		return normLastGradient(c)
+	}
 	mean, istd := c.Saved["mean"], c.Saved["istd"]
 	d.y = sameLayout(g, c.Dy[0], x)
 	if c.flag("relu") {
@@ -120,6 +126,9 @@ func moments(g *graph.Graph, x *graph.Value) (mean, variance *graph.Value) {
 // affine is x*scale + shift + residual, then ReLU, per channel, in the type of x;
 // scale and shift are float32, shift and residual may be nil.
 func affine(g *graph.Graph, x, scale, shift, residual *graph.Value, relu bool) *graph.Value {
+	if x.Layout == tensor.NHWC && shift == nil {
+		return g.ScaleNHWC(x, g.Cast(scale, x.Type))
+	}
 	if x.Layout == tensor.NCHWc {
 		e := graph.Epilogue{Bias: shift, Sum: residual}
 		if relu {

@@ -64,6 +64,7 @@ type problem struct {
 type kind struct {
 	block    int
 	standard bool
+	device   tensor.Device
 }
 
 func (r row) problem(t *testing.T, k kind) *problem {
@@ -78,8 +79,11 @@ func (r row) problem(t *testing.T, k kind) *problem {
 	p.backward = r.graph(t, k, func(g *graph.Graph, x []value, y value) {
 		g.Output("y", g.ToPlain(y))
 		seed := g.Input("dy", tensor.Float32, dy...)
-		if y.Layout == tensor.NCHWc {
+		switch y.Layout {
+		case tensor.NCHWc:
 			seed = g.ToBlocked(seed)
+		case tensor.NHWC:
+			seed = g.ToNHWC(seed)
 		}
 		for i, dx := range Gradients(g, y, seed, x) {
 			if dx == nil {
@@ -101,7 +105,7 @@ func (r row) problem(t *testing.T, k kind) *problem {
 func (r row) graph(t *testing.T, k kind, finish func(g *graph.Graph, x []value, y value)) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build(r.name, func(g *graph.Graph) {
-		g.Block, g.Standard = k.block, k.standard
+		g.Block, g.Standard, g.Device = k.block, k.standard, k.device
 		x := make([]value, len(r.in))
 		for i, in := range r.in {
 			x[i] = g.Input(fmt.Sprintf("x%d", i), tensor.Float32, in.shape...)

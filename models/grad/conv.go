@@ -40,6 +40,8 @@ type convolution struct {
 func newConvolution(g *graph.Graph, x, w *graph.Value, win graph.Window) convolution {
 	m, c := w.Shape[0], w.Shape[1]
 	switch {
+	case lastChannels(g):
+		x = lastInput(g, x)
 	case !g.Blocks(m) || c >= g.Block && !g.Blocks(c):
 		x = g.ToPlain(x)
 	case c >= g.Block:
@@ -47,6 +49,9 @@ func newConvolution(g *graph.Graph, x, w *graph.Value, win graph.Window) convolu
 	}
 	return convolution{g: g, x: x, w: w, win: win}
 }
+
+// lastChannels tells whether convolutions of a graph are in the NHWC layout.
+func lastChannels(g *graph.Graph) bool { return g.Device == tensor.CUDA }
 
 // blocks tells whether the result comes in the NCHWc layout. A plain x of fewer
 // channels than a block, as images are, need not be blocked for that.
@@ -56,6 +61,9 @@ func (c convolution) blocks() bool {
 
 // forward ignores the scale.
 func (c convolution) forward() *graph.Value {
+	if c.x.Layout == tensor.NHWC {
+		return c.lastForward()
+	}
 	if !c.blocks() {
 		return c.g.Conv(c.x, c.w, nil, c.win, 1)
 	}
@@ -69,8 +77,11 @@ func (c convolution) blockedWeights() *graph.Value {
 
 // sameLayout brings a gradient to the layout of the value it belongs to.
 func sameLayout(g *graph.Graph, dx, x *graph.Value) *graph.Value {
-	if x.Layout == tensor.NCHWc {
+	switch x.Layout {
+	case tensor.NCHWc:
 		return g.ToBlocked(dx)
+	case tensor.NHWC:
+		return g.ToNHWC(dx)
 	}
 	return g.ToPlain(dx)
 }

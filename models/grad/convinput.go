@@ -11,6 +11,9 @@ import (
 // into phases by their remainder modulo the stride; in each, it is a stride-1
 // convolution of dy with some of the taps, transposed and in reverse order.
 func (c convolution) inputGrad(dy *graph.Value) *graph.Value {
+	if c.x.Layout == tensor.NHWC {
+		return c.lastInputGrad(dy)
+	}
 	rows := c.phases(c.x.Shape[2], dy.Shape[2], c.win.KH, c.win.Pads[0])
 	cols := c.phases(c.x.Shape[3], dy.Shape[3], c.win.KW, c.win.Pads[1])
 	switch {
@@ -43,7 +46,8 @@ func (c convolution) scaled() *graph.Value {
 	if c.scale == nil {
 		return c.w
 	}
-	return c.g.Mul(c.w, c.g.Cast(c.g.Reshape(c.scale, c.w.Shape[0], 1, 1, 1), c.w.Type))
+	scale := c.g.Reshape(c.scale, c.w.Shape[0], 1, 1, 1)
+	return c.g.Cast(c.g.Mul(unrounded(c.w), scale), c.w.Type)
 }
 
 // phase is the share of one axis of x whose positions have the same remainder.

@@ -13,6 +13,9 @@ func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *
 	out := g.Composite("ConvNorm", attrs, inputs, func(save func(string, *graph.Value)) []*graph.Value {
 		c := newConvolution(g, x, w, win)
 		save("x", c.x)
+		if c.foldable() {
+			return c.foldedNorm(gamma, beta, o, save)
+		}
 		return normalize(g, c.forward(), gamma, beta, o, save)
 	})
 	return out[0], out[1], out[2]
@@ -25,6 +28,9 @@ func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *
 func convNormRule(c *Call) []*graph.Value {
 	if c.Dy[0] == nil {
 		return nil
+	}
+	if c.Saved["weights"] != nil {
+		return foldedNormRule(c)
 	}
 	d := normGradient(c)
 	conv := convolution{g: c.G, x: c.Saved["x"], w: c.Inputs[1], win: c.Window(), scale: c.Saved["scale"]}

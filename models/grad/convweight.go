@@ -9,6 +9,9 @@ import (
 
 // weightGrad is the gradient with respect to the weights, [M, C, KH, KW].
 func (c convolution) weightGrad(dy *graph.Value) *graph.Value {
+	if c.x.Layout == tensor.NHWC {
+		return c.lastWeightGrad(dy)
+	}
 	if dy.Layout == tensor.NCHWc {
 		if dw := c.lanesGrad(dy); dw != nil {
 			return dw

@@ -12,6 +12,9 @@ func GlobalAveragePool(g *graph.Graph, x *graph.Value) *graph.Value {
 			mean := g.ReduceMean(g.View(x), false, 2)
 			return []*graph.Value{g.Reshape(mean, x.Shape[0], x.Shape[1])}
 		}
+		if x.Layout == tensor.NHWC {
+			return []*graph.Value{g.MeanNHWC(x)}
+		}
 		return []*graph.Value{g.ReduceMean(x, false, 2, 3)}
 	})[0]
 }
@@ -24,12 +27,20 @@ func poolRule(c *Call) []*graph.Value {
 		dx := g.Expand(g.Reshape(dy, n, ch/g.Block, 1, g.Block), n, ch/g.Block, h*w, g.Block)
 		return []*graph.Value{g.Unview(dx, n, ch, h, w)}
 	}
+	if x.Layout == tensor.NHWC {
+		return []*graph.Value{g.FromRows(g.Expand(g.Reshape(dy, n, 1, ch), n, h*w, ch), n, ch, h, w)}
+	}
 	return []*graph.Value{g.Expand(g.Reshape(dy, n, ch, 1, 1), n, ch, h, w)}
 }
 
 // MaxPool is the maximum over a window of x [N, C, H, W], in x's layout.
 func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 	return g.Composite("MaxPool", graph.WindowAttrs(win), []*graph.Value{x}, func(save func(string, *graph.Value)) []*graph.Value {
+		if lastChannels(g) {
+			y, index := g.MaxPoolNHWC(g.ToNHWC(x), win)
+			save("index", index)
+			return []*graph.Value{sameLayout(g, y, x)}
+		}
 		y, index := g.MaxPool(g.ToPlain(x), win)
 		save("index", index)
 		return []*graph.Value{sameLayout(g, y, x)}

@@ -204,24 +204,29 @@ func batchNormRows() (out []row) {
 	return out
 }
 
+// convNormRow is a ConvNorm, with or without what can be fused behind it.
+func convNormRow(x input, m int, win graph.Window, relu, residual bool, blocks ...int) row {
+	r := row{key: "vicreg.ConvNorm", name: fmt.Sprint(x.shape, m, win, "relu=", relu, " residual=", residual), blocks: blocks,
+		in: []input{x, in(m, x.shape[1], win.KH, win.KW), in(m), in(m)}}
+	if residual {
+		oh, ow := win.Out(x.shape[2], x.shape[3])
+		r.in = append(r.in, input{shape: []int{x.shape[0], m, oh, ow}, domain: signed, blocked: m%16 == 0})
+	}
+	r.f = func(g *graph.Graph, x []value) value {
+		o := BatchNormOptions{Eps: 1e-5, Relu: relu}
+		if residual {
+			o.Residual = x[4]
+		}
+		y, _, _ := ConvNorm(g, x[0], x[1], win, x[2], x[3], o)
+		return y
+	}
+	return r
+}
+
 // convNormRows: every way of fusing, with batches below, at and above a block.
 func convNormRows() (out []row) {
 	add := func(x input, m int, win graph.Window, relu, residual bool, blocks ...int) {
-		r := row{key: "vicreg.ConvNorm", name: fmt.Sprint(x.shape, m, win, "relu=", relu, " residual=", residual), blocks: blocks,
-			in: []input{x, in(m, x.shape[1], win.KH, win.KW), in(m), in(m)}}
-		if residual {
-			oh, ow := win.Out(x.shape[2], x.shape[3])
-			r.in = append(r.in, input{shape: []int{x.shape[0], m, oh, ow}, domain: signed, blocked: m%16 == 0})
-		}
-		r.f = func(g *graph.Graph, x []value) value {
-			o := BatchNormOptions{Eps: 1e-5, Relu: relu}
-			if residual {
-				o.Residual = x[4]
-			}
-			y, _, _ := ConvNorm(g, x[0], x[1], win, x[2], x[3], o)
-			return y
-		}
-		out = append(out, r)
+		out = append(out, convNormRow(x, m, win, relu, residual, blocks...))
 	}
 	for i := range 4 {
 		relu, residual := i&1 == 1, i&2 == 2

@@ -19,25 +19,32 @@ func (g *Graph) ToBlocked(x *Value) *Value {
 	if x.Layout == tensor.NCHWc {
 		return x
 	}
-	if x.Rank() != 4 || !g.Blocks(x.Shape[1]) || x.Type != tensor.Float32 {
+	if x.Layout != tensor.Plain || x.Rank() != 4 || !g.Blocks(x.Shape[1]) || x.Type != tensor.Float32 {
 		g.Fail("ReorderInput", "%v%v has no channel blocks of %d", x.Type, x.Shape, g.Block)
 	}
 	return g.blocked("ReorderInput", nil, []*Value{x}, x.Shape)
 }
 
-// ToPlain reorders a blocked value to [N, C, H, W]; a plain value passes through.
+// ToPlain reorders a blocked or channels-last value to [N, C, H, W]; a plain value
+// passes through.
 func (g *Graph) ToPlain(x *Value) *Value {
-	if x.Layout == tensor.Plain {
+	switch x.Layout {
+	case tensor.Plain:
 		return x
+	case tensor.NHWC:
+		return g.op1("Transpose", []Attr{{"perm", []int{0, 3, 1, 2}}}, []*Value{x}, x.Type, x.Shape)
 	}
 	attrs := []Attr{{"channels", x.Shape[1]}}
 	return g.op(DomainNCHWc, "ReorderOutput", attrs, []*Value{x}, &Value{Type: x.Type, Shape: slices.Clone(x.Shape)})[0]
 }
 
-// ToChannelsLast reorders a blocked value to [N, H, W, C].
+// ToChannelsLast is a value as plain [N, H, W, C].
 func (g *Graph) ToChannelsLast(x *Value) *Value {
-	if x.Layout == tensor.Plain {
+	switch x.Layout {
+	case tensor.Plain:
 		return g.Transpose(x, 0, 2, 3, 1)
+	case tensor.NHWC:
+		return g.View(x, x.Memory()...)
 	}
 	n, c, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
 	attrs := []Attr{{"channels", c}, {"channels_last", 1}}

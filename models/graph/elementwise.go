@@ -127,8 +127,9 @@ func (g *Graph) binary(op string, a, b *Value) *Value {
 	return g.op("", op, nil, []*Value{a, b}, &Value{Type: a.Type, Shape: shape, Layout: layout})[0]
 }
 
-// broadcast infers shape and layout. Blocked values combine only with their
-// like and with single elements: anything else would pair the wrong channels.
+// broadcast infers shape and layout. Blocked and channels-last values combine only
+// with their like and with single elements: anything else would pair the wrong
+// channels.
 func (g *Graph) broadcast(op string, a, b *Value) ([]int, tensor.Layout) {
 	shape, err := BroadcastShape(a.Shape, b.Shape)
 	if err != nil {
@@ -136,16 +137,16 @@ func (g *Graph) broadcast(op string, a, b *Value) ([]int, tensor.Layout) {
 	}
 	if a.Layout == b.Layout {
 		if a.Layout != tensor.Plain && !slices.Equal(a.Shape, b.Shape) {
-			g.Fail(op, "blocked values of shapes %v and %v", a.Shape, b.Shape)
+			g.Fail(op, "%v values of shapes %v and %v", a.Layout, a.Shape, b.Shape)
 		}
 		return shape, a.Layout
 	}
-	plain := a
+	plain, other := a, b
 	if b.Layout == tensor.Plain {
-		plain = b
+		plain, other = b, a
 	}
-	if plain.Elements() != 1 {
+	if plain.Layout != tensor.Plain || plain.Elements() != 1 {
 		g.Fail(op, "layouts of %v%v and %v%v differ", a.Layout, a.Shape, b.Layout, b.Shape)
 	}
-	return shape, tensor.NCHWc
+	return shape, other.Layout
 }

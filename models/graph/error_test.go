@@ -20,7 +20,7 @@ var errorRows = []struct {
 	{"Add", "shapes [2 3] and [4] do not broadcast", func(g *graph.Graph, in maker) { g.Add(in(2, 3), in(4)) }},
 	{"Add", "types float32 and int64 differ", func(g *graph.Graph, in maker) { g.Add(in(2), g.Ints(1, 2)) }},
 	{"Add", "layouts", func(g *graph.Graph, in maker) { g.Add(g.ToBlocked(in(1, 8, 2, 2)), in(1, 8, 2, 2)) }},
-	{"Mul", "blocked values of shapes", func(g *graph.Graph, in maker) {
+	{"Mul", "nchwc values of shapes", func(g *graph.Graph, in maker) {
 		g.Mul(g.ToBlocked(in(1, 8, 2, 2)), g.ToBlocked(in(2, 8, 2, 2)))
 	}},
 	{"And", "operands are float32", func(g *graph.Graph, in maker) { g.And(in(2), in(2)) }},

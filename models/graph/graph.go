@@ -26,6 +26,8 @@ const (
 	DomainMS = "com.microsoft"
 	// DomainNCHWc holds ONNX Runtime's blocked convolutions, on x86 CPUs.
 	DomainNCHWc = "com.microsoft.nchwc"
+	// DomainNHWC holds ONNX Runtime's channels-last kernels, on CUDA.
+	DomainNHWC = "com.ms.internal.nhwc"
 	// DomainComposite marks a node that stands for its Body. It never reaches
 	// the ONNX file.
 	DomainComposite = "vicreg"
@@ -67,8 +69,8 @@ type Output struct {
 	Value *Value
 }
 
-// Value is one tensor of a graph. Shape is logical: a value in the NCHWc layout
-// has shape [N, C, H, W] whatever lies in memory.
+// Value is one tensor of a graph. Shape is logical: a value in the NCHWc or NHWC
+// layout has shape [N, C, H, W] whatever lies in memory.
 type Value struct {
 	Name   string
 	Type   tensor.DType
@@ -289,6 +291,15 @@ func (n *Node) Key() string {
 		return n.Op
 	}
 	return n.Domain + "." + n.Op
+}
+
+// Memory is the shape that the runtime knows a value by. The NCHWc layout is a
+// secret of the kernels that use it; that of an NHWC value is [N, H, W, C].
+func (v *Value) Memory() []int {
+	if v.Layout != tensor.NHWC {
+		return v.Shape
+	}
+	return []int{v.Shape[0], v.Shape[2], v.Shape[3], v.Shape[1]}
 }
 
 // Dim is the size of axis i, which may count from the end.

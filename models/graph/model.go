@@ -34,7 +34,7 @@ func (g *Graph) Model() (*onnx.ModelProto, error) {
 	for _, d := range []struct {
 		name    string
 		version int64
-	}{{"", Opset}, {DomainMS, 1}, {DomainNCHWc, 1}} {
+	}{{"", Opset}, {DomainMS, 1}, {DomainNCHWc, 1}, {DomainNHWC, Opset}} {
 		if w.domains[d.name] {
 			m.OpsetImport = append(m.OpsetImport, &onnx.OperatorSetIdProto{Domain: d.name, Version: d.version})
 		}
@@ -125,7 +125,7 @@ func (w *writer) name(v *Value) string {
 }
 
 func (w *writer) spec(v *Value) tensor.Spec {
-	return tensor.Spec{Name: w.name(v), Type: v.Type, Shape: v.Shape}
+	return tensor.Spec{Name: w.name(v), Type: v.Type, Shape: v.Memory()}
 }
 
 func (w *writer) node(n *Node) {

@@ -68,8 +68,13 @@ func Normalize(g *graph.Graph, pixels *graph.Value, mean, std [3]float64) *graph
 		scale[i] = float32(1 / (255 * std[i]))
 		shift[i] = float32(-mean[i] / std[i])
 	}
-	x := g.Cast(g.Transpose(pixels, 0, 3, 1, 2), tensor.Float32)
 	sc := g.Const("pixels.scale", func() *tensor.Tensor { return tensor.Of(scale) })
 	sh := g.Const("pixels.shift", func() *tensor.Tensor { return tensor.Of(shift) })
+	if g.Device == tensor.CUDA { // where the channels of all values are last, as those of the pixels
+		n, h, w := pixels.Shape[0], pixels.Shape[1], pixels.Shape[2]
+		last := g.FromRows(g.Cast(pixels, tensor.Float32), n, 3, h, w)
+		return g.NormNHWC(last, sc, sh, g.Full(0, 3), g.Full(1, 3), 0)
+	}
+	x := g.Cast(g.Transpose(pixels, 0, 3, 1, 2), tensor.Float32)
 	return g.BatchNormalization(x, sc, sh, g.Full(0, 3), g.Full(1, 3), 0)
 }

@@ -32,7 +32,7 @@ func ConvNorm(s *Scope, x *graph.Value, conv, norm string, m int, win graph.Wind
 	w := inType(x, s.G, s.Sub(conv).Param("weight", KaimingNormalFanOut, shape...))
 	s = s.Sub(norm)
 	if s.Mode == Eval {
-		return BatchNorm(s, s.G.Conv(x, w, nil, win, 1), n)
+		return BatchNorm(s, s.G.Conv(s.G.ToPlain(x), w, nil, win, 1), n)
 	}
 	p := newNormParams(s, m, n)
 	y, mean, variance := grad.ConvNorm(s.G, x, w, win, p.gamma, p.beta, n.options())

@@ -50,9 +50,11 @@ const (
 	Plain Layout = iota
 	// NCHWc keeps blocks of channels innermost: [N, C/b, H, W, b].
 	NCHWc
+	// NHWC keeps all channels innermost: [N, H, W, C].
+	NHWC
 )
 
-func (l Layout) String() string { return [...]string{"plain", "nchwc"}[l] }
+func (l Layout) String() string { return [...]string{"plain", "nchwc", "nhwc"}[l] }
 
 // Device is the class of memory a tensor lives in.
 type Device uint8

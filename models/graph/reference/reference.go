@@ -1,6 +1,7 @@
 // Package reference evaluates graphs in float64, one operator at a time, with
 // plain loops: slow, and independent of ONNX Runtime and of how package grad
-// phrases a gradient. The tests of several packages compare with it; nothing in
+// phrases a gradient. On request it rounds what each operator gives to the type
+// that the graph says. The tests of several packages compare with it; nothing in
 // the product imports it.
 package reference
 
@@ -13,7 +14,8 @@ import (
 )
 
 // array is the memory of one value: row-major, except that a value in the NCHWc
-// layout keeps its logical shape while its data are in blocks of channels.
+// layout keeps its logical shape while its data are in blocks of channels. One in
+// the NHWC layout has the shape of its memory, [N, H, W, C].
 // Integers and bools are numbers too: float64 holds all that graphs use exactly.
 type array struct {
 	shape []int
@@ -31,12 +33,30 @@ type call struct {
 	block int
 }
 
+// run is one evaluation of a graph.
+type run struct {
+	values map[*graph.Value]array
+	block  int
+	round  bool
+}
+
 // Run evaluates g on its inputs, by name and in row-major order, and returns its
 // outputs by name. A symbolic dimension follows from the number of elements.
 // Every result is checked against the shape that the graph inferred, so that a
 // wrong shape rule is an error, as are a missing input, one of the wrong length
 // and an operator that the package does not know.
 func Run(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, error) {
+	return evaluateGraph(g, inputs, false)
+}
+
+// Rounded is Run with every result rounded to the type of its value, float32 or
+// half precision. Within one operator nothing is rounded: that is a device which
+// adds up in a wider type.
+func Rounded(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, error) {
+	return evaluateGraph(g, inputs, true)
+}
+
+func evaluateGraph(g *graph.Graph, inputs map[string][]float64, round bool) (map[string][]float64, error) {
 	values := map[*graph.Value]array{}
 	for _, v := range g.Inputs {
 		a, err := bind(v, inputs[v.Name])
@@ -48,7 +68,8 @@ func Run(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, err
 	for _, v := range g.Consts {
 		values[v] = array{v.Shape, floats(v.Data)}
 	}
-	if err := evaluate(g.Nodes, values, g.Block); err != nil {
+	r := run{values, g.Block, round}
+	if err := r.evaluate(g.Nodes); err != nil {
 		return nil, fmt.Errorf("evaluate graph %s: %w", g.Name, err)
 	}
 	out := map[string][]float64{}
@@ -79,24 +100,26 @@ func bind(v *graph.Value, data []float64) (array, error) {
 
 // evaluate runs nodes in order; a composite runs its body, whose last values its
 // outputs are.
-func evaluate(nodes []*graph.Node, values map[*graph.Value]array, block int) error {
+func (r run) evaluate(nodes []*graph.Node) error {
 	for _, n := range nodes {
 		if n.Domain == graph.DomainComposite {
-			if err := evaluate(n.Body, values, block); err != nil {
+			if err := r.evaluate(n.Body); err != nil {
 				return err
 			}
 			continue
 		}
-		results, err := apply(n, values, block)
+		results, err := apply(n, r.values, r.block)
 		if err != nil {
 			return fmt.Errorf("node %s (%s, from %s): %w", n.Name, n.Key(), n.Caller, err)
 		}
 		for i, v := range n.Outputs {
-			if !fits(results[i].shape, v.Shape) {
+			if !fits(results[i].shape, v.Memory()) {
 				return fmt.Errorf("node %s (%s, from %s): result %d has shape %v, the graph says %v",
-					n.Name, n.Key(), n.Caller, i, results[i].shape, v.Shape)
+					n.Name, n.Key(), n.Caller, i, results[i].shape, v.Memory())
 			}
-			values[v] = results[i]
+			if r.values[v] = results[i]; r.round {
+				r.values[v] = rounded(results[i], v.Type)
+			}
 		}
 	}
 	return nil
@@ -145,6 +168,12 @@ func floats(t *tensor.Tensor) []float64 {
 		return convert(d)
 	case []int8:
 		return convert(d)
+	case []uint16:
+		out := make([]float64, len(d))
+		for i, bits := range d {
+			out[i] = half(t.Type, bits)
+		}
+		return out
 	case []bool:
 		out := make([]float64, len(d))
 		for i, b := range d {

@@ -50,6 +50,14 @@ var ops = map[string]func(*call) []array{
 	"MaxPool":            maxPool,
 	"BatchNormalization": one(batchNormalization),
 
+	"com.microsoft.BiasAdd":                  one(biasAdd),
+	"com.ms.internal.nhwc.Conv":              one(convNHWC),
+	"com.ms.internal.nhwc.MaxPool":           maxPoolNHWC,
+	"com.ms.internal.nhwc.GlobalAveragePool": one(meanNHWC),
+	"com.ms.internal.nhwc.BatchNormalization": one(func(c *call) array {
+		return lastChannels(c, batchNormalization)
+	}),
+
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
 	"com.microsoft.nchwc.Conv":              one(blockedConv),

@@ -1,0 +1,111 @@
+package grad
+
+import "vicreg/models/graph"
+
+// A convolution of 1x1 to many more channels than it comes from, with the
+// normalisation behind it, never writes what it would normalise. With x [P, C],
+// w [M, C], u = x w^T and the mean s and covariance K of the few channels of x,
+//
+//	mean u = w s, var u = diag(w K w^T)
+//	y = x (a*w)^T + beta - a*(w s), a = gamma/sqrt(var u + eps)
+//
+// and backwards, with D = dy^T x - dbeta s^T, all [M, C]:
+//
+//	dgamma = rows of D*w, summed, over std
+//	dw = a*(D - dgamma/std * w K)
+//	dx = dy (a*w) + x B + c, B = w^T diag(a*k2) w, c = (a*k3)^T w
+//	k2 = -dgamma/(std P), k3 = -dbeta/P - k2*(w s)
+//
+// What has M channels is read three times on the way back, against seven in the
+// textbook's order, and in neither direction written.
+
+// foldFrom is how many times more channels the result must have.
+const foldFrom = 2
+
+// foldable tells whether foldedNorm serves the convolution.
+func (c convolution) foldable() bool {
+	return lastChannels(c.g) && c.pointwise() && c.w.Shape[0] >= foldFrom*c.w.Shape[1] && c.x.Shape[1] == c.w.Shape[1]
+}
+
+// foldedNorm is the convolution and its normalisation. It keeps the matrices w K
+// and a*w for the gradient, where normalize keeps its input.
+func (c convolution) foldedNorm(gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	g, x, m := c.g, c.seen(), c.w.Shape[0]
+	w := g.Reshape(unrounded(c.w), m, -1)
+	s := meanOfRows(g, x)
+	covariance := g.Sub(gramOfRows(g, x), g.Mul(g.Reshape(s, s.Shape[0], 1), s))
+	wk := g.MatMul(w, covariance)
+	mean := g.ReduceSum(g.Mul(w, s), false, 1)
+	variance := g.Max(g.ReduceSum(g.Mul(wk, w), false, 1), g.Float(0))
+	istd := inverseStd(g, variance, o.Eps)
+	scale := g.Mul(gamma, istd)
+	shift := g.Cast(g.Sub(beta, g.Mul(mean, scale)), x.Type)
+	aw := g.Cast(g.Mul(w, g.Reshape(scale, m, 1)), x.Type)
+	save("input mean", s)
+	save("weights", wk)
+	save("scaled", aw)
+	save("mean", mean)
+	save("istd", istd)
+	save("scale", scale)
+	attr := graph.GemmAttr{TransB: true}
+	var y *graph.Value
+	if o.Residual == nil {
+		y = c.fromRows(g.Gemm(x, aw, shift, attr))
+	} else {
+		residual := g.ToNHWC(o.Residual)
+		save("residual", residual)
+		y = c.fromRows(g.BiasAdd(g.Gemm(x, aw, nil, attr), shift, g.Rows(residual)))
+	}
+	if o.Relu {
+		y = g.Relu(y)
+	}
+	return []*graph.Value{y, mean, variance}
+}
+
+// foldedNormRule is convNormRule for what foldedNorm has built.
+func foldedNormRule(c *Call) []*graph.Value {
+	g, y := c.G, c.Outputs[0]
+	conv := convolution{g: g, x: c.Saved["x"], w: c.Inputs[1], win: c.Window()}
+	d := normGrads{y: sameLayout(g, c.Dy[0], y)}
+	if c.flag("relu") {
+		d.y = masked(g, d.y, y)
+	}
+	f := fold{convolution: conv, c: c, dy: g.Rows(d.y), w: g.Reshape(unrounded(conv.w), conv.w.Shape[0], -1)}
+	d.beta = sumOfRows(g, f.dy)
+	centred := g.Sub(productOfRows(g, f.dy, conv.seen()), g.Mul(f.column(d.beta), c.Saved["input mean"]))
+	d.gamma = g.Mul(c.Saved["istd"], g.ReduceSum(g.Mul(centred, f.w), false, 1))
+	return c.each(func(i int) *graph.Value {
+		switch i {
+		case 0:
+			return sameLayout(g, f.inputGrad(d), c.Inputs[0])
+		case 1:
+			along := g.Mul(c.Saved["weights"], f.column(g.Mul(d.gamma, c.Saved["istd"])))
+			return g.Reshape(g.Mul(g.Sub(centred, along), f.column(c.Saved["scale"])), conv.w.Shape...)
+		}
+		return d.of(c, i-1)
+	})
+}
+
+// fold is the gradient of a folded normalisation in the making.
+type fold struct {
+	convolution
+	c     *Call
+	dy, w *graph.Value // [P, M] and [M, C], the weights in float32
+}
+
+// column is v [M] as [M, 1].
+func (f fold) column(v *graph.Value) *graph.Value { return f.g.Reshape(v, v.Shape[0], 1) }
+
+// inputGrad is dy (a*w) + x B + c.
+func (f fold) inputGrad(d normGrads) *graph.Value {
+	g, saved := f.g, f.c.Saved
+	inv := g.Float(-1 / float64(f.dy.Shape[0]))
+	k2 := g.Mul(g.Mul(d.gamma, saved["istd"]), inv)
+	k3 := g.Sub(g.Mul(d.beta, inv), g.Mul(k2, saved["mean"]))
+	ak2 := g.Mul(g.Mul(k2, saved["scale"]), g.Float(1<<small))
+	b := g.Cast(g.FusedMatMul(g.Mul(f.w, f.column(ak2)), f.w, true, false, 1), f.dy.Type)
+	shift := g.Cast(g.ReduceSum(g.Mul(f.w, f.column(g.Mul(k3, saved["scale"]))), false, 0), f.dy.Type)
+	direct := g.Gemm(f.dy, saved["scaled"], nil, graph.GemmAttr{})
+	dx := g.BiasAdd(g.FusedMatMul(f.seen(), b, false, false, power(-small)), shift, direct)
+	return f.spread(dx)
+}

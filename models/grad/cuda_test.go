@@ -1,0 +1,174 @@
+package grad
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/graph/reference"
+	"vicreg/models/tensor"
+)
+
+// A graph for CUDA computes what the portable one does, by other operators; the
+// bound is that of its float32 constants.
+func TestRulesOnCUDA(t *testing.T) {
+	nodes := map[string]int{}
+	for _, r := range rowsOnCUDA() {
+		t.Run(fmt.Sprintf("%s/%s", r.key, strings.ReplaceAll(r.name, " ", "_")), func(t *testing.T) {
+			portable, p := r.problem(t, kind{}), r.problem(t, kind{device: tensor.CUDA})
+			want, got := portable.gradients(t), p.gradients(t)
+			for name := range want {
+				if e := relative(got[name], want[name]); !(e <= 1e-6) {
+					t.Errorf("%s differs from the portable graph by %.1e:\n%s", name, e, p.backward)
+				}
+			}
+			for _, n := range flat(p.backward.Nodes) {
+				nodes[n.Key()]++
+			}
+		})
+	}
+	for _, key := range []string{"com.ms.internal.nhwc.Conv", "com.ms.internal.nhwc.BatchNormalization", "com.ms.internal.nhwc.MaxPool",
+		"com.ms.internal.nhwc.GlobalAveragePool", "com.microsoft.BiasAdd", "Where"} {
+		if nodes[key] == 0 {
+			t.Errorf("no graph has a %s", key)
+		}
+	}
+	if n := nodes["Conv"]; n > 0 {
+		t.Errorf("%d plain convolutions", n)
+	}
+}
+
+// rowsOnCUDA are the rows, and some that take other ways on CUDA alone.
+func rowsOnCUDA() []row {
+	out := slices.Clone(rows)
+	add := func(x input, m int, win graph.Window, relu, residual bool) {
+		out = append(out, convNormRow(x, m, win, relu, residual))
+	}
+	for i := range 4 {
+		relu, residual := i&1 == 1, i&2 == 2
+		add(in(8, 4, 4, 4), 8, graph.Square(1, 1, 0), relu, residual) // folded
+		add(in(8, 4, 4, 4), 16, graph.Square(1, 2, 0), relu, residual)
+		add(in(3, 5, 3, 3), 11, graph.Square(1, 1, 0), relu, residual)
+		add(in(8, 4, 4, 4), 7, graph.Square(1, 1, 0), relu, residual) // not
+		add(in(8, 3, 6, 4), 5, graph.Square(3, 2, 1), relu, residual)
+	}
+	out = append(out, row{key: "vicreg.GlobalAveragePool", name: "channels last", in: []input{in(2, 3, 4, 5), in(4, 3, 1, 1)},
+		f: func(g *graph.Graph, x []value) value {
+			return GlobalAveragePool(g, Conv(g, x[0], x[1], graph.Square(1, 1, 0)))
+		}})
+	return out
+}
+
+func flat(nodes []*graph.Node) (all []*graph.Node) {
+	for _, n := range nodes {
+		all = append(append(all, n), flat(n.Body)...)
+	}
+	return all
+}
+
+// halfNorm is a ConvNorm of x [N, C, H, W], given in half precision.
+func halfNorm(t *testing.T, device tensor.Device, compute tensor.DType, shape []int, m int, win graph.Window) *graph.Graph {
+	t.Helper()
+	g, err := graph.Build("half", func(g *graph.Graph) {
+		g.Device = device
+		input := func(name string, shape ...int) (in, cast value) {
+			in = g.Input(name, tensor.Float32, shape...)
+			return in, g.Cast(in, compute)
+		}
+		x, cx := input("x", shape...)
+		w, cw := input("w", m, shape[1], win.KH, win.KW)
+		gamma, beta := g.Input("gamma", tensor.Float32, m), g.Input("beta", tensor.Float32, m)
+		y, mean, variance := ConvNorm(g, cx, cw, win, gamma, beta, BatchNormOptions{Eps: 1e-5})
+		dy := g.Input("dy", tensor.Float32, y.Shape...)
+		seed := sameLayout(g, g.Cast(dy, compute), y)
+		for i, d := range Gradients(g, y, seed, []value{x, w, gamma, beta}) {
+			g.Output([]string{"dx", "dw", "dgamma", "dbeta"}[i], d)
+		}
+		g.Output("y", g.Cast(g.ToPlain(y), tensor.Float32))
+		g.Output("mean", mean)
+		g.Output("variance", variance)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// Mixed precision rounds what it stores, and nothing on the way: a layer's result
+// and gradients are off by some units of half precision, its statistics by less,
+// also where squares and sums are beyond what half precision can hold.
+func TestStatisticsInMixedPrecision(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		c, m int
+		win  graph.Window
+		size float64 // of the inputs
+	}{
+		{"folded", 8, 32, graph.Square(1, 1, 0), 1}, {"pointwise", 16, 8, graph.Square(1, 1, 0), 1}, {"3x3", 8, 8, graph.Square(3, 1, 1), 1},
+		{"folded, large", 8, 32, graph.Square(1, 1, 0), 100}, {"pointwise, large", 16, 8, graph.Square(1, 1, 0), 100},
+		{"folded, small", 8, 32, graph.Square(1, 1, 0), 0.03}, {"3x3, small", 8, 8, graph.Square(3, 2, 1), 0.03},
+	} {
+		shape := []int{8, c.c, 16, 16}
+		exact := halfNorm(t, tensor.Host, tensor.Float32, shape, c.m, c.win)
+		half := halfNorm(t, tensor.CUDA, tensor.Float16, shape, c.m, c.win)
+		in, rng := map[string][]float64{}, rand.New(rand.NewPCG(5, 6))
+		for _, v := range exact.Inputs {
+			in[v.Name] = draw(rng, (*rand.Rand).NormFloat64, v.Elements())
+		}
+		for i, x := range in["x"] { // as after a ReLU, with a few far from the others
+			in["x"][i] = digits(c.size * math.Abs(x) * (1 + 20*truth(i%997 == 0)))
+		}
+		for _, name := range []string{"w", "dy"} {
+			for i, x := range in[name] {
+				in[name][i] = digits(x)
+			}
+		}
+		want, err := reference.Run(exact, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := reference.Rounded(half, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, bound := range map[string]float64{"y": 8e-4, "mean": 1e-4, "variance": 2e-4, "dx": 1e-3, "dw": 1e-3, "dgamma": 1e-3, "dbeta": 5e-4} {
+			if e := off(got[name], want[name]); !(e <= bound) {
+				t.Errorf("%s: %s is off by %.1e, want at most %.0e", c.name, name, e, bound)
+			} else {
+				t.Logf("%s: %s %.1e", c.name, name, e)
+			}
+		}
+		for _, n := range flat(half.Nodes) {
+			if strings.HasPrefix(n.Op, "Reduce") && n.Inputs[0].Type == tensor.Float16 || n.Op == "Mul" && n.Inputs[0] == n.Inputs[1] && n.Inputs[0].Type == tensor.Float16 {
+				t.Errorf("%s: %s works on half precision", c.name, n.Name)
+			}
+		}
+	}
+}
+
+// digits rounds x to what half precision holds.
+func digits(x float64) float64 {
+	_, exp := math.Frexp(x)
+	unit := math.Ldexp(1, exp-11)
+	return math.Round(x/unit) * unit
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// off is ||got-want||/||want||.
+func off(got, want []float64) float64 {
+	diff, size := 0.0, 0.0
+	for i, w := range want {
+		diff, size = diff+(got[i]-w)*(got[i]-w), size+w*w
+	}
+	return math.Sqrt(diff / size)
+}

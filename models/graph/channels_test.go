@@ -1,0 +1,141 @@
+package graph_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/graph/reference"
+	"vicreg/models/tensor"
+)
+
+// lastRows build each operator on channels-last values twice: in that layout, and
+// from plain operators. No CPU has kernels for them.
+var lastRows = []struct {
+	method string
+	build  func(g *graph.Graph, in maker) (last, plain []value)
+}{
+	{"ToNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x := in(2, 3, 4, 5)
+		last := g.ToNHWC(x)
+		return []value{last, g.ToChannelsLast(g.Relu(g.Sub(g.Mul(last, last), g.Float(0.8))))},
+			[]value{x, g.Transpose(g.Relu(g.Sub(g.Mul(x, x), g.Float(0.8))), 0, 2, 3, 1)}
+	}},
+	{"Rows", func(g *graph.Graph, in maker) ([]value, []value) {
+		x := in(2, 3, 4, 5)
+		return []value{g.Rows(g.ToNHWC(x))}, []value{g.Reshape(g.Transpose(x, 0, 2, 3, 1), 40, 3)}
+	}},
+	{"FromRows", func(g *graph.Graph, in maker) ([]value, []value) {
+		x := in(40, 3)
+		return []value{g.FromRows(x, 2, 3, 4, 5)}, []value{g.Transpose(g.Reshape(x, 2, 4, 5, 3), 0, 3, 1, 2)}
+	}},
+	{"EveryNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, one := in(2, 3, 4, 5), g.Full(1, 3, 1, 1, 1)
+		return []value{g.EveryNHWC(g.ToNHWC(x), 2)}, []value{g.Conv(x, one, nil, graph.Square(1, 2, 0), 3)}
+	}},
+	{"PadNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x := in(2, 3, 4, 5)
+		return []value{g.PadNHWC(g.ToNHWC(x), 8)}, []value{g.Pad(x, []int{0, 0, 0, 0}, []int{0, 5, 0, 0})}
+	}},
+	{"ConvNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, w, win := in(2, 3, 5, 6), in(4, 3, 2, 3), graph.Window{KH: 2, KW: 3, Stride: 2, Pads: [4]int{1, 0, 2, 1}}
+		return []value{g.ConvNHWC(g.ToNHWC(x), g.Transpose(w, 0, 2, 3, 1), win)}, []value{g.Conv(x, w, nil, win, 1)}
+	}},
+	{"MaxPoolNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, win := in(2, 3, 7, 6), graph.Square(3, 2, 1)
+		y, index := g.MaxPoolNHWC(g.ToNHWC(x), win)
+		py, pindex := g.MaxPool(x, win)
+		return []value{y, index}, []value{py, pindex}
+	}},
+	{"MeanNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x := in(2, 3, 4, 5)
+		return []value{g.MeanNHWC(g.ToNHWC(x))}, []value{g.ReduceMean(x, false, 2, 3)}
+	}},
+	{"NormNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, a, b, m, v := in(2, 3, 4, 5), in(3), in(3), in(3), in(3)
+		return []value{g.NormNHWC(g.ToNHWC(x), a, b, m, v, 1e-3)}, []value{g.BatchNormalization(x, a, b, m, v, 1e-3)}
+	}},
+	{"ScaleNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, a := in(2, 3, 4, 5), in(3)
+		return []value{g.ScaleNHWC(g.ToNHWC(x), a)}, []value{g.Mul(x, g.Reshape(a, 3, 1, 1))}
+	}},
+	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
+		var last, plain []value
+		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed
+			x, b, skip := in(p, 3), in(3), in(p, 3)
+			last, plain = append(last, g.BiasAdd(x, b, skip)), append(plain, g.Add(g.Add(x, b), skip))
+		}
+		return last, plain
+	}},
+}
+
+func TestChannelsLastEqualsPlain(t *testing.T) {
+	for _, row := range lastRows {
+		count := 0
+		g := build(t, row.method, func(g *graph.Graph) {
+			last, plain := row.build(g, inputs(g))
+			for i := range last {
+				g.Output("last"+string(rune('0'+i)), g.ToPlain(last[i]))
+				g.Output("plain"+string(rune('0'+i)), plain[i])
+			}
+			count = len(last)
+		})
+		if _, err := g.Model(); err != nil {
+			t.Errorf("%s: %v", row.method, err)
+		}
+		out, err := reference.Run(g, randomInputs(g))
+		if err != nil {
+			t.Fatalf("%s: %v", row.method, err)
+		}
+		for i := range count {
+			got, want := out["last"+string(rune('0'+i))], out["plain"+string(rune('0'+i))]
+			if !slices.EqualFunc(got, want, func(a, b float64) bool { return math.Abs(a-b) <= 1e-12 }) {
+				t.Errorf("%s: result %d is %v, want %v", row.method, i, got, want)
+			}
+		}
+	}
+}
+
+// The file has the shapes of memory, and the version of the operators.
+func TestChannelsLastInTheFile(t *testing.T) {
+	m := model(t, "last", func(g *graph.Graph) {
+		x := g.ToNHWC(g.Input("x", tensor.Float16, 2, 3, 4, 5))
+		g.Output("y", g.Rows(g.ConvNHWC(x, g.Input("w", tensor.Float16, 8, 3, 3, 3), graph.Square(3, 1, 1))))
+	})
+	if d := m.OpsetImport[1]; d.Domain != graph.DomainNHWC || d.Version != graph.Opset {
+		t.Errorf("operators of %v", m.OpsetImport)
+	}
+	for _, v := range m.Graph.ValueInfo {
+		if dims := v.Type.GetTensorType().Shape.Dim; v.Name == "conv_1" && (len(dims) != 4 || dims[1].GetDimValue() != 4 || dims[3].GetDimValue() != 8) {
+			t.Errorf("the convolution gives %v", dims)
+		}
+	}
+}
+
+func TestChannelsLastErrors(t *testing.T) {
+	for _, c := range []struct {
+		want  string
+		build func(g *graph.Graph, x, last value)
+	}{
+		{"x is in the plain layout", func(g *graph.Graph, x, _ value) { g.Rows(x) }},
+		{"x is in the plain layout", func(g *graph.Graph, x, _ value) { g.ScaleNHWC(x, g.Full(1, 3)) }},
+		{"transpose_1 is in the nhwc layout", func(g *graph.Graph, _, last value) { g.Transpose(last, 0, 2, 3, 1) }},
+		{"layouts of plain[2 3 4 5] and nhwc[2 3 4 5] differ", func(g *graph.Graph, x, last value) { g.Add(x, last) }},
+		{"input [2 3 4 5] has 3 channels, weight [8 4 3 3] wants 4 in 1 groups", func(g *graph.Graph, _, last value) {
+			g.ConvNHWC(last, g.Full(1, 8, 3, 3, 4), graph.Square(3, 1, 1))
+		}},
+		{"scale float32[4] does not fit input float32[2 3 4 5]", func(g *graph.Graph, _, last value) { g.ScaleNHWC(last, g.Full(1, 4)) }},
+		{"[2 3 4 5] does not hold [2 3 4 6]", func(g *graph.Graph, x, _ value) { g.FromRows(x, 2, 3, 4, 6) }},
+		{"[2 3 4 5] has more than 2 channels", func(g *graph.Graph, _, last value) { g.PadNHWC(last, 2) }},
+	} {
+		_, err := graph.Build("bad", func(g *graph.Graph) {
+			x := g.Input("x", tensor.Float32, 2, 3, 4, 5)
+			c.build(g, x, g.ToNHWC(x))
+		})
+		if err == nil || !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+}
