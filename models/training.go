@@ -21,6 +21,7 @@ type Config struct {
 	Mean, Std [3]float64    // of the pixels, in 0..1
 	Compute   tensor.DType  // of activations; 0 for float32. Parameters, statistics and loss are float32
 	Device    tensor.Device // that the graphs will run on; CUDA knows no Block and no bfloat16
+	Forms     graph.Forms   // of a graph for CUDA
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
 }
@@ -37,7 +38,7 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		if c.Device == tensor.CUDA && (c.Block > 0 || c.Standard || c.compute() == tensor.BFloat16) {
 			g.Fail("graph", "CUDA has no kernels for blocks of channels and for %v, and its graphs are not of standard operators", tensor.BFloat16)
 		}
-		g.Block, g.Standard, g.Device = c.Block, c.Standard, c.Device
+		g.Block, g.Standard, g.Device, g.Forms = c.Block, c.Standard, c.Device, c.Forms
 		f(g)
 	})
 }
@@ -240,7 +241,7 @@ func Eval(c Config) (*Artifact, error) {
 	a.Graph, err = c.build("eval_model", func(g *graph.Graph) {
 		f := newForward(g, c, nn.Eval)
 		f.outputs(g)
-		g.Output(Representation1, f.y)
+		g.Output(Representation1, g.Cast(f.y, tensor.Float32))
 		g.Output(Embedding1, f.z)
 		g.Output(Embedding2, f.z2)
 		a.Params = f.scope.Params()

@@ -13,32 +13,70 @@ import (
 	"vicreg/models/tensor"
 )
 
-// A graph for CUDA computes what the portable one does, by other operators; the
-// bound is that of its float32 constants.
+// A graph for CUDA computes what the portable one does, by other operators and in
+// each of its forms; the bound is that of its float32 constants.
 func TestRulesOnCUDA(t *testing.T) {
-	nodes := map[string]int{}
-	for _, r := range rowsOnCUDA() {
-		t.Run(fmt.Sprintf("%s/%s", r.key, strings.ReplaceAll(r.name, " ", "_")), func(t *testing.T) {
-			portable, p := r.problem(t, kind{}), r.problem(t, kind{device: tensor.CUDA})
-			want, got := portable.gradients(t), p.gradients(t)
-			for name := range want {
-				if e := relative(got[name], want[name]); !(e <= 1e-6) {
-					t.Errorf("%s differs from the portable graph by %.1e:\n%s", name, e, p.backward)
+	rows, want := rowsOnCUDA(), map[string]map[string][]float64{}
+	for _, form := range graph.AllForms() {
+		nodes := map[string]int{}
+		for _, r := range rows {
+			if form.Forms != (graph.Forms{}) && !strings.HasPrefix(r.key, "vicreg.Conv") {
+				continue
+			}
+			name := fmt.Sprintf("%s/%s/%s", form.Name, r.key, strings.ReplaceAll(r.name, " ", "_"))
+			t.Run(name, func(t *testing.T) {
+				key := r.key + r.name
+				if want[key] == nil {
+					want[key] = r.problem(t, kind{}).gradients(t)
 				}
+				p := r.problem(t, kind{device: tensor.CUDA, forms: form.Forms})
+				got := p.gradients(t)
+				for name := range want[key] {
+					if e := relative(got[name], want[key][name]); !(e <= 1e-6) {
+						t.Errorf("%s differs from the portable graph by %.1e:\n%s", name, e, p.backward)
+					}
+				}
+				for _, n := range flat(p.backward.Nodes) {
+					nodes[n.Key()]++
+				}
+			})
+		}
+		for _, key := range []string{"com.ms.internal.nhwc.Conv", "com.ms.internal.nhwc.BatchNormalization", "com.ms.internal.nhwc.MaxPool",
+			"com.ms.internal.nhwc.GlobalAveragePool", "com.microsoft.BiasAdd", "Where", "Conv"} {
+			wanted := true
+			switch key {
+			case "com.ms.internal.nhwc.MaxPool", "com.ms.internal.nhwc.GlobalAveragePool":
+				wanted = form.Forms == (graph.Forms{})
+			case "com.ms.internal.nhwc.Conv":
+				wanted = form.Forms.Conv != graph.ConvPlanar
+			case "com.microsoft.BiasAdd":
+				wanted = !form.Forms.Unfolded
+			case "Conv":
+				wanted = form.Forms.Conv == graph.ConvPlanar
 			}
-			for _, n := range flat(p.backward.Nodes) {
-				nodes[n.Key()]++
+			if (nodes[key] > 0) != wanted {
+				t.Errorf("%s: %d nodes %s", form.Name, nodes[key], key)
 			}
-		})
-	}
-	for _, key := range []string{"com.ms.internal.nhwc.Conv", "com.ms.internal.nhwc.BatchNormalization", "com.ms.internal.nhwc.MaxPool",
-		"com.ms.internal.nhwc.GlobalAveragePool", "com.microsoft.BiasAdd", "Where"} {
-		if nodes[key] == 0 {
-			t.Errorf("no graph has a %s", key)
 		}
 	}
-	if n := nodes["Conv"]; n > 0 {
-		t.Errorf("%d plain convolutions", n)
+}
+
+// A layer by itself is what a model holds: its graph builds in every form and type.
+func TestLayerBuilds(t *testing.T) {
+	for _, form := range graph.AllForms() {
+		for _, compute := range []tensor.DType{tensor.Float16, tensor.Float32} {
+			l := Layer{N: 8, C: 16, H: 8, W: 8, M: 64, Window: graph.Square(1, 1, 0), Residual: true, Relu: true, Compute: compute, Forms: form.Forms}
+			for _, win := range []graph.Window{l.Window, graph.Square(3, 2, 1)} {
+				l.Window = win
+				g, err := l.Graph()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := g.Model(); err != nil || len(g.Outputs) != 7 {
+					t.Errorf("%s %v: %d outputs, %v", form.Name, win, len(g.Outputs), err)
+				}
+			}
+		}
 	}
 }
 

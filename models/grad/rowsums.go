@@ -84,7 +84,7 @@ func productOfRows(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	const tile, enough = 128, 264
 	tiles := ((m + tile - 1) / tile) * ((k + tile - 1) / tile)
 	length := chunkOf(p, max(chunkRows/4, p*tiles/enough))
-	if length == p {
+	if length == p || g.Forms.Whole {
 		return g.Cast(g.Gemm(a, b, nil, graph.GemmAttr{TransA: true}), tensor.Float32)
 	}
 	return g.Reshape(addChunks(g, chunkProducts(g, a, b, length, 0), m*k), m, k)

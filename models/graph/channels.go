@@ -78,7 +78,16 @@ func (g *Graph) ConvNHWC(x, w *Value, win Window) *Value {
 	if err != nil {
 		g.Fail("Conv", "%v", err)
 	}
-	return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, w, g.zeros(x.Type, m)}, x.Type, shape)
+	switch g.Forms.Conv {
+	case ConvLast:
+		return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, w, g.zeros(x.Type, m)}, x.Type, shape)
+	case ConvMixed:
+		return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, g.Transpose(w, 0, 3, 1, 2)}, x.Type, shape)
+	case ConvPlanar:
+		return g.ToNHWC(g.Conv(g.ToPlain(x), g.Transpose(w, 0, 3, 1, 2), nil, win, 1))
+	}
+	g.Fail("Conv", "unknown form %q", g.Forms.Conv)
+	return nil
 }
 
 // MaxPoolNHWC is MaxPool on x in the NHWC layout. The positions are as of a plain

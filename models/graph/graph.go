@@ -52,6 +52,9 @@ type Graph struct {
 	// Device is where the graph will run: what is fast on a CPU is not so on CUDA.
 	Device tensor.Device
 
+	// Forms choose among the ways to do so on CUDA.
+	Forms Forms
+
 	// Standard builds from standard operators alone, for tools that know no
 	// others, and is slower. Block must be 0.
 	Standard bool

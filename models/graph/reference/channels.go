@@ -16,8 +16,11 @@ func lastChannels(c *call, op func(*call) array) array {
 	return last(op(&plain))
 }
 
-// convNHWC takes its weights as [M, KH, KW, C].
+// convNHWC takes its weights as [M, KH, KW, C], and as [M, C, KH, KW] without a bias.
 func convNHWC(c *call) array {
+	if !c.present(2) {
+		return last(convolve(first(c.in[0]), c.in[1], array{}, c.Window(), 1))
+	}
 	return last(convolve(first(c.in[0]), first(c.in[1]), c.in[2], c.Window(), 1))
 }
 

@@ -1,0 +1,37 @@
+package graph
+
+// Forms choose, in a graph for CUDA, between ways to compute the same of which only a
+// measurement can tell the fastest. The zero value is what counting memory passes
+// prefers.
+type Forms struct {
+	Conv     ConvForm
+	Unfolded bool // normalise after every convolution, none in its weights
+	Whole    bool // sum gradients of weights in one product, not in chunks
+}
+
+// ConvForm says how a convolution of more than one pixel takes its weights.
+type ConvForm string
+
+const (
+	ConvLast   ConvForm = ""       // channels last, like its input: see ConvNHWC
+	ConvMixed  ConvForm = "mixed"  // channels first, with channels-last values
+	ConvPlanar ConvForm = "planar" // channels first, between two Transposes of values
+)
+
+// Form is a choice under a name.
+type Form struct {
+	Name  string
+	Forms Forms
+}
+
+// AllForms lists the choices worth measuring: the default, and each alternative by
+// itself.
+func AllForms() []Form {
+	return []Form{
+		{"default", Forms{}},
+		{"conv-mixed", Forms{Conv: ConvMixed}},
+		{"conv-planar", Forms{Conv: ConvPlanar}},
+		{"unfolded", Forms{Unfolded: true}},
+		{"whole-products", Forms{Whole: true}},
+	}
+}
