@@ -139,7 +139,7 @@ func (e *Encoder) Fingerprint() string { return e.fingerprint }
 
 // Encode turns n pictures, uint8 [n, S, S, 3] as Preprocess writes them, into
 // their vectors, float32 [n, D], which are new. pixels must not change before the
-// return. When ctx ends, the run stops between two operators and the error is
+// return; those of NewPixels get to a device fastest. When ctx ends, the run stops between two operators and the error is
 // ctx's, wrapped. A vector does not depend on what else is in the batch, but for
 // rounding.
 func (e *Encoder) Encode(ctx context.Context, pixels []uint8, n int) ([]float32, error) {

@@ -19,3 +19,31 @@ func Pixels(size int, scale float64) (*onnx.ModelProto, error) {
 	}
 	return g.Model()
 }
+
+// Copied is a model of the same form whose vector is the picture's numbers as they are,
+// for a session on a stand-in of a device (StandIn), which only copies. There it gives
+// the right vectors when pixels get to the device and run through the graph as it is
+// written (ort.None): numbers become text and numbers again, which is for the host alone.
+func Copied(size int) *onnx.ModelProto {
+	const text = 8
+	n := 3 * size * size
+	info := func(t tensor.DType, name string, shape ...int) *onnx.ValueInfoProto {
+		return onnx.ValueInfo(tensor.Spec{Name: name, Type: t, Shape: shape})
+	}
+	cast := func(from, to string, as int64) *onnx.NodeProto {
+		return &onnx.NodeProto{Name: to, OpType: "Cast", Input: []string{from}, Output: []string{to}, Attribute: []*onnx.AttributeProto{onnx.Int("to", as)}}
+	}
+	return &onnx.ModelProto{IrVersion: 8, OpsetImport: []*onnx.OperatorSetIdProto{{Version: 18}}, Graph: &onnx.GraphProto{
+		Name:   "copied",
+		Input:  []*onnx.ValueInfoProto{info(tensor.Uint8, "pixels", graph.Batch, size, size, 3)},
+		Output: []*onnx.ValueInfoProto{info(tensor.Float32, "embedding", graph.Batch, n)},
+		ValueInfo: []*onnx.ValueInfoProto{info(tensor.Uint8, "there", graph.Batch, size, size, 3),
+			info(tensor.Uint8, "flat", graph.Batch, n), info(text, "text", graph.Batch, n)},
+		Initializer: []*onnx.TensorProto{onnx.TensorOf(tensor.Of([]int64{-1, int64(n)}), "shape")},
+		Node: []*onnx.NodeProto{
+			{Name: "there", OpType: "Identity", Input: []string{"pixels"}, Output: []string{"there"}},
+			{Name: "flat", OpType: "Reshape", Input: []string{"there", "shape"}, Output: []string{"flat"}},
+			cast("flat", "text", text), cast("text", "embedding", int64(tensor.Float32)),
+		},
+	}}
+}
