@@ -55,7 +55,9 @@ func encode(ctx context.Context, enc *encoder.Encoder, workers int, sizes *sizer
 	if err != nil {
 		cancel()
 	}
-	return cmp.Or(err, group.Wait())
+	err = cmp.Or(err, group.Wait())
+	l.close()
+	return err
 }
 
 // Finite tells whether values holds no NaN and no infinity.
@@ -74,6 +76,7 @@ type loop struct {
 	ctx               context.Context
 	enc               *encoder.Encoder
 	sizes             *sizer
+	batches           []*batch
 	free, todo, order chan *batch // each has room for every batch
 }
 
@@ -81,7 +84,8 @@ type loop struct {
 type batch struct {
 	size    int
 	members []int
-	pixels  []uint8
+	room    *encoder.Pixels // nil before the first picture
+	pixels  []uint8         // in it
 	y       []float32
 	done    chan struct{}
 }
@@ -90,15 +94,38 @@ func newLoop(ctx context.Context, enc *encoder.Encoder, workers int, sizes *size
 	n := workers + 2 // one is filled, and one waits for its turn
 	l := &loop{ctx: ctx, enc: enc, sizes: sizes, free: make(chan *batch, n), todo: make(chan *batch, n), order: make(chan *batch, n)}
 	for range n {
-		l.free <- &batch{done: make(chan struct{}, 1)}
+		b := &batch{done: make(chan struct{}, 1)}
+		l.batches = append(l.batches, b)
+		l.free <- b
 	}
 	return l
 }
 
+// close frees the memory of the batches, once nobody works on them.
+func (l *loop) close() {
+	for _, b := range l.batches {
+		b.free()
+	}
+}
+
+func (b *batch) free() {
+	if b.room != nil {
+		b.room.Close()
+		b.room = nil
+	}
+}
+
 // begin makes room in an empty batch for as many pictures as are to be in the next.
-func (l *loop) begin(b *batch) {
+func (l *loop) begin(b *batch) (err error) {
 	b.size = l.sizes.next()
-	b.members, b.pixels = slices.Grow(b.members[:0], b.size), slices.Grow(b.pixels[:0], b.size*l.bytes())
+	if b.room == nil || len(b.room.Data) < b.size*l.bytes() {
+		b.free()
+		if b.room, err = l.enc.NewPixels(b.size); err != nil {
+			return err
+		}
+	}
+	b.members, b.pixels = slices.Grow(b.members[:0], b.size), b.room.Data[:0]
+	return nil
 }
 
 // bytes of a picture.
@@ -119,7 +146,9 @@ func (l *loop) collect(r *dataset.Reader, indices []int) error {
 			case <-l.ctx.Done():
 				return l.ctx.Err()
 			}
-			l.begin(b)
+			if err := l.begin(b); err != nil {
+				return err
+			}
 		}
 		b.members, b.pixels = append(b.members, p.Index), append(b.pixels, p.Pixels...)
 		if len(b.members) == b.size {

@@ -34,6 +34,13 @@ func colour(t *testing.T) *encoder.Encoder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return open(t, model, ort.Options{Threads: 1})
+}
+
+// open is the encoder of a model whose vector is the three numbers of a picture of one
+// pixel.
+func open(t *testing.T, model *onnx.ModelProto, opt ort.Options) *encoder.Encoder {
+	t.Helper()
 	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 1, Interpolation: "bilinear"},
 		Normalization: encoder.Normalization{Std: [3]float64{1, 1, 1}}, Dim: 3, Center: make([]float32, 3)}
 	if err := about.Attach(model); err != nil {
@@ -43,7 +50,7 @@ func colour(t *testing.T) *encoder.Encoder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	enc, err := encoder.New(orttest.Open(t), file, ort.Options{Threads: 1})
+	enc, err := encoder.New(orttest.Open(t), file, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
