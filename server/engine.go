@@ -23,6 +23,7 @@ type engine struct {
 	narrow           *encoder.Encoder // for several batches at once
 	lone             *encoder.Encoder // of the two the one that is best for few images
 	wide             sync.Mutex       // held to use all threads
+	rows             rows
 
 	config  Config
 	metrics *metrics
@@ -37,7 +38,11 @@ type engine struct {
 // newEngine measures which batch size pays, which takes a second or so, and embeds
 // the canary. The encoder is the engine's from here on, also after an error.
 func (s *Server) newEngine(enc *encoder.Encoder) (*engine, error) {
-	e := &engine{Encoder: enc, narrow: enc.On(1), lone: enc.On(1), config: s.config, metrics: s.metrics, since: time.Now()}
+	rows, err := newRows(enc, s.config)
+	if err != nil {
+		return nil, errors.Join(err, enc.Close())
+	}
+	e := &engine{Encoder: enc, narrow: enc.On(1), lone: enc.On(1), rows: rows, config: s.config, metrics: s.metrics, since: time.Now()}
 	enc.Limits = s.config.Limits
 	if err := e.learn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
@@ -75,7 +80,8 @@ func (e *engine) close(ctx context.Context) error {
 // is any faster on all threads.
 func (e *engine) learn() (err error) {
 	size := 3 * e.Size() * e.Size()
-	pixels := make([]uint8, e.config.MaxBatch*size)
+	pixels, done := e.rows.take(e.config.MaxBatch * size)
+	defer done()
 	for i := range pixels {
 		pixels[i] = uint8(i * 2654435761 >> 13)
 	}
@@ -124,7 +130,7 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 	out := make([][]float32, 0, len(items))
 	for len(items) > 0 {
 		n := batch.Floor2(len(items))
-		y, err := e.run(ctx, joined(items[:n]), n)
+		y, err := e.piece(ctx, items[:n])
 		if err != nil {
 			return nil, err
 		}
@@ -136,6 +142,13 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 	return out, nil
 }
 
+// piece runs some images of a batch.
+func (e *engine) piece(ctx context.Context, items [][]uint8) ([]float32, error) {
+	pixels, done := e.rows.join(items)
+	defer done()
+	return e.run(ctx, pixels, len(items))
+}
+
 // run takes all threads while few images are there, and one's share of them while many
 // are. With two workers, few is one.
 func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
@@ -144,16 +157,4 @@ func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, err
 	}
 	defer e.wide.Unlock()
 	return e.lone.Encode(ctx, pixels, n)
-}
-
-// joined is one item itself, or a copy of several in a row.
-func joined(items [][]uint8) []uint8 {
-	if len(items) == 1 {
-		return items[0]
-	}
-	all := make([]uint8, 0, len(items)*len(items[0]))
-	for _, item := range items {
-		all = append(all, item...)
-	}
-	return all
 }
