@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -19,7 +20,8 @@ const maxWatched = 1024
 // watch looks at the held-out images with the eval graph: two fixed views of
 // each, the loss with running statistics, and whether the embeddings are healthy.
 type watch struct {
-	session *ort.Session
+	open    func() (*ort.Session, error)
+	session *ort.Session // nil on a device between two measurements
 	reader  *dataset.Reader
 	params  map[string]bool
 	batches []tensor.Batch
@@ -70,8 +72,17 @@ func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set) (
 	if err != nil {
 		return nil, err
 	}
-	if w.session, err = lib.NewSession(model, opt); err != nil {
+	w.open = func() (*ort.Session, error) { return lib.NewSession(model, opt) }
+	// A session keeps the memory of a device that it has taken, which the training
+	// step has other use for: there it is open while it is needed, half a second an
+	// epoch, and here only to see that it opens.
+	if w.session, err = w.open(); err != nil {
 		return nil, err
+	}
+	if opt.Device.Kind != tensor.Host {
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
 	}
 	return w, w.load(min(held.Len(), maxWatched)/batch, batch)
 }
@@ -103,8 +114,13 @@ func (w *watch) load(batches, batch int) error {
 }
 
 // measure runs the held-out images through the given state.
-func (w *watch) measure(state map[string]*tensor.Tensor) (Health, error) {
-	var h Health
+func (w *watch) measure(state map[string]*tensor.Tensor) (h Health, err error) {
+	if w.session == nil {
+		if w.session, err = w.open(); err != nil {
+			return h, fmt.Errorf("held-out images: %w", err)
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+	}
 	var y, z, z2 []float32
 	for _, b := range w.batches {
 		in := tensor.Batch{models.View1: b[models.View1], models.View2: b[models.View2]}
@@ -133,5 +149,12 @@ func (w *watch) measure(state map[string]*tensor.Tensor) (Health, error) {
 	return h, nil
 }
 
-// Close releases the session.
-func (w *watch) Close() error { return w.session.Close() }
+// Close releases the session, if there is one.
+func (w *watch) Close() error {
+	if w.session == nil {
+		return nil
+	}
+	s := w.session
+	w.session = nil
+	return s.Close()
+}
