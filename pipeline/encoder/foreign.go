@@ -51,7 +51,7 @@ func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more 
 	if err := gather(model, filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	if err := Adapt(rt, model, f); err != nil {
+	if err := Adapt(rt, opt.Device, model, f); err != nil {
 		return nil, err
 	}
 	metadata, err := ReadMetadata(onnx.Metadata(model))
@@ -70,9 +70,9 @@ func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more 
 // [N, D], with metadata whose center is zero. What the vector is not made from is
 // left out, so that other inputs and outputs may be there.
 //
-// D, and that the batch is open, is found out by running the model, since files
-// leave it open or are wrong about it. After an error the model is of no use.
-func Adapt(rt *ort.Runtime, model *onnx.ModelProto, f Foreign) error {
+// D, and that the batch is open, is found out by running the model on the given
+// device, since files leave it open or are wrong about it. After an error the model is of no use.
+func Adapt(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, f Foreign) error {
 	if err := errors.Join(f.Validate(), adaptable(model)); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func Adapt(rt *ort.Runtime, model *onnx.ModelProto, f Foreign) error {
 	w := newWrapping(g, in, out)
 	w.front(f)
 	w.back()
-	made, err := w.measure(rt, model, f.Crop)
+	made, err := w.measure(rt, on, model, f.Crop)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func own(t *testing.T, n encoder.Normalization) *encoder.Encoder {
 
 func adapted(t *testing.T, m *onnx.ModelProto, f encoder.Foreign) *encoder.Encoder {
 	t.Helper()
-	if err := encoder.Adapt(orttest.Open(t), m, f); err != nil {
+	if err := encoder.Adapt(orttest.Open(t), ort.Device{}, m, f); err != nil {
 		t.Fatal(err)
 	}
 	return load(t, m)
@@ -343,9 +343,17 @@ func TestAdaptRefuses(t *testing.T) {
 		if c.change != nil {
 			c.change(m, &f)
 		}
-		if err := encoder.Adapt(orttest.Open(t), m, f); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := encoder.Adapt(orttest.Open(t), ort.Device{}, m, f); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
+	}
+}
+
+// The model is tried on the device that it is for, and not on another.
+func TestForeignIsTriedOnItsDevice(t *testing.T) {
+	none := ort.Device{Kind: tensor.CUDA, Index: 999}
+	if err := encoder.Adapt(orttest.Open(t), none, plainForeign(t), how()); err == nil {
+		t.Error("a model was tried elsewhere than on a device that is not there")
 	}
 }
 

@@ -14,13 +14,13 @@ var errOneByOne = errors.New("it takes one picture at a time: export the model w
 
 // measure runs the wrapped model on a picture of S x S pixels, alone and with
 // another one, and returns what its foreign output is for the one. That the vector
-// is the same both times is what batching rests on.
-func (w *wrapping) measure(rt *ort.Runtime, model *onnx.ModelProto, s int) (*tensor.Tensor, error) {
+// is the same both times is what batching rests on, on the device that is to do it.
+func (w *wrapping) measure(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, s int) (*tensor.Tensor, error) {
 	file, err := onnx.Marshal(model)
 	if err != nil {
 		return nil, err
 	}
-	session, err := rt.NewSession(file, ort.Options{Level: ort.None})
+	session, err := rt.NewSession(file, ort.Options{Device: on, Level: ort.None})
 	if err != nil {
 		return nil, err
 	}
