@@ -14,8 +14,11 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// bareSizes are the batches that are tried.
-var bareSizes = []int{1, 2, 4, 8, 16, 32}
+// bareSizes are the batches that are tried on the host, and with more on a device.
+var (
+	bareSizes       = []int{1, 2, 4, 8, 16, 32}
+	bareDeviceSizes = append(slices.Clone(bareSizes), 64, 128, 256)
+)
 
 // bare is the model without a server: ready pixels, one call after the other.
 type bare struct {
@@ -25,12 +28,16 @@ type bare struct {
 
 // bareSession is that side of the comparison, as a process: it answers "SIZE
 // SECONDS" with the images a second of batches of that size.
-func bareSession(path string, threads int) error {
+func bareSession(path, device string, threads int) error {
 	file, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	library, err := ort.Find("")
+	d, err := ort.ParseDevice(device)
+	if err != nil {
+		return err
+	}
+	library, err := ort.FindFor("", d)
 	if err != nil {
 		return err
 	}
@@ -38,7 +45,7 @@ func bareSession(path string, threads int) error {
 	if err != nil {
 		return err
 	}
-	s, err := runtime.NewSession(file, ort.Options{Threads: threads})
+	s, err := runtime.NewSession(file, ort.Options{Device: d, Threads: threads})
 	if err != nil {
 		return err
 	}
@@ -89,11 +96,14 @@ type bareSide struct {
 
 // startBare starts the session of a model and finds its best batch size.
 func (b *bench) startBare(model string) (*bareSide, error) {
-	p, err := peer.Start("the bare session", nil, os.Args[0], "-bare", model, "-threads", fmt.Sprint(b.threads))
+	p, err := peer.Start("the bare session", nil, os.Args[0], "-bare", model, "-device", b.device, "-threads", fmt.Sprint(b.threads))
 	if err != nil {
 		return nil, err
 	}
 	side, best, sizes := &bareSide{process: p}, 0.0, bareSizes
+	if !b.onHost() {
+		sizes = bareDeviceSizes
+	}
 	if b.quick {
 		sizes = sizes[:3]
 	}

@@ -39,6 +39,9 @@ const quietLog = os.DevNull
 func (b *bench) serve(ctx context.Context, program, model, log string, flags ...string) (*child, error) {
 	args := append([]string{"serve", "--model", model, "--addr", "127.0.0.1:0", "--threads", fmt.Sprint(b.threads),
 		"--max-batch", fmt.Sprint(b.maxBatch())}, flags...)
+	if !b.onHost() {
+		args = append(args, "--device", b.device)
+	}
 	if b.knows("cache-mb") { // requests that are all different gain nothing from a cache
 		args = append(args, "--cache-mb", "0")
 	}
@@ -61,10 +64,13 @@ func (b *bench) serve(ctx context.Context, program, model, log string, flags ...
 // maxBatch is the largest batch that a server may find to pay: trying large ones at
 // its start takes seconds.
 func (b *bench) maxBatch() int {
-	if b.quick {
+	switch {
+	case b.quick:
 		return 4
+	case b.onHost():
+		return 32
 	}
-	return 32
+	return 128
 }
 
 // start runs a program whose log goes to the file, and returns its output.

@@ -25,6 +25,7 @@ import (
 // bench is what the cases have in common.
 type bench struct {
 	quick    bool
+	device   string // of the models: "cpu", "cuda" or "cuda:1"
 	threads  int
 	rounds   int
 	turn     time.Duration
@@ -65,6 +66,7 @@ func main() {
 func run() error {
 	b := &bench{made: map[string]string{}}
 	flag.BoolVar(&b.quick, "quick", false, "less than a minute: it runs, but its figures say little")
+	flag.StringVar(&b.device, "device", "cpu", "what the models run on: cpu, cuda or cuda:1")
 	flag.IntVar(&b.threads, "threads", ort.Cores(), "threads of each server's runtime")
 	flag.IntVar(&b.rounds, "rounds", 7, "turns of each side")
 	flag.DurationVar(&b.turn, "turn", 5*time.Second, "length of a turn")
@@ -78,7 +80,7 @@ func run() error {
 	bare := flag.String("bare", "", "be the bare session of a model (used by the command itself)")
 	flag.Parse()
 	if *bare != "" {
-		return bareSession(*bare, b.threads)
+		return bareSession(*bare, b.device, b.threads)
 	}
 	if b.quick {
 		b.rounds, b.turn, b.minutes = 1, 700*time.Millisecond, 0.06
@@ -119,6 +121,9 @@ func serveHelp(program string) (string, error) {
 
 // knows tells whether vicreg serve has a flag.
 func (b *bench) knows(name string) bool { return strings.Contains(b.help, "--"+name+" ") }
+
+// onHost tells whether the models run on the host's processors.
+func (b *bench) onHost() bool { return b.device == "cpu" }
 
 // logFile is where a server of a case may write.
 func (b *bench) logFile(name string) string { return filepath.Join(b.work, name+".log") }

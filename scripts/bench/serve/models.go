@@ -103,6 +103,9 @@ const (
 	largeSide = 182
 )
 
+// networkSide is the side of the pictures that the networks take.
+const networkSide = 224
+
 func build(name string) (*onnx.ModelProto, error) {
 	switch name {
 	case "nocost":
@@ -110,7 +113,7 @@ func build(name string) (*onnx.ModelProto, error) {
 	case "nocost-large":
 		return averager(largeSide)
 	case "resnet18", "resnet50":
-		return resnet(name, 64, 256, 224, 1)
+		return resnet(name, 64, 256, networkSide, 1)
 	case "small-a": // of two models that are changed for one another, and quick
 		return resnet("resnet18", 8, 72, 64, 1)
 	case "small-b":

@@ -9,10 +9,13 @@ import (
 
 // concurrencies are the numbers of clients; the last is that of the ratio.
 func (b *bench) concurrencies() []int {
-	if b.quick {
+	switch {
+	case b.quick:
 		return []int{1, 8}
+	case b.onHost():
+		return []int{1, 8, 64}
 	}
-	return []int{1, 8, 64}
+	return []int{1, 64, 256}
 }
 
 // side is a server that takes turns with others, and what its turns gave.
@@ -66,6 +69,10 @@ func throughput(ctx context.Context, b *bench, name string) error {
 	}
 	defer session.process.Stop()
 	sides, err := b.builds(ctx, name, model, messages)
+	if err == nil && !b.onHost() { // which could wait for the host to decode
+		sides = append(sides, &side{label: "ready pixels", suffix: "_pixels", child: sides[0].child,
+			messages: []*message{inferMessage(name, noise(networkSide), networkSide)}})
+	}
 	for _, s := range sides {
 		defer s.child.stop()
 	}

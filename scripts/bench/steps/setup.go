@@ -95,3 +95,13 @@ func Library(d ort.Device) (*ort.Runtime, error) {
 	}
 	return ort.Open(path)
 }
+
+// Describe is the portable graph of a step, whatever it runs on.
+func Describe(s Setup) (models.Config, error) {
+	s.Kernels = "portable"
+	d, err := ort.ParseDevice(s.Device)
+	if err != nil {
+		return models.Config{}, err
+	}
+	return s.config(nil, d)
+}

@@ -1,0 +1,183 @@
+// Command gpu checks and measures what runs on a CUDA device, a piece at a time, as
+// scripts/gpu.sh asks for. With -device cpu -quick the logic of each piece runs on a
+// machine without one.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/scripts/bench/peer"
+	"vicreg/scripts/bench/steps"
+)
+
+// bench is what the pieces have in common.
+type bench struct {
+	piece   string
+	device  ort.Device
+	quick   bool
+	budget  time.Duration
+	begin   time.Time
+	threads int
+	epochs  int    // of learn
+	work    string // folder for all that is written
+	data    string // folder with cifar/train, cifar/test and photos; "" for none
+	vicreg  string // the program
+	serve   string // the benchmark of the server
+	python  string // with PyTorch, "" for none
+	help    map[string]string
+	figures peer.Figures
+	failed  int // verdicts
+}
+
+// piece is a part that can be run alone.
+type piece struct {
+	peer.Case[*bench]
+	budget time.Duration // that it should do with, on a device
+	about  string
+}
+
+func pieces() []piece {
+	of := func(name string, run func(context.Context, *bench) error, seconds int, about string) piece {
+		return piece{peer.Case[*bench]{Name: name, Run: run}, time.Duration(seconds) * time.Second, about}
+	}
+	step := func(s steps.Setup) func(context.Context, *bench) error {
+		return func(ctx context.Context, b *bench) error { return compareStep(ctx, b, s) }
+	}
+	profiled := func(s steps.Setup) func(context.Context, *bench) error {
+		return func(ctx context.Context, b *bench) error { return profile(ctx, b, s) }
+	}
+	return []piece{
+		of("doctor", doctor, 40, "what is there, and how fast memory and products are at best"),
+		of("parity", parity, 60, "20 steps on the device and on the CPU, from the same weights and batches"),
+		of("moved", moved, 40, "bytes that a step moves, and nodes that run elsewhere than on the device"),
+		of("step-r18", step(steps.R18), 120, "ResNet-18, CIFAR stem: images a second and memory beside PyTorch's"),
+		of("step-r50", step(steps.R50), 180, "ResNet-50, 224 px: the same"),
+		of("profile-r50", profiled(steps.R50), 60, "what takes the time of that step, ours and PyTorch's"),
+		of("profile-r18", profiled(steps.R18), 40, "the same for ResNet-18"),
+		of("ops", ops, 60, "formulations of the operators that take the time"),
+		of("curve", curve, 90, "500 steps on CIFAR-10 in fp16 and in fp32"),
+		of("learn", learn, 180, "kNN accuracy after equal epochs on CIFAR-10, ours and PyTorch's"),
+		of("resume", resume, 60, "runs that go from device to CPU and back"),
+		of("serve", serve, 90, "the server's images a second and latency beside the bare session"),
+	}
+}
+
+func main() {
+	ort.UseHugePages()
+	switch err := run(); {
+	case errors.Is(err, errSkipped):
+		fmt.Println(err)
+		os.Exit(3)
+	case errors.Is(err, errUnfinished):
+		fmt.Println(err)
+		os.Exit(4)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "gpu:", err)
+		os.Exit(1)
+	}
+}
+
+func run() (err error) {
+	b := &bench{help: map[string]string{}, begin: time.Now()}
+	flag.StringVar(&b.piece, "piece", "", "what to run")
+	list := flag.Bool("list", false, "list the pieces with their seconds")
+	device := flag.String("device", "cuda", "cpu, cuda or cuda:1")
+	flag.BoolVar(&b.quick, "quick", false, "small sizes: it runs, but its figures say nothing")
+	flag.DurationVar(&b.budget, "budget", 0, "time for the piece; by default its own")
+	flag.IntVar(&b.threads, "threads", ort.Cores(), "threads of what runs on the CPU")
+	flag.IntVar(&b.epochs, "epochs", 20, "epochs of learn")
+	flag.StringVar(&b.work, "work", "build/gpu/work", "folder for all that is written")
+	flag.StringVar(&b.data, "data", "", "folder with cifar and photos, if any")
+	flag.StringVar(&b.vicreg, "vicreg", "", "vicreg, the program")
+	flag.StringVar(&b.serve, "server", "", "the benchmark of the server")
+	flag.StringVar(&b.python, "python", "", "a Python with PyTorch, if any")
+	step := flag.String("serve", "", "run our side of a step: a setup as JSON (used by the command itself)")
+	flag.Parse()
+	switch {
+	case *step != "":
+		return steps.Serve(*step, os.Stdin, os.Stdout)
+	case *list:
+		for _, p := range pieces() {
+			fmt.Printf("%-12s %4.0f  %s\n", p.Name, p.budget.Seconds(), p.about)
+		}
+		return nil
+	}
+	if b.device, err = ort.ParseDevice(*device); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return b.run(ctx)
+}
+
+// run runs the piece. That a verdict is FAIL is a result and no error.
+func (b *bench) run(ctx context.Context) error {
+	all := pieces()
+	at := slices.IndexFunc(all, func(p piece) bool { return p.Name == b.piece })
+	if at < 0 {
+		return fmt.Errorf("no piece %q; -list lists them", b.piece)
+	}
+	b.budget = cmp.Or(b.budget, all[at].budget)
+	if err := os.MkdirAll(b.work, 0o777); err != nil {
+		return err
+	}
+	err := all[at].Run(ctx, b)
+	fmt.Printf("bench gpu-%s device=%v quick=%d failed=%d seconds=%.0f%s\n", b.piece, b.device, flagged(b.quick), b.failed, time.Since(b.begin).Seconds(), b.figures.Line())
+	return err
+}
+
+func flagged(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// verdict says whether what was asked for is there.
+func (b *bench) verdict(ok bool, format string, args ...any) {
+	word := "PASS"
+	if !ok {
+		word = "FAIL"
+		b.failed++
+	}
+	fmt.Printf("verdict %s %s: %s\n", b.piece, word, fmt.Sprintf(format, args...))
+}
+
+// fast is a verdict on speed or memory, which small sizes and a CPU say nothing of.
+func (b *bench) fast(ok bool, format string, args ...any) {
+	if b.quick || b.onHost() {
+		fmt.Printf("  no verdict: %s\n", fmt.Sprintf(format, args...))
+		return
+	}
+	b.verdict(ok, format, args...)
+}
+
+func (b *bench) onHost() bool { return b.device.Kind == tensor.Host }
+
+// precision is the one asked for on a device; a CPU has float32 alone.
+func (b *bench) precision(onDevice string) string {
+	if b.onHost() {
+		return "fp32"
+	}
+	return onDevice
+}
+
+// left is the part of the piece's time that has not passed.
+func (b *bench) left() time.Duration { return max(b.budget-time.Since(b.begin), 0) }
+
+// errSkipped marks a piece that this machine lacks something for.
+var errSkipped = errors.New("SKIPPED")
+
+// say prints a figure for people.
+func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }

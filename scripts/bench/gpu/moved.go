@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"vicreg/models/ort"
+	"vicreg/scripts/bench/steps"
+)
+
+// moved counts what a step copies between host and device, and looks where the nodes
+// of its graph run, for each precision: a node that runs on the CPU costs a copy of
+// what it reads and writes.
+func moved(_ context.Context, b *bench) error {
+	s := steps.R18
+	s.Batch = 64
+	precisions := []string{"fp32", "tf32", "fp16", "bf16"}
+	if b.quick {
+		s = s.Small()
+	}
+	if b.onHost() {
+		precisions = precisions[:1]
+	}
+	var errs []error
+	for _, precision := range precisions {
+		if err := b.movedBy(s.On(b.device, precision, b.threads)); err != nil && precision != "bf16" { // of which some kernels are missing
+			errs = append(errs, fmt.Errorf("%s: %w", precision, err))
+		} else if err != nil {
+			say("bf16 FAILED: %v", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bench) movedBy(s steps.Setup) error {
+	r, err := steps.Open(s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	batch, err := r.Noise()
+	if err != nil {
+		return err
+	}
+	before := r.Traffic()
+	const count = 5
+	for range count {
+		if _, err := r.Take(batch, 0.01); err != nil {
+			return err
+		}
+	}
+	after := r.Traffic()
+	in, out := (after.ToDevice-before.ToDevice)/count, (after.FromDevice-before.FromDevice)/count
+	views, state := int64(2*3*s.Batch*s.Size*s.Size), int64(0)
+	for _, v := range r.Artifact.State {
+		n := int64(4)
+		for _, d := range v.Shape {
+			n *= int64(d)
+		}
+		state += n
+	}
+	say("%s: a step moves %d bytes in, %d of them the views, and %d out; the state has %d", s.Precision, in, views, out, state)
+	b.figures.Add(s.Precision+"_in", float64(in))
+	b.figures.Add(s.Precision+"_out", float64(out))
+	if !b.onHost() {
+		b.verdict(in >= views && in < views+1024 && out < 1024, "%s: a step moves its views in, and some scalars besides", s.Precision)
+	}
+	placed, err := r.Session.Placement()
+	if err != nil {
+		return err
+	}
+	if !b.onHost() {
+		strangers := ort.Strangers(placed, b.device)
+		b.verdict(len(placed) > 0 && len(strangers) == 0, "%s: all of its nodes run on %v%s", s.Precision, b.device, list(strangers))
+	}
+	return b.copies(s)
+}
+
+func list(strangers []ort.Placed) string {
+	var all []string
+	for _, p := range strangers {
+		all = append(all, fmt.Sprintf("%d %s on %s", p.Nodes, p.Operator, p.Provider))
+	}
+	if all == nil {
+		return ""
+	}
+	return ", but: " + strings.Join(all, ", ")
+}
+
+// copies looks for nodes in the profile of a step that copy, or that the CPU runs.
+func (b *bench) copies(s steps.Setup) error {
+	t, err := b.profileStep(s, 1, 1)
+	if err != nil {
+		return err
+	}
+	var wrong trace
+	wrong.runs = t.runs
+	bytes := 0.0
+	for _, n := range t.nodes {
+		copied := strings.HasPrefix(n.Op, "Memcpy")
+		if copied {
+			bytes += n.Written
+		}
+		if copied || n.Provider != "CUDA" && !b.onHost() {
+			wrong.nodes = append(wrong.nodes, n)
+		}
+	}
+	say("%s: the profile has %d nodes, %d of which copy between host and device or run on the CPU; they copy %.0f bytes", s.Precision, len(t.nodes), len(wrong.nodes), bytes)
+	if len(wrong.nodes) > 0 {
+		printRows(wrong.rows(byShape), wrong.total(), 20)
+	}
+	b.figures.Add(s.Precision+"_copies", float64(len(wrong.nodes)))
+	if !b.onHost() {
+		b.verdict(len(t.nodes) > 0 && len(wrong.nodes) == 0, "%s: the profile of a step has no copy and no node on the CPU", s.Precision)
+	}
+	return nil
+}

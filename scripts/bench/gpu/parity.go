@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/scripts/bench/steps"
+)
+
+// paritySteps are how many steps are compared, and parityBound how far a loss of float32
+// without TF32 may be from the CPU's.
+const (
+	paritySteps = 20
+	parityBound = 1e-3
+	parityRate  = 0.003
+)
+
+// parity takes the same steps on the CPU and on the device. On a machine without one
+// the CPU's two kinds of kernels are compared. The other precisions are shown, too.
+func parity(ctx context.Context, b *bench) error {
+	s := steps.Setup{Name: "parity", Model: "resnet18", Stem: "cifar", Expander: "512-512-512", Width: 64, Size: 32, Batch: 64}
+	if b.quick {
+		s = s.Small()
+	}
+	batches, err := b.batches(ctx, s.Batch, s.Size, paritySteps)
+	if err != nil {
+		return err
+	}
+	reference, err := losses(s.On(ort.Device{}, "fp32", b.threads), batches)
+	if err != nil {
+		return fmt.Errorf("on the CPU: %w", err)
+	}
+	others := []string{"fp32", "tf32", "fp16", "bf16"}
+	if b.onHost() {
+		others = others[:1]
+	}
+	for _, precision := range others {
+		other := s.On(b.device, precision, b.threads)
+		if b.onHost() {
+			other.Kernels = "portable"
+		}
+		got, err := losses(other, batches)
+		if err != nil {
+			say("%s on %v FAILED: %v", precision, b.device, err)
+			if precision != "bf16" { // of which some kernels are missing
+				b.verdict(false, "%s runs on %v", precision, b.device)
+			}
+			continue
+		}
+		worst := b.compare(precision, reference, got)
+		if precision == "fp32" {
+			b.verdict(worst <= parityBound, "the losses of %d steps are within %.1e of the CPU's (at most %.0e)", paritySteps, worst, parityBound)
+		}
+	}
+	return nil
+}
+
+// compare prints two lists of losses and returns their largest relative difference.
+func (b *bench) compare(precision string, reference, got []float64) (worst float64) {
+	for i, want := range reference {
+		if e := math.Abs(got[i]/want - 1); !(e <= worst) {
+			worst = e // a NaN stays
+		}
+	}
+	say("%s: worst %.2e; losses on the CPU %.4f ... %.4f, here %.4f ... %.4f", precision, worst,
+		reference[0], reference[len(reference)-1], got[0], got[len(got)-1])
+	b.figures.Add("worst_"+precision+"_1e6", 1e6*worst)
+	return worst
+}
+
+// losses are those of a step on each of the batches.
+func losses(s steps.Setup, batches []tensor.Batch) (all []float64, err error) {
+	r, err := steps.Open(s)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	own, err := r.NewBatch()
+	if err != nil {
+		return nil, err
+	}
+	for _, batch := range batches {
+		for name, views := range batch {
+			if err := own[name].CopyFrom(views); err != nil {
+				return nil, err
+			}
+		}
+		scalars, err := r.Take(own, parityRate)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, scalars["loss"])
+	}
+	return all, nil
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"vicreg/scripts/bench/steps"
+)
+
+// What a step is asked for beside PyTorch's: at least so many times the images a second
+// of the eager one, the aim beside the compiled one, and at most so much of the memory.
+const (
+	overEager    = 0.8
+	overCompiled = 1.3
+	memoryOver   = 1.1
+)
+
+// setup is a step as the pieces run it.
+func (b *bench) setup(s steps.Setup, precision string) steps.Setup {
+	if b.quick {
+		s = s.Small()
+	}
+	return s.On(b.device, b.precision(precision), b.threads)
+}
+
+// compareStep measures one step beside PyTorch's.
+func compareStep(_ context.Context, b *bench, s steps.Setup) error {
+	s = b.setup(s, "fp16")
+	fmt.Printf("  %v\n", s)
+	a := &steps.Alone{Device: b.device, Rounds: 5, Round: time.Second, Batch: s.Batch}
+	if b.quick {
+		a.Rounds, a.Round = 2, time.Millisecond
+	}
+	err := a.Compare(s, b.python)
+	a.Figures(&b.figures, "")
+	if speed, memory, ok := a.Over(steps.Vicreg, steps.Eager); ok {
+		b.fast(speed >= overEager, "%.3f times the images a second of PyTorch's eager step (required: %.1f)", speed, overEager)
+		b.fast(memory <= memoryOver, "%.3f of the memory of PyTorch's eager step (at most: %.1f)", memory, memoryOver)
+	}
+	if speed, memory, ok := a.Over(steps.Vicreg, steps.Compiled); ok {
+		b.fast(speed >= overCompiled, "%.3f times the images a second of PyTorch's compiled step (aim: %.1f)", speed, overCompiled)
+		say("%.3f of the memory of PyTorch's compiled step", memory)
+	}
+	return err
+}
