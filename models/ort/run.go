@@ -12,13 +12,14 @@ import (
 	"unsafe"
 )
 
-// runUntil runs a session once and stops it when ctx ends.
+// runUntil runs a session once, on the thread it is called on, and stops it when ctx
+// ends.
 func (s *Session) runUntil(ctx context.Context, b binding) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if ctx.Done() == nil {
-		return s.run(nil, b)
+		return run(s.session, nil, b)
 	}
 	var options handle
 	if err := failure(C.vr_run_options(&options)); err != nil {
@@ -27,7 +28,7 @@ func (s *Session) runUntil(ctx context.Context, b binding) error {
 	defer C.vr_release_run_options(options)
 	told := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { told <- failure(C.vr_terminate(options)) })
-	err := s.run(options, b)
+	err := run(s.session, options, b)
 	if !stop() {
 		// It has begun to use the options: they must outlive it.
 		return errors.Join(err, <-told)

@@ -184,11 +184,19 @@ func (s *Session) RunContext(ctx context.Context, in tensor.Batch, want ...strin
 	return nil, fmt.Errorf("run model: %w", err)
 }
 
-func (s *Session) runContext(ctx context.Context, in tensor.Batch, want []string) (tensor.Batch, error) {
+func (s *Session) runContext(ctx context.Context, in tensor.Batch, want []string) (out tensor.Batch, err error) {
 	outputs, err := s.wanted(want)
 	if err != nil {
 		return nil, err
 	}
+	// A device has inputs copied to it when they are bound, in a stream of the thread
+	// that binds them: only on the same thread does the run come after the copies.
+	s.thread.do(func() { out, err = s.bindAndRun(ctx, in, outputs) })
+	return out, err
+}
+
+// bindAndRun runs the session once, on the thread it is called on.
+func (s *Session) bindAndRun(ctx context.Context, in tensor.Batch, outputs []tensor.Spec) (tensor.Batch, error) {
 	b, err := newBinding(s.session)
 	if err != nil {
 		return nil, err

@@ -2,13 +2,14 @@
 // for copies to be made: one device of compute capability 9.0 whose memory is the
 // host's. What is not here does nothing and succeeds. Arguments as in CUDA's
 // documentation of its runtime API; only those that matter have names.
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, OUT_OF_MEMORY = 2, CAPABILITY_MAJOR = 9, MULTIPROCESSORS = 132 };
+enum { SUCCESS = 0, OUT_OF_MEMORY = 2, CAPABILITY_MAJOR = 9, MULTIPROCESSORS = 132, TO_DEVICE = 1 };
 
-static int object; // stands for streams, events and the like
+static int object; // stands for events and the like
 
 int cudaGetDeviceCount(int *count) { return *count = 1, SUCCESS; }
 int cudaGetDevice(int *device) { return *device = 0, SUCCESS; }
@@ -50,28 +51,115 @@ static int allocate(void **p, size_t bytes) {
   return posix_memalign(p, 256, bytes ? bytes : 1) ? OUT_OF_MEMORY : SUCCESS;
 }
 int cudaMalloc(void **p, size_t bytes) { return allocate(p, bytes); }
-int cudaMallocHost(void **p, size_t bytes) { return allocate(p, bytes); }
-int cudaHostAlloc(void **p, size_t bytes) { return allocate(p, bytes); }
-int cudaMallocFromPoolAsync(void **p, size_t bytes) { return allocate(p, bytes); }
-int cudaFree(void *p) { return free(p), SUCCESS; }
-int cudaFreeHost(void *p) { return free(p), SUCCESS; }
-int cudaFreeAsync(void *p) { return free(p), SUCCESS; }
-int cudaMemGetInfo(size_t *unused, size_t *all) { return *unused = 79ull << 30, *all = 80ull << 30, SUCCESS; }
 
-// Launches are captured once and replayed: of what is launched only copies do
-// anything, so a graph is a list of them.
+// Copies to the device are made as late as CUDA may make them: when their stream is
+// waited for or does anything else. Until then pinned memory is not read; other memory
+// is, since the call has to return with it. What another stream does finds the old
+// content.
 typedef struct copy {
   void *to;
   const void *from;
   size_t bytes;
   struct copy *next;
+  void *staged; // NULL where from is pinned
 } copy;
+typedef struct stream {
+  copy *first, **end;
+  struct stream *next;
+} stream;
+typedef struct pinned {
+  char *at;
+  size_t bytes;
+  struct pinned *next;
+} pinned;
+static stream *streams, *legacy; // legacy: its copies are over when the call is
+static pinned *pins;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int new_stream(stream **s) {
+  pthread_mutex_lock(&lock);
+  *s = calloc(1, sizeof **s);
+  (*s)->end = &(*s)->first;
+  (*s)->next = streams;
+  streams = *s;
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+int cudaStreamCreateWithFlags(stream **s) { return new_stream(s); }
+int cudaStreamCreateWithPriority(stream **s) { return new_stream(s); }
+int cudaStreamCreate(stream **s) { return new_stream(s); }
+
+static void flush_locked(stream *s) {
+  for (copy *c; (c = s->first) != NULL; free(c)) {
+    memmove(c->to, c->from, c->bytes);
+    free(c->staged);
+    s->first = c->next;
+  }
+  s->end = &s->first;
+}
+static int flush(stream *s) {
+  if (s == legacy) return SUCCESS;
+  pthread_mutex_lock(&lock);
+  flush_locked(s);
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+int cudaDeviceSynchronize(void) {
+  pthread_mutex_lock(&lock);
+  for (stream *s = streams; s != NULL; s = s->next) flush_locked(s);
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+int cudaStreamSynchronize(stream *s) { return flush(s); }
+int cudaStreamDestroy(stream *s) { return flush(s); } // and keep it: it is small
+int cudaStreamQuery(stream *s) { return flush(s); }
+int cudaEventRecord(void *event, stream *s) { return flush(s); }
+
+static int late(stream *s, void *to, const void *from, size_t bytes) {
+  pthread_mutex_lock(&lock);
+  copy *c = calloc(1, sizeof *c);
+  *c = (copy){to, from, bytes, NULL, NULL};
+  pinned *p = pins;
+  while (p != NULL && ((char *)from < p->at || (char *)from >= p->at + p->bytes)) p = p->next;
+  if (p == NULL) c->from = c->staged = memcpy(malloc(bytes ? bytes : 1), from, bytes);
+  *s->end = c;
+  s->end = &c->next;
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+
+int cudaHostAlloc(void **at, size_t bytes) {
+  if (allocate(at, bytes) != SUCCESS) return OUT_OF_MEMORY;
+  pthread_mutex_lock(&lock);
+  pinned *p = malloc(sizeof *p);
+  *p = (pinned){*at, bytes, pins};
+  pins = p;
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+int cudaMallocHost(void **at, size_t bytes) { return cudaHostAlloc(at, bytes); }
+int cudaFreeHost(void *at) {
+  cudaDeviceSynchronize();
+  pthread_mutex_lock(&lock);
+  for (pinned *p = pins; p != NULL; p = p->next)
+    if (p->at == at) p->bytes = 0;
+  pthread_mutex_unlock(&lock);
+  return free(at), SUCCESS;
+}
+int cudaMallocFromPoolAsync(void **p, size_t bytes) { return allocate(p, bytes); }
+int cudaFree(void *p) { return cudaDeviceSynchronize(), free(p), SUCCESS; }
+int cudaFreeAsync(void *p) { return cudaFree(p); }
+int cudaMemGetInfo(size_t *unused, size_t *all) { return *unused = 79ull << 30, *all = 80ull << 30, SUCCESS; }
+
+// Launches are captured once and replayed: of what is launched only copies do
+// anything, so a graph is a list of them.
 typedef struct {
   copy *first, **end;
 } graph;
 static graph *capturing; // one stream at a time
 
-int cudaStreamBeginCapture(void) {
+int cudaStreamBeginCapture(stream *s) {
+  flush(s);
   capturing = calloc(1, sizeof *capturing);
   capturing->end = &capturing->first;
   return SUCCESS;
@@ -79,22 +167,27 @@ int cudaStreamBeginCapture(void) {
 int cudaStreamIsCapturing(void *stream, int *status) { return *status = capturing != NULL, SUCCESS; }
 int cudaStreamEndCapture(void *stream, graph **g) { return *g = capturing, capturing = NULL, SUCCESS; }
 int cudaGraphInstantiate(graph **launchable, graph *g) { return *launchable = g, SUCCESS; }
-int cudaGraphLaunch(graph *g) {
+int cudaGraphLaunch(graph *g, stream *s) {
+  flush(s);
   for (copy *c = g->first; c != NULL; c = c->next) memmove(c->to, c->from, c->bytes);
   return SUCCESS;
 }
 
 int cudaMemcpy(void *to, const void *from, size_t bytes) { return memmove(to, from, bytes), SUCCESS; }
-int cudaMemcpyAsync(void *to, const void *from, size_t bytes) {
-  if (capturing == NULL) return cudaMemcpy(to, from, bytes);
-  copy *c = *capturing->end = calloc(1, sizeof *c);
-  *c = (copy){to, from, bytes, NULL};
-  capturing->end = &c->next;
-  return SUCCESS;
+int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, stream *s) {
+  if (capturing != NULL) {
+    copy *c = *capturing->end = calloc(1, sizeof *c);
+    *c = (copy){to, from, bytes, NULL, NULL};
+    capturing->end = &c->next;
+    return SUCCESS;
+  }
+  if (kind == TO_DEVICE && s != legacy) return late(s, to, from, bytes);
+  return flush(s), cudaMemcpy(to, from, bytes);
 }
 int cudaMemset(void *p, int value, size_t bytes) { return memset(p, value, bytes), SUCCESS; }
-int cudaMemsetAsync(void *p, int value, size_t bytes) { return memset(p, value, bytes), SUCCESS; }
-int cudaMemcpy2DAsync(char *to, size_t to_pitch, const char *from, size_t from_pitch, size_t width, size_t rows) {
+int cudaMemsetAsync(void *p, int value, size_t bytes, stream *s) { return flush(s), memset(p, value, bytes), SUCCESS; }
+int cudaMemcpy2DAsync(char *to, size_t to_pitch, const char *from, size_t from_pitch, size_t width, size_t rows, int kind, stream *s) {
+  flush(s);
   for (size_t i = 0; i < rows; i++) memmove(to + i * to_pitch, from + i * from_pitch, width);
   return SUCCESS;
 }
@@ -103,7 +196,7 @@ int cudaLibraryLoadData(void **library) { return *library = &object, SUCCESS; }
 int cudaLibraryGetKernel(void **kernel) { return *kernel = &object, SUCCESS; }
 int __cudaGetKernel(void **kernel) { return *kernel = &object, SUCCESS; }
 void *__cudaRegisterFatBinary(void) { return &object; }
-int cudaLaunchHostFunc(void *stream, void (*f)(void *), void *with) { return f(with), SUCCESS; }
+int cudaLaunchHostFunc(stream *s, void (*f)(void *), void *with) { return flush(s), f(with), SUCCESS; }
 int cudaEventElapsedTime(float *ms) { return *ms = 0, SUCCESS; }
 int cudaMemPoolGetAttribute(void *pool, int attribute, uint64_t *value) { return *value = 0, SUCCESS; }
 int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks) { return *blocks = 1, SUCCESS; }
