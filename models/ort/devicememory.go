@@ -145,12 +145,15 @@ func lend(tensors []*tensor.Tensor, f func([]*block) error) error {
 }
 
 // taken is how much of the device's memory the session holds, in bytes.
-func (m *deviceMemory) taken() (int64, error) {
-	key := C.CString("TotalAllocated")
+func (m *deviceMemory) taken() (int64, error) { return stat(m.own, "TotalAllocated") }
+
+// stat reads a number that an allocator keeps.
+func stat(allocator handle, name string) (int64, error) {
+	key := C.CString(name)
 	defer C.free(unsafe.Pointer(key))
-	var bytes C.int64_t
-	err := failure(C.vr_allocator_stat(m.own, key, &bytes))
-	return int64(bytes), err
+	var n C.int64_t
+	err := failure(C.vr_allocator_stat(allocator, key, &n))
+	return int64(n), err
 }
 
 func (m *deviceMemory) close() {

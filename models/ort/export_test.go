@@ -19,3 +19,11 @@ func NewDeviceStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 		return newDeviceState(s, Device{}, vars, cfg.State, e)
 	})
 }
+
+// Pinned is how many bytes of pinned memory are in use by a session's buffers and by
+// the runtime itself.
+func Pinned(s *Session) (int64, error) {
+	s.buffers.mu.Lock()
+	defer s.buffers.mu.Unlock()
+	return stat(s.buffers.memory.pinned, "InUse")
+}

@@ -28,6 +28,7 @@ type Session struct {
 	device  Device
 	capture bool
 	thread  *thread // on which it lives; nil on the host
+	buffers buffers
 	in, out []tensor.Spec
 	names   map[string]*C.char
 }
@@ -112,6 +113,7 @@ func (s *Session) Close() error {
 	if s.dynamic == nil {
 		return nil
 	}
+	s.buffers.close()
 	var err error
 	s.thread.do(func() { err = s.dynamic.Destroy() })
 	for _, n := range s.names {
