@@ -56,7 +56,7 @@ func (r *run) whole() error {
 // beside a device: they would take the cores from those that decode.
 func (r *run) options() ort.Options {
 	o := r.machine.Alone()
-	o.Spin, o.Capture = r.machine.OnHost(), r.machine.captures()
+	o.Spin, o.Capture, o.FuseBias = r.machine.OnHost(), r.machine.captures(), !r.machine.OnHost()
 	// Without TF32 the runtime keeps convolutions from the tensor cores altogether,
 	// those of 16 bits, too.
 	o.TF32 = r.Precision != fp32

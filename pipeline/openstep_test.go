@@ -46,7 +46,7 @@ func deviceRun(t *testing.T, lib *ort.Runtime, p precision) *run {
 	r.Model, r.Stem, r.Width, r.Size, r.Expander, r.Batch, r.Precision = "resnet18", "cifar", 16, 32, []int{32, 32, 32}, 8, p
 	r.Optimizer.Name = "lars"
 	graphs := r.graphs(0)
-	graphs.Compute = p.compute()
+	graphs.Compute, graphs.Device = p.compute(), tensor.CUDA
 	var err error
 	if r.artifact, err = models.Step(graphs); err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ func TestTheSessionOfAStep(t *testing.T) {
 	} {
 		r := &run{trainFlags: &trainFlags{machine: on(cuda)}}
 		r.Precision = p
-		if got := (ort.Options{Device: cuda, TF32: want.tf32, Threads: 3}); r.options() != got || p.compute() != want.compute || p.describe(256) != want.text {
+		if got := (ort.Options{Device: cuda, TF32: want.tf32, FuseBias: true, Threads: 3}); r.options() != got || p.compute() != want.compute || p.describe(256) != want.text {
 			t.Errorf("%s: %+v, activations of %v, %q", p, r.options(), p.compute(), p.describe(256))
 		}
 	}

@@ -70,7 +70,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 		return r, err
 	}
 	graphs := t.graphs(r.block)
-	graphs.Compute = t.Precision.compute()
+	graphs.Compute, graphs.Device = t.Precision.compute(), t.machine.Device.Kind
 	if r.artifact, err = models.Step(graphs); err != nil {
 		return r, err
 	}

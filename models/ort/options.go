@@ -37,6 +37,9 @@ type Options struct {
 	// them afterwards in one. It is for sessions that are stepped, where every
 	// tensor stays in place; every node must run on the device.
 	Capture bool
+	// FuseBias lets a CUDA device add the bias of a convolution in the kernel that
+	// convolves, as the channels-last graphs of training want it.
+	FuseBias bool
 	// Level of graph optimisation.
 	Level Level
 	// ProfilePrefix, when set, writes a profile to a JSON file whose name
@@ -107,6 +110,7 @@ func (o Options) cuda(so *onnxruntime.SessionOptions) error {
 		"arena_extend_strategy": "kSameAsRequested",
 		"use_tf32":              flag[o.TF32],
 		"enable_cuda_graph":     flag[o.Capture],
+		"fuse_conv_bias":        flag[o.FuseBias],
 	})
 	if err != nil {
 		return err
