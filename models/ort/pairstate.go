@@ -87,8 +87,11 @@ func (h *pairState) bind(b binding, from, to []*block, names []Variable, e ends)
 	return nil
 }
 
-func (h *pairState) input(b binding, name string, v *block) error {
-	if err := b.input(h.session.names[name], v.value); err != nil {
+// input binds on the session's thread: for any other that does, the runtime makes a
+// stream on the device, with all that belongs to one.
+func (h *pairState) input(b binding, name string, v *block) (err error) {
+	h.session.thread.do(func() { err = b.input(h.session.names[name], v.value) })
+	if err != nil {
 		return fmt.Errorf("input %q: %w", name, err)
 	}
 	return nil
