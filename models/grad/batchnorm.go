@@ -13,10 +13,11 @@ type BatchNormOptions struct {
 }
 
 func (o BatchNormOptions) attrs() []graph.Attr {
-	if !o.Relu {
-		return nil
+	attrs := []graph.Attr{{Name: "eps", Value: float32(o.Eps)}}
+	if o.Relu {
+		attrs = append(attrs, graph.Attr{Name: "relu", Value: 1})
 	}
-	return []graph.Attr{{Name: "relu", Value: 1}}
+	return attrs
 }
 
 // BatchNorm normalises x [N, C, H, W] or [N, C] by the mean and variance of the
@@ -63,7 +64,10 @@ func batchNormRule(c *Call) []*graph.Value {
 	}
 	d := normGradient(c)
 	return c.each(func(i int) *graph.Value {
-		if i == 0 {
+		switch {
+		case i == 0 && d.x != nil:
+			return d.x
+		case i == 0:
 			return affine(c.G, d.unscaled, c.Saved["scale"], nil, nil, false)
 		}
 		return d.of(c, i)
@@ -71,8 +75,8 @@ func batchNormRule(c *Call) []*graph.Value {
 }
 
 // normGrads are the gradients of a normalisation of x: with respect to gamma,
-// beta, the residual (y), and to x without the factor gamma*istd.
-type normGrads struct{ unscaled, gamma, beta, y *graph.Value }
+// beta, the residual (y), and to x without the factor gamma*istd, or x with it.
+type normGrads struct{ unscaled, gamma, beta, y, x *graph.Value }
 
 // of is the gradient of input i of a normalisation: 1 gamma, 2 beta, 3 the residual.
 func (d normGrads) of(c *Call, i int) *graph.Value {

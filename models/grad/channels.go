@@ -48,7 +48,15 @@ func (c convolution) lastForward() *graph.Value {
 		return c.fromRows(g.Gemm(c.seen(), c.matrix(), nil, graph.GemmAttr{TransB: true}))
 	}
 	w := g.Once(graph.Key{Of: c.w, Made: "last"}, func() *graph.Value { return g.Transpose(c.padded(c.w), 0, 2, 3, 1) })
+	if c.cudnn() {
+		return g.CudnnConv(c.x, w, c.win)
+	}
 	return g.ConvNHWC(c.x, w, c.win)
+}
+
+// cudnn tells whether the convolution and its gradients are cuDNN's.
+func (c convolution) cudnn() bool {
+	return c.g.Forms.Cudnn && !c.pointwise() && graph.CudnnTakes(c.win)
 }
 
 // matrix are the weights as [M, C*KH*KW].
@@ -69,9 +77,12 @@ func (c convolution) padded(w *graph.Value) *graph.Value {
 func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
 	var dw *graph.Value
-	if c.pointwise() {
+	switch {
+	case c.pointwise():
 		dw = productOfRows(g, g.Rows(dy), c.seen())
-	} else {
+	case c.cudnn():
+		dw = g.Reshape(g.Cast(g.CudnnConvWeightGrad(dy, c.x, win), tensor.Float32), m, -1)
+	default:
 		dw = c.lastColumnsGrad(dy)
 	}
 	if c.scale != nil {
@@ -128,6 +139,9 @@ func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
 	if c.pointwise() {
 		dx := g.Gemm(g.Rows(dy), g.Reshape(c.scaled(), c.w.Shape[0], ch), nil, graph.GemmAttr{})
 		return c.spread(dx)
+	}
+	if c.cudnn() {
+		return g.CudnnConvInputGrad(dy, g.Transpose(c.scaled(), 0, 2, 3, 1), c.win, h, w)
 	}
 	rows := c.phases(h, dy.Shape[2], c.win.KH, c.win.Pads[0])
 	cols := c.phases(w, dy.Shape[3], c.win.KW, c.win.Pads[1])

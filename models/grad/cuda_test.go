@@ -20,7 +20,7 @@ func TestRulesOnCUDA(t *testing.T) {
 	for _, form := range graph.AllForms() {
 		nodes := map[string]int{}
 		for _, r := range rows {
-			if form.Forms != (graph.Forms{}) && !strings.HasPrefix(r.key, "vicreg.Conv") {
+			if form.Name != "default" && form.Name != "cudnn" && !strings.HasPrefix(r.key, "vicreg.Conv") {
 				continue
 			}
 			name := fmt.Sprintf("%s/%s/%s", form.Name, r.key, strings.ReplaceAll(r.name, " ", "_"))
@@ -46,15 +46,23 @@ func TestRulesOnCUDA(t *testing.T) {
 			wanted := true
 			switch key {
 			case "com.ms.internal.nhwc.MaxPool", "com.ms.internal.nhwc.GlobalAveragePool":
-				wanted = form.Forms == (graph.Forms{})
+				wanted = form.Name == "default" || form.Name == "cudnn" // which cuDNN does not take all of
 			case "com.ms.internal.nhwc.Conv":
 				wanted = form.Forms.Conv != graph.ConvPlanar
+			case "Where": // the mask of ReLU, which cuDNN has in itself
+				wanted = form.Name != "cudnn-unfolded"
 			case "com.microsoft.BiasAdd":
 				wanted = !form.Forms.Unfolded
 			case "Conv":
 				wanted = form.Forms.Conv == graph.ConvPlanar
 			}
 			if (nodes[key] > 0) != wanted {
+				t.Errorf("%s: %d nodes %s", form.Name, nodes[key], key)
+			}
+		}
+		for _, op := range []string{"Conv", "ConvInputGrad", "ConvWeightGrad", "BatchNorm", "BatchNormGrad", "MaxPool", "MaxPoolGrad"} {
+			wanted := form.Name == "cudnn" || form.Forms.Cudnn && !strings.HasPrefix(op, "MaxPool")
+			if key := graph.DomainCUDA + "." + op; (nodes[key] > 0) != wanted {
 				t.Errorf("%s: %d nodes %s", form.Name, nodes[key], key)
 			}
 		}

@@ -36,6 +36,11 @@ func poolRule(c *Call) []*graph.Value {
 // MaxPool is the maximum over a window of x [N, C, H, W], in x's layout.
 func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 	return g.Composite("MaxPool", graph.WindowAttrs(win), []*graph.Value{x}, func(save func(string, *graph.Value)) []*graph.Value {
+		if lastChannels(g) && g.Forms.Cudnn && graph.CudnnTakes(win) {
+			last := g.ToNHWC(x)
+			save("x", last)
+			return []*graph.Value{sameLayout(g, g.CudnnMaxPool(last, win), x)}
+		}
 		if lastChannels(g) {
 			y, index := g.MaxPoolNHWC(g.ToNHWC(x), win)
 			save("index", index)
@@ -49,6 +54,11 @@ func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 
 // maxPoolRule adds each gradient to the pixel that was the maximum.
 func maxPoolRule(c *Call) []*graph.Value {
+	if x := c.Saved["x"]; x != nil {
+		g := c.G
+		dx := g.CudnnMaxPoolGrad(g.ToNHWC(c.Dy[0]), g.ToNHWC(c.Outputs[0]), x, c.Window())
+		return []*graph.Value{sameLayout(g, dx, c.Inputs[0])}
+	}
 	g, x, dy := c.G, c.Inputs[0], c.G.ToPlain(c.Dy[0])
 	n := x.Elements()
 	index := g.Reshape(c.Saved["index"], dy.Elements())

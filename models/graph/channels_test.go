@@ -61,6 +61,52 @@ var lastRows = []struct {
 		x, a := in(2, 3, 4, 5), in(3)
 		return []value{g.ScaleNHWC(g.ToNHWC(x), a)}, []value{g.Mul(x, g.Reshape(a, 3, 1, 1))}
 	}},
+	{"CudnnConv", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, w, win := in(2, 3, 5, 6), in(4, 3, 2, 3), graph.Window{KH: 2, KW: 3, Stride: 2, Pads: [4]int{1, 2, 1, 2}}
+		return []value{g.CudnnConv(g.ToNHWC(x), g.Transpose(w, 0, 2, 3, 1), win)}, []value{g.Conv(x, w, nil, win, 1)}
+	}},
+	{"CudnnConvInputGrad", func(g *graph.Graph, in maker) ([]value, []value) {
+		dy, w, win := in(2, 4, 3, 4), in(4, 3, 3, 3), graph.Square(3, 2, 1)
+		return []value{g.CudnnConvInputGrad(g.ToNHWC(dy), g.Transpose(w, 0, 2, 3, 1), win, 5, 8)},
+			[]value{g.ConvTranspose(dy, w, win, [2]int{0, 1})}
+	}},
+	{"CudnnConvWeightGrad", func(g *graph.Graph, in maker) ([]value, []value) {
+		// With images in the place of channels it is a convolution by dy.
+		dy, x := in(2, 4, 3, 3), in(2, 3, 5, 5)
+		dw := g.Conv(g.Transpose(x, 1, 0, 2, 3), g.Transpose(dy, 1, 0, 2, 3), nil,
+			graph.Window{KH: 3, KW: 3, Stride: 1, Pads: [4]int{1, 1, 1, 1}, Dilation: [2]int{2, 2}}, 1)
+		return []value{g.CudnnConvWeightGrad(g.ToNHWC(dy), g.ToNHWC(x), graph.Square(3, 2, 1))}, []value{g.Transpose(dw, 1, 2, 3, 0)}
+	}},
+	{"CudnnBatchNorm", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, gamma, beta, r := in(2, 3, 4, 5), in(3), in(3), in(2, 3, 4, 5)
+		each := func(v value) value { return g.Reshape(v, 3, 1, 1) }
+		mean := g.ReduceMean(x, false, 0, 2, 3)
+		centred := g.Sub(x, each(mean))
+		istd := g.Reciprocal(g.Sqrt(g.Add(g.ReduceMean(g.Mul(centred, centred), false, 0, 2, 3), g.Float(1e-3))))
+		normal := g.Add(g.Mul(centred, each(g.Mul(istd, gamma))), each(beta))
+		var last, plain []value
+		for i, want := range []value{normal, g.Relu(normal), g.Relu(g.Add(normal, r))} {
+			n := graph.CudnnNorm{Eps: 1e-3, Relu: i > 0}
+			if i == 2 {
+				n.Residual = g.ToNHWC(r)
+			}
+			y, m, s, _ := g.CudnnBatchNorm(g.ToNHWC(x), gamma, beta, n)
+			last, plain = append(last, y, m, s), append(plain, want, mean, istd)
+		}
+		return last, plain
+	}},
+	{"CudnnMaxPool", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, win := in(2, 3, 7, 6), graph.Square(3, 2, 1)
+		y, _ := g.MaxPool(x, win)
+		return []value{g.CudnnMaxPool(g.ToNHWC(x), win)}, []value{y}
+	}},
+	{"CudnnMaxPoolGrad", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, dy, win := in(2, 3, 7, 6), in(2, 3, 4, 3), graph.Square(3, 2, 1)
+		y, index := g.MaxPool(x, win)
+		n := dy.Elements()
+		dx := g.ScatterAdd(g.Full(0, x.Elements()), g.Reshape(index, n), g.Reshape(dy, n))
+		return []value{g.CudnnMaxPoolGrad(g.ToNHWC(dy), g.ToNHWC(y), g.ToNHWC(x), win)}, []value{g.Reshape(dx, 2, 3, 7, 6)}
+	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value
 		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed

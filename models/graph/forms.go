@@ -4,6 +4,7 @@ package graph
 // measurement can tell the fastest. The zero value is what counting memory passes
 // prefers.
 type Forms struct {
+	Cudnn    bool // convolve, normalise and pool by the operators of cudnn.go
 	Conv     ConvForm
 	Unfolded bool // normalise after every convolution, none in its weights
 	Whole    bool // sum gradients of weights in one product, not in chunks
@@ -29,6 +30,8 @@ type Form struct {
 func AllForms() []Form {
 	return []Form{
 		{"default", Forms{}},
+		{"cudnn", Forms{Cudnn: true}},
+		{"cudnn-unfolded", Forms{Cudnn: true, Unfolded: true}},
 		{"conv-mixed", Forms{Conv: ConvMixed}},
 		{"conv-planar", Forms{Conv: ConvPlanar}},
 		{"unfolded", Forms{Unfolded: true}},

@@ -28,6 +28,8 @@ const (
 	DomainNCHWc = "com.microsoft.nchwc"
 	// DomainNHWC holds ONNX Runtime's channels-last kernels, on CUDA.
 	DomainNHWC = "com.ms.internal.nhwc"
+	// DomainCUDA holds vicreg's own operators, on CUDA devices.
+	DomainCUDA = "vicreg.cuda"
 	// DomainComposite marks a node that stands for its Body. It never reaches
 	// the ONNX file.
 	DomainComposite = "vicreg"
@@ -55,6 +57,9 @@ type Graph struct {
 	// Forms choose among the ways to do so on CUDA.
 	Forms Forms
 
+	// TF32 lets the convolutions of cuDNN round float32 operands to 10 bits.
+	TF32 bool
+
 	// Standard builds from standard operators alone, for tools that know no
 	// others, and is slower. Block must be 0.
 	Standard bool
@@ -64,6 +69,8 @@ type Graph struct {
 	count  map[string]int
 	names  map[string]*Value
 	once   map[Key]*Value
+
+	reserves int // of CudnnBatchNorm
 }
 
 // Output is a value under the name it has outside the graph.

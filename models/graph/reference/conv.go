@@ -91,8 +91,9 @@ func convTranspose(c *call) array {
 }
 
 // maxPool returns the maxima and their flat positions in x, the first of equals.
-func maxPool(c *call) []array {
-	x, win := c.in[0], c.Window()
+func maxPool(c *call) []array { return pooled(c.in[0], c.Window()) }
+
+func pooled(x array, win graph.Window) []array {
 	h, w := x.shape[2], x.shape[3]
 	oh, ow := places(h, w, win)
 	y := zeros(x.shape[0], x.shape[1], oh, ow)

@@ -58,6 +58,14 @@ var ops = map[string]func(*call) []array{
 		return lastChannels(c, batchNormalization)
 	}),
 
+	"vicreg.cuda.Conv":           one(cudnnConv),
+	"vicreg.cuda.ConvInputGrad":  one(cudnnConvInputGrad),
+	"vicreg.cuda.ConvWeightGrad": one(cudnnConvWeightGrad),
+	"vicreg.cuda.BatchNorm":      cudnnBatchNorm,
+	"vicreg.cuda.BatchNormGrad":  cudnnBatchNormGrad,
+	"vicreg.cuda.MaxPool":        one(cudnnMaxPool),
+	"vicreg.cuda.MaxPoolGrad":    one(cudnnMaxPoolGrad),
+
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
 	"com.microsoft.nchwc.Conv":              one(blockedConv),

@@ -1,0 +1,124 @@
+package reference
+
+import (
+	"math"
+
+	"vicreg/models/graph"
+)
+
+// The operators over cuDNN work on [N, H, W, C] with weights [M, KH, KW, C].
+
+// cudnnWindow is the window of a node whose kernel has kh x kw taps.
+func (c *call) cudnnWindow(kh, kw int) graph.Window {
+	pads := c.Attr("pads").([]int)
+	return graph.Window{KH: kh, KW: kw, Stride: c.int("stride", 1), Pads: [4]int{pads[0], pads[1], pads[0], pads[1]}}
+}
+
+func cudnnConv(c *call) array {
+	x, w := c.in[0], c.in[1]
+	return last(convolve(first(x), first(w), array{}, c.cudnnWindow(w.shape[1], w.shape[2]), 1))
+}
+
+// pairs visits, for a result of shape [N, OH, OW, M] on x [N, H, W, C], what meets in
+// a convolution: an element of the result, one of x and one of the weights.
+func pairs(x, y, w []int, win graph.Window, visit func(x, y, w int)) {
+	walk(y, func(at int, o []int) {
+		walk(w[1:], func(_ int, k []int) {
+			iy, ix := o[1]*win.Stride+k[0]-win.Pads[0], o[2]*win.Stride+k[1]-win.Pads[1]
+			if iy >= 0 && iy < x[1] && ix >= 0 && ix < x[2] {
+				visit(offset(x, []int{o[0], iy, ix, k[2]}), at, offset(w, []int{o[3], k[0], k[1], k[2]}))
+			}
+		})
+	})
+}
+
+func cudnnConvInputGrad(c *call) array {
+	dy, w, size := c.in[0], c.in[1], c.Attr("size").([]int)
+	dx := zeros(dy.shape[0], size[0], size[1], w.shape[3])
+	pairs(dx.shape, dy.shape, w.shape, c.cudnnWindow(w.shape[1], w.shape[2]), func(i, o, k int) {
+		dx.data[i] += dy.data[o] * w.data[k]
+	})
+	return dx
+}
+
+func cudnnConvWeightGrad(c *call) array {
+	dy, x, kernel := c.in[0], c.in[1], c.Attr("kernel").([]int)
+	dw := zeros(dy.shape[3], kernel[0], kernel[1], x.shape[3])
+	pairs(x.shape, dy.shape, dw.shape, c.cudnnWindow(kernel[0], kernel[1]), func(i, o, k int) {
+		dw.data[k] += dy.data[o] * x.data[i]
+	})
+	return dw
+}
+
+// lastMoments are mean and variance by channel, the last axis.
+func lastMoments(x array) (mean, variance []float64) {
+	ch := x.shape[len(x.shape)-1]
+	mean, variance = make([]float64, ch), make([]float64, ch)
+	n := float64(len(x.data) / ch)
+	for i, v := range x.data {
+		mean[i%ch] += v / n
+	}
+	for i, v := range x.data {
+		variance[i%ch] += (v - mean[i%ch]) * (v - mean[i%ch]) / n
+	}
+	return mean, variance
+}
+
+func cudnnBatchNorm(c *call) []array {
+	x, gamma, beta := c.in[0], c.in[1].data, c.in[2].data
+	ch := len(gamma)
+	mean, variance := lastMoments(x)
+	istd := zeros(ch)
+	for i, v := range variance {
+		istd.data[i] = 1 / math.Sqrt(v+c.float("eps", 0))
+	}
+	y := zeros(x.shape...)
+	for i, v := range x.data {
+		k := i % ch
+		y.data[i] = (v-mean[k])*istd.data[k]*gamma[k] + beta[k]
+		if c.present(3) {
+			y.data[i] += c.in[3].data[i]
+		}
+		if c.int("relu", 0) == 1 {
+			y.data[i] = max(y.data[i], 0)
+		}
+	}
+	return []array{y, {[]int{ch}, mean}, istd, zeros(1)}
+}
+
+func cudnnBatchNormGrad(c *call) []array {
+	dy, x, y, gamma, mean, istd := c.in[0], c.in[1], c.in[2], c.in[3].data, c.in[5].data, c.in[6].data
+	ch := len(gamma)
+	n := float64(len(x.data) / ch)
+	dz, dx, dgamma, dbeta := zeros(x.shape...), zeros(x.shape...), zeros(ch), zeros(ch)
+	normal := func(i int) float64 { return (x.data[i] - mean[i%ch]) * istd[i%ch] }
+	for i, d := range dy.data {
+		if c.int("relu", 0) == 1 && y.data[i] <= 0 {
+			d = 0
+		}
+		dz.data[i] = d
+		dbeta.data[i%ch] += d
+		dgamma.data[i%ch] += d * normal(i)
+	}
+	for i, d := range dz.data {
+		k := i % ch
+		dx.data[i] = gamma[k] * istd[k] * (d - dbeta.data[k]/n - normal(i)*dgamma.data[k]/n)
+	}
+	return []array{dx, dgamma, dbeta, dz}[:3+c.int("residual", 0)]
+}
+
+func cudnnMaxPool(c *call) array {
+	kernel := c.Attr("kernel").([]int)
+	return last(pooled(first(c.in[0]), c.cudnnWindow(kernel[0], kernel[1]))[0])
+}
+
+// cudnnMaxPoolGrad gives each gradient to the first pixel that was the maximum.
+func cudnnMaxPoolGrad(c *call) array {
+	dy, x, kernel := first(c.in[0]), first(c.in[2]), c.Attr("kernel").([]int)
+	index := pooled(x, c.cudnnWindow(kernel[0], kernel[1]))[1]
+	dx := zeros(x.shape...)
+	for i, d := range dy.data {
+		dx.data[int(index.data[i])] += d
+	}
+	return last(dx)
+}
