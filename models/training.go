@@ -148,6 +148,7 @@ func (f forward) backward(g *graph.Graph, lossScale *graph.Value) []optim.Variab
 // statistics makes the running statistics after the step outputs.
 func (f forward) statistics(g *graph.Graph) []StateVar {
 	var vars []StateVar
+	f.scope.Settle()
 	for _, p := range f.scope.Params() {
 		if p.Statistic {
 			g.Output(p.Name+nextSuffix, p.Out)

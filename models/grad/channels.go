@@ -108,7 +108,7 @@ func (c convolution) lastColumnsGrad(dy *graph.Value) *graph.Value {
 	m, pixels, taps := c.w.Shape[0], dy.Shape[2]*dy.Shape[3], win.KH*win.KW
 	images := g.View(c.x, n, h*w, ch)
 	if win.Pads != [4]int{} { // one zero row an image stands for all padding
-		images = g.Concat(1, images, g.Cast(g.Full(0, n, 1, ch), images.Type))
+		images = g.Pad(images, []int{0, 0, 0}, []int{0, 1, 0})
 	}
 	dys := g.View(dy, n, pixels, m)
 	index := columnIndex(g, h, w, win)
@@ -218,7 +218,7 @@ func (c convolution) phaseWeights(rows, cols []phase, row, col phase) *graph.Val
 			return g.Flip(g.Transpose(c.scaled(), 1, 2, 3, 0), 1, 2)
 		}
 		w := g.Reshape(g.Transpose(c.scaled(), 2, 3, 1, 0), taps, ch, m)
-		w = g.Concat(0, w, g.Cast(g.Full(0, 1, ch, m), w.Type))
+		w = g.Pad(w, []int{0, 0, 0}, []int{1, 0, 0})
 		name := fmt.Sprintf("phases(%v,%d,%d)", c.win, c.x.Shape[2], c.x.Shape[3])
 		index := intIndex(g, name, len(rows)*len(cols)*kh*kw, func(i int) int {
 			at, j := i/(kh*kw), i%(kh*kw)

@@ -27,6 +27,16 @@ func (g *Graph) Min(a, b *Value) *Value { return g.binary("Min", a, b) }
 // Pow is a to the power b, broadcast.
 func (g *Graph) Pow(a, b *Value) *Value { return g.binary("Pow", a, b) }
 
+// Sum adds up values of one shape, some of them in each pass over memory.
+func (g *Graph) Sum(xs ...*Value) *Value {
+	for _, x := range xs {
+		if x.Type != xs[0].Type || x.Layout != xs[0].Layout || !slices.Equal(x.Shape, xs[0].Shape) {
+			g.Fail("Sum", "%v%v and %v%v are not alike", xs[0].Type, xs[0].Shape, x.Type, x.Shape)
+		}
+	}
+	return g.op("", "Sum", nil, xs, &Value{Type: xs[0].Type, Shape: slices.Clone(xs[0].Shape), Layout: xs[0].Layout})[0]
+}
+
 // Greater is a > b as bool, broadcast.
 func (g *Graph) Greater(a, b *Value) *Value {
 	v := g.binary("Greater", a, b)

@@ -93,6 +93,20 @@ func (g *Graph) Concat(axis int, xs ...*Value) *Value {
 	return g.op1("Concat", []Attr{{"axis", axis}}, xs, xs[0].Type, shape)
 }
 
+// Split cuts x along an axis into n equal parts.
+func (g *Graph) Split(x *Value, axis, n int) []*Value {
+	g.plain("Split", x)
+	if axis < 0 || axis >= x.Rank() || n < 1 || x.Shape[axis]%n != 0 {
+		g.Fail("Split", "axis %d of %v has no %d equal parts", axis, x.Shape, n)
+	}
+	parts := make([]*Value, n)
+	for i := range parts {
+		parts[i] = &Value{Type: x.Type, Shape: slices.Clone(x.Shape)}
+		parts[i].Shape[axis] /= n
+	}
+	return g.op("", "Split", []Attr{{"axis", axis}, {"num_outputs", n}}, []*Value{x}, parts...)
+}
+
 // Gather picks slices of axis by an integer index of any shape, which takes the
 // place of the axis in the result.
 func (g *Graph) Gather(x, index *Value, axis int) *Value {

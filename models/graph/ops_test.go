@@ -35,6 +35,8 @@ var opRows = []struct {
 	{"Max", false, pairs((*graph.Graph).Max)},
 	{"Min", false, pairs((*graph.Graph).Min)},
 	{"Pow", false, pairs((*graph.Graph).Pow)},
+	{"Sum", false, func(g *graph.Graph, in maker) []value { return []value{g.Sum(in(2, 3), in(2, 3), in(2, 3))} }},
+	{"Split", false, func(g *graph.Graph, in maker) []value { return g.Split(in(2, 6), 1, 3) }},
 	{"Greater", false, pairs((*graph.Graph).Greater)},
 	{"And", false, func(g *graph.Graph, in maker) []value {
 		return []value{g.And(g.Greater(in(2, 3), g.Float(0.8)), g.Greater(in(3), g.Float(0.8)))}

@@ -70,9 +70,8 @@ func newNormParams(s *Scope, c int, n Norm) (p normParams) {
 // update moves the running statistics towards those of a batch with count values
 // a channel.
 func (p normParams) update(s *Scope, mean, variance *graph.Value, count int) {
-	g, unbiased := s.G, float64(count)/float64(count-1)
-	s.Update("running_mean", g.Add(g.Mul(p.mean, g.Float(1-bnMomentum)), g.Mul(mean, g.Float(bnMomentum))))
-	s.Update("running_var", g.Add(g.Mul(p.variance, g.Float(1-bnMomentum)), g.Mul(variance, g.Float(bnMomentum*unbiased))))
+	s.Observe("running_mean", mean, 1)
+	s.Observe("running_var", variance, float64(count)/float64(count-1))
 }
 
 // options fuse what the normalisation of package grad can do itself.

@@ -34,7 +34,8 @@ type Param struct {
 	Statistic bool
 	In, Out   *graph.Value
 
-	init Init
+	init     Init
+	observed []observation
 }
 
 // Init fills a new parameter; fanIn and fanOut are PyTorch's.
@@ -89,9 +90,6 @@ func (s *Scope) Param(name string, init Init, shape ...int) *graph.Value {
 func (s *Scope) Statistic(name string, init float64, shape ...int) *graph.Value {
 	return s.param(name, Constant(init), shape, true).Out
 }
-
-// Update sets the value that a running statistic has from here on.
-func (s *Scope) Update(name string, v *graph.Value) { s.set.byName[s.prefix+name].Out = v }
 
 func (s *Scope) param(name string, init Init, shape []int, statistic bool) *Param {
 	full := s.prefix + name

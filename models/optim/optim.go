@@ -74,11 +74,12 @@ type update func(b *builder, v measured) *graph.Value
 // builder carries what the formulas share while a graph is built.
 type builder struct {
 	Config
-	g     *graph.Graph
-	lr    *graph.Value
-	state []State
-	zero  *graph.Value // [], see factor
-	adam  adamScalars
+	g      *graph.Graph
+	lr     *graph.Value
+	state  []State
+	stacks []stackedState
+	zero   *graph.Value // [], see factor
+	adam   adamScalars
 }
 
 // Forward adds one step of the optimiser. lr and lossScale are [1]; the
@@ -93,6 +94,9 @@ type builder struct {
 func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Value) Result {
 	b := &builder{Config: c, g: g, lr: lr}
 	step := b.formula()
+	if g.Device == tensor.CUDA {
+		return b.stacked(vars, g.Reciprocal(lossScale), step)
+	}
 	all := b.measure(vars, g.Reciprocal(lossScale))
 	r := Result{
 		Values:     make([]*graph.Value, len(vars)),
@@ -115,9 +119,19 @@ func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Va
 }
 
 // measured is a variable with its unscaled gradient and the squared norms of both, [].
+// It may also be a stack of variables, [k, n]; its squared norms are [k, 1] then.
 type measured struct {
 	Variable
 	d, grad2, weight2 *graph.Value
+	stack             []Variable
+}
+
+// vector tells whether the variable has rank 1.
+func (v measured) vector() bool {
+	if v.stack != nil {
+		return v.stack[0].Value.Rank() < 2
+	}
+	return v.Value.Rank() < 2
 }
 
 // measure unscales the gradients by the factor inv, [1].
@@ -126,7 +140,7 @@ func (b *builder) measure(vars []Variable, inv *graph.Value) []measured {
 	for i, v := range vars {
 		b.g.Prefix("optim/"+v.Name, func() {
 			d := b.g.Mul(v.Grad, inv)
-			all[i] = measured{v, d, b.sumSquares(d), b.sumSquares(v.Value)}
+			all[i] = measured{v, d, b.sumSquares(d), b.sumSquares(v.Value), nil}
 		})
 	}
 	return all
@@ -134,6 +148,9 @@ func (b *builder) measure(vars []Variable, inv *graph.Value) []measured {
 
 // norm is the root of the sum of what part picks from each variable, [1].
 func (b *builder) norm(all []measured, part func(measured) *graph.Value) *graph.Value {
+	if b.g.Device == tensor.CUDA {
+		return b.stackedNorm(all, part)
+	}
 	sum := part(all[0])
 	for _, v := range all[1:] {
 		sum = b.g.Add(sum, part(v))
@@ -167,10 +184,26 @@ func (b *builder) formula() update {
 	return nil
 }
 
-// keep declares a state tensor of the variable and returns its present value.
+// stateOf declares a state tensor of the shape of v and returns its present value.
+func (b *builder) stateOf(v measured, suffix string) *State {
+	if v.stack != nil {
+		return b.keepStack(v.stack, suffix)
+	}
+	return b.keep(v.Name+suffix, v.Value.Shape...)
+}
+
+// keep declares a state tensor and returns its present value.
 func (b *builder) keep(name string, shape ...int) *State {
 	b.state = append(b.state, State{Name: name, In: b.g.Input(name, tensor.Float32, shape...)})
 	return &b.state[len(b.state)-1]
+}
+
+// squares is the squared norm of something of the shape of v.
+func (b *builder) squares(v measured, x *graph.Value) *graph.Value {
+	if v.stack != nil {
+		return b.g.ReduceSumSquare(x, true, 1)
+	}
+	return b.sumSquares(x)
 }
 
 func (b *builder) sumSquares(x *graph.Value) *graph.Value {

@@ -12,7 +12,7 @@ func sgd(b *builder, v measured) *graph.Value {
 // nor scaled. Clip is the LARC variant of solo-learn.
 func lars(b *builder, v measured) *graph.Value {
 	return b.momentum(v, func() *graph.Value {
-		if v.Value.Rank() < 2 {
+		if v.vector() {
 			return v.d
 		}
 		d := b.decayed(v)
@@ -23,7 +23,7 @@ func lars(b *builder, v measured) *graph.Value {
 // trust is what LARS multiplies the step d of a weight by, [].
 func (b *builder) trust(v measured, d *graph.Value) *graph.Value {
 	g := b.g
-	weight, step := g.Sqrt(v.weight2), g.Sqrt(b.sumSquares(d))
+	weight, step := g.Sqrt(v.weight2), g.Sqrt(b.squares(v, d))
 	zero := g.Float(0)
 	both := g.And(g.Greater(weight, zero), g.Greater(step, zero))
 	rate := g.Div(g.Mul(weight, g.Float(b.Trust)), step)
@@ -45,7 +45,7 @@ func (b *builder) decayed(v measured) *graph.Value {
 // d, then mu*m, which needs not wait in memory for it.
 func (b *builder) momentum(v measured, d func() *graph.Value) *graph.Value {
 	g := b.g
-	m := b.keep(v.Name+".momentum", v.Value.Shape...)
+	m := b.stateOf(v, ".momentum")
 	old := g.Mul(m.In, b.factor(b.Momentum))
 	m.Out = g.Add(old, d())
 	return g.Sub(v.Value, g.Mul(m.Out, b.lr))
@@ -76,13 +76,13 @@ func (b *builder) startAdam() {
 // are not decayed.
 func adamW(b *builder, v measured) *graph.Value {
 	g, d := b.g, v.d
-	m := b.keep(v.Name+".exp_avg", v.Value.Shape...)
+	m := b.stateOf(v, ".exp_avg")
 	m.Out = g.Add(g.Mul(m.In, b.factor(b.Beta1)), g.Mul(d, g.Float(1-b.Beta1)))
 	newM := m.Out
-	s := b.keep(v.Name+".exp_avg_sq", v.Value.Shape...)
+	s := b.stateOf(v, ".exp_avg_sq")
 	s.Out = g.Add(g.Mul(s.In, b.factor(b.Beta2)), g.Mul(g.Mul(d, d), g.Float(1-b.Beta2)))
 	p := v.Value
-	if b.WeightDecay != 0 && p.Rank() > 1 {
+	if b.WeightDecay != 0 && !v.vector() {
 		p = g.Mul(p, g.Sub(g.Float(1), g.Mul(b.lr, b.factor(b.WeightDecay))))
 	}
 	denominator := g.Add(g.Sqrt(g.Mul(s.Out, b.adam.correct)), g.Float(b.Eps))

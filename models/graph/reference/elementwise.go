@@ -128,6 +128,14 @@ func cast(c *call) array {
 	})
 }
 
+func sum(c *call) array {
+	out := c.in[0]
+	for _, x := range c.in[1:] {
+		out = zip(out, x, func(a, b float64) float64 { return a + b })
+	}
+	return out
+}
+
 func where(c *call) array {
 	shape := broadcast(c.in[0].shape, broadcast(c.in[1].shape, c.in[2].shape))
 	cond, a, b := stretch(c.in[0], shape), stretch(c.in[1], shape), stretch(c.in[2], shape)

@@ -113,6 +113,24 @@ func concat(c *call) array {
 	return out
 }
 
+func split(c *call) (out []array) {
+	x, axis, n := c.in[0], c.int("axis", 0), c.int("num_outputs", 0)
+	size := x.shape[axis] / n
+	for i := range n {
+		shape := slices.Clone(x.shape)
+		shape[axis] = size
+		part := zeros(shape...)
+		source := make([]int, len(shape))
+		walk(shape, func(j int, at []int) {
+			copy(source, at)
+			source[axis] += i * size
+			part.data[j] = x.data[offset(x.shape, source)]
+		})
+		out = append(out, part)
+	}
+	return out
+}
+
 func gather(c *call) array {
 	x, index, axis := c.in[0], c.in[1], c.int("axis", 0)
 	rank := len(index.shape)

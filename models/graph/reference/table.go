@@ -26,6 +26,7 @@ var ops = map[string]func(*call) []array{
 	"IsNaN":       unary(func(x float64) float64 { return truth(math.IsNaN(x)) }),
 	"IsInf":       unary(func(x float64) float64 { return truth(math.IsInf(x, 0)) }),
 	"HardSigmoid": one(hardSigmoid),
+	"Sum":         one(sum),
 	"Cast":        one(cast),
 	"Where":       one(where),
 
@@ -41,6 +42,7 @@ var ops = map[string]func(*call) []array{
 	"Expand":          one(expand),
 	"Slice":           one(slice),
 	"Concat":          one(concat),
+	"Split":           split,
 	"Gather":          one(gather),
 	"ScatterElements": one(scatterAdd),
 	"Pad":             one(pad),

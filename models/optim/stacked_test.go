@@ -1,0 +1,116 @@
+package optim
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/graph/reference"
+	"vicreg/models/tensor"
+)
+
+// manyVariables have three shapes, one of them more often than a stack holds.
+func manyVariables() (names []string, shapes map[string][]int) {
+	shapes = map[string][]int{"lone": {2, 3}, "odd": {5}}
+	for i := range 3 {
+		shapes[fmt.Sprint("kernel", i)] = []int{2, 2, 3, 1}
+	}
+	for i := range stackedVariables + 2 {
+		shapes[fmt.Sprint("gain", i)] = []int{3}
+	}
+	return slices.Sorted(maps.Keys(shapes)), shapes
+}
+
+func stepGraph(t *testing.T, c Config, device tensor.Device) *graph.Graph {
+	t.Helper()
+	names, shapes := manyVariables()
+	g, err := graph.Build("step", func(g *graph.Graph) {
+		g.Device = device
+		var vars []Variable
+		for _, name := range names {
+			vars = append(vars, Variable{name, g.Input(name, tensor.Float32, shapes[name]...), g.Input(name+".grad", tensor.Float32, shapes[name]...)})
+		}
+		r := c.Forward(g, vars, g.Input("lr", tensor.Float32, 1), g.Input("loss_scale", tensor.Float32, 1))
+		for i, v := range vars {
+			g.Output("new/"+v.Name, r.Values[i])
+		}
+		for _, s := range r.State {
+			if !slices.Equal(s.In.Shape, s.Out.Shape) {
+				t.Errorf("%s %v becomes %v", s.Name, s.In.Shape, s.Out.Shape)
+			}
+			g.Output("new/"+s.Name, s.Out)
+		}
+		g.Output("grad_norm", r.GradNorm)
+		g.Output("weight_norm", r.WeightNorm)
+		g.Output("finite", r.Finite)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// On CUDA variables are stacked, and each is updated as if it were alone: by its own
+// norms, also where they are zero.
+func TestStackedIsEachAlone(t *testing.T) {
+	for _, name := range []string{"sgd", "lars", "adamw"} {
+		c, err := Default(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, clip := range []bool{false, true} {
+			c.Clip = clip
+			alone, stacked := stepGraph(t, c, tensor.Host), stepGraph(t, c, tensor.CUDA)
+			if a, b := len(alone.Nodes), len(stacked.Nodes); b*3 > a {
+				t.Errorf("%s: %d nodes, %d in stacks", name, a, b)
+			}
+			in, rng := map[string][]float64{}, rand.New(rand.NewPCG(1, 2))
+			for _, v := range alone.Inputs {
+				for range v.Elements() {
+					in[v.Name] = append(in[v.Name], float64(rng.Float32()))
+				}
+			}
+			in["kernel1"] = make([]float64, 12)
+			in["kernel2.grad"] = make([]float64, 12)
+			want, err := reference.Run(alone, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := reference.Run(stacked, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(want) {
+				t.Errorf("%s: %d outputs, want %d", name, len(got), len(want))
+			}
+			for key, w := range want {
+				expect(t, got, map[string][]float64{key: w})
+			}
+		}
+	}
+}
+
+// A large variable is not worth the passes that a stack costs, nor are more joined
+// than the runtime takes in one kernel.
+func TestStacks(t *testing.T) {
+	g := graph.New("stacks")
+	var vars []Variable
+	for i, shape := range [][]int{{4096, 4096}, {3}, {4096, 4096}, {3}, {3, 1}} {
+		vars = append(vars, Variable{Value: g.Input(fmt.Sprint(i), tensor.Float32, shape...)})
+	}
+	if got := fmt.Sprint(stacks(vars)); got != "[[0] [1 3] [2] [4]]" {
+		t.Errorf("stacks %s", got)
+	}
+	for _, n := range stepGraph(t, Config{Name: "sgd"}, tensor.CUDA).Nodes {
+		if n.Op == "Concat" && len(n.Inputs) > stackedVariables || n.Op == "Split" && len(n.Outputs) > stackedVariables {
+			t.Errorf("%s has %d inputs, %d outputs", n.Name, len(n.Inputs), len(n.Outputs))
+		}
+		if strings.Contains(n.Name, "lone") && n.Op == "Concat" {
+			t.Errorf("%s joins nothing", n.Name)
+		}
+	}
+}
