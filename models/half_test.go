@@ -5,19 +5,22 @@ import (
 	"slices"
 	"testing"
 
+	"vicreg/models/graph"
 	"vicreg/models/graph/reference"
 	"vicreg/models/tensor"
 )
 
-// emulated evaluates a graph with every number rounded to the type of its tensor,
-// which is how a GPU computes in mixed precision. No CPU has the kernels.
-func emulated(t *testing.T, a *Artifact, given ...map[string]*tensor.Tensor) map[string][]float64 {
+// evaluator is reference.Run, or reference.Rounded: every number rounded to the type
+// of its tensor, as a GPU computes in mixed precision. No CPU has the kernels.
+type evaluator func(*graph.Graph, map[string][]float64) (map[string][]float64, error)
+
+func (evaluate evaluator) on(t *testing.T, a *Artifact, given ...map[string]*tensor.Tensor) map[string][]float64 {
 	t.Helper()
 	in := map[string][]float64{}
 	for name, x := range pick(t, a.Graph, given...) {
 		in[name] = numbers(x)
 	}
-	out, err := reference.Rounded(a.Graph, in)
+	out, err := evaluate(a.Graph, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,7 @@ func numbers(x *tensor.Tensor) []float64 {
 
 // gradientErrors compares the gradients of a, under a loss scale, with those of the
 // portable graph in float32.
-func gradientErrors(t *testing.T, c Config, lossScale float64) (loss, middle, worst float64) {
+func gradientErrors(t *testing.T, c Config, evaluate evaluator, lossScale float64) (loss, middle, worst float64) {
 	t.Helper()
 	portable := c
 	portable.Compute, portable.Device = 0, tensor.Host
@@ -45,7 +48,7 @@ func gradientErrors(t *testing.T, c Config, lossScale float64) (loss, middle, wo
 	state, images := twinState(host), views(c, "")
 	want := run(t, host.Graph, state, images)
 	images[LossScale] = tensor.Of([]float32{float32(lossScale)})
-	got := emulated(t, a, state, images)
+	got := evaluate.on(t, a, state, images)
 	var errs []float64
 	for _, p := range a.Params {
 		if !p.Statistic && !shift.MatchString(p.Name) {
@@ -73,15 +76,15 @@ func TestGradientsOnCUDA(t *testing.T) {
 	for _, c := range []*Config{&basic, &bottleneck} {
 		c.Backbone.Activation, c.Expander.Activation = "gelu", "gelu"
 		c.Device = tensor.CUDA
-		loss, middle, worst := gradientErrors(t, *c, 1024)
+		loss, middle, worst := gradientErrors(t, *c, reference.Run, 1024)
 		t.Logf("resnet%d, float32: loss %.1e, gradients %.1e, worst %.1e", c.Backbone.Depth, loss, middle, worst)
 		atMost(t, "the loss", loss, 1e-5)
 		atMost(t, "the median gradient", middle, 1e-4)
 	}
 	basic.Compute = tensor.Float16
-	loss, middle, worst := gradientErrors(t, basic, 64)
+	loss, middle, worst := gradientErrors(t, basic, reference.Rounded, 64)
 	basic.Device = tensor.Host
-	_, hostMiddle, hostWorst := gradientErrors(t, basic, 64)
+	_, hostMiddle, hostWorst := gradientErrors(t, basic, reference.Rounded, 64)
 	t.Logf("float16: loss %.1e, gradients %.1e, worst %.1e; portable: gradients %.1e, worst %.1e", loss, middle, worst, hostMiddle, hostWorst)
 	atMost(t, "the loss", loss, 3e-3)
 	atMost(t, "the median gradient", middle, 1.2*hostMiddle)

@@ -82,6 +82,8 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 		dw = productOfRows(g, g.Rows(dy), c.seen())
 	case c.cudnn():
 		dw = g.Reshape(g.Cast(g.CudnnConvWeightGrad(dy, c.x, win), tensor.Float32), m, -1)
+	case g.Forms.Rows && win == graph.Square(3, 1, 1):
+		dw = c.rowColumnsGrad(dy)
 	default:
 		dw = c.lastColumnsGrad(dy)
 	}
@@ -130,6 +132,29 @@ func (c convolution) lastColumnsGrad(dy *graph.Value) *graph.Value {
 		dw = d
 	}
 	return dw
+}
+
+// rowColumnsGrad is lastColumnsGrad for 3x3 kernels of stride 1. The columns hold the
+// three taps of a row for each pixel of x with a row of zeros above and below, a
+// third as much; dy is moved down against them, for the taps of each row.
+func (c convolution) rowColumnsGrad(dy *graph.Value) *graph.Value {
+	g := c.g
+	n, ch, h, w, m := c.x.Shape[0], c.x.Shape[1], c.x.Shape[2], c.x.Shape[3], c.w.Shape[0]
+	images := g.Pad(g.View(c.x, n, h*w, ch), []int{0, 0, 0}, []int{0, 1, 0})
+	index := intIndex(g, fmt.Sprintf("row columns(%dx%d)", h, w), (h+2)*w*3, func(i int) int {
+		y, x := i/3/w-1, i/3%w+i%3-1
+		if y < 0 || y >= h || x < 0 || x >= w {
+			return h * w
+		}
+		return y*w + x
+	})
+	columns := g.Reshape(g.Gather(images, index, 1), n*(h+2)*w, 3*ch)
+	rows := make([]*graph.Value, 3)
+	for i := range rows {
+		moved := g.Pad(g.View(dy, n, h*w, m), []int{0, i * w, 0}, []int{0, (2 - i) * w, 0})
+		rows[i] = productOfRows(g, g.Reshape(moved, n*(h+2)*w, m), columns) // [M, KW*C]
+	}
+	return g.Concat(1, rows...)
 }
 
 // lastInputGrad is inputGrad in the NHWC layout.

@@ -108,8 +108,16 @@ func chunkOf(p, most int) int {
 func chunkOnes(g *graph.Graph, a *graph.Value, k int) *graph.Value {
 	p, c := a.Shape[0], a.Shape[1]
 	l := chunk(p)
-	ones := g.Once(graph.Key{Made: fmt.Sprintf("ones(%v,%d)", a.Type, l)}, func() *graph.Value { return g.Cast(g.Full(1, l, 1), a.Type) })
-	return g.FusedMatMul(g.Reshape(a, p/l, l, c), ones, true, false, power(-k))
+	width := 1
+	if g.Forms.WideOnes {
+		width = 8
+	}
+	ones := g.Once(graph.Key{Made: fmt.Sprintf("ones(%v,%d)", a.Type, l)}, func() *graph.Value { return g.Cast(g.Full(1, l, width), a.Type) })
+	sums := g.FusedMatMul(g.Reshape(a, p/l, l, c), ones, true, false, power(-k))
+	if width > 1 {
+		sums = g.Slice(sums, 2, 0, 1)
+	}
+	return sums
 }
 
 // chunkProducts is a^T b of each chunk of l rows, [S, M, K], times 2^-k.

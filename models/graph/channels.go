@@ -124,12 +124,17 @@ func (g *Graph) NormNHWC(x, scale, bias, mean, variance *Value, eps float32) *Va
 }
 
 // ScaleNHWC is x*scale, by channel.
-func (g *Graph) ScaleNHWC(x, scale *Value) *Value {
-	g.channelsLast("Mul", x)
-	if scale.Rank() != 1 || scale.Shape[0] != x.Shape[1] || scale.Type != x.Type {
-		g.Fail("Mul", "scale %v%v does not fit input %v%v", scale.Type, scale.Shape, x.Type, x.Shape)
+func (g *Graph) ScaleNHWC(x, scale *Value) *Value { return g.byChannel("Mul", x, scale) }
+
+// ShiftNHWC is x+shift, by channel.
+func (g *Graph) ShiftNHWC(x, shift *Value) *Value { return g.byChannel("Add", x, shift) }
+
+func (g *Graph) byChannel(op string, x, v *Value) *Value {
+	g.channelsLast(op, x)
+	if v.Rank() != 1 || v.Shape[0] != x.Shape[1] || v.Type != x.Type {
+		g.Fail(op, "%v%v does not fit input %v%v", v.Type, v.Shape, x.Type, x.Shape)
 	}
-	return g.nhwc("", "Mul", nil, []*Value{x, scale}, x.Type, x.Shape)
+	return g.nhwc("", op, nil, []*Value{x, v}, x.Type, x.Shape)
 }
 
 // wideRow is how many numbers BiasAdd is given in a row: enough to keep the

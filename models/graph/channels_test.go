@@ -107,6 +107,10 @@ var lastRows = []struct {
 		dx := g.ScatterAdd(g.Full(0, x.Elements()), g.Reshape(index, n), g.Reshape(dy, n))
 		return []value{g.CudnnMaxPoolGrad(g.ToNHWC(dy), g.ToNHWC(y), g.ToNHWC(x), win)}, []value{g.Reshape(dx, 2, 3, 7, 6)}
 	}},
+	{"ShiftNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, a := in(2, 3, 4, 5), in(3)
+		return []value{g.ShiftNHWC(g.ToNHWC(x), a)}, []value{g.Add(x, g.Reshape(a, 3, 1, 1))}
+	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value
 		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed
@@ -172,7 +176,7 @@ func TestChannelsLastErrors(t *testing.T) {
 		{"input [2 3 4 5] has 3 channels, weight [8 4 3 3] wants 4 in 1 groups", func(g *graph.Graph, _, last value) {
 			g.ConvNHWC(last, g.Full(1, 8, 3, 3, 4), graph.Square(3, 1, 1))
 		}},
-		{"scale float32[4] does not fit input float32[2 3 4 5]", func(g *graph.Graph, _, last value) { g.ScaleNHWC(last, g.Full(1, 4)) }},
+		{"float32[4] does not fit input float32[2 3 4 5]", func(g *graph.Graph, _, last value) { g.ScaleNHWC(last, g.Full(1, 4)) }},
 		{"[2 3 4 5] does not hold [2 3 4 6]", func(g *graph.Graph, x, _ value) { g.FromRows(x, 2, 3, 4, 6) }},
 		{"[2 3 4 5] has more than 2 channels", func(g *graph.Graph, _, last value) { g.PadNHWC(last, 2) }},
 	} {

@@ -7,7 +7,10 @@ type Forms struct {
 	Cudnn    bool // convolve, normalise and pool by the operators of cudnn.go
 	Conv     ConvForm
 	Unfolded bool // normalise after every convolution, none in its weights
+	Affine   bool // normalise by products and sums, without the runtime's BatchNormalization
+	Rows     bool // gradients of 3x3 weights from columns of one row of taps, against shifted gradients
 	Whole    bool // sum gradients of weights in one product, not in chunks
+	WideOnes bool // sum with eight columns of ones, as tensor cores want them
 }
 
 // ConvForm says how a convolution of more than one pixel takes its weights.
@@ -35,6 +38,9 @@ func AllForms() []Form {
 		{"conv-mixed", Forms{Conv: ConvMixed}},
 		{"conv-planar", Forms{Conv: ConvPlanar}},
 		{"unfolded", Forms{Unfolded: true}},
+		{"affine", Forms{Affine: true}},
+		{"row-columns", Forms{Rows: true}},
 		{"whole-products", Forms{Whole: true}},
+		{"wide-ones", Forms{WideOnes: true}},
 	}
 }

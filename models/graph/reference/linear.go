@@ -10,6 +10,9 @@ import (
 // matMul serves MatMul and FusedMatMul: alpha op(a) op(b), leading axes broadcast.
 func matMul(c *call) array {
 	a, b := c.in[0], c.in[1]
+	if c.round && c.Inputs[0].Type == tensor.Float32 {
+		a, b = mapped(a, tf32), mapped(b, tf32)
+	}
 	if c.int("transA", 0) == 1 {
 		a = swapped(a)
 	}

@@ -31,6 +31,7 @@ type call struct {
 	*graph.Node
 	in    []array
 	block int
+	round bool
 }
 
 // run is one evaluation of a graph.
@@ -50,8 +51,9 @@ func Run(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, err
 }
 
 // Rounded is Run with every result rounded to the type of its value, float32 or
-// half precision. Within one operator nothing is rounded: that is a device which
-// adds up in a wider type.
+// half precision. Within one operator nothing is rounded, which is a device that
+// adds up in a wider type; but products of float32 matrices take their factors with
+// the digits of TF32, as a GPU does unless it is told not to.
 func Rounded(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, error) {
 	return evaluateGraph(g, inputs, true)
 }
@@ -108,7 +110,7 @@ func (r run) evaluate(nodes []*graph.Node) error {
 			}
 			continue
 		}
-		results, err := apply(n, r.values, r.block)
+		results, err := r.apply(n)
 		if err != nil {
 			return fmt.Errorf("node %s (%s, from %s): %w", n.Name, n.Key(), n.Caller, err)
 		}
@@ -127,14 +129,14 @@ func (r run) evaluate(nodes []*graph.Node) error {
 
 // apply runs one operator. A malformed node makes an operator index out of
 // range; that comes back as an error which names the node.
-func apply(n *graph.Node, values map[*graph.Value]array, block int) (results []array, err error) {
+func (r run) apply(n *graph.Node) (results []array, err error) {
 	op, ok := ops[n.Key()]
 	if !ok {
 		return nil, fmt.Errorf("unknown operator")
 	}
-	c := &call{Node: n, block: block}
+	c := &call{Node: n, block: r.block, round: r.round}
 	for i, v := range n.Inputs {
-		a, have := values[v]
+		a, have := r.values[v]
 		if v != nil && !have {
 			return nil, fmt.Errorf("input %d, %s, is not computed yet", i, v.Name)
 		}

@@ -22,6 +22,9 @@ func rounded(x array, t tensor.DType) array {
 	return mapped(x, f)
 }
 
+// tf32 is x as tensor cores take a float32.
+func tf32(x float64) float64 { return toDigits(x, 11, -149, math.MaxFloat32) }
+
 // toDigits rounds x to the nearest number of so many binary digits, ties to even,
 // none of them below 2^least; above largest is infinity.
 func toDigits(x float64, digits, least int, largest float64) float64 {
