@@ -2,11 +2,17 @@
 #ifndef VICREG_API_H
 #define VICREG_API_H
 
+#include "shim.h"
+
 // The C API is one table of function pointers that only ever grows at its end,
 // so the place of a function is a fact of the interface and no header is needed.
 enum slot {
+  CREATE_STATUS = 0,
   GET_ERROR_MESSAGE = 2,
   CREATE_ENV = 3,
+  CREATE_OPERATOR_DOMAIN = 26,
+  ADD_OPERATOR = 27,
+  ADD_OPERATOR_DOMAIN = 28,
   SESSION_INPUT_COUNT = 30,
   SESSION_OUTPUT_COUNT = 31,
   SESSION_INPUT_TYPE = 33,
@@ -19,14 +25,25 @@ enum slot {
   CREATE_TENSOR_WITH_DATA = 49,
   TENSOR_DATA = 51,
   CAST_TYPE_TO_TENSOR = 55,
+  CREATE_TYPE_AND_SHAPE = 57,
+  SET_ELEMENT_TYPE = 58,
+  SET_DIMENSIONS = 59,
   TENSOR_ELEMENT_TYPE = 60,
   DIMENSIONS_COUNT = 61,
   DIMENSIONS = 62,
   TENSOR_TYPE_AND_SHAPE = 65,
   CREATE_MEMORY_INFO = 68,
   CREATE_CPU_MEMORY_INFO = 69,
+  ALLOCATOR_ALLOC = 75,
   ALLOCATOR_FREE = 76,
+  ALLOCATOR_MEMORY = 77,
   DEFAULT_ALLOCATOR = 78,
+  NODE_FLOAT = 85,
+  NODE_INT = 86,
+  RUN_INPUT_COUNT = 88,
+  RUN_OUTPUT_COUNT = 89,
+  RUN_INPUT = 90,
+  RUN_OUTPUT = 91,
   RELEASE_STATUS = 93,
   RELEASE_MEMORY_INFO = 94,
   RELEASE_VALUE = 96,
@@ -44,7 +61,17 @@ enum slot {
   BIND_OUTPUT = 137,
   BIND_OUTPUT_TO_DEVICE = 138,
   BOUND_OUTPUT_VALUES = 140,
+  NODE_INTS = 163,
   ADD_RUN_CONFIG_ENTRY = 165,
+  RUN_STREAM = 193,
+  RUN_RESOURCE = 265,
+  INFERENCE_INPUT_COUNT = 267,
+  INFERENCE_INPUT = 268,
+  INFERENCE_ATTRIBUTE = 269,
+  INFERENCE_OUTPUT = 270,
+  READ_ATTRIBUTE = 272,
+  RUN_SCRATCH = 277,
+  NODE_ALLOCATOR = 278,
   GET_KEY_VALUE = 297,
   RELEASE_KEY_VALUE_PAIRS = 300,
   REGISTER_PROVIDER_LIBRARY = 301,
@@ -71,5 +98,14 @@ extern void *vr_environment;
 
 // vr_failed turns a status into a message, which the caller frees, and releases it.
 char *vr_failed(void *status);
+
+// vr_failed turns a status into a message, which the caller frees, and releases it.
+char *vr_failed(void *status);
+
+// vr_error makes a message, as printf does.
+char *vr_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// vr_shape_of reads the type and dimensions from a tensor's type information.
+char *vr_shape_of(void *info, vr_shape *shape);
 
 #endif

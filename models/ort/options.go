@@ -115,5 +115,5 @@ func (o Options) cuda(so *onnxruntime.SessionOptions) error {
 	if err != nil {
 		return err
 	}
-	return so.AppendExecutionProviderCUDA(p)
+	return errors.Join(so.AppendExecutionProviderCUDA(p), o.customOps(so))
 }

@@ -3,6 +3,7 @@
 #include "api.h"
 
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,15 @@ char *vr_failed(void *status) {
   char *message = strdup(CALL(GET_ERROR_MESSAGE, const char *, void *)(status));
   RELEASE(RELEASE_STATUS, status);
   return message;
+}
+
+char *vr_error(const char *format, ...) {
+  char text[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  return strdup(text);
 }
 
 static api_base *base_of(void *library, char **error) {
@@ -74,8 +84,7 @@ char *vr_count(void *session, int output, size_t *count) {
   return vr_failed(STATUS(slot, void *, size_t *)(session, count));
 }
 
-// shape_of reads the type and dimensions from a tensor's type information.
-static char *shape_of(void *info, vr_shape *shape) {
+char *vr_shape_of(void *info, vr_shape *shape) {
   char *error = vr_failed(STATUS(TENSOR_ELEMENT_TYPE, void *, int *)(info, &shape->type));
   if (error == NULL) error = vr_failed(STATUS(DIMENSIONS_COUNT, void *, size_t *)(info, &shape->rank));
   if (error != NULL) return error;
@@ -96,7 +105,7 @@ char *vr_describe(void *session, int output, size_t index, char **name, vr_shape
   error = vr_failed(STATUS(slot, void *, size_t, void **)(session, index, &type));
   if (error != NULL) return error;
   error = vr_failed(STATUS(CAST_TYPE_TO_TENSOR, void *, void **)(type, &info));
-  if (error == NULL) error = info ? shape_of(info, shape) : strdup("not a tensor");
+  if (error == NULL) error = info ? vr_shape_of(info, shape) : strdup("not a tensor");
   RELEASE(RELEASE_TYPE, type);
   return error;
 }
@@ -111,7 +120,7 @@ char *vr_look(void *value, vr_shape *shape, void **data) {
   void *info = NULL;
   char *error = vr_failed(STATUS(TENSOR_TYPE_AND_SHAPE, void *, void **)(value, &info));
   if (error != NULL) return error;
-  error = shape_of(info, shape);
+  error = vr_shape_of(info, shape);
   RELEASE(RELEASE_TENSOR_TYPE, info);
   if (error != NULL) return error;
   return vr_failed(STATUS(TENSOR_DATA, void *, void **)(value, data));

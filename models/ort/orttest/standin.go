@@ -16,7 +16,7 @@ const envStandIn = "VICREG_TEST_STANDIN"
 
 // StandIn runs the calling test in a process of its own where the library of the
 // CUDA build is opened and CUDA's own libraries are stand-ins: sessions on a device
-// open there as they would on a GPU, and compute nothing. It reports whether this is
+// open there as they would on a GPU, and compute nothing but what cuDNN does. It reports whether this is
 // that process; where it is not, the caller returns, and the test has passed or
 // failed as it did there. Without the CUDA build or a C compiler it skips.
 func StandIn(t *testing.T) bool {
@@ -36,7 +36,7 @@ func StandIn(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
-	cmd.Env = append(standin.Environment(dir), envStandIn+"="+t.Name(), ort.EnvLibrary+"="+library)
+	cmd.Env = append(standin.Environment(dir), envStandIn+"="+t.Name(), ort.EnvLibrary+"="+library, standin.EnvLog+"="+filepath.Join(dir, "log"))
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("with stand-ins for CUDA: %v\n%s", err, out)

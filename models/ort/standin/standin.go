@@ -1,13 +1,14 @@
 // Package standin makes libraries that stand in for those of CUDA where there is no
 // GPU, for tests: one device whose memory is the host's. With them the runtime's CUDA
 // provider loads and opens sessions as it would on a GPU: it takes or refuses the
-// nodes of a graph, and copies are real. Kernels do nothing.
+// nodes of a graph, and copies are real. Of kernels those of cuDNN compute that the
+// operators of package ort call; all others do nothing.
 package standin
 
 import (
 	"bytes"
 	"debug/elf"
-	_ "embed"
+	"embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,15 +17,19 @@ import (
 	"strings"
 )
 
-// What has to answer, by the beginning of the library's name.
-var (
-	//go:embed testdata/cuda.c
-	cudart []byte
-	//go:embed testdata/cudnn.c
-	cudnn []byte
+//go:embed testdata
+var testdata embed.FS
 
-	defined = map[string][]byte{"libcudart": cudart, "libcudnn": cudnn}
-)
+// What has to answer, by the beginning of the library's name.
+var defined = map[string][]string{"libcudart": {"cuda.c"}, "libcudnn": {"cudnn.h", "cudnn.c", "cudnngraph.c"}}
+
+// EnvLog names the environment variable with the file to which the stand-in for cuDNN
+// appends what it was asked for.
+const EnvLog = "VICREG_STANDIN_LOG"
+
+// EnvUnfused names the environment variable that makes the stand-in for cuDNN refuse,
+// when it runs, a batch normalisation with a relu in the same kernel.
+const EnvUnfused = "VICREG_STANDIN_UNFUSED"
 
 // driver is the only library whose symbols carry no version.
 const driver = "libcuda.so.1"
@@ -86,16 +91,23 @@ func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
 		args = append(args, "-Wl,--version-script="+name+".map")
 	}
 	stem, _, _ := strings.Cut(soname, ".")
-	if code := defined[stem]; code != nil {
-		files[name+"_defined.c"] = code
-		args = append(args, name+"_defined.c")
+	for _, part := range defined[stem] {
+		code, err := testdata.ReadFile("testdata/" + part)
+		if err != nil {
+			return err
+		}
+		part = filepath.Join(dir, part)
+		files[part] = code
+		if filepath.Ext(part) == ".c" {
+			args = append(args, part)
+		}
 	}
 	for file, content := range files {
 		if err := os.WriteFile(file, content, 0o644); err != nil {
 			return err
 		}
 	}
-	if out, err := exec.Command(Compiler(), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(Compiler(), append(args, "-lm", "-ldl")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil

@@ -1,10 +1,308 @@
-// The part of cuDNN that the runtime calls before it has anything to compute.
-#include <stddef.h>
+// Stands in for libcudnn.so.9: its ops library, computed by plain loops in the host's
+// memory. Signatures and numbers are those of NVIDIA's documentation of cuDNN 9;
+// it refuses what cuDNN refuses as far as the code under test depends on it.
+#define _GNU_SOURCE
+#include "cudnn.h"
 
-static int object;
+#include <dlfcn.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 
-int cudnnCreate(void **handle) { return *handle = &object, 0; }
-int cudnnDestroy(void *handle) { return 0; }
-int cudnnSetStream(void *handle, void *stream) { return 0; }
+static double of_half(uint16_t bits) {
+  int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  double value = exponent == 31  ? (fraction ? NAN : INFINITY)
+                 : exponent == 0 ? ldexp(fraction, -24)
+                                 : ldexp(1024 + fraction, exponent - 25);
+  return bits >> 15 ? -value : value;
+}
+
+static uint16_t to_half(double value) {
+  uint16_t sign = signbit(value) ? 0x8000 : 0;
+  double size = fabs(value);
+  if (isnan(value)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00;
+  int exponent;
+  frexp(size, &exponent); // size = 0.5..1 * 2^exponent
+  int place = exponent - 11 < -24 ? -24 : exponent - 11;
+  long fraction = lrint(ldexp(size, -place)); // ties to even
+  if (fraction < 1024) return sign | fraction;
+  return sign | ((place + 24 << 10) + fraction); // a carry goes into the exponent
+}
+
+double get(const tensor *t, const void *data, int64_t n, int64_t c, int64_t h, int64_t w) {
+  int64_t i = n * t->strides[N] + c * t->strides[C] + h * t->strides[H] + w * t->strides[W];
+  return t->type == HALF ? of_half(((const uint16_t *)data)[i]) : ((const float *)data)[i];
+}
+
+void put(const tensor *t, void *data, double value, int64_t n, int64_t c, int64_t h, int64_t w) {
+  int64_t i = n * t->strides[N] + c * t->strides[C] + h * t->strides[H] + w * t->strides[W];
+  if (t->type == HALF) ((uint16_t *)data)[i] = to_half(value);
+  else ((float *)data)[i] = value;
+}
+
+int64_t elements(const tensor *t) { return t->dims[N] * t->dims[C] * t->dims[H] * t->dims[W]; }
+
+void place(const tensor *t, int64_t i, int64_t at[4]) {
+  at[C] = i % t->dims[C], i /= t->dims[C];
+  at[W] = i % t->dims[W], i /= t->dims[W];
+  at[H] = i % t->dims[H], at[N] = i / t->dims[H];
+}
+
+static const char *reason = "";
+int refuse(int status, const char *why) { return reason = why, status; }
+const char *cudnnGetErrorString(int status) {
+  return status >= 5000 ? "EXECUTION_FAILED" : status >= 3000 ? "NOT_SUPPORTED" : "BAD_PARAM";
+}
+void cudnnGetLastErrorString(char *text, size_t size) { snprintf(text, size, "%s", reason); }
 size_t cudnnGetVersion(void) { return 91300; }
-const char *cudnnGetErrorString(int status) { return status == 0 ? "success" : "stand-in"; }
+size_t cudnnGetCudartVersion(void) { return 13000; }
+
+void note(const char *format, ...) {
+  const char *path = getenv("VICREG_STANDIN_LOG");
+  FILE *file = path ? fopen(path, "a") : NULL;
+  if (file == NULL) return;
+  va_list arguments;
+  va_start(arguments, format);
+  vfprintf(file, format, arguments);
+  va_end(arguments);
+  fclose(file);
+}
+
+static void *cudart(const char *name) { return dlsym(dlopen("libcudart.so.13", RTLD_NOW | RTLD_NOLOAD), name); }
+
+void take_time(float ms) {
+  static float *clock;
+  if (clock == NULL) clock = cudart("standin_clock");
+  *clock += ms;
+}
+
+typedef struct {
+  void *stream;
+} handle;
+
+void begin(const void *h) {
+  static int (*flush)(void *);
+  if (flush == NULL) flush = cudart("cudaStreamQuery");
+  flush(((const handle *)h)->stream);
+}
+
+int cudnnCreate(handle **h) { return *h = calloc(1, sizeof **h), SUCCESS; }
+int cudnnDestroy(handle *h) { return free(h), SUCCESS; }
+int cudnnSetStream(handle *h, void *stream) { return h->stream = stream, SUCCESS; }
+int cudnnGetStream(handle *h, void **stream) { return *stream = h->stream, SUCCESS; }
+
+int cudnnCreateTensorDescriptor(tensor **t) { return *t = calloc(1, sizeof **t), SUCCESS; }
+int cudnnDestroyTensorDescriptor(tensor *t) { return free(t), SUCCESS; }
+int cudnnSetTensor4dDescriptor(tensor *t, int format, int type, int n, int c, int h, int w) {
+  if (format != 1) return refuse(NOT_SUPPORTED, "not channels last");
+  *t = (tensor){type, {n, c, h, w}, {(int64_t)c * h * w, 1, (int64_t)w * c, c}};
+  return SUCCESS;
+}
+
+static int same(const tensor *a, const tensor *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+#define EACH(t) for (int64_t i = 0, at[4]; i < elements(t) && (place(t, i, at), 1); i++)
+#define AT at[N], at[C], at[H], at[W]
+
+// Only alpha 1 and beta 0 are asked for, but for the sum of cudnnAddTensor.
+static int plain(const float *alpha, const float *beta) { return *alpha == 1 && *beta == 0; }
+
+int cudnnAddTensor(handle *h, const float *alpha, const tensor *a, const void *x, const float *beta, const tensor *c,
+                   void *y) {
+  begin(h);
+  if (!same(a, c) || *alpha != 1 || *beta != 1) return refuse(BAD_PARAM, "sum");
+  EACH(c) put(c, y, get(c, y, AT) + get(a, x, AT), AT);
+  return SUCCESS;
+}
+
+typedef struct {
+  int mode, nan;
+} activation;
+int cudnnCreateActivationDescriptor(activation **a) { return *a = calloc(1, sizeof **a), SUCCESS; }
+int cudnnDestroyActivationDescriptor(activation *a) { return free(a), SUCCESS; }
+int cudnnSetActivationDescriptor(activation *a, int mode, int nan, double coefficient) {
+  return *a = (activation){mode, nan}, mode == 1 ? SUCCESS : refuse(NOT_SUPPORTED, "not a relu");
+}
+int cudnnActivationForward(handle *h, activation *a, const float *alpha, const tensor *xd, const void *x,
+                           const float *beta, const tensor *yd, void *y) {
+  begin(h);
+  if (!same(xd, yd) || !plain(alpha, beta)) return refuse(BAD_PARAM, "activation");
+  EACH(yd) put(yd, y, fmax(get(xd, x, AT), 0), AT);
+  return SUCCESS;
+}
+int cudnnActivationBackward(handle *h, activation *a, const float *alpha, const tensor *yd, const void *y,
+                            const tensor *dyd, const void *dy, const tensor *xd, const void *x, const float *beta,
+                            const tensor *dxd, void *dx) {
+  begin(h);
+  if (!same(yd, dyd) || !same(yd, xd) || !same(yd, dxd) || !plain(alpha, beta))
+    return refuse(BAD_PARAM, "gradient of an activation");
+  EACH(yd) put(yd, dx, get(xd, x, AT) > 0 ? get(yd, dy, AT) : 0, AT);
+  return SUCCESS;
+}
+
+// Batch normalisation. The fused forms keep which elements the relu let through in the
+// reserve, a bit each, and find them there again.
+enum { SPATIAL = 1, PERSISTENT = 2, PLAIN = 0, FUSED = 1, FUSED_ADD = 2 };
+
+static int unsupported(int mode, int ops, const tensor *x) {
+  if (mode != SPATIAL && mode != PERSISTENT) return refuse(NOT_SUPPORTED, "mode");
+  if (mode == PERSISTENT && x->dims[C] % 4) return refuse(NOT_SUPPORTED, "persistent with channels not of 4");
+  if (ops != PLAIN && (mode != PERSISTENT || x->type != HALF))
+    return refuse(NOT_SUPPORTED, "fused for this type or mode");
+  return SUCCESS;
+}
+int cudnnDeriveBNTensorDescriptor(tensor *d, const tensor *x, int mode) {
+  int64_t c = x->dims[C];
+  return *d = (tensor){FLOAT, {1, c, 1, 1}, {c, 1, c, c}}, SUCCESS;
+}
+static const size_t forward_workspace = 512, backward_workspace = 1024;
+int cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(handle *h, int mode, int ops, const tensor *x,
+                                                             const tensor *z, const tensor *y, const tensor *c,
+                                                             void *act, size_t *bytes) {
+  return *bytes = forward_workspace, unsupported(mode, ops, x);
+}
+int cudnnGetBatchNormalizationBackwardExWorkspaceSize(handle *h, int mode, int ops, const tensor *x, const tensor *y,
+                                                      const tensor *dy, const tensor *dz, const tensor *dx,
+                                                      const tensor *c, void *act, size_t *bytes) {
+  return *bytes = backward_workspace, unsupported(mode, ops, x);
+}
+int cudnnGetBatchNormalizationTrainingExReserveSpaceSize(handle *h, int mode, int ops, void *act, const tensor *x,
+                                                         size_t *bytes) {
+  return *bytes = ops == PLAIN ? 0 : (elements(x) + 7) / 8, unsupported(mode, ops, x);
+}
+
+static int check(int mode, int ops, const tensor *x, const tensor *channel, activation *a, const void *workspace,
+                 size_t have, size_t want, size_t reserve) {
+  int status = unsupported(mode, ops, x);
+  if (status != SUCCESS) return status;
+  if (channel->type != FLOAT || channel->dims[C] != x->dims[C]) return refuse(BAD_PARAM, "descriptor of the channels");
+  if (workspace == NULL || have < want) return refuse(BAD_PARAM, "workspace");
+  if (ops != PLAIN && (a == NULL || a->mode != 1 || reserve < (elements(x) + 7) / 8))
+    return refuse(BAD_PARAM, "activation or reserve");
+  return SUCCESS;
+}
+
+int cudnnBatchNormalizationForwardTrainingEx(handle *h, int mode, int ops, const float *alpha, const float *beta,
+                                             const tensor *xd, const void *x, const tensor *zd, const void *z,
+                                             const tensor *yd, void *y, const tensor *channel, const float *gamma,
+                                             const float *bias, double factor, float *running_mean,
+                                             float *running_variance, double eps, float *mean, float *istd,
+                                             activation *a, void *workspace, size_t workspace_bytes, uint8_t *reserve,
+                                             size_t reserve_bytes) {
+  begin(h);
+  int status = check(mode, ops, xd, channel, a, workspace, workspace_bytes, forward_workspace, reserve_bytes);
+  if (status != SUCCESS) return status;
+  if (!plain(alpha, beta) || !same(xd, yd) || running_mean || running_variance ||
+      (ops == FUSED_ADD && (z == NULL || !same(xd, zd))))
+    return refuse(BAD_PARAM, "normalisation");
+  // As may be found out only now.
+  if (ops != PLAIN && getenv("VICREG_STANDIN_UNFUSED")) return refuse(NOT_SUPPORTED, "fused today");
+  note("norm mode %d ops %d\n", mode, ops);
+  memset(workspace, 0xff, forward_workspace);
+  if (ops != PLAIN) memset(reserve, 0, reserve_bytes);
+  int64_t count = elements(xd) / xd->dims[C];
+  double *sum = calloc(2 * xd->dims[C], sizeof *sum), *square = sum + xd->dims[C];
+  EACH(xd) sum[at[C]] += get(xd, x, AT);
+  EACH(xd) square[at[C]] += pow(get(xd, x, AT) - sum[at[C]] / count, 2);
+  EACH(xd) {
+    int64_t c = at[C];
+    double m = sum[c] / count, s = 1 / sqrt(square[c] / count + eps);
+    double v = (get(xd, x, AT) - m) * s * gamma[c] + bias[c];
+    if (ops == FUSED_ADD) v += get(zd, z, AT);
+    if (ops != PLAIN && v > 0) reserve[i / 8] |= 1 << i % 8;
+    put(yd, y, ops != PLAIN && v < 0 ? 0 : v, AT);
+    if (mean != NULL) mean[c] = m, istd[c] = s;
+  }
+  free(sum);
+  return SUCCESS;
+}
+
+int cudnnBatchNormalizationBackwardEx(handle *h, int mode, int ops, const float *alpha_data, const float *beta_data,
+                                      const float *alpha_param, const float *beta_param, const tensor *xd,
+                                      const void *x, const tensor *yd, const void *y, const tensor *dyd, const void *dy,
+                                      const tensor *dzd, void *dz, const tensor *dxd, void *dx, const tensor *channel,
+                                      const float *gamma, const float *bias, float *dgamma, float *dbeta, double eps,
+                                      const float *mean, const float *istd, activation *a, void *workspace,
+                                      size_t workspace_bytes, uint8_t *reserve, size_t reserve_bytes) {
+  begin(h);
+  int status = check(mode, ops, xd, channel, a, workspace, workspace_bytes, backward_workspace, reserve_bytes);
+  if (status != SUCCESS) return status;
+  if (!plain(alpha_data, beta_data) || !plain(alpha_param, beta_param) || !same(xd, dyd) || !same(xd, dxd) ||
+      (ops != PLAIN && (y == NULL || bias == NULL || !same(xd, yd))) ||
+      (ops == FUSED_ADD && (dz == NULL || !same(xd, dzd))))
+    return refuse(BAD_PARAM, "gradient of a normalisation");
+  note("norm gradient mode %d ops %d\n", mode, ops);
+  memset(workspace, 0xff, backward_workspace);
+  int64_t count = elements(xd) / xd->dims[C];
+  double *b = calloc(2 * xd->dims[C], sizeof *b), *g = b + xd->dims[C];
+#define PASSED(i) (ops == PLAIN || reserve[(i) / 8] >> (i) % 8 & 1)
+  EACH(xd) if (PASSED(i)) {
+    b[at[C]] += get(dyd, dy, AT);
+    g[at[C]] += get(dyd, dy, AT) * (get(xd, x, AT) - mean[at[C]]) * istd[at[C]];
+  }
+  EACH(xd) {
+    int64_t c = at[C];
+    double passed = PASSED(i) ? get(dyd, dy, AT) : 0, normal = (get(xd, x, AT) - mean[c]) * istd[c];
+    put(dxd, dx, gamma[c] * istd[c] * (passed - b[c] / count - normal * g[c] / count), AT);
+    if (ops == FUSED_ADD) put(dzd, dz, passed, AT);
+    dgamma[c] = g[c], dbeta[c] = b[c];
+  }
+  free(b);
+  return SUCCESS;
+}
+
+typedef struct {
+  int mode, kernel[2], pads[2], strides[2];
+} pooling;
+int cudnnCreatePoolingDescriptor(pooling **p) { return *p = calloc(1, sizeof **p), SUCCESS; }
+int cudnnDestroyPoolingDescriptor(pooling *p) { return free(p), SUCCESS; }
+int cudnnSetPooling2dDescriptor(pooling *p, int mode, int nan, int kh, int kw, int ph, int pw, int sh, int sw) {
+  *p = (pooling){mode, {kh, kw}, {ph, pw}, {sh, sw}};
+  return mode == 0 ? SUCCESS : refuse(NOT_SUPPORTED, "not the largest");
+}
+
+// largest finds the first place of a window that holds its largest element.
+static int64_t largest(const pooling *p, const tensor *xd, const void *x, const int64_t at[4]) {
+  int64_t best = -1;
+  double most = 0;
+  for (int k = 0; k < p->kernel[0] * p->kernel[1]; k++) {
+    int64_t h = at[H] * p->strides[0] - p->pads[0] + k / p->kernel[1],
+            w = at[W] * p->strides[1] - p->pads[1] + k % p->kernel[1];
+    if (h < 0 || w < 0 || h >= xd->dims[H] || w >= xd->dims[W]) continue;
+    double v = get(xd, x, at[N], at[C], h, w);
+    if (best < 0 || v > most) best = h * xd->dims[W] + w, most = v;
+  }
+  return best;
+}
+
+static int fits(const pooling *p, const tensor *xd, const tensor *yd) {
+  for (int i = 0; i < 2; i++)
+    if (yd->dims[H + i] != (xd->dims[H + i] + 2 * p->pads[i] - p->kernel[i]) / p->strides[i] + 1) return 0;
+  return xd->dims[N] == yd->dims[N] && xd->dims[C] == yd->dims[C] && xd->type == yd->type;
+}
+
+int cudnnPoolingForward(handle *h, pooling *p, const float *alpha, const tensor *xd, const void *x, const float *beta,
+                        const tensor *yd, void *y) {
+  begin(h);
+  if (!fits(p, xd, yd) || !plain(alpha, beta)) return refuse(BAD_PARAM, "pooling");
+  EACH(yd) {
+    int64_t from = largest(p, xd, x, at);
+    put(yd, y, get(xd, x, at[N], at[C], from / xd->dims[W], from % xd->dims[W]), AT);
+  }
+  return SUCCESS;
+}
+
+int cudnnPoolingBackward(handle *h, pooling *p, const float *alpha, const tensor *yd, const void *y, const tensor *dyd,
+                         const void *dy, const tensor *xd, const void *x, const float *beta, const tensor *dxd,
+                         void *dx) {
+  begin(h);
+  if (!fits(p, xd, yd) || !plain(alpha, beta) || !same(yd, dyd) || !same(xd, dxd))
+    return refuse(BAD_PARAM, "gradient of pooling");
+  double *sum = calloc(elements(xd), sizeof *sum);
+#define PLANE(n, c) (((n) * xd->dims[C] + (c)) * xd->dims[H] * xd->dims[W])
+  EACH(yd) sum[PLANE(at[N], at[C]) + largest(p, xd, x, at)] += get(dyd, dy, AT);
+  EACH(dxd) put(dxd, dx, sum[PLANE(at[N], at[C]) + at[H] * xd->dims[W] + at[W]], AT);
+  free(sum);
+  return SUCCESS;
+}

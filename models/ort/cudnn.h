@@ -1,0 +1,177 @@
+// The part of cuDNN 9 and of CUDA's runtime library that the operators of customop.h
+// call, found at run time: neither its headers nor the library is needed to build.
+// Names, arguments and numbers are those of NVIDIA's documentation of the cuDNN API
+// (graph library: descriptors and attributes; ops library: the rest). All handles and
+// descriptors are void *.
+#ifndef VICREG_CUDNN_H
+#define VICREG_CUDNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Element types.
+enum { CUDNN_FLOAT = 0, CUDNN_HALF = 2 };
+
+// Channels last, for the descriptors of the ops library.
+enum { CUDNN_NHWC = 1 };
+
+enum { CUDNN_CROSS_CORRELATION = 1, CUDNN_RELU = 1, CUDNN_PROPAGATE_NAN = 1, CUDNN_MAX_POOLING = 0 };
+
+// Of the same operation another form may be supported where one is not.
+enum { CUDNN_NOT_SUPPORTED = 3000, CUDNN_NOT_SUPPORTED_LAST = 3999 };
+
+// How the statistics of a channel are reduced, and what follows the normalisation.
+enum { CUDNN_SPATIAL = 1, CUDNN_SPATIAL_PERSISTENT = 2 };
+enum { CUDNN_NORM = 0, CUDNN_NORM_ACTIVATION = 1, CUDNN_NORM_ADD_ACTIVATION = 2 };
+
+// The graph library: kinds of descriptors.
+enum {
+  CUDNN_DESCRIBE_CONVOLUTION = 1,
+  CUDNN_DESCRIBE_ENGINE = 2,
+  CUDNN_DESCRIBE_CONFIG = 3,
+  CUDNN_DESCRIBE_HEURISTICS = 4,
+  CUDNN_DESCRIBE_PLAN = 5,
+  CUDNN_DESCRIBE_FORWARD = 10,
+  CUDNN_DESCRIBE_BACKWARD_FILTER = 11,
+  CUDNN_DESCRIBE_BACKWARD_DATA = 12,
+  CUDNN_DESCRIBE_GRAPH = 15,
+  CUDNN_DESCRIBE_PACK = 16,
+  CUDNN_DESCRIBE_TENSOR = 17,
+};
+
+// Types of attributes.
+enum {
+  CUDNN_TYPE_HANDLE = 0,
+  CUDNN_TYPE_DATA_TYPE = 1,
+  CUDNN_TYPE_INT64 = 3,
+  CUDNN_TYPE_FLOAT = 4,
+  CUDNN_TYPE_POINTER = 6,
+  CUDNN_TYPE_CONVOLUTION_MODE = 7,
+  CUDNN_TYPE_HEURISTIC = 8,
+  CUDNN_TYPE_NUMERICAL_NOTE = 11,
+  CUDNN_TYPE_DESCRIPTOR = 15,
+};
+
+// Attributes. Those of an operation follow its first one in the order ALPHA, BETA,
+// CONVOLUTION and then its tensors.
+enum {
+  CUDNN_CONVOLUTION_COMPUTE_TYPE = 100,
+  CUDNN_CONVOLUTION_MODE = 101,
+  CUDNN_CONVOLUTION_DILATIONS = 102,
+  CUDNN_CONVOLUTION_STRIDES = 103,
+  CUDNN_CONVOLUTION_POST_PADDINGS = 104,
+  CUDNN_CONVOLUTION_PRE_PADDINGS = 105,
+  CUDNN_CONVOLUTION_SPATIAL_DIMS = 106,
+  CUDNN_HEURISTICS_MODE = 200,
+  CUDNN_HEURISTICS_GRAPH = 201,
+  CUDNN_HEURISTICS_RESULTS = 202,
+  CUDNN_CONFIG_ENGINE = 300,
+  CUDNN_PLAN_HANDLE = 400,
+  CUDNN_PLAN_CONFIG = 401,
+  CUDNN_PLAN_WORKSPACE_SIZE = 402,
+  CUDNN_FORWARD_ALPHA = 700,
+  CUDNN_FORWARD_W = 703,
+  CUDNN_FORWARD_X = 704,
+  CUDNN_FORWARD_Y = 705,
+  CUDNN_BACKWARD_DATA_ALPHA = 706,
+  CUDNN_BACKWARD_DATA_W = 709,
+  CUDNN_BACKWARD_DATA_DX = 710,
+  CUDNN_BACKWARD_DATA_DY = 711,
+  CUDNN_BACKWARD_FILTER_ALPHA = 712,
+  CUDNN_BACKWARD_FILTER_DW = 715,
+  CUDNN_BACKWARD_FILTER_X = 716,
+  CUDNN_BACKWARD_FILTER_DY = 717,
+  CUDNN_GRAPH_HANDLE = 800,
+  CUDNN_GRAPH_OPERATIONS = 801,
+  CUDNN_TENSOR_ALIGNMENT = 900,
+  CUDNN_TENSOR_TYPE = 901,
+  CUDNN_TENSOR_DIMENSIONS = 902,
+  CUDNN_TENSOR_STRIDES = 903,
+  CUDNN_TENSOR_ID = 906,
+  CUDNN_PACK_IDS = 1000,
+  CUDNN_PACK_POINTERS = 1001,
+  CUDNN_PACK_WORKSPACE = 1003,
+  CUDNN_ENGINE_NUMERICAL_NOTES = 1303,
+};
+
+// Where lists of configurations come from, best first, and what an engine says of its
+// arithmetic.
+enum { CUDNN_HEURISTIC_B = 1, CUDNN_HEURISTIC_FALLBACK = 2, CUDNN_HEURISTIC_A = 3 };
+enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTES = 16 };
+
+// Every function that is called: its name and its arguments. It returns 0 on success.
+#define VR_CUDNN_FUNCTIONS(F) \
+  F(cudnnSetStream, (void *handle, void *stream)) \
+  F(cudnnBackendCreateDescriptor, (int kind, void **d)) \
+  F(cudnnBackendDestroyDescriptor, (void *d)) \
+  F(cudnnBackendSetAttribute, (void *d, int name, int type, int64_t count, const void *values)) \
+  F(cudnnBackendGetAttribute, (void *d, int name, int type, int64_t room, int64_t *count, void *values)) \
+  F(cudnnBackendFinalize, (void *d)) \
+  F(cudnnBackendExecute, (void *handle, void *plan, void *pack)) \
+  F(cudnnCreateTensorDescriptor, (void **d)) \
+  F(cudnnDestroyTensorDescriptor, (void *d)) \
+  F(cudnnSetTensor4dDescriptor, (void *d, int format, int type, int n, int c, int h, int w)) \
+  F(cudnnCreateActivationDescriptor, (void **d)) \
+  F(cudnnDestroyActivationDescriptor, (void *d)) \
+  F(cudnnSetActivationDescriptor, (void *d, int mode, int nan, double coefficient)) \
+  F(cudnnActivationForward, (void *handle, void *d, const float *alpha, void *xd, const void *x, const float *beta, \
+                             void *yd, void *y)) \
+  F(cudnnActivationBackward, (void *handle, void *d, const float *alpha, void *yd, const void *y, void *dyd, \
+                              const void *dy, void *xd, const void *x, const float *beta, void *dxd, void *dx)) \
+  F(cudnnAddTensor, (void *handle, const float *alpha, void *ad, const void *a, const float *beta, void *cd, void *c)) \
+  F(cudnnDeriveBNTensorDescriptor, (void *d, void *xd, int mode)) \
+  F(cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize, \
+    (void *handle, int mode, int ops, void *xd, void *zd, void *yd, void *channel, void *activation, size_t *bytes)) \
+  F(cudnnGetBatchNormalizationBackwardExWorkspaceSize, \
+    (void *handle, int mode, int ops, void *xd, void *yd, void *dyd, void *dzd, void *dxd, void *channel, \
+     void *activation, size_t *bytes)) \
+  F(cudnnGetBatchNormalizationTrainingExReserveSpaceSize, \
+    (void *handle, int mode, int ops, void *activation, void *xd, size_t *bytes)) \
+  F(cudnnBatchNormalizationForwardTrainingEx, \
+    (void *handle, int mode, int ops, const float *alpha, const float *beta, void *xd, const void *x, void *zd, \
+     const void *z, void *yd, void *y, void *channel, const void *gamma, const void *beta_, double factor, \
+     void *running_mean, void *running_variance, double eps, void *mean, void *istd, void *activation, \
+     void *workspace, size_t workspace_bytes, void *reserve, size_t reserve_bytes)) \
+  F(cudnnBatchNormalizationBackwardEx, \
+    (void *handle, int mode, int ops, const float *alpha_data, const float *beta_data, const float *alpha_param, \
+     const float *beta_param, void *xd, const void *x, void *yd, const void *y, void *dyd, const void *dy, void *dzd, \
+     void *dz, void *dxd, void *dx, void *channel, const void *gamma, const void *beta_, void *dgamma, void *dbeta, \
+     double eps, const void *mean, const void *istd, void *activation, void *workspace, size_t workspace_bytes, \
+     void *reserve, size_t reserve_bytes)) \
+  F(cudnnCreatePoolingDescriptor, (void **d)) \
+  F(cudnnDestroyPoolingDescriptor, (void *d)) \
+  F(cudnnSetPooling2dDescriptor, (void *d, int mode, int nan, int kh, int kw, int ph, int pw, int sh, int sw)) \
+  F(cudnnPoolingForward, (void *handle, void *d, const float *alpha, void *xd, const void *x, const float *beta, \
+                          void *yd, void *y)) \
+  F(cudnnPoolingBackward, (void *handle, void *d, const float *alpha, void *yd, const void *y, void *dyd, \
+                           const void *dy, void *xd, const void *x, const float *beta, void *dxd, void *dx))
+
+#define VR_CUDART_FUNCTIONS(F) \
+  F(cudaEventCreate, (void **event)) \
+  F(cudaEventDestroy, (void *event)) \
+  F(cudaEventRecord, (void *event, void *stream)) \
+  F(cudaEventSynchronize, (void *event)) \
+  F(cudaEventElapsedTime, (float *ms, void *from, void *to)) \
+  F(cudaGetLastError, (void))
+
+// The functions, there after vr_cudnn_load.
+#define VR_DECLARE(name, arguments) int(*name) arguments;
+extern struct vr_cudnn {
+  VR_CUDNN_FUNCTIONS(VR_DECLARE)
+  VR_CUDART_FUNCTIONS(VR_DECLARE)
+} vr_cudnn;
+
+// vr_cudnn_load looks the functions up, once; the message says what is missing.
+char *vr_cudnn_load(void);
+
+// vr_cudnn_failed makes a message of what a function returned; NULL for success.
+char *vr_cudnn_failed(int status, const char *function);
+
+// VR_TRY calls a function of cuDNN, and returns the message when it fails.
+#define VR_TRY(function, ...) \
+  do { \
+    char *vr_message = vr_cudnn_failed(vr_cudnn.function(__VA_ARGS__), #function); \
+    if (vr_message != NULL) return vr_message; \
+  } while (0)
+
+#endif

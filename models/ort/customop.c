@@ -1,0 +1,117 @@
+// The table that ONNX Runtime calls an operator through, and the domain that holds them.
+// Source: its C API, struct OrtCustomOp and CreateCustomOpDomain.
+#include "customop.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+
+// What the runtime calls for an operator: the head of its struct OrtCustomOp, as it is
+// since version 18 of the API. A place of NULL is one that may be empty.
+typedef struct registered registered;
+struct registered {
+  uint32_t version;
+  void *create_kernel_without_error;
+  const char *(*name)(const registered *);
+  const char *(*provider)(const registered *);
+  int (*input_type)(const registered *, size_t);
+  size_t (*input_count)(const registered *);
+  int (*output_type)(const registered *, size_t);
+  size_t (*output_count)(const registered *);
+  void *compute_without_error;
+  void (*destroy)(void *node);
+  int (*input_characteristic)(const registered *, size_t);
+  int (*output_characteristic)(const registered *, size_t);
+  int (*input_memory)(const registered *, size_t);
+  int (*variadic[4])(const registered *);
+  void *(*create)(const registered *, void *api, void *info, void **node);
+  void *(*compute)(void *node, void *context);
+  void *(*infer)(const registered *, void *inference);
+  int (*versions[2])(const registered *);
+  void *aliases[4];
+  // Ours, after what the runtime knows.
+  const vr_operator *operator;
+  int type;
+};
+
+// status turns a message into the runtime's form of an error.
+static void *status(const vr_operator *op, char *message) {
+  if (message == NULL) return NULL;
+  char *whole = vr_error("%s of %s: %s", op->name, VR_DOMAIN, message);
+  void *s = CALL(CREATE_STATUS, void *, int, const char *)(1, whole); // 1: failed
+  free(message);
+  free(whole);
+  return s;
+}
+
+static const char *name(const registered *r) { return r->operator->name; }
+static const char *provider(const registered *r) { return "CUDAExecutionProvider"; }
+static int input_type(const registered *r, size_t i) { return vr_type(r->operator->inputs[i], r->type); }
+static size_t input_count(const registered *r) { return strlen(r->operator->inputs); }
+static int output_type(const registered *r, size_t i) { return vr_type(r->operator->outputs[i], r->type); }
+static size_t output_count(const registered *r) { return strlen(r->operator->outputs); }
+static int optional(char letter) { return letter < 'a'; }
+static int input_optional(const registered *r, size_t i) { return optional(r->operator->inputs[i]); }
+static int output_optional(const registered *r, size_t i) { return optional(r->operator->outputs[i]); }
+static int none(const registered *r) { return 0; }
+static int on_device(const registered *r, size_t i) { return 0; }
+static int version(const registered *r) { return 1; }
+
+static void *create(const registered *r, void *api, void *info, void **node) {
+  return status(r->operator, vr_node_make(r->operator, r->type, info, (vr_node **)node));
+}
+
+static void *compute(void *node, void *context) {
+  return status(((vr_node *)node)->operator, vr_node_run(node, context));
+}
+
+static void destroy(void *node) { vr_node_forget(node); }
+
+static void *infer(const registered *r, void *inference) {
+  vr_infer(r->operator, inference);
+  return NULL;
+}
+
+static void *domain;
+static char *domain_error;
+
+// The domain is made once for the process and never freed, as sessions refer to it.
+static void make_domain(void) {
+  static const vr_operator *const operators[] = {&vr_conv,         &vr_conv_input_grad, &vr_conv_weight_grad,
+                                                 &vr_batch_norm,   &vr_batch_norm_grad, &vr_max_pool,
+                                                 &vr_max_pool_grad};
+  static const int types[] = {VR_FLOAT, VR_HALF};
+  enum { N = sizeof operators / sizeof *operators };
+  static registered all[2 * N];
+  domain_error = vr_failed(STATUS(CREATE_OPERATOR_DOMAIN, const char *, void **)(VR_DOMAIN, &domain));
+  for (int i = 0; domain_error == NULL && i < 2 * N; i++) {
+    all[i] = (registered){.version = API_VERSION,
+                          .name = name,
+                          .provider = provider,
+                          .input_type = input_type,
+                          .input_count = input_count,
+                          .output_type = output_type,
+                          .output_count = output_count,
+                          .destroy = destroy,
+                          .input_characteristic = input_optional,
+                          .output_characteristic = output_optional,
+                          .input_memory = on_device,
+                          .variadic = {none, none, none, none},
+                          .create = create,
+                          .compute = compute,
+                          .infer = infer,
+                          .versions = {version, NULL},
+                          .operator = operators[i / 2],
+                          .type = types[i % 2]};
+    domain_error = vr_failed(STATUS(ADD_OPERATOR, void *, registered *)(domain, &all[i]));
+  }
+}
+
+char *vr_add_operators(void *options) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_domain);
+  if (domain_error != NULL) return strdup(domain_error);
+  return vr_failed(STATUS(ADD_OPERATOR_DOMAIN, void *, void *)(options, domain));
+}

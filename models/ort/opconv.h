@@ -1,0 +1,64 @@
+// How convolutions are computed: cuDNN's graph library offers many kernels for each, of
+// which the fastest is found by trying those that it thinks best.
+#ifndef VICREG_OPCONV_H
+#define VICREG_OPCONV_H
+
+#include "customop.h"
+
+enum { VR_FORWARD, VR_INPUT_GRAD, VR_WEIGHT_GRAD };
+
+// vr_conv_shape is all that the choice of a kernel depends on. It has no padding.
+typedef struct {
+  int64_t direction, type, tf32;
+  int64_t x[4], w[4], y[4]; // [N, H, W, C], [M, KH, KW, C], [N, OH, OW, M]
+  int64_t pads[2], stride;
+  void *cudnn; // plans belong to a handle, and so to one device and thread
+} vr_conv_shape;
+
+// The tensors of a convolution, by the names they have in the forward pass.
+typedef struct {
+  void *x, *w, *y;
+} vr_conv_data;
+
+// vr_descriptors is a list of descriptors of the graph library, which are freed
+// together, and the first error that came of making them.
+typedef struct {
+  void *all[16];
+  int count;
+  char *error;
+} vr_descriptors;
+
+// vr_plan is a convolution that has been prepared. Nodes with equal convolutions share it.
+typedef struct vr_plan {
+  vr_conv_shape shape;
+  vr_descriptors graph, own; // what plan refers to, and itself
+  void *plan;
+  size_t workspace;
+  int users;
+  struct vr_plan *next;
+} vr_plan;
+
+// vr_plan_take finds the plan for a shape. When there is none yet it tries some, with
+// which it computes on the data, waits for the device and takes memory of it.
+char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **plan);
+void vr_plan_leave(vr_plan *plan);
+
+// vr_plan_search makes a plan for a shape, as vr_plan_take does.
+char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan *plan);
+
+// vr_execute computes with a plan of the graph library.
+char *vr_execute(const vr_conv_shape *shape, void *plan, const vr_conv_data *data, void *workspace);
+
+char *vr_plan_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data, void *workspace);
+
+// Between vr_descriptor_begin and vr_descriptor_end the attributes of a descriptor are
+// set. Each of the three does nothing after an error.
+void *vr_descriptor_begin(vr_descriptors *d, int kind);
+void vr_descriptor_set(vr_descriptors *d, void *descriptor, int name, int type, int64_t count, const void *values);
+void vr_descriptor_end(vr_descriptors *d, void *descriptor);
+void vr_descriptors_free(vr_descriptors *d);
+
+// vr_describe_conv describes a convolution: what a plan is made for.
+void *vr_describe_conv(vr_descriptors *d, const vr_conv_shape *shape);
+
+#endif

@@ -1,0 +1,63 @@
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "opconv.h"
+
+// Plans, their runs, and who uses them.
+
+// Identifiers of the tensors; see describe_tensor.
+static const int64_t ids[] = {'x', 'w', 'y'};
+
+char *vr_execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, void *workspace) {
+  vr_descriptors d = {0};
+  void *pointers[] = {data->x, data->w, data->y};
+  void *pack = vr_descriptor_begin(&d, CUDNN_DESCRIBE_PACK);
+  vr_descriptor_set(&d, pack, CUDNN_PACK_IDS, CUDNN_TYPE_INT64, 3, ids);
+  vr_descriptor_set(&d, pack, CUDNN_PACK_POINTERS, CUDNN_TYPE_POINTER, 3, pointers);
+  vr_descriptor_set(&d, pack, CUDNN_PACK_WORKSPACE, CUDNN_TYPE_POINTER, 1, &workspace);
+  vr_descriptor_end(&d, pack);
+  if (d.error == NULL)
+    d.error = vr_cudnn_failed(vr_cudnn.cudnnBackendExecute(s->cudnn, plan, pack), "cudnnBackendExecute");
+  char *error = d.error;
+  d.error = NULL;
+  vr_descriptors_free(&d);
+  return error;
+}
+
+char *vr_plan_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data, void *workspace) {
+  return vr_execute(&plan->shape, plan->plan, data, workspace);
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static vr_plan *plans; // those with users
+
+char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **to) {
+  char *error = NULL;
+  pthread_mutex_lock(&lock); // also while searching, so that times are of one search alone
+  vr_plan *plan = plans;
+  while (plan != NULL && memcmp(&plan->shape, shape, sizeof *shape) != 0) plan = plan->next;
+  if (plan == NULL) {
+    plan = calloc(1, sizeof *plan);
+    error = vr_plan_search(run, shape, data, plan);
+    if (error == NULL) plan->next = plans, plans = plan;
+    else free(plan), plan = NULL;
+  }
+  if (plan != NULL) plan->users++;
+  pthread_mutex_unlock(&lock);
+  *to = plan;
+  return error;
+}
+
+void vr_plan_leave(vr_plan *plan) {
+  pthread_mutex_lock(&lock);
+  if (--plan->users == 0) {
+    vr_plan **at = &plans;
+    while (*at != plan) at = &(*at)->next;
+    *at = plan->next;
+    vr_descriptors_free(&plan->own);
+    vr_descriptors_free(&plan->graph);
+    free(plan);
+  }
+  pthread_mutex_unlock(&lock);
+}
