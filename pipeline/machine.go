@@ -3,6 +3,7 @@ package pipeline
 import (
 	"flag"
 
+	"vicreg/models/graph"
 	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/usage"
@@ -18,7 +19,7 @@ type machine struct {
 
 func (m *machine) register(fs *flag.FlagSet) {
 	m.Machine.Register(fs)
-	fs.StringVar(&m.kernels, "kernels", "auto", "CPU convolution `kernels`: auto, portable or nchwc")
+	fs.StringVar(&m.kernels, "kernels", "auto", "`kernels` that convolve: auto, portable (ONNX Runtime's for standard operators), nchwc (blocked channels, on the CPU) or cudnn (vicreg's own operators over cuDNN, on a CUDA device)")
 	fs.BoolVar(&m.capture, "cuda-graph", true, "on a CUDA device, record the launches of a step once and replay them; --cuda-graph=false for profilers that need to see each")
 }
 
@@ -33,14 +34,21 @@ func (m machine) validate() error {
 		if !m.OnHost() {
 			return usage.Errorf("--kernels nchwc is for the CPU, not for --device %v", m.Device)
 		}
+	case "cudnn":
+		if m.OnHost() {
+			return usage.Errorf("--kernels cudnn needs --device cuda")
+		}
 	default:
-		return usage.Errorf("--kernels %s: want auto, portable or nchwc", m.kernels)
+		return usage.Errorf("--kernels %s: want auto, portable, nchwc or cudnn", m.kernels)
 	}
 	if err := m.precision.validate(m.Device); err != nil {
 		return err
 	}
 	return m.Machine.Validate()
 }
+
+// forms are how graphs for a CUDA device are built.
+func (m machine) forms() graph.Forms { return graph.Forms{Cudnn: m.kernels != "portable"} }
 
 // block is the channel block of the convolution kernels to use; 0 for portable.
 func (m machine) block(lib *ort.Runtime) (int, error) {

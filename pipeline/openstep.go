@@ -4,8 +4,19 @@ import (
 	"fmt"
 	"strings"
 
+	"vicreg/models"
 	"vicreg/models/ort"
 )
+
+// stepConfig describes the graph of a step as the machine runs it best.
+func (r *run) stepConfig() models.Config {
+	c := r.graphs(r.block)
+	if !r.machine.OnHost() {
+		c.Device, c.Forms = r.machine.Device.Kind, r.machine.forms()
+		c.Compute, c.TF32 = r.Precision.compute(), r.Precision == tf32
+	}
+	return c
+}
 
 // openStep loads the graph of a step and makes its stepper.
 func (r *run) openStep() error {

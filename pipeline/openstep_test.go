@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"strings"
 	"testing"
 
 	"vicreg/models"
+	"vicreg/models/graph"
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
 	"vicreg/models/tensor"
@@ -17,38 +19,47 @@ func TestAStepStaysOnTheDevice(t *testing.T) {
 	}
 	lib := orttest.Open(t)
 	for _, p := range []precision{fp32, tf32, fp16} {
-		r := deviceRun(t, lib, p)
-		if err := r.openStep(); err != nil || r.slow != "" {
-			t.Errorf("%s: %v, %s", p, err, r.slow)
-		}
-		placed, err := r.session.Placement()
-		if err != nil {
-			t.Fatal(err)
-		}
-		nodes := 0
-		for _, p := range placed {
-			nodes += p.Nodes
-		}
-		if nodes < 1000 {
-			t.Errorf("%s: %d nodes", p, nodes)
-		}
-		if err := r.Close(); err != nil {
-			t.Error(err)
+		for _, kernels := range []string{"auto", "portable"} {
+			stays(t, deviceRun(t, lib, p, kernels))
 		}
 	}
 }
 
+func stays(t *testing.T, r *run) {
+	t.Helper()
+	p, own := r.Precision, 0
+	if err := r.openStep(); err != nil || r.slow != "" {
+		t.Fatalf("%s: %v, %s", p, err, r.slow)
+	}
+	placed, err := r.session.Placement()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := 0
+	for _, p := range placed {
+		nodes += p.Nodes
+		if strings.HasPrefix(p.Operator, graph.DomainCUDA) {
+			own += p.Nodes
+		}
+	}
+	if nodes < 1000 || (own > 0) != (r.machine.kernels == "auto") {
+		t.Errorf("%s, %s kernels: %d nodes, %d of vicreg's own", p, r.machine.kernels, nodes, own)
+	}
+	t.Logf("%s, %s kernels: %d nodes, %d of vicreg's own", p, r.machine.kernels, nodes, own)
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // deviceRun is a run on a CUDA device whose graphs are built.
-func deviceRun(t *testing.T, lib *ort.Runtime, p precision) *run {
+func deviceRun(t *testing.T, lib *ort.Runtime, p precision, kernels string) *run {
 	t.Helper()
 	r := &run{trainFlags: &trainFlags{machine: on(ort.Device{Kind: tensor.CUDA})}, lib: lib}
-	r.machine.capture = true
+	r.machine.capture, r.machine.kernels = true, kernels
 	r.Model, r.Stem, r.Width, r.Size, r.Expander, r.Batch, r.Precision = "resnet18", "cifar", 16, 32, []int{32, 32, 32}, 8, p
 	r.Optimizer.Name = "lars"
-	graphs := r.graphs(0)
-	graphs.Compute, graphs.Device = p.compute(), tensor.CUDA
 	var err error
-	if r.artifact, err = models.Step(graphs); err != nil {
+	if r.artifact, err = models.Step(r.stepConfig()); err != nil {
 		t.Fatal(err)
 	}
 	return r

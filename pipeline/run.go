@@ -69,9 +69,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if r.block, err = t.machine.block(lib); err != nil {
 		return r, err
 	}
-	graphs := t.graphs(r.block)
-	graphs.Compute, graphs.Device = t.Precision.compute(), t.machine.Device.Kind
-	if r.artifact, err = models.Step(graphs); err != nil {
+	if r.artifact, err = models.Step(r.stepConfig()); err != nil {
 		return r, err
 	}
 	if err = enough(r.needs(), ort.Memory()); err != nil {
