@@ -8,7 +8,7 @@ type Forms struct {
 	Conv     ConvForm
 	Unfolded bool // normalise after every convolution, none in its weights
 	Affine   bool // normalise by products and sums, without the runtime's BatchNormalization
-	Rows     bool // gradients of 3x3 weights from columns of one row of taps, against shifted gradients
+	Columns  bool // gradients of weights from columns of all taps, also where the taps can be divided
 	Whole    bool // sum gradients of weights in one product, not in chunks
 	WideOnes bool // sum with eight columns of ones, as tensor cores want them
 }
@@ -39,7 +39,7 @@ func AllForms() []Form {
 		{"conv-planar", Forms{Conv: ConvPlanar}},
 		{"unfolded", Forms{Unfolded: true}},
 		{"affine", Forms{Affine: true}},
-		{"row-columns", Forms{Rows: true}},
+		{"columns", Forms{Columns: true}},
 		{"whole-products", Forms{Whole: true}},
 		{"wide-ones", Forms{WideOnes: true}},
 	}
