@@ -78,7 +78,7 @@ func flag(name string, on bool) *onnx.AttributeProto {
 // model runs the operator and its gradient, which needs y only with a relu.
 func (n *norm) model(typ tensor.DType) *custom {
 	shape, c := n.x.shape, n.x.shape[3]
-	a := []*onnx.AttributeProto{onnx.Float("eps", eps), flag("relu", n.relu), flag("residual", n.residual)}
+	a := []*onnx.AttributeProto{onnx.Float("eps", eps), flag("relu", n.relu)}
 	m := newCustom(typ).give("x", n.x).give("Gamma", n.gamma).give("Beta", n.beta).give("dy", n.dy).
 		want("y", shape...).want("Mean", c).want("Istd", c).want("dx", shape...).want("Dgamma", c).want("Dbeta", c)
 	m.value(tensor.Uint8, "Reserve", -1001)
@@ -91,7 +91,7 @@ func (n *norm) model(typ tensor.DType) *custom {
 		in, out = in+" z", out+" dz"
 	}
 	m.node("BatchNorm", in, "y Mean Istd Reserve", a...)
-	m.node("BatchNormGrad", "dy x "+y+" Gamma Beta Mean Istd Reserve", out, a...)
+	m.node("BatchNormGrad", "dy x "+y+" Gamma Beta Mean Istd Reserve", out, append(a, flag("residual", n.residual))...)
 	return m
 }
 
@@ -171,11 +171,13 @@ func TestCustomOperatorsRefuse(t *testing.T) {
 	r := seeded()
 	x, w := random(r, f32, 1, 4, 4, 3), random(r, f32, 2, 3, 3, 3)
 	g := random(r, f32, 3)
+	unrelu := newNorm(f32, false, false, 2, 3, 3, 4).model(f32)
+	unrelu.g.Node[1].Attribute[2] = onnx.Int("residual", 1)
 	for want, m := range map[string]*custom{
 		"No attribute with name:'stride'":        newCustom(f32).give("x", x).give("w", w).want("y", 1, 4, 4, 2).node("Conv", "x w", "y", onnx.Ints("pads", 1, 1)),
 		"pads are not two numbers":               newCustom(f32).give("x", x).give("w", w).want("y", 1, 4, 4, 2).node("Conv", "x w", "y", onnx.Ints("pads", 1), onnx.Int("stride", 1)),
-		"a residual is added before a relu only": newCustom(f32).give("x", x).give("Gamma", g).give("Beta", g).give("z", x).want("y", 1, 4, 4, 3).node("BatchNorm", "x Gamma Beta z", "y", onnx.Float("eps", eps), onnx.Int("residual", 1)),
-		"z and residual=1 go together":           newCustom(f32).give("x", x).give("Gamma", g).give("Beta", g).give("z", x).want("y", 1, 4, 4, 3).node("BatchNorm", "x Gamma Beta z", "y", onnx.Float("eps", eps), onnx.Int("relu", 1)),
+		"z is added before a relu only":          newCustom(f32).give("x", x).give("Gamma", g).give("Beta", g).give("z", x).want("y", 1, 4, 4, 3).node("BatchNorm", "x Gamma Beta z", "y", onnx.Float("eps", eps)),
+		"a residual is added before a relu only": unrelu,
 		"x and w have other channels":            newCustom(f32).give("x", random(r, f32, 1, 4, 4, 2)).give("w", w).want("y", 1, 4, 4, 2).node("Conv", "x w", "y", onnx.Ints("pads", 1, 1), onnx.Int("stride", 1)),
 		"do not give a y of the shape of dy":     newCustom(f32).give("dy", x).give("w", random(r, f32, 3, 3, 3, 3)).want("dx", 1, 5, 4, 3).node("ConvInputGrad", "dy w", "dx", onnx.Ints("pads", 1, 1), onnx.Int("stride", 1), onnx.Ints("size", 5, 4)),
 		"no kernel def matches node inputs":      newCustom(f16).give("x", x).give("W", w).want("y", 1, 4, 4, 2).node("Conv", "x W", "y", onnx.Ints("pads", 1, 1), onnx.Int("stride", 1)),

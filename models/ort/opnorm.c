@@ -5,8 +5,9 @@
 
 #include "customop.h"
 
-// Batch normalisation over the statistics of the batch, in training: with a residual
-// added and a relu applied where the attributes say so, and its gradients.
+// Batch normalisation over the statistics of the batch, in training: with a residual z
+// added where there is one, a relu applied where the attribute says so, and its
+// gradients.
 //
 // BatchNorm(x, gamma, beta, z) gives y, the mean and 1/sqrt(variance + eps) of each
 // channel, and the reserve: what cuDNN wants to find again in BatchNormGrad, of a size
@@ -27,8 +28,8 @@ static int alike(const vr_shape *a, const vr_shape *b) {
 static char *norm_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   if (in[X].rank != 4) return strdup("x is not [N, H, W, C]");
   if (!is_channel(&in[GAMMA], &in[X]) || !is_channel(&in[BETA], &in[X])) return strdup("gamma or beta is not [C]");
-  if (a->residual != (in[Z].rank != 0)) return strdup("z and residual=1 go together");
-  if (a->residual && !alike(&in[Z], &in[X])) return strdup("z is not of the shape of x");
+  if (in[Z].rank != 0 && !a->relu) return strdup("z is added before a relu only");
+  if (in[Z].rank != 0 && !alike(&in[Z], &in[X])) return strdup("z is not of the shape of x");
   out[Y] = in[X];
   vr_set_shape(&out[MEAN], 1, in[X].dims[3], 0, 0, 0);
   out[ISTD] = out[MEAN];
@@ -123,6 +124,8 @@ static char *norm_run(vr_call *run) {
   norm *n = NULL;
   void *workspace = NULL, *own = NULL;
   vr_shape reserve;
+  // The gradient, which has no z, is told by an attribute.
+  run->node->attributes.residual = run->x[Z] != NULL;
   char *error = state(run, &run->in[X], &n);
   if (error != NULL) return error;
   vr_set_shape(&reserve, 1, n->form->reserve, 0, 0, 0);
