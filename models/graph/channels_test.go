@@ -107,6 +107,10 @@ var lastRows = []struct {
 		dx := g.ScatterAdd(g.Full(0, x.Elements()), g.Reshape(index, n), g.Reshape(dy, n))
 		return []value{g.CudnnMaxPoolGrad(g.ToNHWC(dy), g.ToNHWC(y), g.ToNHWC(x), win)}, []value{g.Reshape(dx, 2, 3, 7, 6)}
 	}},
+	{"GatedAdd", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, y, a := in(4, 5), in(4, 5), in(4, 1)
+		return []value{g.GatedAdd(x, y, a)}, []value{g.Add(x, g.Mul(y, a))}
+	}},
 	{"ShiftNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, a := in(2, 3, 4, 5), in(3)
 		return []value{g.ShiftNHWC(g.ToNHWC(x), a)}, []value{g.Add(x, g.Reshape(a, 3, 1, 1))}

@@ -89,6 +89,17 @@ func (g *Graph) Gemm(a, b, c *Value, attr GemmAttr) *Value {
 	return g.op1("Gemm", attrs, inputs, a.Type, shape)
 }
 
+// GatedAdd is x + y*gate in one pass over memory, where x and y are [k, n] and gate
+// is [k, 1]: ONNX Runtime's own operator, on CUDA.
+func (g *Graph) GatedAdd(x, y, gate *Value) *Value {
+	g.plain("GatedAdd", x, y, gate)
+	if x.Rank() != 2 || !slices.Equal(x.Shape, y.Shape) || !slices.Equal(gate.Shape, []int{x.Shape[0], 1}) ||
+		x.Type != y.Type || x.Type != gate.Type {
+		g.Fail("GatedAdd", "%v%v and %v%v with gate %v%v do not fit", x.Type, x.Shape, y.Type, y.Shape, gate.Type, gate.Shape)
+	}
+	return g.op(DomainMS, "GatedAdd", nil, []*Value{x, y, gate}, &Value{Type: x.Type, Shape: slices.Clone(x.Shape)})[0]
+}
+
 // ReduceSum sums over axes, which count from the front.
 func (g *Graph) ReduceSum(x *Value, keep bool, axes ...int) *Value {
 	return g.reduce("ReduceSum", x, keep, axes)

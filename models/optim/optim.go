@@ -78,6 +78,7 @@ type builder struct {
 	lr     *graph.Value
 	state  []State
 	stacks []stackedState
+	fuse   *fused
 	zero   *graph.Value // [], see factor
 	adam   adamScalars
 }
@@ -95,7 +96,7 @@ func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Va
 	b := &builder{Config: c, g: g, lr: lr}
 	step := b.formula()
 	if g.Device == tensor.CUDA {
-		return b.stacked(vars, g.Reciprocal(lossScale), step)
+		return b.stacked(vars, lossScale, step)
 	}
 	all := b.measure(vars, g.Reciprocal(lossScale))
 	r := Result{
@@ -119,7 +120,7 @@ func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Va
 }
 
 // measured is a variable with its unscaled gradient and the squared norms of both, [].
-// It may also be a stack of variables, [k, n]; its squared norms are [k, 1] then.
+// It may also be a stack of variables, [k, n]: see stacked.
 type measured struct {
 	Variable
 	d, grad2, weight2 *graph.Value
@@ -148,9 +149,6 @@ func (b *builder) measure(vars []Variable, inv *graph.Value) []measured {
 
 // norm is the root of the sum of what part picks from each variable, [1].
 func (b *builder) norm(all []measured, part func(measured) *graph.Value) *graph.Value {
-	if b.g.Device == tensor.CUDA {
-		return b.stackedNorm(all, part)
-	}
 	sum := part(all[0])
 	for _, v := range all[1:] {
 		sum = b.g.Add(sum, part(v))
@@ -196,14 +194,6 @@ func (b *builder) stateOf(v measured, suffix string) *State {
 func (b *builder) keep(name string, shape ...int) *State {
 	b.state = append(b.state, State{Name: name, In: b.g.Input(name, tensor.Float32, shape...)})
 	return &b.state[len(b.state)-1]
-}
-
-// squares is the squared norm of something of the shape of v.
-func (b *builder) squares(v measured, x *graph.Value) *graph.Value {
-	if v.stack != nil {
-		return b.g.ReduceSumSquare(x, true, 1)
-	}
-	return b.sumSquares(x)
 }
 
 func (b *builder) sumSquares(x *graph.Value) *graph.Value {

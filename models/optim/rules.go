@@ -23,7 +23,7 @@ func lars(b *builder, v measured) *graph.Value {
 // trust is what LARS multiplies the step d of a weight by, [].
 func (b *builder) trust(v measured, d *graph.Value) *graph.Value {
 	g := b.g
-	weight, step := g.Sqrt(v.weight2), g.Sqrt(b.squares(v, d))
+	weight, step := g.Sqrt(v.weight2), g.Sqrt(b.sumSquares(d))
 	zero := g.Float(0)
 	both := g.And(g.Greater(weight, zero), g.Greater(step, zero))
 	rate := g.Div(g.Mul(weight, g.Float(b.Trust)), step)

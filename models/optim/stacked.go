@@ -7,12 +7,13 @@ import (
 	"vicreg/models/tensor"
 )
 
-// On CUDA a step over small tensors is as long as its kernels are many. So variables
-// of one shape are stacked there, and a formula runs once for all of them. Two passes
-// over memory more are the price, which large tensors are not worth.
+// On CUDA a step over small tensors is as long as its kernels are many, and one over
+// large ones as long as its passes over memory. So variables of one shape are stacked
+// there, and a formula runs once for all of them: two passes more, which large tensors
+// are not worth. And sums of products are left to an operator that takes one pass.
 
 const (
-	// stackedNumbers bounds the size of a variable in a stack.
+	// stackedNumbers bounds the size of a variable in a stack with others.
 	stackedNumbers = 1 << 22
 	// stackedVariables is how many tensors the runtime joins or parts in one kernel
 	// without a list of them that it has to upload first.
@@ -25,21 +26,31 @@ type stackedState struct {
 	parts []State
 }
 
-// stacked is Forward with variables of one shape stacked.
-func (b *builder) stacked(vars []Variable, inv *graph.Value, step update) Result {
+// stacked is Forward with variables of one shape stacked. A stack of k variables of n
+// numbers is [k, n], also of one; its squared norms, that of the gradient still times
+// the loss scale's square, are [k, 1].
+func (b *builder) stacked(vars []Variable, lossScale *graph.Value, step update) Result {
 	g := b.g
+	inv := g.Reciprocal(lossScale)
+	if b.Name != "adamw" {
+		b.fuse = &fused{lossScale: lossScale, inv: inv}
+		step = fusedMomentum
+	}
 	r := Result{Values: make([]*graph.Value, len(vars))}
 	groups := stacks(vars)
 	all := make([]measured, len(groups))
 	for i, at := range groups {
-		b.prefixed(vars, at, func() { all[i] = b.measureStack(pick(vars, at), inv) })
+		b.prefixed(vars, at, func() { all[i] = b.measureStack(pick(vars, at)) })
 	}
-	r.GradNorm = b.norm(all, func(v measured) *graph.Value { return v.grad2 })
-	r.WeightNorm = b.norm(all, func(v measured) *graph.Value { return v.weight2 })
+	r.GradNorm = g.Mul(b.stackedNorm(all, func(v measured) *graph.Value { return v.grad2 }), inv)
+	r.WeightNorm = b.stackedNorm(all, func(v measured) *graph.Value { return v.weight2 })
 	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
 	for i, at := range groups {
 		b.prefixed(vars, at, func() {
 			b.zero = g.Mul(all[i].grad2, g.Float(0))
+			if b.fuse == nil {
+				all[i].d = g.Mul(all[i].Grad, inv)
+			}
 			parts := b.unstack(step(b, all[i]), pick(vars, at))
 			for j, k := range at {
 				r.Values[k] = parts[j]
@@ -49,6 +60,71 @@ func (b *builder) stacked(vars []Variable, inv *graph.Value, step update) Result
 	}
 	r.State = b.state
 	return r
+}
+
+// fused is what fusedMomentum shares among stacks, [1] each.
+type fused struct{ lossScale, inv *graph.Value }
+
+// fusedMomentum is sgd and lars with each line of the formula one pass. With the
+// gradient g times the loss scale s, and t for m'/mu:
+//
+//	d = g + s*wd*p, t = m + rate/(s*mu)*d, m' = mu*t, p' = p - lr*mu*t
+func fusedMomentum(b *builder, v measured) *graph.Value {
+	g := b.g
+	column := func(x *graph.Value) *graph.Value { return g.Add(b.zero, x) }
+	m := b.stateOf(v, ".momentum")
+	d, rate := v.Grad, column(b.fuse.inv)
+	layerwise := b.Name == "lars" && !v.vector()
+	if b.WeightDecay != 0 && (layerwise || b.Name == "sgd") {
+		d = g.GatedAdd(d, v.Value, column(g.Mul(b.fuse.lossScale, g.Float(b.WeightDecay))))
+	}
+	if layerwise {
+		rate = g.Mul(b.stackTrust(v, d), b.fuse.inv)
+	}
+	if b.Momentum == 0 {
+		m.Out = g.Mul(d, rate)
+		return g.GatedAdd(v.Value, m.Out, column(g.Neg(b.lr)))
+	}
+	t := g.GatedAdd(m.In, d, g.Mul(rate, g.Float(1/b.Momentum)))
+	m.Out = g.Mul(t, g.Float(b.Momentum))
+	return g.GatedAdd(v.Value, t, column(g.Mul(b.lr, g.Float(-b.Momentum))))
+}
+
+// stackTrust is trust for each variable of a stack, [k, 1], d being a step times the
+// loss scale.
+func (b *builder) stackTrust(v measured, d *graph.Value) *graph.Value {
+	g := b.g
+	weight, step := g.Sqrt(v.weight2), g.Mul(g.Sqrt(b.squares(d)), b.fuse.inv)
+	rate := g.Div(g.Mul(weight, g.Float(b.Trust)), step)
+	if b.Clip { // lr times this is the smaller of rate and lr
+		rate = g.Min(g.Div(rate, b.lr), g.Float(1))
+	}
+	both := g.And(g.Greater(weight, g.Float(0)), g.Greater(step, g.Float(0)))
+	return g.Where(both, rate, g.Float(1))
+}
+
+// gramWidth is the width of the matrix as which squares sees a large row.
+const gramWidth = 64
+
+// squares are the squared norms of the rows of x [k, n], [k, 1]. Of one large row it
+// is the trace of a product, which reads the row once; the runtime's own operator
+// would write all squares first.
+func (b *builder) squares(x *graph.Value) *graph.Value {
+	g, n := b.g, x.Elements()
+	const chunk = 4096 * gramWidth
+	if x.Shape[0] > 1 || n%chunk != 0 {
+		return g.ReduceSumSquare(x, true, 1)
+	}
+	rows := g.Reshape(x, n/chunk, chunk/gramWidth, gramWidth)
+	products := g.Reshape(g.FusedMatMul(rows, rows, true, false, 1), n/chunk, gramWidth*gramWidth)
+	diagonal := g.Const("optim.diagonal", func() *tensor.Tensor {
+		index := make([]int32, gramWidth)
+		for i := range index {
+			index[i] = int32(i * (gramWidth + 1))
+		}
+		return tensor.Of(index)
+	})
+	return g.ReduceSum(g.Gather(products, diagonal, 1), true, 0, 1)
 }
 
 func (b *builder) prefixed(vars []Variable, at []int, f func()) {
@@ -84,34 +160,34 @@ func pick(vars []Variable, at []int) []Variable {
 	return out
 }
 
-// measureStack is measure for one stack, or one variable that stands alone.
-func (b *builder) measureStack(vars []Variable, inv *graph.Value) measured {
-	if len(vars) == 1 {
-		d := b.g.Mul(vars[0].Grad, inv)
-		return measured{vars[0], d, b.sumSquares(d), b.sumSquares(vars[0].Value), nil}
-	}
+// measureStack is measure for a stack, without d.
+func (b *builder) measureStack(vars []Variable) measured {
 	values, grads := make([]*graph.Value, len(vars)), make([]*graph.Value, len(vars))
 	for i, v := range vars {
 		values[i], grads[i] = v.Value, v.Grad
 	}
 	v := measured{Variable: Variable{vars[0].Name, b.stackOf(values), b.stackOf(grads)}, stack: vars}
-	v.d = b.g.Mul(v.Grad, inv)
-	v.grad2, v.weight2 = b.squares(v, v.d), b.squares(v, v.Value)
+	v.grad2, v.weight2 = b.squares(v.Grad), b.squares(v.Value)
 	return v
 }
 
 // stackOf joins k tensors of n numbers each as [k, n].
 func (b *builder) stackOf(xs []*graph.Value) *graph.Value {
-	return b.g.Reshape(b.g.Concat(0, xs...), len(xs), xs[0].Elements())
+	x := xs[0]
+	if len(xs) > 1 {
+		x = b.g.Concat(0, xs...)
+	}
+	return b.g.Reshape(x, len(xs), xs[0].Elements())
 }
 
 // unstack parts x [k, n] into tensors of the shapes of vars.
 func (b *builder) unstack(x *graph.Value, vars []Variable) []*graph.Value {
+	shape := append([]int{len(vars) * vars[0].Value.Shape[0]}, vars[0].Value.Shape[1:]...)
+	x = b.g.Reshape(x, shape...)
 	if len(vars) == 1 {
 		return []*graph.Value{x}
 	}
-	shape := append([]int{len(vars) * vars[0].Value.Shape[0]}, vars[0].Value.Shape[1:]...)
-	return b.g.Split(b.g.Reshape(x, shape...), 0, len(vars))
+	return b.g.Split(x, 0, len(vars))
 }
 
 // keepStack declares a state tensor for each of vars and returns their stack.
@@ -142,14 +218,14 @@ func (b *builder) unstackState() {
 	b.stacks = nil
 }
 
-// stackedNorm is norm where squares may be of stacks.
+// stackedNorm is norm for stacks, from the squares of their variables.
 func (b *builder) stackedNorm(all []measured, part func(measured) *graph.Value) *graph.Value {
 	g := b.g
 	var sums []*graph.Value
 	for _, v := range all {
 		s := part(v)
-		if v.stack != nil {
-			s = g.ReduceSum(s, false, 0, 1)
+		if len(v.stack) > 1 {
+			s = g.ReduceSum(s, true, 0)
 		}
 		sums = append(sums, s)
 	}

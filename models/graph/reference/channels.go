@@ -42,6 +42,11 @@ func meanNHWC(c *call) array {
 	return out
 }
 
+func gatedAdd(c *call) array {
+	product := zip(c.in[1], c.in[2], func(a, b float64) float64 { return a * b })
+	return zip(c.in[0], product, func(a, b float64) float64 { return a + b })
+}
+
 func biasAdd(c *call) array {
 	add := func(a, b float64) float64 { return a + b }
 	return zip(zip(c.in[0], c.in[1], add), c.in[2], add)

@@ -52,6 +52,7 @@ var ops = map[string]func(*call) []array{
 	"MaxPool":            maxPool,
 	"BatchNormalization": one(batchNormalization),
 
+	"com.microsoft.GatedAdd":                 one(gatedAdd),
 	"com.microsoft.BiasAdd":                  one(biasAdd),
 	"com.ms.internal.nhwc.Conv":              one(convNHWC),
 	"com.ms.internal.nhwc.MaxPool":           maxPoolNHWC,
