@@ -21,7 +21,8 @@ const (
 	fp32 precision = "fp32"
 	tf32 precision = "tf32" // products of float32 whose operands are rounded to 10 bits
 	fp16 precision = "fp16" // activations and their gradients in float16, with a loss scale
-	bf16 precision = "bf16" // the same in bfloat16, whose range needs no loss scale
+	// There is no bf16: the runtime's CUDA provider lacks bfloat16 in the sums, the
+	// comparisons and the transposed convolutions that a step is made of.
 )
 
 // validate reports what is no precision, or none for the device; "" stands for a
@@ -30,18 +31,18 @@ func (p precision) validate(d ort.Device) error {
 	switch p {
 	case "", fp32:
 		return nil
-	case tf32, fp16, bf16:
+	case tf32, fp16:
 		if !p.runsOn(d) {
 			return usage.Errorf("--precision %s needs --device cuda: the CPU trains in fp32", p)
 		}
 		return nil
 	}
-	return usage.Errorf("--precision %s: want fp32, tf32, fp16 or bf16", p)
+	return usage.Errorf("--precision %s: want fp32, tf32 or fp16", p)
 }
 
 // runsOn tells whether the device has it.
 func (p precision) runsOn(d ort.Device) bool {
-	return p == fp32 || d.Kind == tensor.CUDA && (p == tf32 || p == fp16 || p == bf16)
+	return p == fp32 || d.Kind == tensor.CUDA && (p == tf32 || p == fp16)
 }
 
 // usual is what a device trains in when nobody says: on CUDA what PyTorch does with
@@ -83,11 +84,8 @@ func (p precision) describe(lossScale float64) string {
 
 // compute is the type of activations, 0 for float32.
 func (p precision) compute() tensor.DType {
-	switch p {
-	case fp16:
+	if p == fp16 {
 		return tensor.Float16
-	case bf16:
-		return tensor.BFloat16
 	}
 	return 0
 }

@@ -51,7 +51,7 @@ func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
 }
 
 func TestWhatADeviceTrainsIn(t *testing.T) {
-	for _, p := range []precision{"", fp32, tf32, fp16, bf16} {
+	for _, p := range []precision{"", fp32, tf32, fp16} {
 		m := on(cuda)
 		if m.precision = p; m.validate() != nil {
 			t.Errorf("%q on %v: %v", p, cuda, m.validate())
@@ -78,7 +78,6 @@ func TestTheSessionOfAStep(t *testing.T) {
 		fp32: {0, false, "fp32"},
 		tf32: {0, true, "tf32"},
 		fp16: {tensor.Float16, true, "fp16 with a loss scale of 256"},
-		bf16: {tensor.BFloat16, true, "bf16"},
 	} {
 		r := &run{trainFlags: &trainFlags{machine: on(cuda)}}
 		r.Precision = p

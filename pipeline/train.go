@@ -46,8 +46,8 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
 could not be read. Ctrl-C or SIGTERM finishes the step, writes a checkpoint and
 ends; --resume goes on from it, bit for bit on the same CPU, and on another device
-or in another --precision, since weights are float32 in each. fp16 and bf16 keep
-activations in 16 bits; fp16 scales the loss, which halves after a step whose
+or in another --precision, since weights are float32 in each. fp16 keeps
+activations in 16 bits and scales the loss, which halves after a step whose
 gradient is not finite (that step is left out) and doubles after %d good ones.
 vicreg data preview shows the views that a recipe makes.
 
@@ -56,7 +56,7 @@ vicreg data preview shows the views that a recipe makes.
 	t := &trainFlags{}
 	t.register(fs)
 	t.machine.register(fs)
-	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16; by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where the device has it")
+	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32 or fp16; by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where the device has it")
 	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
 	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
 	fs.BoolVar(&t.force, "force", false, "start anew in a folder that holds a run already")

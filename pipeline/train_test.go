@@ -190,7 +190,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"cannot change with --resume":         {"--out", run, "--resume", "--seed", "2"},
 		"fp16 needs --device cuda":            {"--data", data, "--out", fresh, "--precision", "fp16"},
 		"tf32 needs --device cuda":            {"--out", run, "--resume", "--precision", "tf32"},
-		"want fp32, tf32, fp16 or bf16":       {"--data", data, "--out", fresh, "--precision", "half"},
+		"want fp32, tf32 or fp16":             {"--data", data, "--out", fresh, "--precision", "half"},
 		"--device: unknown device":            {"--data", data, "--out", fresh, "--device", "gpu"},
 		"is for the CPU":                      {"--data", data, "--out", fresh, "--device", "cuda:1", "--kernels", "nchwc"},
 		"want auto, portable, nchwc or cudnn": {"--data", data, "--out", fresh, "--kernels", "fast"},
