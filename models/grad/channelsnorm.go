@@ -60,7 +60,7 @@ func normLastGradient(c *Call) (d normGrads) {
 		d.y = masked(g, d.y, c.Outputs[0])
 	}
 	rows := g.Rows(d.y)
-	d.beta = sumOfRows(g, rows)
+	d.beta = channelSum(g, d.y)
 	dot := dotOfRows(g, rows, g.Rows(x))
 	d.gamma = g.Mul(c.Saved["istd"], g.Sub(dot, g.Mul(c.Saved["mean"], d.beta)))
 	inv := -float64(x.Shape[1]) / float64(x.Elements()) // -1/NL
@@ -77,6 +77,12 @@ func normLastGradient(c *Call) (d normGrads) {
 	part := g.NormNHWC(x, g.Cast(slope, x.Type), g.Cast(shift, x.Type), c.Saved["centre"], constant(g, 1<<(2*small), x), 0)
 	d.unscaled = g.Add(part, d.y)
 	return d
+}
+
+// channelSum is the sum of y by channel, once for the two normalisations that the
+// gradient of a block's result goes to.
+func channelSum(g *graph.Graph, y *graph.Value) *graph.Value {
+	return g.Once(graph.Key{Of: y, Made: "channel sum"}, func() *graph.Value { return sumOfRows(g, g.Rows(y)) })
 }
 
 // constant is one number for each channel of x, in its type.

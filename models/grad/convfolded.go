@@ -71,7 +71,7 @@ func foldedNormRule(c *Call) []*graph.Value {
 		d.y = masked(g, d.y, y)
 	}
 	f := fold{convolution: conv, c: c, dy: g.Rows(d.y), w: g.Reshape(unrounded(conv.w), conv.w.Shape[0], -1)}
-	d.beta = sumOfRows(g, f.dy)
+	d.beta = channelSum(g, d.y)
 	centred := g.Sub(productOfRows(g, f.dy, conv.seen()), g.Mul(f.column(d.beta), c.Saved["input mean"]))
 	d.gamma = g.Mul(c.Saved["istd"], g.ReduceSum(g.Mul(centred, f.w), false, 1))
 	return c.each(func(i int) *graph.Value {

@@ -1,0 +1,118 @@
+package grad
+
+import (
+	"fmt"
+
+	"vicreg/models/graph"
+)
+
+// lastInputGrad is inputGrad in the NHWC layout.
+func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
+	g, s := c.g, c.win.Stride
+	n, ch, h, w := c.x.Shape[0], c.w.Shape[1], c.x.Shape[2], c.x.Shape[3]
+	if c.pointwise() {
+		dx := g.Gemm(g.Rows(dy), g.Reshape(c.scaled(), c.w.Shape[0], ch), nil, graph.GemmAttr{})
+		return c.spread(dx)
+	}
+	if c.cudnn() {
+		return g.CudnnConvInputGrad(dy, g.Transpose(c.scaled(), 0, 2, 3, 1), c.win, h, w)
+	}
+	rows := c.phases(h, dy.Shape[2], c.win.KH, c.win.Pads[0])
+	cols := c.phases(w, dy.Shape[3], c.win.KW, c.win.Pads[1])
+	row, col := common(rows), common(cols)
+	if row.size*s != h || col.size*s != w {
+		return g.ToNHWC(c.transposed(dy))
+	}
+	win := window(row, col)
+	if min(win.Pads[0], win.Pads[1], win.Pads[2], win.Pads[3]) < 0 {
+		return g.ToNHWC(c.transposed(dy))
+	}
+	dx := g.ConvNHWC(dy, c.phaseWeights(rows, cols, row, col), win) // [N, s*s*C, H/s, W/s]
+	if s > 1 {
+		dx = g.Transpose(g.View(dx, n*h/s, w/s, s, s*ch), 0, 2, 1, 3)
+		dx = g.FromRows(dx, n, ch, h, w)
+	}
+	return dx
+}
+
+// spread puts the rows of a pointwise convolution's gradient at the pixels that it has
+// seen, and zeros at the others.
+func (c convolution) spread(dx *graph.Value) *graph.Value {
+	g, s := c.g, c.win.Stride
+	n, ch, h, w := c.x.Shape[0], c.w.Shape[1], c.x.Shape[2], c.x.Shape[3]
+	if s == 1 {
+		return g.FromRows(dx, n, ch, h, w)
+	}
+	oh, ow := c.win.Out(h, w)
+	dx = g.Reshape(dx, n*oh, 1, ow, ch)
+	dx = g.Reshape(g.Pad(dx, []int{0, 0, 0, 0}, []int{0, s - 1, 0, (s - 1) * ch}), n, oh*s, ow*s, ch)
+	if oh*s > h {
+		dx = g.Slice(dx, 1, 0, h)
+	}
+	if ow*s > w {
+		dx = g.Slice(dx, 2, 0, w)
+	}
+	return g.FromRows(dx, n, ch, h, w)
+}
+
+// common is the phase that has room for the taps of all, which are of one size; its
+// taps are as many as it has room for.
+func common(all []phase) phase {
+	var c phase
+	after := 0
+	for _, p := range all {
+		if c.size > 0 && p.size != c.size {
+			return phase{}
+		}
+		c.size = p.size
+		if len(p.taps) > 0 {
+			c.before = max(c.before, p.before)
+			after = max(after, len(p.taps)-1-p.before)
+		}
+	}
+	if len(all) == 0 {
+		return phase{}
+	}
+	c.taps = make([]int, c.before+1+after)
+	for _, p := range all {
+		if len(p.taps) > 0 {
+			c.after = max(c.after, p.after+after-(len(p.taps)-1-p.before))
+		}
+	}
+	return c
+}
+
+// phaseWeights are weights for one convolution of dy that gives all phases as
+// channels: [s*s*C, KH', KW', M], zero where a phase does not look.
+func (c convolution) phaseWeights(rows, cols []phase, row, col phase) *graph.Value {
+	g, m, ch := c.g, c.w.Shape[0], c.w.Shape[1]
+	kh, kw, taps := len(row.taps), len(col.taps), c.win.KH*c.win.KW
+	build := func() *graph.Value {
+		if c.win.Stride == 1 {
+			return g.Flip(g.Transpose(c.scaled(), 1, 2, 3, 0), 1, 2)
+		}
+		w := g.Reshape(g.Transpose(c.scaled(), 2, 3, 1, 0), taps, ch, m)
+		w = g.Pad(w, []int{0, 0, 0}, []int{1, 0, 0})
+		name := fmt.Sprintf("phases(%v,%d,%d)", c.win, c.x.Shape[2], c.x.Shape[3])
+		index := intIndex(g, name, len(rows)*len(cols)*kh*kw, func(i int) int {
+			at, j := i/(kh*kw), i%(kh*kw)
+			return tapAt(rows[at/len(cols)], row, j/kw, cols[at%len(cols)], col, j%kw, c.win.KW, taps)
+		})
+		w = g.Reshape(g.Gather(w, index, 0), len(rows)*len(cols), kh*kw, ch, m)
+		return g.Reshape(g.Transpose(w, 0, 2, 1, 3), len(rows)*len(cols)*ch, kh, kw, m)
+	}
+	if c.scale != nil { // of its view alone
+		return build()
+	}
+	return g.Once(graph.Key{Of: c.w, Made: "phases"}, build)
+}
+
+// tapAt is the kernel's tap at place (i, j) of the common window of two phases, or
+// none where the phases have no tap there.
+func tapAt(row, rows phase, i int, col, cols phase, j, kw, none int) int {
+	i, j = i-rows.before+row.before, j-cols.before+col.before
+	if i < 0 || i >= len(row.taps) || j < 0 || j >= len(col.taps) {
+		return none
+	}
+	return row.taps[i]*kw + col.taps[j]
+}
