@@ -6,8 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<END
-Usage: scripts/gpu.sh pack   [--dir DIR] [--part-mb N]      where Go and the network are
-       scripts/gpu.sh unpack [--dir DIR]                    where the GPU is
+Usage: scripts/gpu.sh pack   [--dir DIR] [--part-mb N] [--arch N]   where Go and the network are
+       scripts/gpu.sh unpack [--dir DIR]                            where the GPU is
        scripts/gpu.sh run    [--dir DIR] [OPTION...] [PIECE...]
        scripts/gpu.sh list
 
@@ -16,7 +16,8 @@ pack builds the programs and puts them, ONNX Runtime's libraries for CUDA
 (cifar10-jpg.tar.xz and photos of VICREG_TEST_DATA, by default ../shared/data) into
 DIR/parts, in parts of at most N megabytes with their SHA-256. What has not changed is
 not packed anew. Take the working tree and the parts to the other machine, all at once
-or in several journeys.
+or in several journeys. The libraries are some 190 MB packed; --arch 90 takes out the
+code for other GPUs than H100 and H200 and leaves 50 MB (scripts/bench/thin_cuda.py).
 
 unpack joins the parts that are there, checks them and says which are missing; what is
 in place already stays. DIR is $dir by default, which git ignores.
@@ -33,7 +34,7 @@ built with Go and data and library are those that the tests use.
   --epochs N     of the piece learn, by default 20
   --results F    the result file, by default DIR/results.txt
 The peers want a Python with PyTorch: VICREG_TORCH_PYTHON, python3 or /usr/bin/python3.
-Without one their part is left out.
+Without one, and with VICREG_TORCH_PYTHON=none, their part is left out.
 
 Exit codes: 0 all that was run has its result and no verdict is FAIL; 1 not so;
 2 wrong usage.
@@ -44,7 +45,7 @@ say() { printf 'gpu: %s\n' "$*" >&2; }
 die() { say "$2"; exit "$1"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-dir=build/gpu part_mb=25 device=cuda quick='' again='' budget='' total=540 epochs=20 results=''
+dir=build/gpu part_mb=25 device=cuda quick='' again='' budget='' total=540 epochs=20 results='' arch=''
 command=${1:-}
 case $command in
   pack | unpack | run | list) shift ;;
@@ -57,6 +58,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --dir) dir=${2:-} && [ -n "$dir" ] || die 2 "--dir wants a folder"; shift ;;
     --part-mb) number "$@"; part_mb=$2; shift ;;
+    --arch) number "$@"; arch=$2; shift ;;
     --device) device=${2:-}; shift ;;
     --quick) quick=1 ;;
     --again) again=1 ;;
@@ -130,6 +132,24 @@ library_folder() {
   echo "$path"
 }
 
+# collect_libraries FOLDER puts the libraries for CUDA into DIR/libraries, whole or with
+# the code of one architecture.
+collect_libraries() {
+  local from=$1 to=$dir/libraries provider=libonnxruntime_providers_cuda.so main
+  main=$(cd "$from" && compgen -G 'libonnxruntime.so.*' | LC_ALL=C sort | tail -n 1)
+  [ -n "$main" ] || die 1 "no libonnxruntime.so.* in $from"
+  rm -rf "$to"
+  mkdir -p "$to"
+  cp -L "$from/$main" "$from/libonnxruntime_providers_shared.so" "$to"
+  ln -s "$main" "$to/libonnxruntime.so"
+  if [ -z "$arch" ]; then
+    cp -L "$from/$provider" "$to"
+  else
+    python3 scripts/bench/thin_cuda.py "$from/$provider" "$to/$provider" --arch "$arch" >&2
+    echo "$arch" >"$to/ARCHITECTURE"
+  fi
+}
+
 # part NAME FOLDER LEVEL FILE... packs files of a folder, unless they are packed
 # already: NAME.of has the sums of what is in NAME's parts.
 part() {
@@ -141,7 +161,7 @@ part() {
     return 0
   fi
   rm -f "$parts/$name".*
-  tar -chf - -C "$folder" --owner=0 --group=0 "$@" | xz -T0 "$level" >"$parts/$name.whole"
+  tar -cf - -C "$folder" --owner=0 --group=0 "$@" | xz -T0 "$level" >"$parts/$name.whole"
   (cd "$parts" && split -b "${part_mb}M" -d -a 2 "$name.whole" "$name.part" && sha256sum "$name".part* "$name.whole" >"$name.sums")
   rm "$parts/$name.whole"
   echo "$of" >"$parts/$name.of"
@@ -155,8 +175,8 @@ pack() {
   local libraries
   libraries=$(library_folder)
   part bin "$dir/bin" -6 vicreg bench-gpu bench-serve
-  part lib "$libraries" -6 "$(cd "$libraries" && basename "$(readlink -f libonnxruntime.so 2>/dev/null || ls libonnxruntime.so.*)")" \
-    libonnxruntime_providers_shared.so libonnxruntime_providers_cuda.so
+  collect_libraries "$libraries"
+  part lib "$dir/libraries" -6 .
   local have_data=()
   for set in cifar photos; do
     if [ -d "$dir/data/$set" ]; then have_data+=("$set"); else say "no $set: its pieces will be skipped"; fi
@@ -196,12 +216,15 @@ unpack() {
 
 # --- what is run ---
 
-# torch_python is a Python with PyTorch, nothing where there is none.
-torch_python() {
-  local python
-  for python in "${VICREG_TORCH_PYTHON:-python3}" /usr/bin/python3; do
-    if "$python" -c 'import torch' 2>/dev/null; then
-      echo "$python"
+# find_torch sets python to one with PyTorch and versions to theirs; python is empty
+# where there is none.
+find_torch() {
+  python='' versions='none with PyTorch'
+  [ "${VICREG_TORCH_PYTHON:-}" != none ] || return 0
+  local candidate found
+  for candidate in "${VICREG_TORCH_PYTHON:-python3}" /usr/bin/python3; do
+    if found=$("$candidate" -c 'import sys, torch; print(sys.version.split()[0] + ", PyTorch " + torch.__version__)' 2>/dev/null); then
+      python=$candidate versions="$candidate, $found"
       return 0
     fi
   done
@@ -214,7 +237,10 @@ machine() {
   if [ "$device" != cpu ]; then
     echo "gpu        $(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1 | head -n 4)"
   fi
-  echo "python     ${python:-none with PyTorch}${python:+ $("$python" -c 'import sys, torch; print(sys.version.split()[0], "PyTorch", torch.__version__)' 2>/dev/null)}"
+  echo "python     $versions"
+  if [ "$device" != cpu ] && [ -d "$dir/lib" ]; then
+    echo "libraries  $(cd "$dir/lib" && sha256sum ./*.so | cut -c1-12 | paste -sd' ')$([ ! -f "$dir/lib/ARCHITECTURE" ] || echo ", code for architecture $(cat "$dir/lib/ARCHITECTURE") alone")"
+  fi
   echo "programs   $(cd "$dir/bin" && sha256sum vicreg bench-gpu bench-serve | cut -c1-12 | paste -sd' ')"
 }
 
@@ -238,7 +264,7 @@ run_piece() {
 run() {
   build
   have go && collect_data
-  python=$(torch_python)
+  find_torch
   if [ "$device" != cpu ] && [ -d "$dir/lib" ]; then
     VICREG_ONNXRUNTIME=$(cd "$dir/lib" && pwd)
     export VICREG_ONNXRUNTIME
@@ -266,8 +292,10 @@ run() {
     fi
     run_piece "$piece" "$seconds"
   done
-  summary "${pieces[@]}"
+  local code=0
+  summary "${pieces[@]}" || code=1
   [ ${#left[@]} = 0 ] || say "left for another run, for want of time: ${left[*]}"
+  return $code
 }
 
 # summary prints the verdicts of the last results of these pieces.

@@ -80,9 +80,7 @@ func windows(first string, a []float64, second string, b []float64, window int) 
 	for at := 0; at+window <= len(a); at += window {
 		x, y := mean(a[at:at+window]), mean(b[at:at+window])
 		e := math.Abs(y/x - 1)
-		if !(e <= worst) {
-			worst = e
-		}
+		worst = max(worst, e) // a NaN stays
 		say("steps %3d to %3d: %s %.4f, %s %.4f, off by %.3f %%", at, at+window-1, first, x, second, y, 100*e)
 	}
 	return worst

@@ -81,10 +81,7 @@ func (b *bench) compareRuns(stays, relay string, legs []leg) error {
 	worst := 0.0
 	for i := range want {
 		name := legs[min(i, len(legs)-1)].name
-		e := math.Abs(got[i]/want[i] - 1)
-		if !(e <= worst) {
-			worst = e
-		}
+		worst = max(worst, math.Abs(got[i]/want[i]-1))
 		say("step %2d: on the CPU %.5f, on %s %.5f", i, want[i], name, got[i])
 	}
 	b.figures.Add("worst_1e6", 1e6*worst)

@@ -28,7 +28,7 @@ func (b *bench) setup(s steps.Setup, precision string) steps.Setup {
 func compareStep(_ context.Context, b *bench, s steps.Setup) error {
 	s = b.setup(s, "fp16")
 	fmt.Printf("  %v\n", s)
-	a := &steps.Alone{Device: b.device, Rounds: 5, Round: time.Second, Batch: s.Batch}
+	a := &steps.Alone{Device: b.device, Rounds: 5, Round: time.Second, Batch: s.Batch, Until: b.begin.Add(b.budget)}
 	if b.quick {
 		a.Rounds, a.Round = 2, time.Millisecond
 	}

@@ -71,6 +71,9 @@ func (p *Process) Stop() {
 	p.cmd.Wait()
 }
 
+// Kill ends the process at once; whoever waits for its answer gets an error.
+func (p *Process) Kill() { p.cmd.Process.Kill() }
+
 // Median is the middle of xs, of which there is at least one.
 func Median(xs []float64) float64 {
 	s := slices.Sorted(slices.Values(xs))

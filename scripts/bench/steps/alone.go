@@ -18,6 +18,7 @@ type Alone struct {
 	Rounds int           // measured, each some steps that are waited for together
 	Round  time.Duration // what a round should take
 	Batch  int
+	Until  time.Time // when a side that still runs is cut off; zero for never
 
 	blocks map[string]*Block
 }
@@ -50,6 +51,9 @@ func (a *Alone) Run(s Side) error {
 		return err
 	}
 	defer p.Stop()
+	if !a.Until.IsZero() {
+		defer time.AfterFunc(time.Until(a.Until), p.Kill).Stop()
+	}
 	var first, last took
 	if err := p.Ask("steps 1", &first); err != nil {
 		return err

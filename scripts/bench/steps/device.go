@@ -3,7 +3,6 @@ package steps
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
@@ -40,29 +39,30 @@ const (
 	Compiled = "PyTorch compiled"
 )
 
-// Compare runs our step, PyTorch's eager and compiled one in channels_last, and ours
-// and the eager one again. PyTorch is left out for an empty python. That a side fails
-// does not keep the others from running.
+// Compare runs our step and PyTorch's eager one in channels_last, both again, and then
+// what takes long or may fail: ours with its launches captured, and PyTorch's compiled.
+// PyTorch is left out for an empty python. That a side fails does not keep the others
+// from running; it is an error if it was one of the first two.
 func (a *Alone) Compare(s Setup, python string) error {
-	ours := Ours(Vicreg, s)
-	sides := []Side{ours}
-	if a.Device.Kind != tensor.Host {
-		captured := s
-		captured.Capture = true
-		sides = append(sides, Ours(Captured, captured))
-	}
+	ours, device := Ours(Vicreg, s), a.Device.Kind != tensor.Host
+	sides, more := []Side{ours, ours}, []Side{}
 	if python == "" {
 		fmt.Println("  SKIPPED: PyTorch, which no Python here has")
-		return a.all(append(sides, ours))
-	}
-	eager := Torch(Eager, python, s, "channels_last")
-	sides = append(sides, eager)
-	if a.Device.Kind != tensor.Host && compiles(python) {
-		sides = append(sides, Torch(Compiled, python, s, "channels_last", "--compile"))
 	} else {
-		fmt.Println("  SKIPPED: PyTorch compiled, which wants PyTorch 2 and a device")
+		eager := Torch(Eager, python, s, "channels_last")
+		sides = []Side{ours, eager, ours, eager}
 	}
-	return a.all(append(sides, ours, eager))
+	if device {
+		captured := s
+		captured.Capture = true
+		more = append(more, Ours(Captured, captured))
+	}
+	if device && python != "" {
+		more = append(more, Torch(Compiled, python, s, "channels_last", "--compile"))
+	}
+	err := a.all(sides)
+	a.all(more) // says itself what fails
+	return err
 }
 
 func (a *Alone) all(sides []Side) error {
@@ -74,11 +74,6 @@ func (a *Alone) all(sides []Side) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// compiles tells whether a Python's PyTorch has torch.compile.
-func compiles(python string) bool {
-	return exec.Command(python, "-c", "import torch; torch.compile").Run() == nil
 }
 
 // Over is how many times as many images a second one side does as another, and what

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"os"
-	"os/exec"
 
 	"vicreg/scripts/bench/peer"
 )
@@ -42,6 +41,3 @@ func Torch(name, python string, s Setup, layout string, flags ...string) Side {
 
 // Python is the interpreter for the peers: VICREG_TORCH_PYTHON, else python3.
 func Python() string { return cmp.Or(os.Getenv("VICREG_TORCH_PYTHON"), "python3") }
-
-// HasTorch tells whether that interpreter has PyTorch.
-func HasTorch(python string) bool { return exec.Command(python, "-c", "import torch").Run() == nil }
