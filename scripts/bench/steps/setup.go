@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vicreg/models"
+	"vicreg/models/graph"
 	"vicreg/models/optim"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
@@ -21,8 +22,8 @@ type Setup struct {
 	Width, Size, Batch          int
 
 	Device    string // "cpu", "cuda" or "cuda:1"
-	Precision string // "fp32", or on a CUDA device "tf32", "fp16" or "bf16"
-	Kernels   string // of the CPU: "auto" or "portable"
+	Precision string // "fp32", or on a CUDA device "tf32" or "fp16"
+	Kernels   string // "auto" or "portable", as vicreg train has them; on a CUDA device also a form of package graph
 	Threads   int
 	Optimizer string // "" for sgd
 	Capture   bool   // record the launches of a step and replay them
@@ -36,7 +37,7 @@ func (s Setup) String() string {
 }
 
 // computes are the types of activations by precision.
-var computes = map[string]tensor.DType{"fp32": tensor.Float32, "tf32": tensor.Float32, "fp16": tensor.Float16, "bf16": tensor.BFloat16}
+var computes = map[string]tensor.DType{"fp32": tensor.Float32, "tf32": tensor.Float32, "fp16": tensor.Float16}
 
 // config describes the graph of the step on a device.
 func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err error) {
@@ -59,7 +60,22 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	if d.Kind == tensor.Host && s.Kernels == "auto" {
 		c.Block, err = ort.BlockSize(lib)
 	}
+	if d.Kind != tensor.Host {
+		c.Device, c.TF32 = d.Kind, s.Precision == "tf32"
+		c.Forms, err = s.forms()
+	}
 	return c, err
+}
+
+// forms are those that the kernels stand for.
+func (s Setup) forms() (graph.Forms, error) {
+	name := map[string]string{"auto": "cudnn", "portable": "default"}[s.Kernels]
+	for _, f := range graph.AllForms() {
+		if f.Name == cmp.Or(name, s.Kernels) {
+			return f.Forms, nil
+		}
+	}
+	return graph.Forms{}, fmt.Errorf("no kernels %q", s.Kernels)
 }
 
 func widths(text string) (all []int, err error) {
@@ -76,7 +92,7 @@ func widths(text string) (all []int, err error) {
 // options are those that vicreg train gives its session: threads of the host's spin
 // only where the step runs on them.
 func (s Setup) options(d ort.Device) ort.Options {
-	return ort.Options{Device: d, TF32: s.Precision == "tf32", Threads: s.Threads, Spin: d.Kind == tensor.Host,
+	return ort.Options{Device: d, TF32: s.Precision != "fp32", FuseBias: d.Kind != tensor.Host, Threads: s.Threads, Spin: d.Kind == tensor.Host,
 		Capture: s.Capture && d.Kind != tensor.Host, ProfilePrefix: s.Profile}
 }
 
