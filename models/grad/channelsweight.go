@@ -68,9 +68,14 @@ func pixelOr(y, x, h, w int) int {
 	return y*w + x
 }
 
-// withZero are the pixels of images as [N, H*W+1, C], the last one of each zero.
+// withZero are the pixels of images as [N, H*W+1, C], the last one of each zero; or
+// without it where the runtime is trusted to gather zeros from behind the last.
 func withZero(g *graph.Graph, x *graph.Value) *graph.Value {
-	return g.Pad(g.View(x, x.Shape[0], x.Shape[2]*x.Shape[3], x.Shape[1]), []int{0, 0, 0}, []int{0, 1, 0})
+	pixels := g.View(x, x.Shape[0], x.Shape[2]*x.Shape[3], x.Shape[1])
+	if g.Forms.Beyond {
+		return pixels
+	}
+	return g.Pad(pixels, []int{0, 0, 0}, []int{0, 1, 0})
 }
 
 // columnNumbers bounds the column matrix of lastColumnsGrad: the runtime's kernels

@@ -9,6 +9,7 @@ type Forms struct {
 	Unfolded bool // normalise after every convolution, none in its weights
 	Affine   bool // normalise by products and sums, without the runtime's BatchNormalization
 	Columns  bool // gradients of weights from columns of all taps, also where the taps can be divided
+	Beyond   bool // trust that the runtime's kernel gathers zeros beyond the end, as it does
 	Whole    bool // sum gradients of weights in one product, not in chunks
 	WideOnes bool // sum with eight columns of ones, as tensor cores want them
 }
@@ -40,6 +41,7 @@ func AllForms() []Form {
 		{"unfolded", Forms{Unfolded: true}},
 		{"affine", Forms{Affine: true}},
 		{"columns", Forms{Columns: true}},
+		{"gather-beyond", Forms{Beyond: true}},
 		{"whole-products", Forms{Whole: true}},
 		{"wide-ones", Forms{WideOnes: true}},
 	}

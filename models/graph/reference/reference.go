@@ -29,9 +29,8 @@ func zeros(shape ...int) array {
 // call is one node with the arrays of its inputs; an input left out has nil data.
 type call struct {
 	*graph.Node
-	in    []array
-	block int
-	round bool
+	in []array
+	run
 }
 
 // run is one evaluation of a graph.
@@ -39,6 +38,7 @@ type run struct {
 	values map[*graph.Value]array
 	block  int
 	round  bool
+	beyond bool // gathers zeros from beyond the end
 }
 
 // Run evaluates g on its inputs, by name and in row-major order, and returns its
@@ -70,7 +70,7 @@ func evaluateGraph(g *graph.Graph, inputs map[string][]float64, round bool) (map
 	for _, v := range g.Consts {
 		values[v] = array{v.Shape, floats(v.Data)}
 	}
-	r := run{values, g.Block, round}
+	r := run{values, g.Block, round, g.Forms.Beyond}
 	if err := r.evaluate(g.Nodes); err != nil {
 		return nil, fmt.Errorf("evaluate graph %s: %w", g.Name, err)
 	}
@@ -134,7 +134,7 @@ func (r run) apply(n *graph.Node) (results []array, err error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown operator")
 	}
-	c := &call{Node: n, block: r.block, round: r.round}
+	c := &call{Node: n, run: r}
 	for i, v := range n.Inputs {
 		a, have := r.values[v]
 		if v != nil && !have {
