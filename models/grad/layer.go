@@ -1,6 +1,8 @@
 package grad
 
 import (
+	"iter"
+
 	"vicreg/models/graph"
 	"vicreg/models/tensor"
 )
@@ -20,28 +22,42 @@ type Layer struct {
 // of all inputs, named d and the input's name.
 func (l Layer) Graph() (*graph.Graph, error) {
 	return graph.Build("layer", func(g *graph.Graph) {
-		g.Device, g.Forms = tensor.CUDA, l.Forms
-		oh, ow := l.Window.Out(l.H, l.W)
-		image := func(name string, c, h, w int) *graph.Value {
-			return g.FromRows(g.Input(name, l.Compute, l.N, h, w, c), l.N, c, h, w)
+		for name, v := range l.Build(g, g.Input) {
+			g.Output(name, v)
 		}
-		names := []string{"x", "w", "gamma", "beta"}
-		wrt := []*graph.Value{image("x", l.C, l.H, l.W), g.Input("w", tensor.Float32, l.M, l.C, l.Window.KH, l.Window.KW),
-			g.Input("gamma", tensor.Float32, l.M), g.Input("beta", tensor.Float32, l.M)}
-		o := BatchNormOptions{Eps: 1e-5, Relu: l.Relu}
-		if l.Residual {
-			o.Residual = image("residual", l.M, oh, ow)
-			names, wrt = append(names, "residual"), append(wrt, o.Residual)
+	})
+}
+
+// Build adds what Graph has to g, from the values that input gives for their names,
+// and returns the results by name, in order.
+func (l Layer) Build(g *graph.Graph, input func(name string, t tensor.DType, shape ...int) *graph.Value) iter.Seq2[string, *graph.Value] {
+	g.Device, g.Forms = tensor.CUDA, l.Forms
+	oh, ow := l.Window.Out(l.H, l.W)
+	image := func(name string, c, h, w int) *graph.Value {
+		return g.FromRows(input(name, l.Compute, l.N, h, w, c), l.N, c, h, w)
+	}
+	names := []string{"x", "w", "gamma", "beta"}
+	wrt := []*graph.Value{image("x", l.C, l.H, l.W), input("w", tensor.Float32, l.M, l.C, l.Window.KH, l.Window.KW),
+		input("gamma", tensor.Float32, l.M), input("beta", tensor.Float32, l.M)}
+	o := BatchNormOptions{Eps: 1e-5, Relu: l.Relu}
+	if l.Residual {
+		o.Residual = image("residual", l.M, oh, ow)
+		names, wrt = append(names, "residual"), append(wrt, o.Residual)
+	}
+	dy := image("dy", l.M, oh, ow)
+	y, mean, variance := ConvNorm(g, wrt[0], g.Cast(wrt[1], l.Compute), l.Window, wrt[2], wrt[3], o)
+	grads := Gradients(g, y, dy, wrt)
+	return func(yield func(string, *graph.Value) bool) {
+		if !yield("mean", mean) || !yield("variance", variance) {
+			return
 		}
-		dy := image("dy", l.M, oh, ow)
-		y, mean, variance := ConvNorm(g, wrt[0], g.Cast(wrt[1], l.Compute), l.Window, wrt[2], wrt[3], o)
-		g.Output("mean", mean)
-		g.Output("variance", variance)
-		for i, d := range Gradients(g, y, dy, wrt) {
+		for i, d := range grads {
 			if d.Layout == tensor.NHWC {
 				d = g.Rows(d)
 			}
-			g.Output("d"+names[i], d)
+			if !yield("d"+names[i], d) {
+				return
+			}
 		}
-	})
+	}
 }

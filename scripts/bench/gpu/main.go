@@ -57,6 +57,12 @@ func pieces() []piece {
 	profiled := func(s steps.Setup) func(context.Context, *bench) error {
 		return func(ctx context.Context, b *bench) error { return profile(ctx, b, s) }
 	}
+	formed := func(s steps.Setup) func(context.Context, *bench) error {
+		return func(ctx context.Context, b *bench) error { return allForms(ctx, b, s) }
+	}
+	layered := func(s steps.Setup) func(context.Context, *bench) error {
+		return func(ctx context.Context, b *bench) error { return layers(ctx, b, s) }
+	}
 	return []piece{
 		of("doctor", doctor, 40, "what is there, and how fast memory and products are at best"),
 		of("parity", parity, 60, "20 steps on the device and on the CPU, from the same weights and batches"),
@@ -65,6 +71,9 @@ func pieces() []piece {
 		of("step-r50", step(steps.R50), 180, "ResNet-50, 224 px: the same"),
 		of("profile-r50", profiled(steps.R50), 60, "what takes the time of that step, ours and PyTorch's"),
 		of("profile-r18", profiled(steps.R18), 40, "the same for ResNet-18"),
+		of("forms-r18", formed(steps.R18), 90, "whole steps of ResNet-18 in each form of their graph"),
+		of("forms-r50", formed(steps.R50), 150, "the same of ResNet-50"),
+		of("layers-r50", layered(steps.R50), 150, "each layer of ResNet-50 in each form"),
 		of("ops", ops, 60, "formulations of the operators that take the time"),
 		of("curve", curve, 90, "500 steps on CIFAR-10 in fp16 and in fp32"),
 		of("learn", learn, 180, "kNN accuracy after equal epochs on CIFAR-10, ours and PyTorch's"),

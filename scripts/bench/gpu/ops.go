@@ -31,7 +31,8 @@ type form struct {
 	build func(g *graph.Graph) []*graph.Value
 }
 
-// sink begins the names of the nodes that use the results up and do not count.
+// sink is in the names of the nodes that make operands or use results up, and that do
+// not count.
 const sink = "sink"
 
 // apart is how far the sums of squares of two forms may differ in float16.
@@ -77,25 +78,34 @@ func ops(_ context.Context, b *bench) error {
 
 // timeForm prints the time of a form and returns the sum of squares of its results.
 func (b *bench) timeForm(lib *ort.Runtime, f form) (sum float64, err error) {
+	t, sum, err := b.traceForm(lib, f)
+	if err == nil {
+		printForm(f, t)
+	}
+	return sum, err
+}
+
+// traceForm runs a form and returns its profile and the sum of squares of its results.
+func (b *bench) traceForm(lib *ort.Runtime, f form) (t *trace, sum float64, err error) {
 	g, err := graph.Build("form", func(g *graph.Graph) {
 		var out []*graph.Value
 		g.Prefix("form", func() { out = f.build(g) })
 		g.Prefix(sink, func() { g.Output("sum", squares(g, out)) })
 	})
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	model, err := g.Marshal()
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	prefix := filepath.Join(b.work, "profile-form")
 	if err := b.discard(prefix); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	s, err := lib.NewSession(model, ort.Options{Device: b.device, Threads: b.threads, ProfilePrefix: prefix})
+	s, err := lib.NewSession(model, ort.Options{Device: b.device, Threads: b.threads, TF32: true, FuseBias: !b.onHost(), ProfilePrefix: prefix})
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	warm, runs := 2, 3
 	in := noiseFor(s.Inputs())
@@ -106,14 +116,10 @@ func (b *bench) timeForm(lib *ort.Runtime, f form) (sum float64, err error) {
 		}
 	}
 	if err := errors.Join(err, s.Close()); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	t, err := b.readProfile(prefix, warm)
-	if err != nil {
-		return 0, err
-	}
-	printForm(f, t)
-	return sum, nil
+	t, err = b.readProfile(prefix, warm)
+	return t, sum, err
 }
 
 // squares is the sum of squares of all values, [1].
@@ -131,15 +137,21 @@ func squares(g *graph.Graph, all []*graph.Value) *graph.Value {
 	return sum
 }
 
-// printForm prints a line for a form, and one for each of its operators if there are
-// several.
-func printForm(f form, t *trace) {
+// own is the trace without what does not count.
+func (t *trace) own() trace {
 	own := trace{runs: t.runs}
 	for _, n := range t.nodes {
-		if !strings.HasPrefix(n.Name, sink+"/") {
+		if !strings.Contains(n.Name, sink+"/") {
 			own.nodes = append(own.nodes, n)
 		}
 	}
+	return own
+}
+
+// printForm prints a line for a form, and one for each of its operators if there are
+// several.
+func printForm(f form, t *trace) {
+	own := t.own()
 	all := row{key: f.name}
 	rows := own.rows(byOperator)
 	for _, r := range rows {

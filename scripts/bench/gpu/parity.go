@@ -34,29 +34,36 @@ func parity(ctx context.Context, b *bench) error {
 	if err != nil {
 		return fmt.Errorf("on the CPU: %w", err)
 	}
-	others := []string{"fp32", "tf32", "fp16", "bf16"}
-	if b.onHost() {
-		others = others[:1]
-	}
-	for _, precision := range others {
-		other := s.On(b.device, precision, b.threads)
-		if b.onHost() {
-			other.Kernels = "portable"
-		}
+	for _, other := range b.others(s) {
+		name := other.Precision + "_" + other.Kernels
 		got, err := losses(other, batches)
 		if err != nil {
-			say("%s on %v FAILED: %v", precision, b.device, err)
-			if precision != "bf16" { // of which some kernels are missing
-				b.verdict(false, "%s runs on %v", precision, b.device)
-			}
+			b.verdict(false, "%s with %s kernels runs on %v: %v", other.Precision, other.Kernels, b.device, err)
 			continue
 		}
-		worst := b.compare(precision, reference, got)
-		if precision == "fp32" {
-			b.verdict(worst <= parityBound, "the losses of %d steps are within %.1e of the CPU's (at most %.0e)", paritySteps, worst, parityBound)
+		worst := b.compare(name, reference, got)
+		if other.Precision == "fp32" {
+			b.verdict(worst <= parityBound, "%s kernels: the losses of %d steps are within %.1e of the CPU's (at most %.0e)", other.Kernels, paritySteps, worst, parityBound)
 		}
 	}
 	return nil
+}
+
+// others are what is compared with float32 on the CPU.
+func (b *bench) others(s steps.Setup) (all []steps.Setup) {
+	if b.onHost() {
+		s = s.On(b.device, "fp32", b.threads)
+		s.Kernels = "portable"
+		return []steps.Setup{s}
+	}
+	for _, kernels := range []string{"auto", "portable"} {
+		for _, precision := range []string{"fp32", "tf32", "fp16"} {
+			s := s.On(b.device, precision, b.threads)
+			s.Kernels = kernels
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // compare prints two lists of losses and returns their largest relative difference.

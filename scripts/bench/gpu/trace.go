@@ -52,6 +52,7 @@ type trace struct {
 // returns the last runs. Where launches are not waited for, the time of a node on a
 // device is that of its launch.
 func (b *bench) profileStep(s steps.Setup, warm, runs int) (*trace, error) {
+	s.Capture = false // or the profiler would see one launch
 	s.Profile = filepath.Join(b.work, "profile-"+s.Name)
 	if err := b.discard(s.Profile); err != nil {
 		return nil, err
