@@ -92,7 +92,7 @@ func constant(g *graph.Graph, number float64, x *graph.Value) *graph.Value {
 
 // inverseStd is 1/sqrt(variance + eps).
 func inverseStd(g *graph.Graph, variance *graph.Value, eps float64) *graph.Value {
-	return g.Reciprocal(g.Sqrt(g.Add(variance, g.Float(eps))))
+	return g.Pow(g.Add(variance, g.Float(eps)), g.Float(-0.5))
 }
 
 // ofType casts a parameter to the type of x, once for all its uses.

@@ -13,8 +13,8 @@ import "vicreg/models/graph"
 //
 //	dgamma = rows of D*w, summed, over std
 //	dw = a*(D - dgamma/std * w K)
-//	dx = dy (a*w) + x B + c, B = w^T diag(a*k2) w, c = (a*k3)^T w
-//	k2 = -dgamma/(std P), k3 = -dbeta/P - k2*(w s)
+//	dx = dy (a*w) - x B - c, B = w^T diag(a*q/P) w, c = (a*r/P)^T w
+//	q = dgamma/std, r = dbeta - q*(w s)
 //
 // What has M channels is read three times on the way back, against seven in the
 // textbook's order, and in neither direction written.
@@ -74,12 +74,13 @@ func foldedNormRule(c *Call) []*graph.Value {
 	d.beta = channelSum(g, d.y)
 	centred := g.Sub(productOfRows(g, f.dy, conv.seen()), g.Mul(f.column(d.beta), c.Saved["input mean"]))
 	d.gamma = g.Mul(c.Saved["istd"], g.ReduceSum(g.Mul(centred, f.w), false, 1))
+	q := g.Mul(d.gamma, c.Saved["istd"])
 	return c.each(func(i int) *graph.Value {
 		switch i {
 		case 0:
-			return sameLayout(g, f.inputGrad(d), c.Inputs[0])
+			return sameLayout(g, f.inputGrad(d, q), c.Inputs[0])
 		case 1:
-			along := g.Mul(c.Saved["weights"], f.column(g.Mul(d.gamma, c.Saved["istd"])))
+			along := g.Mul(c.Saved["weights"], f.column(q))
 			return g.Reshape(g.Mul(g.Sub(centred, along), f.column(c.Saved["scale"])), conv.w.Shape...)
 		}
 		return d.of(c, i-1)
@@ -96,16 +97,14 @@ type fold struct {
 // column is v [M] as [M, 1].
 func (f fold) column(v *graph.Value) *graph.Value { return f.g.Reshape(v, v.Shape[0], 1) }
 
-// inputGrad is dy (a*w) + x B + c.
-func (f fold) inputGrad(d normGrads) *graph.Value {
-	g, saved := f.g, f.c.Saved
-	inv := g.Float(-1 / float64(f.dy.Shape[0]))
-	k2 := g.Mul(g.Mul(d.gamma, saved["istd"]), inv)
-	k3 := g.Sub(g.Mul(d.beta, inv), g.Mul(k2, saved["mean"]))
-	ak2 := g.Mul(g.Mul(k2, saved["scale"]), g.Float(1<<small))
-	b := g.Cast(g.FusedMatMul(g.Mul(f.w, f.column(ak2)), f.w, true, false, 1), f.dy.Type)
-	shift := g.Cast(g.ReduceSum(g.Mul(f.w, f.column(g.Mul(k3, saved["scale"]))), false, 0), f.dy.Type)
+// inputGrad is dy (a*w) - x B - c.
+func (f fold) inputGrad(d normGrads, q *graph.Value) *graph.Value {
+	g, saved, m := f.g, f.c.Saved, f.dy.Shape[1]
+	per := g.Mul(saved["scale"], g.Float(-1/float64(f.dy.Shape[0]))) // -a/P
+	r := g.Sub(d.beta, g.Mul(q, saved["mean"]))
+	b := g.FusedMatMul(g.Mul(f.w, f.column(g.Mul(q, per))), f.w, true, false, 1<<small)
+	shift := g.FusedMatMul(g.Reshape(g.Mul(r, per), 1, m), f.w, false, false, 1)
+	along := g.FusedMatMul(f.seen(), g.Cast(b, f.dy.Type), false, false, power(-small))
 	direct := g.Gemm(f.dy, saved["scaled"], nil, graph.GemmAttr{})
-	dx := g.BiasAdd(g.FusedMatMul(f.seen(), b, false, false, power(-small)), shift, direct)
-	return f.spread(dx)
+	return f.spread(g.BiasAdd(along, g.Reshape(g.Cast(shift, f.dy.Type), f.w.Shape[1]), direct))
 }

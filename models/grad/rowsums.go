@@ -93,9 +93,17 @@ func productOfRows(g *graph.Graph, a, b *graph.Value) *graph.Value {
 // chunk is the rows of a chunk of p.
 func chunk(p int) int { return chunkOf(p, min(chunkRows, max(p/fewestChunks, 16))) }
 
-// chunkOf is the largest number that divides p, but no more than most; p itself where
-// that would leave too many chunks.
+// chunkOf is the largest number that divides p, but no more than most; a power of two
+// rather than one twice as large, since a mean over such needs no factor. It is p
+// itself where that would leave too many chunks.
 func chunkOf(p, most int) int {
+	two := p & -p
+	for two > most {
+		two /= 2
+	}
+	if 2*two > most {
+		return two
+	}
 	for length := most; length > most/64; length-- {
 		if p%length == 0 {
 			return length
