@@ -1,0 +1,55 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/graph/reference"
+	"vicreg/models/tensor"
+)
+
+// On CUDA running statistics are moved together after all batches: to where they are
+// elsewhere, each by its own factors, also when there are more of a shape than the
+// runtime joins at once.
+func TestSettledIsOneByOne(t *testing.T) {
+	run := func(device tensor.Device) map[string][]float64 {
+		in := map[string][]float64{}
+		g, err := graph.Build("running", func(g *graph.Graph) {
+			g.Device = device
+			s := NewScope(g, Train)
+			for i := range joined + 3 {
+				name, c := fmt.Sprint("stat", i), 2+i/joined
+				s.Statistic(name, 0, c)
+				in[name] = []float64{1, float64(i), 3}[:c]
+				for j := range 2 - i%2 {
+					value := g.Input(fmt.Sprintf("%s.%d", name, j), tensor.Float32, c)
+					in[value.Name] = []float64{float64(i), float64(j), 5}[:c]
+					s.Observe(name, value, 1+float64(i)/8)
+				}
+			}
+			s.Settle()
+			for _, p := range s.Params() {
+				g.Output("new "+p.Name, p.Out)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := reference.Run(g, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	got, want := run(tensor.CUDA), run(tensor.Host)
+	for name, w := range want {
+		for i := range w {
+			if math.Abs(got[name][i]-w[i]) > 1e-6*math.Abs(w[i]) {
+				t.Errorf("%s is %v, want %v", name, got[name], w)
+				break
+			}
+		}
+	}
+}
