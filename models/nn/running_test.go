@@ -19,11 +19,17 @@ func TestSettledIsOneByOne(t *testing.T) {
 		g, err := graph.Build("running", func(g *graph.Graph) {
 			g.Device = device
 			s := NewScope(g, Train)
-			for i := range joined + 3 {
-				name, c := fmt.Sprint("stat", i), 2+i/joined
+			for i := range joined + 5 {
+				name, c, batches := fmt.Sprint("stat", i), 2, 2
+				switch i {
+				case 3:
+					c = 3
+				case 7:
+					batches = 1
+				}
 				s.Statistic(name, 0, c)
 				in[name] = []float64{1, float64(i), 3}[:c]
-				for j := range 2 - i%2 {
+				for j := range batches {
 					value := g.Input(fmt.Sprintf("%s.%d", name, j), tensor.Float32, c)
 					in[value.Name] = []float64{float64(i), float64(j), 5}[:c]
 					s.Observe(name, value, 1+float64(i)/8)
@@ -36,6 +42,11 @@ func TestSettledIsOneByOne(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, n := range g.Nodes {
+			if n.Op == "Concat" && len(n.Inputs) > joined {
+				t.Errorf("%s joins %d", n.Name, len(n.Inputs))
+			}
 		}
 		out, err := reference.Run(g, in)
 		if err != nil {
