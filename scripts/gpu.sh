@@ -249,7 +249,8 @@ has_result() { grep -qE "^== end $1 key=$2 exit=0 " "$results" 2>/dev/null; }
 
 run_piece() {
   local piece=$1 seconds=$2 begin=$SECONDS code=0
-  local args=(-piece "$piece" -device "$device" -budget "${seconds}s" -epochs "$epochs" -work "$dir/work" -vicreg "$dir/bin/vicreg"
+  [ -z "$again" ] || rm -rf "$dir/work/$piece-$key"
+  local args=(-piece "$piece" -key "$key" -device "$device" -budget "${seconds}s" -epochs "$epochs" -work "$dir/work" -vicreg "$dir/bin/vicreg"
     -server "$dir/bin/bench-serve" -python "$python")
   [ -z "$quick" ] || args+=(-quick)
   [ ! -d "$dir/data" ] || args+=(-data "$dir/data")

@@ -22,6 +22,7 @@ var errUnfinished = errors.New("UNFINISHED: run it again to go on")
 // course is a training run of ours and its twin.
 type course struct {
 	*bench
+	folder      string // with all of it
 	precision   string
 	epochs      int
 	train, test string // folders
@@ -32,9 +33,12 @@ type course struct {
 // learn trains on CIFAR-10 and lets PyTorch train on the same views from the same
 // weights; both are evaluated by vicreg eval.
 func learn(ctx context.Context, b *bench) error {
-	c := &course{bench: b, precision: b.precision("fp16"), epochs: b.epochs, setup: steps.R18}
+	c := &course{bench: b, folder: filepath.Join(b.work, "learn-"+b.key), precision: b.precision("fp16"), epochs: b.epochs, setup: steps.R18}
 	c.setup.Batch = 512
-	var err error
+	err := os.MkdirAll(c.folder, 0o777)
+	if err != nil {
+		return err
+	}
 	if c.train, err = b.cifar("train"); err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func learn(ctx context.Context, b *bench) error {
 		}
 	}
 	c.setup = c.setup.On(b.device, c.precision, b.threads)
-	run := c.path("learn-ours")
+	run := c.path("ours")
 	if err := c.ours(ctx, run); err != nil {
 		return err
 	}
@@ -78,11 +82,8 @@ func learn(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// path is a file or folder of this course: another precision or number of epochs has
-// others.
-func (c *course) path(name string) string {
-	return filepath.Join(c.work, fmt.Sprintf("%s-%s-%d-%d", name, c.precision, c.epochs, c.setup.Width))
-}
+// path is a file or folder of this course.
+func (c *course) path(name string) string { return filepath.Join(c.folder, name) }
 
 // ours trains until the run is done, or nearly half of the time that is left is up.
 func (c *course) ours(ctx context.Context, run string) error {
@@ -117,7 +118,7 @@ func (c *course) ours(ctx context.Context, run string) error {
 
 // accuracyOfRun is that of the backbone of a run.
 func (c *course) accuracyOfRun(ctx context.Context, run string) (float64, error) {
-	model := c.path("learn-ours") + ".onnx"
+	model := c.path("ours.onnx")
 	if _, err := c.program(ctx, "learn-export", c.device, "export", run, "-o", model, "--threads", fmt.Sprint(c.threads)); err != nil {
 		return 0, err
 	}

@@ -30,6 +30,7 @@ type bench struct {
 	begin   time.Time
 	threads int
 	epochs  int    // of learn
+	key     string // of the programs and settings, in the names of what goes on from run to run
 	work    string // folder for all that is written
 	data    string // folder with cifar/train, cifar/test and photos; "" for none
 	vicreg  string // the program
@@ -106,6 +107,7 @@ func run() (err error) {
 	flag.DurationVar(&b.budget, "budget", 0, "time for the piece; by default its own")
 	flag.IntVar(&b.threads, "threads", ort.Cores(), "threads of what runs on the CPU")
 	flag.IntVar(&b.epochs, "epochs", 20, "epochs of learn")
+	flag.StringVar(&b.key, "key", "any", "names what goes on from run to run")
 	flag.StringVar(&b.work, "work", "build/gpu/work", "folder for all that is written")
 	flag.StringVar(&b.data, "data", "", "folder with cifar and photos, if any")
 	flag.StringVar(&b.vicreg, "vicreg", "", "vicreg, the program")

@@ -38,14 +38,14 @@ func (c *course) accuracyOfTwin(ctx context.Context, run string) (float64, error
 	if err != nil {
 		return 0, err
 	}
-	first, trained := c.path("twin-first")+".safetensors", c.path("twin")+".safetensors"
+	first, trained := c.path("first.safetensors"), c.path("twin.safetensors")
 	if err := writeWeights(first, a); err != nil {
 		return 0, err
 	}
 	if err := c.trainTwin(ctx, lines, first, trained); err != nil {
 		return 0, err
 	}
-	model := c.path("twin") + ".onnx"
+	model := c.path("twin.onnx")
 	if err := exportWeights(trained, config, model); err != nil {
 		return 0, err
 	}
