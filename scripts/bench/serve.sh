@@ -2,6 +2,7 @@
 # summary: the server around a model: beside the bare session and FastAPI, overloaded, for long, and mistreated
 #
 # Usage: scripts/bench.sh serve [--quick] [--case NAME] [--rounds N] [--turn TIME] [--minutes N] [--threads N]
+#                               [--device cuda[:N]]
 # The cases, with the generator of the load as a process of its own beside the server:
 #   overhead            requests a second around a model that costs nothing, and latencies at half that rate
 #   resnet18, resnet50  images a second over the bare session's, from JPEG files that are all different;
@@ -29,7 +30,9 @@ if ! compgen -G "$data/photos/*.jpg" >/dev/null; then
 	echo "serve: no photos/*.jpg in $data; set VICREG_TEST_DATA" >&2
 	exit 1
 fi
-scripts/get-onnxruntime.sh >&2
+cuda=()
+[[ " $* " != *[\ =]cuda* ]] || cuda=(--cuda)
+scripts/get-onnxruntime.sh "${cuda[@]}" >&2
 work=build/serve
 mkdir -p "$work"
 go build -o "$work/vicreg" .

@@ -38,16 +38,21 @@ func (b *bench) movedBy(s steps.Setup) error {
 		return err
 	}
 	defer r.Close()
+	if err := b.placed(r, s.Precision); err != nil {
+		return err
+	}
 	batch, err := r.Noise()
 	if err != nil {
 		return err
 	}
 	before := r.Traffic()
 	const count = 5
+	r.Set(batch, 0.01)
 	for range count {
-		if _, err := r.Take(batch, 0.01); err != nil {
+		if _, err := r.Step(batch); err != nil {
 			return err
 		}
+		r.Accept()
 	}
 	after := r.Traffic()
 	in, out := (after.ToDevice-before.ToDevice)/count, (after.FromDevice-before.FromDevice)/count
@@ -65,15 +70,22 @@ func (b *bench) movedBy(s steps.Setup) error {
 	if !b.onHost() {
 		b.verdict(in >= views && in < views+1024 && out < 1024, "%s: a step moves its views in, and some scalars besides", s.Precision)
 	}
+	return b.copies(s)
+}
+
+// placed tells whether a step is captured, and where its nodes run.
+func (b *bench) placed(r *steps.Run, precision string) error {
+	if b.onHost() {
+		return nil
+	}
+	b.verdict(r.Problem == "", "%s: the launches of a step are captured %s", precision, r.Problem)
 	placed, err := r.Session.Placement()
 	if err != nil {
 		return err
 	}
-	if !b.onHost() {
-		strangers := ort.Strangers(placed, b.device)
-		b.verdict(len(placed) > 0 && len(strangers) == 0, "%s: all of its nodes run on %v%s", s.Precision, b.device, list(strangers))
-	}
-	return b.copies(s)
+	strangers := ort.Strangers(placed, b.device)
+	b.verdict(len(placed) > 0 && len(strangers) == 0, "%s: all of its nodes run on %v%s", precision, b.device, list(strangers))
+	return nil
 }
 
 func list(strangers []ort.Placed) string {

@@ -63,7 +63,9 @@ func (b *bench) profileStep(s steps.Setup, warm, runs int) (*trace, error) {
 	}
 	batch, err := r.Noise()
 	for i := 0; i < warm+runs && err == nil; i++ {
-		_, err = r.Take(batch, 0.01)
+		r.Set(batch, 0.01)
+		_, err = r.Step(batch)
+		r.Reject() // what is in the state does not change the time of a step
 	}
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, err

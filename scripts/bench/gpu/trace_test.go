@@ -86,6 +86,7 @@ func TestFlops(t *testing.T) {
 	}{
 		{"Conv", []shape{f(4, 3, 8, 8), f(16, 3, 3, 3)}, f(4, 16, 8, 8), 2 * 4 * 16 * 64 * 27, "a convolution"},
 		{"ConvTranspose", []shape{f(4, 16, 8, 8), f(16, 3, 3, 3)}, f(4, 3, 8, 8), 2 * 4 * 16 * 64 * 27, "its gradient"},
+		{"ConvWeightGrad", []shape{f(4, 8, 8, 16), f(4, 8, 8, 3)}, f(16, 3, 3, 3), 2 * 4 * 16 * 64 * 27, "the other one, channels last"},
 		{"Gemm", []shape{f(5, 7), f(5, 11)}, f(7, 11), 2 * 5 * 7 * 11, "a product, the first transposed"},
 		{"FusedMatMul", []shape{f(3, 5, 7), f(3, 7, 11)}, f(3, 5, 11), 2 * 3 * 5 * 7 * 11, "a batch of products"},
 		{"MatMul", []shape{f(3, 5, 7), f(7, 11)}, f(3, 5, 11), 2 * 3 * 5 * 7 * 11, "a batch by one matrix"},

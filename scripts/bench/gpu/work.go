@@ -15,8 +15,11 @@ func (n node) flops() float64 {
 	case "Conv", "FusedConv", "NhwcConv":
 		w := n.In[1]
 		return 2 * n.Out[0].elements() * w.elements() / first(w)
-	case "ConvTranspose":
+	case "ConvTranspose", "ConvInputGrad":
 		w := n.In[1]
+		return 2 * n.In[0].elements() * w.elements() / first(w)
+	case "ConvWeightGrad":
+		w := n.Out[0]
 		return 2 * n.In[0].elements() * w.elements() / first(w)
 	case "Gemm", "FusedGemm", "MatMul", "FusedMatMul":
 		return 2 * n.Out[0].elements() * inner(n.In[0], n.In[1], n.Out[0])

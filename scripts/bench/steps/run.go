@@ -19,6 +19,7 @@ type Run struct {
 	Artifact *models.Artifact
 	Config   models.Config
 	Device   ort.Device
+	Problem  string  // what keeps the launches of a step from being captured, if anything does
 	scale    float32 // of the loss
 }
 
@@ -54,7 +55,11 @@ func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
 	if err != nil {
 		return err
 	}
-	if r.Session, err = lib.NewSession(model, opt); err != nil {
+	if r.Session, err = lib.NewSession(model, opt); err != nil && opt.Capture {
+		opt.Capture, r.Problem = false, err.Error() // as vicreg train goes on
+		r.Session, err = lib.NewSession(model, opt)
+	}
+	if err != nil {
 		return err
 	}
 	var state []ort.Variable
@@ -98,7 +103,7 @@ func (r *Run) Noise() (tensor.Batch, error) {
 // its gradient is not finite: then the loss scale halves, as vicreg train does it. It
 // returns the scalars.
 func (r *Run) Take(b tensor.Batch, rate float64) (map[string]float64, error) {
-	b[models.Rate].Float32()[0], b[models.LossScale].Float32()[0] = float32(rate), r.scale
+	r.Set(b, rate)
 	scalars, err := r.Step(b)
 	if err != nil {
 		return nil, err
@@ -112,6 +117,11 @@ func (r *Run) Take(b tensor.Batch, rate float64) (map[string]float64, error) {
 		return nil, fmt.Errorf("the gradient is not finite")
 	}
 	return scalars, nil
+}
+
+// Set writes the rate and the loss scale into a batch of NewBatch.
+func (r *Run) Set(b tensor.Batch, rate float64) {
+	b[models.Rate].Float32()[0], b[models.LossScale].Float32()[0] = float32(rate), r.scale
 }
 
 // Close frees what was opened. It may be called on a half-opened run.

@@ -30,6 +30,9 @@ func Serve(setup string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if r.Problem != "" {
+		fmt.Fprintln(os.Stderr, "the step is not captured:", r.Problem)
+	}
 	fmt.Fprintf(out, "{\"block\": %d}\n", r.Config.Block)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		command, count, _ := strings.Cut(lines.Text(), " ")
