@@ -21,6 +21,9 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
+// grace is how long a piece that is told to end may take to do so.
+const grace = 5 * time.Second
+
 // bench is what the pieces have in common.
 type bench struct {
 	piece   string
@@ -129,6 +132,8 @@ func run() (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A step that is under way heeds no context: it goes with the process.
+	context.AfterFunc(ctx, func() { time.AfterFunc(grace, func() { os.Exit(1) }) })
 	return b.run(ctx)
 }
 
