@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"vicreg/models"
 	"vicreg/models/ort"
+	"vicreg/models/tensor"
 )
 
 // stepConfig describes the graph of a step as the machine runs it best.
@@ -18,19 +20,33 @@ func (r *run) stepConfig() models.Config {
 	return c
 }
 
-// openStep loads the graph of a step and makes its stepper.
+// openStep loads the graph of a step and makes its stepper, which captures what it
+// launches where the runtime takes that: all of the graph must run on the device.
 func (r *run) openStep() error {
+	o := r.options()
+	err := r.openWith(o)
+	if err != nil && o.Capture {
+		err = r.uncaptured(err)
+	}
+	return err
+}
+
+// uncaptured opens the step anew without capture, for the reason given.
+func (r *run) uncaptured(why error) error {
+	if err := r.closeStep(); err != nil {
+		return errors.Join(why, err)
+	}
+	o := r.options()
+	o.Capture, r.slow = false, fmt.Sprintf("steps are not captured as a CUDA graph: %v", why)
+	return r.openWith(o)
+}
+
+func (r *run) openWith(o ort.Options) error {
 	model, err := r.artifact.Graph.Marshal()
 	if err != nil {
 		return err
 	}
-	o := r.options()
-	if r.session, err = r.lib.NewSession(model, o); err != nil && o.Capture {
-		// The runtime captures only what runs on the device from end to end.
-		o.Capture, r.slow = false, fmt.Sprintf("steps are not captured as a CUDA graph: %v", err)
-		r.session, err = r.lib.NewSession(model, o)
-	}
-	if err != nil {
+	if r.session, err = r.lib.NewSession(model, o); err != nil {
 		return err
 	}
 	if err := r.whole(); err != nil {
@@ -40,8 +56,59 @@ func (r *run) openStep() error {
 	for i, v := range r.artifact.State {
 		vars[i] = ort.Variable{In: v.In, Out: v.Out}
 	}
-	r.state, err = ort.NewStepper(r.session, ort.StepperConfig{State: vars})
-	return err
+	state, err := ort.NewStepper(r.session, ort.StepperConfig{State: vars})
+	if err != nil {
+		return err
+	}
+	r.state, r.capturing = state, o.Capture
+	return nil
+}
+
+// closeStep closes stepper and session, as far as they are open.
+func (r *run) closeStep() error {
+	var errs []error
+	if r.state != nil {
+		errs = append(errs, r.state.Close())
+	}
+	if r.session != nil {
+		errs = append(errs, r.session.Close())
+	}
+	r.state, r.session = nil, nil
+	return errors.Join(errs...)
+}
+
+// begin sets the state. On a device it then takes a step and drops it: the first one
+// finds the fastest convolutions, captures the launches and takes the memory, and what
+// goes wrong with that does so before anything is written.
+func (r *run) begin(state map[string]*tensor.Tensor) error {
+	if err := r.state.Restore(state); err != nil || r.machine.OnHost() {
+		return err
+	}
+	err := r.dropped()
+	if err == nil || !r.capturing {
+		return err
+	}
+	if err := r.uncaptured(err); err != nil {
+		return err
+	}
+	if err := r.state.Restore(state); err != nil {
+		return err
+	}
+	return r.dropped()
+}
+
+// dropped takes a step on black images and rejects it.
+func (r *run) dropped() error {
+	batch, err := r.state.NewBatch()
+	if err != nil {
+		return err
+	}
+	batch[models.LossScale].Float32()[0] = 1
+	if _, err := r.state.Step(batch); err != nil {
+		return err
+	}
+	r.state.Reject()
+	return nil
 }
 
 // whole notes what the device leaves to the host: each such node costs two copies.

@@ -64,3 +64,35 @@ func deviceRun(t *testing.T, lib *ort.Runtime, p precision, kernels string) *run
 	}
 	return r
 }
+
+// The first step captures the launches, and the run goes on without where that fails.
+func TestAStepThatCannotBeCaptured(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	lib := orttest.Open(t)
+	for _, legal := range []string{"1", "0"} {
+		t.Setenv("VICREG_STANDIN_CAPTURE", legal)
+		r := deviceRun(t, lib, fp32, "auto")
+		r.Width, r.Size, r.Expander, r.Batch = 1, 8, []int{4, 4}, 2
+		var err error
+		if r.artifact, err = models.Step(r.stepConfig()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.openStep(); err != nil || !r.capturing {
+			t.Fatalf("%v, captured: %v", err, r.capturing)
+		}
+		if err := r.begin(r.artifact.InitialState(1)); err != nil {
+			t.Fatal(err)
+		}
+		if r.capturing != (legal == "1") || strings.HasPrefix(r.slow, "steps are not captured as a CUDA graph: ") != (legal == "0") {
+			t.Errorf("capture legal: %s; captured: %v, %q", legal, r.capturing, r.slow)
+		}
+		if state, err := r.state.Snapshot(); err != nil || len(state) != len(r.artifact.State) {
+			t.Errorf("%d tensors (%v)", len(state), err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -42,15 +42,16 @@ type run struct {
 	threads int
 	block   int
 
-	artifact *models.Artifact
-	session  *ort.Session
-	slow     string // why steps take longer than they could; "" for nothing
-	state    stepper
-	watch    *watch // nil when no image is held out
-	reader   *dataset.Reader
-	loader   *dataset.Loader
-	metrics  *metrics
-	folder   *os.File // locked while the run is in progress
+	artifact  *models.Artifact
+	session   *ort.Session
+	slow      string // why steps take longer than they could; "" for nothing
+	capturing bool   // the launches of a step are recorded and replayed
+	state     stepper
+	watch     *watch // nil when no image is held out
+	reader    *dataset.Reader
+	loader    *dataset.Loader
+	metrics   *metrics
+	folder    *os.File // locked while the run is in progress
 
 	imported imported // by --init
 	position checkpoint.Position
@@ -122,7 +123,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 			}
 		}
 	}
-	if err := r.state.Restore(tensors); err != nil {
+	if err := r.begin(tensors); err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // the state was copied, and a step wants that memory
@@ -173,12 +174,7 @@ func (r *run) Close() error {
 	if r.watch != nil {
 		errs = append(errs, r.watch.Close())
 	}
-	if r.state != nil {
-		errs = append(errs, r.state.Close())
-	}
-	if r.session != nil {
-		errs = append(errs, r.session.Close())
-	}
+	errs = append(errs, r.closeStep())
 	if r.metrics != nil {
 		errs = append(errs, r.metrics.Close())
 	}
