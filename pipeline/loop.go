@@ -78,7 +78,7 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 	b.Tensors[models.LossScale].Float32()[0] = float32(r.position.LossScale)
 	scalars, err := r.state.Step(b.Tensors)
 	if err != nil {
-		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, err)
+		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, r.explained(err))
 	}
 	scalars["lr"], scalars["loss_scale"] = rate, r.position.LossScale
 	loss := scalars["loss"] // may overflow where the gradient does not

@@ -48,7 +48,12 @@ func (m machine) validate() error {
 }
 
 // forms are how graphs for a CUDA device are built.
-func (m machine) forms() graph.Forms { return graph.Forms{Cudnn: m.kernels != "portable"} }
+func (m machine) forms() graph.Forms {
+	if m.kernels == "portable" {
+		return graph.Forms{}
+	}
+	return graph.CudnnForms
+}
 
 // block is the channel block of the convolution kernels to use; 0 for portable.
 func (m machine) block(lib *ort.Runtime) (int, error) {

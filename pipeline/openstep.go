@@ -105,10 +105,18 @@ func (r *run) dropped() error {
 	}
 	batch[models.LossScale].Float32()[0] = 1
 	if _, err := r.state.Step(batch); err != nil {
-		return err
+		return r.explained(err)
 	}
 	r.state.Reject()
 	return nil
+}
+
+// explained adds to the error of a step what can be done about it.
+func (r *run) explained(err error) error {
+	if !r.machine.OnHost() && strings.Contains(err.Error(), "Failed to allocate memory") { // the runtime's words
+		return fmt.Errorf("the memory of %v is full: choose a smaller --batch, --image-size, --width or --expander, or --precision fp16: %w", r.machine.Device, err)
+	}
+	return err
 }
 
 // whole notes what the device leaves to the host: each such node costs two copies.
@@ -125,7 +133,10 @@ func (r *run) whole() error {
 		left = append(left, fmt.Sprintf("%d %s", p.Nodes, p.Operator))
 	}
 	if left != nil {
-		r.slow = fmt.Sprintf("this ONNX Runtime leaves nodes of the step to the host's processors: %s", strings.Join(left, ", "))
+		if r.slow != "" {
+			r.slow += "; "
+		}
+		r.slow += fmt.Sprintf("this ONNX Runtime leaves nodes of the step to the host's processors: %s", strings.Join(left, ", "))
 	}
 	return nil
 }
@@ -135,8 +146,8 @@ func (r *run) whole() error {
 func (r *run) options() ort.Options {
 	o := r.machine.Alone()
 	o.Spin, o.Capture, o.FuseBias = r.machine.OnHost(), r.machine.captures(), !r.machine.OnHost()
-	// Without TF32 the runtime keeps convolutions from the tensor cores altogether,
-	// those of 16 bits, too.
-	o.TF32 = r.Precision != fp32
+	// Without TF32 the runtime keeps its convolutions from the tensor cores altogether,
+	// those of 16 bits, too; with it, the loss is in TF32.
+	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && r.machine.kernels == "portable"
 	return o
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -93,6 +94,21 @@ func TestAStepThatCannotBeCaptured(t *testing.T) {
 		}
 		if err := r.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestFullDevice(t *testing.T) {
+	full := errors.New("step: Non-zero status code: Failed to allocate memory for requested buffer of size 123")
+	for _, c := range []struct {
+		on   ort.Device
+		err  error
+		told bool
+	}{{ort.Device{Kind: tensor.CUDA}, full, true}, {ort.Device{}, full, false}, {ort.Device{Kind: tensor.CUDA}, errors.New("step: else"), false}} {
+		r := &run{trainFlags: &trainFlags{machine: on(c.on)}}
+		got := r.explained(c.err)
+		if told := strings.Contains(got.Error(), "the memory of cuda is full: choose a smaller --batch"); told != c.told || !errors.Is(got, c.err) {
+			t.Errorf("%v: %v becomes %v", c.on, c.err, got)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestTheSessionOfAStep(t *testing.T) {
 	}{
 		fp32: {0, false, "fp32"},
 		tf32: {0, true, "tf32"},
-		fp16: {tensor.Float16, true, "fp16 with a loss scale of 256"},
+		fp16: {tensor.Float16, false, "fp16 with a loss scale of 256"},
 	} {
 		r := &run{trainFlags: &trainFlags{machine: on(cuda)}}
 		r.Precision = p

@@ -8,7 +8,7 @@ usage() {
   cat <<END
 Usage: scripts/gpu.sh pack   [--dir DIR] [--part-mb N] [--arch N]   where Go and the network are
        scripts/gpu.sh unpack [--dir DIR]                            where the GPU is
-       scripts/gpu.sh run    [--dir DIR] [OPTION...] [PIECE...]
+       scripts/gpu.sh run    [--dir DIR] [OPTION...] [PIECE[=SECONDS]...]
        scripts/gpu.sh list
 
 pack builds the programs and puts them, ONNX Runtime's libraries for CUDA
@@ -29,7 +29,8 @@ built with Go and data and library are those that the tests use.
   --device D     cuda, cuda:N or cpu; by default cuda
   --quick        small sizes: that it works, not how fast. With --device cpu it needs no GPU
   --again        run pieces although they have results
-  --budget S     seconds a piece may take, by default its own; then it is cut off
+  --budget S     seconds each piece may take, by default its own or those given with it;
+                 then it is cut off
   --total S      seconds for all, by default 540: what does not fit is left for another run
   --epochs N     of the piece learn, by default 20
   --results F    the result file, by default DIR/results.txt
@@ -174,14 +175,14 @@ pack() {
   collect_data
   local libraries
   libraries=$(library_folder)
-  part bin "$dir/bin" -6 vicreg bench-gpu bench-serve
+  part bin "$dir/bin" -9 vicreg bench-gpu bench-serve
   collect_libraries "$libraries"
   part lib "$dir/libraries" -6 .
   local have_data=()
   for set in cifar photos; do
     if [ -d "$dir/data/$set" ]; then have_data+=("$set"); else say "no $set: its pieces will be skipped"; fi
   done
-  [ ${#have_data[@]} = 0 ] || part data "$dir/data" -1 "${have_data[@]}"
+  for set in "${have_data[@]}"; do part "$set" "$dir/data" -1 "$set"; done
   (cd "$dir/parts" && du -ch --apparent-size ./*.part* && cat ./*.sums | grep part | wc -l | sed 's/$/ parts/') >&2
 }
 
@@ -206,8 +207,17 @@ unpack() {
     cat "$parts/$name".part* >"$dir/$name.tmp.xz"
     [ "$(sum "$dir/$name.tmp.xz")" = "$whole" ] || die 1 "$name: the parts together are not what was packed"
     unxz_to "$dir/$name.tmp.xz" "$dir/$name.tmp"
-    rm -rf "${dir:?}/$name" "$dir/$name.tmp.xz"
-    mv "$dir/$name.tmp" "$dir/$name"
+    rm "$dir/$name.tmp.xz"
+    case $name in
+      cifar | photos)
+        mkdir -p "$dir/data"
+        rm -rf "${dir:?}/data/$name"
+        mv "$dir/$name.tmp/$name" "$dir/data/$name"
+        rmdir "$dir/$name.tmp" ;;
+      *)
+        rm -rf "${dir:?}/$name"
+        mv "$dir/$name.tmp" "$dir/$name" ;;
+    esac
     echo "$whole" >"$dir/$name.unpacked"
     say "$name is unpacked"
   done
@@ -271,11 +281,14 @@ run() {
     export VICREG_ONNXRUNTIME
   fi
   local list pieces=() left=() piece own seconds facts
+  local -A given=()
   list=$("$dir/bin/bench-gpu" -list)
   for piece in "${chosen[@]}"; do
-    grep -q "^$piece " <<<"$list" || die 2 "no piece $piece; scripts/gpu.sh list lists them"
+    grep -q "^${piece%%=*} " <<<"$list" || die 2 "no piece ${piece%%=*}; scripts/gpu.sh list lists them"
+    pieces+=("${piece%%=*}")
+    [ "$piece" = "${piece%%=*}" ] || { number "$piece" "${piece#*=}"; given[${piece%%=*}]=${piece#*=}; }
   done
-  [ ${#chosen[@]} = 0 ] && mapfile -t pieces < <(awk '{print $1}' <<<"$list") || pieces=("${chosen[@]}")
+  [ ${#chosen[@]} != 0 ] || mapfile -t pieces < <(awk '{print $1}' <<<"$list")
   facts=$(machine)
   key=$(printf '%s %s %s %s' "$(grep -E '^(gpu|programs)' <<<"$facts")" "$device" "${quick:-full}" "$epochs" | sha256sum | cut -c1-12)
   mkdir -p "$(dirname "$results")"
@@ -285,7 +298,7 @@ run() {
       say "$piece has a result already"
       continue
     fi
-    own=${budget:-$(awk -v p="$piece" '$1 == p {print $2}' <<<"$list")}
+    own=${given[$piece]:-${budget:-$(awk -v p="$piece" '$1 == p {print $2}' <<<"$list")}}
     seconds=$((total - SECONDS < own ? total - SECONDS : own))
     if [ $((2 * seconds)) -lt "$own" ]; then
       left+=("$piece")
@@ -313,7 +326,7 @@ summary() {
       for (i = 1; i <= n; i++) {
         p = name[i]
         printf "%s", verdicts[p]
-        word = !(p in code) ? "NO RESULT" : code[p] == 0 ? "done" : code[p] == 3 ? "SKIPPED" : code[p] == 4 ? "UNFINISHED" : code[p] == 124 ? "CUT OFF" : "ERROR " code[p]
+        word = !(p in code) ? "NO RESULT" : code[p] == 0 ? "done" : code[p] == 3 ? "SKIPPED" : code[p] == 4 ? "UNFINISHED" : code[p] == 124 || code[p] == 137 ? "CUT OFF" : "ERROR " code[p]
         if (word != "done") print "piece " p " " word
         if (word ~ /ERROR|CUT|NO RESULT|UNFINISHED/) failed = 1
         if (verdicts[p] ~ /(^|\n)verdict [^ ]+ FAIL/) failed = 1

@@ -16,12 +16,12 @@ import (
 func moved(_ context.Context, b *bench) error {
 	s := steps.R18
 	s.Batch = 64
-	precisions := []string{"fp32", "tf32", "fp16"}
+	precisions := []string{"fp16", "fp32", "tf32"}
 	if b.quick {
 		s = s.Small()
 	}
 	if b.onHost() {
-		precisions = precisions[:1]
+		precisions = []string{"fp32"}
 	}
 	var errs []error
 	for _, precision := range precisions {

@@ -38,6 +38,9 @@ func profile(_ context.Context, b *bench, s steps.Setup) error {
 		say("SKIPPED: PyTorch's profile")
 		return nil
 	}
+	if err := os.Unsetenv(envBlocking); err != nil { // its profiler does without
+		return err
+	}
 	return profileTorch(b.python, s)
 }
 

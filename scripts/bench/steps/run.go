@@ -44,7 +44,15 @@ func Open(s Setup) (r *Run, err error) {
 	if r.Artifact, err = models.Step(r.Config); err != nil {
 		return nil, err
 	}
-	if err = r.load(lib, s.options(d)); err != nil {
+	opt := s.options(d, r.Config)
+	if err = r.load(lib, opt); err != nil && opt.Capture { // as vicreg train goes on
+		opt.Capture, r.Problem = false, err.Error()
+		if err = r.Close(); err == nil {
+			r.Stepper, r.Session = nil, nil
+			err = r.load(lib, opt)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
@@ -55,11 +63,7 @@ func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
 	if err != nil {
 		return err
 	}
-	if r.Session, err = lib.NewSession(model, opt); err != nil && opt.Capture {
-		opt.Capture, r.Problem = false, err.Error() // as vicreg train goes on
-		r.Session, err = lib.NewSession(model, opt)
-	}
-	if err != nil {
+	if r.Session, err = lib.NewSession(model, opt); err != nil {
 		return err
 	}
 	var state []ort.Variable
@@ -69,9 +73,21 @@ func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
 	if r.Stepper, err = ort.NewStepper(r.Session, ort.StepperConfig{State: state}); err != nil {
 		return err
 	}
-	err = r.Restore(r.Artifact.InitialState(Seed))
-	debug.FreeOSMemory() // as vicreg train does
-	return err
+	if err := r.Restore(r.Artifact.InitialState(Seed)); err != nil || r.Device.Kind == tensor.Host {
+		debug.FreeOSMemory() // as vicreg train does
+		return err
+	}
+	// The first step on a device searches and captures.
+	b, err := r.NewBatch()
+	if err != nil {
+		return err
+	}
+	r.Set(b, 0)
+	if _, err := r.Step(b); err != nil {
+		return err
+	}
+	r.Reject()
+	return nil
 }
 
 // firstScale is what vicreg train begins with: small gradients would be lost in
@@ -92,8 +108,9 @@ func (r *Run) Noise() (tensor.Batch, error) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, view := range []string{models.View1, models.View2} {
-		for i := range b[view].Data.([]uint8) {
-			b[view].Data.([]uint8)[i] = uint8(random.Uint32())
+		pixels := b[view].Data.([]uint8)
+		for i := range pixels {
+			pixels[i] = uint8(random.Uint32())
 		}
 	}
 	return b, nil
@@ -108,13 +125,13 @@ func (r *Run) Take(b tensor.Batch, rate float64) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if scalars["finite"] == 1 {
+	if loss := scalars["loss"]; scalars["finite"] == 1 && loss-loss == 0 {
 		r.Accept()
 		return scalars, nil
 	}
 	r.Reject()
 	if r.scale /= 2; r.scale < 1 {
-		return nil, fmt.Errorf("the gradient is not finite")
+		return nil, fmt.Errorf("loss or gradient are not finite")
 	}
 	return scalars, nil
 }

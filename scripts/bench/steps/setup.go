@@ -91,8 +91,8 @@ func widths(text string) (all []int, err error) {
 
 // options are those that vicreg train gives its session: threads of the host's spin
 // only where the step runs on them.
-func (s Setup) options(d ort.Device) ort.Options {
-	return ort.Options{Device: d, TF32: s.Precision != "fp32", FuseBias: d.Kind != tensor.Host, Threads: s.Threads, Spin: d.Kind == tensor.Host,
+func (s Setup) options(d ort.Device, c models.Config) ort.Options {
+	return ort.Options{Device: d, TF32: s.Precision == "tf32" || s.Precision == "fp16" && !c.Forms.Cudnn, FuseBias: d.Kind != tensor.Host, Threads: s.Threads, Spin: d.Kind == tensor.Host,
 		Capture: s.Capture && d.Kind != tensor.Host, ProfilePrefix: s.Profile}
 }
 
