@@ -143,6 +143,13 @@ func TestScriptTime(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "piece slow CUT OFF") || !strings.Contains(out, "begun") || !strings.Contains(out, "verdict well PASS") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
+	out, code = tr.run("run", "--device", "cpu", "--again", "slow=1", "well")
+	if code != 1 || !strings.Contains(out, "piece slow CUT OFF") || !strings.Contains(out, "begin slow key=") || !strings.Contains(out, "seconds=1\n") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if out, code := tr.run("run", "--device", "cpu", "well=soon"); code != 2 {
+		t.Errorf("exit %d\n%s", code, out)
+	}
 	out, code = tr.run("run", "--device", "cpu", "--total", "5", "worse")
 	if code != 1 || !strings.Contains(out, "left for another run, for want of time: worse") {
 		t.Errorf("exit %d\n%s", code, out)
@@ -185,7 +192,7 @@ func TestScriptPacks(t *testing.T) {
 	}
 	bring("*.sums")
 	bring("bin.*")
-	bring("data.*")
+	bring("photos.*")
 	bring("lib.part00")
 	if out, code := to.run("unpack"); code != 1 || !strings.Contains(out, "lib: parts are missing") {
 		t.Errorf("exit %d\n%s", code, out)
