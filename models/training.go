@@ -2,6 +2,7 @@ package models
 
 import (
 	"cmp"
+	"sync"
 
 	"vicreg/models/grad"
 	"vicreg/models/graph"
@@ -90,8 +91,14 @@ func (a *Artifact) InitialState(seed uint64) map[string]*tensor.Tensor {
 	for _, v := range a.State {
 		state[v.In] = tensor.New(tensor.Float32, v.Shape...)
 	}
-	for _, p := range a.Params {
-		state[p.Name] = p.InitialValue(seed)
+	var drawn sync.WaitGroup // hundreds of millions of numbers, for large expanders
+	values := make([]*tensor.Tensor, len(a.Params))
+	for i, p := range a.Params {
+		drawn.Go(func() { values[i] = p.InitialValue(seed) })
+	}
+	drawn.Wait()
+	for i, p := range a.Params {
+		state[p.Name] = values[i]
 	}
 	return state
 }
