@@ -113,11 +113,11 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 		return r.save()
 	}
 	line := p.epoch(r.position.Epoch)
+	state, err := r.state.Snapshot()
+	if err != nil {
+		return err
+	}
 	if r.watch != nil {
-		state, err := r.state.Snapshot()
-		if err != nil {
-			return err
-		}
 		health, err := r.watch.measure(state)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 	}
 	p.Clear()
 	fmt.Fprintln(stdout, line)
-	return r.save()
+	return r.saveState(state)
 }
 
 // stop writes the checkpoint of a run that ends early.

@@ -151,6 +151,11 @@ func (r *run) save() error {
 	if err != nil {
 		return err
 	}
+	return r.saveState(tensors)
+}
+
+// saveState is save for a state that was copied out already.
+func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
 	config, err := json.Marshal(r.Config)
 	if err != nil {
 		return err
