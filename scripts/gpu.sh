@@ -35,7 +35,9 @@ built with Go and data and library are those that the tests use.
   --epochs N     of the piece learn, by default 20
   --results F    the result file, by default DIR/results.txt
 The peers want a Python with PyTorch: VICREG_TORCH_PYTHON, python3 or /usr/bin/python3.
-Without one, and with VICREG_TORCH_PYTHON=none, their part is left out.
+Without one, and with VICREG_TORCH_PYTHON=none, their part is left out. Where that
+Python has packages of CUDA 13, vicreg takes its libraries from them, too, unless
+VICREG_CUDA_LIBRARIES says where they are.
 
 Exit codes: 0 all that was run has its result and no verdict is FAIL; 1 not so;
 2 wrong usage.
@@ -240,6 +242,18 @@ find_torch() {
   done
 }
 
+# find_libraries lets vicreg compute with the libraries of CUDA that PyTorch brought along.
+# It looks for them by itself only in the packages of the python3 on the path. Where
+# python has none it shall go on looking, which VICREG_CUDA_LIBRARIES would end.
+find_libraries() {
+  [ -n "$python" ] && [ -z "${VICREG_CUDA_LIBRARIES:-}" ] || return 0
+  local site
+  site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 0
+  if compgen -G "$site/nvidia/*/lib/libcudart.so.13" >/dev/null; then
+    export VICREG_CUDA_LIBRARIES=$site
+  fi
+}
+
 # machine describes what results belong to.
 machine() {
   echo "date       $(date -u +%Y-%m-%dT%H:%M:%SZ)"
@@ -276,6 +290,7 @@ run() {
   build
   have go && collect_data
   find_torch
+  [ "$device" = cpu ] || find_libraries
   if [ "$device" != cpu ] && [ -d "$dir/lib" ]; then
     VICREG_ONNXRUNTIME=$(cd "$dir/lib" && pwd)
     export VICREG_ONNXRUNTIME

@@ -13,6 +13,7 @@ import (
 type tree struct {
 	*testing.T
 	dir, path string
+	env       []string // of the script, besides what it always has
 }
 
 // newTree has a path with what the script calls, and if asked a Go that makes the
@@ -24,7 +25,7 @@ func newTree(t *testing.T, withGo bool) *tree {
 			t.Skipf("%s is not installed", name)
 		}
 	}
-	tr := &tree{t, t.TempDir(), t.TempDir()}
+	tr := &tree{T: t, dir: t.TempDir(), path: t.TempDir()}
 	script, err := os.ReadFile("../../gpu.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ if [ "$1" = -list ]; then
 fi
 echo run >>"runs-$2"
 case $2 in
-  well) echo "verdict well PASS: 1 of 1"; echo "bench gpu-well x=1" ;;
+  well) echo "libraries of CUDA: ${VICREG_CUDA_LIBRARIES-none}"; echo "verdict well PASS: 1 of 1"; echo "bench gpu-well x=1" ;;
   worse) echo "verdict worse FAIL: 0.5 (required: 0.8)"; echo "bench gpu-worse x=2" ;;
   broken) exit 1 ;;
   slow) echo begun; sleep 60 ;;
@@ -81,8 +82,8 @@ func (t *tree) run(args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.Command("bash", append([]string{"scripts/gpu.sh"}, args...)...)
 	cmd.Dir = t.dir
-	cmd.Env = []string{"PATH=" + t.path, "HOME=" + t.dir, "VICREG_TORCH_PYTHON=none",
-		"VICREG_ONNXRUNTIME=" + filepath.Join(t.dir, "cuda"), "VICREG_TEST_DATA=" + filepath.Join(t.dir, "data")}
+	cmd.Env = append([]string{"PATH=" + t.path, "HOME=" + t.dir, "VICREG_TORCH_PYTHON=none",
+		"VICREG_ONNXRUNTIME=" + filepath.Join(t.dir, "cuda"), "VICREG_TEST_DATA=" + filepath.Join(t.dir, "data")}, t.env...)
 	out, err := cmd.CombinedOutput()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited {
 		t.Fatal(err)
@@ -133,6 +134,38 @@ func TestScriptVerdicts(t *testing.T) {
 	}
 	if _, code := tr.run("run", "--device", "gpu"); code != 2 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// On a GPU the libraries of CUDA come from the Python with PyTorch, where it has them and
+// nobody said otherwise.
+func TestScriptTakesPyTorchsLibraries(t *testing.T) {
+	tr := newTree(t, true)
+	site := filepath.Join(tr.dir, "site-packages")
+	tr.write("python", "#!/usr/bin/env bash\ncase $2 in *torch*) echo 3.12, PyTorch 2.9 ;; *purelib*) echo '"+site+"' ;; esac\n")
+	runs := func(device string, env ...string) string {
+		t.Helper()
+		tr.env = append([]string{"VICREG_TORCH_PYTHON=" + filepath.Join(tr.dir, "python")}, env...)
+		out, code := tr.run("run", "--device", device, "--quick", "--again", "well")
+		if code != 0 {
+			t.Fatalf("exit %d\n%s", code, out)
+		}
+		_, after, _ := strings.Cut(out, "libraries of CUDA: ")
+		said, _, _ := strings.Cut(after, "\n")
+		return said
+	}
+	if said := runs("cuda"); said != "none" {
+		t.Errorf("without any: %s", said)
+	}
+	tr.write("site-packages/nvidia/cu13/lib/libcudart.so.13", "")
+	if said := runs("cuda"); said != site {
+		t.Errorf("on cuda: %s", said)
+	}
+	if said := runs("cpu"); said != "none" {
+		t.Errorf("on cpu: %s", said)
+	}
+	if said := runs("cuda", "VICREG_CUDA_LIBRARIES=/opt/cuda"); said != "/opt/cuda" {
+		t.Errorf("where it is set: %s", said)
 	}
 }
 
