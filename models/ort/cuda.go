@@ -66,7 +66,8 @@ var foundCUDA struct {
 // A library is taken from the loader's own places, or else from the first of these
 // that has it: dir, the folders of CUDA below /usr/local, and the packages of Python.
 // When VICREG_CUDA_LIBRARIES lists folders, of libraries or of Python's packages, these
-// come before the loader's places, and the others are not looked into.
+// come before the loader's places, and the others are not looked into. A library that
+// cannot be loaded, and a cuDNN for another CUDA, is passed over.
 func FindCUDA(dir string) CUDA {
 	foundCUDA.Do(func() {
 		first, last := cudaDirs(dir)
@@ -80,23 +81,44 @@ func FindCUDA(dir string) CUDA {
 }
 
 func (l *CUDALibrary) load(first, last []string) {
-	l.Path, l.Err = loadFrom(l.Name, first, last)
+	fits := func(string) error { return nil }
+	if l.Name == cudnn {
+		fits = fitsCUDA
+	}
+	l.Path, l.Err = loadFrom(l.Name, first, last, fits)
 	if l.Err == nil && l.parts != "" {
 		l.Err = loadAll(filepath.Join(filepath.Dir(l.Path), l.parts))
 	}
-	if l.Err != nil || l.Name != cudnn {
-		return
-	}
-	// Its name is the same for every CUDA.
-	if built := cudnnCUDA(); built != 0 && built/1000 != minDriver/1000 {
-		l.Err = fmt.Errorf("%s is made for CUDA %s", l.Path, cudaVersion(built))
+	if l.Err == nil {
+		l.Err = fits(l.Name) // what the provider will find, should another have stayed
 	}
 }
 
+// fitsCUDA reports that a cuDNN is made for another CUDA. The names of its files are the
+// same for every one, and a machine may have several.
+func fitsCUDA(path string) error {
+	version, path, err := cudnnCUDA(path)
+	if err == nil && version != 0 && version/1000 != minDriver/1000 {
+		err = &otherCUDAError{path, version}
+	}
+	return err
+}
+
+// otherCUDAError is that of a library whose CUDA is not the provider's.
+type otherCUDAError struct {
+	path    string
+	version int
+}
+
+func (e *otherCUDAError) Error() string {
+	return fmt.Sprintf("%s is made for CUDA %s", e.path, cudaVersion(e.version))
+}
+
 // loadFrom loads a library from the first folders, the loader's places or the last
-// folders, whichever has it first. One that cannot be loaded is passed over, and is the
-// error when no other can; errMissing when there is none.
-func loadFrom(name string, first, last []string) (string, error) {
+// folders, whichever has it first. One that cannot be loaded, or that fits reports an
+// error of before, is passed over, and is the error when no other can; errMissing when
+// there is none.
+func loadFrom(name string, first, last []string, fits func(path string) error) (string, error) {
 	var paths []string
 	for _, dir := range first {
 		paths = append(paths, filepath.Join(dir, name))
@@ -110,9 +132,12 @@ func loadFrom(name string, first, last []string) (string, error) {
 		if _, err := os.Stat(path); err != nil && path != name {
 			continue
 		}
-		found, err := load(path)
+		err := fits(path)
 		if err == nil {
-			return found, nil
+			var found string
+			if found, err = load(path); err == nil {
+				return found, nil
+			}
 		}
 		absent := strings.HasPrefix(err.Error(), name+": cannot open shared object file: No such file")
 		if why == errMissing && !absent {

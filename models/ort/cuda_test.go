@@ -72,7 +72,7 @@ func TestLoadFrom(t *testing.T) {
 		{what: "the loader before the last", name: "libvicregtest3.so", last: in("two"), want: "one"},
 		{what: "the first before the loader", name: "libvicregtest3.so", first: in("two"), want: "two"},
 	} {
-		path, err := loadFrom(c.name, c.first, c.last)
+		path, err := loadFrom(c.name, c.first, c.last, func(string) error { return nil })
 		if c.err != "" {
 			complains(t, c.what, err, c.err)
 		} else if want := filepath.Join(dir, c.want, c.name); err != nil || path != want {
@@ -187,7 +187,8 @@ func find(t *testing.T, provider, dirs string, env ...string) (s seen) {
 }
 
 func TestFindCUDA(t *testing.T) {
-	dir := standIns(t, newLinker(t))
+	l := newLinker(t)
+	dir := standIns(t, l)
 	// Away from the libraries, and linked with them by their names alone.
 	provider := filepath.Join(t.TempDir(), "provider.so")
 	if err := os.Rename(filepath.Join(dir, "provider.so"), provider); err != nil {
@@ -209,6 +210,17 @@ func TestFindCUDA(t *testing.T) {
 		t.Errorf("the provider does not find what was loaded: %s", s.Provider)
 	}
 
+	other := folders(t, ".")
+	l.link(t, other, cudnn, "unsigned long cudnnGetCudartVersion(void) { return 12090; }")
+	for what, s := range map[string]seen{
+		"the first folder":   find(t, provider, other+":"+dir),
+		"the loader's place": find(t, filepath.Join(dir, "provider.so"), "", "LD_LIBRARY_PATH="+other),
+	} {
+		if i := slices.IndexFunc(cudaLibraries, func(l CUDALibrary) bool { return l.Name == cudnn }); s.Zero != "" || s.Paths[i] != filepath.Join(dir, cudnn) {
+			t.Errorf("with cuDNN of another CUDA in %s: %s, %q", what, s.Paths[i], s.Zero)
+		}
+	}
+
 	bad := folders(t, ".")
 	for name, from := range map[string]string{cudnn: filepath.Join(dir, cudnn), "libcudnn_ops.so.9": filepath.Join(dir, "libcudnn_ops.so.9")} {
 		if err := os.Link(from, filepath.Join(bad, name)); err != nil {
@@ -222,7 +234,8 @@ func TestFindCUDA(t *testing.T) {
 		{"an old driver", dir, "STAND_IN_DRIVER=12080", "the driver is made for CUDA 12.8, and 13.0 is needed: install NVIDIA's driver, version 580 or later"},
 		{"no driver behind its library", dir, "STAND_IN_DRIVER=0", "there is no driver: install NVIDIA's driver"},
 		{"no device", dir, "STAND_IN_DEVICES=0", "CUDA has no device to use: no CUDA-capable device is detected"},
-		{"cuDNN of another CUDA", dir, "STAND_IN_CUDNN=12090", "libcudnn.so.9 cannot be loaded: " + filepath.Join(dir, cudnn) + " is made for CUDA 12.9"},
+		{"cuDNN of another CUDA", dir, "STAND_IN_CUDNN=12090", "libcudnn.so.9 cannot be used: " + filepath.Join(dir, cudnn) +
+			" is made for CUDA 12.9, and 13.0 is needed: pip install nvidia-cudnn-cu13~=9.0, or correct VICREG_CUDA_LIBRARIES, which says " + dir},
 		{"a part of cuDNN that is no library", bad + ":" + dir, "X=", "libcudnn.so.9 cannot be loaded: " + filepath.Join(bad, "libcudnn_cnn.so.9")},
 	} {
 		s := find(t, provider, c.dirs, c.env)

@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -56,9 +57,13 @@ func (c CUDA) checkDevice(index int) error {
 // Problem says what is wrong with a library and what to do about it, and is empty when
 // it was loaded.
 func (l CUDALibrary) Problem() string {
+	var other *otherCUDAError
 	switch {
 	case l.Err == nil:
 		return ""
+	case errors.As(l.Err, &other):
+		return fmt.Sprintf("%s cannot be used: %v, and %s is needed: pip install %s, or %s",
+			l.Name, l.Err, cudaVersion(minDriver), l.Package, orSay("install cuDNN 9 for CUDA 13", "its folder"))
 	case l.Err != errMissing:
 		return fmt.Sprintf("%s cannot be loaded: %v", l.Name, l.Err)
 	case l.Package == "":
@@ -76,11 +81,16 @@ func notFound(libraries []CUDALibrary) string {
 			packages = append(packages, l.Package)
 		}
 	}
-	otherwise := "install CUDA 13 and cuDNN 9, or set " + EnvCUDA + " to their folders"
+	return fmt.Sprintf("%s not found: pip install %s, or %s", strings.Join(names, ", "), strings.Join(packages, " "),
+		orSay("install CUDA 13 and cuDNN 9", "their folders"))
+}
+
+// orSay says what can be done besides installing a package.
+func orSay(install, folders string) string {
 	if said := os.Getenv(EnvCUDA); said != "" {
-		otherwise = "correct " + EnvCUDA + ", which says " + said
+		return "correct " + EnvCUDA + ", which says " + said
 	}
-	return fmt.Sprintf("%s not found: pip install %s, or %s", strings.Join(names, ", "), strings.Join(packages, " "), otherwise)
+	return install + ", or set " + EnvCUDA + " to " + folders
 }
 
 // DriverText is what the driver is made for, as people write it: for CUDA 13.1.

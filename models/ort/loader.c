@@ -9,20 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+static char *why(void) {
+  const char *text = dlerror();
+  return strdup(text ? text : "cannot be loaded");
+}
+
+// path_of copies the path of the file that a library was loaded from by a name.
+static char *path_of(void *library, const char *name) {
+#ifdef __linux__
+  struct link_map *map = NULL;
+  if (dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && map->l_name[0] != '\0') name = map->l_name;
+#endif
+  return strdup(name);
+}
+
 // vr_load loads a library for good, a name without a slash from the loader's own
 // places, and writes the path of the file, which the caller frees. Libraries loaded
 // later find it by its name, wherever it lies.
 char *vr_load(const char *name, char **path) {
   void *library = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
-  if (library == NULL) {
-    const char *why = dlerror();
-    return strdup(why ? why : "cannot be loaded");
-  }
-#ifdef __linux__
-  struct link_map *map = NULL;
-  if (dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && map->l_name[0] != '\0') name = map->l_name;
-#endif
-  *path = strdup(name);
+  if (library == NULL) return why();
+  *path = path_of(library, name);
   return NULL;
 }
 
@@ -42,11 +49,15 @@ char *vr_cuda(int *version, int *devices) {
   return code == 0 ? NULL : strdup(error_string(code));
 }
 
-// vr_cudnn_cuda gives the version of CUDA, 13000 for 13.0, that the loaded cuDNN is made
-// for, and 0 when it does not say.
-int vr_cudnn_cuda(void) {
-  void *library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_NOLOAD);
-  size_t (*version)(void) = library ? (size_t(*)(void))dlsym(library, "cudnnGetCudartVersion") : NULL;
-  if (library != NULL) dlclose(library);
-  return version ? (int)version() : 0;
+// vr_cudnn_cuda gives the version of CUDA, 13000 for 13.0, that a cuDNN is made for, 0
+// when it does not say, and writes the path of the file, which the caller frees. What
+// was not loaded before is not afterwards, so that another can have its name.
+char *vr_cudnn_cuda(const char *name, char **path, int *version) {
+  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) return why();
+  size_t (*ask)(void) = (size_t(*)(void))dlsym(library, "cudnnGetCudartVersion");
+  *version = ask ? (int)ask() : 0;
+  *path = path_of(library, name);
+  dlclose(library);
+  return NULL;
 }

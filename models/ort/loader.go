@@ -30,6 +30,17 @@ func askCUDA() (version, devices int, err error) {
 	return int(v), int(n), err
 }
 
-// cudnnCUDA is the version of CUDA that the loaded cuDNN is made for, 0 when it does
-// not say.
-func cudnnCUDA() int { return int(C.vr_cudnn_cuda()) }
+// cudnnCUDA is the version of CUDA that a cuDNN is made for, 0 when it does not say, and
+// the file it is; of a name without a folder that which load would find. It is not
+// loaded by that.
+func cudnnCUDA(name string) (version int, path string, err error) {
+	n := C.CString(name)
+	defer C.free(unsafe.Pointer(n))
+	var p *C.char
+	var v C.int
+	if err := failure(C.vr_cudnn_cuda(n, &p, &v)); err != nil {
+		return 0, "", err
+	}
+	defer C.free(unsafe.Pointer(p))
+	return int(v), C.GoString(p), nil
+}

@@ -7,6 +7,6 @@
 
 char *vr_load(const char *name, char **path);
 char *vr_cuda(int *version, int *devices);
-int vr_cudnn_cuda(void);
+char *vr_cudnn_cuda(const char *name, char **path, int *version);
 
 #endif
