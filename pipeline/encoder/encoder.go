@@ -33,7 +33,7 @@ type Encoder struct {
 // the encoder. A file that is no ONNX model, has no metadata of vicreg's
 // (ErrForeign) or that of a newer version, or a graph that does not fit its
 // metadata is an error that says so. Each of more is one more session, with the
-// weights in memory again; see On.
+// weights in memory again; see On. On a device, weights of float16 imply TF32.
 func Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metada
 			on = &Encoder{metadata: metadata, fingerprint: fingerprint}
 			e.others = append(e.others, on)
 		}
-		if on.session, err = rt.NewSession(file, o); err == nil {
+		if on.session, err = rt.NewSession(file, suited(o, model)); err == nil {
 			err = on.connect(on.session.Inputs(), on.session.Outputs())
 		}
 		if err != nil {

@@ -20,7 +20,7 @@ func (w *wrapping) measure(rt *ort.Runtime, on ort.Device, model *onnx.ModelProt
 	if err != nil {
 		return nil, err
 	}
-	session, err := rt.NewSession(file, ort.Options{Device: on, Level: ort.None})
+	session, err := rt.NewSession(file, suited(ort.Options{Device: on, Level: ort.None}, model))
 	if err != nil {
 		return nil, err
 	}

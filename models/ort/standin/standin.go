@@ -21,10 +21,10 @@ import (
 var testdata embed.FS
 
 // What has to answer, by the beginning of the library's name.
-var defined = map[string][]string{"libcudart": {"cuda.c"}, "libcudnn": {"cudnn.h", "cudnn.c", "cudnngraph.c"}}
+var defined = map[string][]string{"libcudart": {"cuda.c"}, "libcublas": {"cublas.c"}, "libcudnn": {"cudnn.h", "cudnn.c", "cudnngraph.c"}}
 
-// EnvLog names the environment variable with the file to which the stand-in for cuDNN
-// appends what it was asked for.
+// EnvLog names the environment variable with the file to which the stand-ins for cuDNN
+// and cuBLAS append what they were asked for.
 const EnvLog = "VICREG_STANDIN_LOG"
 
 // EnvUnfused names the environment variable that makes the stand-in for cuDNN refuse,
