@@ -13,16 +13,19 @@ import (
 
 // engine is one model in service, with all that goes when another takes its place.
 //
-// It has two sessions. One uses all threads for a batch: nothing answers a lone
+// On the host it has two sessions. One uses all threads for a batch: nothing answers a lone
 // request sooner. Under load several batches run at once on the other, in the usual
 // case with a thread each: batches that share threads wait for the slowest of them
-// again and again, and decoders on the same cores make one slow all the time. On a
-// device both are the same session.
+// again and again, and decoders on the same cores make one slow all the time.
+//
+// A device has one session for each size of batches (shapes), which run one after the
+// other. The encoder is the first and runs single images.
 type engine struct {
 	*encoder.Encoder                  // on all threads
-	narrow           *encoder.Encoder // for several batches at once
+	narrow           *encoder.Encoder // for several batches at once; on a device the same
 	lone             *encoder.Encoder // of the two the one that is best for few images
-	wide             sync.Mutex       // held to use all threads
+	wide             sync.Mutex       // held to use all threads, or the device
+	shapes           shapes
 	rows             rows
 
 	config  Config
@@ -42,13 +45,18 @@ func (s *Server) newEngine(enc *encoder.Encoder) (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, enc.Close())
 	}
-	e := &engine{Encoder: enc, narrow: enc.On(1), lone: enc.On(1), rows: rows, config: s.config, metrics: s.metrics, since: time.Now()}
+	e := &engine{Encoder: enc, narrow: enc.On(1), shapes: shapesOf(enc.Device(), s.config.MaxBatch), rows: rows,
+		config: s.config, metrics: s.metrics, since: time.Now()}
+	if e.shapes != nil {
+		e.narrow = enc
+	}
+	e.lone = e.narrow
 	enc.Limits = s.config.Limits
 	if err := e.learn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
 	}
 	e.batcher = batch.New(e.encode, batch.Config{Workers: s.config.Workers, Max: s.config.MaxBatch, Queue: s.config.Queue,
-		Limit: s.config.Deadline, Learnt: e.sizes})
+		Limit: s.config.Deadline, Sizes: e.shapes, Learnt: e.sizes})
 	e.pool = newPool(enc, s.config.Decoders, s.pixels)
 	if err := e.canary.begin(e, s.log); err != nil {
 		return nil, errors.Join(fmt.Errorf("embed the first image: %w", err), e.close(context.Background()))
@@ -76,43 +84,6 @@ func (e *engine) close(ctx context.Context) error {
 	return errors.Join(err, e.Encoder.Close())
 }
 
-// learn finds, on noise, the batch size that pays under load, and whether a lone image
-// is any faster on all threads.
-func (e *engine) learn() (err error) {
-	size := 3 * e.Size() * e.Size()
-	pixels, done := e.rows.take(e.config.MaxBatch * size)
-	defer done()
-	for i := range pixels {
-		pixels[i] = uint8(i * 2654435761 >> 13)
-	}
-	on := func(enc *encoder.Encoder) func(n int) (time.Duration, error) {
-		return func(n int) (time.Duration, error) {
-			begin, runs := time.Now(), 0
-			for ; runs == 0 || time.Since(begin) < learnFor; runs++ {
-				if _, err := enc.Encode(context.Background(), pixels[:n*size], n); err != nil {
-					return 0, err
-				}
-			}
-			return time.Since(begin) / time.Duration(runs), nil
-		}
-	}
-	if _, e.sizes, err = batch.Best(e.config.MaxBatch, on(e.narrow)); err != nil || e.narrow == e.Encoder {
-		return err
-	}
-	_, alone, err := batch.Best(1, on(e.Encoder))
-	if err == nil && alone[0].PerSecond > worthAll*e.sizes[0].PerSecond {
-		e.lone = e.Encoder
-	}
-	return err
-}
-
-// worthAll is how much faster all threads must be for a lone image to get them.
-const worthAll = 1.1
-
-// learnFor is how long a batch size is measured at a time: one run of a small model
-// is over before the clock and the machine's other work even out.
-const learnFor = 30 * time.Millisecond
-
 // room refuses a request before its body is read, when even one image would come too
 // late.
 func (e *engine) room(ctx context.Context) error {
@@ -123,14 +94,14 @@ func (e *engine) room(ctx context.Context) error {
 	return err
 }
 
-// encode runs a batch, in pieces of a power of two: batches have such sizes unless a
-// caller left.
+// encode runs a batch, in pieces where callers have left since it was formed and one of
+// what remains would take longer.
 func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, error) {
 	e.metrics.batches.Observe(float64(len(items)))
 	out := make([][]float32, 0, len(items))
 	for len(items) > 0 {
-		n := batch.Floor2(len(items))
-		y, err := e.piece(ctx, items[:n])
+		n := e.batcher.Cut(len(items))
+		y, err := e.piece(ctx, items[:n], e.run)
 		if err != nil {
 			return nil, err
 		}
@@ -142,19 +113,37 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 	return out, nil
 }
 
-// piece runs some images of a batch.
-func (e *engine) piece(ctx context.Context, items [][]uint8) ([]float32, error) {
-	pixels, done := e.rows.join(items)
+// runner turns n images in a row into their vectors.
+type runner = func(ctx context.Context, pixels []uint8, n int) ([]float32, error)
+
+// piece runs some images of a batch, among as many as the device runs at once.
+func (e *engine) piece(ctx context.Context, items [][]uint8, run runner) ([]float32, error) {
+	n := e.shapes.hold(len(items))
+	pixels, done := e.rows.join(items, n)
 	defer done()
-	return e.run(ctx, pixels, len(items))
+	y, err := run(ctx, pixels, n)
+	if err != nil {
+		return nil, err
+	}
+	return y[:len(items)*e.Dim()], nil
 }
 
 // run takes all threads while few images are there, and one's share of them while many
 // are. With two workers, few is one.
 func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
 	if e.lone == e.narrow || e.batcher.Busy() || !e.wide.TryLock() {
-		return e.narrow.Encode(ctx, pixels, n)
+		return e.runNarrow(ctx, pixels, n)
 	}
 	defer e.wide.Unlock()
 	return e.lone.Encode(ctx, pixels, n)
+}
+
+// runNarrow takes one's share of the threads, or the device, which has to run so many.
+func (e *engine) runNarrow(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
+	if e.shapes == nil {
+		return e.narrow.Encode(ctx, pixels, n)
+	}
+	e.wide.Lock()
+	defer e.wide.Unlock()
+	return e.On(e.shapes.session(n)).Encode(ctx, pixels, n)
 }

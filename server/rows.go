@@ -35,12 +35,13 @@ func (r rows) take(bytes int) (row []uint8, done func()) {
 	return p.Data[:bytes], func() { r <- p }
 }
 
-// join lays images in a row. On the host, one is a row by itself.
-func (r rows) join(images [][]uint8) (row []uint8, done func()) {
-	if r == nil && len(images) == 1 {
+// join lays images in a row that has room for size of them; behind them is what was
+// there before. On the host, one is a row by itself.
+func (r rows) join(images [][]uint8, size int) (row []uint8, done func()) {
+	if r == nil && size == 1 {
 		return images[0], func() {}
 	}
-	row, done = r.take(len(images) * len(images[0]))
+	row, done = r.take(size * len(images[0]))
 	at := row
 	for _, m := range images {
 		at = at[copy(at, m):]

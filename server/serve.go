@@ -208,7 +208,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	f.OwnMetrics = l.Metrics != nil
 	defer runtime.KeepAlive(ballast())
 	s := New(func() (*encoder.Encoder, error) {
-		enc, err := f.foreign.Open(lib, f.model, f.wide(), f.narrow()...)
+		enc, err := f.foreign.Open(lib, f.model, f.wide(), f.more()...)
 		if err != nil {
 			return nil, &usage.Error{Err: err}
 		}

@@ -1,9 +1,10 @@
 package server
 
-import "vicreg/models/ort"
+import (
+	"slices"
 
-// deviceBatch is how many images of a batch are tried on a CUDA device.
-const deviceBatch = 128
+	"vicreg/models/ort"
+)
 
 // suit gives the flags that were not given the defaults of the device.
 func (f *serveFlags) suit(given func(flag string) bool) {
@@ -18,16 +19,20 @@ func (f *serveFlags) suit(given func(flag string) bool) {
 	}
 }
 
-// wide are the options of the session on which a batch has all threads, or the device.
+// wide are the options of the first session, on which a batch has all threads, or the
+// device.
 func (f *serveFlags) wide() ort.Options {
 	return ort.Options{Device: f.runtime.Device, Threads: f.threads}
 }
 
-// narrow are the options of the session on which workers share the threads: each runs
-// on one of its own, and what is left helps whoever asks first. A device has no threads
-// to share: there is one session for all.
-func (f *serveFlags) narrow() []ort.Options {
-	if f.Workers == 1 || !f.runtime.OnHost() {
+// more are the options of the other sessions. On the host it is that on which workers
+// share the threads: each runs on one of its own, and what is left helps whoever asks
+// first. A device has no threads to share, but one session for each size of its batches.
+func (f *serveFlags) more() []ort.Options {
+	switch {
+	case !f.runtime.OnHost():
+		return slices.Repeat([]ort.Options{f.wide()}, len(shapesOf(f.runtime.Device, f.MaxBatch))-1)
+	case f.Workers == 1:
 		return nil
 	}
 	return []ort.Options{{Threads: f.threads - f.Workers + 1}}

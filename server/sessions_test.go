@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"slices"
 	"testing"
 
 	"vicreg/models/ort"
@@ -9,20 +10,21 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// A device has one session and larger batches, unless flags say otherwise; on the CPU
-// there is a session for load beside it.
+// A device has larger batches, unless flags say otherwise, and a session for each of their
+// sizes; on the CPU there is a session for load beside the first.
 func TestSessionsOfADevice(t *testing.T) {
 	cuda := ort.Device{Kind: tensor.CUDA, Index: 1}
+	onCUDA := ort.Options{Device: cuda, Threads: 4}
 	for name, c := range map[string]struct {
 		args           []string
 		wide           ort.Options
-		narrow         []ort.Options
+		more           []ort.Options
 		batch, workers int
 	}{
 		"cpu":             {nil, ort.Options{Threads: 4}, []ort.Options{{Threads: 1}}, 32, 4},
 		"one worker":      {[]string{"--workers", "1"}, ort.Options{Threads: 4}, nil, 32, 1},
-		"cuda":            {[]string{"--device", "cuda:1"}, ort.Options{Device: cuda, Threads: 4}, nil, deviceBatch, 1},
-		"cuda, and flags": {[]string{"--device", "cuda:1", "--workers", "1", "--max-batch", "8"}, ort.Options{Device: cuda, Threads: 4}, nil, 8, 1},
+		"cuda":            {[]string{"--device", "cuda:1"}, onCUDA, []ort.Options{onCUDA, onCUDA, onCUDA}, deviceBatch, 1},
+		"cuda, and flags": {[]string{"--device", "cuda:1", "--workers", "1", "--max-batch", "8"}, onCUDA, []ort.Options{onCUDA}, 8, 1},
 	} {
 		f, fs := newServeFlags(io.Discard)
 		if err := usage.Parse(fs, append(c.args, "--model", "m.onnx", "--threads", "4")); err != nil {
@@ -32,10 +34,8 @@ func TestSessionsOfADevice(t *testing.T) {
 		if err := f.validate(); err != nil {
 			t.Fatal(err)
 		}
-		narrow := f.narrow()
-		same := len(narrow) == len(c.narrow) && (len(narrow) == 0 || narrow[0] == c.narrow[0])
-		if f.wide() != c.wide || !same || f.MaxBatch != c.batch || f.Workers != c.workers {
-			t.Errorf("%s: %+v and %+v, batches of %d, %d workers", name, f.wide(), narrow, f.MaxBatch, f.Workers)
+		if more := f.more(); f.wide() != c.wide || !slices.Equal(more, c.more) || f.MaxBatch != c.batch || f.Workers != c.workers {
+			t.Errorf("%s: %+v and %+v, batches of %d, %d workers", name, f.wide(), more, f.MaxBatch, f.Workers)
 		}
 	}
 }

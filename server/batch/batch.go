@@ -21,6 +21,7 @@ type Config struct {
 	Max     int           // items of a batch at the most, which is also the size at the beginning without Learnt
 	Queue   int           // items that may wait or run
 	Limit   time.Duration // of one call of the Func; 0 for none
+	Sizes   []int         // at which batches can be run, ascending up to Max: others take the time of the next; none for any size
 	Learnt  []Point       // what Best saw: the size to begin with, and the first guess of how long batches take
 }
 
@@ -45,6 +46,7 @@ type Batcher[T, R any] struct {
 	panics atomic.Int64
 	cost   cost
 	size   *sizer
+	cut    func(n int) int
 	turn   chan struct{}   // filled by the worker that forms a batch
 	ended  chan struct{}   // closed when all workers have
 	base   context.Context // of every call of run
@@ -67,7 +69,14 @@ type task[T, R any] struct {
 func New[T, R any](run Func[T, R], c Config) *Batcher[T, R] {
 	c.Workers, c.Max = max(c.Workers, 1), max(c.Max, 1)
 	c.Queue = max(c.Queue, 1)
-	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), turn: make(chan struct{}, 1), ended: make(chan struct{}), size: newSizer(c.Max, c.Learnt)}
+	sizes, cut := c.Sizes, Floor2
+	if sizes == nil {
+		sizes = Powers(c.Max)
+	} else {
+		cut = newCutter(sizes, c.Learnt).cut
+	}
+	b := &Batcher[T, R]{run: run, config: c, queue: make(chan *task[T, R], c.Queue+1), turn: make(chan struct{}, 1), ended: make(chan struct{}),
+		size: newSizer(sizes, c.Learnt), cut: cut}
 	for _, p := range c.Learnt {
 		b.cost.add(p.Size, float64(p.Size)/p.PerSecond)
 	}
@@ -158,6 +167,12 @@ func (b *Batcher[T, R]) Close(ctx context.Context) error {
 	<-b.ended
 	return fmt.Errorf("drain the batcher: %d items left: %w", left, ctx.Err())
 }
+
+// Cut says how many of n items, 1 or more and no more than Max, to run at once so that
+// all are done soonest. Where batches of any size can be run it is a power of two: few
+// shapes keep a runtime's memory small, and 4 and then 1 are done sooner than 5 padded
+// to 8.
+func (b *Batcher[T, R]) Cut(n int) int { return b.cut(n) }
 
 // Size is the number of items that a batch has at the most at present.
 func (b *Batcher[T, R]) Size() int { return b.size.now() }

@@ -333,6 +333,72 @@ func TestSizeIsCheckedAgain(t *testing.T) {
 	})
 }
 
+// Where batches have few sizes, what waits goes together as far as a fuller batch pays,
+// and the size that is tried is the next of them.
+func TestFewSizes(t *testing.T) {
+	sizes, fixed := []int{1, 8, 32}, time.Duration(10)
+	synctest.Test(t, func(t *testing.T) {
+		var ran []int
+		run := func(_ context.Context, items []int) ([]string, error) {
+			ran = append(ran, len(items))
+			i, _ := slices.BinarySearch(sizes, len(items))
+			time.Sleep((fixed + time.Duration(sizes[i])) * time.Millisecond)
+			return make([]string, len(items)), nil
+		}
+		learnt := []Point{{1, 1000. / 11}, {8, 8000. / 18}, {32, 32000. / 42}}
+		b := New(run, Config{Workers: 1, Max: 32, Queue: 1000, Sizes: sizes, Learnt: learnt})
+		if b.Size() != 32 {
+			t.Errorf("begins with %d", b.Size())
+		}
+		waiting := func(n int) string { // when one is under way
+			ran = nil
+			first := later(t.Context(), b, 0)
+			synctest.Wait()
+			rest := later(t.Context(), b, make([]int, n)...)
+			synctest.Wait()
+			first()
+			rest()
+			return fmt.Sprint(ran)
+		}
+		for n, want := range map[int]string{1: "[1 1]", 2: "[1 2]", 8: "[1 8]", 9: "[1 8 1]", 10: "[1 8 2]", 16: "[1 8 8]", 17: "[1 17]", 31: "[1 31]", 35: "[1 32 3]"} {
+			if got := waiting(n); got != want {
+				t.Errorf("%d wait: batches %s, want %s", n, got, want)
+			}
+		}
+		fixed = 0
+		load := func(n int) {
+			for range n {
+				b.Do(t.Context(), make([]int, 256)...)
+			}
+		}
+		load(400)
+		if b.Size() != 1 {
+			t.Errorf("an item costs the same in all batches: size %d, want 1", b.Size())
+		}
+		fixed = 100
+		load(400)
+		if b.Size() != 32 {
+			t.Errorf("a batch costs 100 and 1 an item: size %d, want 32", b.Size())
+		}
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Sizes that did not pay at the start are taken to cost as much an item as the last that
+// was tried.
+func TestCutOfUntriedSizes(t *testing.T) {
+	c := newCutter([]int{1, 4, 12}, []Point{{1, 10}, {4, 10}})
+	if got := fmt.Sprint(c[1:]); got != "[1 1 1 4 4 4 4 4 4 4 4 12]" {
+		t.Errorf("where no batch pays: %s", got)
+	}
+	c = newCutter([]int{1, 4, 12}, []Point{{1, 10}, {4, 40}})
+	if got := fmt.Sprint(c[1:]); got != "[1 2 3 4 4 4 4 4 9 10 11 12]" {
+		t.Errorf("where batches of 4 pay: %s", got)
+	}
+}
+
 func TestCloseDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(machine)
@@ -466,17 +532,17 @@ func TestBest(t *testing.T) {
 		}
 		return time.Duration(n) * 18 * time.Millisecond / 8
 	}
-	best, seen, err := Best(64, func(n int) (time.Duration, error) { return took(n), nil })
+	best, seen, err := Best(Powers(64), func(n int) (time.Duration, error) { return took(n), nil })
 	if err != nil || best != 8 || len(seen) != 6 || seen[4].Size != 16 {
 		t.Errorf("got %d, %v, %v", best, seen, err)
 	}
-	if best, _, _ := Best(64, func(n int) (time.Duration, error) { return time.Duration(n) * time.Millisecond, nil }); best != 1 {
+	if best, _, _ := Best(Powers(64), func(n int) (time.Duration, error) { return time.Duration(n) * time.Millisecond, nil }); best != 1 {
 		t.Errorf("where batching does not pay: %d", best)
 	}
-	if best, _, _ := Best(4, func(n int) (time.Duration, error) { return time.Millisecond, nil }); best != 4 {
+	if best, _, _ := Best(Powers(4), func(n int) (time.Duration, error) { return time.Millisecond, nil }); best != 4 {
 		t.Errorf("up to 4: %d", best)
 	}
-	if _, _, err := Best(4, func(n int) (time.Duration, error) { return 0, errors.New("no") }); err == nil {
+	if _, _, err := Best(Powers(4), func(n int) (time.Duration, error) { return 0, errors.New("no") }); err == nil {
 		t.Error("an error is lost")
 	}
 }

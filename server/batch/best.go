@@ -11,13 +11,16 @@ type Point struct {
 // gain is by how much a larger batch must be faster per item to be worth its wait.
 const gain = 1.05
 
-// Best finds the batch size that pays: of 1, 2, 4 ... up to most, the smallest whose
-// items a second are within 5 % of the best. It gives up after two sizes that were
-// no better than those before. measure runs a batch of that size and tells how long
+// Best finds the batch size that pays: of sizes, which ascend, the smallest whose items
+// a second are within 5 % of the best. It gives up after two sizes that were no better
+// than those before. measure runs a batch of that size and tells how long
 // it took; it is called a few times for each, and the shortest counts.
-func Best(most int, measure func(size int) (time.Duration, error)) (best int, seen []Point, err error) {
+func Best(sizes []int, measure func(size int) (time.Duration, error)) (best int, seen []Point, err error) {
 	top, idle := 0.0, 0
-	for size := 1; size <= max(most, 1) && idle < 2; size *= 2 {
+	for _, size := range sizes {
+		if idle == 2 {
+			break
+		}
 		var shortest time.Duration
 		for i := range 3 {
 			took, err := measure(size)

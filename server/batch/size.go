@@ -1,16 +1,20 @@
 package batch
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // sizer holds the batch size that pays, and checks it again while work goes on: now
-// and then a batch has twice or half that size, and what an item takes there decides.
+// and then a batch has the next larger or smaller size, and what an item takes there
+// decides.
 type sizer struct {
-	mu   sync.Mutex
-	most int // never more than this
-	best int
-	full int             // batches of the best size since the last trial
-	up   bool            // the next trial is of twice the size, as soon as so many wait
-	seen map[int]*recent // by size
+	mu    sync.Mutex
+	sizes []int // ascending; there are no others
+	best  int
+	full  int             // batches of the best size since the last trial
+	up    bool            // the next trial is of the larger size, as soon as so many wait
+	seen  map[int]*recent // by size
 }
 
 // recent is the fading mean of the seconds of an item.
@@ -23,12 +27,12 @@ const (
 	trialEvery = 16   // full batches, for the larger and the smaller size in turn
 	trials     = 8    // runs of a size before it is compared
 	memory     = 0.8  // what the mean keeps with each run
-	keep       = 1.02 // a size that gains less over its half is given up; gain says when to take a larger one
+	keep       = 1.02 // a size that gains less over the one below is given up; gain says when to take a larger one
 )
 
-// newSizer begins with the size that Best found, or with most.
-func newSizer(most int, learnt []Point) *sizer {
-	s := &sizer{most: most, best: Floor2(most), seen: map[int]*recent{}}
+// newSizer begins with the size that Best found, or with the largest.
+func newSizer(sizes []int, learnt []Point) *sizer {
+	s := &sizer{sizes: sizes, best: sizes[len(sizes)-1], seen: map[int]*recent{}}
 	if len(learnt) > 0 {
 		s.best = min(s.best, pick(learnt))
 	}
@@ -42,6 +46,27 @@ func Floor2(n int) int {
 		p *= 2
 	}
 	return p
+}
+
+// Powers are the powers of two up to n, of which there must be 1 or more.
+func Powers(n int) []int {
+	var sizes []int
+	for p := 1; p <= n; p *= 2 {
+		sizes = append(sizes, p)
+	}
+	return sizes
+}
+
+// beside are the sizes next to one, 0 where there is none.
+func (s *sizer) beside(size int) (smaller, larger int) {
+	i := slices.Index(s.sizes, size)
+	if i > 0 {
+		smaller = s.sizes[i-1]
+	}
+	if i+1 < len(s.sizes) {
+		larger = s.sizes[i+1]
+	}
+	return smaller, larger
 }
 
 func (s *sizer) now() int {
@@ -58,15 +83,15 @@ func (s *sizer) next(waiting int) int {
 		return waiting
 	}
 	s.full++
-	switch twice := 2 * s.best; {
+	switch smaller, larger := s.beside(s.best); {
 	case s.full < trialEvery:
-	case s.up && twice <= s.most && twice <= waiting:
+	case s.up && larger > 0 && larger <= waiting:
 		s.full, s.up = 0, false
-		return twice
-	case s.best > 1 && (!s.up || twice > s.most || s.full >= 2*trialEvery):
+		return larger
+	case smaller > 0 && (!s.up || larger == 0 || s.full >= 2*trialEvery):
 		s.full, s.up = 0, true
-		return s.best / 2
-	case !s.up: // there is no half of 1
+		return smaller
+	case !s.up: // there is none below the smallest
 		s.up = true
 	}
 	return s.best
@@ -83,19 +108,19 @@ func (s *sizer) saw(n int, seconds float64) {
 	}
 	r.mean += (1 - memory) * (seconds/float64(n) - r.mean)
 	r.runs++
-	switch {
-	case s.gains(s.best, gain):
-		s.change(2 * s.best)
-	case s.best > 1 && s.known(s.best/2) && s.known(s.best) && !s.gains(s.best/2, keep):
-		s.change(s.best / 2)
+	switch smaller, larger := s.beside(s.best); {
+	case s.gains(s.best, larger, gain):
+		s.change(larger)
+	case s.known(smaller) && s.known(s.best) && !s.gains(smaller, s.best, keep):
+		s.change(smaller)
 	}
 }
 
 func (s *sizer) known(size int) bool { return s.seen[size] != nil && s.seen[size].runs >= trials }
 
-// gains says whether twice the size makes an item faster by that factor.
-func (s *sizer) gains(size int, by float64) bool {
-	return s.known(size) && s.known(2*size) && s.seen[size].mean > by*s.seen[2*size].mean
+// gains says whether the larger size makes an item faster by that factor.
+func (s *sizer) gains(size, larger int, by float64) bool {
+	return s.known(size) && s.known(larger) && s.seen[size].mean > by*s.seen[larger].mean
 }
 
 func (s *sizer) change(best int) {

@@ -36,11 +36,10 @@ func (b *Batcher[T, R]) short() bool { return b.cost.of(b.size.now()) <= briefly
 
 const briefly = 1e-3 // seconds
 
-// gather adds what waits to the first item, up to the size that pays. It takes a
-// power of two: few shapes keep a runtime's memory small, and 4 and then 1 are done
-// sooner than 5 padded to 8.
+// gather adds what waits to the first item, up to the size that pays and as much as Cut
+// says.
 func (b *Batcher[T, R]) gather(first *task[T, R]) []*task[T, R] {
-	n := Floor2(b.size.next(1 + len(b.queue)))
+	n := b.cut(b.size.next(1 + len(b.queue)))
 	tasks := make([]*task[T, R], 1, n)
 	tasks[0] = first
 	for len(tasks) < n {
