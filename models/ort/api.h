@@ -99,9 +99,6 @@ extern void *vr_environment;
 // vr_failed turns a status into a message, which the caller frees, and releases it.
 char *vr_failed(void *status);
 
-// vr_failed turns a status into a message, which the caller frees, and releases it.
-char *vr_failed(void *status);
-
 // vr_error makes a message, as printf does.
 char *vr_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -32,9 +32,10 @@ static int64_t attribute(void *descriptor, int name, int type, int64_t room, voi
   return vr_cudnn.cudnnBackendGetAttribute(descriptor, name, type, room, &count, values) == 0 ? count : -1;
 }
 
-// rounds says whether the engine of a configuration rounds its operands; also where it
-// does not say.
-static int rounds(void *config) {
+// rounds says whether the engine of a configuration rounds its operands further than
+// the convolution allows; also where it does not say. Tensor cores take float16 as it
+// is and float32 as TF32; what is converted down before loses more, and is never meant.
+static int rounds(void *config, int tf32) {
   vr_descriptors d = {0};
   int notes[CUDNN_NOTES], found = 1;
   void *engine = vr_descriptor_begin(&d, CUDNN_DESCRIBE_ENGINE);
@@ -42,7 +43,7 @@ static int rounds(void *config) {
     int64_t count = attribute(engine, CUDNN_ENGINE_NUMERICAL_NOTES, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NOTES, notes);
     found = count < 0 || count > CUDNN_NOTES;
     for (int64_t i = 0; !found && i < count; i++)
-      found = notes[i] == CUDNN_NOTE_TENSOR_CORE || notes[i] == CUDNN_NOTE_DOWN_CONVERT;
+      found = notes[i] == CUDNN_NOTE_DOWN_CONVERT || (!tf32 && notes[i] == CUDNN_NOTE_TENSOR_CORE);
   }
   vr_descriptors_free(&d);
   return found;
@@ -59,7 +60,7 @@ static char *make_plan(const vr_conv_shape *s, void *config, candidate *c) {
 // consider makes a plan of a configuration and keeps it as a candidate, or frees both.
 static void consider(search *s, void *config) {
   candidate c = {.own = {.all = {config}, .count = 1}};
-  if ((s->shape->tf32 || !rounds(config)) && make_plan(s->shape, config, &c) == NULL &&
+  if (!rounds(config, s->shape->tf32) && make_plan(s->shape, config, &c) == NULL &&
       attribute(c.plan, CUDNN_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &c.workspace) == 1 && c.workspace <= most_workspace)
     s->all[s->count++] = c;
   else vr_descriptors_free(&c.own);

@@ -1,9 +1,10 @@
 // The graph library of the stand-in for cuDNN: descriptors that check what is set, as
 // the tables in NVIDIA's documentation have it, and convolutions by plain loops.
 //
-// It offers four engines, from the best guess down. The first has no plans, and the
-// second fails when it runs; the third is quick and, as tensor cores do, rounds float32
-// to 10 bits; the last is exact and slow.
+// It offers five engines, from the best guess down. The first has no plans, and the
+// second fails when it runs; the third is the quickest and rounds whatever it is given
+// to 3 bits; the fourth is quick and, as tensor cores do, rounds float32 to 10 bits; the
+// last is exact and slow.
 #include "cudnn.h"
 
 #include <math.h>
@@ -32,8 +33,8 @@ enum {
   T_NOTE = 11,
   T_DESCRIPTOR = 15
 };
-enum { NO_PLANS, FAILS, TENSOR_CORES, EXACT, ENGINES };
-enum { NOTE_TENSOR_CORE = 0 };
+enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, ENGINES };
+enum { NOTE_TENSOR_CORE = 0, NOTE_DOWN_CONVERT = 1 };
 
 // What may be set: of which descriptor, by what name, type and count, and whether it
 // must be.
@@ -229,23 +230,25 @@ int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, in
     return *count = 1, SUCCESS;
   }
   if (d->kind == ENGINE && name == 1303 && type == T_NOTE && d->final) {
-    if (d->engine != TENSOR_CORES) return *count = 0, SUCCESS;
-    *(int *)values = NOTE_TENSOR_CORE;
-    return *count = 1, SUCCESS;
+    *count = 0;
+    if (d->engine == DOWN_CONVERTS || d->engine == TENSOR_CORES) ((int *)values)[(*count)++] = NOTE_TENSOR_CORE;
+    if (d->engine == DOWN_CONVERTS) ((int *)values)[(*count)++] = NOTE_DOWN_CONVERT;
+    return SUCCESS;
   }
   if (d->kind == PLAN && name == 402 && type == T_INT64 && room == 1 && d->final)
     return *(int64_t *)values = workspace_of(d->engine), *count = 1, SUCCESS;
   return refuse(BAD_PARAM, "attribute to read");
 }
 
-static double rounded(double value) {
+static double rounded(double value, int bits) {
   int exponent;
   double fraction = frexp(value, &exponent);
-  return ldexp(rint(ldexp(fraction, 11)), exponent - 11);
+  return ldexp(rint(ldexp(fraction, bits + 1)), exponent - bits - 1);
 }
 
 // Every product of the convolution, each of which adds to one element of the output.
-static void convolve(const convolution *c, void *data[3], int round) {
+// The operands are rounded to so many bits, and not at all for 0.
+static void convolve(const convolution *c, void *data[3], int bits) {
   const tensor *tensors[] = {&c->x, &c->w, &c->y};
   int output = c->kind == FORWARD         ? 2
                : c->kind == BACKWARD_DATA ? 0
@@ -262,7 +265,7 @@ static void convolve(const convolution *c, void *data[3], int round) {
       double left = get(tensors[a], data[a], AT(a)), right = get(tensors[b], data[b], AT(b));
       const int64_t *o = at[output];
       sum[((o[N] * out->dims[H] + o[H]) * out->dims[W] + o[W]) * out->dims[C] + o[C]] +=
-          round ? rounded(left) * rounded(right) : left * right;
+          bits ? rounded(left, bits) * rounded(right, bits) : left * right;
     }
   for (int64_t i = 0, o[4]; i < elements(out) && (place(out, i, o), 1); i++)
     put(out, data[output], sum[i], o[N], o[C], o[H], o[W]);
@@ -284,7 +287,8 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
     for (int j = 0; j < 3; j++)
       if (c.ids[i] == ((const int64_t *)value(pack, 1000))[j]) data[i] = pointers[j];
   if (data[0] == NULL || data[1] == NULL || data[2] == NULL) return refuse(BAD_PARAM, "a tensor has no data");
-  take_time(plan->engine == TENSOR_CORES ? 1 : 3);
-  convolve(&c, data, plan->engine == TENSOR_CORES && c.x.type == FLOAT);
+  static const float times[ENGINES] = {[DOWN_CONVERTS] = 0.5, [TENSOR_CORES] = 1, [EXACT] = 3};
+  take_time(times[plan->engine]);
+  convolve(&c, data, plan->engine == DOWN_CONVERTS ? 3 : plan->engine == TENSOR_CORES && c.x.type == FLOAT ? 10 : 0);
   return SUCCESS;
 }
