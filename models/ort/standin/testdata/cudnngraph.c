@@ -33,6 +33,7 @@ enum {
   T_NOTE = 11,
   T_DESCRIPTOR = 15
 };
+// As the log numbers them.
 enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, ENGINES };
 enum { NOTE_TENSOR_CORE = 0, NOTE_DOWN_CONVERT = 1 };
 
@@ -288,6 +289,7 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
       if (c.ids[i] == ((const int64_t *)value(pack, 1000))[j]) data[i] = pointers[j];
   if (data[0] == NULL || data[1] == NULL || data[2] == NULL) return refuse(BAD_PARAM, "a tensor has no data");
   static const float times[ENGINES] = {[DOWN_CONVERTS] = 0.5, [TENSOR_CORES] = 1, [EXACT] = 3};
+  note("engine %d\n", plan->engine);
   take_time(times[plan->engine]);
   convolve(&c, data, plan->engine == DOWN_CONVERTS ? 3 : plan->engine == TENSOR_CORES && c.x.type == FLOAT ? 10 : 0);
   return SUCCESS;
