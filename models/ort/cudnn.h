@@ -147,6 +147,8 @@ enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTES = 16
                            const void *dy, void *xd, const void *x, const float *beta, void *dxd, void *dx))
 
 #define VR_CUDART_FUNCTIONS(F) \
+  F(cudaMalloc, (void **memory, size_t bytes)) \
+  F(cudaFree, (void *memory)) \
   F(cudaEventCreate, (void **event)) \
   F(cudaEventDestroy, (void *event)) \
   F(cudaEventRecord, (void *event, void *stream)) \

@@ -75,10 +75,6 @@ char *vr_output(vr_call *run, size_t index, const vr_shape *shape);
 char *vr_scratch(vr_call *run, size_t bytes, void **memory);
 void vr_release_scratch(vr_call *run, void *memory);
 
-// vr_try_memory allocates memory of the device, as vr_scratch does, where it may be
-// that there is not so much: it is then NULL.
-void *vr_try_memory(vr_call *run, size_t bytes);
-
 // vr_describe_activations makes a descriptor of the ops library for [N, H, W, C].
 char *vr_describe_activations(const vr_call *run, const vr_shape *shape, void **descriptor);
 

@@ -39,7 +39,9 @@ typedef struct vr_plan {
 } vr_plan;
 
 // vr_plan_take finds the plan for a shape. When there is none yet it tries some, with
-// which it computes on the data, waits for the device and takes memory of it.
+// which it computes on the data, waits for the device and takes memory of it, which it
+// gives back. A run that is captured may do none of this, and need not: the runtime
+// captures the third.
 char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **plan);
 void vr_plan_leave(vr_plan *plan);
 

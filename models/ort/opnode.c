@@ -87,12 +87,6 @@ char *vr_scratch(vr_call *run, size_t bytes, void **memory) {
       STATUS(RUN_SCRATCH, void *, void *, size_t, void **)(run->context, run->node->memory, bytes, memory));
 }
 
-void *vr_try_memory(vr_call *run, size_t bytes) {
-  void *memory = NULL;
-  free(vr_failed(STATUS(ALLOCATOR_ALLOC, void *, size_t, void **)(run->node->allocator, bytes, &memory)));
-  return memory;
-}
-
 void vr_release_scratch(vr_call *run, void *memory) {
   if (memory != NULL) free(vr_failed(STATUS(ALLOCATOR_FREE, void *, void *)(run->node->allocator, memory)));
 }

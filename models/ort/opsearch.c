@@ -121,13 +121,23 @@ static char *measure(vr_call *run, const search *s, const candidate *c, const vr
   return error;
 }
 
+// try_memory allocates memory of the device past the runtime's arena, which would keep
+// for good what a search needs once; NULL where there is not so much. As searching
+// does altogether, it belongs to a run that is not captured.
+static void *try_memory(size_t bytes) {
+  void *memory = NULL;
+  if (vr_cudnn.cudaMalloc(&memory, bytes) == 0) return memory;
+  vr_cudnn.cudaGetLastError(); // or the next kernel of the runtime finds it
+  return NULL;
+}
+
 // workspace_for allocates enough for all candidates, or gives up the greediest.
-static void *workspace_for(vr_call *run, search *s) {
+static void *workspace_for(search *s) {
   for (;;) {
     int most = 0;
     for (int i = 1; i < s->count; i++)
       if (s->all[i].workspace > s->all[most].workspace) most = i;
-    void *memory = s->count && s->all[most].workspace ? vr_try_memory(run, s->all[most].workspace) : NULL;
+    void *memory = s->count && s->all[most].workspace ? try_memory(s->all[most].workspace) : NULL;
     if (memory != NULL || s->count == 0 || s->all[most].workspace == 0) return memory;
     vr_descriptors_free(&s->all[most].own);
     memmove(&s->all[most], &s->all[most + 1], (--s->count - most) * sizeof *s->all);
@@ -155,7 +165,7 @@ static int fastest(vr_call *run, const search *s, const vr_conv_data *data, void
 }
 
 static int choose(vr_call *run, search *s, const vr_conv_data *data, char **error) {
-  void *events[2] = {0}, *workspace = workspace_for(run, s);
+  void *events[2] = {0}, *workspace = workspace_for(s);
   int best = -1;
   if (s->count == 0) *error = strdup("the device has no memory left to work in");
   else if (vr_cudnn.cudaEventCreate(&events[0]) != 0 || vr_cudnn.cudaEventCreate(&events[1]) != 0)
@@ -163,7 +173,8 @@ static int choose(vr_call *run, search *s, const vr_conv_data *data, char **erro
   else best = fastest(run, s, data, workspace, events, error);
   for (int i = 0; i < 2; i++)
     if (events[i] != NULL) vr_cudnn.cudaEventDestroy(events[i]);
-  vr_release_scratch(run, workspace);
+  // The last candidate may be at work yet, where it failed; cudaFree waits for it.
+  if (workspace != NULL) vr_cudnn.cudaFree(workspace);
   return best;
 }
 

@@ -31,6 +31,13 @@ const EnvLog = "VICREG_STANDIN_LOG"
 // when it runs, a batch normalisation with a relu in the same kernel.
 const EnvUnfused = "VICREG_STANDIN_UNFUSED"
 
+// EnvWorkspace names the environment variable with the bytes of workspace that the
+// convolutions of the stand-in for cuDNN ask for, but for the exact ones, which need none.
+const EnvWorkspace = "VICREG_STANDIN_WORKSPACE"
+
+// EnvMemory names the environment variable with the bytes of memory that the device has.
+const EnvMemory = "VICREG_STANDIN_MEMORY"
+
 // driver is the only library whose symbols carry no version.
 const driver = "libcuda.so.1"
 

@@ -2,12 +2,13 @@
 // for copies to be made: one device of compute capability 9.0 whose memory is the
 // host's. What is not here does nothing and succeeds. Arguments as in CUDA's
 // documentation of its runtime API; only those that matter have names.
+#include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, OUT_OF_MEMORY = 2, CAPTURE_INVALIDATED = 901, CAPABILITY_MAJOR = 9, MULTIPROCESSORS = 132, TO_DEVICE = 1 };
+enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NOT_IN_CAPTURE = 900, CAPTURE_INVALIDATED = 901, CAPABILITY_MAJOR = 9, MULTIPROCESSORS = 132, TO_DEVICE = 1 };
 
 static int object; // stands for events and the like
 
@@ -50,7 +51,6 @@ static int allocate(void **p, size_t bytes) {
   *p = NULL;
   return posix_memalign(p, 256, bytes ? bytes : 1) ? OUT_OF_MEMORY : SUCCESS;
 }
-int cudaMalloc(void **p, size_t bytes) { return allocate(p, bytes); }
 
 // Copies to the device are made as late as CUDA may make them: when their stream is
 // waited for or does anything else. Until then pinned memory is not read; other memory
@@ -153,10 +153,16 @@ int cudaFreeHost(void *at) {
   pthread_mutex_unlock(&lock);
   return free(at), SUCCESS;
 }
-int cudaMallocFromPoolAsync(void **p, size_t bytes) { return allocate(p, bytes); }
-int cudaFree(void *p) { return cudaDeviceSynchronize(), free(p), SUCCESS; }
-int cudaFreeAsync(void *p) { return cudaFree(p); }
 int cudaMemGetInfo(size_t *unused, size_t *all) { return *unused = 79ull << 30, *all = 80ull << 30, SUCCESS; }
+
+// What failed last is found by whoever asks next.
+static int last_error;
+static int fail(int error) { return last_error = error; }
+int cudaPeekAtLastError(void) { return last_error; }
+int cudaGetLastError(void) {
+  int error = last_error;
+  return last_error = SUCCESS, error;
+}
 
 // Launches are captured once and replayed: of what is launched only copies do
 // anything, so a graph is a list of them.
@@ -164,6 +170,25 @@ typedef struct {
   copy *first, **end;
 } graph;
 static graph *capturing; // one stream at a time
+
+// The device's memory, of which VICREG_STANDIN_MEMORY may name an end.
+static size_t taken;
+int cudaMalloc(void **p, size_t bytes) {
+  const char *most = getenv("VICREG_STANDIN_MEMORY");
+  if (capturing != NULL) return fail(NOT_IN_CAPTURE);
+  if (most != NULL && taken + bytes > strtoull(most, NULL, 10)) return *p = NULL, fail(OUT_OF_MEMORY);
+  if (allocate(p, bytes) != SUCCESS) return fail(OUT_OF_MEMORY);
+  __sync_fetch_and_add(&taken, malloc_usable_size(*p));
+  return SUCCESS;
+}
+int cudaFree(void *p) {
+  if (capturing != NULL) return fail(NOT_IN_CAPTURE);
+  cudaDeviceSynchronize();
+  __sync_fetch_and_sub(&taken, malloc_usable_size(p));
+  return free(p), SUCCESS;
+}
+int cudaMallocFromPoolAsync(void **p, size_t bytes) { return cudaMalloc(p, bytes); }
+int cudaFreeAsync(void *p) { return cudaFree(p); }
 
 int cudaStreamBeginCapture(stream *s) {
   flush(s);

@@ -210,7 +210,10 @@ int cudnnBackendFinalize(descriptor *d) {
   return status;
 }
 
-static int64_t workspace_of(int engine) { return engine == EXACT ? 0 : 4096 << engine; }
+static int64_t workspace_of(int engine) {
+  const char *bytes = getenv("VICREG_STANDIN_WORKSPACE");
+  return engine == EXACT ? 0 : bytes ? atoll(bytes) : 4096 << engine;
+}
 
 int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, int64_t *count, void *values) {
   if (d->kind == HEURISTICS && name == 202 && type == T_DESCRIPTOR && d->final) {
