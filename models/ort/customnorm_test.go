@@ -141,7 +141,7 @@ func TestBatchNormUnfused(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	t.Setenv(standin.EnvUnfused, "1")
+	t.Setenv(standin.EnvUnfused, standin.UnfusedForward)
 	n := newNorm(f16, true, true, 2, 4, 5, 8)
 	got := n.model(f16).run(t)
 	if log := asked(t); strings.Count(log, "mode 2 ops 0\n") != 4 || strings.Contains(log, "ops 2") {
@@ -150,6 +150,48 @@ func TestBatchNormUnfused(t *testing.T) {
 	near(t, "y", got["y"], n.y, 2*tolerance(f16))
 	near(t, "dx", got["dx"], n.dx, 2*tolerance(f16))
 	near(t, "dz", got["dz"], n.dz, 2*tolerance(f16))
+}
+
+// Where cuDNN refuses the gradient alone, it is done in steps after a forward pass in
+// one kernel, and from then on so are both.
+func TestBatchNormGradUnfused(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	t.Setenv(standin.EnvUnfused, standin.UnfusedGradient)
+	for _, residual := range []bool{false, true} {
+		n := newNorm(f16, true, residual, 2, 4, 5, 8)
+		asked(t)
+		got := n.model(f16).runs(t)
+		fused := map[bool]string{false: "mode 2 ops 1", true: "mode 2 ops 2"}[residual]
+		if log, want := asked(t), "norm "+fused+"\nnorm gradient mode 2 ops 0\nnorm mode 2 ops 0\nnorm gradient mode 2 ops 0\n"; log != want {
+			t.Errorf("asked of cuDNN:\n%s", log)
+		}
+		for _, out := range got {
+			near(t, "y", out["y"], n.y, 2*tolerance(f16))
+			near(t, "dx", out["dx"], n.dx, 2*tolerance(f16))
+			near(t, "dgamma", out["Dgamma"], n.dgamma, 2*tolerance(f16))
+			near(t, "dbeta", out["Dbeta"], n.dbeta, 2*tolerance(f16))
+			if residual {
+				near(t, "dz", out["dz"], n.dz, 2*tolerance(f16))
+			}
+		}
+	}
+}
+
+// The user can have everything done in steps.
+func TestBatchNormWithoutFusion(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	t.Setenv(ort.EnvFusion, "0")
+	n := newNorm(f16, true, true, 2, 4, 5, 8)
+	got := n.model(f16).run(t)
+	if log := asked(t); strings.Count(log, "mode 2 ops 0\n") != 4 || strings.Contains(log, "ops 2") {
+		t.Errorf("asked of cuDNN:\n%s", log)
+	}
+	near(t, "y", got["y"], n.y, 2*tolerance(f16))
+	near(t, "dx", got["dx"], n.dx, 2*tolerance(f16))
 }
 
 // A graph without gradients leaves out what only they need.

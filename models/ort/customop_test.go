@@ -145,8 +145,21 @@ func (c *custom) model() *onnx.ModelProto {
 	return m
 }
 
-// run runs the model twice, since a node works otherwise the first time.
+// run runs the model twice, since a node works otherwise the first time, and wants the
+// same of both.
 func (c *custom) run(t *testing.T) map[string]array {
+	t.Helper()
+	got := c.runs(t)
+	for name, a := range got[0] {
+		if !slices.Equal(a.data, got[1][name].data) {
+			t.Fatalf("%s is not the same in the second run", name)
+		}
+	}
+	return got[0]
+}
+
+// runs gives the outputs of the first two runs.
+func (c *custom) runs(t *testing.T) [2]map[string]array {
 	t.Helper()
 	s := orttest.Session(t, c.model(), ort.Options{Device: cuda})
 	placed, err := s.Placement()
@@ -167,12 +180,7 @@ func (c *custom) run(t *testing.T) map[string]array {
 			got[i][name] = arrayOf(x)
 		}
 	}
-	for name, a := range got[0] {
-		if !slices.Equal(a.data, got[1][name].data) {
-			t.Fatalf("%s is not the same in the second run", name)
-		}
-	}
-	return got[0]
+	return got
 }
 
 // near compares with a reference; the tolerance is a part of the largest element.

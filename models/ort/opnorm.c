@@ -139,14 +139,14 @@ static char *norm_run(vr_call *run) {
   return error;
 }
 
-static char *gradient(vr_call *run, norm *n, const vr_norm_way *way, const void *dy, void *workspace) {
+static int gradient(vr_call *run, norm *n, const vr_norm_way *way, const void *dy, void *workspace) {
   int add = way->ops == CUDNN_NORM_ADD_ACTIVATION, fused = way->ops != CUDNN_NORM;
-  VR_TRY(cudnnBatchNormalizationBackwardEx, run->cudnn, way->mode, way->ops, &one, &zero, &one, &zero, n->x,
-         run->x[G_X], fused ? n->x : NULL, fused ? run->x[G_Y] : NULL, n->x, dy, add ? n->x : NULL,
-         add ? run->y[G_DZ] : NULL, n->x, run->y[G_DX], n->channel, run->x[G_GAMMA], fused ? run->x[G_BETA] : NULL,
-         run->y[G_DGAMMA], run->y[G_DBETA], run->node->attributes.eps, run->x[G_MEAN], run->x[G_ISTD],
-         fused ? n->activation : NULL, workspace, n->form->workspace, run->x[G_RESERVE], way->reserve);
-  return NULL;
+  return vr_cudnn.cudnnBatchNormalizationBackwardEx(
+      run->cudnn, way->mode, way->ops, &one, &zero, &one, &zero, n->x, run->x[G_X], fused ? n->x : NULL,
+      fused ? run->x[G_Y] : NULL, n->x, dy, add ? n->x : NULL, add ? run->y[G_DZ] : NULL, n->x, run->y[G_DX],
+      n->channel, run->x[G_GAMMA], fused ? run->x[G_BETA] : NULL, run->y[G_DGAMMA], run->y[G_DBETA],
+      run->node->attributes.eps, run->x[G_MEAN], run->x[G_ISTD], fused ? n->activation : NULL, workspace,
+      n->form->workspace, run->x[G_RESERVE], way->reserve);
 }
 
 // relu_gradient gives what passes the relu: y and what went into it are above 0 at the
@@ -161,15 +161,31 @@ static size_t bytes_of(const vr_call *run, const vr_shape *s) {
   return s->dims[0] * s->dims[1] * s->dims[2] * s->dims[3] * (run->node->type == CUDNN_HALF ? 2 : 4);
 }
 
-static char *norm_grad_with(vr_call *run, norm *n, const vr_norm_way *way, void *workspace) {
-  if (way->ops != CUDNN_NORM || !run->node->attributes.relu) return gradient(run, n, way, run->x[G_DY], workspace);
+// norm_grad_with goes one way; status is what cuDNN says of its normalisation.
+static char *norm_grad_with(vr_call *run, norm *n, const vr_norm_way *way, void *workspace, int *status) {
+  static const char *const function = "cudnnBatchNormalizationBackwardEx";
+  *status = 0;
+  if (way->ops != CUDNN_NORM || !run->node->attributes.relu)
+    return vr_cudnn_failed(*status = gradient(run, n, way, run->x[G_DY], workspace), function);
   void *own = NULL, *passed = run->y[G_DZ];
   char *error = passed ? NULL : vr_scratch(run, bytes_of(run, &run->in[G_X]), &own);
   if (passed == NULL) passed = own;
   if (error == NULL) error = relu_gradient(run, n, passed);
-  if (error == NULL) error = gradient(run, n, way, passed, workspace);
+  if (error == NULL) error = vr_cudnn_failed(*status = gradient(run, n, way, passed, workspace), function);
   vr_release_scratch(run, own);
   return error;
+}
+
+// norm_grad goes on to another way where cuDNN refuses one, though the forward pass went
+// it: the gradient in steps needs nothing of that but y, the mean and istd.
+static char *norm_grad(vr_call *run, norm *n, void *workspace) {
+  for (;;) {
+    int status;
+    const vr_norm_way *way = vr_norm_way_of(n->form);
+    char *error = norm_grad_with(run, n, way, workspace, &status);
+    if (!vr_not_supported(status) || !vr_norm_next_gradient(n->form, way)) return error;
+    free(error);
+  }
 }
 
 static char *norm_grad_run(vr_call *run) {
@@ -179,7 +195,7 @@ static char *norm_grad_run(vr_call *run) {
   char *error = state(run, &run->in[G_X], &n);
   if (error == NULL && run->in[G_RESERVE].dims[0] != n->form->reserve) error = strdup("the reserve is of another node");
   if (error == NULL) error = vr_scratch(run, n->form->workspace, &workspace);
-  if (error == NULL) error = norm_grad_with(run, n, vr_norm_way_of(n->form), workspace);
+  if (error == NULL) error = norm_grad(run, n, workspace);
   vr_release_scratch(run, workspace);
   return error;
 }

@@ -1,5 +1,6 @@
 // The forms that cuDNN's batch normalisation comes in. Which it supports depends on the
-// type and the shape, and is known for certain only when it has run.
+// type and the shape, and is known for certain only when it has run, forward and
+// backward. VICREG_CUDNN_FUSION=0 leaves the fused ones out.
 #ifndef VICREG_OPNORM_H
 #define VICREG_OPNORM_H
 
@@ -30,6 +31,10 @@ const vr_norm_way *vr_norm_way_of(vr_norm_form *form);
 
 // vr_norm_next gives up a way that cuDNN has refused. It reports whether another is left.
 int vr_norm_next(vr_norm_form *form, const vr_norm_way *refused);
+
+// vr_norm_next_gradient does so for a way that was refused for the gradient. What is in
+// the reserve is of the way that was refused, so it is left for one that has no reserve.
+int vr_norm_next_gradient(vr_norm_form *form, const vr_norm_way *refused);
 
 int vr_not_supported(int status);
 

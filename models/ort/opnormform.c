@@ -28,12 +28,18 @@ static void add(vr_norm_form *f, vr_call *run, int mode, int ops, void *x, void 
   f->reserve = larger(f->reserve, reserve);
 }
 
+// may_fuse is what the user says of it, for whoever doubts what a fused kernel gives.
+static int may_fuse(void) {
+  const char *fusion = getenv("VICREG_CUDNN_FUSION");
+  return fusion == NULL || strcmp(fusion, "0") != 0;
+}
+
 static vr_norm_form *make(vr_call *run, void *x, void *channel, void *activation) {
   const vr_attributes *a = &run->node->attributes;
   vr_norm_form *f = calloc(1, sizeof *f);
   f->reserve = 1; // there is always a tensor
   // Documented for float16 alone.
-  if (a->relu && run->node->type == CUDNN_HALF)
+  if (a->relu && run->node->type == CUDNN_HALF && may_fuse())
     add(f, run, CUDNN_SPATIAL_PERSISTENT, a->residual ? CUDNN_NORM_ADD_ACTIVATION : CUDNN_NORM_ACTIVATION, x, channel,
         activation);
   add(f, run, CUDNN_SPATIAL_PERSISTENT, CUDNN_NORM, x, channel, activation);
@@ -72,10 +78,19 @@ const vr_norm_way *vr_norm_way_of(vr_norm_form *f) {
   return way;
 }
 
-int vr_norm_next(vr_norm_form *f, const vr_norm_way *refused) {
+static int next(vr_norm_form *f, const vr_norm_way *refused, int with_reserve) {
   pthread_mutex_lock(&lock);
-  int left = f->now + 1 < f->ways;
-  if (left && &f->way[f->now] == refused) f->now++;
+  int to = f->now;
+  if (&f->way[to] == refused) { // or else another node has given it up already
+    to++;
+    while (to < f->ways && !with_reserve && f->way[to].reserve > 0) to++;
+  }
+  int left = to < f->ways;
+  if (left) f->now = to;
   pthread_mutex_unlock(&lock);
   return left;
 }
+
+int vr_norm_next(vr_norm_form *f, const vr_norm_way *refused) { return next(f, refused, 1); }
+
+int vr_norm_next_gradient(vr_norm_form *f, const vr_norm_way *refused) { return next(f, refused, 0); }

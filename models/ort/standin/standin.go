@@ -28,8 +28,12 @@ var defined = map[string][]string{"libcudart": {"cuda.c"}, "libcublas": {"cublas
 const EnvLog = "VICREG_STANDIN_LOG"
 
 // EnvUnfused names the environment variable that makes the stand-in for cuDNN refuse,
-// when it runs, a batch normalisation with a relu in the same kernel.
+// when it runs, a batch normalisation with a relu in the same kernel: UnfusedForward
+// or, after a forward pass with one, UnfusedGradient.
 const EnvUnfused = "VICREG_STANDIN_UNFUSED"
+
+// The values of EnvUnfused.
+const UnfusedForward, UnfusedGradient = "forward", "gradient"
 
 // EnvWorkspace names the environment variable with the bytes of workspace that the
 // convolutions of the stand-in for cuDNN ask for, but for the exact ones, which need none.

@@ -183,6 +183,13 @@ static int check(int mode, int ops, const tensor *x, const tensor *channel, acti
   return SUCCESS;
 }
 
+// unfused says whether a fused form shall be refused, as may be found out only when it
+// is to run.
+static int unfused(int ops, const char *direction) {
+  const char *which = getenv("VICREG_STANDIN_UNFUSED");
+  return ops != PLAIN && which != NULL && strcmp(which, direction) == 0;
+}
+
 int cudnnBatchNormalizationForwardTrainingEx(handle *h, int mode, int ops, const float *alpha, const float *beta,
                                              const tensor *xd, const void *x, const tensor *zd, const void *z,
                                              const tensor *yd, void *y, const tensor *channel, const float *gamma,
@@ -196,8 +203,7 @@ int cudnnBatchNormalizationForwardTrainingEx(handle *h, int mode, int ops, const
   if (!plain(alpha, beta) || !same(xd, yd) || running_mean || running_variance ||
       (ops == FUSED_ADD && (z == NULL || !same(xd, zd))))
     return refuse(BAD_PARAM, "normalisation");
-  // As may be found out only now.
-  if (ops != PLAIN && getenv("VICREG_STANDIN_UNFUSED")) return refuse(NOT_SUPPORTED, "fused today");
+  if (unfused(ops, "forward")) return refuse(NOT_SUPPORTED, "fused today");
   note("norm mode %d ops %d\n", mode, ops);
   memset(workspace, 0xff, forward_workspace);
   if (ops != PLAIN) memset(reserve, 0, reserve_bytes);
@@ -232,6 +238,7 @@ int cudnnBatchNormalizationBackwardEx(handle *h, int mode, int ops, const float 
       (ops != PLAIN && (y == NULL || bias == NULL || !same(xd, yd))) ||
       (ops == FUSED_ADD && (dz == NULL || !same(xd, dzd))))
     return refuse(BAD_PARAM, "gradient of a normalisation");
+  if (unfused(ops, "gradient")) return refuse(NOT_SUPPORTED, "fused gradient today");
   note("norm gradient mode %d ops %d\n", mode, ops);
   memset(workspace, 0xff, backward_workspace);
   int64_t count = elements(xd) / xd->dims[C];
