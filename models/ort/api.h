@@ -82,14 +82,19 @@ enum slot {
   SUBGRAPH_NODES = 409,
   NODE_DOMAIN = 411,
   NODE_OPERATOR = 412,
+  RUN_SYNC_STREAM = 423, // since API_SYNC_STREAM
 };
 
-// The first version of the interface that has every slot above and below which
-// onnxruntime_go does not start.
+// The first version of the interface that has every slot above but where another is
+// given, and below which onnxruntime_go does not start.
 #define API_VERSION 24
 
-// The table and the environment, set once by vr_attach before any other call.
+#define API_SYNC_STREAM 28
+
+// The table, the last version of the interface that it holds and the environment, set
+// once by vr_attach before any other call.
 extern void *const *vr_api;
+extern int vr_api_version;
 extern void *vr_environment;
 
 #define CALL(slot, ret, ...) ((ret(*)(__VA_ARGS__))vr_api[slot])

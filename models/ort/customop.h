@@ -70,8 +70,10 @@ struct vr_node {
 // vr_output allocates an output. Its data is NULL where the graph has left it out.
 char *vr_output(vr_call *run, size_t index, const vr_shape *shape);
 
-// vr_scratch allocates memory of the device for the rest of the run. What is in flight
-// on the stream may still use it after vr_release_scratch; nothing else will.
+// vr_scratch allocates memory of the device for the rest of the run, none for 0 bytes.
+// What is in flight on the stream may still use it after vr_release_scratch; nothing
+// else will. Where the device has not so much, the run fails; with a runtime before 1.28
+// the process ends.
 char *vr_scratch(vr_call *run, size_t bytes, void **memory);
 void vr_release_scratch(vr_call *run, void *memory);
 

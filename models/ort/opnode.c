@@ -81,16 +81,6 @@ char *vr_node_run(vr_node *node, void *context) {
   return error ? error : node->operator->run(&run);
 }
 
-char *vr_scratch(vr_call *run, size_t bytes, void **memory) {
-  *memory = NULL;
-  return vr_failed(
-      STATUS(RUN_SCRATCH, void *, void *, size_t, void **)(run->context, run->node->memory, bytes, memory));
-}
-
-void vr_release_scratch(vr_call *run, void *memory) {
-  if (memory != NULL) free(vr_failed(STATUS(ALLOCATOR_FREE, void *, void *)(run->node->allocator, memory)));
-}
-
 char *vr_describe_activations(const vr_call *run, const vr_shape *shape, void **d) {
   const int64_t *dims = shape->dims;
   VR_TRY(cudnnCreateTensorDescriptor, d);

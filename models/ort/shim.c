@@ -15,6 +15,7 @@ typedef struct {
 
 // Set once by vr_attach, before any other call.
 void *const *vr_api;
+int vr_api_version;
 void *vr_environment;
 static void *cpu_memory;
 static void *allocator;
@@ -62,6 +63,8 @@ char *vr_attach(const char *path) {
   if (base == NULL) return error;
   vr_api = base->get_api(API_VERSION);
   if (vr_api == NULL) return strdup("the library does not offer C API version 24");
+  // A release 1.N has version N of the interface, and all before it in the same table.
+  if (sscanf(base->get_version(), "1.%d", &vr_api_version) != 1) vr_api_version = API_VERSION;
   // There is one environment in a process; this is a further hold on it. 3: errors only.
   error = vr_failed(STATUS(CREATE_ENV, int, const char *, void **)(3, "vicreg", &vr_environment));
   if (error != NULL) return error;

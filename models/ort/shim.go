@@ -1,13 +1,16 @@
 package ort
 
 /*
-#cgo CFLAGS: -O2 -Wall
+#cgo CFLAGS: -O2 -Wall -fexceptions
 #cgo linux LDFLAGS: -ldl
 #include <stdlib.h>
 #include <string.h>
 #include "shim.h"
 */
 import "C"
+
+// -fexceptions: those of the runtime, which is of C++, may pass functions that it calls
+// back; see opmemory.c.
 
 import (
 	"errors"
