@@ -179,6 +179,20 @@ func TestBatchNormGradUnfused(t *testing.T) {
 	}
 }
 
+// Steps that want a reserve of their own find none after a forward pass in one kernel.
+func TestBatchNormGradUnfusedWithoutItsReserve(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	t.Setenv(standin.EnvUnfused, standin.UnfusedGradient)
+	t.Setenv(standin.EnvReserve, "16")
+	n := newNorm(f16, true, false, 2, 4, 5, 8)
+	near(t, "dx", n.model(f16).run(t)["dx"], n.dx, 2*tolerance(f16))
+	if log := asked(t); !strings.HasPrefix(log, "norm mode 2 ops 1\nnorm gradient mode 1 ops 0\n") {
+		t.Errorf("asked of cuDNN:\n%s", log)
+	}
+}
+
 // The user can have everything done in steps.
 func TestBatchNormWithoutFusion(t *testing.T) {
 	if !orttest.StandIn(t) {

@@ -167,9 +167,14 @@ int cudnnGetBatchNormalizationBackwardExWorkspaceSize(handle *h, int mode, int o
                                                       const tensor *c, void *act, size_t *bytes) {
   return *bytes = backward_workspace, unsupported(mode, ops, x);
 }
+enum { MARK = 0x5a }; // what the plain form finds again in its reserve
+static size_t plain_reserve(int mode) {
+  const char *bytes = getenv("VICREG_STANDIN_RESERVE");
+  return mode == PERSISTENT && bytes != NULL ? atoll(bytes) : 0;
+}
 int cudnnGetBatchNormalizationTrainingExReserveSpaceSize(handle *h, int mode, int ops, void *act, const tensor *x,
                                                          size_t *bytes) {
-  return *bytes = ops == PLAIN ? 0 : (elements(x) + 7) / 8, unsupported(mode, ops, x);
+  return *bytes = ops == PLAIN ? plain_reserve(mode) : (elements(x) + 7) / 8, unsupported(mode, ops, x);
 }
 
 static int check(int mode, int ops, const tensor *x, const tensor *channel, activation *a, const void *workspace,
@@ -206,7 +211,7 @@ int cudnnBatchNormalizationForwardTrainingEx(handle *h, int mode, int ops, const
   if (unfused(ops, "forward")) return refuse(NOT_SUPPORTED, "fused today");
   note("norm mode %d ops %d\n", mode, ops);
   memset(workspace, 0xff, forward_workspace);
-  if (ops != PLAIN) memset(reserve, 0, reserve_bytes);
+  memset(reserve, ops == PLAIN ? MARK : 0, reserve_bytes);
   int64_t count = elements(xd) / xd->dims[C];
   double *sum = calloc(2 * xd->dims[C], sizeof *sum), *square = sum + xd->dims[C];
   EACH(xd) sum[at[C]] += get(xd, x, AT);
@@ -238,6 +243,8 @@ int cudnnBatchNormalizationBackwardEx(handle *h, int mode, int ops, const float 
       (ops != PLAIN && (y == NULL || bias == NULL || !same(xd, yd))) ||
       (ops == FUSED_ADD && (dz == NULL || !same(xd, dzd))))
     return refuse(BAD_PARAM, "gradient of a normalisation");
+  for (size_t i = 0; ops == PLAIN && i < plain_reserve(mode); i++)
+    if (reserve[i] != MARK) return refuse(BAD_PARAM, "the reserve is not of this form");
   if (unfused(ops, "gradient")) return refuse(NOT_SUPPORTED, "fused gradient today");
   note("norm gradient mode %d ops %d\n", mode, ops);
   memset(workspace, 0xff, backward_workspace);
