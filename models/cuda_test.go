@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -138,4 +139,38 @@ func TestLayers(t *testing.T) {
 	if first := layers[0]; sum != 53 || len(layers) < 15 || first.C != 3 || first.M != 16 || first.Window.Stride != 2 || !first.Relu {
 		t.Errorf("%d convolutions of %d kinds, the first %+v", sum, len(layers), layers[0])
 	}
+}
+
+// A run goes from one device to another with its state: the same tensors in every form
+// of a step.
+func TestStateIsOneOnAllDevices(t *testing.T) {
+	for _, name := range []string{"lars", "sgd", "adamw"} {
+		c := netConfig(t, "resnet18", "cifar", 16, 32, 8)
+		c.Optimizer, _ = optim.Default(name)
+		host, err := Step(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := shapesOf(host)
+		for _, form := range graph.AllForms() {
+			for _, compute := range anyFloat {
+				c.Device, c.Compute, c.Forms = tensor.CUDA, compute, form.Forms
+				a, err := Step(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := shapesOf(a); !maps.Equal(got, want) {
+					t.Errorf("%s, %s, %v: %d tensors of state, %d on the host", name, form.Name, compute, len(got), len(want))
+				}
+			}
+		}
+	}
+}
+
+func shapesOf(a *Artifact) map[string]string {
+	shapes := map[string]string{}
+	for _, v := range a.State {
+		shapes[v.In] = fmt.Sprint(v.Out, v.Shape)
+	}
+	return shapes
 }
