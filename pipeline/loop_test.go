@@ -24,9 +24,13 @@ type fakeStepper struct {
 	steps              int
 	rates, scales      []float64
 	accepted, rejected int
+	fails              error // of every step
 }
 
 func (f *fakeStepper) Step(b tensor.Batch) (map[string]float64, error) {
+	if f.fails != nil {
+		return nil, f.fails
+	}
 	ok := 0.0
 	if f.finite(f.steps) {
 		ok = 1

@@ -24,7 +24,7 @@ func (r *run) stepConfig() models.Config {
 // launches where the runtime takes that: all of the graph must run on the device.
 func (r *run) openStep() error {
 	o := r.options()
-	err := r.openWith(o)
+	err := r.open(o)
 	if err != nil && o.Capture {
 		err = r.uncaptured(err)
 	}
@@ -38,10 +38,18 @@ func (r *run) uncaptured(why error) error {
 	}
 	o := r.options()
 	o.Capture, r.slow = false, fmt.Sprintf("steps are not captured as a CUDA graph: %v", why)
-	return r.openWith(o)
+	return r.open(o)
 }
 
-func (r *run) openWith(o ort.Options) error {
+// open is openSession, or what a test has put in its place.
+func (r *run) open(o ort.Options) error {
+	if r.opening != nil {
+		return r.opening(o)
+	}
+	return r.openSession(o)
+}
+
+func (r *run) openSession(o ort.Options) error {
 	model, err := r.artifact.Graph.Marshal()
 	if err != nil {
 		return err
@@ -79,14 +87,41 @@ func (r *run) closeStep() error {
 
 // begin sets the state. On a device it then takes a step and drops it: the first one
 // finds the fastest convolutions, captures the launches and takes the memory, and what
-// goes wrong with that does so before anything is written.
+// goes wrong with that does so before anything is written. Where our own operators do
+// not run, and nobody has asked for them, the run goes on with the portable kernels.
 func (r *run) begin(state map[string]*tensor.Tensor) error {
+	err := r.first(state)
+	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
+		return err
+	}
+	r.machine.kernels = "portable"
+	if err := r.closeStep(); err != nil {
+		return err
+	}
+	artifact, wrong := models.Step(r.stepConfig())
+	if wrong != nil {
+		return errors.Join(err, wrong)
+	}
+	r.artifact, r.slow = artifact, ""
+	if wrong := r.openStep(); wrong != nil {
+		return errors.Join(err, wrong)
+	}
+	if wrong := r.first(state); wrong != nil {
+		return errors.Join(err, wrong)
+	}
+	r.slow = join(fmt.Sprintf("the operators over cuDNN do not run here, and the portable kernels take their place: %v", err), r.slow)
+	return nil
+}
+
+// first sets the state and, on a device, takes the first step: without capture where it
+// fails with it.
+func (r *run) first(state map[string]*tensor.Tensor) error {
 	if err := r.state.Restore(state); err != nil || r.machine.OnHost() {
 		return err
 	}
 	err := r.dropped()
-	if err == nil || !r.capturing {
-		return err
+	if err == nil || !r.capturing || isFull(err) {
+		return r.explained(err)
 	}
 	if err := r.uncaptured(err); err != nil {
 		return err
@@ -94,7 +129,7 @@ func (r *run) begin(state map[string]*tensor.Tensor) error {
 	if err := r.state.Restore(state); err != nil {
 		return err
 	}
-	return r.dropped()
+	return r.explained(r.dropped())
 }
 
 // dropped takes a step on black images and rejects it.
@@ -105,15 +140,21 @@ func (r *run) dropped() error {
 	}
 	batch[models.LossScale].Float32()[0] = 1
 	if _, err := r.state.Step(batch); err != nil {
-		return r.explained(err)
+		return err
 	}
 	r.state.Reject()
 	return nil
 }
 
+// isFull tells whether a step failed for want of the device's memory, in the runtime's
+// words and our operators'.
+func isFull(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "Failed to allocate memory") || strings.Contains(err.Error(), "no memory left"))
+}
+
 // explained adds to the error of a step what can be done about it.
 func (r *run) explained(err error) error {
-	if !r.machine.OnHost() && strings.Contains(err.Error(), "Failed to allocate memory") { // the runtime's words
+	if !r.machine.OnHost() && isFull(err) {
 		return fmt.Errorf("the memory of %v is full: choose a smaller --batch, --image-size, --width or --expander, or --precision fp16: %w", r.machine.Device, err)
 	}
 	return err
@@ -133,12 +174,17 @@ func (r *run) whole() error {
 		left = append(left, fmt.Sprintf("%d %s", p.Nodes, p.Operator))
 	}
 	if left != nil {
-		if r.slow != "" {
-			r.slow += "; "
-		}
-		r.slow += fmt.Sprintf("this ONNX Runtime leaves nodes of the step to the host's processors: %s", strings.Join(left, ", "))
+		r.slow = join(r.slow, "this ONNX Runtime leaves nodes of the step to the host's processors: "+strings.Join(left, ", "))
 	}
 	return nil
+}
+
+// join joins what there is of two reasons.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // options are those of the session that trains. Threads of the host's do not spin

@@ -112,3 +112,50 @@ func TestFullDevice(t *testing.T) {
 		}
 	}
 }
+
+// What does not run is left out in turn: the capture, and our own operators unless they
+// were asked for. A device whose memory is full is told of as it is.
+func TestTheFirstStepFindsWhatRuns(t *testing.T) {
+	const noCapture, noOperators, full = "capture", "operators", "step: Failed to allocate memory"
+	for _, c := range []struct {
+		name, kernels string
+		fails         func(captured, operators bool) string
+		opened        int
+		kernelsAfter  string
+		slow, err     string
+	}{
+		{"all runs", "auto", func(bool, bool) string { return "" }, 1, "auto", "", ""},
+		{"no capture", "auto", func(captured, _ bool) string { return map[bool]string{true: noCapture}[captured] }, 2, "auto", "not captured as a CUDA graph: capture", ""},
+		{"no operators", "auto", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "the operators over cuDNN do not run here, and the portable kernels take their place: operators", ""},
+		{"operators asked for", "cudnn", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "cudnn", "", noOperators},
+		{"nothing runs", "auto", func(bool, bool) string { return noOperators }, 4, "portable", "", noOperators},
+		{"full", "auto", func(bool, bool) string { return full }, 1, "auto", "", "the memory of cuda is full"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := deviceRun(t, nil, fp32, c.kernels)
+			opened := 0
+			r.opening = func(o ort.Options) error {
+				opened++
+				f := &fakeStepper{finite: func(int) bool { return true }}
+				if why := c.fails(o.Capture, r.machine.kernels != "portable"); why != "" {
+					f.fails = errors.New(why)
+				}
+				r.state, r.capturing = f, o.Capture
+				return nil
+			}
+			if err := r.openStep(); err != nil {
+				t.Fatal(err)
+			}
+			err := r.begin(nil)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%v, want %q", err, c.err)
+			}
+			if opened != c.opened || r.machine.kernels != c.kernelsAfter {
+				t.Errorf("opened %d times, want %d; %s kernels, want %s", opened, c.opened, r.machine.kernels, c.kernelsAfter)
+			}
+			if err == nil && (!strings.Contains(r.slow, c.slow) || c.slow == "" && r.slow != "") {
+				t.Errorf("%q, want %q", r.slow, c.slow)
+			}
+		})
+	}
+}

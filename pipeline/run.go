@@ -46,6 +46,7 @@ type run struct {
 	session   *ort.Session
 	slow      string // why steps take longer than they could; "" for nothing
 	capturing bool   // the launches of a step are recorded and replayed
+	opening   func(ort.Options) error
 	state     stepper
 	watch     *watch // nil when no image is held out
 	reader    *dataset.Reader

@@ -9,10 +9,12 @@ import (
 	"bytes"
 	"debug/elf"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,8 +51,11 @@ const EnvMemory = "VICREG_STANDIN_MEMORY"
 // driver is the only library whose symbols carry no version.
 const driver = "libcuda.so.1"
 
+// cudnn is loaded by name, as are its functions.
+const cudnn = "libcudnn.so.9"
+
 // loaded are libraries that are looked for by name.
-var loaded = []string{"libcudnn.so.9", "libnvrtc.so.13"}
+var loaded = []string{cudnn, "libnvrtc.so.13"}
 
 // Build compiles the libraries of CUDA that the file provider, the runtime's
 // libonnxruntime_providers_cuda.so, is linked with or loads, into dir. It needs a C compiler.
@@ -78,11 +83,37 @@ func Build(dir, provider string) error {
 				of = append(of, s)
 			}
 		}
+		if soname == cudnn {
+			if of, err = named(f, "cudnn"); err != nil {
+				return fmt.Errorf("stand in for %s: %w", soname, err)
+			}
+		}
 		if err := compile(dir, soname, of); err != nil {
 			return fmt.Errorf("stand in for %s: %w", soname, err)
 		}
 	}
 	return nil
+}
+
+// named are the functions whose names, beginning with prefix, are among the constants
+// of a library: those that it looks up while it runs.
+func named(f *elf.File, prefix string) (all []elf.ImportedSymbol, err error) {
+	section := f.Section(".rodata")
+	if section == nil {
+		return nil, errors.New("no .rodata")
+	}
+	data, err := section.Data()
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, m := range regexp.MustCompile("\\x00("+prefix+"[A-Z][A-Za-z0-9_]+)\\x00").FindAllSubmatch(slices.Concat([]byte{0}, bytes.ReplaceAll(data, []byte{0}, []byte{0, 0})), -1) {
+		if name := string(m[1]); !seen[name] {
+			seen[name] = true
+			all = append(all, elf.ImportedSymbol{Name: name})
+		}
+	}
+	return all, nil
 }
 
 // compile makes one library with the given symbols. What testdata defines goes before.
