@@ -7,7 +7,6 @@ import (
 
 	"vicreg/models"
 	"vicreg/models/ort"
-	"vicreg/models/tensor"
 )
 
 // stepConfig describes the graph of a step as the machine runs it best.
@@ -83,81 +82,6 @@ func (r *run) closeStep() error {
 	}
 	r.state, r.session = nil, nil
 	return errors.Join(errs...)
-}
-
-// begin sets the state. On a device it then takes a step and drops it: the first one
-// finds the fastest convolutions, captures the launches and takes the memory, and what
-// goes wrong with that does so before anything is written. Where our own operators do
-// not run, and nobody has asked for them, the run goes on with the portable kernels.
-func (r *run) begin(state map[string]*tensor.Tensor) error {
-	err := r.first(state)
-	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
-		return err
-	}
-	r.machine.kernels = "portable"
-	if err := r.closeStep(); err != nil {
-		return err
-	}
-	artifact, wrong := models.Step(r.stepConfig())
-	if wrong != nil {
-		return errors.Join(err, wrong)
-	}
-	r.artifact, r.slow = artifact, ""
-	if wrong := r.openStep(); wrong != nil {
-		return errors.Join(err, wrong)
-	}
-	if wrong := r.first(state); wrong != nil {
-		return errors.Join(err, wrong)
-	}
-	r.slow = join(fmt.Sprintf("the operators over cuDNN do not run here, and the portable kernels take their place: %v", err), r.slow)
-	return nil
-}
-
-// first sets the state and, on a device, takes the first step: without capture where it
-// fails with it.
-func (r *run) first(state map[string]*tensor.Tensor) error {
-	if err := r.state.Restore(state); err != nil || r.machine.OnHost() {
-		return err
-	}
-	err := r.dropped()
-	if err == nil || !r.capturing || isFull(err) {
-		return r.explained(err)
-	}
-	if err := r.uncaptured(err); err != nil {
-		return err
-	}
-	if err := r.state.Restore(state); err != nil {
-		return err
-	}
-	return r.explained(r.dropped())
-}
-
-// dropped takes a step on black images and rejects it.
-func (r *run) dropped() error {
-	batch, err := r.state.NewBatch()
-	if err != nil {
-		return err
-	}
-	batch[models.LossScale].Float32()[0] = 1
-	if _, err := r.state.Step(batch); err != nil {
-		return err
-	}
-	r.state.Reject()
-	return nil
-}
-
-// isFull tells whether a step failed for want of the device's memory, in the runtime's
-// words and our operators'.
-func isFull(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "Failed to allocate memory") || strings.Contains(err.Error(), "no memory left"))
-}
-
-// explained adds to the error of a step what can be done about it.
-func (r *run) explained(err error) error {
-	if !r.machine.OnHost() && isFull(err) {
-		return fmt.Errorf("the memory of %v is full: choose a smaller --batch, --image-size, --width or --expander, or --precision fp16: %w", r.machine.Device, err)
-	}
-	return err
 }
 
 // whole notes what the device leaves to the host: each such node costs two copies.
