@@ -118,6 +118,6 @@ func (r *run) options() ort.Options {
 	o.Spin, o.Capture, o.FuseBias = r.machine.OnHost(), r.machine.captures(), !r.machine.OnHost()
 	// Without TF32 the runtime keeps its convolutions from the tensor cores altogether,
 	// those of 16 bits, too; with it, the loss is in TF32.
-	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && r.machine.kernels == "portable"
+	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && !r.machine.forms().Cudnn
 	return o
 }

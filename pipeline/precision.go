@@ -13,8 +13,8 @@ import (
 // statistics, the optimiser's tensors and the loss are float32, and so is all that
 // a run leaves: a checkpoint of one precision can be gone on from in another.
 //
-// It belongs to the machine, as the kernels do, and not to the run: fp16 has no
-// fast kernels on a CPU, and a run that was begun on a GPU must go on without one.
+// A run keeps it, but unlike its other settings it may be another when the run goes
+// on: fp16 has no fast kernels on a CPU, and what was begun on a GPU must go on without.
 type precision string
 
 const (

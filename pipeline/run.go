@@ -38,9 +38,8 @@ type stepper interface {
 // run is a training run in progress: one folder, one graph, one state.
 type run struct {
 	*trainFlags
-	lib     *ort.Runtime
-	threads int
-	block   int
+	lib   *ort.Runtime
+	block int
 
 	artifact  *models.Artifact
 	session   *ort.Session
@@ -62,7 +61,7 @@ type run struct {
 // newRun builds the graphs and opens the session; it writes nothing. Close
 // releases what it holds.
 func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, err error) {
-	r = &run{trainFlags: t, lib: lib, threads: t.machine.Alone().Threads, saved: time.Now()}
+	r = &run{trainFlags: t, lib: lib, saved: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())

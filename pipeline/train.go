@@ -231,7 +231,7 @@ func (r *run) where() string {
 	case !r.machine.OnHost():
 		return "on " + r.machine.Device.String()
 	case r.block > 0:
-		return fmt.Sprintf("%d threads, nchwc kernels with blocks of %d", r.threads, r.block)
+		return fmt.Sprintf("%d threads, nchwc kernels with blocks of %d", r.machine.Alone().Threads, r.block)
 	}
-	return fmt.Sprintf("%d threads, portable kernels", r.threads)
+	return fmt.Sprintf("%d threads, portable kernels", r.machine.Alone().Threads)
 }

@@ -24,14 +24,15 @@ in place already stays. DIR is $dir by default, which git ignores.
 
 run runs the pieces, by default all, in the order of the list. Each writes to the
 result file as it goes; a piece that the file has a result of, from the same programs
-and the same device, is not run again. Where nothing was unpacked, the programs are
-built with Go and data and library are those that the tests use.
+and the same device, is not run again. Where Go is, the programs are built anew; where
+nothing was unpacked, data and library are those that the tests use.
   --device D     cuda, cuda:N or cpu; by default cuda
   --quick        small sizes: that it works, not how fast. With --device cpu it needs no GPU
   --again        run pieces although they have results
   --budget S     seconds each piece may take, by default its own or those given with it;
                  then it is cut off
-  --total S      seconds for all, by default 540: what does not fit is left for another run
+  --total S      seconds for all, by default 540: what does not fit by half is left for
+                 another run
   --epochs N     of the piece learn, by default 20
   --results F    the result file, by default DIR/results.txt
 The peers want a Python with PyTorch: VICREG_TORCH_PYTHON, python3 or /usr/bin/python3.
@@ -39,7 +40,7 @@ Without one, and with VICREG_TORCH_PYTHON=none, their part is left out. Where th
 Python has packages of CUDA 13, vicreg takes its libraries from them, too, unless
 VICREG_CUDA_LIBRARIES says where they are.
 
-Exit codes: 0 all that was run has its result and no verdict is FAIL; 1 not so;
+Exit codes: 0 all that was asked for has its result and no verdict is FAIL; 1 not so;
 2 wrong usage.
 END
 }
@@ -329,12 +330,10 @@ run() {
 
 # summary prints the verdicts of the last results of these pieces.
 summary() {
-  local bad
   awk -v key="$key" -v names="$*" '
     BEGIN { n = split(names, name, " "); for (i = 1; i <= n; i++) wanted[name[i]] = 1 }
     $1 == "==" && $2 == "begin" { piece = $4 == "key=" key && $3 in wanted ? $3 : ""; if (piece) verdicts[piece] = "" }
     $1 == "verdict" && $2 == piece { verdicts[piece] = verdicts[piece] $0 "\n" }
-    $1 == "bench" && piece { line[piece] = $0 }
     $1 == "==" && $2 == "end" && piece { code[piece] = $5; sub("exit=", "", code[piece]); piece = "" }
     END {
       print "\n== summary key=" key

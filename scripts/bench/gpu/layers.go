@@ -76,7 +76,7 @@ func (t *formTable) time(lib *ort.Runtime, l grad.Layer, count float64) {
 			if math.IsNaN(reference) {
 				reference = sum
 			}
-			printForm(form{name: f.Name}, trace)
+			printForm(f.Name, own)
 		} else {
 			say("%s FAILED: %v", f.Name, err)
 		}

@@ -26,7 +26,6 @@ type course struct {
 	precision   string
 	epochs      int
 	train, test string // folders
-	batch       int
 	setup       steps.Setup
 }
 

@@ -55,29 +55,20 @@ func pieces() []piece {
 	of := func(name string, run func(context.Context, *bench) error, seconds int, about string) piece {
 		return piece{peer.Case[*bench]{Name: name, Run: run}, time.Duration(seconds) * time.Second, about}
 	}
-	step := func(s steps.Setup) func(context.Context, *bench) error {
-		return func(ctx context.Context, b *bench) error { return compareStep(ctx, b, s) }
-	}
-	profiled := func(s steps.Setup) func(context.Context, *bench) error {
-		return func(ctx context.Context, b *bench) error { return profile(ctx, b, s) }
-	}
-	formed := func(s steps.Setup) func(context.Context, *bench) error {
-		return func(ctx context.Context, b *bench) error { return allForms(ctx, b, s) }
-	}
-	layered := func(s steps.Setup) func(context.Context, *bench) error {
-		return func(ctx context.Context, b *bench) error { return layers(ctx, b, s) }
+	with := func(run func(context.Context, *bench, steps.Setup) error, s steps.Setup) func(context.Context, *bench) error {
+		return func(ctx context.Context, b *bench) error { return run(ctx, b, s) }
 	}
 	return []piece{
 		of("doctor", doctor, 40, "what is there, and how fast memory and products are at best"),
 		of("parity", parity, 90, "20 steps on the device and on the CPU, from the same weights and batches"),
 		of("moved", moved, 70, "bytes that a step moves, and nodes that run elsewhere than on the device"),
-		of("step-r18", step(steps.R18), 120, "ResNet-18, CIFAR stem: images a second and memory beside PyTorch's"),
-		of("step-r50", step(steps.R50), 225, "ResNet-50, 224 px: the same"),
-		of("profile-r50", profiled(steps.R50), 90, "what takes the time of that step, ours and PyTorch's"),
-		of("profile-r18", profiled(steps.R18), 40, "the same for ResNet-18"),
-		of("forms-r18", formed(steps.R18), 90, "whole steps of ResNet-18 in each form of their graph"),
-		of("forms-r50", formed(steps.R50), 240, "the same of ResNet-50"),
-		of("layers-r50", layered(steps.R50), 150, "each layer of ResNet-50 in each form"),
+		of("step-r18", with(compareStep, steps.R18), 120, "ResNet-18, CIFAR stem: images a second and memory beside PyTorch's"),
+		of("step-r50", with(compareStep, steps.R50), 225, "ResNet-50, 224 px: the same"),
+		of("profile-r50", with(profile, steps.R50), 90, "what takes the time of that step, ours and PyTorch's"),
+		of("profile-r18", with(profile, steps.R18), 40, "the same for ResNet-18"),
+		of("forms-r18", with(allForms, steps.R18), 90, "whole steps of ResNet-18 in each form of their graph"),
+		of("forms-r50", with(allForms, steps.R50), 240, "the same of ResNet-50"),
+		of("layers-r50", with(layers, steps.R50), 150, "each layer of ResNet-50 in each form"),
 		of("ops", ops, 60, "formulations of the operators that take the time"),
 		of("curve", curve, 100, "500 steps on CIFAR-10 in fp16 and in fp32"),
 		of("learn", learn, 180, "kNN accuracy after equal epochs on CIFAR-10, ours and PyTorch's"),

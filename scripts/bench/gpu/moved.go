@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vicreg/models/ort"
+	"vicreg/models/tensor"
 	"vicreg/scripts/bench/steps"
 )
 
@@ -58,11 +59,7 @@ func (b *bench) movedBy(s steps.Setup) error {
 	in, out := (after.ToDevice-before.ToDevice)/count, (after.FromDevice-before.FromDevice)/count
 	views, state := int64(2*3*s.Batch*s.Size*s.Size), int64(0)
 	for _, v := range r.Artifact.State {
-		n := int64(4)
-		for _, d := range v.Shape {
-			n *= int64(d)
-		}
-		state += n
+		state += 4 * int64(tensor.Elements(v.Shape))
 	}
 	say("%s: a step moves %d bytes in, %d of them the views, and %d out; the state has %d", s.Precision, in, views, out, state)
 	b.figures.Add(s.Precision+"_in", float64(in))

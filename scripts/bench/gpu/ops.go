@@ -80,7 +80,7 @@ func ops(_ context.Context, b *bench) error {
 func (b *bench) timeForm(lib *ort.Runtime, f form) (sum float64, err error) {
 	t, sum, err := b.traceForm(lib, f)
 	if err == nil {
-		printForm(f, t)
+		printForm(f.name, t.own())
 	}
 	return sum, err
 }
@@ -150,9 +150,8 @@ func (t *trace) own() trace {
 
 // printForm prints a line for a form, and one for each of its operators if there are
 // several.
-func printForm(f form, t *trace) {
-	own := t.own()
-	all := row{key: f.name}
+func printForm(name string, own trace) {
+	all := row{key: name}
 	rows := own.rows(byOperator)
 	for _, r := range rows {
 		all.ms, all.flops, all.bytes = all.ms+r.ms, all.flops+r.flops, all.bytes+r.bytes

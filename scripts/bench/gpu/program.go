@@ -46,7 +46,7 @@ func (b *bench) in(precision string) ([]string, error) {
 	return []string{"--precision", precision}, nil
 }
 
-// run runs vicreg on a device and returns what it printed. What it says on standard
+// program runs vicreg on a device and returns what it printed. What it says on standard
 // error is kept in a file of the working folder, and is part of an error.
 func (b *bench) program(ctx context.Context, name string, d ort.Device, args ...string) (string, error) {
 	on, err := b.on(args[0], d)

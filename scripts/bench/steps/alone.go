@@ -28,7 +28,6 @@ type Block struct {
 	Ms      []float64 // of one step, by round
 	Medians []float64 // of Ms, by the times that the side ran
 	Bytes   float64   // the most memory that it took, of the device or else of the host
-	Loss    float64   // of the last step
 }
 
 // Of returns what a side did, nil for one that did not run to its end.
@@ -70,7 +69,7 @@ func (a *Alone) Run(s Side) error {
 	if err != nil {
 		return err
 	}
-	a.keep(s.Name, times, bytes, last.Loss)
+	a.keep(s.Name, times, bytes)
 	fmt.Printf("  %-22s median %8.2f ms (%.2f to %.2f)  %8.1f images/s  memory %6.0f MB  first step after %.1f s, loss %.4f then %.4f\n", s.Name,
 		peer.Median(times), slices.Min(times), slices.Max(times), 1000*float64(a.Batch)/peer.Median(times), bytes/1e6, ready.Seconds(), first.Loss, last.Loss)
 	return nil
@@ -88,7 +87,7 @@ func (a *Alone) measure(p *peer.Process, ms float64) (times []float64, last took
 	return times, last, nil
 }
 
-func (a *Alone) keep(name string, times []float64, bytes, loss float64) {
+func (a *Alone) keep(name string, times []float64, bytes float64) {
 	if a.blocks == nil {
 		a.blocks = map[string]*Block{}
 	}
@@ -98,7 +97,7 @@ func (a *Alone) keep(name string, times []float64, bytes, loss float64) {
 		a.blocks[name] = b
 	}
 	b.Ms, b.Medians = append(b.Ms, times...), append(b.Medians, peer.Median(times))
-	b.Bytes, b.Loss = max(b.Bytes, bytes), loss
+	b.Bytes = max(b.Bytes, bytes)
 }
 
 // used is the memory of the device that is taken now.

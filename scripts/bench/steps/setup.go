@@ -25,7 +25,6 @@ type Setup struct {
 	Precision string // "fp32", or on a CUDA device "tf32" or "fp16"
 	Kernels   string // "auto" or "portable", as vicreg train has them; on a CUDA device also a form of package graph
 	Threads   int
-	Optimizer string // "" for sgd
 	Capture   bool   // record the launches of a step and replay them
 	Profile   string // prefix of the profile's file, "" for none
 }
@@ -50,7 +49,7 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	if c.Expander.Widths, err = widths(s.Expander); err != nil {
 		return c, err
 	}
-	if c.Optimizer, err = optim.Default(cmp.Or(s.Optimizer, "sgd")); err != nil {
+	if c.Optimizer, err = optim.Default("sgd"); err != nil {
 		return c, err
 	}
 	var ok bool
