@@ -64,19 +64,21 @@ func batchNormRule(c *Call) []*graph.Value {
 	}
 	d := normGradient(c)
 	return c.each(func(i int) *graph.Value {
-		switch {
-		case i == 0 && d.x != nil:
-			return d.x
-		case i == 0:
-			return affine(c.G, d.unscaled, c.Saved["scale"], nil, nil, false)
+		switch scale := c.Saved["scale"]; {
+		case i > 0:
+			return d.of(c, i)
+		case scale == nil:
+			return d.unscaled
+		default:
+			return affine(c.G, d.unscaled, scale, nil, nil, false)
 		}
-		return d.of(c, i)
 	})
 }
 
 // normGrads are the gradients of a normalisation of x: with respect to gamma,
-// beta, the residual (y), and to x without the factor gamma*istd, or x with it.
-type normGrads struct{ unscaled, gamma, beta, y, x *graph.Value }
+// beta, the residual (y), and to x without the factor gamma*istd, which is saved as
+// the scale; with it where none is.
+type normGrads struct{ unscaled, gamma, beta, y *graph.Value }
 
 // of is the gradient of input i of a normalisation: 1 gamma, 2 beta, 3 the residual.
 func (d normGrads) of(c *Call, i int) *graph.Value {

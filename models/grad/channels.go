@@ -18,7 +18,7 @@ const channelMultiple = 4
 // lastInput brings x to the layout, with zeros behind the three channels of images.
 func lastInput(g *graph.Graph, x *graph.Value) *graph.Value {
 	x = g.ToNHWC(x)
-	if c := x.Shape[1]; c%channelMultiple != 0 && c < channelMultiple {
+	if x.Shape[1] < channelMultiple {
 		x = g.PadNHWC(x, channelMultiple)
 	}
 	return x
@@ -47,11 +47,17 @@ func (c convolution) lastForward() *graph.Value {
 	if c.pointwise() {
 		return c.fromRows(g.Gemm(c.seen(), c.matrix(), nil, graph.GemmAttr{TransB: true}))
 	}
-	w := g.Once(graph.Key{Of: c.w, Made: "last"}, func() *graph.Value { return g.Transpose(c.padded(c.w), 0, 2, 3, 1) })
+	w := c.lastWeights(c.padded(c.w))
 	if c.cudnn() {
 		return g.CudnnConv(c.x, w, c.win)
 	}
 	return g.ConvNHWC(c.x, w, c.win)
+}
+
+// lastWeights are weights [M, C, KH, KW] with their channels last, made once for both
+// views and both directions.
+func (c convolution) lastWeights(w *graph.Value) *graph.Value {
+	return c.g.Once(graph.Key{Of: w, Made: "last"}, func() *graph.Value { return c.g.Transpose(w, 0, 2, 3, 1) })
 }
 
 // cudnn tells whether the convolution and its gradients are cuDNN's.

@@ -15,7 +15,7 @@ func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
 		return c.spread(dx)
 	}
 	if c.cudnn() {
-		return g.CudnnConvInputGrad(dy, g.Transpose(c.scaled(), 0, 2, 3, 1), c.win, h, w)
+		return g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, h, w)
 	}
 	rows := c.phases(h, dy.Shape[2], c.win.KH, c.win.Pads[0])
 	cols := c.phases(w, dy.Shape[3], c.win.KW, c.win.Pads[1])

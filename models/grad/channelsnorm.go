@@ -25,7 +25,7 @@ func normalizeLast(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptio
 		shift := g.Cast(g.Sub(beta, g.Mul(mean, scale)), x.Type)
 		y = g.ShiftNHWC(g.ScaleNHWC(x, g.Cast(scale, x.Type)), shift)
 	} else {
-		y = g.NormNHWC(x, g.Cast(scale, x.Type), ofType(g, beta, x), centre, constant(g, 1, x), 0)
+		y = g.NormNHWC(x, g.Cast(scale, x.Type), g.CastOnce(beta, x.Type), centre, constant(g, 1, x), 0)
 	}
 	return []*graph.Value{o.finish(g, y, x, save), mean, variance}
 }
@@ -87,15 +87,10 @@ func channelSum(g *graph.Graph, y *graph.Value) *graph.Value {
 
 // constant is one number for each channel of x, in its type.
 func constant(g *graph.Graph, number float64, x *graph.Value) *graph.Value {
-	return ofType(g, g.Full(number, x.Shape[1]), x)
+	return g.CastOnce(g.Full(number, x.Shape[1]), x.Type)
 }
 
 // inverseStd is 1/sqrt(variance + eps).
 func inverseStd(g *graph.Graph, variance *graph.Value, eps float64) *graph.Value {
 	return g.Pow(g.Add(variance, g.Float(eps)), g.Float(-0.5))
-}
-
-// ofType casts a parameter to the type of x, once for all its uses.
-func ofType(g *graph.Graph, param, x *graph.Value) *graph.Value {
-	return g.Once(graph.Key{Of: param, Made: x.Type.String()}, func() *graph.Value { return g.Cast(param, x.Type) })
 }

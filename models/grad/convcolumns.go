@@ -83,9 +83,6 @@ func columnIndex(g *graph.Graph, h, w int, win graph.Window) *graph.Value {
 		o, t := i/taps, i%taps
 		y := o/ow*win.Stride + t/win.KW - win.Pads[0]
 		x := o%ow*win.Stride + t%win.KW - win.Pads[1]
-		if y < 0 || y >= h || x < 0 || x >= w {
-			return h * w
-		}
-		return y*w + x
+		return pixelOr(y, x, h, w)
 	})
 }

@@ -34,10 +34,7 @@ func convNormRule(c *Call) []*graph.Value {
 	}
 	d := normGradient(c)
 	conv := convolution{g: c.G, x: c.Saved["x"], w: c.Inputs[1], win: c.Window(), scale: c.Saved["scale"]}
-	switch {
-	case d.x != nil:
-		d.unscaled, conv.scale = d.x, nil
-	case d.unscaled.Elements() < 2*conv.w.Elements():
+	if conv.scale != nil && d.unscaled.Elements() < 2*conv.w.Elements() {
 		d.unscaled, conv.scale = affine(c.G, d.unscaled, conv.scale, nil, nil, false), nil
 	}
 	return c.each(func(i int) *graph.Value {

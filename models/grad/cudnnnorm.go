@@ -21,11 +21,12 @@ func cudnnNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, 
 	return []*graph.Value{y, mean, variance}
 }
 
-// cudnnNormGradient is the gradient of cudnnNorm.
+// cudnnNormGradient is the gradient of cudnnNorm. That with respect to x has its factor
+// already: cudnnNorm saves no scale.
 func cudnnNormGradient(c *Call) normGrads {
 	g, saved, x := c.G, c.Saved, c.Saved["normalized"]
 	n := graph.CudnnNorm{Eps: c.Attr("eps").(float32), Relu: c.flag("relu"), Residual: saved["residual"]}
 	d := g.CudnnBatchNormGrad(sameLayout(g, c.Dy[0], x), x, c.Outputs[0],
 		[5]*graph.Value{saved["gamma"], saved["beta"], saved["mean"], saved["istd"], saved["reserve"]}, n)
-	return normGrads{x: d.X, gamma: d.Gamma, beta: d.Beta, y: d.Residual}
+	return normGrads{unscaled: d.X, gamma: d.Gamma, beta: d.Beta, y: d.Residual}
 }

@@ -91,7 +91,7 @@ func reachable(nodes []*graph.Node, wrt []*graph.Value) map[*graph.Value]bool {
 // accumulate adds dx to the gradient of v. What was cast to a narrower type, as
 // parameters are, has its gradients added up in the wider one.
 func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *graph.Value) {
-	if n := v.Node; n != nil && n.Key() == "Cast" && n.Inputs[0].Type == tensor.Float32 && !overRows(dx.Node) {
+	if unrounded(v) != v && !overRows(dx.Node) {
 		dx = g.Cast(dx, tensor.Float32)
 	}
 	if old := grads[v]; old != nil {

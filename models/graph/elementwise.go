@@ -119,6 +119,11 @@ func (g *Graph) Cast(x *Value, to tensor.DType) *Value {
 	return v
 }
 
+// CastOnce is Cast for values with many uses, as parameters have: one cast serves all.
+func (g *Graph) CastOnce(x *Value, to tensor.DType) *Value {
+	return g.Once(Key{x, to.String()}, func() *Value { return g.Cast(x, to) })
+}
+
 func (g *Graph) predicate(op string, x *Value) *Value {
 	v := g.unary(op, x)
 	v.Type = tensor.Bool

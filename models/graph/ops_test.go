@@ -58,6 +58,7 @@ var opRows = []struct {
 	{"IsNaN", false, signed(func(g *graph.Graph, x value) value { return g.IsNaN(g.Sqrt(x)) })},
 	{"IsInf", false, signed(func(g *graph.Graph, x value) value { return g.IsInf(g.Div(x, g.Max(x, g.Float(0)))) })},
 	{"Cast", false, signed(func(g *graph.Graph, x value) value { return g.Cast(g.Mul(x, g.Float(9)), tensor.Int64) })},
+	{"CastOnce", false, signed(func(g *graph.Graph, x value) value { return g.CastOnce(g.Mul(x, g.Float(9)), tensor.Int64) })},
 	{"MatMul", false, func(g *graph.Graph, in maker) []value {
 		return []value{g.MatMul(in(2, 3), in(3, 4)), g.MatMul(in(5, 1, 2, 3), in(2, 3, 4))}
 	}},

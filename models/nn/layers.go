@@ -44,9 +44,9 @@ func (a Activation) Apply(g *graph.Graph, x *graph.Value) *graph.Value {
 
 // inType casts a parameter to the type of the input it meets. Parameters, their
 // gradients and the statistics of normalisations are float32; convolutions and
-// products compute in the type of their input. One cast serves all uses.
+// products compute in the type of their input.
 func inType(x *graph.Value, g *graph.Graph, param *graph.Value) *graph.Value {
-	return g.Once(graph.Key{Of: param, Made: x.Type.String()}, func() *graph.Value { return g.Cast(param, x.Type) })
+	return g.CastOnce(param, x.Type)
 }
 
 // Linear is x [N, C] times weight [M, C] transposed, plus bias [M] when asked.

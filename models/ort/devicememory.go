@@ -9,7 +9,6 @@ import "C"
 import (
 	"fmt"
 	"runtime"
-	"slices"
 	"unsafe"
 
 	"vicreg/models/tensor"
@@ -167,7 +166,7 @@ func (m *deviceMemory) close() {
 
 // bytesOf adds up the sizes of blocks.
 func bytesOf(blocks []*block) (n int64) {
-	for b := range slices.Values(blocks) {
+	for _, b := range blocks {
 		n += int64(b.Bytes())
 	}
 	return n

@@ -54,7 +54,7 @@ static char *compute(vr_call *run, vr_conv_shape *s, const vr_conv_data *data) {
   }
   void *workspace = NULL;
   char *error = vr_scratch(run, plan->workspace, &workspace);
-  if (error == NULL) error = vr_plan_run(run, plan, data, workspace);
+  if (error == NULL) error = vr_execute(&plan->shape, plan->plan, data, workspace);
   vr_release_scratch(run, workspace);
   return error;
 }

@@ -51,8 +51,6 @@ char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_dat
 // vr_execute computes with a plan of the graph library.
 char *vr_execute(const vr_conv_shape *shape, void *plan, const vr_conv_data *data, void *workspace);
 
-char *vr_plan_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data, void *workspace);
-
 // Between vr_descriptor_begin and vr_descriptor_end the attributes of a descriptor are
 // set. Each of the three does nothing after an error.
 void *vr_descriptor_begin(vr_descriptors *d, int kind);

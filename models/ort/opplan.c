@@ -25,10 +25,6 @@ char *vr_execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, v
   return error;
 }
 
-char *vr_plan_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data, void *workspace) {
-  return vr_execute(&plan->shape, plan->plan, data, workspace);
-}
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static vr_plan *plans; // those with users
 
