@@ -1,8 +1,9 @@
 // Package standin makes libraries that stand in for those of CUDA where there is no
 // GPU, for tests: one device whose memory is the host's. With them the runtime's CUDA
 // provider loads and opens sessions as it would on a GPU: it takes or refuses the
-// nodes of a graph, and copies are real. Of kernels those of cuDNN compute that the
-// operators of package ort call; all others do nothing.
+// nodes of a graph, and copies are real. Of kernels those compute that are compiled by
+// NVRTC, by the C compiler for the host, and those of cuDNN that the operators of package
+// ort call; all others do nothing.
 package standin
 
 import (
@@ -23,7 +24,13 @@ import (
 var testdata embed.FS
 
 // What has to answer, by the beginning of the library's name.
-var defined = map[string][]string{"libcudart": {"cuda.c"}, "libcublas": {"cublas.c"}, "libcudnn": {"cudnn.h", "cudnn.c", "cudnngraph.c"}}
+var defined = map[string][]string{
+	"libcuda":   {"cubin.h", "threads.h", "launch.h", "threads.c", "driver.c"},
+	"libcudart": {"cuda.c"},
+	"libcublas": {"cublas.c"},
+	"libcudnn":  {"cudnn.h", "cudnn.c", "cudnngraph.c"},
+	"libnvrtc":  {"cubin.h", "threads.h", "kernel.h", "nvrtc.c"},
+}
 
 // EnvLog names the environment variable with the file to which the stand-ins for cuDNN
 // and cuBLAS append what they were asked for.
@@ -54,8 +61,10 @@ const driver = "libcuda.so.1"
 // cudnn is loaded by name, as are its functions.
 const cudnn = "libcudnn.so.9"
 
+const nvrtc = "libnvrtc.so.13"
+
 // loaded are libraries that are looked for by name.
-var loaded = []string{cudnn, "libnvrtc.so.13"}
+var loaded = []string{cudnn, nvrtc}
 
 // Build compiles the libraries of CUDA that the file provider, the runtime's
 // libonnxruntime_providers_cuda.so, is linked with or loads, into dir. It needs a C compiler.
@@ -132,7 +141,7 @@ func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
 	}
 	name := filepath.Join(dir, strings.ReplaceAll(soname, ".", "_"))
 	files := map[string][]byte{name + ".c": source.Bytes(), name + ".map": versions.Bytes()}
-	args := []string{"-shared", "-fPIC", "-O1", "-w", "-Wl,-soname," + soname, "-o", filepath.Join(dir, soname), name + ".c"}
+	args := []string{"-shared", "-fPIC", "-O1", "-w", fmt.Sprintf("-DCOMPILER=%q", Compiler()), "-Wl,-soname," + soname, "-o", filepath.Join(dir, soname), name + ".c"}
 	if versions.Len() > 0 {
 		args = append(args, "-Wl,--version-script="+name+".map")
 	}

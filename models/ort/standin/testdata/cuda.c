@@ -164,12 +164,34 @@ int cudaGetLastError(void) {
   return last_error = SUCCESS, error;
 }
 
-// Launches are captured once and replayed: of what is launched only copies do
-// anything, so a graph is a list of them.
+// Launches are captured once and replayed: copies, what sets memory and the kernels of
+// the stand-in for the driver. Those of cuDNN compute while they are captured and are not
+// replayed; others do nothing.
+typedef struct work {
+  void (*run)(void *with);
+  void *with;
+  struct work *next;
+} work;
 typedef struct {
-  copy *first, **end;
+  work *first, **end;
+  stream *of;
 } graph;
 static graph *capturing; // one stream at a time
+
+static int record(void (*run)(void *), void *with) {
+  work *w = *capturing->end = malloc(sizeof *w);
+  *w = (work){run, with, NULL};
+  capturing->end = &w->next;
+  return SUCCESS;
+}
+
+// standin_launch runs what is launched on a stream, or records it, and frees its argument
+// when it runs no more.
+int standin_launch(stream *s, void (*run)(void *), void *with) {
+  if (capturing != NULL && s == capturing->of) return record(run, with);
+  flush(s), run(with), free(with);
+  return SUCCESS;
+}
 
 // The device's memory, of which VICREG_STANDIN_MEMORY may name an end.
 static size_t taken;
@@ -194,6 +216,7 @@ int cudaStreamBeginCapture(stream *s) {
   flush(s);
   capturing = calloc(1, sizeof *capturing);
   capturing->end = &capturing->first;
+  capturing->of = s;
   return SUCCESS;
 }
 int cudaStreamIsCapturing(void *stream, int *status) { return *status = capturing != NULL, SUCCESS; }
@@ -207,23 +230,39 @@ int cudaStreamEndCapture(void *stream, graph **g) {
 int cudaGraphInstantiate(graph **launchable, graph *g) { return *launchable = g, SUCCESS; }
 int cudaGraphLaunch(graph *g, stream *s) {
   flush(s);
-  for (copy *c = g->first; c != NULL; c = c->next) memmove(c->to, c->from, c->bytes);
+  for (work *w = g->first; w != NULL; w = w->next) w->run(w->with);
   return SUCCESS;
 }
 
 int cudaMemcpy(void *to, const void *from, size_t bytes) { return memmove(to, from, bytes), SUCCESS; }
+static void run_copy(void *with) {
+  const copy *c = with;
+  memmove(c->to, c->from, c->bytes);
+}
 int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, stream *s) {
   if (capturing != NULL) {
-    copy *c = *capturing->end = calloc(1, sizeof *c);
+    copy *c = malloc(sizeof *c);
     *c = (copy){to, from, bytes, NULL, NULL};
-    capturing->end = &c->next;
-    return SUCCESS;
+    return record(run_copy, c);
   }
   if (kind == TO_DEVICE && s != legacy) return late(s, to, from, bytes);
   return flush(s), cudaMemcpy(to, from, bytes);
 }
 int cudaMemset(void *p, int value, size_t bytes) { return memset(p, value, bytes), SUCCESS; }
-int cudaMemsetAsync(void *p, int value, size_t bytes, stream *s) { return flush(s), memset(p, value, bytes), SUCCESS; }
+typedef struct {
+  void *at;
+  int value;
+  size_t bytes;
+} setting;
+static void run_setting(void *with) {
+  const setting *set = with;
+  memset(set->at, set->value, set->bytes);
+}
+int cudaMemsetAsync(void *p, int value, size_t bytes, stream *s) {
+  setting *set = malloc(sizeof *set);
+  *set = (setting){p, value, bytes};
+  return standin_launch(s, run_setting, set);
+}
 int cudaMemcpy2DAsync(char *to, size_t to_pitch, const char *from, size_t from_pitch, size_t width, size_t rows, int kind, stream *s) {
   flush(s);
   for (size_t i = 0; i < rows; i++) memmove(to + i * to_pitch, from + i * from_pitch, width);

@@ -1,0 +1,71 @@
+package standin
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What testdata/test/launch.c prints, or a part of it, by what it is to do. Blocks of 64
+// threads add up 310 numbers.
+var launches = []struct{ what, want string }{
+	{"sums", "2016 6112 10208 14304 15255 47895 0\n2016 6112 10208 14304 15255 47895 0\n"},
+	{"places", "done\n"},
+	{"vectors", "23.25\n"},
+	{"unwritten", "1 1\n"},
+	{"late", "64 64 64 64 54 310 0\n"},
+	{"capture", "captured 0 0, elsewhere 1\n64 64 64 64 54 310 0\n10 13\n128 128 128 128 108 620 0\n20 26\n"},
+	{"together", "right\nright\nright\nright\n"},
+	{"refused", "500 500 200 1 1 1 0 900\n"},
+	{"error", "kernels.cu:3:"},
+	{"undeclared", "COMPILATION: "},
+	{"macro", "COMPILATION: "},
+	{"option", "INVALID_OPTION: nvrtc: error: invalid value for option --no-such-option\n"},
+}
+
+// What ends the process, and what it says before.
+var crashes = []struct{ what, want string }{
+	{"apart", "kernel apart: in block 0,0,0 32 of 64 threads wait in __syncthreads and the others have ended"},
+	{"unaligned", ""},
+}
+
+// Kernels are compiled and launched by a program that is linked with the stand-ins.
+func TestKernels(t *testing.T) {
+	if Compiler() == "" {
+		t.Skip("no C compiler to make the stand-ins with")
+	}
+	dir, tmp := t.TempDir(), t.TempDir()
+	program := filepath.Join(dir, "launch")
+	args := []string{"-w", "-o", program, "testdata/test/launch.c", "-lpthread"}
+	for _, soname := range []string{"libcudart.so.13", driver, nvrtc} {
+		if err := compile(dir, soname, nil); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, filepath.Join(dir, soname))
+	}
+	if out, err := exec.Command(Compiler(), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	launch := func(what string) (string, error) {
+		cmd := exec.Command(program, "testdata/test/kernels.cu", what)
+		cmd.Env = append(Environment(dir), "TMPDIR="+tmp)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	for _, l := range launches {
+		got, err := launch(l.what)
+		if err != nil || got != l.want && (strings.HasSuffix(l.want, "\n") || !strings.Contains(got, l.want)) {
+			t.Errorf("%s: %v, %q, want %q", l.what, err, got, l.want)
+		}
+	}
+	for _, c := range crashes {
+		if got, err := launch(c.what); err == nil || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %v, %q, want an end with %q", c.what, err, got, c.want)
+		}
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
