@@ -33,6 +33,48 @@ var crashes = []struct{ what, want string }{
 
 // Kernels are compiled and launched by a program that is linked with the stand-ins.
 func TestKernels(t *testing.T) {
+	launch, tmp := launcher(t)
+	for _, l := range launches {
+		got, err := launch("testdata/test/kernels.cu", l.what)
+		if err != nil || got != l.want && (strings.HasSuffix(l.want, "\n") || !strings.Contains(got, l.want)) {
+			t.Errorf("%s: %v, %q, want %q", l.what, err, got, l.want)
+		}
+	}
+	for _, c := range crashes {
+		if got, err := launch("testdata/test/kernels.cu", c.what); err == nil || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %v, %q, want an end with %q", c.what, err, got, c.want)
+		}
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// In two launches each barrier is missed that a kernel needs and does not have.
+func TestMissingBarriers(t *testing.T) {
+	launch, tmp := launcher(t)
+	code, err := os.ReadFile("testdata/test/kernels.cu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const barrier, needed = "__syncthreads();", 3 // those of the first kernel
+	parts := strings.Split(string(code), barrier)
+	path := filepath.Join(tmp, "without.cu")
+	for i := range needed {
+		without := strings.Join(parts[:i+1], barrier) + strings.Join(parts[i+1:], barrier)
+		if err := os.WriteFile(path, []byte(without), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := launch(path, "sums"); got == launches[0].want || strings.Contains(got, "COMPILATION") {
+			t.Errorf("without barrier %d: %q", i, got)
+		}
+	}
+}
+
+// launcher makes the libraries and the program, and returns what runs it with a file of
+// kernels and what to do with them, and the folder for its temporary files.
+func launcher(t *testing.T) (launch func(kernels, what string) (string, error), tmp string) {
+	t.Helper()
 	if Compiler() == "" {
 		t.Skip("no C compiler to make the stand-ins with")
 	}
@@ -48,24 +90,10 @@ func TestKernels(t *testing.T) {
 	if out, err := exec.Command(Compiler(), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	launch := func(what string) (string, error) {
-		cmd := exec.Command(program, "testdata/test/kernels.cu", what)
+	return func(kernels, what string) (string, error) {
+		cmd := exec.Command(program, kernels, what)
 		cmd.Env = append(Environment(dir), "TMPDIR="+tmp)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
-	}
-	for _, l := range launches {
-		got, err := launch(l.what)
-		if err != nil || got != l.want && (strings.HasSuffix(l.want, "\n") || !strings.Contains(got, l.want)) {
-			t.Errorf("%s: %v, %q, want %q", l.what, err, got, l.want)
-		}
-	}
-	for _, c := range crashes {
-		if got, err := launch(c.what); err == nil || !strings.Contains(got, c.want) {
-			t.Errorf("%s: %v, %q, want an end with %q", c.what, err, got, c.want)
-		}
-	}
-	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
-	}
+	}, tmp
 }

@@ -12,6 +12,7 @@
 #define __launch_bounds__(...)
 #define __restrict__ restrict
 #define __forceinline__ inline __attribute__((always_inline))
+#define __align__(n) __attribute__((aligned(n)))
 
 // Shared memory is the library's, in one place, and filled anew for each block.
 #define __shared__ static __attribute__((section("standin_shared")))

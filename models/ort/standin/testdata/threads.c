@@ -32,6 +32,7 @@ static standin_threads *threads;
 static fiber fibers[MOST_THREADS], *running;
 static jmp_buf scheduler;
 static unsigned count, next; // threads of a block, and the one to begin with
+static int backwards;
 
 static void leave(int waits) {
   running->waits = waits;
@@ -45,12 +46,9 @@ static void sync(void) {
 
 static dim3 place(dim3 size, unsigned long i) { return (dim3){i % size.x, i / size.x % size.y, i / size.x / size.y}; }
 
-// Every other block begins with its last thread: what a thread reads before it may is
-// then wrong in one of them.
-static dim3 thread(unsigned i) {
-  dim3 b = threads->block;
-  return place(now->block, (b.x + b.y + b.z) % 2 ? count - 1 - i : i);
-}
+// Every other block, and each in every other launch, begins with its last thread: what a
+// thread reads before it may is then wrong in one of them.
+static dim3 thread(unsigned i) { return place(now->block, backwards ? count - 1 - i : i); }
 
 static void run_threads(void) {
   for (;; leave(0))
@@ -110,8 +108,11 @@ void run_launch(const launch *l) {
   threads->sync = sync, threads->block_size = l->block, threads->grid_size = l->grid;
   count = l->block.x * l->block.y * l->block.z;
   unsigned long blocks = (unsigned long)l->grid.x * l->grid.y * l->grid.z;
+  static unsigned launches;
+  launches++;
   for (unsigned long i = 0; i < blocks; i++) {
     threads->block = place(l->grid, i);
+    backwards = (i + launches) % 2;
     run_block();
   }
   pthread_mutex_unlock(&lock);
