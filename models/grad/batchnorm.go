@@ -38,6 +38,9 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 // normalize builds the body of a normalisation of x and keeps what normGradient
 // needs. It returns the result, the mean and the variance.
 func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	if fusible(g, x, o) {
+		return fusedNorm(g, x, gamma, beta, o, save)
+	}
 	if x.Layout == tensor.NHWC {
 		return normalizeLast(g, x, gamma, beta, o, save)
 	}
@@ -94,6 +97,9 @@ func (d normGrads) of(c *Call, i int) *graph.Value {
 //	dx = a*(dy + k2*x + k3), k2 = -dgamma*istd/NL, k3 = -dbeta/NL - k2*mean
 func normGradient(c *Call) (d normGrads) {
 	g, x := c.G, c.Saved["normalized"]
+	if c.Saved["gamma"] != nil {
+		return fusedNormGradient(c)
+	}
 	if x.Layout == tensor.NHWC {
 		return normLastGradient(c)
 	}

@@ -6,9 +6,6 @@ import "vicreg/models/graph"
 // float32, but takes its parameters in the type of x. A variance may be too large for
 // half precision, so it is given the factor that follows, and a variance of 1.
 func normalizeLast(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
-	if g.Forms.Cudnn && (o.Residual == nil || o.Relu) {
-		return cudnnNorm(g, x, gamma, beta, o, save)
-	}
 	rows := g.Rows(x)
 	mean := meanOfRows(g, rows)
 	// E[x^2] - mean^2 can fall below zero by rounding.
@@ -52,9 +49,6 @@ const small = 7
 //	dx = a*(dy - dgamma*istd/NL*(x - mean) - dbeta/NL)
 func normLastGradient(c *Call) (d normGrads) {
 	g, x := c.G, c.Saved["normalized"]
-	if c.Saved["reserve"] != nil {
-		return cudnnNormGradient(c)
-	}
 	d.y = sameLayout(g, c.Dy[0], x)
 	if c.flag("relu") {
 		d.y = masked(g, d.y, c.Outputs[0])

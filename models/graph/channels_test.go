@@ -77,21 +77,22 @@ var lastRows = []struct {
 			graph.Window{KH: 3, KW: 3, Stride: 1, Pads: [4]int{1, 1, 1, 1}, Dilation: [2]int{2, 2}}, 1)
 		return []value{g.CudnnConvWeightGrad(g.ToNHWC(dy), g.ToNHWC(x), graph.Square(3, 2, 1))}, []value{g.Transpose(dw, 1, 2, 3, 0)}
 	}},
-	{"CudnnBatchNorm", func(g *graph.Graph, in maker) ([]value, []value) {
+	{"NormalizeBatch", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, gamma, beta, r := in(2, 3, 4, 5), in(3), in(3), in(2, 3, 4, 5)
 		each := func(v value) value { return g.Reshape(v, 3, 1, 1) }
 		mean := g.ReduceMean(x, false, 0, 2, 3)
 		centred := g.Sub(x, each(mean))
-		istd := g.Reciprocal(g.Sqrt(g.Add(g.ReduceMean(g.Mul(centred, centred), false, 0, 2, 3), g.Float(1e-3))))
+		variance := g.ReduceMean(g.Mul(centred, centred), false, 0, 2, 3)
+		istd := g.Reciprocal(g.Sqrt(g.Add(variance, g.Float(1e-3))))
 		normal := g.Add(g.Mul(centred, each(g.Mul(istd, gamma))), each(beta))
 		var last, plain []value
 		for i, want := range []value{normal, g.Relu(normal), g.Relu(g.Add(normal, r))} {
-			n := graph.CudnnNorm{Eps: 1e-3, Relu: i > 0}
+			n := graph.Norm{Eps: 1e-3, Relu: i > 0}
 			if i == 2 {
 				n.Residual = g.ToNHWC(r)
 			}
-			y, m, s, _ := g.CudnnBatchNorm(g.ToNHWC(x), gamma, beta, n)
-			last, plain = append(last, y, m, s), append(plain, want, mean, istd)
+			y := g.NormalizeBatch(g.ToNHWC(x), gamma, beta, n)
+			last, plain = append(last, y.Y, y.Mean, y.Variance, y.Istd), append(plain, want, mean, variance, istd)
 		}
 		return last, plain
 	}},

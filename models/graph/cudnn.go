@@ -1,20 +1,9 @@
 package graph
 
-import (
-	"slices"
-
-	"vicreg/models/tensor"
-)
-
 // The operators of this file are vicreg's own, over NVIDIA's cuDNN; package ort
 // registers them with every session on a CUDA device. They are what ONNX Runtime has
-// no operator for: gradients of convolutions, normalisation by the statistics of the
-// batch with ReLU and residual in the same pass, and its gradient. Values are in the
-// NHWC layout, weights plain [M, KH, KW, C], statistics and their gradients float32.
-
-// reserveSize is the symbolic dimension of the first reserve of a graph. Each has one
-// of its own, or the runtime would take them for values of one size.
-const reserveSize = -1001
+// no operator for: gradients of convolutions and of pooling. Values are in the NHWC
+// layout, weights plain [M, KH, KW, C].
 
 // CudnnConv convolves x [N, C, H, W] with w, giving [N, M, OH, OW].
 func (g *Graph) CudnnConv(x, w *Value, win Window) *Value {
@@ -42,62 +31,6 @@ func (g *Graph) CudnnConvWeightGrad(dy, x *Value, win Window) *Value {
 	attrs := append(cudnnWindow(win), Attr{"kernel", []int{win.KH, win.KW}})
 	shape := []int{dy.Shape[1], win.KH, win.KW, x.Shape[1]}
 	return g.op(DomainCUDA, "ConvWeightGrad", g.tf32(attrs), []*Value{dy, x}, &Value{Type: x.Type, Shape: shape})[0]
-}
-
-// CudnnNorm says what goes with a normalisation: eps is added to the variance, the
-// residual (nil for none, and only with ReLU) after the normalisation, ReLU comes last.
-type CudnnNorm struct {
-	Eps      float32
-	Residual *Value
-	Relu     bool
-}
-
-func (n CudnnNorm) attrs() []Attr { return []Attr{{"eps", n.Eps}, {"relu", bit(n.Relu)}} }
-
-// CudnnBatchNorm normalises x by the statistics of the batch. It returns y, the mean
-// and 1/sqrt(variance+eps) [C], and what CudnnBatchNormGrad wants to be given.
-func (g *Graph) CudnnBatchNorm(x, gamma, beta *Value, n CudnnNorm) (y, mean, istd, reserve *Value) {
-	g.channelsLast("BatchNorm", x)
-	in := []*Value{x, gamma, beta}
-	if n.Residual != nil {
-		g.channelsLast("BatchNorm", n.Residual)
-		if !n.Relu || !slices.Equal(n.Residual.Shape, x.Shape) || n.Residual.Type != x.Type {
-			g.Fail("BatchNorm", "a residual of %v%v for %v%v, with ReLU: %v", n.Residual.Type, n.Residual.Shape, x.Type, x.Shape, n.Relu)
-		}
-		in = append(in, n.Residual)
-	}
-	g.reserves++
-	statistic := func() *Value { return &Value{Type: tensor.Float32, Shape: []int{x.Shape[1]}} }
-	out := g.op(DomainCUDA, "BatchNorm", n.attrs(), in,
-		&Value{Type: x.Type, Shape: slices.Clone(x.Shape), Layout: tensor.NHWC}, statistic(), statistic(),
-		&Value{Type: tensor.Uint8, Shape: []int{reserveSize - g.reserves + 1}})
-	return out[0], out[1], out[2], out[3]
-}
-
-// CudnnNormGrads are the gradients of CudnnBatchNorm; the residual's is nil where
-// there was none.
-type CudnnNormGrads struct{ X, Gamma, Beta, Residual *Value }
-
-// CudnnBatchNormGrad gives them from that of y. saved are gamma, beta, and what
-// CudnnBatchNorm has returned: mean, istd and reserve.
-func (g *Graph) CudnnBatchNormGrad(dy, x, y *Value, saved [5]*Value, n CudnnNorm) CudnnNormGrads {
-	g.channelsLast("BatchNormGrad", dy)
-	g.channelsLast("BatchNormGrad", x)
-	if !n.Relu {
-		y = nil // it is not looked at
-	}
-	like := func() *Value { return &Value{Type: x.Type, Shape: slices.Clone(x.Shape), Layout: tensor.NHWC} }
-	outputs := []*Value{like(), {Type: tensor.Float32, Shape: []int{x.Shape[1]}}, {Type: tensor.Float32, Shape: []int{x.Shape[1]}}}
-	if n.Residual != nil {
-		outputs = append(outputs, like())
-	}
-	attrs := append(n.attrs(), Attr{"residual", bit(n.Residual != nil)})
-	out := g.op(DomainCUDA, "BatchNormGrad", attrs, append([]*Value{dy, x, y}, saved[:]...), outputs...)
-	grads := CudnnNormGrads{X: out[0], Gamma: out[1], Beta: out[2]}
-	if n.Residual != nil {
-		grads.Residual = out[3]
-	}
-	return grads
 }
 
 // CudnnMaxPool is the maximum over a window.

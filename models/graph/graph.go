@@ -69,8 +69,6 @@ type Graph struct {
 	count  map[string]int
 	names  map[string]*Value
 	once   map[Key]*Value
-
-	reserves int // of CudnnBatchNorm
 }
 
 // Output is a value under the name it has outside the graph.

@@ -15,14 +15,7 @@ enum { CUDNN_FLOAT = 0, CUDNN_HALF = 2 };
 // Channels last, for the descriptors of the ops library.
 enum { CUDNN_NHWC = 1 };
 
-enum { CUDNN_CROSS_CORRELATION = 1, CUDNN_RELU = 1, CUDNN_PROPAGATE_NAN = 1, CUDNN_MAX_POOLING = 0 };
-
-// Of the same operation another form may be supported where one is not.
-enum { CUDNN_NOT_SUPPORTED = 3000, CUDNN_NOT_SUPPORTED_LAST = 3999 };
-
-// How the statistics of a channel are reduced, and what follows the normalisation.
-enum { CUDNN_SPATIAL = 1, CUDNN_SPATIAL_PERSISTENT = 2 };
-enum { CUDNN_NORM = 0, CUDNN_NORM_ACTIVATION = 1, CUDNN_NORM_ADD_ACTIVATION = 2 };
+enum { CUDNN_CROSS_CORRELATION = 1, CUDNN_PROPAGATE_NAN = 1, CUDNN_MAX_POOLING = 0 };
 
 // The graph library: kinds of descriptors.
 enum {
@@ -111,33 +104,6 @@ enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTES = 16
   F(cudnnCreateTensorDescriptor, (void **d)) \
   F(cudnnDestroyTensorDescriptor, (void *d)) \
   F(cudnnSetTensor4dDescriptor, (void *d, int format, int type, int n, int c, int h, int w)) \
-  F(cudnnCreateActivationDescriptor, (void **d)) \
-  F(cudnnDestroyActivationDescriptor, (void *d)) \
-  F(cudnnSetActivationDescriptor, (void *d, int mode, int nan, double coefficient)) \
-  F(cudnnActivationForward, (void *handle, void *d, const float *alpha, void *xd, const void *x, const float *beta, \
-                             void *yd, void *y)) \
-  F(cudnnActivationBackward, (void *handle, void *d, const float *alpha, void *yd, const void *y, void *dyd, \
-                              const void *dy, void *xd, const void *x, const float *beta, void *dxd, void *dx)) \
-  F(cudnnAddTensor, (void *handle, const float *alpha, void *ad, const void *a, const float *beta, void *cd, void *c)) \
-  F(cudnnDeriveBNTensorDescriptor, (void *d, void *xd, int mode)) \
-  F(cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize, \
-    (void *handle, int mode, int ops, void *xd, void *zd, void *yd, void *channel, void *activation, size_t *bytes)) \
-  F(cudnnGetBatchNormalizationBackwardExWorkspaceSize, \
-    (void *handle, int mode, int ops, void *xd, void *yd, void *dyd, void *dzd, void *dxd, void *channel, \
-     void *activation, size_t *bytes)) \
-  F(cudnnGetBatchNormalizationTrainingExReserveSpaceSize, \
-    (void *handle, int mode, int ops, void *activation, void *xd, size_t *bytes)) \
-  F(cudnnBatchNormalizationForwardTrainingEx, \
-    (void *handle, int mode, int ops, const float *alpha, const float *beta, void *xd, const void *x, void *zd, \
-     const void *z, void *yd, void *y, void *channel, const void *gamma, const void *beta_, double factor, \
-     void *running_mean, void *running_variance, double eps, void *mean, void *istd, void *activation, \
-     void *workspace, size_t workspace_bytes, void *reserve, size_t reserve_bytes)) \
-  F(cudnnBatchNormalizationBackwardEx, \
-    (void *handle, int mode, int ops, const float *alpha_data, const float *beta_data, const float *alpha_param, \
-     const float *beta_param, void *xd, const void *x, void *yd, const void *y, void *dyd, const void *dy, void *dzd, \
-     void *dz, void *dxd, void *dx, void *channel, const void *gamma, const void *beta_, void *dgamma, void *dbeta, \
-     double eps, const void *mean, const void *istd, void *activation, void *workspace, size_t workspace_bytes, \
-     void *reserve, size_t reserve_bytes)) \
   F(cudnnCreatePoolingDescriptor, (void **d)) \
   F(cudnnDestroyPoolingDescriptor, (void *d)) \
   F(cudnnSetPooling2dDescriptor, (void *d, int mode, int nan, int kh, int kw, int ph, int pw, int sh, int sw)) \
@@ -149,6 +115,9 @@ enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTES = 16
 #define VR_CUDART_FUNCTIONS(F) \
   F(cudaMalloc, (void **memory, size_t bytes)) \
   F(cudaFree, (void *memory)) \
+  F(cudaMemset, (void *memory, int value, size_t bytes)) \
+  F(cudaGetDevice, (int *device)) \
+  F(cudaDeviceGetAttribute, (int *value, int attribute, int device)) \
   F(cudaEventCreate, (void **event)) \
   F(cudaEventDestroy, (void *event)) \
   F(cudaEventRecord, (void *event, void *stream)) \

@@ -155,10 +155,12 @@ func TestCaptureOnCuDNN(t *testing.T) {
 	for _, name := range []string{"y", "z", "dy"} {
 		m.value(f16, name, y...)
 	}
-	m.value(f32, "Mean", c.w[0]).value(f32, "Istd", c.w[0]).value(tensor.Uint8, "Reserve", -1001)
+	for _, name := range []string{"Mean", "Variance", "Istd"} {
+		m.value(f32, name, c.w[0])
+	}
 	a := []*onnx.AttributeProto{onnx.Float("eps", eps), onnx.Int("relu", 1)}
-	m.node("Conv", "x w", "y", c.attributes()...).node("BatchNorm", "y Gamma Beta", "z Mean Istd Reserve", a...).
-		node("BatchNormGrad", "z y z Gamma Beta Mean Istd Reserve", "dy Gamma.next Beta.next", a...).
+	m.node("Conv", "x w", "y", c.attributes()...).node("BatchNorm", "y Gamma Beta", "z Mean Variance Istd", a...).
+		node("BatchNormGrad", "z - y Gamma Beta Mean Istd", "dy Gamma.next Beta.next", a...).
 		node("ConvWeightGrad", "dy x", "w.next", c.attributes(onnx.Ints("kernel", int64(c.w[1]), int64(c.w[2])))...)
 	m.builder.node("Identity", "Loss", "Rate")
 	s := orttest.Session(t, m.model(), ort.Options{Device: cuda, Capture: true})

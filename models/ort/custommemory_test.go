@@ -18,7 +18,7 @@ func TestCustomOperatorsWithoutMemory(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	m := newNorm(f32, true, false, 2, 8, 8, 32).model(f32)
+	m := newNorm(f32, true, false, false, 2, 8, 8, 32).model(f32)
 	b, err := onnx.Marshal(m.model())
 	if err != nil {
 		t.Fatal(err)

@@ -12,14 +12,12 @@ import (
 	onnxruntime "github.com/yalue/onnxruntime_go"
 )
 
-// EnvFusion names the environment variable that says 0 where batch normalisation and
-// the relu after it shall not be one kernel of cuDNN: for finding out whether a wrong
-// result comes of that. It counts when a shape is first normalised in a process.
-const EnvFusion = "VICREG_CUDNN_FUSION"
-
 // customOps makes the operators of customop.h known to sessions of these options. A
 // graph that has one is not loaded where cuDNN lacks what they call.
 func (o Options) customOps(so *onnxruntime.SessionOptions) error {
+	if err := giveKernels(); err != nil {
+		return err
+	}
 	p := reflect.ValueOf(so).Elem().FieldByName("o")
 	if p.Kind() != reflect.Pointer || p.IsNil() {
 		return errors.New("this release of onnxruntime_go keeps its session options elsewhere")

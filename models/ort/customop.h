@@ -14,7 +14,7 @@
 
 #define VR_DOMAIN "vicreg.cuda"
 #define VR_MAX_INPUTS 8
-#define VR_MAX_OUTPUTS 4
+#define VR_MAX_OUTPUTS 5
 
 // Element types, as ONNX numbers them.
 enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_HALF = 10 };

@@ -28,12 +28,15 @@ char *vr_failed(void *status) {
 }
 
 char *vr_error(const char *format, ...) {
-  char text[1024];
-  va_list arguments;
+  va_list arguments, again;
   va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
+  va_copy(again, arguments);
+  size_t size = vsnprintf(NULL, 0, format, arguments) + 1;
+  char *text = malloc(size);
+  vsnprintf(text, size, format, again);
+  va_end(again);
   va_end(arguments);
-  return strdup(text);
+  return text;
 }
 
 static api_base *base_of(void *library, char **error) {

@@ -64,7 +64,7 @@ func lastMoments(x array) (mean, variance []float64) {
 	return mean, variance
 }
 
-func cudnnBatchNorm(c *call) []array {
+func fusedBatchNorm(c *call) []array {
 	x, gamma, beta := c.in[0], c.in[1].data, c.in[2].data
 	ch := len(gamma)
 	mean, variance := lastMoments(x)
@@ -79,21 +79,47 @@ func cudnnBatchNorm(c *call) []array {
 		if c.present(3) {
 			y.data[i] += c.in[3].data[i]
 		}
-		if c.int("relu", 0) == 1 {
-			y.data[i] = max(y.data[i], 0)
+	}
+	all := []array{y, {[]int{ch}, mean}, {[]int{ch}, variance}, istd}
+	if len(c.Outputs) > len(all) {
+		all = append(all, maskOf(y, c.Outputs[len(all)].Shape[0]))
+	}
+	if c.int("relu", 0) == 1 {
+		for i, v := range y.data {
+			y.data[i] = max(v, 0)
 		}
 	}
-	return []array{y, {[]int{ch}, mean}, istd, zeros(1)}
+	return all
 }
 
-func cudnnBatchNormGrad(c *call) []array {
-	dy, x, y, gamma, mean, istd := c.in[0], c.in[1], c.in[2], c.in[3].data, c.in[5].data, c.in[6].data
+// maskOf has a bit for each number, whether it is above 0, in so many bytes.
+func maskOf(x array, bytes int) array {
+	mask, each := zeros(bytes), len(x.data)/bytes
+	for i, v := range x.data {
+		if v > 0 {
+			mask.data[i/each] += float64(int(1) << (i % each))
+		}
+	}
+	return mask
+}
+
+func fusedBatchNormGrad(c *call) []array {
+	dy, x, gamma, beta, mean, istd := c.in[0], c.in[2], c.in[3].data, c.in[4].data, c.in[5].data, c.in[6].data
 	ch := len(gamma)
 	n := float64(len(x.data) / ch)
 	dz, dx, dgamma, dbeta := zeros(x.shape...), zeros(x.shape...), zeros(ch), zeros(ch)
 	normal := func(i int) float64 { return (x.data[i] - mean[i%ch]) * istd[i%ch] }
+	passed := func(i int) bool { return normal(i)*gamma[i%ch]+beta[i%ch] > 0 }
+	if c.present(7) {
+		mask := c.in[7].data
+		each := len(x.data) / len(mask)
+		passed = func(i int) bool { return int(mask[i/each])>>(i%each)&1 == 1 }
+	}
 	for i, d := range dy.data {
-		if c.int("relu", 0) == 1 && y.data[i] <= 0 {
+		if c.present(1) {
+			d += c.in[1].data[i]
+		}
+		if c.int("relu", 0) == 1 && !passed(i) {
 			d = 0
 		}
 		dz.data[i] = d

@@ -64,8 +64,8 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.Conv":           one(cudnnConv),
 	"vicreg.cuda.ConvInputGrad":  one(cudnnConvInputGrad),
 	"vicreg.cuda.ConvWeightGrad": one(cudnnConvWeightGrad),
-	"vicreg.cuda.BatchNorm":      cudnnBatchNorm,
-	"vicreg.cuda.BatchNormGrad":  cudnnBatchNormGrad,
+	"vicreg.cuda.BatchNorm":      fusedBatchNorm,
+	"vicreg.cuda.BatchNormGrad":  fusedBatchNormGrad,
 	"vicreg.cuda.MaxPool":        one(cudnnMaxPool),
 	"vicreg.cuda.MaxPoolGrad":    one(cudnnMaxPoolGrad),
 

@@ -36,18 +36,6 @@ var defined = map[string][]string{
 // and cuBLAS append what they were asked for.
 const EnvLog = "VICREG_STANDIN_LOG"
 
-// EnvUnfused names the environment variable that makes the stand-in for cuDNN refuse,
-// when it runs, a batch normalisation with a relu in the same kernel: UnfusedForward
-// or, after a forward pass with one, UnfusedGradient.
-const EnvUnfused = "VICREG_STANDIN_UNFUSED"
-
-// The values of EnvUnfused.
-const UnfusedForward, UnfusedGradient = "forward", "gradient"
-
-// EnvReserve names the environment variable with the bytes that the persistent form of
-// a batch normalisation keeps for its gradient where nothing is fused; otherwise 0.
-const EnvReserve = "VICREG_STANDIN_RESERVE"
-
 // EnvWorkspace names the environment variable with the bytes of workspace that the
 // convolutions of the stand-in for cuDNN ask for, but for the exact ones, which need none.
 const EnvWorkspace = "VICREG_STANDIN_WORKSPACE"

@@ -37,11 +37,15 @@ static inline unsigned atomicAdd(unsigned *at, unsigned value) {
 
 static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 
+typedef struct uint2 {
+  unsigned x, y;
+} __attribute__((aligned(8))) uint2;
 typedef struct uint4 {
   unsigned x, y, z, w;
 } __attribute__((aligned(16))) uint4;
 typedef struct float4 {
   float x, y, z, w;
 } __attribute__((aligned(16))) float4;
+static inline uint2 make_uint2(unsigned x, unsigned y) { return (uint2){x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return (uint4){x, y, z, w}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return (float4){x, y, z, w}; }

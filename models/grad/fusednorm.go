@@ -1,0 +1,53 @@
+package grad
+
+import (
+	"vicreg/models/graph"
+	"vicreg/models/tensor"
+)
+
+// fusible reports whether the operators of graph/batchnorm.go can normalise x and do what
+// follows.
+func fusible(g *graph.Graph, x *graph.Value, o BatchNormOptions) bool {
+	return g.Device == tensor.CUDA && g.Forms.Cudnn && (x.Layout == tensor.NHWC || x.Rank() == 2) && (o.Residual == nil || o.Relu)
+}
+
+// fusedNorm is normalize by an operator that does all of it.
+func fusedNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	n := graph.Norm{Eps: float32(o.Eps), Relu: o.Relu}
+	if o.Residual != nil {
+		n.Residual = sameLayout(g, o.Residual, x)
+		save("residual", n.Residual)
+	}
+	y := g.NormalizeBatch(x, gamma, beta, n)
+	save("normalized", x)
+	save("gamma", gamma)
+	save("beta", beta)
+	save("mean", y.Mean)
+	save("istd", y.Istd)
+	save("mask", y.Mask)
+	return []*graph.Value{y.Y, y.Mean, y.Variance}
+}
+
+// fusedNormGradient is the gradient of fusedNorm. That with respect to x has its factor
+// already: fusedNorm saves no scale.
+func fusedNormGradient(c *Call) normGrads {
+	g, saved, x := c.G, c.Saved, c.Saved["normalized"]
+	n := graph.Norm{Eps: c.Attr("eps").(float32), Relu: c.flag("relu"), Residual: saved["residual"]}
+	y := graph.Normalized{Mean: saved["mean"], Istd: saved["istd"], Mask: saved["mask"]}
+	dy, more := parts(c.Dy[0], x)
+	d := g.NormalizeBatchGrad(sameLayout(g, dy, x), more, x, saved["gamma"], saved["beta"], y, n)
+	return normGrads{unscaled: d.X, gamma: d.Gamma, beta: d.Beta, y: d.Residual}
+}
+
+// parts are the addends of a sum of gradients in the form of x, which the operator adds
+// as it reads them. Without a user the sum itself is left out of the model.
+func parts(dy, x *graph.Value) (one, more *graph.Value) {
+	if n := dy.Node; n != nil && n.Key() == "Add" && inForm(n.Inputs[0], x) && inForm(n.Inputs[1], x) {
+		return n.Inputs[0], n.Inputs[1]
+	}
+	return dy, nil
+}
+
+func inForm(v, x *graph.Value) bool {
+	return v.Layout == x.Layout && v.Type == x.Type && v.Elements() == x.Elements() && v.Rank() == x.Rank()
+}

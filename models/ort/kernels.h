@@ -1,0 +1,36 @@
+// Kernels of our own: CUDA C in kernels/*.cu, compiled by NVRTC, the compiler that is a
+// library, for the device at hand when one of a program is first launched. Neither CUDA's
+// headers nor its compiler are needed. Source: NVIDIA's documentation of NVRTC and of
+// the driver's functions cuLibraryLoadData, cuLibraryGetKernel and cuLaunchKernel.
+#ifndef VICREG_KERNELS_H
+#define VICREG_KERNELS_H
+
+#include "customop.h"
+
+// All blocks have so many threads.
+enum { VR_THREADS = 256 };
+
+// vr_program is files of kernels/ that are compiled together, behind prelude.cu.
+typedef struct {
+  const char *files[3]; // by name, up to a NULL
+  int half;             // T is float16, not float32
+  int vector;           // numbers that a thread loads at once: VECTOR
+} vr_program;
+
+// vr_kernel_source gives the text of a file of kernels/. It is kept, and is to be given
+// before any session is opened.
+void vr_kernel_source(const char *file, const char *text);
+
+// vr_kernels_load looks up what is needed to compile and to launch, once; the message
+// says what is missing.
+char *vr_kernels_load(void);
+
+// vr_launch starts a kernel on the stream of a run, x by y blocks, with its one argument.
+// The first launch of a program compiles it, which cannot be captured.
+char *vr_launch(const vr_call *run, const vr_program *program, const char *kernel, int64_t x, int64_t y,
+                const void *argument);
+
+// vr_multiprocessors is how many the device has.
+int vr_multiprocessors(void);
+
+#endif

@@ -1,0 +1,103 @@
+// The gradients of batch normalisation with a residual and a ReLU behind it. They load two
+// or three tensors, and keep more numbers, so a thread has fewer channels here.
+
+#define RESIDENT (HALF ? 4 : 3)
+#define AHEAD 3 // rows that a thread loads before it computes
+
+// group is what a thread loads at once.
+typedef struct {
+  vector x[AHEAD], dy[AHEAD], more[AHEAD];
+  unsigned passed[AHEAD];
+} group;
+
+// fetch loads a row: x, dy and, where there are, more and the mask.
+DEVICE void fetch(const batch_norm *a, place p, int64 row, const T *dy, const T *more, const void *mask, group *g, int k) {
+  g->x[k] = load(a, a->x, p, row);
+  g->dy[k] = load(a, dy, p, row);
+  if (more) g->more[k] = load(a, more, p, row);
+  if (mask) g->passed[k] = *mask_at(a, p, row) >> p.channel % MASKED;
+}
+
+// arrived gives what has come to y: the sum of the parts of dy.
+DEVICE void arrived(const group *g, int k, const T *more, float *f) {
+  unpack(g->dy[k], f);
+  if (!more) return;
+  float rest[VECTOR];
+  unpack(g->more[k], rest);
+  for (int i = 0; i < VECTOR; i++) f[i] += rest[i];
+}
+
+// pass clears what the ReLU has not passed. Without a mask, that is found out anew.
+DEVICE void pass(const batch_norm *a, unsigned passed, const float *x, const float *scale, const float *shift, float *g) {
+  if (!a->relu) return;
+  for (int i = 0; i < VECTOR; i++)
+    if (a->mask ? !(passed >> i & 1) : !(fmaf(x[i], scale[i], shift[i]) > 0)) g[i] = 0;
+}
+
+// norm_grad_sums gives the gradients of gamma and beta, and dz where there is room for it.
+KERNEL(norm_grad_sums, batch_norm) {
+  __shared__ float shared[DOWN][2 * STRIP];
+  __shared__ unsigned last;
+  const place p = here(&a);
+  float scale[VECTOR], shift[VECTOR], mean[VECTOR], sum[VECTOR], dot[VECTOR];
+  affine(&a, p, scale, shift);
+  for (int i = 0; i < VECTOR; i++) {
+    mean[i] = p.active ? a.mean[p.channel + i] : 0;
+    sum[i] = dot[i] = 0;
+  }
+  for (int64 row = p.from; row < p.end; row += DOWN * AHEAD) {
+    group all;
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++)
+      if (row + k * DOWN < p.end) fetch(&a, p, row + k * DOWN, a.dy, a.more, a.mask, &all, k);
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++) {
+      if (row + k * DOWN >= p.end) break;
+      float x[VECTOR], g[VECTOR];
+      unpack(all.x[k], x);
+      arrived(&all, k, a.more, g);
+      pass(&a, all.passed[k], x, scale, shift, g);
+      if (a.dz) store(&a, a.dz, p, row + k * DOWN, g);
+      for (int i = 0; i < VECTOR; i++) {
+        sum[i] += g[i];
+        dot[i] = fmaf(g[i], x[i] - mean[i], dot[i]);
+      }
+    }
+  }
+  float first, second;
+  if (!publish(&a, &last, total(shared, sum, dot)) || !gather(&a, shared, &first, &second)) return;
+  const int channel = blockIdx.x * STRIP + threadIdx.x;
+  a.dbeta[channel] = first;
+  a.dgamma[channel] = second * a.istd[channel];
+}
+
+// norm_grad_apply gives dx = scale*(g - dbeta/rows - (x - mean)*istd*dgamma/rows), g being
+// what the ReLU has passed of dy.
+KERNEL(norm_grad_apply, batch_norm) {
+  const place p = here(&a);
+  float scale[VECTOR], shift[VECTOR], slope[VECTOR], level[VECTOR];
+  affine(&a, p, scale, shift);
+  for (int i = 0; i < VECTOR; i++) {
+    const int c = p.channel + i;
+    slope[i] = p.active ? -scale[i] * a.istd[c] * a.dgamma[c] / a.rows : 0;
+    level[i] = p.active ? -scale[i] * a.dbeta[c] / a.rows - slope[i] * a.mean[c] : 0;
+  }
+  const T *const dy = a.dz ? a.dz : a.dy, *const more = a.dz ? 0 : a.more;
+  const void *const mask = a.dz ? 0 : a.mask;
+  for (int64 row = p.from; row < p.end; row += DOWN * AHEAD) {
+    group all;
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++)
+      if (row + k * DOWN < p.end) fetch(&a, p, back(&a, p, row + k * DOWN), dy, more, mask, &all, k);
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++) {
+      if (row + k * DOWN >= p.end) break;
+      float x[VECTOR], g[VECTOR];
+      unpack(all.x[k], x);
+      arrived(&all, k, more, g);
+      if (!a.dz) pass(&a, all.passed[k], x, scale, shift, g);
+      for (int i = 0; i < VECTOR; i++) g[i] = fmaf(scale[i], g[i], fmaf(slope[i], x[i], level[i]));
+      store(&a, a.dx, p, back(&a, p, row + k * DOWN), g);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+// What the kernels have in common. They are written in what CUDA C++ and C share, so that
+// tests can compile the same text for the CPU: no templates, no overloads, no headers.
+//
+// Before this come two definitions: HALF, 1 for float16 and 0 for float32, and VECTOR,
+// how many numbers a thread loads at once: 1, or 8 or 16 bytes of them.
+//
+// A file defines RESIDENT, how many blocks of its kernels a multiprocessor shall have at
+// once: by that their registers are counted.
+
+#define THREADS 256
+
+#ifdef __CUDACC_RTC__
+#define KERNEL(name, type) extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) name(const type a)
+#define DEVICE static __device__ __forceinline__
+#else
+#define KERNEL(name, type) \
+  static void name##_body(const type a); \
+  const unsigned long name##_size = sizeof(type); \
+  void name(const void *p) { name##_body(*(const type *)p); } \
+  static void name##_body(const type a)
+#define DEVICE static inline
+#endif
+
+
+#if HALF
+typedef unsigned short T;
+#else
+typedef float T;
+#endif
+
+typedef long long int64;
+
+// Two float16 in a word, and back, rounded to nearest.
+#ifdef __CUDACC_RTC__
+DEVICE float from_half(unsigned short h) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+  return f;
+}
+DEVICE unsigned short to_half(float f) {
+  unsigned short h;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
+  return h;
+}
+DEVICE unsigned float_bits(float f) { return __float_as_uint(f); }
+DEVICE float bits_float(unsigned u) { return __uint_as_float(u); }
+#else
+#define __ldcg(at) (*(at)) // loads what other blocks have written
+DEVICE float from_half(unsigned short h) {
+  union { unsigned short u; _Float16 f; } v = {h};
+  return v.f;
+}
+DEVICE unsigned short to_half(float f) {
+  union { _Float16 f; unsigned short u; } v = {(_Float16)f};
+  return v.u;
+}
+DEVICE unsigned float_bits(float f) {
+  union { float f; unsigned u; } v = {f};
+  return v.u;
+}
+DEVICE float bits_float(unsigned u) {
+  union { unsigned u; float f; } v = {u};
+  return v.f;
+}
+#endif
+
+DEVICE float number(T x) {
+#if HALF
+  return from_half(x);
+#else
+  return x;
+#endif
+}
+
+// vector is VECTOR numbers.
+#define BYTES (VECTOR * (HALF ? 2 : 4))
+#if VECTOR == 1
+typedef T vector;
+#elif BYTES == 8
+typedef uint2 vector;
+#else
+typedef uint4 vector;
+#endif
+
+// words turns a vector into its words, and back.
+#if VECTOR > 1
+DEVICE void words(vector v, unsigned *w) {
+  w[0] = v.x, w[1] = v.y;
+#if BYTES == 16
+  w[2] = v.z, w[3] = v.w;
+#endif
+}
+
+DEVICE vector of_words(const unsigned *w) {
+#if BYTES == 16
+  return make_uint4(w[0], w[1], w[2], w[3]);
+#else
+  return make_uint2(w[0], w[1]);
+#endif
+}
+#endif
+
+// unpack and pack turn what is loaded at once into VECTOR numbers, and back.
+DEVICE void unpack(vector v, float *f) {
+#if VECTOR == 1
+  f[0] = number(v);
+#else
+  unsigned w[BYTES / 4];
+  words(v, w);
+  for (int i = 0; i < BYTES / 4; i++) {
+#if HALF
+    f[2 * i] = from_half(w[i] & 0xffff);
+    f[2 * i + 1] = from_half(w[i] >> 16);
+#else
+    f[i] = bits_float(w[i]);
+#endif
+  }
+#endif
+}
+
+DEVICE vector pack(const float *f) {
+#if VECTOR == 1 && HALF
+  return to_half(f[0]);
+#elif VECTOR == 1
+  return f[0];
+#else
+  unsigned w[BYTES / 4];
+  for (int i = 0; i < BYTES / 4; i++) {
+#if HALF
+    w[i] = to_half(f[2 * i]) | (unsigned)to_half(f[2 * i + 1]) << 16;
+#else
+    w[i] = float_bits(f[i]);
+#endif
+  }
+  return of_words(w);
+#endif
+}

@@ -1,0 +1,44 @@
+// The functions of NVRTC and of CUDA's driver that compile and launch kernels, found at
+// run time. Names and arguments are those of NVIDIA's documentation; handles are void *.
+#ifndef VICREG_NVRTC_H
+#define VICREG_NVRTC_H
+
+#include <stddef.h>
+
+#define VR_NVRTC_FUNCTIONS(F) \
+  F(nvrtcCreateProgram, (void **program, const char *source, const char *name, int headers, \
+                         const char *const *texts, const char *const *names)) \
+  F(nvrtcCompileProgram, (void *program, int count, const char *const *options)) \
+  F(nvrtcGetProgramLogSize, (void *program, size_t *size)) \
+  F(nvrtcGetProgramLog, (void *program, char *log)) \
+  F(nvrtcGetCUBINSize, (void *program, size_t *size)) \
+  F(nvrtcGetCUBIN, (void *program, char *code)) \
+  F(nvrtcDestroyProgram, (void **program))
+
+#define VR_DRIVER_FUNCTIONS(F) \
+  F(cuLibraryLoadData, (void **library, const void *code, void *jit, void **jit_values, unsigned jit_count, \
+                        void *options, void **values, unsigned count)) \
+  F(cuLibraryGetKernel, (void **kernel, void *library, const char *name)) \
+  F(cuLaunchKernel, (void *kernel, unsigned x, unsigned y, unsigned z, unsigned threads_x, unsigned threads_y, \
+                     unsigned threads_z, unsigned shared, void *stream, void **arguments, void **extra)) \
+  F(cuGetErrorString, (int status, const char **text))
+
+// The functions, there after vr_nvrtc_load. They return 0 on success.
+#define VR_DECLARE_FUNCTION(name, arguments) int(*name) arguments;
+extern struct vr_nvrtc {
+  VR_NVRTC_FUNCTIONS(VR_DECLARE_FUNCTION)
+  VR_DRIVER_FUNCTIONS(VR_DECLARE_FUNCTION)
+} vr_nvrtc;
+
+// vr_nvrtc_load looks the functions up, once; the message says what is missing.
+char *vr_nvrtc_load(void);
+
+// vr_driver_failed makes a message of what a function of the driver returned; NULL for
+// success.
+char *vr_driver_failed(int status, const char *function);
+
+// vr_compile compiles a source for an architecture, 90 for compute capability 9.0. The
+// code is freed by the caller.
+char *vr_compile(const char *source, const char *name, int architecture, char **code);
+
+#endif
