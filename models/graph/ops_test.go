@@ -83,6 +83,9 @@ var opRows = []struct {
 		return []value{g.ScatterAdd(in(4), g.Ints(3, 0, 3), in(3))}
 	}},
 	{"Pad", false, func(g *graph.Graph, in maker) []value { return []value{g.Pad(in(2, 3), []int{1, 0}, []int{0, 2})} }},
+	{"ZerosBehind", false, func(g *graph.Graph, in maker) []value {
+		return []value{g.ZerosBehind(in(2, 3), 0, 2), g.ZerosBehind(in(2, 3, 4), 1, 1), g.ZerosBehind(in(2, 3), 1, 4)}
+	}},
 	{"Conv", false, convs},
 	{"ConvTranspose", false, func(g *graph.Graph, in maker) []value {
 		win := graph.Window{KH: 3, KW: 2, Stride: 2, Pads: [4]int{1, 0, 0, 1}}
