@@ -10,12 +10,12 @@ import (
 func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
 	g, s := c.g, c.win.Stride
 	n, ch, h, w := c.x.Shape[0], c.w.Shape[1], c.x.Shape[2], c.x.Shape[3]
+	if c.cudnn(graph.OnesConvolved) || s > 1 && c.cudnn(graph.OnesProducts, graph.OnesWeightGrad) {
+		return g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, h, w)
+	}
 	if c.pointwise() {
 		dx := g.Gemm(g.Rows(dy), g.Reshape(c.scaled(), c.w.Shape[0], ch), nil, graph.GemmAttr{})
 		return c.spread(dx)
-	}
-	if c.cudnn() {
-		return g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, h, w)
 	}
 	rows := c.phases(h, dy.Shape[2], c.win.KH, c.win.Pads[0])
 	cols := c.phases(w, dy.Shape[3], c.win.KW, c.win.Pads[1])

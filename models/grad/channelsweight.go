@@ -12,11 +12,10 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
 	var dw *graph.Value // [M, C, KH, KW]
 	switch {
+	case c.cudnn(graph.OnesConvolved, graph.OnesWeightGrad):
+		dw = c.cudnnWeightGrad(dy)
 	case c.pointwise():
 		dw = g.Reshape(c.scaleRows(productOfRows(g, g.Rows(dy), c.seen())), m, ch, 1, 1)
-	case c.cudnn():
-		half := g.Reshape(g.CudnnConvWeightGrad(dy, c.x, win), m, -1)
-		dw = g.Transpose(g.Reshape(c.scaleRows(g.Cast(half, tensor.Float32)), m, win.KH, win.KW, ch), 0, 3, 1, 2)
 	case win.Stride == 1 && m < 2*ch && !g.Forms.Columns:
 		dw = c.crossedGrad(dy)
 	default:
@@ -26,6 +25,20 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 		dw = g.Slice(dw, 1, 0, c.w.Shape[1])
 	}
 	return dw
+}
+
+// cudnnWeightGrad is lastWeightGrad by cuDNN. Where the forward pass has picked the pixels
+// that a pointwise convolution sees, it is given those.
+func (c convolution) cudnnWeightGrad(dy *graph.Value) *graph.Value {
+	g, x, win, m := c.g, c.x, c.win, c.w.Shape[0]
+	if c.pointwise() && win.Stride > 1 && !c.cudnn(graph.OnesConvolved) {
+		x, win.Stride = c.every(), 1
+	}
+	dw := c.scaleRows(g.Cast(g.Reshape(g.CudnnConvWeightGrad(dy, x, win), m, -1), tensor.Float32))
+	if c.pointwise() {
+		return g.Reshape(dw, m, x.Shape[1], 1, 1)
+	}
+	return g.Transpose(g.Reshape(dw, m, win.KH, win.KW, x.Shape[1]), 0, 3, 1, 2)
 }
 
 // scaleRows is dw [..., M, K] times the scale.

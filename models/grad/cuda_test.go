@@ -80,6 +80,32 @@ func TestLayerBuilds(t *testing.T) {
 	}
 }
 
+// A pointwise convolution is as much of cuDNN's as its form says, and none pads a tensor of
+// the size of its input.
+func TestPointwiseForms(t *testing.T) {
+	for ones, wanted := range map[graph.OnesForm][2]string{ // by stride: Conv, ConvInputGrad, ConvWeightGrad, products, Slice, Pad
+		graph.OnesProducts: {"0 0 0 3 0 0", "0 1 0 2 1 0"}, graph.OnesWeightGrad: {"0 0 1 2 0 0", "0 1 1 1 1 0"},
+		graph.OnesConvolved: {"1 1 1 0 0 0", "1 1 1 0 0 0"},
+	} {
+		for i, want := range wanted {
+			l := Layer{N: 8, C: 16, H: 7, W: 8, M: 64, Window: graph.Square(1, 1+i, 0), Compute: tensor.Float16, Forms: graph.CudnnForms}
+			l.Forms.Ones = ones
+			g, err := l.Graph()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := map[string]int{}
+			for _, node := range flat(g.Nodes) {
+				n[node.Op]++
+			}
+			got := fmt.Sprint(n["Conv"], n["ConvInputGrad"], n["ConvWeightGrad"], n["Gemm"]+n["FusedMatMul"], n["Slice"], n["Pad"])
+			if got != want {
+				t.Errorf("%q, stride %d: %s, want %s", ones, 1+i, got, want)
+			}
+		}
+	}
+}
+
 // rowsOnCUDA are the rows of all rules, and one of a layer that comes after others.
 func rowsOnCUDA() []row {
 	return append(slices.Clone(rows), row{key: "vicreg.GlobalAveragePool", name: "channels last", in: []input{in(2, 3, 4, 5), in(4, 3, 1, 1)},
@@ -96,6 +122,8 @@ func layersOnCUDA() (out []row) {
 		}
 		add(in(8, 4, 4, 4), 8, graph.Square(1, 1, 0)) // folded
 		add(in(8, 4, 4, 4), 16, graph.Square(1, 2, 0))
+		add(in(4, 4, 5, 7), 8, graph.Square(1, 2, 0)) // the last pixels seen, or not
+		add(in(4, 6, 6, 3), 5, graph.Square(1, 2, 0))
 		add(in(3, 5, 3, 3), 11, graph.Square(1, 1, 0))
 		add(in(8, 4, 4, 4), 7, graph.Square(1, 1, 0)) // not
 		add(in(8, 3, 6, 4), 5, graph.Square(3, 2, 1))
