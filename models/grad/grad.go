@@ -6,6 +6,7 @@
 package grad
 
 import (
+	"maps"
 	"slices"
 
 	"vicreg/models/graph"
@@ -32,7 +33,7 @@ type Rule func(c *Call) []*graph.Value
 func Gradients(g *graph.Graph, y, dy *graph.Value, wrt []*graph.Value) []*graph.Value {
 	nodes := slices.Clone(g.Nodes)
 	needed := reachable(nodes, wrt)
-	grads := map[*graph.Value]*graph.Value{y: dy}
+	grads, waiting := map[*graph.Value]*graph.Value{y: dy}, leaves{}
 	for _, n := range slices.Backward(nodes) {
 		c := &Call{Node: n, G: g}
 		if !c.prepare(grads, needed) {
@@ -44,12 +45,19 @@ func Gradients(g *graph.Graph, y, dy *graph.Value, wrt []*graph.Value) []*graph.
 		}
 		g.Prefix("grad/"+n.Name, func() {
 			for i, dx := range rule(c) {
-				if dx != nil && c.Need[i] {
-					accumulate(g, grads, n.Inputs[i], unbroadcast(g, dx, n.Inputs[i]))
+				if dx == nil || !c.Need[i] {
+					continue
+				}
+				v := n.Inputs[i]
+				if dx = unbroadcast(g, dx, v); waiting.takes(g, v) {
+					waiting[v] = append(waiting[v], dx)
+				} else {
+					accumulate(g, grads, v, dx)
 				}
 			}
 		})
 	}
+	g.Prefix("grad", func() { maps.Copy(grads, waiting.sums(g, wrt)) })
 	out := make([]*graph.Value, len(wrt))
 	for i, v := range wrt {
 		out[i] = grads[v]
