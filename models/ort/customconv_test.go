@@ -24,6 +24,7 @@ type convCase struct {
 var convCases = []convCase{
 	{[4]int{2, 5, 7, 4}, [4]int{6, 1, 1, 4}, [2]int{0, 0}, 1, [2]int{5, 7}, "1x1"},
 	{[4]int{2, 5, 7, 4}, [4]int{6, 1, 1, 4}, [2]int{0, 0}, 2, [2]int{3, 4}, "1x1, stride 2"},
+	{[4]int{2, 6, 4, 4}, [4]int{6, 1, 1, 4}, [2]int{0, 0}, 2, [2]int{3, 2}, "1x1, stride 2, the last pixels unseen"},
 	{[4]int{2, 6, 5, 3}, [4]int{4, 3, 3, 3}, [2]int{1, 1}, 1, [2]int{6, 5}, "3x3"},
 	{[4]int{2, 6, 5, 3}, [4]int{4, 3, 3, 3}, [2]int{1, 1}, 2, [2]int{3, 3}, "3x3, stride 2, a row over"},
 	{[4]int{1, 13, 12, 3}, [4]int{4, 7, 7, 3}, [2]int{3, 3}, 2, [2]int{7, 6}, "7x7, stride 2"},
