@@ -37,9 +37,9 @@ func poolRule(c *Call) []*graph.Value {
 func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 	return g.Composite("MaxPool", graph.WindowAttrs(win), []*graph.Value{x}, func(save func(string, *graph.Value)) []*graph.Value {
 		if lastChannels(g) && g.Forms.Cudnn && graph.CudnnTakes(win) {
-			last := g.ToNHWC(x)
-			save("x", last)
-			return []*graph.Value{sameLayout(g, g.CudnnMaxPool(last, win), x)}
+			y, places := g.MaxPoolPlaces(g.ToNHWC(x), win)
+			save("places", places)
+			return []*graph.Value{sameLayout(g, y, x)}
 		}
 		if lastChannels(g) {
 			y, index := g.MaxPoolNHWC(g.ToNHWC(x), win)
@@ -54,10 +54,10 @@ func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 
 // maxPoolRule adds each gradient to the pixel that was the maximum.
 func maxPoolRule(c *Call) []*graph.Value {
-	if x := c.Saved["x"]; x != nil {
-		g := c.G
-		dx := g.CudnnMaxPoolGrad(g.ToNHWC(c.Dy[0]), g.ToNHWC(c.Outputs[0]), x, c.Window())
-		return []*graph.Value{sameLayout(g, dx, c.Inputs[0])}
+	if places := c.Saved["places"]; places != nil {
+		g, x := c.G, c.Inputs[0]
+		dx := g.MaxPoolPlacesGrad(g.ToNHWC(c.Dy[0]), places, c.Window(), x.Shape[2], x.Shape[3])
+		return []*graph.Value{sameLayout(g, dx, x)}
 	}
 	g, x, dy := c.G, c.Inputs[0], c.G.ToPlain(c.Dy[0])
 	n := x.Elements()

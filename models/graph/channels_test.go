@@ -96,17 +96,19 @@ var lastRows = []struct {
 		}
 		return last, plain
 	}},
-	{"CudnnMaxPool", func(g *graph.Graph, in maker) ([]value, []value) {
+	{"MaxPoolPlaces", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, win := in(2, 3, 7, 6), graph.Square(3, 2, 1)
-		y, _ := g.MaxPool(x, win)
-		return []value{g.CudnnMaxPool(g.ToNHWC(x), win)}, []value{y}
+		want, _ := g.MaxPool(x, win)
+		y, _ := g.MaxPoolPlaces(g.ToNHWC(x), win)
+		return []value{y}, []value{want}
 	}},
-	{"CudnnMaxPoolGrad", func(g *graph.Graph, in maker) ([]value, []value) {
+	{"MaxPoolPlacesGrad", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, dy, win := in(2, 3, 7, 6), in(2, 3, 4, 3), graph.Square(3, 2, 1)
-		y, index := g.MaxPool(x, win)
+		_, index := g.MaxPool(x, win)
 		n := dy.Elements()
 		dx := g.ScatterAdd(g.Full(0, x.Elements()), g.Reshape(index, n), g.Reshape(dy, n))
-		return []value{g.CudnnMaxPoolGrad(g.ToNHWC(dy), g.ToNHWC(y), g.ToNHWC(x), win)}, []value{g.Reshape(dx, 2, 3, 7, 6)}
+		_, places := g.MaxPoolPlaces(g.ToNHWC(x), win)
+		return []value{g.MaxPoolPlacesGrad(g.ToNHWC(dy), places, win, 7, 6)}, []value{g.Reshape(dx, 2, 3, 7, 6)}
 	}},
 	{"GatedAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, y, a := in(4, 5), in(4, 5), in(4, 1)

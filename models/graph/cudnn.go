@@ -2,7 +2,7 @@ package graph
 
 // The operators of this file are vicreg's own, over NVIDIA's cuDNN; package ort
 // registers them with every session on a CUDA device. They are what ONNX Runtime has
-// no operator for: gradients of convolutions and of pooling. Values are in the NHWC
+// no operator for: gradients of convolutions. Values are in the NHWC
 // layout, weights plain [M, KH, KW, C].
 
 // CudnnConv convolves x [N, C, H, W] with w, giving [N, M, OH, OW].
@@ -33,22 +33,6 @@ func (g *Graph) CudnnConvWeightGrad(dy, x *Value, win Window) *Value {
 	return g.op(DomainCUDA, "ConvWeightGrad", g.tf32(attrs), []*Value{dy, x}, &Value{Type: x.Type, Shape: shape})[0]
 }
 
-// CudnnMaxPool is the maximum over a window.
-func (g *Graph) CudnnMaxPool(x *Value, win Window) *Value {
-	g.cudnnOperands("MaxPool", win, nil, x)
-	shape, err := PoolShape(x.Shape, win)
-	if err != nil {
-		g.Fail("MaxPool", "%v", err)
-	}
-	return g.nhwc(DomainCUDA, "MaxPool", cudnnPool(win), []*Value{x}, x.Type, shape)
-}
-
-// CudnnMaxPoolGrad is the gradient of CudnnMaxPool with respect to x, from that of y.
-func (g *Graph) CudnnMaxPoolGrad(dy, y, x *Value, win Window) *Value {
-	g.cudnnOperands("MaxPoolGrad", win, nil, dy, y, x)
-	return g.nhwc(DomainCUDA, "MaxPoolGrad", cudnnPool(win), []*Value{dy, y, x}, x.Type, x.Shape)
-}
-
 // CudnnTakes tells whether cuDNN's operators have windows of a form: the same pads on
 // both sides, and no dilation.
 func CudnnTakes(win Window) bool {
@@ -74,10 +58,6 @@ func (g *Graph) cudnnOperands(op string, win Window, w *Value, images ...*Value)
 
 func cudnnWindow(win Window) []Attr {
 	return []Attr{{"pads", []int{win.Pads[0], win.Pads[1]}}, {"stride", win.Stride}}
-}
-
-func cudnnPool(win Window) []Attr {
-	return append(cudnnWindow(win), Attr{"kernel", []int{win.KH, win.KW}})
 }
 
 func (g *Graph) tf32(attrs []Attr) []Attr { return append(attrs, Attr{"tf32", bit(g.TF32)}) }

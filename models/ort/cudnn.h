@@ -1,7 +1,7 @@
 // The part of cuDNN 9 and of CUDA's runtime library that the operators of customop.h
 // call, found at run time: neither its headers nor the library is needed to build.
 // Names, arguments and numbers are those of NVIDIA's documentation of the cuDNN API
-// (graph library: descriptors and attributes; ops library: the rest). All handles and
+// (graph library). All handles and
 // descriptors are void *.
 #ifndef VICREG_CUDNN_H
 #define VICREG_CUDNN_H
@@ -12,10 +12,7 @@
 // Element types.
 enum { CUDNN_FLOAT = 0, CUDNN_HALF = 2 };
 
-// Channels last, for the descriptors of the ops library.
-enum { CUDNN_NHWC = 1 };
-
-enum { CUDNN_CROSS_CORRELATION = 1, CUDNN_PROPAGATE_NAN = 1, CUDNN_MAX_POOLING = 0 };
+enum { CUDNN_CROSS_CORRELATION = 1 };
 
 // The graph library: kinds of descriptors.
 enum {
@@ -100,17 +97,7 @@ enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTES = 16
   F(cudnnBackendSetAttribute, (void *d, int name, int type, int64_t count, const void *values)) \
   F(cudnnBackendGetAttribute, (void *d, int name, int type, int64_t room, int64_t *count, void *values)) \
   F(cudnnBackendFinalize, (void *d)) \
-  F(cudnnBackendExecute, (void *handle, void *plan, void *pack)) \
-  F(cudnnCreateTensorDescriptor, (void **d)) \
-  F(cudnnDestroyTensorDescriptor, (void *d)) \
-  F(cudnnSetTensor4dDescriptor, (void *d, int format, int type, int n, int c, int h, int w)) \
-  F(cudnnCreatePoolingDescriptor, (void **d)) \
-  F(cudnnDestroyPoolingDescriptor, (void *d)) \
-  F(cudnnSetPooling2dDescriptor, (void *d, int mode, int nan, int kh, int kw, int ph, int pw, int sh, int sw)) \
-  F(cudnnPoolingForward, (void *handle, void *d, const float *alpha, void *xd, const void *x, const float *beta, \
-                          void *yd, void *y)) \
-  F(cudnnPoolingBackward, (void *handle, void *d, const float *alpha, void *yd, const void *y, void *dyd, \
-                           const void *dy, void *xd, const void *x, const float *beta, void *dxd, void *dx))
+  F(cudnnBackendExecute, (void *handle, void *plan, void *pack))
 
 #define VR_CUDART_FUNCTIONS(F) \
   F(cudaMalloc, (void **memory, size_t bytes)) \

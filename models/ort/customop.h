@@ -77,9 +77,6 @@ char *vr_output(vr_call *run, size_t index, const vr_shape *shape);
 char *vr_scratch(vr_call *run, size_t bytes, void **memory);
 void vr_release_scratch(vr_call *run, void *memory);
 
-// vr_describe_activations makes a descriptor of the ops library for [N, H, W, C].
-char *vr_describe_activations(const vr_call *run, const vr_shape *shape, void **descriptor);
-
 // vr_set_shape fills in an output's shape of rank 1 or 4.
 void vr_set_shape(vr_shape *shape, int rank, int64_t a, int64_t b, int64_t c, int64_t d);
 

@@ -83,14 +83,6 @@ char *vr_node_run(vr_node *node, void *context) {
   return error ? error : node->operator->run(&run);
 }
 
-char *vr_describe_activations(const vr_call *run, const vr_shape *shape, void **d) {
-  const int64_t *dims = shape->dims;
-  VR_TRY(cudnnCreateTensorDescriptor, d);
-  // The order of the numbers is N, C, H, W in every format.
-  VR_TRY(cudnnSetTensor4dDescriptor, *d, CUDNN_NHWC, run->node->type, dims[0], dims[3], dims[1], dims[2]);
-  return NULL;
-}
-
 void vr_set_shape(vr_shape *shape, int rank, int64_t a, int64_t b, int64_t c, int64_t d) {
   *shape = (vr_shape){.rank = rank, .dims = {a, b, c, d}};
 }

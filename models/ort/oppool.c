@@ -1,83 +1,77 @@
 #include <string.h>
 
 #include "customop.h"
+#include "kernels.h"
 
-// Largest of a window, and its gradient: each dy goes to one place of its window that
-// holds y. Padding never wins. Source: the documentation of cuDNN's ops library,
-// cudnnPoolingForward and cudnnPoolingBackward.
+// The largest of a window, and its gradient, by kernels/maxpool.cu. Padding never wins.
+//
+// MaxPool(x) gives y and, in a byte each, which place of its window every y came from.
+// MaxPoolGrad(dy, places) gives dx.
+
+enum { MOST_PLACES = 256, MOST_VECTORS = INT32_MAX };
+
+// The argument of the kernels.
+typedef struct {
+  const void *x, *dy;
+  void *y, *dx, *tap;
+  int images, height, width, channels, out_height, out_width;
+  int kernel_height, kernel_width, pad_height, pad_width, stride;
+} max_pool;
+
+// slide gives the shape of y for x.
+static char *slide(const vr_attributes *a, const vr_shape *x, vr_shape *y) {
+  if (x->rank != 4) return strdup("x is not [N, H, W, C]");
+  int64_t h = vr_slide(x->dims[1], a->kernel[0], a->pads[0], a->stride);
+  int64_t w = vr_slide(x->dims[2], a->kernel[1], a->pads[1], a->stride);
+  if (h < 1 || w < 1) return strdup("the kernel is larger than the padded x");
+  if (a->kernel[0] * a->kernel[1] > MOST_PLACES) return strdup("the kernel has more than 256 places");
+  if (a->pads[0] >= a->kernel[0] || a->pads[1] >= a->kernel[1]) return strdup("a window would see nothing but padding");
+  vr_set_shape(y, 4, x->dims[0], h, w, x->dims[3]);
+  return NULL;
+}
 
 static char *pool_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
-  const int64_t *x = in[0].dims;
-  if (in[0].rank != 4) return strdup("x is not [N, H, W, C]");
-  int64_t h = vr_slide(x[1], a->kernel[0], a->pads[0], a->stride);
-  int64_t w = vr_slide(x[2], a->kernel[1], a->pads[1], a->stride);
-  if (h < 1 || w < 1) return strdup("the kernel is larger than the padded x");
-  vr_set_shape(&out[0], 4, x[0], h, w, x[3]);
-  return NULL;
+  char *error = slide(a, &in[0], &out[0]);
+  if (error == NULL) out[1] = out[0];
+  return error;
 }
 
 static char *pool_grad_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
-  vr_shape y[1];
-  char *error = pool_shapes(a, &in[2], y);
+  const int64_t *y = in[0].dims;
+  vr_shape from[1];
+  if (in[0].rank != 4) return strdup("dy is not [N, H, W, C]");
+  vr_set_shape(&out[0], 4, y[0], a->size[0], a->size[1], y[3]);
+  char *error = slide(a, &out[0], from);
   if (error != NULL) return error;
   for (int i = 0; i < 2; i++)
-    if (in[i].rank != 4 || memcmp(in[i].dims, y->dims, 4 * sizeof *y->dims) != 0)
-      return strdup("dy or y is not of the shape that x gives");
-  out[0] = in[2];
+    if (in[i].rank != 4 || memcmp(in[i].dims, from->dims, 4 * sizeof *y) != 0)
+      return strdup("dy or the places are not of the shape that an x of this size gives");
   return NULL;
 }
 
-// pool is what cuDNN is told of a node.
-typedef struct {
-  void *window, *x, *y;
-} pool;
-
-static char *describe(pool *p, const vr_call *run, const vr_shape *x, const vr_shape *y) {
+// launch runs a kernel with a thread for each vector of an image.
+static char *launch(vr_call *run, const char *kernel, const vr_shape *x, const vr_shape *y, const vr_shape *of, max_pool *p) {
   const vr_attributes *a = &run->node->attributes;
-  VR_TRY(cudnnCreatePoolingDescriptor, &p->window);
-  VR_TRY(cudnnSetPooling2dDescriptor, p->window, CUDNN_MAX_POOLING, CUDNN_PROPAGATE_NAN, a->kernel[0], a->kernel[1],
-         a->pads[0], a->pads[1], a->stride, a->stride);
-  char *error = vr_describe_activations(run, x, &p->x);
-  return error ? error : vr_describe_activations(run, y, &p->y);
-}
-
-static void forget(pool *p) {
-  if (p->window != NULL) vr_cudnn.cudnnDestroyPoolingDescriptor(p->window);
-  if (p->x != NULL) vr_cudnn.cudnnDestroyTensorDescriptor(p->x);
-  if (p->y != NULL) vr_cudnn.cudnnDestroyTensorDescriptor(p->y);
-}
-
-static const float one = 1, zero = 0;
-
-static char *forward(vr_call *run, pool *p) {
-  char *error = describe(p, run, &run->in[0], &run->out[0]);
-  if (error != NULL) return error;
-  VR_TRY(cudnnPoolingForward, run->cudnn, p->window, &one, p->x, run->x[0], &zero, p->y, run->y[0]);
-  return NULL;
-}
-
-static char *backward(vr_call *run, pool *p) {
-  char *error = describe(p, run, &run->in[2], &run->in[1]);
-  if (error != NULL) return error;
-  VR_TRY(cudnnPoolingBackward, run->cudnn, p->window, &one, p->y, run->x[1], p->y, run->x[0], p->x, run->x[2], &zero,
-         p->x, run->y[0]);
-  return NULL;
+  int half = run->node->type == CUDNN_HALF, wide = half ? 8 : 4;
+  vr_program program = {{"maxpool"}, half, x->dims[3] % wide == 0 ? wide : 1};
+  p->images = x->dims[0], p->height = x->dims[1], p->width = x->dims[2], p->channels = x->dims[3];
+  p->out_height = y->dims[1], p->out_width = y->dims[2], p->stride = a->stride;
+  p->kernel_height = a->kernel[0], p->kernel_width = a->kernel[1], p->pad_height = a->pads[0], p->pad_width = a->pads[1];
+  int64_t vectors = of->dims[0] * of->dims[1] * of->dims[2] * of->dims[3] / program.vector;
+  if (vectors > MOST_VECTORS) return strdup("x is too large");
+  return vr_launch(run, &program, kernel, (vectors + VR_THREADS - 1) / VR_THREADS, 1, p);
 }
 
 static char *pool_run(vr_call *run) {
-  pool p = {0};
-  char *error = forward(run, &p);
-  forget(&p);
-  return error;
+  max_pool p = {.x = run->x[0], .y = run->y[0], .tap = run->y[1]};
+  return launch(run, "max_pool_forward", &run->in[0], &run->out[0], &run->out[0], &p);
 }
 
 static char *pool_grad_run(vr_call *run) {
-  pool p = {0};
-  char *error = backward(run, &p);
-  forget(&p);
-  return error;
+  max_pool p = {.dy = run->x[0], .tap = run->x[1], .dx = run->y[0]};
+  return launch(run, "max_pool_backward", &run->out[0], &run->in[0], &run->out[0], &p);
 }
 
-const vr_operator vr_max_pool = {"MaxPool", "t", "t", VR_PADS | VR_KERNEL | VR_STRIDE, pool_shapes, pool_run};
-const vr_operator vr_max_pool_grad = {"MaxPoolGrad",    "ttt",        "t", VR_PADS | VR_KERNEL | VR_STRIDE,
-                                      pool_grad_shapes, pool_grad_run};
+const vr_operator vr_max_pool = {"MaxPool", "t", "tb", VR_PADS | VR_KERNEL | VR_STRIDE, pool_shapes, pool_run};
+const vr_operator vr_max_pool_grad = {
+    "MaxPoolGrad", "tb", "t", VR_PADS | VR_KERNEL | VR_STRIDE | VR_SIZE, pool_grad_shapes, pool_grad_run};

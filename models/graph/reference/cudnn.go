@@ -133,18 +133,28 @@ func fusedBatchNormGrad(c *call) []array {
 	return []array{dx, dgamma, dbeta, dz}[:3+c.int("residual", 0)]
 }
 
-func cudnnMaxPool(c *call) array {
-	kernel := c.Attr("kernel").([]int)
-	return last(pooled(first(c.in[0]), c.cudnnWindow(kernel[0], kernel[1]))[0])
+// maxPoolPlaces gives y and which place of its window each comes from.
+func maxPoolPlaces(c *call) []array {
+	kernel, x := c.Attr("kernel").([]int), first(c.in[0])
+	win := c.cudnnWindow(kernel[0], kernel[1])
+	of := pooled(x, win)
+	y, index, h, w := of[0], of[1], x.shape[2], x.shape[3]
+	walk(y.shape, func(i int, at []int) {
+		p := int(index.data[i]) % (h * w)
+		index.data[i] = float64((p/w-at[2]*win.Stride+win.Pads[0])*win.KW + p%w - at[3]*win.Stride + win.Pads[1])
+	})
+	return []array{last(y), last(index)}
 }
 
-// cudnnMaxPoolGrad gives each gradient to the first pixel that was the maximum.
-func cudnnMaxPoolGrad(c *call) array {
-	dy, x, kernel := first(c.in[0]), first(c.in[2]), c.Attr("kernel").([]int)
-	index := pooled(x, c.cudnnWindow(kernel[0], kernel[1]))[1]
-	dx := zeros(x.shape...)
-	for i, d := range dy.data {
-		dx.data[int(index.data[i])] += d
-	}
+func maxPoolPlacesGrad(c *call) array {
+	dy, place := first(c.in[0]), first(c.in[1])
+	kernel, size := c.Attr("kernel").([]int), c.Attr("size").([]int)
+	win := c.cudnnWindow(kernel[0], kernel[1])
+	dx := zeros(dy.shape[0], dy.shape[1], size[0], size[1])
+	walk(dy.shape, func(i int, at []int) {
+		k := int(place.data[i])
+		h, w := at[2]*win.Stride-win.Pads[0]+k/win.KW, at[3]*win.Stride-win.Pads[1]+k%win.KW
+		dx.data[((at[0]*dx.shape[1]+at[1])*size[0]+h)*size[1]+w] += dy.data[i]
+	})
 	return last(dx)
 }

@@ -66,8 +66,8 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.ConvWeightGrad": one(cudnnConvWeightGrad),
 	"vicreg.cuda.BatchNorm":      fusedBatchNorm,
 	"vicreg.cuda.BatchNormGrad":  fusedBatchNormGrad,
-	"vicreg.cuda.MaxPool":        one(cudnnMaxPool),
-	"vicreg.cuda.MaxPoolGrad":    one(cudnnMaxPoolGrad),
+	"vicreg.cuda.MaxPool":        maxPoolPlaces,
+	"vicreg.cuda.MaxPoolGrad":    one(maxPoolPlacesGrad),
 
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),

@@ -94,78 +94,7 @@ int cudnnGetStream(handle *h, void **stream) { return *stream = h->stream, SUCCE
 
 int cudnnCreateTensorDescriptor(tensor **t) { return *t = calloc(1, sizeof **t), SUCCESS; }
 int cudnnDestroyTensorDescriptor(tensor *t) { return free(t), SUCCESS; }
-int cudnnSetTensor4dDescriptor(tensor *t, int format, int type, int n, int c, int h, int w) {
-  if (format != 1) return refuse(NOT_SUPPORTED, "not channels last");
-  *t = (tensor){type, {n, c, h, w}, {(int64_t)c * h * w, 1, (int64_t)w * c, c}};
-  return SUCCESS;
-}
-
-static int same(const tensor *a, const tensor *b) { return memcmp(a, b, sizeof *a) == 0; }
-
-#define EACH(t) for (int64_t i = 0, at[4]; i < elements(t) && (place(t, i, at), 1); i++)
-#define AT at[N], at[C], at[H], at[W]
-
-// Only alpha 1 and beta 0 are asked for.
-static int plain(const float *alpha, const float *beta) { return *alpha == 1 && *beta == 0; }
-
-enum { LARGEST = 0, NOT_OURS = -1 };
-typedef struct {
-  int mode, kernel[2], pads[2], strides[2];
-} pooling;
-int cudnnCreatePoolingDescriptor(pooling **p) { return *p = calloc(1, sizeof **p), SUCCESS; }
-int cudnnDestroyPoolingDescriptor(pooling *p) { return free(p), SUCCESS; }
-int cudnnSetPooling2dDescriptor(pooling *p, int mode, int nan, int kh, int kw, int ph, int pw, int sh, int sw) {
-  *p = (pooling){mode, {kh, kw}, {ph, pw}, {sh, sw}};
-  return mode == LARGEST ? SUCCESS : refuse(NOT_SUPPORTED, "not the largest");
-}
-
-// largest finds the first place of a window that holds its largest element.
-static int64_t largest(const pooling *p, const tensor *xd, const void *x, const int64_t at[4]) {
-  int64_t best = -1;
-  double most = 0;
-  for (int k = 0; k < p->kernel[0] * p->kernel[1]; k++) {
-    int64_t h = at[H] * p->strides[0] - p->pads[0] + k / p->kernel[1],
-            w = at[W] * p->strides[1] - p->pads[1] + k % p->kernel[1];
-    if (h < 0 || w < 0 || h >= xd->dims[H] || w >= xd->dims[W]) continue;
-    double v = get(xd, x, at[N], at[C], h, w);
-    if (best < 0 || v > most) best = h * xd->dims[W] + w, most = v;
-  }
-  return best;
-}
-
-static int fits(const pooling *p, const tensor *xd, const tensor *yd) {
-  for (int i = 0; i < 2; i++)
-    if (yd->dims[H + i] != (xd->dims[H + i] + 2 * p->pads[i] - p->kernel[i]) / p->strides[i] + 1) return 0;
-  return xd->dims[N] == yd->dims[N] && xd->dims[C] == yd->dims[C] && xd->type == yd->type;
-}
-
-int cudnnPoolingForward(handle *h, pooling *p, const float *alpha, const tensor *xd, const void *x, const float *beta,
-                        const tensor *yd, void *y) {
-  begin(h);
-  if (p->mode == NOT_OURS) return SUCCESS;
-  if (!fits(p, xd, yd) || !plain(alpha, beta)) return refuse(BAD_PARAM, "pooling");
-  EACH(yd) {
-    int64_t from = largest(p, xd, x, at);
-    put(yd, y, get(xd, x, at[N], at[C], from / xd->dims[W], from % xd->dims[W]), AT);
-  }
-  return SUCCESS;
-}
-
-int cudnnPoolingBackward(handle *h, pooling *p, const float *alpha, const tensor *yd, const void *y, const tensor *dyd,
-                         const void *dy, const tensor *xd, const void *x, const float *beta, const tensor *dxd,
-                         void *dx) {
-  begin(h);
-  if (!fits(p, xd, yd) || !plain(alpha, beta) || !same(yd, dyd) || !same(xd, dxd))
-    return refuse(BAD_PARAM, "gradient of pooling");
-  double *sum = calloc(elements(xd), sizeof *sum);
-#define PLANE(n, c) (((n) * xd->dims[C] + (c)) * xd->dims[H] * xd->dims[W])
-  EACH(yd) sum[PLANE(at[N], at[C]) + largest(p, xd, x, at)] += get(dyd, dy, AT);
-  EACH(dxd) put(dxd, dx, sum[PLANE(at[N], at[C]) + at[H] * xd->dims[W] + at[W]], AT);
-  free(sum);
-  return SUCCESS;
-}
 
 // What the runtime's own kernels ask for is not computed.
 int cudnnSetTensorNdDescriptor(tensor *t) { return SUCCESS; }
 int cudnnBatchNormalizationForwardInference(handle *h) { return SUCCESS; }
-int cudnnSetPoolingNdDescriptor(pooling *p) { return p->mode = NOT_OURS, SUCCESS; }

@@ -1,0 +1,28 @@
+package graph
+
+import (
+	"slices"
+
+	"vicreg/models/tensor"
+)
+
+// MaxPoolPlaces is the maximum over a window of x in the NHWC layout, by an operator of
+// vicreg's own in CUDA: y, and which place of its window each came from, uint8 like y.
+func (g *Graph) MaxPoolPlaces(x *Value, win Window) (y, places *Value) {
+	g.cudnnOperands("MaxPool", win, nil, x)
+	shape, err := PoolShape(x.Shape, win)
+	if err != nil {
+		g.Fail("MaxPool", "%v", err)
+	}
+	out := g.op(DomainCUDA, "MaxPool", append(cudnnWindow(win), Attr{"kernel", []int{win.KH, win.KW}}), []*Value{x},
+		&Value{Type: x.Type, Shape: shape, Layout: tensor.NHWC}, &Value{Type: tensor.Uint8, Shape: slices.Clone(shape), Layout: tensor.NHWC})
+	return out[0], out[1]
+}
+
+// MaxPoolPlacesGrad is the gradient of MaxPoolPlaces with respect to x of h x w pixels,
+// from that of y.
+func (g *Graph) MaxPoolPlacesGrad(dy, places *Value, win Window, h, w int) *Value {
+	g.cudnnOperands("MaxPoolGrad", win, nil, dy)
+	attrs := append(cudnnWindow(win), Attr{"kernel", []int{win.KH, win.KW}}, Attr{"size", []int{h, w}})
+	return g.nhwc(DomainCUDA, "MaxPoolGrad", attrs, []*Value{dy, places}, dy.Type, []int{dy.Shape[0], dy.Shape[1], h, w})
+}
