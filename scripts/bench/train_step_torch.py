@@ -19,7 +19,8 @@ the environment as it is.
 
 Commands are read from stdin, one a line; each is answered by one line of JSON:
     step      {"ms": time of one whole step, "loss": its loss}
-    steps N   the same for N steps, which are waited for together: time of one, loss of the last
+    steps N   the same for N steps, which are waited for together: time of one, loss of the
+              last, null where it is no number
     mem       {"bytes": peak resident memory of the process so far; on a CUDA device the
               memory that was reserved at most, and "allocated", that in use at most}
     profile N {"rows": [[operator, milliseconds a step, calls a step, shapes], ...]}, the
@@ -30,6 +31,7 @@ The first line, unasked, describes what was built.
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -161,7 +163,7 @@ class Step:
             loss = self()
         loss = loss.item()
         self.wait()
-        return {"ms": 1000 * (time.perf_counter() - start) / count, "loss": loss}
+        return {"ms": 1000 * (time.perf_counter() - start) / count, "loss": loss if math.isfinite(loss) else None}
 
     def memory(self):
         if self.cuda:

@@ -63,7 +63,7 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 	}
 	begin, loss := time.Now(), 0.0
 	for range n {
-		scalars, err := r.Take(batch, 0.01)
+		scalars, err := r.Take(batch, Rate)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package steps
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 
 	"vicreg/scripts/bench/peer"
@@ -30,11 +31,15 @@ func Ours(name string, s Setup) Side {
 	}}
 }
 
+// Rate is the learning rate of both sides. It is low, as the same batch of noise again and
+// again would drive a large expander to numbers that float16 does not have.
+const Rate = 1e-4
+
 // Torch is PyTorch's step in a memory layout, with further flags of
 // train_step_torch.py.
 func Torch(name, python string, s Setup, layout string, flags ...string) Side {
 	return Side{name, func() (*peer.Process, error) {
-		args := append([]string{"scripts/bench/train_step_torch.py", "--layout", layout}, s.flags()...)
+		args := append([]string{"scripts/bench/train_step_torch.py", "--layout", layout, "--lr", fmt.Sprint(Rate)}, s.flags()...)
 		return peer.Start(name, nil, python, append(args, flags...)...)
 	}}
 }
