@@ -15,7 +15,7 @@ func Represent(c Config) (*Artifact, error) {
 	a.Graph, err = graph.Build("representation", func(g *graph.Graph) {
 		s := nn.NewScope(g, nn.Eval)
 		pixels := g.Input(Pixels, tensor.Uint8, graph.Batch, c.Size, c.Size, 3)
-		x := nn.Normalize(g, pixels, c.Mean, c.Std)
+		x := nn.Normalize(g, pixels, c.Mean, c.Std, tensor.Float32)
 		g.Output(Embedding, c.Backbone.Forward(s.Sub("backbone"), x))
 		a.Params = s.Params()
 	})

@@ -118,7 +118,7 @@ func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	embed := func(view string) (y, z *graph.Value) {
 		pixels := g.Input(view, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
 		g.Prefix(view, func() {
-			x := g.Cast(nn.Normalize(g, pixels, c.Mean, c.Std), c.compute())
+			x := nn.Normalize(g, pixels, c.Mean, c.Std, c.compute())
 			y = c.Backbone.Forward(s.Sub("backbone"), x)
 			z = g.Cast(c.Expander.Forward(s.Sub("expander"), y), tensor.Float32)
 		})
@@ -264,7 +264,7 @@ func Export(c Config, values map[string]*tensor.Tensor) (*graph.Graph, error) {
 	return graph.Build("backbone", func(g *graph.Graph) {
 		s := nn.NewFrozen(g, values)
 		pixels := g.Input(Pixels, tensor.Uint8, graph.Batch, c.Size, c.Size, 3)
-		x := nn.Normalize(g, pixels, c.Mean, c.Std)
+		x := nn.Normalize(g, pixels, c.Mean, c.Std, tensor.Float32)
 		g.Output(Embedding, c.Backbone.Forward(s.Sub("backbone"), x))
 	})
 }

@@ -20,11 +20,13 @@ const channelMultiple = 4
 
 // lastInput brings x to the layout, with zeros behind the three channels of images.
 func lastInput(g *graph.Graph, x *graph.Value) *graph.Value {
-	x = g.ToNHWC(x)
-	if x.Shape[1] < channelMultiple {
-		x = g.PadNHWC(x, channelMultiple)
+	if x.Shape[1] >= channelMultiple {
+		return g.ToNHWC(x)
 	}
-	return x
+	if wider := g.WiderPixels(x, channelMultiple); wider != nil {
+		return wider
+	}
+	return g.PadNHWC(g.ToNHWC(x), channelMultiple)
 }
 
 // pointwise tells whether each result comes from one pixel.

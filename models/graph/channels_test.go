@@ -110,6 +110,13 @@ var lastRows = []struct {
 		_, places := g.MaxPoolPlaces(g.ToNHWC(x), win)
 		return []value{g.MaxPoolPlacesGrad(g.ToNHWC(dy), places, win, 7, 6)}, []value{g.Reshape(dx, 2, 3, 7, 6)}
 	}},
+	{"PixelValues", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, scale, shift := g.Input("pixels", tensor.Uint8, 2, 5, 4, 3), in(3), in(3)
+		each := func(v value) value { return g.Reshape(v, 3, 1, 1) }
+		want := g.Add(g.Mul(g.Cast(g.Transpose(x, 0, 3, 1, 2), tensor.Float32), each(scale)), each(shift))
+		y := g.PixelValues(x, scale, shift, tensor.Float32, 3)
+		return []value{y, g.WiderPixels(y, 5)}, []value{want, g.Pad(want, []int{0, 0, 0, 0}, []int{0, 2, 0, 0})}
+	}},
 	{"GatedAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, y, a := in(4, 5), in(4, 5), in(4, 1)
 		return []value{g.GatedAdd(x, y, a)}, []value{g.Add(x, g.Mul(y, a))}

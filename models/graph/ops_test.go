@@ -136,7 +136,7 @@ var opRows = []struct {
 }
 
 // builders return a value and are no operators.
-var builders = []string{"Input", "Const", "Float", "Like", "Ints", "Full", "Lookup", "Composite", "Once"}
+var builders = []string{"Input", "Const", "Float", "Like", "Ints", "Full", "Lookup", "Composite", "Once", "WiderPixels"}
 
 func pairs(op func(g *graph.Graph, a, b value) value) func(*graph.Graph, maker) []value {
 	return func(g *graph.Graph, in maker) []value {

@@ -60,9 +60,9 @@ func Linear(s *Scope, x *graph.Value, m int, bias bool) *graph.Value {
 	return s.G.Gemm(x, w, b, graph.GemmAttr{TransB: true})
 }
 
-// Normalize turns pixels uint8 [N, H, W, 3] into float32 [N, 3, H, W] with
+// Normalize turns pixels uint8 [N, H, W, 3] into [N, 3, H, W] of type t with
 // (pixel/255 - mean) / std per channel.
-func Normalize(g *graph.Graph, pixels *graph.Value, mean, std [3]float64) *graph.Value {
+func Normalize(g *graph.Graph, pixels *graph.Value, mean, std [3]float64, t tensor.DType) *graph.Value {
 	scale, shift := make([]float32, 3), make([]float32, 3)
 	for i := range 3 {
 		scale[i] = float32(1 / (255 * std[i]))
@@ -70,11 +70,14 @@ func Normalize(g *graph.Graph, pixels *graph.Value, mean, std [3]float64) *graph
 	}
 	sc := g.Const("pixels.scale", func() *tensor.Tensor { return tensor.Of(scale) })
 	sh := g.Const("pixels.shift", func() *tensor.Tensor { return tensor.Of(shift) })
+	if g.Device == tensor.CUDA && g.Forms.Cudnn {
+		return g.PixelValues(pixels, sc, sh, t, 3)
+	}
 	if g.Device == tensor.CUDA { // where the channels of all values are last, as those of the pixels
 		n, h, w := pixels.Shape[0], pixels.Shape[1], pixels.Shape[2]
 		last := g.FromRows(g.Cast(pixels, tensor.Float32), n, 3, h, w)
-		return g.NormNHWC(last, sc, sh, g.Full(0, 3), g.Full(1, 3), 0)
+		return g.Cast(g.NormNHWC(last, sc, sh, g.Full(0, 3), g.Full(1, 3), 0), t)
 	}
 	x := g.Cast(g.Transpose(pixels, 0, 3, 1, 2), tensor.Float32)
-	return g.BatchNormalization(x, sc, sh, g.Full(0, 3), g.Full(1, 3), 0)
+	return g.Cast(g.BatchNormalization(x, sc, sh, g.Full(0, 3), g.Full(1, 3), 0), t)
 }

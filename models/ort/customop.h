@@ -22,12 +22,12 @@ enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_HALF = 10 };
 // The attributes of all operators; a node has those that its operator names.
 typedef struct {
   int64_t pads[2], kernel[2], size[2]; // by height and width
-  int64_t stride, tf32, relu, residual;
+  int64_t stride, channels, tf32, relu, residual;
   float eps;
 } vr_attributes;
 
 // The attributes that an operator needs. tf32, relu and residual are 0 when left out.
-enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16 };
+enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16, VR_CHANNELS = 32 };
 
 typedef struct vr_node vr_node;
 
@@ -56,7 +56,7 @@ typedef struct {
 } vr_operator;
 
 extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad;
-extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad;
+extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad, vr_pixels;
 
 // vr_node is one node of a session, which runs on one thread at a time.
 struct vr_node {

@@ -258,3 +258,25 @@ func TestMaxPool(t *testing.T) {
 		}
 	}
 }
+
+func TestPixels(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	r := seeded()
+	for _, typ := range []tensor.DType{f32, f16} {
+		for _, channels := range []int{3, 4, 5} {
+			x, scale, shift, want := tensor.New(tensor.Uint8, 2, 7, 50, 3), random(r, f32, 3), random(r, f32, 3), zeros(2, 7, 50, channels)
+			for i := range x.Data.([]uint8) {
+				v := uint8(r.Uint32())
+				x.Data.([]uint8)[i] = v
+				want.data[i/3*channels+i%3] = float64(v)*scale.data[i%3] + shift.data[i%3]
+			}
+			m := newCustom(typ).give("Scale", scale).give("Shift", shift).give("like", zeros(1)).want("y", want.shape...)
+			m.input(tensor.Uint8, "Pixels", x.Shape...)
+			m.in["Pixels"] = x
+			got := m.node("Pixels", "Pixels Scale Shift like", "y", onnx.Int("channels", int64(channels))).run(t)
+			near(t, "y", got["y"], want, tolerance(typ))
+		}
+	}
+}

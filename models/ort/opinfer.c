@@ -27,6 +27,12 @@ static char *set_inferred(void *inference, size_t i, const vr_shape *shape) {
   return error;
 }
 
+// activations is the type of the first input of the activations' type.
+static int activations(const vr_operator *op, const vr_shape *in) {
+  size_t i = strcspn(op->inputs, "t");
+  return op->inputs[i] ? in[i].type : VR_FLOAT;
+}
+
 void vr_infer(const vr_operator *op, void *inference) {
   vr_attributes a;
   vr_shape in[VR_MAX_INPUTS] = {0}, out[VR_MAX_OUTPUTS] = {0};
@@ -42,7 +48,7 @@ void vr_infer(const vr_operator *op, void *inference) {
   }
   if (error == NULL) error = op->shapes(&a, in, out);
   for (size_t i = 0; error == NULL && i < strlen(op->outputs); i++) {
-    out[i].type = vr_type(op->outputs[i], in[0].type);
+    out[i].type = vr_type(op->outputs[i], activations(op, in));
     // An output that is left out has no place.
     if (out[i].rank > 0) free(set_inferred(inference, i, &out[i]));
   }

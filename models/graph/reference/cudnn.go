@@ -158,3 +158,12 @@ func maxPoolPlacesGrad(c *call) array {
 	})
 	return last(dx)
 }
+
+func pixelValues(c *call) array {
+	x, scale, shift, channels := c.in[0], c.in[1].data, c.in[2].data, c.int("channels", 3)
+	y := zeros(x.shape[0], x.shape[1], x.shape[2], channels)
+	for i, v := range x.data {
+		y.data[i/3*channels+i%3] = v*scale[i%3] + shift[i%3]
+	}
+	return y
+}

@@ -68,6 +68,7 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.BatchNormGrad":  fusedBatchNormGrad,
 	"vicreg.cuda.MaxPool":        maxPoolPlaces,
 	"vicreg.cuda.MaxPoolGrad":    one(maxPoolPlacesGrad),
+	"vicreg.cuda.Pixels":         one(pixelValues),
 
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
