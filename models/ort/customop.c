@@ -49,13 +49,17 @@ static void *status(const vr_operator *op, char *message) {
 static const char *name(const registered *r) { return r->operator->name; }
 static const char *provider(const registered *r) { return "CUDAExecutionProvider"; }
 static int input_type(const registered *r, size_t i) { return vr_type(r->operator->inputs[i], r->type); }
-static size_t input_count(const registered *r) { return strlen(r->operator->inputs); }
+static size_t input_count(const registered *r) { return vr_places(r->operator->inputs); }
 static int output_type(const registered *r, size_t i) { return vr_type(r->operator->outputs[i], r->type); }
-static size_t output_count(const registered *r) { return strlen(r->operator->outputs); }
-static int optional(char letter) { return letter < 'a'; }
-static int input_optional(const registered *r, size_t i) { return optional(r->operator->inputs[i]); }
-static int output_optional(const registered *r, size_t i) { return optional(r->operator->outputs[i]); }
-static int none(const registered *r) { return 0; }
+static size_t output_count(const registered *r) { return vr_places(r->operator->outputs); }
+enum { REQUIRED = 0, OPTIONAL = 1, VARIADIC = 2 };
+static int characteristic(const char *letters, size_t i) {
+  return vr_listed(letters, i) ? VARIADIC : letters[i] < 'a' ? OPTIONAL : REQUIRED;
+}
+static int input_characteristic(const registered *r, size_t i) { return characteristic(r->operator->inputs, i); }
+static int output_characteristic(const registered *r, size_t i) { return characteristic(r->operator->outputs, i); }
+// A list has one at least, and all are of one type.
+static int one(const registered *r) { return 1; }
 static int on_device(const registered *r, size_t i) { return 0; }
 static int version(const registered *r) { return 1; }
 
@@ -81,12 +85,15 @@ static char *domain_error;
 static void make_domain(void) {
   static const vr_operator *const operators[] = {&vr_conv,         &vr_conv_input_grad, &vr_conv_weight_grad,
                                                  &vr_batch_norm,   &vr_batch_norm_grad, &vr_max_pool,
-                                                 &vr_max_pool_grad, &vr_pixels};
+                                                 &vr_max_pool_grad, &vr_dots,           &vr_momentum,
+                                                 &vr_pixels};
   static const int types[] = {VR_FLOAT, VR_HALF};
   enum { N = sizeof operators / sizeof *operators };
-  static registered all[2 * N];
+  static registered all[2 * N]; // each for both types
   domain_error = vr_failed(STATUS(CREATE_OPERATOR_DOMAIN, const char *, void **)(VR_DOMAIN, &domain));
   for (int i = 0; domain_error == NULL && i < 2 * N; i++) {
+    // One without activations is the same for both.
+    if (i % 2 == 1 && strpbrk(operators[i / 2]->inputs, "tT") == NULL) continue;
     all[i] = (registered){.version = API_VERSION,
                           .name = name,
                           .provider = provider,
@@ -95,10 +102,10 @@ static void make_domain(void) {
                           .output_type = output_type,
                           .output_count = output_count,
                           .destroy = destroy,
-                          .input_characteristic = input_optional,
-                          .output_characteristic = output_optional,
+                          .input_characteristic = input_characteristic,
+                          .output_characteristic = output_characteristic,
                           .input_memory = on_device,
-                          .variadic = {none, none, none, none},
+                          .variadic = {one, one, one, one},
                           .create = create,
                           .compute = compute,
                           .infer = infer,

@@ -13,8 +13,6 @@
 #include "shim.h"
 
 #define VR_DOMAIN "vicreg.cuda"
-#define VR_MAX_INPUTS 8
-#define VR_MAX_OUTPUTS 5
 
 // Element types, as ONNX numbers them.
 enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_HALF = 10 };
@@ -23,11 +21,13 @@ enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_HALF = 10 };
 typedef struct {
   int64_t pads[2], kernel[2], size[2]; // by height and width
   int64_t stride, channels, tf32, relu, residual;
-  float eps;
+  float eps, momentum;
+  // How many inputs a node has in its list; 0 where its operator has none.
+  int64_t listed;
 } vr_attributes;
 
 // The attributes that an operator needs. tf32, relu and residual are 0 when left out.
-enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16, VR_CHANNELS = 32 };
+enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16, VR_MOMENTUM = 32, VR_CHANNELS = 64 };
 
 typedef struct vr_node vr_node;
 
@@ -38,14 +38,16 @@ typedef struct {
   void *context;
   void *cudnn; // the runtime's handle of cuDNN, on the stream
   void *stream;
-  vr_shape in[VR_MAX_INPUTS], out[VR_MAX_OUTPUTS];
-  void *x[VR_MAX_INPUTS], *y[VR_MAX_OUTPUTS];
+  vr_shape *in, *out;
+  void **x, **y;
+  size_t outputs; // for which there is room
 } vr_call;
 
 typedef struct {
   const char *name;
   // A letter an input or output: t for the activations' type, f float32, b bytes;
-  // a capital where it may be left out.
+  // a capital where it may be left out. The last one may have a * behind it: it is a list
+  // then, of one or more.
   const char *inputs, *outputs;
   int attributes;
   // shapes works out the outputs' dimensions from the inputs'; it leaves at rank 0 what
@@ -57,6 +59,7 @@ typedef struct {
 
 extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad;
 extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad, vr_pixels;
+extern const vr_operator vr_dots, vr_momentum;
 
 // vr_node is one node of a session, which runs on one thread at a time.
 struct vr_node {
@@ -98,6 +101,23 @@ char *vr_inferred_attributes(void *inference, int which, vr_attributes *a);
 // vr_infer tells the runtime the shapes of the outputs where those of all inputs are
 // known. It says nothing of a node that is wrong: that is said when it is made or run.
 void vr_infer(const vr_operator *op, void *inference);
+
+// vr_places is how many inputs or outputs an operator has, by its letters. A list is one.
+size_t vr_places(const char *letters);
+
+// vr_letter is that of an input or output of a node, which may be in a list.
+char vr_letter(const char *letters, size_t i);
+
+// vr_listed tells whether a place of an operator is that of a list.
+int vr_listed(const char *letters, size_t i);
+
+// vr_room is how many inputs to make room for where a node has so many, and vr_outputs
+// how many outputs: a list of them is no longer than all inputs together.
+size_t vr_room(const vr_operator *op, size_t inputs);
+size_t vr_outputs(const vr_operator *op, size_t inputs);
+
+// vr_list_length is how many of so many inputs are in the operator's list.
+int64_t vr_list_length(const vr_operator *op, size_t inputs);
 
 // vr_type is the element type that a letter of an operator stands for.
 int vr_type(char letter, int activations);

@@ -33,12 +33,8 @@ static int activations(const vr_operator *op, const vr_shape *in) {
   return op->inputs[i] ? in[i].type : VR_FLOAT;
 }
 
-void vr_infer(const vr_operator *op, void *inference) {
-  vr_attributes a;
-  vr_shape in[VR_MAX_INPUTS] = {0}, out[VR_MAX_OUTPUTS] = {0};
-  size_t count = 0;
-  char *error = vr_inferred_attributes(inference, op->attributes, &a);
-  if (error == NULL) error = vr_failed(STATUS(INFERENCE_INPUT_COUNT, void *, size_t *)(inference, &count));
+static char *known_inputs(void *inference, size_t count, vr_shape *in) {
+  char *error = NULL;
   for (size_t i = 0; error == NULL && i < count; i++) {
     void *info = NULL; // which stays the runtime's
     error = vr_failed(STATUS(INFERENCE_INPUT, void *, size_t, void **)(inference, i, &info));
@@ -46,11 +42,25 @@ void vr_infer(const vr_operator *op, void *inference) {
     for (size_t d = 0; error == NULL && d < in[i].rank; d++)
       if (in[i].dims[d] < 0) error = strdup("a dimension is open");
   }
+  return error;
+}
+
+void vr_infer(const vr_operator *op, void *inference) {
+  vr_attributes a;
+  size_t count = 0;
+  char *error = vr_inferred_attributes(inference, op->attributes, &a);
+  if (error == NULL) error = vr_failed(STATUS(INFERENCE_INPUT_COUNT, void *, size_t *)(inference, &count));
+  size_t outputs = vr_outputs(op, count);
+  vr_shape *in = calloc(vr_room(op, count), sizeof *in), *out = calloc(outputs, sizeof *out);
+  a.listed = vr_list_length(op, count);
+  if (error == NULL) error = known_inputs(inference, count, in);
   if (error == NULL) error = op->shapes(&a, in, out);
-  for (size_t i = 0; error == NULL && i < strlen(op->outputs); i++) {
-    out[i].type = vr_type(op->outputs[i], activations(op, in));
+  for (size_t i = 0; error == NULL && i < outputs; i++) {
+    out[i].type = vr_type(vr_letter(op->outputs, i), activations(op, in));
     // An output that is left out has no place.
     if (out[i].rank > 0) free(set_inferred(inference, i, &out[i]));
   }
+  free(in);
+  free(out);
   free(error);
 }

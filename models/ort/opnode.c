@@ -40,9 +40,22 @@ char *vr_node_make(const vr_operator *op, int type, void *info, vr_node **to) {
 // The handle of cuDNN among the resources of a stream of the CUDA provider.
 enum { RESOURCE_VERSION = 1, CUDNN_HANDLE = 10001 };
 
+// make_room makes room for inputs and outputs, in one piece of memory that in points to.
+static void make_room(vr_call *run, size_t inputs) {
+  const vr_operator *op = run->node->operator;
+  run->outputs = vr_outputs(op, inputs);
+  size_t room = vr_room(op, inputs), all = room + run->outputs;
+  run->in = calloc(all, sizeof *run->in + sizeof *run->x);
+  run->out = run->in + room;
+  run->x = (void **)(run->in + all);
+  run->y = run->x + room;
+  run->node->attributes.listed = vr_list_length(op, inputs);
+}
+
 static char *begin(vr_call *run) {
   size_t count = 0;
   char *error = vr_failed(STATUS(RUN_INPUT_COUNT, void *, size_t *)(run->context, &count));
+  if (error == NULL) make_room(run, count);
   for (size_t i = 0; error == NULL && i < count; i++) {
     void *value = NULL;
     error = vr_failed(STATUS(RUN_INPUT, void *, size_t, void **)(run->context, i, &value));
@@ -70,7 +83,7 @@ static char *outputs(vr_call *run) {
   char *error = op->shapes(&run->node->attributes, run->in, run->out);
   size_t count = 0;
   if (error == NULL) error = vr_failed(STATUS(RUN_OUTPUT_COUNT, void *, size_t *)(run->context, &count));
-  for (size_t i = 0; error == NULL && i < count; i++)
+  for (size_t i = 0; error == NULL && i < count && i < run->outputs; i++)
     if (run->out[i].rank > 0) error = vr_output(run, i, &run->out[i]);
   return error;
 }
@@ -80,7 +93,9 @@ char *vr_node_run(vr_node *node, void *context) {
   char *error = begin(&run);
   if (error == NULL) error = outputs(&run);
   if (error == NULL) error = vr_cudnn_failed(vr_cudnn.cudnnSetStream(run.cudnn, run.stream), "cudnnSetStream");
-  return error ? error : node->operator->run(&run);
+  if (error == NULL) error = node->operator->run(&run);
+  free(run.in);
+  return error;
 }
 
 void vr_set_shape(vr_shape *shape, int rank, int64_t a, int64_t b, int64_t c, int64_t d) {

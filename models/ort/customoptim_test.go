@@ -1,0 +1,135 @@
+package ort_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+)
+
+// variableShapes are of more variables than one launch takes, with and without a rest
+// that is no whole vector, of less than a block and of several.
+func variableShapes() [][]int {
+	shapes := [][]int{{64}, {3, 1, 1, 5}, {1}, {129, 131}, {8192}, {2, 4096, 2}, {4097}}
+	for i := range 150 {
+		shapes = append(shapes, []int{1 + i*7%40})
+	}
+	return shapes
+}
+
+// giveList gives an input for each shape; a list of their names comes back, as words.
+func (c *custom) giveList(name string, values []array) string {
+	words := make([]string, len(values))
+	for i, a := range values {
+		words[i] = fmt.Sprint(name, i)
+		c.give(words[i], a)
+	}
+	return strings.Join(words, " ")
+}
+
+func (c *custom) wantList(name string, shapes [][]int) string {
+	words := make([]string, len(shapes))
+	for i, s := range shapes {
+		words[i] = fmt.Sprint(name, i)
+		c.want(words[i], s...)
+	}
+	return strings.Join(words, " ")
+}
+
+func TestDots(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	r, shapes := seeded(), variableShapes()
+	n := len(shapes)
+	var p, g []array
+	want := zeros(3, n)
+	for i, s := range shapes {
+		x, y := random(r, f32, s...), random(r, f32, s...)
+		p, g = append(p, x), append(g, y)
+		for k := range x.data {
+			want.data[i] += x.data[k] * x.data[k]
+			want.data[n+i] += y.data[k] * y.data[k]
+			want.data[2*n+i] += x.data[k] * y.data[k]
+		}
+	}
+	c := newCustom(f32)
+	c.node("Dots", c.giveList("P", p)+" "+c.giveList("G", g), "Dots").want("Dots", 3, n)
+	got := c.run(t)["Dots"]
+	for i, w := range want.data {
+		if size := math.Sqrt(want.data[i%n] * want.data[n+i%n]); !(math.Abs(got.data[i]-w) <= 1e-5*max(math.Abs(w), size)) {
+			t.Errorf("sum %d of variable %d is %g, want %g", i/n, i%n, got.data[i], w)
+		}
+	}
+}
+
+func TestMomentum(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	for _, mu := range []float32{0.9, 0} {
+		r, shapes := seeded(), variableShapes()
+		n := len(shapes)
+		decay, rate, lr := random(r, f32, n), random(r, f32, n), random(r, f32, 1)
+		var p, g, m, nextP, nextM []array
+		for i, s := range shapes {
+			x, y, z := random(r, f32, s...), random(r, f32, s...), random(r, f32, s...)
+			p, g, m = append(p, x), append(g, y), append(m, z)
+			next, step := zeros(s...), zeros(s...)
+			for k := range x.data {
+				step.data[k] = float64(mu)*z.data[k] + rate.data[i]*(y.data[k]+decay.data[i]*x.data[k])
+				next.data[k] = x.data[k] - lr.data[0]*step.data[k]
+			}
+			nextP, nextM = append(nextP, next), append(nextM, step)
+		}
+		if mu == 0 {
+			m[3].data[5] = math.Inf(1) // which is not looked at
+		}
+		c := newCustom(f32).give("Decay", decay).give("Rate", rate).give("Lr", lr)
+		in := []string{"Decay Rate Lr", c.giveList("P", p), c.giveList("G", g), c.giveList("M", m)}
+		c.node("Momentum", strings.Join(in, " "), c.wantList("NextP", shapes)+" "+c.wantList("NextM", shapes), onnx.Float("momentum", mu))
+		got := c.run(t)
+		for i := range shapes {
+			near(t, fmt.Sprint("p", i), got[fmt.Sprint("NextP", i)], nextP[i], 1e-6)
+			near(t, fmt.Sprint("m", i), got[fmt.Sprint("NextM", i)], nextM[i], 1e-6)
+		}
+	}
+}
+
+// A node whose lists do not fit is refused, with the reason.
+func TestWrongLists(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	for _, row := range []struct{ op, in, out, want string }{
+		{"Dots", "A A B", "Y", "3 tensors are not 2 for each variable"},
+		{"Dots", "A B B A", "Y", "tensor 2 is not of the shape of its variable"},
+		{"Momentum", "A A One B B B", "Y Z", "decay or rate is not a number for each variable"},
+		{"Momentum", "One One A B B B", "Y Z", "lr is not one number"},
+		{"Momentum", "One One One B B B", "Y", "an output is left out"},
+	} {
+		r := seeded()
+		c := newCustom(f32).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1))
+		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5)).want("Y", 3, 1)
+		c.g.Output[0] = info(f32, "Y", -1, -1)
+		if strings.Contains(row.op, "Mom") {
+			c.g.Output[0] = info(f32, "Y", -1)
+		}
+		b, err := onnx.Marshal(c.model())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := orttest.Open(t).NewSession(b, ort.Options{Device: cuda})
+		if err == nil {
+			_, err = s.Run(c.in)
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s(%s): %v, want %q", row.op, row.in, err, row.want)
+		}
+	}
+}

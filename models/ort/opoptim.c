@@ -1,0 +1,134 @@
+// What an optimiser does to all variables at once, all float32, of any shapes, by
+// kernels/dots.cu and kernels/momentum.cu.
+//
+// Dots(p..., g...) gives [3, n]: of each of n variables p with gradients g the sums of p*p,
+// g*g and p*g. Momentum(decay, rate, lr, p..., g..., m...) gives p' and m', all p' first:
+//
+//	m' = momentum*m + rate*(g + decay*p), p' = p - lr*m'
+//
+// with decay and rate [n], of each variable, and lr [1]. Where momentum is 0, m is not
+// looked at.
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "customop.h"
+#include "kernels.h"
+
+enum { DECAY, RATE, LR, LIST };
+
+static int64_t elements(const vr_shape *s) {
+  int64_t n = 1;
+  for (size_t i = 0; i < s->rank; i++) n *= s->dims[i];
+  return n;
+}
+
+// variables says how many there are in lists of p, g and so on, which are alike.
+static char *variables(const vr_attributes *a, const vr_shape *list, int lists, int64_t *n) {
+  *n = a->listed / lists;
+  if (*n < 1 || a->listed % lists != 0) return vr_error("%lld tensors are not %d for each variable", (long long)a->listed, lists);
+  for (int64_t i = 0; i < a->listed; i++) {
+    const vr_shape *p = &list[i % *n];
+    if (elements(p) < 1) return vr_error("variable %lld is empty", (long long)(i % *n));
+    if (list[i].rank != p->rank || memcmp(list[i].dims, p->dims, p->rank * sizeof *p->dims) != 0)
+      return vr_error("tensor %lld is not of the shape of its variable", (long long)i);
+  }
+  return NULL;
+}
+
+static char *dots_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
+  int64_t n = 0;
+  char *error = variables(a, in, 2, &n);
+  if (error == NULL) vr_set_shape(&out[0], 2, 3, n, 0, 0);
+  return error;
+}
+
+static char *momentum_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
+  int64_t n = 0;
+  char *error = variables(a, in + LIST, 3, &n);
+  if (error != NULL) return error;
+  if (elements(&in[DECAY]) != n || elements(&in[RATE]) != n) return strdup("decay or rate is not a number for each variable");
+  if (elements(&in[LR]) != 1) return strdup("lr is not one number");
+  for (int64_t i = 0; i < 2 * n; i++) out[i] = in[LIST + i % n];
+  return NULL;
+}
+
+// lay_out gives each of some tensors its blocks, of so many numbers.
+static void lay_out(const vr_shape *shapes, int tensors, int chunk, int64_t *count, int *first) {
+  first[0] = 0;
+  for (int i = 0; i < tensors; i++) {
+    count[i] = elements(&shapes[i]);
+    first[i + 1] = first[i] + (count[i] + chunk - 1) / chunk;
+  }
+}
+
+// The argument of the kernels of Dots, and the numbers of a block; see kernels/dots.cu.
+enum { DOTS_TENSORS = 128, DOTS_CHUNK = 8192 };
+typedef struct {
+  const void *p[DOTS_TENSORS], *g[DOTS_TENSORS];
+  int64_t count[DOTS_TENSORS];
+  int first[DOTS_TENSORS + 1], tensors;
+  int64_t stride;
+  float *sums, *dots;
+} dots;
+
+static char *dots_launch(vr_call *run, dots *a) {
+  static const vr_program program = {{"lists", "dots"}, 0, 4};
+  void *scratch = NULL;
+  int blocks = a->first[a->tensors];
+  char *error = vr_scratch(run, 3 * sizeof(float) * blocks, &scratch);
+  a->sums = scratch;
+  if (error == NULL) error = vr_launch(run, &program, "dots_chunks", blocks, 1, a);
+  if (error == NULL) error = vr_launch(run, &program, "dots_total", a->tensors, 1, a);
+  vr_release_scratch(run, scratch);
+  return error;
+}
+
+static char *dots_run(vr_call *run) {
+  int64_t n = run->node->attributes.listed / 2;
+  char *error = NULL;
+  for (int64_t from = 0; error == NULL && from < n; from += DOTS_TENSORS) {
+    dots a = {.tensors = n - from < DOTS_TENSORS ? n - from : DOTS_TENSORS, .stride = n, .dots = (float *)run->y[0] + from};
+    lay_out(run->in + from, a.tensors, DOTS_CHUNK, a.count, a.first);
+    memcpy(a.p, run->x + from, a.tensors * sizeof *a.p);
+    memcpy(a.g, run->x + n + from, a.tensors * sizeof *a.g);
+    error = dots_launch(run, &a);
+  }
+  return error;
+}
+
+// The argument of the kernel of Momentum, and the numbers of a block; see
+// kernels/momentum.cu.
+enum { MOMENTUM_TENSORS = 72, MOMENTUM_CHUNK = 4096 };
+typedef struct {
+  const void *p[MOMENTUM_TENSORS], *g[MOMENTUM_TENSORS], *m[MOMENTUM_TENSORS];
+  void *next_p[MOMENTUM_TENSORS], *next_m[MOMENTUM_TENSORS];
+  int64_t count[MOMENTUM_TENSORS];
+  int first[MOMENTUM_TENSORS + 1], tensors;
+  const float *decay, *rate, *lr;
+  float momentum;
+} momentum;
+
+static char *momentum_run(vr_call *run) {
+  static const vr_program program = {{"lists", "momentum"}, 0, 4};
+  int64_t n = run->node->attributes.listed / 3;
+  for (int64_t i = 0; i < 2 * n; i++)
+    if (run->y[i] == NULL) return strdup("an output is left out");
+  char *error = NULL;
+  for (int64_t from = 0; error == NULL && from < n; from += MOMENTUM_TENSORS) {
+    momentum a = {.tensors = n - from < MOMENTUM_TENSORS ? n - from : MOMENTUM_TENSORS,
+                  .decay = (const float *)run->x[DECAY] + from, .rate = (const float *)run->x[RATE] + from,
+                  .lr = run->x[LR], .momentum = run->node->attributes.momentum};
+    lay_out(run->in + LIST + from, a.tensors, MOMENTUM_CHUNK, a.count, a.first);
+    memcpy(a.p, run->x + LIST + from, a.tensors * sizeof *a.p);
+    memcpy(a.g, run->x + LIST + n + from, a.tensors * sizeof *a.g);
+    memcpy(a.m, run->x + LIST + 2 * n + from, a.tensors * sizeof *a.m);
+    memcpy(a.next_p, run->y + from, a.tensors * sizeof *a.next_p);
+    memcpy(a.next_m, run->y + n + from, a.tensors * sizeof *a.next_m);
+    error = vr_launch(run, &program, "momentum_step", a.first[a.tensors], 1, &a);
+  }
+  return error;
+}
+
+const vr_operator vr_dots = {"Dots", "f*", "f", 0, dots_shapes, dots_run, NULL};
+const vr_operator vr_momentum = {"Momentum", "ffff*", "f*", VR_MOMENTUM, momentum_shapes, momentum_run, NULL};
