@@ -121,6 +121,25 @@ var lastRows = []struct {
 		x, y, a := in(4, 5), in(4, 5), in(4, 1)
 		return []value{g.GatedAdd(x, y, a)}, []value{g.Add(x, g.Mul(y, a))}
 	}},
+	{"Dots", func(g *graph.Graph, in maker) ([]value, []value) {
+		p, q, dp, dq := in(2, 3, 4), in(5), in(2, 3, 4), in(5)
+		var sums []value
+		for _, pair := range [][2]value{{p, p}, {q, q}, {dp, dp}, {dq, dq}, {p, dp}, {q, dq}} {
+			x := g.Mul(pair[0], pair[1])
+			sums = append(sums, g.ReduceSum(g.Reshape(x, x.Elements()), true, 0))
+		}
+		return []value{g.Dots([]value{p, q}, []value{dp, dq})}, []value{g.Reshape(g.Concat(0, sums...), 3, 2)}
+	}},
+	{"Momentum", func(g *graph.Graph, in maker) ([]value, []value) {
+		p, d, m, decay, rate, lr := in(2, 3), in(2, 3), in(2, 3), in(1, 1), in(1), in(1)
+		var list, plain []value
+		for _, mu := range []float32{0.5, 0} {
+			ps, ms := g.Momentum(graph.MomentumStep{Momentum: mu, Decay: decay, Rate: rate, LR: lr}, []value{p}, []value{d}, []value{m})
+			next := g.Add(g.Mul(m, g.Float(float64(mu))), g.Mul(rate, g.Add(d, g.Mul(decay, p))))
+			list, plain = append(list, ps[0], ms[0]), append(plain, g.Sub(p, g.Mul(lr, next)), next)
+		}
+		return list, plain
+	}},
 	{"ShiftNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, a := in(2, 3, 4, 5), in(3)
 		return []value{g.ShiftNHWC(g.ToNHWC(x), a)}, []value{g.Add(x, g.Reshape(a, 3, 1, 1))}

@@ -88,6 +88,13 @@ var errorRows = []struct {
 	{"BlockedConv", "bias [4]", func(g *graph.Graph, in maker) {
 		g.Affine(g.ToBlocked(in(1, 8, 2, 2)), in(8), graph.Epilogue{Bias: in(4)})
 	}},
+	{"Dots", "no tensors", func(g *graph.Graph, in maker) { g.Dots(nil, nil) }},
+	{"Dots", "2 tensors and 1", func(g *graph.Graph, in maker) { g.Dots([]value{in(2), in(2)}, []value{in(2)}) }},
+	{"Dots", "float32[3] for a variable [2]", func(g *graph.Graph, in maker) { g.Dots([]value{in(2)}, []value{in(3)}) }},
+	{"Momentum", "float32[2] for 1 variables", func(g *graph.Graph, in maker) {
+		one := []value{in(3)}
+		g.Momentum(graph.MomentumStep{Decay: in(1), Rate: in(1), LR: in(2)}, one, one, one)
+	}},
 	{"Input", "name exists", func(g *graph.Graph, in maker) { in(2); g.Input("in0", tensor.Float32, 2) }},
 	{"Const", "an input has that name", func(g *graph.Graph, in maker) { in(2); g.Const("in0", nil) }},
 	{"Output", "an output of that name", func(g *graph.Graph, in maker) { g.Output("y", in(2)); g.Output("y", in(2)) }},

@@ -95,6 +95,9 @@ type builder struct {
 func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Value) Result {
 	b := &builder{Config: c, g: g, lr: lr}
 	step := b.formula()
+	if g.Device == tensor.CUDA && g.Forms.Cudnn && c.Name != "adamw" {
+		return b.together(vars, lossScale)
+	}
 	if g.Device == tensor.CUDA {
 		return b.stacked(vars, lossScale, step)
 	}

@@ -1,0 +1,63 @@
+package graph
+
+import (
+	"slices"
+
+	"vicreg/models/tensor"
+)
+
+// The operators of this file are vicreg's own, on CUDA devices, like those of cudnn.go.
+// They take many tensors at once, of any shapes: a node for each would cost more than
+// what it computes. All values are plain float32.
+
+// Dots gives [3, n]: of each of n variables the sums of p*p, g*g and p*g, where g is its
+// gradient.
+func (g *Graph) Dots(ps, gs []*Value) *Value {
+	g.lists("Dots", ps, gs)
+	out := &Value{Type: tensor.Float32, Shape: []int{3, len(ps)}}
+	return g.op(DomainCUDA, "Dots", nil, slices.Concat(ps, gs), out)[0]
+}
+
+// MomentumStep says how Momentum moves variables: Decay and Rate are a number for each of
+// them, LR is one.
+type MomentumStep struct {
+	Momentum        float32
+	Decay, Rate, LR *Value
+}
+
+// Momentum makes a step of gradient descent, m' = Momentum*m + Rate*(g + Decay*p) and
+// p' = p - LR*m', of variables p with gradients g. With a Momentum of 0, m is not looked at.
+func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*Value) {
+	g.lists("Momentum", ps, gs, ms)
+	n := len(ps)
+	for i, v := range []*Value{s.Decay, s.Rate, s.LR} {
+		if want := []int{n, n, 1}[i]; v.Type != tensor.Float32 || v.Elements() != want {
+			g.Fail("Momentum", "%v%v for %d variables", v.Type, v.Shape, n)
+		}
+	}
+	in := slices.Concat([]*Value{s.Decay, s.Rate, s.LR}, ps, gs, ms)
+	out := make([]*Value, 2*n)
+	for i := range out {
+		out[i] = &Value{Type: tensor.Float32, Shape: slices.Clone(ps[i%n].Shape)}
+	}
+	g.op(DomainCUDA, "Momentum", []Attr{{"momentum", s.Momentum}}, in, out...)
+	return out[:n], out[n:]
+}
+
+// lists fails unless tensors are alike from list to list.
+func (g *Graph) lists(op string, lists ...[]*Value) {
+	if len(lists[0]) == 0 {
+		g.Fail(op, "no tensors")
+	}
+	for _, list := range lists {
+		if len(list) != len(lists[0]) {
+			g.Fail(op, "%d tensors and %d", len(lists[0]), len(list))
+		}
+		g.plain(op, list...)
+		for i, v := range list {
+			if like := lists[0][i]; v.Type != tensor.Float32 || !slices.Equal(v.Shape, like.Shape) {
+				g.Fail(op, "%v%v for a variable %v", v.Type, v.Shape, like.Shape)
+			}
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package reference
+
+func dots(c *call) array {
+	n := len(c.in) / 2
+	out := zeros(3, n)
+	for i := range n {
+		p, g := c.in[i].data, c.in[n+i].data
+		for k := range p {
+			out.data[i] += p[k] * p[k]
+			out.data[n+i] += g[k] * g[k]
+			out.data[2*n+i] += p[k] * g[k]
+		}
+	}
+	return out
+}
+
+func momentum(c *call) []array {
+	decay, rate, lr, lists := c.in[0].data, c.in[1].data, c.in[2].data[0], c.in[3:]
+	n, mu := len(lists)/3, c.float("momentum", 0)
+	out := make([]array, 2*n)
+	for i := range n {
+		p, g, m := lists[i], lists[n+i], lists[2*n+i]
+		nextP, nextM := zeros(p.shape...), zeros(p.shape...)
+		for k := range p.data {
+			nextM.data[k] = rate[i] * (g.data[k] + decay[i]*p.data[k])
+			if mu != 0 {
+				nextM.data[k] += mu * m.data[k]
+			}
+			nextP.data[k] = p.data[k] - lr*nextM.data[k]
+		}
+		out[i], out[n+i] = nextP, nextM
+	}
+	return out
+}
