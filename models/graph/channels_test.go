@@ -140,6 +140,12 @@ var lastRows = []struct {
 		}
 		return list, plain
 	}},
+	{"Blend", func(g *graph.Graph, in maker) ([]value, []value) {
+		w, a, b, c, d := in(2, 2), in(3), in(4, 1), in(3), in(4, 1)
+		each := g.Split(g.Reshape(w, 4), 0, 4)
+		return g.Blend(w, []value{a, b}, []value{c, d}),
+			[]value{g.Add(g.Mul(a, each[0]), g.Mul(c, each[2])), g.Add(g.Mul(b, each[1]), g.Mul(d, each[3]))}
+	}},
 	{"ShiftNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
 		x, a := in(2, 3, 4, 5), in(3)
 		return []value{g.ShiftNHWC(g.ToNHWC(x), a)}, []value{g.Add(x, g.Reshape(a, 3, 1, 1))}

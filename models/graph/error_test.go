@@ -95,6 +95,11 @@ var errorRows = []struct {
 		one := []value{in(3)}
 		g.Momentum(graph.MomentumStep{Decay: in(1), Rate: in(1), LR: in(2)}, one, one, one)
 	}},
+	{"Blend", "weights float32[2 1] for 1 lists of 2", func(g *graph.Graph, in maker) { g.Blend(in(2, 1), []value{in(2), in(2)}) }},
+	{"Blend", "4 lists", func(g *graph.Graph, in maker) {
+		one := []value{in(3)}
+		g.Blend(in(4, 1), one, one, one, one)
+	}},
 	{"Input", "name exists", func(g *graph.Graph, in maker) { in(2); g.Input("in0", tensor.Float32, 2) }},
 	{"Const", "an input has that name", func(g *graph.Graph, in maker) { in(2); g.Const("in0", nil) }},
 	{"Output", "an output of that name", func(g *graph.Graph, in maker) { g.Output("y", in(2)); g.Output("y", in(2)) }},

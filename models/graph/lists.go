@@ -44,6 +44,23 @@ func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*V
 	return out[:n], out[n:]
 }
 
+// Blend gives weighted sums of one to three lists of tensors: weights [k, n] are for k lists
+// of n.
+func (g *Graph) Blend(weights *Value, lists ...[]*Value) []*Value {
+	if g.lists("Blend", lists...); len(lists) > 3 {
+		g.Fail("Blend", "%d lists", len(lists))
+	}
+	n := len(lists[0])
+	if weights.Type != tensor.Float32 || !slices.Equal(weights.Shape, []int{len(lists), n}) {
+		g.Fail("Blend", "weights %v%v for %d lists of %d", weights.Type, weights.Shape, len(lists), n)
+	}
+	out := make([]*Value, n)
+	for i, v := range lists[0] {
+		out[i] = &Value{Type: tensor.Float32, Shape: slices.Clone(v.Shape)}
+	}
+	return g.op(DomainCUDA, "Blend", nil, append([]*Value{weights}, slices.Concat(lists...)...), out...)
+}
+
 // lists fails unless tensors are alike from list to list.
 func (g *Graph) lists(op string, lists ...[]*Value) {
 	if len(lists[0]) == 0 {

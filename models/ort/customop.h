@@ -59,7 +59,7 @@ typedef struct {
 
 extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad;
 extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad, vr_pixels;
-extern const vr_operator vr_dots, vr_momentum;
+extern const vr_operator vr_dots, vr_momentum, vr_blend;
 
 // vr_node is one node of a session, which runs on one thread at a time.
 struct vr_node {

@@ -100,6 +100,36 @@ func TestMomentum(t *testing.T) {
 	}
 }
 
+func TestBlend(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	for lists := 1; lists <= 3; lists++ {
+		r, shapes := seeded(), variableShapes()
+		n := len(shapes)
+		weights, want := random(r, f32, lists, n), make([]array, n)
+		c := newCustom(f32).give("Weights", weights)
+		in := "Weights"
+		for k := range lists {
+			xs := make([]array, n)
+			for i, s := range shapes {
+				xs[i] = random(r, f32, s...)
+				if k == 0 {
+					want[i] = zeros(s...)
+				}
+				for j, v := range xs[i].data {
+					want[i].data[j] += weights.data[k*n+i] * v
+				}
+			}
+			in += " " + c.giveList(fmt.Sprintf("X%d.", k), xs)
+		}
+		got := c.node("Blend", in, c.wantList("Y", shapes)).run(t)
+		for i, w := range want {
+			near(t, fmt.Sprint("blend ", i), got[fmt.Sprint("Y", i)], w, 1e-6)
+		}
+	}
+}
+
 // A node whose lists do not fit is refused, with the reason.
 func TestWrongLists(t *testing.T) {
 	if !orttest.StandIn(t) {
@@ -111,12 +141,14 @@ func TestWrongLists(t *testing.T) {
 		{"Momentum", "A A One B B B", "Y Z", "decay or rate is not a number for each variable"},
 		{"Momentum", "One One A B B B", "Y Z", "lr is not one number"},
 		{"Momentum", "One One One B B B", "Y", "an output is left out"},
+		{"Blend", "A B B", "Y", "weights are not [1 to 3, n]"},
+		{"Blend", "Two B B", "Y Z", "weights are for 2 tensors, not 1"},
 	} {
 		r := seeded()
-		c := newCustom(f32).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1))
+		c := newCustom(f32).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1)).give("Two", random(r, f32, 2, 2))
 		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5)).want("Y", 3, 1)
 		c.g.Output[0] = info(f32, "Y", -1, -1)
-		if strings.Contains(row.op, "Mom") {
+		if row.op != "Dots" {
 			c.g.Output[0] = info(f32, "Y", -1)
 		}
 		b, err := onnx.Marshal(c.model())

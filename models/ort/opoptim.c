@@ -1,5 +1,5 @@
-// What an optimiser does to all variables at once, all float32, of any shapes, by
-// kernels/dots.cu and kernels/momentum.cu.
+// What is done to many tensors at once, all float32, of any shapes: to the variables of an
+// optimiser and to running statistics, by kernels/dots.cu, momentum.cu and blend.cu.
 //
 // Dots(p..., g...) gives [3, n]: of each of n variables p with gradients g the sums of p*p,
 // g*g and p*g. Momentum(decay, rate, lr, p..., g..., m...) gives p' and m', all p' first:
@@ -7,7 +7,8 @@
 //	m' = momentum*m + rate*(g + decay*p), p' = p - lr*m'
 //
 // with decay and rate [n], of each variable, and lr [1]. Where momentum is 0, m is not
-// looked at.
+// looked at. Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with
+// weights [k, n] for k lists, at most 3.
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "kernels.h"
 
 enum { DECAY, RATE, LR, LIST };
+enum { WEIGHTS, BLENDED };
 
 static int64_t elements(const vr_shape *s) {
   int64_t n = 1;
@@ -50,6 +52,19 @@ static char *momentum_shapes(const vr_attributes *a, const vr_shape *in, vr_shap
   if (elements(&in[DECAY]) != n || elements(&in[RATE]) != n) return strdup("decay or rate is not a number for each variable");
   if (elements(&in[LR]) != 1) return strdup("lr is not one number");
   for (int64_t i = 0; i < 2 * n; i++) out[i] = in[LIST + i % n];
+  return NULL;
+}
+
+enum { BLEND_SOURCES = 3 };
+
+static char *blend_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
+  const vr_shape *w = &in[WEIGHTS];
+  if (w->rank != 2 || w->dims[0] < 1 || w->dims[0] > BLEND_SOURCES) return strdup("weights are not [1 to 3, n]");
+  int64_t n = 0;
+  char *error = variables(a, in + BLENDED, w->dims[0], &n);
+  if (error != NULL) return error;
+  if (w->dims[1] != n) return vr_error("weights are for %lld tensors, not %lld", (long long)w->dims[1], (long long)n);
+  for (int64_t i = 0; i < n; i++) out[i] = in[BLENDED + i];
   return NULL;
 }
 
@@ -109,12 +124,17 @@ typedef struct {
   float momentum;
 } momentum;
 
+// whole says what is wrong where an output is left out.
+static char *whole(const vr_call *run, int64_t outputs) {
+  for (int64_t i = 0; i < outputs; i++)
+    if (run->y[i] == NULL) return strdup("an output is left out");
+  return NULL;
+}
+
 static char *momentum_run(vr_call *run) {
   static const vr_program program = {{"lists", "momentum"}, 0, 4};
   int64_t n = run->node->attributes.listed / 3;
-  for (int64_t i = 0; i < 2 * n; i++)
-    if (run->y[i] == NULL) return strdup("an output is left out");
-  char *error = NULL;
+  char *error = whole(run, 2 * n);
   for (int64_t from = 0; error == NULL && from < n; from += MOMENTUM_TENSORS) {
     momentum a = {.tensors = n - from < MOMENTUM_TENSORS ? n - from : MOMENTUM_TENSORS,
                   .decay = (const float *)run->x[DECAY] + from, .rate = (const float *)run->x[RATE] + from,
@@ -130,5 +150,32 @@ static char *momentum_run(vr_call *run) {
   return error;
 }
 
+// The argument of the kernel of Blend, and the numbers of a block; see kernels/blend.cu.
+enum { BLEND_TENSORS = 72, BLEND_CHUNK = 1024 };
+typedef struct {
+  const void *x[BLEND_SOURCES][BLEND_TENSORS];
+  void *y[BLEND_TENSORS];
+  int64_t count[BLEND_TENSORS];
+  int first[BLEND_TENSORS + 1], tensors, sources;
+  const float *weights;
+  int64_t stride;
+} blend;
+
+static char *blend_run(vr_call *run) {
+  static const vr_program program = {{"lists", "blend"}, 0, 4};
+  int64_t sources = run->in[WEIGHTS].dims[0], n = run->in[WEIGHTS].dims[1];
+  char *error = whole(run, n);
+  for (int64_t from = 0; error == NULL && from < n; from += BLEND_TENSORS) {
+    blend a = {.tensors = n - from < BLEND_TENSORS ? n - from : BLEND_TENSORS, .sources = sources,
+               .weights = (const float *)run->x[WEIGHTS] + from, .stride = n};
+    lay_out(run->in + BLENDED + from, a.tensors, BLEND_CHUNK, a.count, a.first);
+    for (int64_t s = 0; s < sources; s++) memcpy(a.x[s], run->x + BLENDED + s * n + from, a.tensors * sizeof *a.x[s]);
+    memcpy(a.y, run->y + from, a.tensors * sizeof *a.y);
+    error = vr_launch(run, &program, "blend_all", a.first[a.tensors], 1, &a);
+  }
+  return error;
+}
+
 const vr_operator vr_dots = {"Dots", "f*", "f", 0, dots_shapes, dots_run, NULL};
 const vr_operator vr_momentum = {"Momentum", "ffff*", "f*", VR_MOMENTUM, momentum_shapes, momentum_run, NULL};
+const vr_operator vr_blend = {"Blend", "ff*", "f*", 0, blend_shapes, blend_run, NULL};

@@ -32,3 +32,17 @@ func momentum(c *call) []array {
 	}
 	return out
 }
+
+func blend(c *call) []array {
+	weights, lists, n := c.in[0], c.in[1:], c.in[0].shape[1]
+	out := make([]array, n)
+	for i, x := range lists {
+		if i < n {
+			out[i] = zeros(x.shape...)
+		}
+		for k, v := range x.data {
+			out[i%n].data[k] += weights.data[i] * v
+		}
+	}
+	return out
+}

@@ -69,10 +69,9 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.MaxPool":        maxPoolPlaces,
 	"vicreg.cuda.MaxPoolGrad":    one(maxPoolPlacesGrad),
 	"vicreg.cuda.Pixels":         one(pixelValues),
-	"vicreg.cuda.MaxPool":        one(cudnnMaxPool),
-	"vicreg.cuda.MaxPoolGrad":    one(cudnnMaxPoolGrad),
 	"vicreg.cuda.Dots":           one(dots),
 	"vicreg.cuda.Momentum":       momentum,
+	"vicreg.cuda.Blend":          blend,
 
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
