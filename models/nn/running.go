@@ -30,6 +30,10 @@ const joined = 32
 
 // Settle makes Out of every statistic its value after all observations.
 func (s *Scope) Settle() {
+	if s.G.Forms.Cudnn {
+		s.G.Prefix("running", s.settleTogether)
+		return
+	}
 	open := map[string][]*Param{}
 	var order []string
 	for _, p := range s.Params() {
@@ -47,6 +51,50 @@ func (s *Scope) Settle() {
 	}
 	for i, key := range order {
 		s.G.Prefix(fmt.Sprintf("running%d", i+1), func() { settle(s.G, open[key]) })
+	}
+}
+
+// settleTogether is Settle by an operator that takes all statistics with as many
+// observations, of any shapes.
+func (s *Scope) settleTogether() {
+	open := map[int][]*Param{}
+	for _, p := range s.Params() {
+		open[len(p.observed)] = append(open[len(p.observed)], p)
+	}
+	for n := 1; n <= blended; n++ {
+		if ps := open[n]; len(ps) > 0 {
+			blend(s.G, ps)
+		}
+		delete(open, n)
+	}
+	delete(open, 0)
+	for n := range open {
+		s.G.Fail("Settle", "statistics with %d observations, more than %d", n, blended)
+	}
+}
+
+// blended is how many observations of a statistic are taken together.
+const blended = 2
+
+// blend is settle for statistics of any shapes with as many observations.
+func blend(g *graph.Graph, ps []*Param) {
+	n := len(ps[0].observed)
+	lists := make([][]*graph.Value, n+1)
+	weights := make([]float32, (n+1)*len(ps))
+	for j, p := range ps {
+		keep := 1.0
+		for i := n; i > 0; i-- {
+			o := p.observed[i-1]
+			lists[i] = append(lists[i], o.value)
+			weights[i*len(ps)+j] = float32(keep * bnMomentum * o.factor)
+			keep *= 1 - bnMomentum
+		}
+		lists[0] = append(lists[0], p.In)
+		weights[j] = float32(keep)
+	}
+	w := g.Const(ps[0].Name+".weights", func() *tensor.Tensor { return tensor.Of(weights, n+1, len(ps)) })
+	for i, v := range g.Blend(w, lists...) {
+		ps[i].Out, ps[i].observed = v, nil
 	}
 }
 
