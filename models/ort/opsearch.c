@@ -8,7 +8,7 @@
 // engines with settings, best guess first; the first few that work are timed on the
 // real data, as torch.backends.cudnn.benchmark does it.
 
-enum { MOST_CANDIDATES = 8, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
+enum { MOST_CANDIDATES = 20, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 static const int64_t most_workspace = (int64_t)1 << 30;
 
 typedef struct {
