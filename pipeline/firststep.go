@@ -63,7 +63,7 @@ func (r *run) dropped() error {
 		return err
 	}
 	batch[models.LossScale].Float32()[0] = 1
-	if _, err := r.state.Step(batch); err != nil {
+	if _, err := r.state.StepAhead(batch, nil); err != nil {
 		return err
 	}
 	r.state.Reject()

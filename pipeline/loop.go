@@ -76,7 +76,7 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 	rate := r.Schedule.At(int(r.position.Step))
 	b.Tensors[models.Rate].Float32()[0] = float32(rate)
 	b.Tensors[models.LossScale].Float32()[0] = float32(r.position.LossScale)
-	scalars, err := r.state.Step(b.Tensors)
+	scalars, err := r.state.StepAhead(b.Tensors, r.loader.Peek())
 	if err != nil {
 		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, r.explained(err))
 	}

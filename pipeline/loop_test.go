@@ -27,7 +27,7 @@ type fakeStepper struct {
 	fails              error // of every step
 }
 
-func (f *fakeStepper) Step(b tensor.Batch) (map[string]float64, error) {
+func (f *fakeStepper) StepAhead(b, _ tensor.Batch) (map[string]float64, error) {
 	if f.fails != nil {
 		return nil, f.fails
 	}

@@ -23,8 +23,9 @@ import (
 type stepper interface {
 	// NewBatch returns tensors for what a step is fed, in memory that needs no copy.
 	NewBatch() (tensor.Batch, error)
-	// Step returns the graph's scalars by name.
-	Step(tensor.Batch) (map[string]float64, error)
+	// StepAhead takes a step on a batch and returns the graph's scalars by name. The
+	// next batch, nil if it is not there yet, may be copied to a device meanwhile.
+	StepAhead(batch, next tensor.Batch) (map[string]float64, error)
 	Accept()
 	Reject()
 	// Snapshot copies the state out, Restore sets it; by the name of the input.

@@ -90,7 +90,10 @@ func (m *deviceMemory) take(from handle, spec tensor.Spec) (*block, error) {
 
 // copy copies blocks, each to one of the same type and size: from the host to the
 // device or back.
-func (m *deviceMemory) copy(from, to []*block) (err error) {
+func (m *deviceMemory) copy(from, to []*block) error { return m.copyOn(m.thread, from, to) }
+
+// copyOn is copy on a thread, which is not the session's while that is at work.
+func (m *deviceMemory) copyOn(on *thread, from, to []*block) (err error) {
 	if m.device.Kind == tensor.Host { // for which the runtime has no copy
 		for i, b := range from {
 			bytes := func(b *block) []byte { return unsafe.Slice((*byte)(b.memory), b.Bytes()) }
@@ -109,7 +112,7 @@ func (m *deviceMemory) copy(from, to []*block) (err error) {
 		return all
 	}
 	src, dst := values(from), values(to)
-	m.thread.do(func() {
+	on.do(func() {
 		err = failure(C.vr_copy(unsafe.SliceData(src), unsafe.SliceData(dst), C.size_t(len(from))))
 	})
 	return err

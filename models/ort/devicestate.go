@@ -1,24 +1,33 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"vicreg/models/tensor"
 )
 
 // deviceState keeps the state on a device: the two sets of a pairState, and beside
-// them memory for the batch and for the scalars, all allocated once. So the graph
-// finds everything where it was two steps ago, and a step moves the batch in, the
-// scalars out, and nothing else. Source: the runtime copies what is bound on the
-// other side by itself, but to new memory each time.
+// them memory for the batch, a set for each turn, and for the scalars, all allocated
+// once. So the graph finds everything where it was two steps ago, and a step moves the
+// batch in, the scalars out, and nothing else. Source: the runtime copies what is bound
+// on the other side by itself, but to new memory each time.
 type deviceState struct {
 	*pairState
 	memory  *deviceMemory
-	staged  []*block // by input, on the device
-	results []*block // the scalars, on the device
-	scalars []*block // and in the host's memory
+	staged  [2][]*block // by turn and input, on the device
+	ahead   [2][]*block // the batch that staged holds for the next run, nil for none
+	ran     [2]bool     // turns that have run, and are captured
+	copier  *thread     // that copies while a step runs; nil before the first time
+	results []*block    // the scalars, on the device
+	scalars []*block    // and in the host's memory
 	moved   Traffic
 }
+
+// aheadBytes is the least size of what is copied ahead: smaller inputs, such as the
+// learning rate, are known only when their step runs.
+const aheadBytes = 4096
 
 // Traffic counts bytes that were copied between the host and a device.
 type Traffic struct{ ToDevice, FromDevice int64 }
@@ -34,8 +43,10 @@ func newDeviceState(s *Session, d Device, vars []tensor.Spec, names []Variable, 
 	if h.memory, err = newDeviceMemory(s, d); err != nil {
 		return h, err
 	}
-	if h.staged, err = newBlocks(e.inputs, h.memory.newBlock); err != nil {
-		return h, err
+	for i := range h.staged {
+		if h.staged[i], err = newBlocks(e.inputs, h.memory.newBlock); err != nil {
+			return h, err
+		}
 	}
 	if h.results, err = newBlocks(e.outputs, h.memory.newBlock); err != nil {
 		return h, err
@@ -49,19 +60,65 @@ func (h *deviceState) newHostBlock(spec tensor.Spec) (*block, error) {
 	return h.memory.newHostBlock(spec)
 }
 
-func (h *deviceState) run(inputs []*block) error {
-	if err := h.memory.copy(inputs, h.staged); err != nil {
+func (h *deviceState) run(inputs, next []*block) error {
+	now := h.current
+	from, to := inputs, h.staged[now]
+	if slices.Equal(h.ahead[now], inputs) {
+		from, to = those(from, to, small)
+	}
+	h.ahead = [2][]*block{} // what was not for this run may be another batch by the next
+	if err := h.memory.copy(from, to); err != nil {
 		return fmt.Errorf("batch to the device: %w", err)
 	}
-	h.moved.ToDevice += bytesOf(inputs)
-	if err := h.pairState.run(h.staged); err != nil {
+	h.moved.ToDevice += bytesOf(from)
+	copied := h.copyAhead(next)
+	err := errors.Join(h.pairState.run(h.staged[now], nil), copied())
+	if err != nil {
 		return err
 	}
+	h.ran[now] = true
 	if err := h.memory.copy(h.results, h.scalars); err != nil {
 		return fmt.Errorf("scalars from the device: %w", err)
 	}
 	h.moved.FromDevice += bytesOf(h.results)
 	return nil
+}
+
+// copyAhead begins to copy the batch of the other turn, and returns what waits for the
+// end of that. Before both turns have been captured it does nothing, as what another
+// thread asks of a device breaks a capture.
+func (h *deviceState) copyAhead(next []*block) (wait func() error) {
+	if next == nil || !h.ran[0] || !h.ran[1] {
+		return func() error { return nil }
+	}
+	turn := 1 - h.current
+	from, to := those(next, h.staged[turn], large)
+	if h.copier == nil && h.memory.thread != nil {
+		h.copier = newThread()
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.memory.copyOn(h.copier, from, to) }()
+	return func() error {
+		if err := <-done; err != nil {
+			return fmt.Errorf("next batch to the device: %w", err)
+		}
+		h.ahead[turn] = slices.Clone(next)
+		h.moved.ToDevice += bytesOf(from)
+		return nil
+	}
+}
+
+func small(b *block) bool { return b.Bytes() < aheadBytes }
+func large(b *block) bool { return !small(b) }
+
+// those keeps the pairs of blocks of which the first is wanted.
+func those(from, to []*block, want func(*block) bool) (f, t []*block) {
+	for i, b := range from {
+		if want(b) {
+			f, t = append(f, b), append(t, to[i])
+		}
+	}
+	return f, t
 }
 
 func (h *deviceState) read() (map[string]*tensor.Tensor, error) {
@@ -101,7 +158,10 @@ func (h *deviceState) close() {
 	if h.pairState != nil {
 		h.pairState.close()
 	}
-	freeBlocks(h.staged)
+	for _, set := range h.staged {
+		freeBlocks(set)
+	}
+	h.copier.stop()
 	freeBlocks(h.results)
 	if h.memory != nil {
 		h.memory.close()

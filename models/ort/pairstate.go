@@ -97,7 +97,7 @@ func (h *pairState) input(b binding, name string, v *block) (err error) {
 	return nil
 }
 
-func (h *pairState) run(inputs []*block) error {
+func (h *pairState) run(inputs, _ []*block) error {
 	bound := h.bound[h.current]
 	for i, b := range inputs {
 		if bound[i] == b {

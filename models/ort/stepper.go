@@ -43,8 +43,9 @@ type holder interface {
 	// newHostBlock allocates zeroed memory of the host for what goes in.
 	newHostBlock(tensor.Spec) (*block, error)
 	// run makes the next state from the current one, and the scalars. A device
-	// copies the inputs; on the host they are read where they are.
-	run(inputs []*block) error
+	// copies the inputs, and meanwhile those of the step after this one, nil for
+	// none; on the host they are read where they are.
+	run(inputs, next []*block) error
 	// flip makes the next state the current one.
 	flip()
 	// read copies the current state out, by the name of its input.
@@ -181,7 +182,15 @@ func (st *Stepper) NewBatch() (tensor.Batch, error) {
 // that is an error. After a failed Step nothing is pending and the state is what it
 // was.
 func (st *Stepper) Step(batch tensor.Batch) (map[string]float64, error) {
-	if err := st.step(batch); err != nil {
+	return st.StepAhead(batch, nil)
+}
+
+// StepAhead is Step, and copies to a device meanwhile what the step after this one will
+// be given: next, a batch of NewBatch, or nil where there is none yet. From then on its
+// tensors of 4096 bytes and more must stay as they are until they have been stepped on;
+// smaller ones are read by their own step. Another batch may be stepped on all the same.
+func (st *Stepper) StepAhead(batch, next tensor.Batch) (map[string]float64, error) {
+	if err := st.step(batch, next); err != nil {
 		return nil, fmt.Errorf("step: %w", err)
 	}
 	out := make(map[string]float64, len(st.scalars))
@@ -196,7 +205,7 @@ func (st *Stepper) Step(batch tensor.Batch) (map[string]float64, error) {
 	return out, nil
 }
 
-func (st *Stepper) step(batch tensor.Batch) error {
+func (st *Stepper) step(batch, next tensor.Batch) error {
 	if err := st.usable(); err != nil {
 		return err
 	}
@@ -217,11 +226,30 @@ func (st *Stepper) step(batch tensor.Batch) error {
 			}
 		}
 	}
-	if err := st.state.run(st.fed); err != nil {
+	if err := st.state.run(st.fed, st.whole(next)); err != nil {
 		return err
 	}
 	st.pending = true
 	return nil
+}
+
+// whole are the blocks of a batch of NewBatch, nil for any other.
+func (st *Stepper) whole(batch tensor.Batch) []*block {
+	blocks := make([]*block, len(st.inputs))
+	for i, spec := range st.inputs {
+		t := batch[spec.Name]
+		if t == nil {
+			return nil
+		}
+		data, err := dataOf(t)
+		if err != nil || data == nil {
+			return nil
+		}
+		if blocks[i] = st.lent(i, data); blocks[i] == nil {
+			return nil
+		}
+	}
+	return blocks
 }
 
 // lent is the block that NewBatch gave for input i at this address, or nil.

@@ -49,6 +49,9 @@ func (c *LoaderConfig) newBatch() (*Batch, error) {
 	return b, nil
 }
 
+// complete tells whether every row is there.
+func (b *Batch) complete() bool { return b.left.Load() == 0 }
+
 // views are the names of a batch's tensors.
 var views = [...]string{"view1", "view2"}
 

@@ -48,8 +48,8 @@ func (c *LoaderConfig) Validate(n int) error {
 	return c.Recipe.Validate()
 }
 
-// Loader makes the batches of a run ahead of their use. Next, Release and Close
-// belong to one goroutine; the other methods may be called from anywhere.
+// Loader makes the batches of a run ahead of their use. Next, Peek, Release and
+// Close belong to one goroutine; the other methods may be called from anywhere.
 //
 // A row whose file is bad shows the substitute's pixels (Reader.Substitute) under
 // the augmentation drawn for its own key, so that no two rows of a batch become
@@ -65,6 +65,7 @@ type Loader struct {
 	running sync.WaitGroup
 
 	order  chan *Batch // as they will be returned
+	first  *Batch      // taken from order by Peek, nil for none
 	free   chan *Batch // released, to be filled again
 	rows   chan task
 	waited atomic.Int64
@@ -208,12 +209,29 @@ func (l *Loader) Next() (*Batch, error) {
 	return b, nil
 }
 
+// Peek is what Next will return the tensors of, if they are complete by now; else nil. It
+// does not wait, and they are only to be read.
+func (l *Loader) Peek() tensor.Batch {
+	if l.first == nil {
+		select {
+		case l.first = <-l.order: // nil at the end
+		default:
+		}
+	}
+	if l.first == nil || !l.first.complete() {
+		return nil
+	}
+	return l.first.Tensors
+}
+
 // next waits for the batch whose turn it is.
 func (l *Loader) next() (b *Batch, err error) {
 	more := true
-	select {
-	case b, more = <-l.order:
-	case <-l.ctx.Done():
+	if b, l.first = l.first, nil; b == nil {
+		select {
+		case b, more = <-l.order:
+		case <-l.ctx.Done():
+		}
 	}
 	if l.ctx.Err() != nil {
 		return nil, l.ctx.Err()

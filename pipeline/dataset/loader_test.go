@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -38,11 +39,16 @@ func collect(t *testing.T, r *Reader, c LoaderConfig) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v1, v2 := b.Tensors["view1"], b.Tensors["view2"]
-		lines = append(lines, fmt.Sprintf("%d/%d %v %08x %08x", b.Epoch, b.Index, v1.Shape,
-			crc32.ChecksumIEEE(v1.Data.([]uint8)), crc32.ChecksumIEEE(v2.Data.([]uint8))))
+		lines = append(lines, line(b))
 		l.Release(b)
 	}
+}
+
+// line describes a batch.
+func line(b *Batch) string {
+	v1, v2 := b.Tensors["view1"], b.Tensors["view2"]
+	return fmt.Sprintf("%d/%d %v %08x %08x", b.Epoch, b.Index, v1.Shape,
+		crc32.ChecksumIEEE(v1.Data.([]uint8)), crc32.ChecksumIEEE(v2.Data.([]uint8)))
 }
 
 // spoil breaks some files of a folder in every way files break.
@@ -55,6 +61,40 @@ func spoil(t *testing.T, root string) {
 	raw(t, root, "kind1/001.png", nil)
 	raw(t, root, "kind1/002.jpg", []byte("this is text\nand not a picture"))
 	raw(t, root, "kind2/zzz.jpg", []byte("\xff\xd8\xff"))
+}
+
+// What Peek shows is what Next returns, and nothing is lost by looking.
+func TestLoaderPeeks(t *testing.T) {
+	root, _ := folder(t, 20)
+	set := index(t, root)
+	l, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{}), config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	want, got := collect(t, NewReader(set, ReaderConfig{}), config()), 0
+	for {
+		var shown tensor.Batch
+		for shown == nil && got < len(want) {
+			shown = l.Peek()
+			runtime.Gosched()
+		}
+		b, err := l.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown["view1"] != b.Tensors["view1"] || line(b) != want[got] {
+			t.Fatalf("batch %d is %s, want %s", got, line(b), want[got])
+		}
+		got++
+		l.Release(b)
+	}
+	if got != len(want) || l.Peek() != nil {
+		t.Errorf("%d batches, want %d", got, len(want))
+	}
 }
 
 func TestLoaderDoesNotDependOnWorkers(t *testing.T) {

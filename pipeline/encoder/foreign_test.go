@@ -80,7 +80,7 @@ func own(t *testing.T, n encoder.Normalization) *encoder.Encoder {
 	t.Helper()
 	g, err := graph.Build("own", func(g *graph.Graph) {
 		pixels := g.Input("pixels", tensor.Uint8, graph.Batch, side, side, 3)
-		g.Output("embedding", vector(g, nn.Normalize(g, pixels, n.Mean, n.Std)))
+		g.Output("embedding", vector(g, nn.Normalize(g, pixels, n.Mean, n.Std, tensor.Float32)))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func TestTensorCoresOfHalves(t *testing.T) {
 		network := multiplied(weights)
 		foreign := made(t, func(g *graph.Graph) { network(g, g.Input("image", tensor.Float32, graph.Batch, 3, side, side)) })
 		g, err := graph.Build("own", func(g *graph.Graph) {
-			network(g, nn.Normalize(g, g.Input("pixels", tensor.Uint8, graph.Batch, side, side, 3), imagenet.Mean, imagenet.Std))
+			network(g, nn.Normalize(g, g.Input("pixels", tensor.Uint8, graph.Batch, side, side, 3), imagenet.Mean, imagenet.Std, tensor.Float32))
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ func averager(t *testing.T, size int) *onnx.ModelProto {
 	t.Helper()
 	g, err := graph.Build("averager", func(g *graph.Graph) {
 		pixels := g.Input("pixels", tensor.Uint8, graph.Batch, size, size, 3)
-		x := nn.Normalize(g, pixels, plain.Mean, plain.Std)
+		x := nn.Normalize(g, pixels, plain.Mean, plain.Std, tensor.Float32)
 		g.Output("embedding", g.ReduceMean(x, false, 2, 3))
 	})
 	if err != nil {

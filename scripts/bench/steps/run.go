@@ -121,7 +121,7 @@ func (r *Run) Noise() (tensor.Batch, error) {
 // returns the scalars.
 func (r *Run) Take(b tensor.Batch, rate float64) (map[string]float64, error) {
 	r.Set(b, rate)
-	scalars, err := r.Step(b)
+	scalars, err := r.StepAhead(b, b)
 	if err != nil {
 		return nil, err
 	}

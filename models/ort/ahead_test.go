@@ -1,0 +1,98 @@
+package ort_test
+
+import (
+	"slices"
+	"testing"
+
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
+)
+
+// wide are the numbers of an input that is copied ahead.
+const wide = 2048
+
+// wideModel makes the batch the state, and the rate the loss.
+func wideModel() *onnx.ModelProto {
+	const f32 = tensor.Float32
+	return newBuilder().input(f32, "w", wide).input(f32, "x", wide).input(f32, "lr", 1).
+		output(f32, "w.next", wide).output(f32, "loss", 1).
+		node("Identity", "w.next", "x").node("Identity", "loss", "lr").model()
+}
+
+// Whatever is announced, given, changed, accepted or rejected: a step reads the batch
+// that it is given, as it is then.
+func TestBatchesCopiedAhead(t *testing.T) { aheadOfSteps(t, ort.NewDeviceStepper, ort.Options{}) }
+
+func TestBatchesCopiedAheadOnCUDA(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	for _, capture := range []bool{false, true} {
+		aheadOfSteps(t, ort.NewStepper, ort.Options{Device: cuda, Capture: capture})
+	}
+}
+
+func aheadOfSteps(t *testing.T, prepare func(*ort.Session, ort.StepperConfig) (*ort.Stepper, error), o ort.Options) {
+	st, err := prepare(orttest.Session(t, wideModel(), o), ort.StepperConfig{State: []ort.Variable{{In: "w", Out: "w.next"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := st.Restore(map[string]*tensor.Tensor{"w": tensor.New(tensor.Float32, wide)}); err != nil {
+		t.Fatal(err)
+	}
+	batches, r, number := make([]tensor.Batch, 3), seeded(), float32(0)
+	for i := range batches {
+		if batches[i], err = st.NewBatch(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func(b tensor.Batch) {
+		number++
+		for i := range b["x"].Float32() {
+			b["x"].Float32()[i] = number + float32(i)
+		}
+	}
+	state, announced, ahead := make([]float32, wide), -1, 0
+	for step := range 200 {
+		now := announced
+		if now < 0 || r.IntN(4) == 0 { // another than was said
+			now = r.IntN(len(batches))
+		}
+		if now != announced {
+			fill(batches[now])
+		}
+		batches[now]["lr"].Float32()[0] = float32(step)
+		var next tensor.Batch
+		if announced = r.IntN(len(batches)+1) - 1; announced >= 0 {
+			if next = batches[announced]; announced != now {
+				fill(next)
+			}
+		}
+		before := st.Traffic().ToDevice
+		out, err := st.StepAhead(batches[now], next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Traffic().ToDevice-before > 4*wide+4 {
+			ahead++
+		}
+		if out["loss"] != float64(step) {
+			t.Fatalf("step %d: loss %v", step, out["loss"])
+		}
+		if r.IntN(3) == 0 {
+			st.Reject()
+		} else {
+			st.Accept()
+			copy(state, batches[now]["x"].Float32())
+		}
+		if s, err := st.Snapshot(); err != nil || !slices.Equal(s["w"].Float32(), state) {
+			t.Fatalf("step %d on batch %d: state %v, want %v (%v)", step, now, s["w"].Float32()[:2], state[:2], err)
+		}
+	}
+	if ahead == 0 {
+		t.Error("no batch was copied ahead")
+	}
+}
