@@ -81,11 +81,11 @@ def restart(args):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
 
 
-def scaler(precision):
-    """The GradScaler of fp16; for the others one that does nothing."""
+def scaler(precision, first=2.0 ** 16):
+    """The GradScaler of fp16, that begins with a scale; for the others one that does nothing."""
     if hasattr(torch.amp, "GradScaler"):
-        return torch.amp.GradScaler("cuda", enabled=precision == "fp16")
-    return torch.cuda.amp.GradScaler(enabled=precision == "fp16")
+        return torch.amp.GradScaler("cuda", first, enabled=precision == "fp16")
+    return torch.cuda.amp.GradScaler(first, enabled=precision == "fp16")
 
 
 def set_precision(precision):
@@ -97,10 +97,10 @@ def set_precision(precision):
 class Amp:
     """A step's forward, backward and update, in the precision that was asked for."""
 
-    def __init__(self, device, precision, loss="float32"):
+    def __init__(self, device, precision, loss="float32", first=2.0 ** 16):
         if device.type == "cpu" and precision != "fp32":
             raise SystemExit(f"--precision {precision} is for CUDA devices")
-        self.device, self.within, self.scaler = device, loss == "autocast", scaler(precision)
+        self.device, self.within, self.scaler = device, loss == "autocast", scaler(precision, first)
         self.dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
         set_precision(precision)
 
@@ -138,7 +138,9 @@ class Step:
             self.views = [v.contiguous(memory_format=torch.channels_last) for v in self.views]
         how = {"fused": True} if device.type == "cuda" else {"foreach": True}
         self.optimiser = torch.optim.SGD(self.model.parameters(), args.lr, momentum=0.9, **how)
-        self.amp, self.cuda = Amp(device, args.precision, args.loss), device.type == "cuda"
+        # The fused SGD of PyTorch 2.11 leaves the momentum unwritten where the first step is one to be
+        # left out, so the first scale is one with which it is not.
+        self.amp, self.cuda = Amp(device, args.precision, args.loss, 2.0 ** 8), device.type == "cuda"
         self.forward, self.loss = self.model, lambda z1, z2: net.loss(net.terms(z1, z2))
         if args.compile:
             self.forward = torch.compile(self.model, mode=args.compile)
