@@ -117,30 +117,6 @@ func TestGraphsForCUDA(t *testing.T) {
 	}
 }
 
-// The layers of a network, and that each builds by itself.
-func TestLayers(t *testing.T) {
-	c := netConfig(t, "resnet50", "imagenet", 16, 64, 8)
-	c.Compute = tensor.Float16
-	layers, count, err := Layers(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0
-	for i, l := range layers {
-		sum += count[i]
-		g, err := l.Graph()
-		if err == nil {
-			_, err = g.Model()
-		}
-		if err != nil {
-			t.Errorf("%+v: %v", l, err)
-		}
-	}
-	if first := layers[0]; sum != 53 || len(layers) < 15 || first.C != 3 || first.M != 16 || first.Window.Stride != 2 || !first.Relu {
-		t.Errorf("%d convolutions of %d kinds, the first %+v", sum, len(layers), layers[0])
-	}
-}
-
 // A run goes from one device to another with its state: the same tensors in every form
 // of a step.
 func TestStateIsOneOnAllDevices(t *testing.T) {

@@ -61,51 +61,6 @@ func TestRulesOnCUDA(t *testing.T) {
 	}
 }
 
-// A layer by itself is what a model holds: its graph builds in every form and type.
-func TestLayerBuilds(t *testing.T) {
-	for _, form := range graph.AllForms() {
-		for _, compute := range []tensor.DType{tensor.Float16, tensor.Float32} {
-			l := Layer{N: 8, C: 16, H: 8, W: 8, M: 64, Window: graph.Square(1, 1, 0), Residual: true, Relu: true, Compute: compute, Forms: form.Forms}
-			for _, win := range []graph.Window{l.Window, graph.Square(3, 2, 1)} {
-				l.Window = win
-				g, err := l.Graph()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := g.Model(); err != nil || len(g.Outputs) != 7 {
-					t.Errorf("%s %v: %d outputs, %v", form.Name, win, len(g.Outputs), err)
-				}
-			}
-		}
-	}
-}
-
-// A pointwise convolution is as much of cuDNN's as its form says, and none pads a tensor of
-// the size of its input.
-func TestPointwiseForms(t *testing.T) {
-	for ones, wanted := range map[graph.OnesForm][2]string{ // by stride: Conv, ConvInputGrad, ConvWeightGrad, products, Slice, Pad
-		graph.OnesProducts: {"0 0 0 3 0 0", "0 1 0 2 1 0"}, graph.OnesWeightGrad: {"0 0 1 2 0 0", "0 1 1 1 1 0"},
-		graph.OnesConvolved: {"1 1 1 0 0 0", "1 1 1 0 0 0"},
-	} {
-		for i, want := range wanted {
-			l := Layer{N: 8, C: 16, H: 7, W: 8, M: 64, Window: graph.Square(1, 1+i, 0), Compute: tensor.Float16, Forms: graph.CudnnForms}
-			l.Forms.Ones = ones
-			g, err := l.Graph()
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := map[string]int{}
-			for _, node := range flat(g.Nodes) {
-				n[node.Op]++
-			}
-			got := fmt.Sprint(n["Conv"], n["ConvInputGrad"], n["ConvWeightGrad"], n["Gemm"]+n["FusedMatMul"], n["Slice"], n["Pad"])
-			if got != want {
-				t.Errorf("%q, stride %d: %s, want %s", ones, 1+i, got, want)
-			}
-		}
-	}
-}
-
 // rowsOnCUDA are the rows of all rules, and one of a layer that comes after others.
 func rowsOnCUDA() []row {
 	return append(slices.Clone(rows), row{key: "vicreg.GlobalAveragePool", name: "channels last", in: []input{in(2, 3, 4, 5), in(4, 3, 1, 1)},

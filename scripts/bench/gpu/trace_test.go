@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"vicreg/models/tensor"
 )
 
 // events is a profile of three runs, the first of which is to warm up.
@@ -99,17 +97,6 @@ func TestFlops(t *testing.T) {
 	}
 	if n := (node{In: []shape{{"float16", []int{3}}}, Out: []shape{{"uint8", []int{5}}, f()}}); n.moved() != 6+5+4 {
 		t.Errorf("%v bytes", n.moved())
-	}
-}
-
-func TestHalf(t *testing.T) {
-	for x, want := range map[float32]uint16{0: 0, 1: 0x3c00, -2: 0xc000, 1.5: 0x3e00, 65504: 0x7bff, 1e-9: 0, 1e9: 0} {
-		if got := half(x, tensor.Float16); got != want {
-			t.Errorf("%v is %#x, want %#x", x, got, want)
-		}
-	}
-	if got := half(-1.5, tensor.BFloat16); got != 0xbfc0 {
-		t.Errorf("%#x", got)
 	}
 }
 
