@@ -92,8 +92,8 @@ func TestGradientsOnCUDA(t *testing.T) {
 	portable := compareStep(t, half, reference.Rounded, 64)
 	t.Logf("float16, portable: %.1e", portable)
 	half.Device = tensor.CUDA
-	for i, form := range graph.AllForms()[:5] {
-		for _, c := range []Config{basic, bottleneck}[:2-i/2%2] {
+	for _, form := range graph.AllForms()[:3] {
+		for _, c := range []Config{basic, bottleneck} {
 			for activation, bound := range map[nn.Activation]float64{"gelu": 1e-4, "relu": 1e-2} { // signs of activations near zero flip
 				if activation == "relu" && c.Backbone.Depth == 50 {
 					continue

@@ -2,17 +2,15 @@ package grad
 
 import (
 	"fmt"
-	"slices"
 
 	"vicreg/models/graph"
 	"vicreg/models/tensor"
 )
 
-// This file convolves in the NHWC layout. There a convolution of 1x1 is a product of
-// matrices as it is, forwards and backwards; larger kernels convolve in both
-// directions, and the gradient of their weights is a product with gathered columns.
-// Where cuDNN's operators may be used they have the larger kernels and both their
-// gradients, and what Forms.Ones says of 1x1.
+// This file convolves in the NHWC layout. Where cuDNN's operators may be used they do so,
+// and have both gradients. Elsewhere a convolution of 1x1 is a product of matrices as it
+// is, forwards and backwards; larger kernels convolve in both directions, and the
+// gradient of their weights is a product with gathered columns.
 
 // channelMultiple is what the channels of a convolution's input are filled up to, so
 // that rows of columns begin where the kernels can read them fast.
@@ -33,15 +31,12 @@ func lastInput(g *graph.Graph, x *graph.Value) *graph.Value {
 func (c convolution) pointwise() bool { return c.win.KH*c.win.KW == 1 && c.win.Pads == [4]int{} }
 
 // seen are the pixels that a pointwise convolution looks at, as a matrix [P, C].
-func (c convolution) seen() *graph.Value { return c.g.Rows(c.every()) }
-
-// every are the same pixels as images.
-func (c convolution) every() *graph.Value {
-	s := c.win.Stride
-	if s == 1 {
-		return c.x
+func (c convolution) seen() *graph.Value {
+	x := c.x
+	if s := c.win.Stride; s > 1 {
+		x = c.g.Once(graph.Key{Of: x, Made: fmt.Sprintf("every(%d)", s)}, func() *graph.Value { return c.g.EveryNHWC(c.x, s) })
 	}
-	return c.g.Once(graph.Key{Of: c.x, Made: fmt.Sprintf("every(%d)", s)}, func() *graph.Value { return c.g.EveryNHWC(c.x, s) })
+	return c.g.Rows(x)
 }
 
 // fromRows gives rows [N*OH*OW, M] the shape of the result.
@@ -53,7 +48,7 @@ func (c convolution) fromRows(y *graph.Value) *graph.Value {
 func (c convolution) lastForward() *graph.Value {
 	g := c.g
 	switch {
-	case c.cudnn(graph.OnesConvolved):
+	case c.cudnn():
 		return g.CudnnConv(c.x, c.lastWeights(c.padded(c.w)), c.win)
 	case c.pointwise():
 		return c.fromRows(g.Gemm(c.seen(), c.matrix(), nil, graph.GemmAttr{TransB: true}))
@@ -70,11 +65,8 @@ func (c convolution) lastWeights(w *graph.Value) *graph.Value {
 	return c.g.Once(graph.Key{Of: w, Made: "last"}, func() *graph.Value { return c.g.Transpose(w, 0, 2, 3, 1) })
 }
 
-// cudnn tells whether the convolution or one of its gradients is cuDNN's; ones are the
-// forms of a pointwise convolution in which it is.
-func (c convolution) cudnn(ones ...graph.OnesForm) bool {
-	return c.g.Forms.Cudnn && graph.CudnnTakes(c.win) && (!c.pointwise() || slices.Contains(ones, c.g.Forms.Ones))
-}
+// cudnn tells whether the convolution and its gradients are cuDNN's.
+func (c convolution) cudnn() bool { return c.g.Forms.Cudnn && graph.CudnnTakes(c.win) }
 
 // matrix are the weights as [M, C*KH*KW].
 func (c convolution) matrix() *graph.Value { return c.g.Reshape(c.padded(c.w), c.w.Shape[0], -1) }

@@ -10,7 +10,7 @@ import (
 func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
 	g, s := c.g, c.win.Stride
 	n, ch, h, w := c.x.Shape[0], c.w.Shape[1], c.x.Shape[2], c.x.Shape[3]
-	if c.cudnn(graph.OnesConvolved) || s > 1 && c.cudnn(graph.OnesProducts, graph.OnesWeightGrad) {
+	if c.cudnn() {
 		return g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, h, w)
 	}
 	if c.pointwise() {

@@ -12,7 +12,7 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
 	var dw *graph.Value // [M, C, KH, KW]
 	switch {
-	case c.cudnn(graph.OnesConvolved, graph.OnesWeightGrad):
+	case c.cudnn():
 		dw = c.cudnnWeightGrad(dy)
 	case c.pointwise():
 		dw = g.Reshape(c.scaleRows(productOfRows(g, g.Rows(dy), c.seen())), m, ch, 1, 1)
@@ -27,18 +27,14 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	return dw
 }
 
-// cudnnWeightGrad is lastWeightGrad by cuDNN. Where the forward pass has picked the pixels
-// that a pointwise convolution sees, it is given those.
+// cudnnWeightGrad is lastWeightGrad by cuDNN.
 func (c convolution) cudnnWeightGrad(dy *graph.Value) *graph.Value {
-	g, x, win, m := c.g, c.x, c.win, c.w.Shape[0]
-	if c.pointwise() && win.Stride > 1 && !c.cudnn(graph.OnesConvolved) {
-		x, win.Stride = c.every(), 1
-	}
-	dw := c.scaleRows(g.Cast(g.Reshape(g.CudnnConvWeightGrad(dy, x, win), m, -1), tensor.Float32))
+	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
+	dw := c.scaleRows(g.Cast(g.Reshape(g.CudnnConvWeightGrad(dy, c.x, win), m, -1), tensor.Float32))
 	if c.pointwise() {
-		return g.Reshape(dw, m, x.Shape[1], 1, 1)
+		return g.Reshape(dw, m, ch, 1, 1)
 	}
-	return g.Transpose(g.Reshape(dw, m, win.KH, win.KW, x.Shape[1]), 0, 3, 1, 2)
+	return g.Transpose(g.Reshape(dw, m, win.KH, win.KW, ch), 0, 3, 1, 2)
 }
 
 // scaleRows is dw [..., M, K] times the scale.

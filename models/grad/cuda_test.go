@@ -61,6 +61,22 @@ func TestRulesOnCUDA(t *testing.T) {
 	}
 }
 
+// A pointwise convolution and its gradients are cuDNN's at any stride, without products of
+// matrices, and without a node that picks its pixels or pads its gradient.
+func TestPointwiseOnCUDA(t *testing.T) {
+	for stride := 1; stride <= 2; stride++ {
+		k := kind{device: tensor.CUDA, forms: graph.CudnnForms}
+		n := map[string]int{}
+		for _, node := range flat(halfNorm(t, k, tensor.Float16, []int{8, 16, 7, 8}, 64, graph.Square(1, stride, 0)).Nodes) {
+			n[node.Op]++
+		}
+		got := fmt.Sprint(n["Conv"], n["ConvInputGrad"], n["ConvWeightGrad"], n["Gemm"]+n["FusedMatMul"], n["Slice"]+n["Gather"], n["Pad"])
+		if got != "1 1 1 0 0 0" {
+			t.Errorf("stride %d: %s", stride, got)
+		}
+	}
+}
+
 // rowsOnCUDA are the rows of all rules, and one of a layer that comes after others.
 func rowsOnCUDA() []row {
 	return append(slices.Clone(rows), row{key: "vicreg.GlobalAveragePool", name: "channels last", in: []input{in(2, 3, 4, 5), in(4, 3, 1, 1)},

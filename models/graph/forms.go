@@ -5,7 +5,6 @@ package graph
 // prefers.
 type Forms struct {
 	Cudnn    bool // convolve, normalise and pool by the operators of cudnn.go
-	Ones     OnesForm
 	Conv     ConvForm
 	Unfolded bool // normalise after every convolution, none in its weights
 	Affine   bool // normalise by products and sums, without the runtime's BatchNormalization
@@ -14,16 +13,6 @@ type Forms struct {
 	Whole    bool // sum gradients of weights in one product, not in chunks
 	WideOnes bool // sum with eight columns of ones, as tensor cores want them
 }
-
-// OnesForm says how much of a convolution of one pixel, forwards and backwards, is by the
-// operators of cudnn.go where Cudnn is set; the rest is products of matrices.
-type OnesForm string
-
-const (
-	OnesProducts   OnesForm = ""           // the gradient of the input where a stride leaves pixels out
-	OnesWeightGrad OnesForm = "weightgrad" // that, and the gradient of the weights
-	OnesConvolved  OnesForm = "convolved"  // all
-)
 
 // ConvForm says how a convolution of more than one pixel takes its weights.
 type ConvForm string
@@ -50,8 +39,6 @@ type Form struct {
 func AllForms() []Form {
 	return []Form{
 		{"cudnn", CudnnForms},
-		{"cudnn-pointwise", Forms{Cudnn: true, Unfolded: true, Ones: OnesConvolved}},
-		{"cudnn-weightgrad", Forms{Cudnn: true, Unfolded: true, Ones: OnesWeightGrad}},
 		{"cudnn-folded", Forms{Cudnn: true}},
 		{"default", Forms{}},
 		{"conv-mixed", Forms{Conv: ConvMixed}},
