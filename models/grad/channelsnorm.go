@@ -17,13 +17,7 @@ func normalizeLast(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptio
 	save("istd", istd)
 	save("scale", scale)
 	save("centre", centre)
-	var y *graph.Value
-	if g.Forms.Affine {
-		shift := g.Cast(g.Sub(beta, g.Mul(mean, scale)), x.Type)
-		y = g.ShiftNHWC(g.ScaleNHWC(x, g.Cast(scale, x.Type)), shift)
-	} else {
-		y = g.NormNHWC(x, g.Cast(scale, x.Type), g.CastOnce(beta, x.Type), centre, constant(g, 1, x), 0)
-	}
+	y := g.NormNHWC(x, g.Cast(scale, x.Type), g.CastOnce(beta, x.Type), centre, constant(g, 1, x), 0)
 	return []*graph.Value{o.finish(g, y, x, save), mean, variance}
 }
 
@@ -53,19 +47,10 @@ func normLastGradient(c *Call) (d normGrads) {
 	if c.flag("relu") {
 		d.y = masked(g, d.y, c.Outputs[0])
 	}
-	rows := g.Rows(d.y)
 	d.beta = channelSum(g, d.y)
-	dot := dotOfRows(g, rows, g.Rows(x))
+	dot := dotOfRows(g, g.Rows(d.y), g.Rows(x))
 	d.gamma = g.Mul(c.Saved["istd"], g.Sub(dot, g.Mul(c.Saved["mean"], d.beta)))
 	inv := -float64(x.Shape[1]) / float64(x.Elements()) // -1/NL
-	if g.Forms.Affine {
-		slope := g.Mul(g.Mul(d.gamma, c.Saved["istd"]), g.Float(inv))
-		shift := g.Sub(g.Mul(d.beta, g.Float(inv)), g.Mul(slope, c.Saved["mean"]))
-		part := g.Rows(g.ScaleNHWC(x, g.Cast(slope, x.Type)))
-		sum := g.BiasAdd(part, g.Cast(shift, x.Type), rows)
-		d.unscaled = g.FromRows(sum, x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3])
-		return d
-	}
 	slope := g.Mul(g.Mul(d.gamma, c.Saved["istd"]), g.Float(inv*(1<<small)))
 	shift := g.Mul(d.beta, g.Float(inv))
 	part := g.NormNHWC(x, g.Cast(slope, x.Type), g.Cast(shift, x.Type), c.Saved["centre"], constant(g, 1<<(2*small), x), 0)

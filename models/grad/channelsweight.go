@@ -16,7 +16,7 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 		dw = c.cudnnWeightGrad(dy)
 	case c.pointwise():
 		dw = g.Reshape(c.scaleRows(productOfRows(g, g.Rows(dy), c.seen())), m, ch, 1, 1)
-	case win.Stride == 1 && m < 2*ch && !g.Forms.Columns:
+	case win.Stride == 1 && m < 2*ch:
 		dw = c.crossedGrad(dy)
 	default:
 		dw = g.Transpose(g.Reshape(c.scaleRows(c.lastColumnsGrad(dy)), m, win.KH, win.KW, ch), 0, 3, 1, 2)
@@ -77,14 +77,9 @@ func pixelOr(y, x, h, w int) int {
 	return y*w + x
 }
 
-// withZero are the pixels of images as [N, H*W+1, C], the last one of each zero; or
-// without it where the runtime is trusted to gather zeros from behind the last.
+// withZero are the pixels of images as [N, H*W+1, C], the last one of each zero.
 func withZero(g *graph.Graph, x *graph.Value) *graph.Value {
-	pixels := g.View(x, x.Shape[0], x.Shape[2]*x.Shape[3], x.Shape[1])
-	if g.Forms.Beyond {
-		return pixels
-	}
-	return g.ZerosBehind(pixels, 1, 1)
+	return g.ZerosBehind(g.View(x, x.Shape[0], x.Shape[2]*x.Shape[3], x.Shape[1]), 1, 1)
 }
 
 // columnNumbers bounds the column matrix of lastColumnsGrad: the runtime's kernels

@@ -13,23 +13,31 @@ import (
 	"vicreg/models/tensor"
 )
 
-// A graph for CUDA computes what the portable one does, by other operators; the bound
-// is that of its float32 constants. Its forms are tried on layers of the kinds that
-// they concern.
+// families are the two kinds of graphs for CUDA, and wanted the operators that each is
+// known by.
+var (
+	families = map[string]graph.Forms{"cudnn": graph.CudnnForms, "portable": {}}
+	wanted   = map[string][]string{
+		"cudnn": {"vicreg.cuda.Conv", "vicreg.cuda.ConvInputGrad", "vicreg.cuda.ConvWeightGrad",
+			"vicreg.cuda.BatchNorm", "vicreg.cuda.BatchNormGrad", "vicreg.cuda.MaxPool", "vicreg.cuda.MaxPoolGrad"},
+		"portable": {"com.ms.internal.nhwc.Conv", "com.ms.internal.nhwc.BatchNormalization", "com.ms.internal.nhwc.MaxPool",
+			"com.ms.internal.nhwc.GlobalAveragePool", "com.microsoft.BiasAdd", "Where"},
+	}
+)
+
+// A graph for CUDA computes what the portable one for the CPU does, by other operators;
+// the bound is that of its float32 constants.
 func TestRulesOnCUDA(t *testing.T) {
-	want, layers := map[string]map[string][]float64{}, layersOnCUDA()
-	for _, form := range graph.AllForms() {
-		rows, nodes := layers, map[string]int{}
-		if form.Name == "default" || form.Name == "cudnn" {
-			rows = slices.Concat(rowsOnCUDA(), layers)
-		}
-		for _, r := range rows {
-			t.Run(fmt.Sprintf("%s/%s/%s", form.Name, r.key, strings.ReplaceAll(r.name, " ", "_")), func(t *testing.T) {
+	want := map[string]map[string][]float64{}
+	for family, forms := range families {
+		nodes := map[string]int{}
+		for _, r := range slices.Concat(rowsOnCUDA(), layersOnCUDA()) {
+			t.Run(fmt.Sprintf("%s/%s/%s", family, r.key, strings.ReplaceAll(r.name, " ", "_")), func(t *testing.T) {
 				key := r.key + r.name
 				if want[key] == nil {
 					want[key] = r.problem(t, kind{}).gradients(t)
 				}
-				p := r.problem(t, kind{device: tensor.CUDA, forms: form.Forms})
+				p := r.problem(t, kind{device: tensor.CUDA, forms: forms})
 				got := p.gradients(t)
 				for name := range want[key] {
 					if e := relative(got[name], want[key][name]); !(e <= 1e-6) {
@@ -38,24 +46,15 @@ func TestRulesOnCUDA(t *testing.T) {
 				}
 				for _, n := range flat(p.backward.Nodes) {
 					nodes[n.Key()]++
+					if n.Domain == graph.DomainCUDA && !forms.Cudnn {
+						t.Errorf("%s is %s", n.Name, n.Key())
+					}
 				}
 			})
 		}
-		f, whole := form.Forms, form.Name == "default"
-		for key, wanted := range map[string]bool{
-			"com.ms.internal.nhwc.Conv": f.Conv != graph.ConvPlanar, "Conv": f.Conv == graph.ConvPlanar,
-			"com.ms.internal.nhwc.BatchNormalization": !f.Affine, "com.microsoft.BiasAdd": !f.Unfolded, "Where": true,
-			"com.ms.internal.nhwc.MaxPool": whole, "com.ms.internal.nhwc.GlobalAveragePool": whole,
-			"vicreg.cuda.Conv": false, "vicreg.cuda.BatchNorm": false,
-		} {
-			if !f.Cudnn && (nodes[key] > 0) != wanted {
-				t.Errorf("%s: %d nodes %s", form.Name, nodes[key], key)
-			}
-		}
-		for _, op := range []string{"Conv", "ConvInputGrad", "ConvWeightGrad", "BatchNorm", "BatchNormGrad", "MaxPool", "MaxPoolGrad"} {
-			pools := form.Name == "cudnn" || !strings.HasPrefix(op, "MaxPool")
-			if n := nodes[graph.DomainCUDA+"."+op]; f.Cudnn && pools && n == 0 {
-				t.Errorf("%s: no node %s", form.Name, op)
+		for _, key := range wanted[family] {
+			if nodes[key] == 0 {
+				t.Errorf("%s: no node %s", family, key)
 			}
 		}
 	}
@@ -138,7 +137,7 @@ func halfNorm(t *testing.T, k kind, compute tensor.DType, shape []int, m int, wi
 // also where squares and sums are beyond what half precision can hold. A statistic
 // that were itself rounded to it would be off by 2e-4.
 func TestStatisticsInMixedPrecision(t *testing.T) {
-	for i, c := range []struct {
+	for _, c := range []struct {
 		name string
 		c, m int
 		win  graph.Window
@@ -154,11 +153,9 @@ func TestStatisticsInMixedPrecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, form := range graph.AllForms() {
-			if i < 3 || form.Forms == (graph.Forms{}) {
-				half := halfNorm(t, kind{device: tensor.CUDA, forms: form.Forms}, tensor.Float16, []int{8, c.c, 16, 16}, c.m, c.win)
-				checkHalf(t, c.name+", "+form.Name, half, in, want)
-			}
+		for family, forms := range families {
+			half := halfNorm(t, kind{device: tensor.CUDA, forms: forms}, tensor.Float16, []int{8, c.c, 16, 16}, c.m, c.win)
+			checkHalf(t, c.name+", "+family, half, in, want)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func productOfRows(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	const tile, enough = 128, 264
 	tiles := ((m + tile - 1) / tile) * ((k + tile - 1) / tile)
 	length := chunkOf(p, max(chunkRows/4, p*tiles/enough))
-	if length == p || g.Forms.Whole {
+	if length == p {
 		return g.Cast(g.Gemm(a, b, nil, graph.GemmAttr{TransA: true}), tensor.Float32)
 	}
 	return g.Reshape(addChunks(g, chunkProducts(g, a, b, length, 0), m*k), m, k)
@@ -116,16 +116,8 @@ func chunkOf(p, most int) int {
 func chunkOnes(g *graph.Graph, a *graph.Value, k int) *graph.Value {
 	p, c := a.Shape[0], a.Shape[1]
 	l := chunk(p)
-	width := 1
-	if g.Forms.WideOnes {
-		width = 8
-	}
-	ones := g.Once(graph.Key{Made: fmt.Sprintf("ones(%v,%d)", a.Type, l)}, func() *graph.Value { return g.Cast(g.Full(1, l, width), a.Type) })
-	sums := g.FusedMatMul(g.Reshape(a, p/l, l, c), ones, true, false, power(-k))
-	if width > 1 {
-		sums = g.Slice(sums, 2, 0, 1)
-	}
-	return sums
+	ones := g.Once(graph.Key{Made: fmt.Sprintf("ones(%v,%d)", a.Type, l)}, func() *graph.Value { return g.Cast(g.Full(1, l, 1), a.Type) })
+	return g.FusedMatMul(g.Reshape(a, p/l, l, c), ones, true, false, power(-k))
 }
 
 // chunkProducts is a^T b of each chunk of l rows, [S, M, K], times 2^-k.

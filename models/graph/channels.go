@@ -78,16 +78,7 @@ func (g *Graph) ConvNHWC(x, w *Value, win Window) *Value {
 	if err != nil {
 		g.Fail("Conv", "%v", err)
 	}
-	switch g.Forms.Conv {
-	case ConvLast:
-		return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, w, g.zeros(x.Type, m)}, x.Type, shape)
-	case ConvMixed:
-		return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, g.Transpose(w, 0, 3, 1, 2)}, x.Type, shape)
-	case ConvPlanar:
-		return g.ToNHWC(g.Conv(g.ToPlain(x), g.Transpose(w, 0, 3, 1, 2), nil, win, 1))
-	}
-	g.Fail("Conv", "unknown form %q", g.Forms.Conv)
-	return nil
+	return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, w, g.zeros(x.Type, m)}, x.Type, shape)
 }
 
 // MaxPoolNHWC is MaxPool on x in the NHWC layout. The positions are as of a plain
@@ -124,17 +115,12 @@ func (g *Graph) NormNHWC(x, scale, bias, mean, variance *Value, eps float32) *Va
 }
 
 // ScaleNHWC is x*scale, by channel.
-func (g *Graph) ScaleNHWC(x, scale *Value) *Value { return g.byChannel("Mul", x, scale) }
-
-// ShiftNHWC is x+shift, by channel.
-func (g *Graph) ShiftNHWC(x, shift *Value) *Value { return g.byChannel("Add", x, shift) }
-
-func (g *Graph) byChannel(op string, x, v *Value) *Value {
-	g.channelsLast(op, x)
-	if v.Rank() != 1 || v.Shape[0] != x.Shape[1] || v.Type != x.Type {
-		g.Fail(op, "%v%v does not fit input %v%v", v.Type, v.Shape, x.Type, x.Shape)
+func (g *Graph) ScaleNHWC(x, scale *Value) *Value {
+	g.channelsLast("Mul", x)
+	if scale.Rank() != 1 || scale.Shape[0] != x.Shape[1] || scale.Type != x.Type {
+		g.Fail("Mul", "%v%v does not fit input %v%v", scale.Type, scale.Shape, x.Type, x.Shape)
 	}
-	return g.nhwc("", op, nil, []*Value{x, v}, x.Type, x.Shape)
+	return g.nhwc("", "Mul", nil, []*Value{x, scale}, x.Type, x.Shape)
 }
 
 // wideRow is how many numbers BiasAdd is given in a row: enough to keep the

@@ -146,10 +146,6 @@ var lastRows = []struct {
 		return g.Blend(w, []value{a, b}, []value{c, d}),
 			[]value{g.Add(g.Mul(a, each[0]), g.Mul(c, each[2])), g.Add(g.Mul(b, each[1]), g.Mul(d, each[3]))}
 	}},
-	{"ShiftNHWC", func(g *graph.Graph, in maker) ([]value, []value) {
-		x, a := in(2, 3, 4, 5), in(3)
-		return []value{g.ShiftNHWC(g.ToNHWC(x), a)}, []value{g.Add(x, g.Reshape(a, 3, 1, 1))}
-	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value
 		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed

@@ -137,9 +137,6 @@ func gather(c *call) array {
 	out := zeros(slices.Concat(x.shape[:axis], index.shape, x.shape[axis+1:])...)
 	walk(out.shape, func(i int, at []int) {
 		pick := int(index.data[offset(index.shape, at[axis:axis+rank])])
-		if pick >= x.shape[axis] && c.beyond {
-			return
-		}
 		if pick < 0 || pick >= x.shape[axis] {
 			panic(fmt.Sprintf("index %d is outside an axis of %d", pick, x.shape[axis]))
 		}

@@ -38,7 +38,6 @@ type run struct {
 	values map[*graph.Value]array
 	block  int
 	round  bool
-	beyond bool // gathers zeros from beyond the end
 }
 
 // Run evaluates g on its inputs, by name and in row-major order, and returns its
@@ -70,7 +69,7 @@ func evaluateGraph(g *graph.Graph, inputs map[string][]float64, round bool) (map
 	for _, v := range g.Consts {
 		values[v] = array{v.Shape, floats(v.Data)}
 	}
-	r := run{values, g.Block, round, g.Forms.Beyond}
+	r := run{values, g.Block, round}
 	if err := r.evaluate(g.Nodes); err != nil {
 		return nil, fmt.Errorf("evaluate graph %s: %w", g.Name, err)
 	}

@@ -3,7 +3,6 @@
 package steps
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,7 +22,7 @@ type Setup struct {
 
 	Device    string // "cpu", "cuda" or "cuda:1"
 	Precision string // "fp32", or on a CUDA device "tf32" or "fp16"
-	Kernels   string // "auto" or "portable", as vicreg train has them; on a CUDA device also a form of package graph
+	Kernels   string // "auto" or "portable", as vicreg train has them
 	Threads   int
 	Capture   bool   // record the launches of a step and replay them
 	Profile   string // prefix of the profile's file, "" for none
@@ -61,20 +60,17 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	}
 	if d.Kind != tensor.Host {
 		c.Device, c.TF32 = d.Kind, s.Precision == "tf32"
-		c.Forms, err = s.forms()
+		c.Forms = s.forms()
 	}
 	return c, err
 }
 
 // forms are those that the kernels stand for.
-func (s Setup) forms() (graph.Forms, error) {
-	name := map[string]string{"auto": "cudnn", "portable": "default"}[s.Kernels]
-	for _, f := range graph.AllForms() {
-		if f.Name == cmp.Or(name, s.Kernels) {
-			return f.Forms, nil
-		}
+func (s Setup) forms() graph.Forms {
+	if s.Kernels == "portable" {
+		return graph.Forms{}
 	}
-	return graph.Forms{}, fmt.Errorf("no kernels %q", s.Kernels)
+	return graph.CudnnForms
 }
 
 func widths(text string) (all []int, err error) {
