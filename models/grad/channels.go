@@ -7,10 +7,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// This file convolves in the NHWC layout. Where cuDNN's operators may be used they do so,
-// and have both gradients. Elsewhere a convolution of 1x1 is a product of matrices as it
-// is, forwards and backwards; larger kernels convolve in both directions, and the
-// gradient of their weights is a product with gathered columns.
+// This file and its neighbours convolve in the NHWC layout. Where convcudnn.go has no say,
+// a convolution of 1x1 is a product of matrices as it is, forwards and backwards; larger
+// kernels convolve in both directions, and the gradient of their weights is a product
+// with gathered columns.
 
 // channelMultiple is what the channels of a convolution's input are filled up to, so
 // that rows of columns begin where the kernels can read them fast.
@@ -49,7 +49,7 @@ func (c convolution) lastForward() *graph.Value {
 	g := c.g
 	switch {
 	case c.cudnn():
-		return g.CudnnConv(c.x, c.lastWeights(c.padded(c.w)), c.win)
+		return c.cudnnForward()
 	case c.pointwise():
 		return c.fromRows(g.Gemm(c.seen(), c.matrix(), nil, graph.GemmAttr{TransB: true}))
 	}
@@ -64,9 +64,6 @@ func (c convolution) lastWeights(w *graph.Value) *graph.Value {
 	}
 	return c.g.Once(graph.Key{Of: w, Made: "last"}, func() *graph.Value { return c.g.Transpose(w, 0, 2, 3, 1) })
 }
-
-// cudnn tells whether the convolution and its gradients are cuDNN's.
-func (c convolution) cudnn() bool { return c.g.Forms.Cudnn && graph.CudnnTakes(c.win) }
 
 // matrix are the weights as [M, C*KH*KW].
 func (c convolution) matrix() *graph.Value { return c.g.Reshape(c.padded(c.w), c.w.Shape[0], -1) }

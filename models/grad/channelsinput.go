@@ -8,11 +8,11 @@ import (
 
 // lastInputGrad is inputGrad in the NHWC layout.
 func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
+	if c.cudnn() {
+		return c.cudnnInputGrad(dy)
+	}
 	g, s := c.g, c.win.Stride
 	n, ch, h, w := c.x.Shape[0], c.w.Shape[1], c.x.Shape[2], c.x.Shape[3]
-	if c.cudnn() {
-		return g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, h, w)
-	}
 	if c.pointwise() {
 		dx := g.Gemm(g.Rows(dy), g.Reshape(c.scaled(), c.w.Shape[0], ch), nil, graph.GemmAttr{})
 		return c.spread(dx)

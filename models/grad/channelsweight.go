@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"vicreg/models/graph"
-	"vicreg/models/tensor"
 )
 
 // lastWeightGrad is weightGrad, in float32 whatever the type of x.
@@ -25,16 +24,6 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 		dw = g.Slice(dw, 1, 0, c.w.Shape[1])
 	}
 	return dw
-}
-
-// cudnnWeightGrad is lastWeightGrad by cuDNN.
-func (c convolution) cudnnWeightGrad(dy *graph.Value) *graph.Value {
-	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
-	dw := c.scaleRows(g.Cast(g.Reshape(g.CudnnConvWeightGrad(dy, c.x, win), m, -1), tensor.Float32))
-	if c.pointwise() {
-		return g.Reshape(dw, m, ch, 1, 1)
-	}
-	return g.Transpose(g.Reshape(dw, m, win.KH, win.KW, ch), 0, 3, 1, 2)
 }
 
 // scaleRows is dw [..., M, K] times the scale.

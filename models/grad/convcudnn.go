@@ -1,0 +1,32 @@
+package grad
+
+import (
+	"vicreg/models/graph"
+	"vicreg/models/tensor"
+)
+
+// This file convolves in the NHWC layout by the operators over cuDNN, which have windows
+// of all sizes and strides and need no columns: forwards and in both gradients.
+
+// cudnn tells whether the convolution and its gradients are cuDNN's.
+func (c convolution) cudnn() bool { return c.g.Forms.Cudnn && graph.CudnnTakes(c.win) }
+
+// cudnnForward is lastForward by cuDNN.
+func (c convolution) cudnnForward() *graph.Value {
+	return c.g.CudnnConv(c.x, c.lastWeights(c.padded(c.w)), c.win)
+}
+
+// cudnnInputGrad is lastInputGrad by cuDNN.
+func (c convolution) cudnnInputGrad(dy *graph.Value) *graph.Value {
+	return c.g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, c.x.Shape[2], c.x.Shape[3])
+}
+
+// cudnnWeightGrad is lastWeightGrad by cuDNN, for all channels of x.
+func (c convolution) cudnnWeightGrad(dy *graph.Value) *graph.Value {
+	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
+	dw := c.scaleRows(g.Cast(g.Reshape(g.CudnnConvWeightGrad(dy, c.x, win), m, -1), tensor.Float32))
+	if c.pointwise() {
+		return g.Reshape(dw, m, ch, 1, 1)
+	}
+	return g.Transpose(g.Reshape(dw, m, win.KH, win.KW, ch), 0, 3, 1, 2)
+}
