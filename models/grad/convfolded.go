@@ -22,7 +22,8 @@ import "vicreg/models/graph"
 // foldFrom is how many times more channels the result must have.
 const foldFrom = 2
 
-// foldable tells whether foldedNorm serves the convolution.
+// foldable tells whether foldedNorm serves the convolution. Where normalising is one
+// operator, with ReLU and residual, folding saves no pass over memory.
 func (c convolution) foldable() bool {
 	return lastChannels(c.g) && !c.g.Forms.Cudnn && c.pointwise() && c.w.Shape[0] >= foldFrom*c.w.Shape[1] && c.x.Shape[1] == c.w.Shape[1]
 }

@@ -1,9 +1,9 @@
 package graph
 
 // The operators of this file are vicreg's own, over NVIDIA's cuDNN; package ort
-// registers them with every session on a CUDA device. They are what ONNX Runtime has
-// no operator for: gradients of convolutions. Values are in the NHWC
-// layout, weights plain [M, KH, KW, C].
+// registers them with every session on a CUDA device: convolutions, whose gradients ONNX
+// Runtime has no operators for. Values are in the NHWC layout, weights plain
+// [M, KH, KW, C].
 
 // CudnnConv convolves x [N, C, H, W] with w, giving [N, M, OH, OW].
 func (g *Graph) CudnnConv(x, w *Value, win Window) *Value {
