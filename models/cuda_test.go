@@ -118,7 +118,7 @@ func TestGraphsForCUDA(t *testing.T) {
 }
 
 // families are the two kinds of graphs for CUDA.
-var families = map[string]graph.Forms{"cudnn": graph.CudnnForms, "portable": {}}
+var families = map[string]bool{"custom": true, "portable": false}
 
 // A run goes from one device to another with its state: the same tensors in both families
 // of a step.
@@ -131,9 +131,9 @@ func TestStateIsOneOnAllDevices(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := shapesOf(host)
-		for family, forms := range families {
+		for family, custom := range families {
 			for _, compute := range anyFloat {
-				c.Device, c.Compute, c.Forms = tensor.CUDA, compute, forms
+				c.Device, c.Compute, c.CustomOps = tensor.CUDA, compute, custom
 				a, err := Step(c)
 				if err != nil {
 					t.Fatal(err)

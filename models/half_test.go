@@ -92,13 +92,13 @@ func TestGradientsOnCUDA(t *testing.T) {
 	portable := compareStep(t, half, reference.Rounded, 64)
 	t.Logf("float16, portable: %.1e", portable)
 	half.Device = tensor.CUDA
-	for family, forms := range families {
+	for family, custom := range families {
 		for _, c := range []Config{basic, bottleneck} {
 			for activation, bound := range map[nn.Activation]float64{"gelu": 1e-4, "relu": 1e-2} { // signs of activations near zero flip
 				if activation == "relu" && c.Backbone.Depth == 50 {
 					continue
 				}
-				c.Forms, c.Backbone.Activation, c.Expander.Activation = forms, activation, activation
+				c.CustomOps, c.Backbone.Activation, c.Expander.Activation = custom, activation, activation
 				e := compareStep(t, c, reference.Run, 1024)
 				t.Logf("%s, resnet%d, %s, float32: %.1e", family, c.Backbone.Depth, activation, e)
 				atMost(t, "the loss", e.loss, 1e-5)
@@ -106,7 +106,7 @@ func TestGradientsOnCUDA(t *testing.T) {
 				atMost(t, "the median gradient", e.middle, bound)
 			}
 		}
-		half.Forms = forms
+		half.CustomOps = custom
 		e := compareStep(t, half, reference.Rounded, 64)
 		t.Logf("%s, float16: %.1e", family, e)
 		atMost(t, "the loss", e.loss, 3e-3)

@@ -22,7 +22,7 @@ type Config struct {
 	Mean, Std [3]float64    // of the pixels, in 0..1
 	Compute   tensor.DType  // of activations; 0 for float32. Parameters, statistics and loss are float32
 	Device    tensor.Device // that the graphs will run on; CUDA knows no Block and no bfloat16
-	Forms     graph.Forms   // of a graph for CUDA
+	CustomOps bool          // of a graph for CUDA: see graph.Graph
 	TF32      bool          // of a graph for CUDA: see graph.Graph
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
@@ -40,7 +40,7 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		if c.Device == tensor.CUDA && (c.Block > 0 || c.Standard || c.compute() == tensor.BFloat16) {
 			g.Fail("graph", "CUDA has no kernels for blocks of channels and for %v, and its graphs are not of standard operators", tensor.BFloat16)
 		}
-		g.Block, g.Standard, g.Device, g.Forms, g.TF32 = c.Block, c.Standard, c.Device, c.Forms, c.TF32
+		g.Block, g.Standard, g.Device, g.CustomOps, g.TF32 = c.Block, c.Standard, c.Device, c.CustomOps, c.TF32
 		f(g)
 	})
 }

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"flag"
 
-	"vicreg/models/graph"
 	"vicreg/models/ort"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/usage"
@@ -47,13 +46,8 @@ func (m machine) validate() error {
 	return m.Machine.Validate()
 }
 
-// forms are how graphs for a CUDA device are built.
-func (m machine) forms() graph.Forms {
-	if m.kernels == "portable" {
-		return graph.Forms{}
-	}
-	return graph.CudnnForms
-}
+// customOps tells whether graphs for a CUDA device take vicreg's own operators.
+func (m machine) customOps() bool { return m.kernels != "portable" }
 
 // block is the channel block of the convolution kernels to use; 0 for portable.
 func (m machine) block(lib *ort.Runtime) (int, error) {

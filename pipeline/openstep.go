@@ -13,7 +13,7 @@ import (
 func (r *run) stepConfig() models.Config {
 	c := r.graphs(r.block)
 	if !r.machine.OnHost() {
-		c.Device, c.Forms = r.machine.Device.Kind, r.machine.forms()
+		c.Device, c.CustomOps = r.machine.Device.Kind, r.machine.customOps()
 		c.Compute, c.TF32 = r.Precision.compute(), r.Precision == tf32
 	}
 	return c
@@ -118,6 +118,6 @@ func (r *run) options() ort.Options {
 	o.Spin, o.Capture, o.FuseBias = r.machine.OnHost(), r.machine.captures(), !r.machine.OnHost()
 	// Without TF32 the runtime keeps its convolutions from the tensor cores altogether,
 	// those of 16 bits, too; with it, the loss is in TF32.
-	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && !r.machine.forms().Cudnn
+	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && !r.machine.customOps()
 	return o
 }

@@ -65,7 +65,7 @@ type kind struct {
 	block    int
 	standard bool
 	device   tensor.Device
-	forms    graph.Forms
+	custom   bool
 }
 
 func (r row) problem(t *testing.T, k kind) *problem {
@@ -106,7 +106,7 @@ func (r row) problem(t *testing.T, k kind) *problem {
 func (r row) graph(t *testing.T, k kind, finish func(g *graph.Graph, x []value, y value)) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build(r.name, func(g *graph.Graph) {
-		g.Block, g.Standard, g.Device, g.Forms = k.block, k.standard, k.device, k.forms
+		g.Block, g.Standard, g.Device, g.CustomOps = k.block, k.standard, k.device, k.custom
 		x := make([]value, len(r.in))
 		for i, in := range r.in {
 			x[i] = g.Input(fmt.Sprintf("x%d", i), tensor.Float32, in.shape...)

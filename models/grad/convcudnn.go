@@ -9,7 +9,7 @@ import (
 // of all sizes and strides and need no columns: forwards and in both gradients.
 
 // cudnn tells whether the convolution and its gradients are cuDNN's.
-func (c convolution) cudnn() bool { return c.g.Forms.Cudnn && graph.CudnnTakes(c.win) }
+func (c convolution) cudnn() bool { return c.g.CustomOps && graph.CudnnTakes(c.win) }
 
 // cudnnForward is lastForward by cuDNN.
 func (c convolution) cudnnForward() *graph.Value {

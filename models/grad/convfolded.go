@@ -25,7 +25,7 @@ const foldFrom = 2
 // foldable tells whether foldedNorm serves the convolution. Where normalising is one
 // operator, with ReLU and residual, folding saves no pass over memory.
 func (c convolution) foldable() bool {
-	return lastChannels(c.g) && !c.g.Forms.Cudnn && c.pointwise() && c.w.Shape[0] >= foldFrom*c.w.Shape[1] && c.x.Shape[1] == c.w.Shape[1]
+	return lastChannels(c.g) && !c.g.CustomOps && c.pointwise() && c.w.Shape[0] >= foldFrom*c.w.Shape[1] && c.x.Shape[1] == c.w.Shape[1]
 }
 
 // foldedNorm is the convolution and its normalisation. It keeps the matrices w K

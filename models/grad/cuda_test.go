@@ -16,7 +16,7 @@ import (
 // families are the two kinds of graphs for CUDA, and wanted the operators that each is
 // known by.
 var (
-	families = map[string]graph.Forms{"cudnn": graph.CudnnForms, "portable": {}}
+	families = map[string]bool{"custom": true, "portable": false}
 	wanted   = map[string][]string{
 		"cudnn": {"vicreg.cuda.Conv", "vicreg.cuda.ConvInputGrad", "vicreg.cuda.ConvWeightGrad",
 			"vicreg.cuda.BatchNorm", "vicreg.cuda.BatchNormGrad", "vicreg.cuda.MaxPool", "vicreg.cuda.MaxPoolGrad"},
@@ -29,7 +29,7 @@ var (
 // the bound is that of its float32 constants.
 func TestRulesOnCUDA(t *testing.T) {
 	want := map[string]map[string][]float64{}
-	for family, forms := range families {
+	for family, custom := range families {
 		nodes := map[string]int{}
 		for _, r := range slices.Concat(rowsOnCUDA(), layersOnCUDA()) {
 			t.Run(fmt.Sprintf("%s/%s/%s", family, r.key, strings.ReplaceAll(r.name, " ", "_")), func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestRulesOnCUDA(t *testing.T) {
 				if want[key] == nil {
 					want[key] = r.problem(t, kind{}).gradients(t)
 				}
-				p := r.problem(t, kind{device: tensor.CUDA, forms: forms})
+				p := r.problem(t, kind{device: tensor.CUDA, custom: custom})
 				got := p.gradients(t)
 				for name := range want[key] {
 					if e := relative(got[name], want[key][name]); !(e <= 1e-6) {
@@ -46,7 +46,7 @@ func TestRulesOnCUDA(t *testing.T) {
 				}
 				for _, n := range flat(p.backward.Nodes) {
 					nodes[n.Key()]++
-					if n.Domain == graph.DomainCUDA && !forms.Cudnn {
+					if n.Domain == graph.DomainCUDA && !custom {
 						t.Errorf("%s is %s", n.Name, n.Key())
 					}
 				}
@@ -64,7 +64,7 @@ func TestRulesOnCUDA(t *testing.T) {
 // matrices, and without a node that picks its pixels or pads its gradient.
 func TestPointwiseOnCUDA(t *testing.T) {
 	for stride := 1; stride <= 2; stride++ {
-		k := kind{device: tensor.CUDA, forms: graph.CudnnForms}
+		k := kind{device: tensor.CUDA, custom: true}
 		n := map[string]int{}
 		for _, node := range flat(halfNorm(t, k, tensor.Float16, []int{8, 16, 7, 8}, 64, graph.Square(1, stride, 0)).Nodes) {
 			n[node.Op]++
@@ -114,7 +114,7 @@ func flat(nodes []*graph.Node) (all []*graph.Node) {
 func halfNorm(t *testing.T, k kind, compute tensor.DType, shape []int, m int, win graph.Window) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build("half", func(g *graph.Graph) {
-		g.Device, g.Forms = k.device, k.forms
+		g.Device, g.CustomOps = k.device, k.custom
 		x, w := g.Input("x", tensor.Float32, shape...), g.Input("w", tensor.Float32, m, shape[1], win.KH, win.KW)
 		gamma, beta := g.Input("gamma", tensor.Float32, m), g.Input("beta", tensor.Float32, m)
 		y, mean, variance := ConvNorm(g, g.Cast(x, compute), g.Cast(w, compute), win, gamma, beta, BatchNormOptions{Eps: 1e-5})
@@ -153,8 +153,8 @@ func TestStatisticsInMixedPrecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for family, forms := range families {
-			half := halfNorm(t, kind{device: tensor.CUDA, forms: forms}, tensor.Float16, []int{8, c.c, 16, 16}, c.m, c.win)
+		for family, custom := range families {
+			half := halfNorm(t, kind{device: tensor.CUDA, custom: custom}, tensor.Float16, []int{8, c.c, 16, 16}, c.m, c.win)
 			checkHalf(t, c.name+", "+family, half, in, want)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // fusible reports whether the operators of graph/batchnorm.go can normalise x and do what
 // follows.
 func fusible(g *graph.Graph, x *graph.Value, o BatchNormOptions) bool {
-	return g.Device == tensor.CUDA && g.Forms.Cudnn && (x.Layout == tensor.NHWC || x.Rank() == 2) && (o.Residual == nil || o.Relu)
+	return g.Device == tensor.CUDA && g.CustomOps && (x.Layout == tensor.NHWC || x.Rank() == 2) && (o.Residual == nil || o.Relu)
 }
 
 // fusedNorm is normalize by an operator that does all of it.

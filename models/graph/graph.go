@@ -54,8 +54,10 @@ type Graph struct {
 	// Device is where the graph will run: what is fast on a CPU is not so on CUDA.
 	Device tensor.Device
 
-	// Forms choose among the ways to do so on CUDA.
-	Forms Forms
+	// CustomOps convolves, normalises, pools and takes optimisers' steps on CUDA by vicreg's
+	// own operators, those of DomainCUDA, wherever they can. The graph is portable without,
+	// and slow: a step of ResNet-18 in fp16 takes 42.8 ms on an H200, against 12.3 with.
+	CustomOps bool
 
 	// TF32 lets the convolutions of cuDNN round float32 operands to 10 bits.
 	TF32 bool

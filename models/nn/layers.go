@@ -70,7 +70,7 @@ func Normalize(g *graph.Graph, pixels *graph.Value, mean, std [3]float64, t tens
 	}
 	sc := g.Const("pixels.scale", func() *tensor.Tensor { return tensor.Of(scale) })
 	sh := g.Const("pixels.shift", func() *tensor.Tensor { return tensor.Of(shift) })
-	if g.Device == tensor.CUDA && g.Forms.Cudnn {
+	if g.Device == tensor.CUDA && g.CustomOps {
 		return g.PixelValues(pixels, sc, sh, t, 3)
 	}
 	if g.Device == tensor.CUDA { // where the channels of all values are last, as those of the pixels

@@ -30,7 +30,7 @@ const joined = 32
 
 // Settle makes Out of every statistic its value after all observations.
 func (s *Scope) Settle() {
-	if s.G.Forms.Cudnn {
+	if s.G.CustomOps {
 		s.G.Prefix("running", s.settleTogether)
 		return
 	}

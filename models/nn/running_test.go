@@ -14,10 +14,10 @@ import (
 // elsewhere, each by its own factors, also when there are more of a shape than the
 // runtime joins at once.
 func TestSettledIsOneByOne(t *testing.T) {
-	run := func(device tensor.Device, forms graph.Forms) map[string][]float64 {
+	run := func(device tensor.Device, custom bool) map[string][]float64 {
 		in := map[string][]float64{}
 		g, err := graph.Build("running", func(g *graph.Graph) {
-			g.Device, g.Forms = device, forms
+			g.Device, g.CustomOps = device, custom
 			s := NewScope(g, Train)
 			for i := range joined + 5 {
 				name, c, batches := fmt.Sprint("stat", i), 2, 2
@@ -48,7 +48,7 @@ func TestSettledIsOneByOne(t *testing.T) {
 				t.Errorf("%s joins %d", n.Name, len(n.Inputs))
 			}
 		}
-		if forms.Cudnn && len(g.Nodes) > 2 { // by the number of observations
+		if custom && len(g.Nodes) > 2 { // by the number of observations
 			t.Errorf("%d nodes", len(g.Nodes))
 		}
 		out, err := reference.Run(g, in)
@@ -57,13 +57,13 @@ func TestSettledIsOneByOne(t *testing.T) {
 		}
 		return out
 	}
-	want := run(tensor.Host, graph.Forms{})
-	for _, forms := range []graph.Forms{{}, graph.CudnnForms} {
-		got := run(tensor.CUDA, forms)
+	want := run(tensor.Host, false)
+	for _, custom := range []bool{false, true} {
+		got := run(tensor.CUDA, custom)
 		for name, w := range want {
 			for i := range w {
 				if !(math.Abs(got[name][i]-w[i]) <= 1e-6*math.Abs(w[i])) {
-					t.Errorf("%+v: %s is %v, want %v", forms, name, got[name], w)
+					t.Errorf("own operators %v: %s is %v, want %v", custom, name, got[name], w)
 					break
 				}
 			}

@@ -29,11 +29,11 @@ func manyVariables(wide bool) (names []string, shapes map[string][]int) {
 	return slices.Sorted(maps.Keys(shapes)), shapes
 }
 
-func stepGraph(t *testing.T, c Config, device tensor.Device, forms graph.Forms) *graph.Graph {
+func stepGraph(t *testing.T, c Config, device tensor.Device, custom bool) *graph.Graph {
 	t.Helper()
 	names, shapes := manyVariables(c.Clip)
 	g, err := graph.Build("step", func(g *graph.Graph) {
-		g.Device, g.Forms = device, forms
+		g.Device, g.CustomOps = device, custom
 		var vars []Variable
 		for _, name := range names {
 			vars = append(vars, Variable{name, g.Input(name, tensor.Float32, shapes[name]...), g.Input(name+".grad", tensor.Float32, shapes[name]...)})
@@ -61,19 +61,19 @@ func stepGraph(t *testing.T, c Config, device tensor.Device, forms graph.Forms) 
 // On CUDA variables are stacked, and each is updated as if it were alone: by its own
 // norms, also where they are zero.
 func TestStackedIsEachAlone(t *testing.T) {
-	eachAlone(t, graph.Forms{}, func(_ Config, alone int) int { return alone * 2 / 5 })
+	eachAlone(t, false, func(_ Config, alone int) int { return alone * 2 / 5 })
 }
 
 // So it is where an operator takes all variables, in nodes whose number does not depend on
 // that of the variables.
 func TestTogetherIsEachAlone(t *testing.T) {
-	eachAlone(t, graph.CudnnForms, func(c Config, alone int) int {
+	eachAlone(t, true, func(c Config, alone int) int {
 		return map[string]int{"sgd": 14, "lars": 32, "adamw": alone}[c.Name]
 	})
 }
 
 // eachAlone compares with the portable graph, of so many nodes.
-func eachAlone(t *testing.T, forms graph.Forms, most func(c Config, alone int) int) {
+func eachAlone(t *testing.T, custom bool, most func(c Config, alone int) int) {
 	for _, name := range []string{"sgd", "lars", "adamw"} {
 		c, err := Default(name)
 		if err != nil {
@@ -83,7 +83,7 @@ func eachAlone(t *testing.T, forms graph.Forms, most func(c Config, alone int) i
 		clipped.Clip, clipped.WeightDecay = true, 0.1
 		plain.Momentum, plain.WeightDecay = 0, 0
 		for _, c := range []Config{c, clipped, plain} {
-			alone, stacked := stepGraph(t, c, tensor.Host, graph.Forms{}), stepGraph(t, c, tensor.CUDA, forms)
+			alone, stacked := stepGraph(t, c, tensor.Host, false), stepGraph(t, c, tensor.CUDA, custom)
 			if a, b := len(alone.Nodes), len(stacked.Nodes); b > most(c, a) {
 				t.Errorf("%s: %d nodes, %d on CUDA", name, a, b)
 			}
@@ -124,7 +124,7 @@ func TestStacks(t *testing.T) {
 	if got := fmt.Sprint(stacks(vars)); got != "[[0] [1 3] [2] [4]]" {
 		t.Errorf("stacks %s", got)
 	}
-	for _, n := range stepGraph(t, Config{Name: "sgd"}, tensor.CUDA, graph.Forms{}).Nodes {
+	for _, n := range stepGraph(t, Config{Name: "sgd"}, tensor.CUDA, false).Nodes {
 		if n.Op == "Concat" && len(n.Inputs) > stackedVariables || n.Op == "Split" && len(n.Outputs) > stackedVariables {
 			t.Errorf("%s has %d inputs, %d outputs", n.Name, len(n.Inputs), len(n.Outputs))
 		}

@@ -4,7 +4,6 @@ import (
 	"math"
 	"testing"
 
-	"vicreg/models/graph"
 	"vicreg/models/graph/reference"
 	"vicreg/models/tensor"
 )
@@ -13,7 +12,7 @@ import (
 // whose square cancels to nothing is one of no length.
 func TestTogetherAtTheEdge(t *testing.T) {
 	c := Config{Name: "lars", Momentum: 0.9, WeightDecay: 0.5, Trust: 0.001}
-	g := stepGraph(t, c, tensor.CUDA, graph.CudnnForms)
+	g := stepGraph(t, c, tensor.CUDA, true)
 	given := func(name string, x float64) map[string][]float64 {
 		in := map[string][]float64{}
 		for _, v := range g.Inputs {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"vicreg/models"
-	"vicreg/models/graph"
 	"vicreg/models/optim"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
@@ -60,17 +59,9 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	}
 	if d.Kind != tensor.Host {
 		c.Device, c.TF32 = d.Kind, s.Precision == "tf32"
-		c.Forms = s.forms()
+		c.CustomOps = s.Kernels != "portable"
 	}
 	return c, err
-}
-
-// forms are those that the kernels stand for.
-func (s Setup) forms() graph.Forms {
-	if s.Kernels == "portable" {
-		return graph.Forms{}
-	}
-	return graph.CudnnForms
 }
 
 func widths(text string) (all []int, err error) {
@@ -87,7 +78,7 @@ func widths(text string) (all []int, err error) {
 // options are those that vicreg train gives its session: threads of the host's spin
 // only where the step runs on them.
 func (s Setup) options(d ort.Device, c models.Config) ort.Options {
-	return ort.Options{Device: d, TF32: s.Precision == "tf32" || s.Precision == "fp16" && !c.Forms.Cudnn, FuseBias: d.Kind != tensor.Host, Threads: s.Threads, Spin: d.Kind == tensor.Host,
+	return ort.Options{Device: d, TF32: s.Precision == "tf32" || s.Precision == "fp16" && !c.CustomOps, FuseBias: d.Kind != tensor.Host, Threads: s.Threads, Spin: d.Kind == tensor.Host,
 		Capture: s.Capture && d.Kind != tensor.Host, ProfilePrefix: s.Profile}
 }
 
