@@ -45,7 +45,7 @@ typedef struct {
 
 typedef struct {
   const char *name;
-  // A letter an input or output: t for the activations' type, f float32, b bytes;
+  // A letter an input or output: t for the activations' type, f float32, h float16, b bytes;
   // a capital where it may be left out. The last one may have a * behind it: it is a list
   // then, of one or more.
   const char *inputs, *outputs;
@@ -59,7 +59,7 @@ typedef struct {
 
 extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad;
 extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad, vr_pixels;
-extern const vr_operator vr_dots, vr_momentum, vr_blend;
+extern const vr_operator vr_dots, vr_momentum, vr_blend, vr_sums, vr_halves;
 
 // vr_node is one node of a session, which runs on one thread at a time.
 struct vr_node {

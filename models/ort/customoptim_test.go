@@ -135,7 +135,7 @@ func TestWrongLists(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	for _, row := range []struct{ op, in, out, want string }{
+	wrongLists(t, []wrongList{
 		{"Dots", "A A B", "Y", "3 tensors are not 2 for each variable"},
 		{"Dots", "A B B A", "Y", "tensor 2 is not of the shape of its variable"},
 		{"Momentum", "A A One B B B", "Y Z", "decay or rate is not a number for each variable"},
@@ -143,14 +143,23 @@ func TestWrongLists(t *testing.T) {
 		{"Momentum", "One One One B B B", "Y", "an output is left out"},
 		{"Blend", "A B B", "Y", "weights are not [1 to 3, n]"},
 		{"Blend", "Two B B", "Y Z", "weights are for 2 tensors, not 1"},
-	} {
+	})
+}
+
+type wrongList struct{ op, in, out, want string }
+
+func wrongLists(t *testing.T, rows []wrongList) {
+	t.Helper()
+	for _, row := range rows {
 		r := seeded()
-		c := newCustom(f32).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1)).give("Two", random(r, f32, 2, 2))
-		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5)).want("Y", 3, 1)
-		c.g.Output[0] = info(f32, "Y", -1, -1)
-		if row.op != "Dots" {
-			c.g.Output[0] = info(f32, "Y", -1)
+		c := newCustom(f16).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1)).give("Two", random(r, f32, 2, 2))
+		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5))
+		name := row.out[:1]
+		dims := []int{-1}
+		if row.op == "Dots" {
+			dims = []int{-1, -1}
 		}
+		c.g.Output = append(c.g.Output, info(c.typeOf(name), name, dims...))
 		b, err := onnx.Marshal(c.model())
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,8 @@ int vr_type(char letter, int activations) {
   switch (letter) {
     case 'f':
     case 'F': return VR_FLOAT;
+    case 'h':
+    case 'H': return VR_HALF;
     case 'b':
     case 'B': return VR_UINT8;
     default: return activations;

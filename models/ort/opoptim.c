@@ -9,48 +9,28 @@
 // with decay and rate [n], of each variable, and lr [1]. Where momentum is 0, m is not
 // looked at. Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with
 // weights [k, n] for k lists, at most 3.
-#include <stdlib.h>
 #include <string.h>
 
 #include "api.h"
-#include "customop.h"
 #include "kernels.h"
+#include "oplists.h"
 
 enum { DECAY, RATE, LR, LIST };
 enum { WEIGHTS, BLENDED };
 
-static int64_t elements(const vr_shape *s) {
-  int64_t n = 1;
-  for (size_t i = 0; i < s->rank; i++) n *= s->dims[i];
-  return n;
-}
-
-// variables says how many there are in lists of p, g and so on, which are alike.
-static char *variables(const vr_attributes *a, const vr_shape *list, int lists, int64_t *n) {
-  *n = a->listed / lists;
-  if (*n < 1 || a->listed % lists != 0) return vr_error("%lld tensors are not %d for each variable", (long long)a->listed, lists);
-  for (int64_t i = 0; i < a->listed; i++) {
-    const vr_shape *p = &list[i % *n];
-    if (elements(p) < 1) return vr_error("variable %lld is empty", (long long)(i % *n));
-    if (list[i].rank != p->rank || memcmp(list[i].dims, p->dims, p->rank * sizeof *p->dims) != 0)
-      return vr_error("tensor %lld is not of the shape of its variable", (long long)i);
-  }
-  return NULL;
-}
-
 static char *dots_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   int64_t n = 0;
-  char *error = variables(a, in, 2, &n);
+  char *error = vr_variables(a, in, 2, &n);
   if (error == NULL) vr_set_shape(&out[0], 2, 3, n, 0, 0);
   return error;
 }
 
 static char *momentum_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   int64_t n = 0;
-  char *error = variables(a, in + LIST, 3, &n);
+  char *error = vr_variables(a, in + LIST, 3, &n);
   if (error != NULL) return error;
-  if (elements(&in[DECAY]) != n || elements(&in[RATE]) != n) return strdup("decay or rate is not a number for each variable");
-  if (elements(&in[LR]) != 1) return strdup("lr is not one number");
+  if (vr_elements(&in[DECAY]) != n || vr_elements(&in[RATE]) != n) return strdup("decay or rate is not a number for each variable");
+  if (vr_elements(&in[LR]) != 1) return strdup("lr is not one number");
   for (int64_t i = 0; i < 2 * n; i++) out[i] = in[LIST + i % n];
   return NULL;
 }
@@ -61,20 +41,11 @@ static char *blend_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *
   const vr_shape *w = &in[WEIGHTS];
   if (w->rank != 2 || w->dims[0] < 1 || w->dims[0] > BLEND_SOURCES) return strdup("weights are not [1 to 3, n]");
   int64_t n = 0;
-  char *error = variables(a, in + BLENDED, w->dims[0], &n);
+  char *error = vr_variables(a, in + BLENDED, w->dims[0], &n);
   if (error != NULL) return error;
   if (w->dims[1] != n) return vr_error("weights are for %lld tensors, not %lld", (long long)w->dims[1], (long long)n);
   for (int64_t i = 0; i < n; i++) out[i] = in[BLENDED + i];
   return NULL;
-}
-
-// lay_out gives each of some tensors its blocks, of so many numbers.
-static void lay_out(const vr_shape *shapes, int tensors, int chunk, int64_t *count, int *first) {
-  first[0] = 0;
-  for (int i = 0; i < tensors; i++) {
-    count[i] = elements(&shapes[i]);
-    first[i + 1] = first[i] + (count[i] + chunk - 1) / chunk;
-  }
 }
 
 // The argument of the kernels of Dots, and the numbers of a block; see kernels/dots.cu.
@@ -104,7 +75,7 @@ static char *dots_run(vr_call *run) {
   char *error = NULL;
   for (int64_t from = 0; error == NULL && from < n; from += DOTS_TENSORS) {
     dots a = {.tensors = n - from < DOTS_TENSORS ? n - from : DOTS_TENSORS, .stride = n, .dots = (float *)run->y[0] + from};
-    lay_out(run->in + from, a.tensors, DOTS_CHUNK, a.count, a.first);
+    vr_lay_out(run->in + from, a.tensors, DOTS_CHUNK, a.count, a.first);
     memcpy(a.p, run->x + from, a.tensors * sizeof *a.p);
     memcpy(a.g, run->x + n + from, a.tensors * sizeof *a.g);
     error = dots_launch(run, &a);
@@ -124,22 +95,15 @@ typedef struct {
   float momentum;
 } momentum;
 
-// whole says what is wrong where an output is left out.
-static char *whole(const vr_call *run, int64_t outputs) {
-  for (int64_t i = 0; i < outputs; i++)
-    if (run->y[i] == NULL) return strdup("an output is left out");
-  return NULL;
-}
-
 static char *momentum_run(vr_call *run) {
   static const vr_program program = {{"lists", "momentum"}, 0, 4};
   int64_t n = run->node->attributes.listed / 3;
-  char *error = whole(run, 2 * n);
+  char *error = vr_whole(run, 2 * n);
   for (int64_t from = 0; error == NULL && from < n; from += MOMENTUM_TENSORS) {
     momentum a = {.tensors = n - from < MOMENTUM_TENSORS ? n - from : MOMENTUM_TENSORS,
                   .decay = (const float *)run->x[DECAY] + from, .rate = (const float *)run->x[RATE] + from,
                   .lr = run->x[LR], .momentum = run->node->attributes.momentum};
-    lay_out(run->in + LIST + from, a.tensors, MOMENTUM_CHUNK, a.count, a.first);
+    vr_lay_out(run->in + LIST + from, a.tensors, MOMENTUM_CHUNK, a.count, a.first);
     memcpy(a.p, run->x + LIST + from, a.tensors * sizeof *a.p);
     memcpy(a.g, run->x + LIST + n + from, a.tensors * sizeof *a.g);
     memcpy(a.m, run->x + LIST + 2 * n + from, a.tensors * sizeof *a.m);
@@ -164,11 +128,11 @@ typedef struct {
 static char *blend_run(vr_call *run) {
   static const vr_program program = {{"lists", "blend"}, 0, 4};
   int64_t sources = run->in[WEIGHTS].dims[0], n = run->in[WEIGHTS].dims[1];
-  char *error = whole(run, n);
+  char *error = vr_whole(run, n);
   for (int64_t from = 0; error == NULL && from < n; from += BLEND_TENSORS) {
     blend a = {.tensors = n - from < BLEND_TENSORS ? n - from : BLEND_TENSORS, .sources = sources,
                .weights = (const float *)run->x[WEIGHTS] + from, .stride = n};
-    lay_out(run->in + BLENDED + from, a.tensors, BLEND_CHUNK, a.count, a.first);
+    vr_lay_out(run->in + BLENDED + from, a.tensors, BLEND_CHUNK, a.count, a.first);
     for (int64_t s = 0; s < sources; s++) memcpy(a.x[s], run->x + BLENDED + s * n + from, a.tensors * sizeof *a.x[s]);
     memcpy(a.y, run->y + from, a.tensors * sizeof *a.y);
     error = vr_launch(run, &program, "blend_all", a.first[a.tensors], 1, &a);

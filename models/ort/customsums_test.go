@@ -1,0 +1,93 @@
+package ort_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
+)
+
+// Sums are of two tensors of the activations' type, exact in float32 but for its rounding.
+func TestSums(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	for _, typ := range []tensor.DType{f32, f16} {
+		r, shapes := seeded(), append(variableShapes(), []int{3, 5461}, []int{8193})
+		var x, z, want []array
+		for _, s := range shapes {
+			a, b, sum := random(r, typ, s...), random(r, typ, s...), zeros(s...)
+			for k := range sum.data {
+				sum.data[k] = a.data[k] + b.data[k]
+			}
+			x, z, want = append(x, a), append(z, b), append(want, sum)
+		}
+		c := newCustom(typ)
+		got := c.node("Sums", c.giveList("x", x)+" "+c.giveList("z", z), c.wantList("Y", shapes)).run(t)
+		for i, w := range want {
+			near(t, fmt.Sprint(typ, " sum ", i), got[fmt.Sprint("Y", i)], w, 1e-7)
+		}
+	}
+}
+
+// Sums of float16 may be beyond its range.
+func TestLargeSums(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	x, want := array{[]int{9}, make([]float64, 9)}, zeros(9)
+	for i := range x.data {
+		x.data[i], want.data[i] = 65504, 2*65504
+	}
+	got := newCustom(f16).give("x", x).give("z", x).node("Sums", "x z", "Y").want("Y", 9).run(t)
+	near(t, "sum", got["Y"], want, 0)
+}
+
+// Halves are what each number is nearest to, infinite beyond the range.
+func TestHalves(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	r, shapes := seeded(), append(variableShapes(), []int{3, 5461}, []int{8193})
+	var x, want []array
+	for i, s := range shapes {
+		a, h := random(r, f32, s...), zeros(s...)
+		for k := range a.data {
+			a.data[k] = float64(float32(math.Ldexp(a.data[k], k%40-28)))
+			h.data[k] = fromHalf(toHalf(a.data[k]))
+		}
+		if i == 3 {
+			a.data[2], h.data[2] = 1e6, math.Inf(1)
+			a.data[3], h.data[3] = math.Inf(-1), math.Inf(-1)
+		}
+		x, want = append(x, a), append(want, h)
+	}
+	c := newCustom(f16)
+	got := c.node("Halves", c.giveList("X", x), c.wantList("y", shapes)).run(t)
+	for i, w := range want {
+		y := got[fmt.Sprint("y", i)]
+		for k, v := range w.data {
+			if i == 3 && math.IsInf(v, 0) { // as the tensor holds it: fromHalf knows no infinity
+				v = math.Copysign(65536, v)
+			}
+			if y.data[k] != v {
+				t.Fatalf("tensor %d: element %d of %v is %g, want %g of %g", i, k, w.shape, y.data[k], v, x[i].data[k])
+			}
+		}
+	}
+}
+
+// Lists that do not fit are refused, as those of the other operators are.
+func TestWrongSums(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	wrongLists(t, []wrongList{
+		{"Sums", "A A B", "Y", "3 tensors are not 2 for each variable"},
+		{"Sums", "A B B A", "Y Z", "tensor 2 is not of the shape of its variable"},
+		{"Sums", "A B A B", "Y", "an output is left out"},
+		{"Halves", "A B", "y", "an output is left out"},
+	})
+}
