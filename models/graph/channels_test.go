@@ -146,6 +146,16 @@ var lastRows = []struct {
 		return g.Blend(w, []value{a, b}, []value{c, d}),
 			[]value{g.Add(g.Mul(a, each[0]), g.Mul(c, each[2])), g.Add(g.Mul(b, each[1]), g.Mul(d, each[3]))}
 	}},
+	{"Sums", func(g *graph.Graph, in maker) ([]value, []value) {
+		a, b, c, d := in(3), in(2, 4), in(3), in(2, 4)
+		list := g.Sums([]value{a, b}, []value{c, d})
+		halves := g.Sums([]value{g.Cast(a, tensor.Float16)}, []value{g.Cast(c, tensor.Float16)})
+		return append(list, halves...), []value{g.Add(a, c), g.Add(b, d), g.Add(a, c)}
+	}},
+	{"Halves", func(g *graph.Graph, in maker) ([]value, []value) {
+		a, b := in(3), in(2, 4)
+		return g.Halves([]value{a, b}), []value{g.Cast(a, tensor.Float16), g.Cast(b, tensor.Float16)}
+	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value
 		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed

@@ -100,6 +100,10 @@ var errorRows = []struct {
 		one := []value{in(3)}
 		g.Blend(in(4, 1), one, one, one, one)
 	}},
+	{"Sums", "float32[2] for a variable [2]", func(g *graph.Graph, in maker) {
+		g.Sums([]value{g.Cast(in(2), tensor.Float16)}, []value{in(2)})
+	}},
+	{"Halves", "no tensors", func(g *graph.Graph, in maker) { g.Halves(nil) }},
 	{"Input", "name exists", func(g *graph.Graph, in maker) { in(2); g.Input("in0", tensor.Float32, 2) }},
 	{"Const", "an input has that name", func(g *graph.Graph, in maker) { in(2); g.Const("in0", nil) }},
 	{"Output", "an output of that name", func(g *graph.Graph, in maker) { g.Output("y", in(2)); g.Output("y", in(2)) }},

@@ -8,12 +8,12 @@ import (
 
 // The operators of this file are vicreg's own, on CUDA devices, like those of cudnn.go.
 // They take many tensors at once, of any shapes: a node for each would cost more than
-// what it computes. All values are plain float32.
+// what it computes. All values are plain, and float32 where nothing else is said.
 
 // Dots gives [3, n]: of each of n variables the sums of p*p, g*g and p*g, where g is its
 // gradient.
 func (g *Graph) Dots(ps, gs []*Value) *Value {
-	g.lists("Dots", ps, gs)
+	g.lists("Dots", tensor.Float32, ps, gs)
 	out := &Value{Type: tensor.Float32, Shape: []int{3, len(ps)}}
 	return g.op(DomainCUDA, "Dots", nil, slices.Concat(ps, gs), out)[0]
 }
@@ -28,7 +28,7 @@ type MomentumStep struct {
 // Momentum makes a step of gradient descent, m' = Momentum*m + Rate*(g + Decay*p) and
 // p' = p - LR*m', of variables p with gradients g. With a Momentum of 0, m is not looked at.
 func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*Value) {
-	g.lists("Momentum", ps, gs, ms)
+	g.lists("Momentum", tensor.Float32, ps, gs, ms)
 	n := len(ps)
 	for i, v := range []*Value{s.Decay, s.Rate, s.LR} {
 		if want := []int{n, n, 1}[i]; v.Type != tensor.Float32 || v.Elements() != want {
@@ -36,10 +36,7 @@ func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*V
 		}
 	}
 	in := slices.Concat([]*Value{s.Decay, s.Rate, s.LR}, ps, gs, ms)
-	out := make([]*Value, 2*n)
-	for i := range out {
-		out[i] = &Value{Type: tensor.Float32, Shape: slices.Clone(ps[i%n].Shape)}
-	}
+	out := likeEach(slices.Concat(ps, ps), tensor.Float32)
 	g.op(DomainCUDA, "Momentum", []Attr{{"momentum", s.Momentum}}, in, out...)
 	return out[:n], out[n:]
 }
@@ -47,22 +44,44 @@ func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*V
 // Blend gives weighted sums of one to three lists of tensors: weights [k, n] are for k lists
 // of n.
 func (g *Graph) Blend(weights *Value, lists ...[]*Value) []*Value {
-	if g.lists("Blend", lists...); len(lists) > 3 {
+	if g.lists("Blend", tensor.Float32, lists...); len(lists) > 3 {
 		g.Fail("Blend", "%d lists", len(lists))
 	}
 	n := len(lists[0])
 	if weights.Type != tensor.Float32 || !slices.Equal(weights.Shape, []int{len(lists), n}) {
 		g.Fail("Blend", "weights %v%v for %d lists of %d", weights.Type, weights.Shape, len(lists), n)
 	}
-	out := make([]*Value, n)
-	for i, v := range lists[0] {
-		out[i] = &Value{Type: tensor.Float32, Shape: slices.Clone(v.Shape)}
-	}
+	out := likeEach(lists[0], tensor.Float32)
 	return g.op(DomainCUDA, "Blend", nil, append([]*Value{weights}, slices.Concat(lists...)...), out...)
 }
 
-// lists fails unless tensors are alike from list to list.
-func (g *Graph) lists(op string, lists ...[]*Value) {
+// Sums gives x + z of each pair, in float32 also where they are float16; all have one type.
+func (g *Graph) Sums(xs, zs []*Value) []*Value {
+	t := tensor.Float32
+	if len(xs) > 0 && xs[0].Type == tensor.Float16 {
+		t = tensor.Float16
+	}
+	g.lists("Sums", t, xs, zs)
+	return g.op(DomainCUDA, "Sums", nil, slices.Concat(xs, zs), likeEach(xs, tensor.Float32)...)
+}
+
+// Halves gives each of some tensors in float16.
+func (g *Graph) Halves(xs []*Value) []*Value {
+	g.lists("Halves", tensor.Float32, xs)
+	return g.op(DomainCUDA, "Halves", nil, slices.Clone(xs), likeEach(xs, tensor.Float16)...)
+}
+
+// likeEach are values of the shapes of others and of a type.
+func likeEach(xs []*Value, t tensor.DType) []*Value {
+	out := make([]*Value, len(xs))
+	for i, x := range xs {
+		out[i] = &Value{Type: t, Shape: slices.Clone(x.Shape)}
+	}
+	return out
+}
+
+// lists fails unless tensors are of a type and alike from list to list.
+func (g *Graph) lists(op string, t tensor.DType, lists ...[]*Value) {
 	if len(lists[0]) == 0 {
 		g.Fail(op, "no tensors")
 	}
@@ -72,7 +91,7 @@ func (g *Graph) lists(op string, lists ...[]*Value) {
 		}
 		g.plain(op, list...)
 		for i, v := range list {
-			if like := lists[0][i]; v.Type != tensor.Float32 || !slices.Equal(v.Shape, like.Shape) {
+			if like := lists[0][i]; v.Type != t || !slices.Equal(v.Shape, like.Shape) {
 				g.Fail(op, "%v%v for a variable %v", v.Type, v.Shape, like.Shape)
 			}
 		}

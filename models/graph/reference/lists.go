@@ -1,5 +1,7 @@
 package reference
 
+import "slices"
+
 func dots(c *call) array {
 	n := len(c.in) / 2
 	out := zeros(3, n)
@@ -43,6 +45,27 @@ func blend(c *call) []array {
 		for k, v := range x.data {
 			out[i%n].data[k] += weights.data[i] * v
 		}
+	}
+	return out
+}
+
+func sums(c *call) []array {
+	n := len(c.in) / 2
+	out := make([]array, n)
+	for i := range n {
+		out[i] = zeros(c.in[i].shape...)
+		for k := range out[i].data {
+			out[i].data[k] = c.in[i].data[k] + c.in[n+i].data[k]
+		}
+	}
+	return out
+}
+
+// halves copies: what a result is rounded to follows from its type.
+func halves(c *call) []array {
+	out := make([]array, len(c.in))
+	for i, x := range c.in {
+		out[i] = array{x.shape, slices.Clone(x.data)}
 	}
 	return out
 }

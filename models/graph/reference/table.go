@@ -72,6 +72,8 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.Dots":           one(dots),
 	"vicreg.cuda.Momentum":       momentum,
 	"vicreg.cuda.Blend":          blend,
+	"vicreg.cuda.Sums":           sums,
+	"vicreg.cuda.Halves":         halves,
 
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
