@@ -6,7 +6,7 @@ import (
 	"vicreg/models/graph"
 )
 
-// lastWeightGrad is weightGrad, in float32 whatever the type of x.
+// lastWeightGrad is weightGrad, in float32 whatever the type of x, but for what cuDNN gives.
 func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
 	var dw *graph.Value // [M, C, KH, KW]

@@ -21,10 +21,14 @@ func (c convolution) cudnnInputGrad(dy *graph.Value) *graph.Value {
 	return c.g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, c.x.Shape[2], c.x.Shape[3])
 }
 
-// cudnnWeightGrad is lastWeightGrad by cuDNN, for all channels of x.
+// cudnnWeightGrad is lastWeightGrad by cuDNN, for all channels of x, in the type of x where
+// there is no scale.
 func (c convolution) cudnnWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
-	dw := c.scaleRows(g.Cast(g.Reshape(g.CudnnConvWeightGrad(dy, c.x, win), m, -1), tensor.Float32))
+	dw := g.CudnnConvWeightGrad(dy, c.x, win)
+	if c.scale != nil {
+		dw = c.scaleRows(g.Cast(g.Reshape(dw, m, -1), tensor.Float32))
+	}
 	if c.pointwise() {
 		return g.Reshape(dw, m, ch, 1, 1)
 	}

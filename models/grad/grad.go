@@ -49,8 +49,9 @@ func Gradients(g *graph.Graph, y, dy *graph.Value, wrt []*graph.Value) []*graph.
 					continue
 				}
 				v := n.Inputs[i]
-				if dx = unbroadcast(g, dx, v); waiting.takes(g, v) {
-					waiting[v] = append(waiting[v], dx)
+				dx = unbroadcast(g, dx, v)
+				if leaf := waiting.of(g, v, wrt); leaf != nil {
+					waiting[leaf] = append(waiting[leaf], dx)
 				} else {
 					accumulate(g, grads, v, dx)
 				}
@@ -108,16 +109,16 @@ func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *grap
 	grads[v] = dx
 }
 
-// sum is a + b. Of two that were transposed alike the sum is. Two products over the rows of a batch, the gradient of weights
-// that each view multiplies, become one over the rows of both where that is
-// smaller than the product, which is then written once. The nodes of the parts
-// are left without a user, and with that out of the model.
+// sum is a + b. Of two that were transposed alike the sum is. Two products over the rows
+// of a batch, the gradient of weights that each view multiplies, become one over the rows
+// of both where that is smaller than the product, which is then written once. The nodes of
+// the parts are left without a user, and with that out of the model.
 func sum(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	p, q := a.Node, b.Node
 	if transposes(p) && transposes(q) && slices.Equal(p.Attr("perm").([]int), q.Attr("perm").([]int)) {
 		return g.Transpose(sum(g, p.Inputs[0], q.Inputs[0]), p.Attr("perm").([]int)...)
 	}
-	if !overRows(p) || !overRows(q) || p.Attr("alpha") != q.Attr("alpha") {
+	if !oneProduct(p, q) {
 		return g.Add(a, b)
 	}
 	both := func(i int) *graph.Value { return g.Concat(0, p.Inputs[i], q.Inputs[i]) }
@@ -127,6 +128,11 @@ func sum(g *graph.Graph, a, b *graph.Value) *graph.Value {
 // transposes reports whether a node permutes the axes of a plain value.
 func transposes(n *graph.Node) bool {
 	return n != nil && n.Key() == "Transpose" && n.Inputs[0].Layout == tensor.Plain && n.Outputs[0].Layout == tensor.Plain
+}
+
+// oneProduct reports whether two products over rows can be one.
+func oneProduct(p, q *graph.Node) bool {
+	return overRows(p) && overRows(q) && p.Attr("alpha") == q.Attr("alpha")
 }
 
 // overRows reports whether a node is a Gemm that sums over the rows of two

@@ -2,6 +2,7 @@ package grad
 
 import (
 	"fmt"
+	"slices"
 
 	"vicreg/models/graph"
 	"vicreg/models/tensor"
@@ -10,19 +11,36 @@ import (
 // joined is how many tensors the runtime joins or divides in one kernel.
 const joined = 32
 
-// leaves are the gradients of small inputs of a graph for CUDA, such as the gains and
-// shifts of normalisations, which every view adds one to. Adding up some hundred lists
-// of numbers one by one would be as many kernels that do nothing but start, so those of
-// one length are joined, added up together and divided again.
+// leaves are the gradients of inputs of a graph for CUDA that wait to be added up together,
+// by the input. Every view adds one to each parameter. Where there are operators for that,
+// see listed, all of them wait. Elsewhere those of lists of numbers do, such as the gains and
+// shifts of normalisations: adding up some hundred of them one by one would be as many
+// kernels that do nothing but start, so those of one length are joined, added up together
+// and divided again.
 type leaves map[*graph.Value][]*graph.Value
 
-// takes tells whether the gradients of v wait, which nothing then reads before the end.
-func (leaves) takes(g *graph.Graph, v *graph.Value) bool {
-	return g.Device == tensor.CUDA && v.Node == nil && v.Data == nil && v.Rank() == 1 && v.Type == tensor.Float32
+// of is the input among wrt for which the gradient of v waits, since nothing then reads it
+// before the end: v, or what was rounded to v; nil if it does not wait.
+func (leaves) of(g *graph.Graph, v *graph.Value, wrt []*graph.Value) *graph.Value {
+	leaf := v
+	if together(g) && v.Type == tensor.Float16 && !slices.Contains(wrt, v) {
+		leaf = unrounded(v)
+	}
+	waits := leaf.Rank() == 1 || together(g) && leaf.Rank() > 1
+	if g.Device == tensor.CUDA && waits && leaf.Node == nil && leaf.Data == nil && leaf.Type == tensor.Float32 {
+		return leaf
+	}
+	return nil
 }
+
+// together tells whether there are operators for many tensors at once.
+func together(g *graph.Graph) bool { return g.Device == tensor.CUDA && g.Forms.Cudnn }
 
 // sums are the gradients of those of wrt that have waited.
 func (l leaves) sums(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*graph.Value {
+	if together(g) {
+		return l.listed(g, wrt)
+	}
 	open := map[string][]*graph.Value{}
 	var order []string
 	for _, v := range wrt {
@@ -41,15 +59,15 @@ func (l leaves) sums(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*graph
 	}
 	sums := map[*graph.Value]*graph.Value{}
 	for _, key := range order {
-		for i, d := range l.together(g, open[key]) {
+		for i, d := range l.addJoined(g, open[key]) {
 			sums[open[key][i]] = d
 		}
 	}
 	return sums
 }
 
-// together adds up the gradients of each of vs, which have one shape and as many.
-func (l leaves) together(g *graph.Graph, vs []*graph.Value) []*graph.Value {
+// addJoined adds up the gradients of each of vs, which have one shape and as many.
+func (l leaves) addJoined(g *graph.Graph, vs []*graph.Value) []*graph.Value {
 	if len(l[vs[0]]) == 1 {
 		all := make([]*graph.Value, len(vs))
 		for i, v := range vs {
