@@ -42,6 +42,9 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		}
 		g.Block, g.Standard, g.Device, g.CustomOps, g.TF32 = c.Block, c.Standard, c.Device, c.CustomOps, c.TF32
 		f(g)
+		if c.Device == tensor.CUDA && c.CustomOps && c.compute() == tensor.Float16 {
+			g.HalvesTogether()
+		}
 	})
 }
 

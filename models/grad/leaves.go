@@ -34,7 +34,7 @@ func (leaves) of(g *graph.Graph, v *graph.Value, wrt []*graph.Value) *graph.Valu
 }
 
 // together tells whether there are operators for many tensors at once.
-func together(g *graph.Graph) bool { return g.Device == tensor.CUDA && g.Forms.Cudnn }
+func together(g *graph.Graph) bool { return g.Device == tensor.CUDA && g.CustomOps }
 
 // sums are the gradients of those of wrt that have waited.
 func (l leaves) sums(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*graph.Value {

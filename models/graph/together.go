@@ -1,0 +1,49 @@
+package graph
+
+import (
+	"slices"
+
+	"vicreg/models/tensor"
+)
+
+// HalvesTogether makes the half-precision copies of all inputs in one node at the front of a
+// finished graph, in the place of a Cast for each: a kernel for a bias does nothing but
+// start. Gradients are to be taken before, since they look for the Casts.
+func (g *Graph) HalvesTogether() {
+	live := g.live()
+	var inputs, copies []*Value
+	g.Nodes = without(g.Nodes, func(n *Node) bool {
+		if !halves(n) || !live[n.Outputs[0]] {
+			return false
+		}
+		inputs, copies = append(inputs, n.Inputs[0]), append(copies, n.Outputs[0])
+		return true
+	})
+	if len(copies) == 0 {
+		return
+	}
+	g.lists("Halves", tensor.Float32, inputs)
+	g.op(DomainCUDA, "Halves", nil, inputs, copies...)
+	last := len(g.Nodes) - 1
+	g.Nodes = slices.Insert(g.Nodes[:last:last], 0, g.Nodes[last])
+}
+
+// halves tells whether a node casts an input of the graph to half precision.
+func halves(n *Node) bool {
+	if n.Key() != "Cast" || n.Outputs[0].Type != tensor.Float16 {
+		return false
+	}
+	x := n.Inputs[0]
+	return x.Node == nil && x.Data == nil && x.Type == tensor.Float32
+}
+
+// without leaves out nodes, also inside of composites.
+func without(nodes []*Node, out func(*Node) bool) []*Node {
+	kept := nodes[:0]
+	for _, n := range nodes {
+		if n.Body = without(n.Body, out); !out(n) {
+			kept = append(kept, n)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,67 @@
+package graph_test
+
+import (
+	"slices"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/graph/reference"
+	"vicreg/models/tensor"
+)
+
+// The copies that are used become one node in front of all others, also those inside of
+// composites, and nothing else about the graph changes.
+func TestHalvesTogether(t *testing.T) {
+	make := func(finish func(g *graph.Graph)) *graph.Graph {
+		return build(t, "halves", func(g *graph.Graph) {
+			a, b, n := g.Input("a", tensor.Float32, 3), g.Input("b", tensor.Float32, 2, 3), g.Input("n", tensor.Int64, 3)
+			computed := g.Mul(a, a)
+			g.Cast(b, tensor.Float16) // which nothing uses
+			in := []value{a, b, computed}
+			y := g.Composite("Layer", nil, in, func(func(string, value)) []value {
+				half := g.Cast(computed, tensor.Float16)
+				return []value{g.Add(g.Mul(g.CastOnce(a, tensor.Float16), half), g.CastOnce(b, tensor.Float16))}
+			})[0]
+			y = g.Add(y, g.Add(g.CastOnce(a, tensor.Float16), g.Cast(n, tensor.Float16)))
+			y = g.Add(y, g.Cast(g.Full(0.3, 3), tensor.Float16))
+			g.Output("y", g.Cast(y, tensor.Float32))
+			finish(g)
+		})
+	}
+	apart, one := make(func(*graph.Graph) {}), make((*graph.Graph).HalvesTogether)
+	in := randomInputs(apart)
+	want, err := reference.Rounded(apart, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := reference.Rounded(one, in)
+	if err != nil || !slices.Equal(got["y"], want["y"]) {
+		t.Errorf("%v, want %v (%v)", got["y"], want["y"], err)
+	}
+	m, err := one.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	casts := 0
+	for _, n := range m.Graph.Node {
+		if n.OpType == "Cast" {
+			casts++
+		}
+	}
+	first := m.Graph.Node[0]
+	if first.OpType != "Halves" || !slices.Equal(first.Input, []string{"a", "b"}) && !slices.Equal(first.Input, []string{"b", "a"}) || casts != 4 {
+		t.Errorf("%v and %d casts:\n%s", first, casts, one)
+	}
+}
+
+// Without a copy there is nothing to put together.
+func TestNoHalvesTogether(t *testing.T) {
+	g := build(t, "none", func(g *graph.Graph) {
+		x := g.Input("x", tensor.Float32, 2)
+		g.Output("y", g.Relu(x))
+	})
+	g.HalvesTogether()
+	if len(g.Nodes) != 1 {
+		t.Errorf("%s", g)
+	}
+}
