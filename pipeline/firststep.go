@@ -33,7 +33,7 @@ func (r *run) begin(state map[string]*tensor.Tensor) error {
 	if wrong := r.first(state); wrong != nil {
 		return errors.Join(err, wrong)
 	}
-	r.slow = join(fmt.Sprintf("the operators over cuDNN do not run here, and the portable kernels take their place: %v", err), r.slow)
+	r.slow = join(fmt.Sprintf("vicreg's own operators do not run here, and the portable kernels take their place: %v", err), r.slow)
 	return nil
 }
 

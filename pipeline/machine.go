@@ -18,7 +18,7 @@ type machine struct {
 
 func (m *machine) register(fs *flag.FlagSet) {
 	m.Machine.Register(fs)
-	fs.StringVar(&m.kernels, "kernels", "auto", "`kernels` that convolve: auto, portable (ONNX Runtime's for standard operators), nchwc (blocked channels, on the CPU) or cudnn (vicreg's own operators over cuDNN, on a CUDA device)")
+	fs.StringVar(&m.kernels, "kernels", "auto", "`kernels` that convolve: auto, portable (ONNX Runtime's for standard operators), nchwc (blocked channels, on the CPU) or cudnn (vicreg's own, over cuDNN and in CUDA, on a CUDA device)")
 	fs.BoolVar(&m.capture, "cuda-graph", true, "on a CUDA device, record the launches of a step once and replay them; --cuda-graph=false for profilers that need to see each")
 }
 

@@ -126,7 +126,7 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 	}{
 		{"all runs", "auto", func(bool, bool) string { return "" }, 1, "auto", "", ""},
 		{"no capture", "auto", func(captured, _ bool) string { return map[bool]string{true: noCapture}[captured] }, 2, "auto", "not captured as a CUDA graph: capture", ""},
-		{"no operators", "auto", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "the operators over cuDNN do not run here, and the portable kernels take their place: operators", ""},
+		{"no operators", "auto", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "vicreg's own operators do not run here, and the portable kernels take their place: operators", ""},
 		{"operators asked for", "cudnn", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "cudnn", "", noOperators},
 		{"nothing runs", "auto", func(bool, bool) string { return noOperators }, 4, "portable", "", noOperators},
 		{"full", "auto", func(bool, bool) string { return full }, 1, "auto", "", "the memory of cuda is full"},

@@ -1,5 +1,5 @@
-// Operators of our own over cuDNN, for sessions on CUDA: what the runtime's provider
-// has no kernel for. They are in the domain "vicreg.cuda", version 1. Activations are
+// Operators of our own, for sessions on CUDA: what the runtime's provider has no kernel
+// for, or a slow one; over cuDNN (opconv.c) or by kernels of our own (kernels.h). They are in the domain "vicreg.cuda", version 1. Activations are
 // channels last, [N, H, W, C], weights [M, KH, KW, C]; both are float16 or float32, all
 // of a node alike. Source: ONNX Runtime's C API, struct OrtCustomOp.
 //
