@@ -93,18 +93,22 @@ func unfit(n *graph.Node) string {
 func TestGraphsForCUDA(t *testing.T) {
 	c := netConfig(t, "resnet18", "cifar", 16, 16, 8)
 	c.Device, c.Compute = tensor.CUDA, tensor.Float16
-	for name, build := range map[string]func(Config) (*Artifact, error){"training": Training, "optimizer": Optimizer, "eval": Eval} {
-		a, err := build(c)
-		if err == nil {
-			_, err = a.Graph.Model()
-		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		for _, o := range a.Graph.Outputs {
-			if o.Value.Type != tensor.Float32 {
-				t.Errorf("%s: output %s is %v", name, o.Name, o.Value.Type)
+	for _, custom := range families {
+		c := c
+		c.CustomOps = custom
+		for name, build := range map[string]func(Config) (*Artifact, error){"training": Training, "optimizer": Optimizer, "eval": Eval} {
+			a, err := build(c)
+			if err == nil {
+				_, err = a.Graph.Model()
+			}
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			for _, o := range a.Graph.Outputs {
+				if o.Value.Type != tensor.Float32 {
+					t.Errorf("%s: output %s is %v", name, o.Name, o.Value.Type)
+				}
 			}
 		}
 	}

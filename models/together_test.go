@@ -1,0 +1,42 @@
+package models
+
+import (
+	"testing"
+
+	"vicreg/models/tensor"
+)
+
+// Where there are operators that take many tensors at once, all parameters of a step are
+// rounded in one node, and their gradients added up in one for each type. Without half
+// precision there is nothing to round.
+func TestParametersTogether(t *testing.T) {
+	for _, c := range []Config{netConfig(t, "resnet18", "cifar", 8, 16, 8), netConfig(t, "resnet50", "imagenet", 4, 48, 8)} {
+		for compute, want := range map[tensor.DType][2]int{tensor.Float16: {1, 2}, tensor.Float32: {0, 1}} {
+			c.Device, c.Compute, c.CustomOps = tensor.CUDA, compute, true
+			a, err := Step(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := a.Graph.Model()
+			if err != nil {
+				t.Fatal(err)
+			}
+			halves, sums := 0, 0
+			for _, n := range m.Graph.Node {
+				switch n.OpType {
+				case "Halves":
+					halves++
+				case "Sums":
+					sums++
+				case "Cast":
+					if v := a.Graph.Lookup(n.Input[0]); v != nil && v.Data == nil {
+						t.Errorf("%s casts %s", n.Name, v.Name)
+					}
+				}
+			}
+			if halves != want[0] || sums != want[1] {
+				t.Errorf("resnet%d, %v: %d nodes Halves and %d Sums, want %d and %d", c.Backbone.Depth, compute, halves, sums, want[0], want[1])
+			}
+		}
+	}
+}
