@@ -1,7 +1,6 @@
 package ort
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -71,8 +70,9 @@ func (h *deviceState) run(inputs, next []*block) error {
 		return fmt.Errorf("batch to the device: %w", err)
 	}
 	h.moved.ToDevice += bytesOf(from)
-	copied := h.copyAhead(next)
-	err := errors.Join(h.pairState.run(h.staged[now], nil), copied())
+	wait := h.copyAhead(next)
+	err := h.pairState.run(h.staged[now], nil)
+	wait()
 	if err != nil {
 		return err
 	}
@@ -86,10 +86,11 @@ func (h *deviceState) run(inputs, next []*block) error {
 
 // copyAhead begins to copy the batch of the other turn, and returns what waits for the
 // end of that. Before both turns have been captured it does nothing, as what another
-// thread asks of a device breaks a capture.
-func (h *deviceState) copyAhead(next []*block) (wait func() error) {
+// thread asks of a device breaks a capture. If it fails, the batch is copied when its
+// step runs, and what is wrong with that is said then.
+func (h *deviceState) copyAhead(next []*block) (wait func()) {
 	if next == nil || !h.ran[0] || !h.ran[1] {
-		return func() error { return nil }
+		return func() {}
 	}
 	turn := 1 - h.current
 	from, to := those(next, h.staged[turn], large)
@@ -98,13 +99,11 @@ func (h *deviceState) copyAhead(next []*block) (wait func() error) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.memory.copyOn(h.copier, from, to) }()
-	return func() error {
-		if err := <-done; err != nil {
-			return fmt.Errorf("next batch to the device: %w", err)
+	return func() {
+		if <-done == nil {
+			h.ahead[turn] = slices.Clone(next)
+			h.moved.ToDevice += bytesOf(from)
 		}
-		h.ahead[turn] = slices.Clone(next)
-		h.moved.ToDevice += bytesOf(from)
-		return nil
 	}
 }
 
