@@ -140,6 +140,22 @@ var lastRows = []struct {
 		}
 		return list, plain
 	}},
+	{"Adam", func(g *graph.Graph, in maker) ([]value, []value) {
+		decay, rate, correct, inv := in(1, 2), in(1), g.Full(2, 1), in(1)
+		ps, gs, ms := []value{in(2, 3), in(4)}, []value{in(2, 3), in(4)}, []value{in(2, 3), in(4)}
+		var vs, nextP, nextM, nextV []value
+		for i, each := range g.Split(g.Reshape(decay, 2), 0, 2) {
+			p, d, v := ps[i], g.Mul(gs[i], inv), g.Mul(gs[i], gs[i]) // which is not negative
+			m := g.Add(g.Mul(ms[i], g.Float(0.5)), g.Mul(d, g.Float(0.5)))
+			w := g.Add(g.Mul(v, g.Float(0.75)), g.Mul(g.Mul(d, d), g.Float(0.25)))
+			step := g.Div(m, g.Add(g.Sqrt(g.Mul(w, correct)), g.Float(0.125)))
+			vs, nextM, nextV = append(vs, v), append(nextM, m), append(nextV, w)
+			nextP = append(nextP, g.Sub(g.Sub(p, g.Mul(p, each)), g.Mul(step, rate)))
+		}
+		s := graph.AdamStep{Beta1: 0.5, Beta2: 0.75, Eps: 0.125, Decay: decay, Rate: rate, Correct: correct, Inv: inv}
+		p, m, v := g.Adam(s, ps, gs, ms, vs)
+		return slices.Concat(p, m, v), slices.Concat(nextP, nextM, nextV)
+	}},
 	{"Blend", func(g *graph.Graph, in maker) ([]value, []value) {
 		w, a, b, c, d := in(2, 2), in(3), in(4, 1), in(3), in(4, 1)
 		each := g.Split(g.Reshape(w, 4), 0, 4)

@@ -95,6 +95,10 @@ var errorRows = []struct {
 		one := []value{in(3)}
 		g.Momentum(graph.MomentumStep{Decay: in(1), Rate: in(1), LR: in(2)}, one, one, one)
 	}},
+	{"Adam", "float32[2] for 2 variables", func(g *graph.Graph, in maker) {
+		two := []value{in(3), in(3)}
+		g.Adam(graph.AdamStep{Decay: in(2), Rate: in(1), Correct: in(2), Inv: in(1)}, two, two, two, two)
+	}},
 	{"Blend", "weights float32[2 1] for 1 lists of 2", func(g *graph.Graph, in maker) { g.Blend(in(2, 1), []value{in(2), in(2)}) }},
 	{"Blend", "4 lists", func(g *graph.Graph, in maker) {
 		one := []value{in(3)}

@@ -41,6 +41,31 @@ func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*V
 	return out[:n], out[n:]
 }
 
+// AdamStep says how Adam moves variables: Decay is a number for each of them, the others
+// are one, Rate and Correct with the bias corrections of the step in them. Gradients are
+// multiplied by Inv first.
+type AdamStep struct {
+	Beta1, Beta2, Eps         float64
+	Decay, Rate, Correct, Inv *Value
+}
+
+// Adam makes a step of variables p with gradients g, of which d = Inv*g:
+// m' = Beta1*m + (1-Beta1)*d, v' = Beta2*v + (1-Beta2)*d*d and
+// p' = p - Decay*p - Rate*m'/(sqrt(Correct*v') + Eps).
+func (g *Graph) Adam(s AdamStep, ps, gs, ms, vs []*Value) (nextP, nextM, nextV []*Value) {
+	g.lists("Adam", tensor.Float32, ps, gs, ms, vs)
+	n, scalars := len(ps), []*Value{s.Decay, s.Rate, s.Correct, s.Inv}
+	for i, v := range scalars {
+		if want := []int{n, 1, 1, 1}[i]; v.Type != tensor.Float32 || v.Elements() != want {
+			g.Fail("Adam", "%v%v for %d variables", v.Type, v.Shape, n)
+		}
+	}
+	attrs := []Attr{{"fresh1", float32(1 - s.Beta1)}, {"fresh2", float32(1 - s.Beta2)}, {"eps", float32(s.Eps)}}
+	out := likeEach(slices.Concat(ps, ps, ps), tensor.Float32)
+	g.op(DomainCUDA, "Adam", attrs, slices.Concat(scalars, ps, gs, ms, vs), out...)
+	return out[:n], out[n : 2*n], out[2*n:]
+}
+
 // Blend gives weighted sums of one to three lists of tensors: weights [k, n] are for k lists
 // of n.
 func (g *Graph) Blend(weights *Value, lists ...[]*Value) []*Value {

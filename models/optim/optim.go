@@ -95,7 +95,7 @@ type builder struct {
 func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Value) Result {
 	b := &builder{Config: c, g: g, lr: lr}
 	step := b.formula()
-	if g.Device == tensor.CUDA && g.CustomOps && c.Name != "adamw" {
+	if g.Device == tensor.CUDA && g.CustomOps {
 		return b.together(vars, lossScale)
 	}
 	if g.Device == tensor.CUDA {

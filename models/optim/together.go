@@ -7,74 +7,124 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Where there are operators that take all variables at once, sgd and lars are a dozen
+// Where there are operators that take all variables at once, an optimiser is some dozens of
 // nodes: what each variable has of its own, norms and rates, is an element of [n].
 
-// together is Forward for sgd and lars. With the gradient g times the loss scale s, a step
-// is d = g + s*wd*p, m' = mu*m + rate/s*d, p' = p - lr*m'.
+// together are all variables of a step, with gradients times the loss scale.
+type together struct {
+	*builder
+	vars           []Variable
+	ps, gs         []*graph.Value
+	lossScale, inv *graph.Value // [1], and its reciprocal
+	dots           []*graph.Value
+}
+
+// together is Forward by operators that take all variables at once.
 func (b *builder) together(vars []Variable, lossScale *graph.Value) Result {
-	g, n := b.g, len(vars)
-	ps, gs, ms := make([]*graph.Value, n), make([]*graph.Value, n), make([]*graph.Value, n)
-	for i, v := range vars {
-		ps[i], gs[i] = v.Value, v.Grad
-		ms[i] = b.keep(v.Name+".momentum", v.Value.Shape...).In
+	g := b.g
+	t := together{builder: b, vars: vars, lossScale: lossScale}
+	for _, v := range vars {
+		t.ps, t.gs = append(t.ps, v.Value), append(t.gs, v.Grad)
 	}
 	r := Result{}
 	g.Prefix("optim", func() {
-		b.fuse = &fused{lossScale, g.Reciprocal(lossScale)}
-		dots := g.Split(g.Dots(ps, gs), 0, 3)
-		r.WeightNorm = b.normOf(dots[0])
-		r.GradNorm = g.Mul(b.normOf(dots[1]), b.fuse.inv)
+		t.inv = g.Reciprocal(lossScale)
+		t.dots = g.Split(g.Dots(t.ps, t.gs), 0, 3)
+		r.WeightNorm = t.normOf(t.dots[0])
+		r.GradNorm = g.Mul(t.normOf(t.dots[1]), t.inv)
 		r.Finite = finiteNorm(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
-		decay := g.Mul(lossScale, b.ofEach(vars, "decay", b.decays, b.WeightDecay))
-		step := graph.MomentumStep{Momentum: float32(b.Momentum), Decay: decay, LR: b.lr}
-		if step.Rate = g.Mul(b.fuse.inv, g.Full(1, n)); b.Name == "lars" {
-			step.Rate = g.Mul(b.trusts(vars, dots, decay), b.fuse.inv)
+		if b.Name == "adamw" {
+			r.Values = t.stepAdam()
+		} else {
+			r.Values = t.stepMomentum()
 		}
-		r.Values, ms = g.Momentum(step, ps, gs, ms)
 	})
-	for i := range b.state {
-		b.state[i].Out = ms[i]
-	}
 	r.State = b.state
 	return r
 }
 
+// stepMomentum is sgd and lars. With the gradient g times the loss scale s, a step is
+// d = g + s*wd*p, m' = mu*m + rate/s*d, p' = p - lr*m'.
+func (t together) stepMomentum() []*graph.Value {
+	g := t.g
+	decay := g.Mul(t.lossScale, t.ofEach("decay", t.decays, t.WeightDecay))
+	step := graph.MomentumStep{Momentum: float32(t.Momentum), Decay: decay, LR: t.lr}
+	if t.Name == "lars" {
+		step.Rate = g.Mul(t.trusts(decay), t.inv)
+	} else {
+		step.Rate = g.Mul(t.inv, g.Full(1, len(t.vars)))
+	}
+	states := t.keepEach(".momentum")
+	next, ms := g.Momentum(step, t.ps, t.gs, states[0])
+	t.become(ms)
+	return next
+}
+
+// stepAdam is adamW. What the decay takes from each is lr*wd*p.
+func (t together) stepAdam() []*graph.Value {
+	decay := t.g.Mul(t.lr, t.ofEach("decay", t.decays, t.WeightDecay))
+	step := graph.AdamStep{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, Decay: decay, Rate: t.adam.rate, Correct: t.adam.correct, Inv: t.inv}
+	states := t.keepEach(".exp_avg", ".exp_avg_sq")
+	next, ms, vs := t.g.Adam(step, t.ps, t.gs, states[0], states[1])
+	t.become(ms, vs)
+	return next
+}
+
+// keepEach declares state tensors for each variable, by turns, and returns their present
+// values by suffix.
+func (t together) keepEach(suffixes ...string) [][]*graph.Value {
+	lists := make([][]*graph.Value, len(suffixes))
+	for _, v := range t.vars {
+		for i, suffix := range suffixes {
+			lists[i] = append(lists[i], t.keep(v.Name+suffix, v.Value.Shape...).In)
+		}
+	}
+	return lists
+}
+
+// become gives the new values of what keepEach has declared, which are the last tensors.
+func (t together) become(lists ...[]*graph.Value) {
+	last := t.state[len(t.state)-len(lists)*len(t.vars):]
+	for i := range last {
+		last[i].Out = lists[i%len(lists)][i/len(lists)]
+	}
+}
+
 // decays tells whether a variable has weight decay, and layerwise whether it has a rate of
 // its own.
-func (b *builder) decays(v Variable) bool    { return b.Name == "sgd" || b.layerwise(v) }
-func (b *builder) layerwise(v Variable) bool { return b.Name == "lars" && v.Value.Rank() >= 2 }
+func (t together) decays(v Variable) bool    { return t.Name == "sgd" || v.Value.Rank() >= 2 }
+func (t together) layerwise(v Variable) bool { return v.Value.Rank() >= 2 }
 
 // ofEach is a constant [1, n] with x for each variable that has it, 0 for others.
-func (b *builder) ofEach(vars []Variable, what string, has func(Variable) bool, x float64) *graph.Value {
-	return b.g.Const("optim."+what, func() *tensor.Tensor {
-		all := make([]float32, len(vars))
-		for i, v := range vars {
+func (t together) ofEach(what string, has func(Variable) bool, x float64) *graph.Value {
+	return t.g.Const("optim."+what, func() *tensor.Tensor {
+		all := make([]float32, len(t.vars))
+		for i, v := range t.vars {
 			if has(v) {
 				all[i] = float32(x)
 			}
 		}
-		return tensor.Of(all, 1, len(vars))
+		return tensor.Of(all, 1, len(t.vars))
 	})
 }
 
 // trusts is trust for each variable, [1, n], from its dots; of a vector it is 1. The norm of
 // a step follows from them, but where it cancels, its square may be below 0.
-func (b *builder) trusts(vars []Variable, dots []*graph.Value, decay *graph.Value) *graph.Value {
-	g := b.g
+func (t together) trusts(decay *graph.Value) *graph.Value {
+	g, dots := t.g, t.dots
 	cross := g.Mul(decay, g.Add(g.Mul(dots[2], g.Float(2)), g.Mul(decay, dots[0])))
-	step := g.Mul(g.Sqrt(g.Max(g.Add(dots[1], cross), g.Float(0))), b.fuse.inv)
-	weight := g.Mul(g.Sqrt(dots[0]), b.ofEach(vars, "layerwise", b.layerwise, 1))
-	rate := g.Div(g.Mul(weight, g.Float(b.Trust)), step)
-	if b.Clip { // lr times this is the smaller of rate and lr
-		rate = g.Min(g.Div(rate, b.lr), g.Float(1))
+	step := g.Mul(g.Sqrt(g.Max(g.Add(dots[1], cross), g.Float(0))), t.inv)
+	weight := g.Mul(g.Sqrt(dots[0]), t.ofEach("layerwise", t.layerwise, 1))
+	rate := g.Div(g.Mul(weight, g.Float(t.Trust)), step)
+	if t.Clip { // lr times this is the smaller of rate and lr
+		rate = g.Min(g.Div(rate, t.lr), g.Float(1))
 	}
 	return g.Where(g.Greater(g.Min(weight, step), g.Float(0)), rate, g.Float(1))
 }
 
 // normOf is the root of the sum of squares [1, n], [1].
-func (b *builder) normOf(squares *graph.Value) *graph.Value {
-	return b.g.Sqrt(b.g.ReduceSum(squares, false, 1))
+func (t together) normOf(squares *graph.Value) *graph.Value {
+	return t.g.Sqrt(t.g.ReduceSum(squares, false, 1))
 }
 
 // finiteNorm is finite for what is not below 0.

@@ -86,8 +86,8 @@ static void make_domain(void) {
   static const vr_operator *const operators[] = {&vr_conv,         &vr_conv_input_grad, &vr_conv_weight_grad,
                                                  &vr_batch_norm,   &vr_batch_norm_grad, &vr_max_pool,
                                                  &vr_max_pool_grad, &vr_dots,           &vr_momentum,
-                                                 &vr_blend,        &vr_pixels,          &vr_sums,
-                                                 &vr_halves};
+                                                 &vr_adam,         &vr_blend,           &vr_pixels,
+                                                 &vr_sums,         &vr_halves};
   static const int types[] = {VR_FLOAT, VR_HALF};
   enum { N = sizeof operators / sizeof *operators };
   static registered all[2 * N]; // each for both types

@@ -22,12 +22,13 @@ typedef struct {
   int64_t pads[2], kernel[2], size[2]; // by height and width
   int64_t stride, channels, tf32, relu, residual;
   float eps, momentum;
+  float fresh[2]; // of Adam, what each new gradient weighs in a mean, and its square: 1 - beta
   // How many inputs a node has in its list; 0 where its operator has none.
   int64_t listed;
 } vr_attributes;
 
 // The attributes that an operator needs. tf32, relu and residual are 0 when left out.
-enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16, VR_MOMENTUM = 32, VR_CHANNELS = 64 };
+enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16, VR_MOMENTUM = 32, VR_CHANNELS = 64, VR_FRESH = 128 };
 
 typedef struct vr_node vr_node;
 
@@ -59,7 +60,7 @@ typedef struct {
 
 extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad;
 extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad, vr_pixels;
-extern const vr_operator vr_dots, vr_momentum, vr_blend, vr_sums, vr_halves;
+extern const vr_operator vr_dots, vr_momentum, vr_adam, vr_blend, vr_sums, vr_halves;
 
 // vr_node is one node of a session, which runs on one thread at a time.
 struct vr_node {

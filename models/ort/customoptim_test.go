@@ -100,6 +100,47 @@ func TestMomentum(t *testing.T) {
 	}
 }
 
+// Of some second moments the root is below eps.
+func TestAdam(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	const fresh1, fresh2, eps = 0.1, 0.001, 0.03
+	r, shapes := seeded(), variableShapes()
+	n := len(shapes)
+	decay, rate, correct, inv := random(r, f32, n), random(r, f32, 1), array{[]int{1}, []float64{3}}, random(r, f32, 1)
+	lists := map[string][]array{}
+	for i, s := range shapes {
+		p, g, m, v := random(r, f32, s...), random(r, f32, s...), random(r, f32, s...), random(r, f32, s...)
+		nextP, nextM, nextV := zeros(s...), zeros(s...), zeros(s...)
+		for k, x := range p.data {
+			v.data[k] *= v.data[k] * 1e-3
+			d := g.data[k] * inv.data[0]
+			nextM.data[k] = (1-fresh1)*m.data[k] + fresh1*d
+			nextV.data[k] = (1-fresh2)*v.data[k] + fresh2*d*d
+			nextP.data[k] = x*(1-decay.data[i]) - rate.data[0]*nextM.data[k]/(math.Sqrt(nextV.data[k]*correct.data[0])+eps)
+		}
+		for name, a := range map[string]array{"P": p, "G": g, "M": m, "V": v, "NextP": nextP, "NextM": nextM, "NextV": nextV} {
+			lists[name] = append(lists[name], a)
+		}
+	}
+	c := newCustom(f32).give("Decay", decay).give("Rate", rate).give("Correct", correct).give("Inv", inv)
+	in, out := "Decay Rate Correct Inv", ""
+	for _, name := range []string{"P", "G", "M", "V"} {
+		in += " " + c.giveList(name, lists[name])
+	}
+	next := []string{"NextP", "NextM", "NextV"}
+	for _, name := range next {
+		out += " " + c.wantList(name, shapes)
+	}
+	got := c.node("Adam", in, strings.TrimSpace(out), onnx.Float("fresh1", fresh1), onnx.Float("fresh2", fresh2), onnx.Float("eps", eps)).run(t)
+	for _, name := range next {
+		for i, w := range lists[name] {
+			near(t, fmt.Sprint(name, i), got[fmt.Sprint(name, i)], w, 1e-6)
+		}
+	}
+}
+
 func TestBlend(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -141,6 +182,10 @@ func TestWrongLists(t *testing.T) {
 		{"Momentum", "A A One B B B", "Y Z", "decay or rate is not a number for each variable"},
 		{"Momentum", "One One A B B B", "Y Z", "lr is not one number"},
 		{"Momentum", "One One One B B B", "Y", "an output is left out"},
+		{"Adam", "One One One One A A B B", "X Y Z", "tensor 2 is not of the shape of its variable"},
+		{"Adam", "A One One One B B B B", "X Y Z", "decay is not a number for each variable"},
+		{"Adam", "One One A One B B B B", "X Y Z", "rate, correct or inv is not one number"},
+		{"Adam", "One One One One B B B B", "X Y", "an output is left out"},
 		{"Blend", "A B B", "Y", "weights are not [1 to 3, n]"},
 		{"Blend", "Two B B", "Y Z", "weights are for 2 tensors, not 1"},
 	})
@@ -153,7 +198,7 @@ func wrongLists(t *testing.T, rows []wrongList) {
 	for _, row := range rows {
 		r := seeded()
 		c := newCustom(f16).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1)).give("Two", random(r, f32, 2, 2))
-		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5))
+		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5), onnx.Float("fresh1", 0.5), onnx.Float("fresh2", 0.5), onnx.Float("eps", 0.5))
 		name := row.out[:1]
 		dims := []int{-1}
 		if row.op == "Dots" {

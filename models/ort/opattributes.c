@@ -58,6 +58,8 @@ static char *read_attributes(source from, int which, vr_attributes *a) {
   if (error == NULL && which & VR_CHANNELS) error = read_int(from, "channels", &a->channels);
   if (error == NULL && which & VR_EPS) error = read_float(from, "eps", &a->eps);
   if (error == NULL && which & VR_MOMENTUM) error = read_float(from, "momentum", &a->momentum);
+  if (error == NULL && which & VR_FRESH) error = read_float(from, "fresh1", &a->fresh[0]);
+  if (error == NULL && which & VR_FRESH) error = read_float(from, "fresh2", &a->fresh[1]);
   if (error != NULL) return error;
   a->tf32 = read_flag(from, "tf32");
   a->relu = read_flag(from, "relu");

@@ -1,5 +1,6 @@
 // What is done to many tensors at once, all float32, of any shapes: to the variables of an
-// optimiser and to running statistics, by kernels/dots.cu, momentum.cu and blend.cu.
+// optimiser and to running statistics, by kernels/dots.cu, momentum.cu,
+// adam.cu and blend.cu.
 //
 // Dots(p..., g...) gives [3, n]: of each of n variables p with gradients g the sums of p*p,
 // g*g and p*g. Momentum(decay, rate, lr, p..., g..., m...) gives p' and m', all p' first:
@@ -7,7 +8,14 @@
 //	m' = momentum*m + rate*(g + decay*p), p' = p - lr*m'
 //
 // with decay and rate [n], of each variable, and lr [1]. Where momentum is 0, m is not
-// looked at. Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with
+// looked at. Adam(decay, rate, correct, inv, p..., g..., m..., v...) gives p', m' and v', by
+// turns as lists:
+//
+//	d = inv*g, m' = beta1*m + fresh1*d, v' = beta2*v + fresh2*d*d
+//	p' = p - decay*p - rate*m' / (sqrt(correct*v') + eps)
+//
+// with decay [n], and one rate, correct and inv. Its attributes are fresh1 and fresh2, from
+// which the betas follow as 1 - fresh: 1 - 0.999 in float32 would be off by 1e-5. Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with
 // weights [k, n] for k lists, at most 3.
 #include <string.h>
 
@@ -16,6 +24,7 @@
 #include "oplists.h"
 
 enum { DECAY, RATE, LR, LIST };
+enum { CORRECT = RATE + 1, INV, ADAM_LIST };
 enum { WEIGHTS, BLENDED };
 
 static char *dots_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
@@ -32,6 +41,17 @@ static char *momentum_shapes(const vr_attributes *a, const vr_shape *in, vr_shap
   if (vr_elements(&in[DECAY]) != n || vr_elements(&in[RATE]) != n) return strdup("decay or rate is not a number for each variable");
   if (vr_elements(&in[LR]) != 1) return strdup("lr is not one number");
   for (int64_t i = 0; i < 2 * n; i++) out[i] = in[LIST + i % n];
+  return NULL;
+}
+
+static char *adam_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
+  int64_t n = 0;
+  char *error = vr_variables(a, in + ADAM_LIST, 4, &n);
+  if (error != NULL) return error;
+  if (vr_elements(&in[DECAY]) != n) return strdup("decay is not a number for each variable");
+  for (int i = RATE; i <= INV; i++)
+    if (vr_elements(&in[i]) != 1) return strdup("rate, correct or inv is not one number");
+  for (int64_t i = 0; i < 3 * n; i++) out[i] = in[ADAM_LIST + i % n];
   return NULL;
 }
 
@@ -114,6 +134,45 @@ static char *momentum_run(vr_call *run) {
   return error;
 }
 
+// The argument of the kernel of Adam, and the numbers of a block; see kernels/adam.cu.
+enum { ADAM_TENSORS = 56, ADAM_CHUNK = 2048 };
+typedef struct {
+  const void *p[ADAM_TENSORS], *g[ADAM_TENSORS], *m[ADAM_TENSORS], *v[ADAM_TENSORS];
+  void *next_p[ADAM_TENSORS], *next_m[ADAM_TENSORS], *next_v[ADAM_TENSORS];
+  int64_t count[ADAM_TENSORS];
+  int first[ADAM_TENSORS + 1], tensors;
+  const float *decay, *rate, *correct, *inv;
+  float beta1, beta2, fresh1, fresh2, eps;
+} adam;
+
+// adam_part fills in the tensors from one on, of lists of n.
+static void adam_part(const vr_call *run, int64_t n, int64_t from, adam *a) {
+  void *const *x = run->x + ADAM_LIST + from, *const *y = run->y + from;
+  vr_lay_out(run->in + ADAM_LIST + from, a->tensors, ADAM_CHUNK, a->count, a->first);
+  memcpy(a->p, x, a->tensors * sizeof *x);
+  memcpy(a->g, x + n, a->tensors * sizeof *x);
+  memcpy(a->m, x + 2 * n, a->tensors * sizeof *x);
+  memcpy(a->v, x + 3 * n, a->tensors * sizeof *x);
+  memcpy(a->next_p, y, a->tensors * sizeof *y);
+  memcpy(a->next_m, y + n, a->tensors * sizeof *y);
+  memcpy(a->next_v, y + 2 * n, a->tensors * sizeof *y);
+}
+
+static char *adam_run(vr_call *run) {
+  static const vr_program program = {{"lists", "adam"}, 0, 4};
+  const vr_attributes *is = &run->node->attributes;
+  int64_t n = is->listed / 4;
+  char *error = vr_whole(run, 3 * n);
+  for (int64_t from = 0; error == NULL && from < n; from += ADAM_TENSORS) {
+    adam a = {.tensors = n - from < ADAM_TENSORS ? n - from : ADAM_TENSORS, .decay = (const float *)run->x[DECAY] + from,
+              .rate = run->x[RATE], .correct = run->x[CORRECT], .inv = run->x[INV],
+              .beta1 = 1.0 - is->fresh[0], .beta2 = 1.0 - is->fresh[1], .fresh1 = is->fresh[0], .fresh2 = is->fresh[1], .eps = is->eps};
+    adam_part(run, n, from, &a);
+    error = vr_launch(run, &program, "adam_step", a.first[a.tensors], 1, &a);
+  }
+  return error;
+}
+
 // The argument of the kernel of Blend, and the numbers of a block; see kernels/blend.cu.
 enum { BLEND_TENSORS = 72, BLEND_CHUNK = 1024 };
 typedef struct {
@@ -142,4 +201,5 @@ static char *blend_run(vr_call *run) {
 
 const vr_operator vr_dots = {"Dots", "f*", "f", 0, dots_shapes, dots_run, NULL};
 const vr_operator vr_momentum = {"Momentum", "ffff*", "f*", VR_MOMENTUM, momentum_shapes, momentum_run, NULL};
+const vr_operator vr_adam = {"Adam", "fffff*", "f*", VR_EPS | VR_FRESH, adam_shapes, adam_run, NULL};
 const vr_operator vr_blend = {"Blend", "ff*", "f*", 0, blend_shapes, blend_run, NULL};

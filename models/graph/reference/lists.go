@@ -1,6 +1,9 @@
 package reference
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 func dots(c *call) array {
 	n := len(c.in) / 2
@@ -31,6 +34,25 @@ func momentum(c *call) []array {
 			nextP.data[k] = p.data[k] - lr*nextM.data[k]
 		}
 		out[i], out[n+i] = nextP, nextM
+	}
+	return out
+}
+
+func adam(c *call) []array {
+	decay, rate, correct, inv, lists := c.in[0].data, c.in[1].data[0], c.in[2].data[0], c.in[3].data[0], c.in[4:]
+	fresh1, fresh2, eps := c.float("fresh1", 0), c.float("fresh2", 0), c.float("eps", 0)
+	n := len(lists) / 4
+	out := make([]array, 3*n)
+	for i := range n {
+		p, g, m, v := lists[i], lists[n+i].data, lists[2*n+i].data, lists[3*n+i].data
+		nextP, nextM, nextV := zeros(p.shape...), zeros(p.shape...), zeros(p.shape...)
+		for k, x := range p.data {
+			d := inv * g[k]
+			nextM.data[k] = (1-fresh1)*m[k] + fresh1*d
+			nextV.data[k] = (1-fresh2)*v[k] + fresh2*d*d
+			nextP.data[k] = x - decay[i]*x - rate*nextM.data[k]/(math.Sqrt(correct*nextV.data[k])+eps)
+		}
+		out[i], out[n+i], out[2*n+i] = nextP, nextM, nextV
 	}
 	return out
 }

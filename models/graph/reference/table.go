@@ -71,6 +71,7 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.Pixels":         one(pixelValues),
 	"vicreg.cuda.Dots":           one(dots),
 	"vicreg.cuda.Momentum":       momentum,
+	"vicreg.cuda.Adam":           adam,
 	"vicreg.cuda.Blend":          blend,
 	"vicreg.cuda.Sums":           sums,
 	"vicreg.cuda.Halves":         halves,
