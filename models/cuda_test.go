@@ -3,10 +3,12 @@ package models
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"vicreg/models/graph"
+	"vicreg/models/graph/reference"
 	"vicreg/models/optim"
 	"vicreg/models/tensor"
 )
@@ -156,4 +158,44 @@ func shapesOf(a *Artifact) map[string]string {
 		shapes[v.In] = fmt.Sprint(v.Out, v.Shape)
 	}
 	return shapes
+}
+
+// A model's variables are moved alike in both families, and as the host's graph moves them.
+func TestOptimizersOnCUDA(t *testing.T) {
+	for _, name := range []string{"lars", "sgd", "adamw"} {
+		c := netConfig(t, "resnet18", "cifar", 4, 32, 8)
+		c.Optimizer, _ = optim.Default(name)
+		host, err := Optimizer(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, rng := map[string][]float64{}, rand.New(rand.NewPCG(1, 2))
+		for _, v := range host.Graph.Inputs {
+			for range v.Elements() {
+				in[v.Name] = append(in[v.Name], rng.Float64())
+			}
+		}
+		want, err := reference.Run(host.Graph, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for family, custom := range families {
+			c.Device, c.CustomOps = tensor.CUDA, custom
+			a, err := Optimizer(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := reference.Run(a.Graph, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for key, w := range want {
+				if len(got[key]) != len(w) {
+					t.Errorf("%s, %s: %s is %d numbers, want %d", name, family, key, len(got[key]), len(w))
+				} else if e := distance(got[key], 1, w); !(e <= 1e-6) {
+					t.Errorf("%s, %s: %s is off by %.1e", name, family, key, e)
+				}
+			}
+		}
+	}
 }

@@ -58,7 +58,7 @@ func stepGraph(t *testing.T, c Config, device tensor.Device, custom bool) *graph
 	return g
 }
 
-// On CUDA variables are stacked, and each is updated as if it were alone: by its own
+// On CUDA without our operators variables are stacked, and each is updated as if it were alone: by its own
 // norms, also where they are zero.
 func TestStackedIsEachAlone(t *testing.T) {
 	eachAlone(t, false, func(_ Config, alone int) int { return alone * 2 / 5 })

@@ -1,22 +1,25 @@
 // What is done to many tensors at once, all float32, of any shapes: to the variables of an
 // optimiser and to running statistics, by kernels/dots.cu, momentum.cu,
-// adam.cu and blend.cu.
+// adam.cu and blend.cu. Results that are lists come one list after the other.
 //
 // Dots(p..., g...) gives [3, n]: of each of n variables p with gradients g the sums of p*p,
-// g*g and p*g. Momentum(decay, rate, lr, p..., g..., m...) gives p' and m', all p' first:
+// g*g and p*g. Momentum(decay, rate, lr, p..., g..., m...) gives p' and m':
 //
 //	m' = momentum*m + rate*(g + decay*p), p' = p - lr*m'
 //
 // with decay and rate [n], of each variable, and lr [1]. Where momentum is 0, m is not
-// looked at. Adam(decay, rate, correct, inv, p..., g..., m..., v...) gives p', m' and v', by
-// turns as lists:
+// looked at.
+//
+// Adam(decay, rate, correct, inv, p..., g..., m..., v...) gives p', m' and v':
 //
 //	d = inv*g, m' = beta1*m + fresh1*d, v' = beta2*v + fresh2*d*d
 //	p' = p - decay*p - rate*m' / (sqrt(correct*v') + eps)
 //
 // with decay [n], and one rate, correct and inv. Its attributes are fresh1 and fresh2, from
-// which the betas follow as 1 - fresh: 1 - 0.999 in float32 would be off by 1e-5. Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with
-// weights [k, n] for k lists, at most 3.
+// which the betas follow as 1 - fresh: the other way 1 - 0.999 would be off by 1e-5.
+//
+// Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with weights
+// [k, n] for k lists, at most 3.
 #include <string.h>
 
 #include "api.h"

@@ -13,7 +13,7 @@ typedef struct {
   int tensors;
   const float *decay; // of each tensor
   const float *rate, *correct, *inv;
-  float beta1, beta2, fresh1, fresh2, eps; // fresh is what is new weighs, 1 - beta
+  float beta1, beta2, fresh1, fresh2, eps; // fresh is what a new gradient weighs, 1 - beta
 } adam;
 
 // rates are the factors of one variable.
