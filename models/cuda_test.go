@@ -199,3 +199,31 @@ func TestOptimizersOnCUDA(t *testing.T) {
 		}
 	}
 }
+
+// What is exported, and what is watched during a run, takes no operators of our own.
+func TestExportsHaveNoCustomOperators(t *testing.T) {
+	c := netConfig(t, "resnet18", "cifar", 8, 16, 8)
+	a, err := Step(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	export, err := Export(c, a.InitialState(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eval, err := Eval(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, g := range map[string]*graph.Graph{"export": export, "eval": eval.Graph} {
+		m, err := g.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range m.Graph.Node {
+			if n.Domain == graph.DomainCUDA {
+				t.Errorf("%s has %s", name, n.OpType)
+			}
+		}
+	}
+}

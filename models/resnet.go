@@ -65,6 +65,16 @@ func (r ResNet) expansion() int {
 	return 1
 }
 
+// largest is how many numbers the largest activation of an image of side size has, or a
+// few more: behind the first stage, and with the imagenet stem as many behind the stem.
+func (r ResNet) largest(size int) int {
+	if r.Stem == "imagenet" {
+		size = (size + 1) / 2
+		return size * size * r.Width
+	}
+	return size * size * r.Width * r.expansion()
+}
+
 // Forward maps normalised pixels [N, 3, H, W] to representations [N, D].
 func (r ResNet) Forward(s *nn.Scope, x *graph.Value) *graph.Value {
 	x = r.stem(s, x)

@@ -118,18 +118,46 @@ type forward struct {
 // in the authors' code.
 func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	s := nn.NewScope(g, mode)
+	if mode == nn.Train && c.together() {
+		return together(g, c, s)
+	}
 	embed := func(view string) (y, z *graph.Value) {
 		pixels := g.Input(view, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
-		g.Prefix(view, func() {
-			x := nn.Normalize(g, pixels, c.Mean, c.Std, c.compute())
-			y = c.Backbone.Forward(s.Sub("backbone"), x)
-			z = g.Cast(c.Expander.Forward(s.Sub("expander"), y), tensor.Float32)
-		})
+		g.Prefix(view, func() { y, z = c.embed(s, pixels) })
 		return y, z
 	}
 	y, z := embed(View1)
 	_, z2 := embed(View2)
 	return forward{s, y, z, z2, c.Loss.Forward(g, z, z2)}
+}
+
+// together is newForward with the views as the halves of one batch, of which each still
+// has its own statistics: half as many kernels, each with twice the work.
+func together(g *graph.Graph, c Config, s *nn.Scope) forward {
+	s.Views = 2
+	one := g.Input(View1, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
+	two := g.Input(View2, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
+	var y, z []*graph.Value
+	g.Prefix("views", func() {
+		both, embedded := c.embed(s, g.Concat(0, one, two))
+		y, z = g.Split(both, 0, 2), g.Split(embedded, 0, 2)
+	})
+	return forward{s, y[0], z[0], z[1], c.Loss.Forward(g, z[0], z[1])}
+}
+
+// together reports whether the views can be one batch: with the custom operators, for the
+// normalisations that they do whole, and as long as no activation has more numbers than
+// the runtime's kernels count to.
+func (c Config) together() bool {
+	const most = 1 << 31
+	return c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
+}
+
+// embed is backbone and expander: from pixels to representations and float32 embeddings.
+func (c Config) embed(s *nn.Scope, pixels *graph.Value) (y, z *graph.Value) {
+	x := nn.Normalize(s.G, pixels, c.Mean, c.Std, c.compute())
+	y = c.Backbone.Forward(s.Sub("backbone"), x)
+	return y, s.G.Cast(c.Expander.Forward(s.Sub("expander"), y), tensor.Float32)
 }
 
 func (f forward) outputs(g *graph.Graph) {

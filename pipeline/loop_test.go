@@ -2,12 +2,14 @@ package pipeline
 
 import (
 	"bytes"
+	"hash/crc32"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vicreg/models"
 	"vicreg/models/optim"
@@ -24,10 +26,28 @@ type fakeStepper struct {
 	steps              int
 	rates, scales      []float64
 	accepted, rejected int
-	fails              error // of every step
+	fails              error        // of every step
+	next               tensor.Batch // that the last step was told of, nil for none
+	told               int          // steps that were told of one
+	wrong              int          // of those, how many were followed by another or a changed one
+	sum                uint32       // of the pixels of next
+	slow               time.Duration
 }
 
-func (f *fakeStepper) StepAhead(b, _ tensor.Batch) (map[string]float64, error) {
+// pixels is a checksum of what a batch shows.
+func pixels(b tensor.Batch) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE(b[models.View1].Data.([]uint8)), crc32.IEEETable, b[models.View2].Data.([]uint8))
+}
+
+func (f *fakeStepper) StepAhead(b, next tensor.Batch) (map[string]float64, error) {
+	if f.next != nil && (b[models.View1] != f.next[models.View1] || pixels(b) != f.sum) {
+		f.wrong++
+	}
+	if f.next = next; next != nil {
+		f.told++
+		f.sum = pixels(next)
+	}
+	time.Sleep(f.slow) // as long as the loader needs for a batch
 	if f.fails != nil {
 		return nil, f.fails
 	}
@@ -73,6 +93,18 @@ func fakeRun(t *testing.T, f *fakeStepper, epochs int) *run {
 		}
 	})
 	return r
+}
+
+// A step is told of the next batch once that is complete, and it is the very one.
+func TestLoopAnnouncesTheNextBatch(t *testing.T) {
+	f := &fakeStepper{finite: func(int) bool { return true }, slow: 5 * time.Millisecond}
+	r := fakeRun(t, f, 10)
+	if err := r.loop(t.Context(), io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if f.told == 0 || f.told >= f.steps || f.wrong > 0 {
+		t.Errorf("of %d steps %d were told of the next batch, %d of another or of one that changed", f.steps, f.told, f.wrong)
+	}
 }
 
 // metricsOf are the lines that a run has written.

@@ -10,12 +10,16 @@ type BatchNormOptions struct {
 	Eps      float64      // added to the variance
 	Residual *graph.Value // added after the normalisation; nil for none
 	Relu     bool         // applied last
+	Groups   int          // of images, each with statistics of its own, [Groups, C]; 0 for one. For custom operators alone
 }
 
 func (o BatchNormOptions) attrs() []graph.Attr {
 	attrs := []graph.Attr{{Name: "eps", Value: float32(o.Eps)}}
 	if o.Relu {
 		attrs = append(attrs, graph.Attr{Name: "relu", Value: 1})
+	}
+	if o.Groups > 1 {
+		attrs = append(attrs, graph.Attr{Name: "groups", Value: o.Groups})
 	}
 	return attrs
 }
@@ -40,6 +44,9 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
 	if fusible(g, x, o) {
 		return fusedNorm(g, x, gamma, beta, o, save)
+	}
+	if o.Groups > 1 {
+		g.Fail("BatchNorm", "%d groups, which take the custom operators", o.Groups)
 	}
 	if x.Layout == tensor.NHWC {
 		return normalizeLast(g, x, gamma, beta, o, save)

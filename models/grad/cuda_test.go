@@ -18,7 +18,7 @@ import (
 var (
 	families = map[string]bool{"custom": true, "portable": false}
 	wanted   = map[string][]string{
-		"cudnn": {"vicreg.cuda.Conv", "vicreg.cuda.ConvInputGrad", "vicreg.cuda.ConvWeightGrad",
+		"custom": {"vicreg.cuda.Conv", "vicreg.cuda.ConvInputGrad", "vicreg.cuda.ConvWeightGrad",
 			"vicreg.cuda.BatchNorm", "vicreg.cuda.BatchNormGrad", "vicreg.cuda.MaxPool", "vicreg.cuda.MaxPoolGrad"},
 		"portable": {"com.ms.internal.nhwc.Conv", "com.ms.internal.nhwc.BatchNormalization", "com.ms.internal.nhwc.MaxPool",
 			"com.ms.internal.nhwc.GlobalAveragePool", "com.microsoft.BiasAdd", "Where"},

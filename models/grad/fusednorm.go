@@ -13,7 +13,7 @@ func fusible(g *graph.Graph, x *graph.Value, o BatchNormOptions) bool {
 
 // fusedNorm is normalize by an operator that does all of it.
 func fusedNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
-	n := graph.Norm{Eps: float32(o.Eps), Relu: o.Relu}
+	n := graph.Norm{Eps: float32(o.Eps), Relu: o.Relu, Groups: o.Groups}
 	if o.Residual != nil {
 		n.Residual = sameLayout(g, o.Residual, x)
 		save("residual", n.Residual)
@@ -33,6 +33,7 @@ func fusedNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, 
 func fusedNormGradient(c *Call) normGrads {
 	g, saved, x := c.G, c.Saved, c.Saved["normalized"]
 	n := graph.Norm{Eps: c.Attr("eps").(float32), Relu: c.flag("relu"), Residual: saved["residual"]}
+	n.Groups, _ = c.Attr("groups").(int)
 	y := graph.Normalized{Mean: saved["mean"], Istd: saved["istd"], Mask: saved["mask"]}
 	dy, more := parts(c.Dy[0], x)
 	d := g.NormalizeBatchGrad(sameLayout(g, dy, x), more, x, saved["gamma"], saved["beta"], y, n)

@@ -109,13 +109,13 @@ func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *grap
 	grads[v] = dx
 }
 
-// sum is a + b. Of two that were transposed alike the sum is. Two products over the rows
+// sum is a + b. On CUDA of two that were transposed alike the sum is. Two products over the rows
 // of a batch, the gradient of weights that each view multiplies, become one over the rows
 // of both where that is smaller than the product, which is then written once. The nodes of
 // the parts are left without a user, and with that out of the model.
 func sum(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	p, q := a.Node, b.Node
-	if transposes(p) && transposes(q) && slices.Equal(p.Attr("perm").([]int), q.Attr("perm").([]int)) {
+	if g.Device == tensor.CUDA && transposes(p) && transposes(q) && slices.Equal(p.Attr("perm").([]int), q.Attr("perm").([]int)) {
 		return g.Transpose(sum(g, p.Inputs[0], q.Inputs[0]), p.Attr("perm").([]int)...)
 	}
 	if !oneProduct(p, q) {
@@ -132,7 +132,7 @@ func transposes(n *graph.Node) bool {
 
 // oneProduct reports whether two products over rows can be one.
 func oneProduct(p, q *graph.Node) bool {
-	return overRows(p) && overRows(q) && p.Attr("alpha") == q.Attr("alpha")
+	return overRows(p) && overRows(q) && p.Attr("alpha") == q.Attr("alpha") && p.Inputs[0].Type == q.Inputs[0].Type
 }
 
 // overRows reports whether a node is a Gemm that sums over the rows of two

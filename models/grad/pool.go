@@ -36,7 +36,7 @@ func poolRule(c *Call) []*graph.Value {
 // MaxPool is the maximum over a window of x [N, C, H, W], in x's layout.
 func MaxPool(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 	return g.Composite("MaxPool", graph.WindowAttrs(win), []*graph.Value{x}, func(save func(string, *graph.Value)) []*graph.Value {
-		if lastChannels(g) && g.CustomOps && graph.CudnnTakes(win) {
+		if lastChannels(g) && g.CustomOps && graph.PlacesTake(win) {
 			y, places := g.MaxPoolPlaces(g.ToNHWC(x), win)
 			save("places", places)
 			return []*graph.Value{sameLayout(g, y, x)}

@@ -29,6 +29,7 @@ var rules = map[string]Rule{
 	"ReduceSumSquare":           reduceSumSquare,
 	"Reshape":                   reshape,
 	"Transpose":                 transpose,
+	"Split":                     split,
 
 	"vicreg.Conv":              convRule,
 	"vicreg.BatchNorm":         batchNormRule,
@@ -160,6 +161,16 @@ func (c *Call) kept() *graph.Value {
 
 func reshape(c *Call) []*graph.Value {
 	return []*graph.Value{c.G.Reshape(c.Dy[0], c.Inputs[0].Shape...), nil}
+}
+
+func split(c *Call) []*graph.Value {
+	parts := make([]*graph.Value, len(c.Outputs))
+	for i, y := range c.Outputs {
+		if parts[i] = c.Dy[i]; parts[i] == nil {
+			parts[i] = c.G.Mul(y, c.G.Like(y, 0))
+		}
+	}
+	return []*graph.Value{c.G.Concat(c.Attr("axis").(int), parts...)}
 }
 
 func transpose(c *Call) []*graph.Value {

@@ -117,6 +117,11 @@ func movementRows() []row {
 		{key: "Reshape", name: "fold", in: []input{in(2, 3, 4)}, f: func(g *graph.Graph, x []value) value { return g.Reshape(x[0], 6, -1) }},
 		{key: "Reshape", name: "to a scalar", in: []input{in(1, 1)}, f: func(g *graph.Graph, x []value) value { return g.Reshape(x[0]) }},
 		{key: "Transpose", name: "cycle", in: []input{in(2, 3, 4)}, f: func(g *graph.Graph, x []value) value { return g.Transpose(x[0], 1, 2, 0) }},
+		{key: "Split", name: "both", in: []input{in(2, 6)}, f: func(g *graph.Graph, x []value) value {
+			parts := g.Split(x[0], 1, 2)
+			return g.Add(g.Mul(parts[0], parts[1]), parts[1])
+		}},
+		{key: "Split", name: "one", in: []input{in(4, 3)}, f: func(g *graph.Graph, x []value) value { return g.Split(x[0], 0, 2)[1] }},
 		{key: "Transpose", name: "swap", in: []input{in(2, 3)}, f: func(g *graph.Graph, x []value) value { return g.Transpose(x[0], 1, 0) }},
 	}
 }

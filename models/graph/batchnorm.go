@@ -8,17 +8,34 @@ import (
 
 // The operators of this file are vicreg's own, in CUDA: batch normalisation with what
 // follows it, in two passes over memory. x is [N, C, H, W] in the NHWC layout or [N, C];
-// statistics, parameters and their gradients are float32 [C].
+// parameters and their gradients are float32 [C], and so are statistics, or [Groups, C].
 
 // Norm says what goes with a normalisation: eps is added to the variance, the residual
-// (nil for none, and only with ReLU) after the normalisation, ReLU comes last.
+// (nil for none, and only with ReLU) after the normalisation, ReLU comes last. The images
+// of x are in Groups of as many, 0 for one, each normalised by its own statistics.
 type Norm struct {
 	Eps      float32
 	Residual *Value
 	Relu     bool
+	Groups   int
 }
 
-func (n Norm) attrs() []Attr { return []Attr{{"eps", n.Eps}, {"relu", bit(n.Relu)}} }
+func (n Norm) attrs() []Attr {
+	attrs := []Attr{{"eps", n.Eps}, {"relu", bit(n.Relu)}}
+	if n.Groups > 1 {
+		attrs = append(attrs, Attr{"groups", n.Groups})
+	}
+	return attrs
+}
+
+// statistic is a value for each channel of x and each group.
+func (n Norm) statistic(x *Value) *Value {
+	shape := []int{x.Shape[1]}
+	if n.Groups > 1 {
+		shape = []int{n.Groups, x.Shape[1]}
+	}
+	return &Value{Type: tensor.Float32, Shape: shape}
+}
 
 // Normalized is what a normalisation gives: y, the batch's mean, biased variance and
 // 1/sqrt(variance+eps), and with a residual the mask of what ReLU has passed.
@@ -27,9 +44,10 @@ type Normalized struct{ Y, Mean, Variance, Istd, Mask *Value }
 // NormalizeBatch normalises x by the statistics of the batch.
 func (g *Graph) NormalizeBatch(x, gamma, beta *Value, n Norm) Normalized {
 	g.rowsOf("BatchNorm", x)
-	c := x.Shape[1]
-	statistic := func() *Value { return &Value{Type: tensor.Float32, Shape: []int{c}} }
-	in, outputs := []*Value{x, gamma, beta}, []*Value{like(x), statistic(), statistic(), statistic()}
+	if x.Shape[0]%max(n.Groups, 1) != 0 {
+		g.Fail("BatchNorm", "%d images in %d groups", x.Shape[0], n.Groups)
+	}
+	in, outputs := []*Value{x, gamma, beta}, []*Value{like(x), n.statistic(x), n.statistic(x), n.statistic(x)}
 	if n.Residual != nil {
 		if !n.Relu || !alike(n.Residual, x) {
 			g.Fail("BatchNorm", "a residual of %v%v for %v%v, with ReLU: %v", n.Residual.Type, n.Residual.Shape, x.Type, x.Shape, n.Relu)

@@ -99,8 +99,8 @@ var errorRows = []struct {
 		two := []value{in(3), in(3)}
 		g.Adam(graph.AdamStep{Decay: in(2), Rate: in(1), Correct: in(2), Inv: in(1)}, two, two, two, two)
 	}},
-	{"Blend", "weights float32[2 1] for 1 lists of 2", func(g *graph.Graph, in maker) { g.Blend(in(2, 1), []value{in(2), in(2)}) }},
-	{"Blend", "4 lists", func(g *graph.Graph, in maker) {
+	{"Blend", "weights float32[2 1] for 1 sources of 2", func(g *graph.Graph, in maker) { g.Blend(in(2, 1), []value{in(2), in(2)}) }},
+	{"Blend", "4 sources", func(g *graph.Graph, in maker) {
 		one := []value{in(3)}
 		g.Blend(in(4, 1), one, one, one, one)
 	}},

@@ -66,18 +66,40 @@ func (g *Graph) Adam(s AdamStep, ps, gs, ms, vs []*Value) (nextP, nextM, nextV [
 	return out[:n], out[n : 2*n], out[2*n:]
 }
 
-// Blend gives weighted sums of one to three lists of tensors: weights [k, n] are for k lists
-// of n.
+// Blend gives weighted sums of one to three sources of tensors like those of the first list:
+// weights [k, n] are for k sources of n. The tensors of another list may be several sources,
+// stacked along an axis before the others.
 func (g *Graph) Blend(weights *Value, lists ...[]*Value) []*Value {
-	if g.lists("Blend", tensor.Float32, lists...); len(lists) > 3 {
-		g.Fail("Blend", "%d lists", len(lists))
+	first, sources := lists[0], 0
+	for _, list := range lists {
+		stacked := 1
+		if len(list) > 0 && len(list) == len(first) && list[0].Rank() == first[0].Rank()+1 {
+			stacked = list[0].Shape[0]
+		}
+		sources += stacked
+		g.lists("Blend", tensor.Float32, rows(first, list, stacked), list)
 	}
-	n := len(lists[0])
-	if weights.Type != tensor.Float32 || !slices.Equal(weights.Shape, []int{len(lists), n}) {
-		g.Fail("Blend", "weights %v%v for %d lists of %d", weights.Type, weights.Shape, len(lists), n)
+	if sources > 3 {
+		g.Fail("Blend", "%d sources", sources)
 	}
-	out := likeEach(lists[0], tensor.Float32)
+	n := len(first)
+	if weights.Type != tensor.Float32 || !slices.Equal(weights.Shape, []int{sources, n}) {
+		g.Fail("Blend", "weights %v%v for %d sources of %d", weights.Type, weights.Shape, sources, n)
+	}
+	out := likeEach(first, tensor.Float32)
 	return g.op(DomainCUDA, "Blend", nil, append([]*Value{weights}, slices.Concat(lists...)...), out...)
+}
+
+// rows are values as those of first have to be in a list of so many stacked.
+func rows(first, list []*Value, stacked int) []*Value {
+	if len(list) == 0 || len(list) != len(first) || list[0].Rank() == first[0].Rank() {
+		return first
+	}
+	out := likeEach(first, tensor.Float32)
+	for _, v := range out {
+		v.Shape = append([]int{stacked}, v.Shape...)
+	}
+	return out
 }
 
 // Sums gives x + z of each pair, in float32 also where they are float16; all have one type.

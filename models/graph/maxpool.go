@@ -6,6 +6,12 @@ import (
 	"vicreg/models/tensor"
 )
 
+// PlacesTake tells whether MaxPoolPlaces has windows of a form: no window sees nothing but
+// padding, and a byte holds the number of its places.
+func PlacesTake(win Window) bool {
+	return CudnnTakes(win) && win.KH*win.KW <= 256 && max(win.Pads[0], win.Pads[2]) < win.KH && max(win.Pads[1], win.Pads[3]) < win.KW
+}
+
 // MaxPoolPlaces is the maximum over a window of x in the NHWC layout, by an operator of
 // vicreg's own in CUDA: y, and which place of its window each came from, uint8 like y.
 func (g *Graph) MaxPoolPlaces(x *Value, win Window) (y, places *Value) {

@@ -35,7 +35,7 @@ func ConvNorm(s *Scope, x *graph.Value, conv, norm string, m int, win graph.Wind
 		return BatchNorm(s, s.G.Conv(s.G.ToPlain(x), w, nil, win, 1), n)
 	}
 	p := newNormParams(s, m, n)
-	y, mean, variance := grad.ConvNorm(s.G, x, w, win, p.gamma, p.beta, n.options())
+	y, mean, variance := grad.ConvNorm(s.G, x, w, win, p.gamma, p.beta, n.options(s))
 	p.update(s, mean, variance, y.Elements()/m)
 	return n.activate(s.G, y)
 }
@@ -49,7 +49,7 @@ func BatchNorm(s *Scope, x *graph.Value, n Norm) *graph.Value {
 		typed := func(v *graph.Value) *graph.Value { return inType(x, s.G, v) }
 		return finish(s.G, s.G.BatchNormalization(x, typed(p.gamma), typed(p.beta), typed(p.mean), typed(p.variance), bnEps), n)
 	}
-	y, mean, variance := grad.BatchNorm(s.G, x, p.gamma, p.beta, n.options())
+	y, mean, variance := grad.BatchNorm(s.G, x, p.gamma, p.beta, n.options(s))
 	p.update(s, mean, variance, x.Elements()/c)
 	return n.activate(s.G, y)
 }
@@ -67,16 +67,17 @@ func newNormParams(s *Scope, c int, n Norm) (p normParams) {
 	return p
 }
 
-// update moves the running statistics towards those of a batch with count values
-// a channel.
+// update moves the running statistics towards those of batches with count values a
+// channel in all.
 func (p normParams) update(s *Scope, mean, variance *graph.Value, count int) {
+	count /= max(s.Views, 1)
 	s.Observe("running_mean", mean, 1)
 	s.Observe("running_var", variance, float64(count)/float64(count-1))
 }
 
 // options fuse what the normalisation of package grad can do itself.
-func (n Norm) options() grad.BatchNormOptions {
-	return grad.BatchNormOptions{Eps: bnEps, Residual: n.Residual, Relu: n.Activation == "relu"}
+func (n Norm) options(s *Scope) grad.BatchNormOptions {
+	return grad.BatchNormOptions{Eps: bnEps, Residual: n.Residual, Relu: n.Activation == "relu", Groups: s.Views}
 }
 
 // activate applies what options leave over.

@@ -2,14 +2,17 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 
 	"vicreg/models/graph"
 	"vicreg/models/tensor"
 )
 
-// observation is what a batch says of a running statistic: value times factor.
+// observation is what a batch says of a running statistic: value times factor. The value
+// of a Scope with Views is [views, C], and counts as an observation for each, in order.
 type observation struct {
 	value  *graph.Value
+	views  int
 	factor float64
 }
 
@@ -19,7 +22,7 @@ type observation struct {
 func (s *Scope) Observe(name string, value *graph.Value, factor float64) {
 	g, p := s.G, s.set.byName[s.prefix+name]
 	if g.Device == tensor.CUDA {
-		p.observed = append(p.observed, observation{value, factor})
+		p.observed = append(p.observed, observation{value, max(s.Views, 1), factor})
 		return
 	}
 	p.Out = g.Add(g.Mul(p.Out, g.Float(1-bnMomentum)), g.Mul(value, g.Float(bnMomentum*factor)))
@@ -54,45 +57,50 @@ func (s *Scope) Settle() {
 	}
 }
 
-// settleTogether is Settle by an operator that takes all statistics with as many
-// observations, of any shapes.
+// settleTogether is Settle by an operator that takes all statistics that are observed alike,
+// of any shapes.
 func (s *Scope) settleTogether() {
-	open := map[int][]*Param{}
+	open, order := map[string][]*Param{}, []string{}
 	for _, p := range s.Params() {
-		open[len(p.observed)] = append(open[len(p.observed)], p)
-	}
-	for n := 1; n <= blended; n++ {
-		if ps := open[n]; len(ps) > 0 {
-			blend(s.G, ps)
+		if len(p.observed) == 0 {
+			continue
 		}
-		delete(open, n)
+		var views []int
+		for _, o := range p.observed {
+			views = append(views, o.views)
+		}
+		key := fmt.Sprint(views)
+		if open[key] == nil {
+			order = append(order, key)
+		}
+		open[key] = append(open[key], p)
 	}
-	delete(open, 0)
-	for n := range open {
-		s.G.Fail("Settle", "statistics with %d observations, more than %d", n, blended)
+	for _, key := range order {
+		blend(s.G, open[key])
 	}
 }
 
-// blended is how many observations of a statistic are taken together.
-const blended = 2
-
-// blend is settle for statistics of any shapes with as many observations.
+// blend is settle for statistics of any shapes that are observed alike, twice at most.
 func blend(g *graph.Graph, ps []*Param) {
-	n := len(ps[0].observed)
-	lists := make([][]*graph.Value, n+1)
-	weights := make([]float32, (n+1)*len(ps))
+	lists, sources := make([][]*graph.Value, len(ps[0].observed)+1), 1
+	for _, o := range ps[0].observed {
+		sources += o.views
+	}
+	weights := make([]float32, sources*len(ps))
 	for j, p := range ps {
-		keep := 1.0
-		for i := n; i > 0; i-- {
-			o := p.observed[i-1]
-			lists[i] = append(lists[i], o.value)
-			weights[i*len(ps)+j] = float32(keep * bnMomentum * o.factor)
-			keep *= 1 - bnMomentum
+		keep, source := 1.0, sources
+		for i, o := range slices.Backward(p.observed) {
+			lists[i+1] = append(lists[i+1], o.value)
+			for range o.views {
+				source--
+				weights[source*len(ps)+j] = float32(keep * bnMomentum * o.factor)
+				keep *= 1 - bnMomentum
+			}
 		}
 		lists[0] = append(lists[0], p.In)
 		weights[j] = float32(keep)
 	}
-	w := g.Const(ps[0].Name+".weights", func() *tensor.Tensor { return tensor.Of(weights, n+1, len(ps)) })
+	w := g.Const(ps[0].Name+".weights", func() *tensor.Tensor { return tensor.Of(weights, sources, len(ps)) })
 	for i, v := range g.Blend(w, lists...) {
 		ps[i].Out, ps[i].observed = v, nil
 	}

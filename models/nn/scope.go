@@ -47,6 +47,11 @@ type Scope struct {
 	G    *graph.Graph
 	Mode Mode
 
+	// Views is how many batches lie one behind the other in what the layers are given,
+	// as long as each other: in training each has statistics of its own. 0 stands for
+	// one. More takes the custom operators.
+	Views int
+
 	prefix string
 	set    *paramSet
 }

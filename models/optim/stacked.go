@@ -10,7 +10,8 @@ import (
 // On CUDA a step over small tensors is as long as its kernels are many, and one over
 // large ones as long as its passes over memory. Where there is no operator that takes all
 // variables (see together), those of one shape are stacked there, and a formula runs once
-// for all of them: two passes more, which large tensors are not worth. And sums of products are left to an operator that takes one pass.
+// for all of them: two passes more, which large tensors are not worth. And sums of
+// products are left to an operator that takes one pass.
 
 const (
 	// stackedNumbers bounds the size of a variable in a stack with others.

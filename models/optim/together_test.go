@@ -27,7 +27,7 @@ func TestTogetherAtTheEdge(t *testing.T) {
 		return in
 	}
 	for _, name := range []string{"lone.grad", "gain3.grad", "kernel1", "odd"} {
-		for x, want := range map[float64]float64{math.NaN(): 0, math.Inf(1): 0, math.Inf(-1): 0, 1e30: 1} {
+		for x, want := range map[float64]float64{math.NaN(): 0, math.Inf(1): 0, math.Inf(-1): 0, 1e18: 1} {
 			out, err := reference.Run(g, given(name, x))
 			if err != nil {
 				t.Fatal(err)

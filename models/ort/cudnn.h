@@ -102,7 +102,8 @@ enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTES = 16
 #define VR_CUDART_FUNCTIONS(F) \
   F(cudaMalloc, (void **memory, size_t bytes)) \
   F(cudaFree, (void *memory)) \
-  F(cudaMemset, (void *memory, int value, size_t bytes)) \
+  F(cudaMemsetAsync, (void *memory, int value, size_t bytes, void *stream)) \
+  F(cudaSetDevice, (int device)) \
   F(cudaGetDevice, (int *device)) \
   F(cudaDeviceGetAttribute, (int *value, int attribute, int device)) \
   F(cudaEventCreate, (void **event)) \

@@ -19,13 +19,14 @@ type norm struct {
 	x, gamma, beta, z, dy array
 	more                  array // the other part of dy
 	relu, residual, two   bool
+	groups                int
 
 	y, mean, variance, istd, dx, dgamma, dbeta, dz array
 }
 
 func newNorm(typ tensor.DType, relu, residual, two bool, shape ...int) *norm {
 	r, c := seeded(), shape[len(shape)-1]
-	n := &norm{relu: relu, residual: residual, two: two}
+	n := &norm{relu: relu, residual: residual, two: two, groups: 1}
 	n.x, n.z, n.dy, n.more = random(r, typ, shape...), random(r, typ, shape...), random(r, typ, shape...), random(r, typ, shape...)
 	n.gamma, n.beta = random(r, f32, c), random(r, f32, c)
 	n.compute()
@@ -37,27 +38,40 @@ func (n *norm) compute() {
 	shape := n.x.shape
 	c := shape[len(shape)-1]
 	n.y, n.dx, n.dz = zeros(shape...), zeros(shape...), zeros(shape...)
-	n.mean, n.variance, n.istd, n.dgamma, n.dbeta = zeros(c), zeros(c), zeros(c), zeros(c), zeros(c)
-	for i := range c {
-		n.channel(i, c)
+	statistic := n.statistic()
+	n.mean, n.variance, n.istd = zeros(statistic...), zeros(statistic...), zeros(statistic...)
+	n.dgamma, n.dbeta = zeros(c), zeros(c)
+	for i := range n.groups * c {
+		n.channel(i/c, i%c, c)
 	}
 }
 
-// channel computes one channel of c.
-func (n *norm) channel(ch, c int) {
-	count := float64(len(n.x.data) / c)
+// statistic is the shape of mean, variance and istd.
+func (n *norm) statistic() []int {
+	c := n.x.shape[len(n.x.shape)-1]
+	if n.groups > 1 {
+		return []int{n.groups, c}
+	}
+	return []int{c}
+}
+
+// channel computes one channel of c in one group.
+func (n *norm) channel(group, ch, c int) {
+	size := len(n.x.data) / n.groups
+	count := float64(size / c)
 	each := func(f func(i int)) {
-		for i := ch; i < len(n.x.data); i += c {
+		for i := group*size + ch; i < (group+1)*size; i += c {
 			f(i)
 		}
 	}
-	variance := 0.0
-	each(func(i int) { n.mean.data[ch] += n.x.data[i] / count })
-	each(func(i int) { variance += math.Pow(n.x.data[i]-n.mean.data[ch], 2) / count })
-	n.variance.data[ch] = variance
+	mean, variance := 0.0, 0.0
+	each(func(i int) { mean += n.x.data[i] / count })
+	each(func(i int) { variance += math.Pow(n.x.data[i]-mean, 2) / count })
 	istd := 1 / math.Sqrt(variance+eps)
-	n.istd.data[ch] = istd
-	normal := func(i int) float64 { return (n.x.data[i] - n.mean.data[ch]) * istd }
+	at := group*c + ch
+	n.mean.data[at], n.variance.data[at], n.istd.data[at] = mean, variance, istd
+	normal := func(i int) float64 { return (n.x.data[i] - mean) * istd }
+	dgamma, dbeta := 0.0, 0.0
 	each(func(i int) {
 		v := normal(i)*n.gamma.data[ch] + n.beta.data[ch]
 		if n.residual {
@@ -71,12 +85,14 @@ func (n *norm) channel(ch, c int) {
 			v, n.dz.data[i] = 0, 0
 		}
 		n.y.data[i] = v
-		n.dbeta.data[ch] += n.dz.data[i]
-		n.dgamma.data[ch] += n.dz.data[i] * normal(i)
+		dbeta += n.dz.data[i]
+		dgamma += n.dz.data[i] * normal(i)
 	})
 	each(func(i int) {
-		n.dx.data[i] = n.gamma.data[ch] * istd * (n.dz.data[i] - n.dbeta.data[ch]/count - normal(i)*n.dgamma.data[ch]/count)
+		n.dx.data[i] = n.gamma.data[ch] * istd * (n.dz.data[i] - dbeta/count - normal(i)*dgamma/count)
 	})
+	n.dgamma.data[ch] += dgamma
+	n.dbeta.data[ch] += dbeta
 }
 
 func flag(name string, on bool) *onnx.AttributeProto {
@@ -90,8 +106,12 @@ func flag(name string, on bool) *onnx.AttributeProto {
 func (n *norm) model(typ tensor.DType) *custom {
 	shape, c := n.x.shape, len(n.gamma.data)
 	a := []*onnx.AttributeProto{onnx.Float("eps", eps), flag("relu", n.relu)}
+	if n.groups > 1 {
+		a = append(a, onnx.Int("groups", int64(n.groups)))
+	}
+	statistic := n.statistic()
 	m := newCustom(typ).give("x", n.x).give("Gamma", n.gamma).give("Beta", n.beta).give("dy", n.dy).
-		want("y", shape...).want("Mean", c).want("Variance", c).want("Istd", c).want("dx", shape...).want("Dgamma", c).want("Dbeta", c)
+		want("y", shape...).want("Mean", statistic...).want("Variance", statistic...).want("Istd", statistic...).want("dx", shape...).want("Dgamma", c).want("Dbeta", c)
 	in, out, more, mask, grads := "x Gamma Beta", "y Mean Variance Istd", "-", "", "dx Dgamma Dbeta"
 	if n.two {
 		m.give("more", n.more)
@@ -125,22 +145,31 @@ func TestBatchNorm(t *testing.T) {
 		typ                 tensor.DType
 		shape               []int
 		relu, residual, two bool
+		groups              int // 0 for one
 	}{
-		{f16, []int{3, 4, 5, 8}, false, false, false},
-		{f16, []int{3, 4, 5, 8}, true, false, true},
-		{f16, []int{3, 4, 5, 72}, true, true, false}, // two strips, of which one is narrow
-		{f16, []int{3, 4, 5, 8}, true, true, true},
-		{f16, []int{3, 4, 5, 5}, true, true, true},
-		{f16, []int{7, 80}, true, false, false},
-		{f32, []int{3, 4, 5, 8}, false, false, true},
-		{f32, []int{3, 4, 5, 40}, true, false, false},
-		{f32, []int{3, 4, 5, 4}, true, true, true},
-		{f32, []int{3, 4, 5, 5}, true, true, false},
-		{f32, []int{40, 3}, true, false, false},
-		{f32, []int{2, 64, 65, 4}, true, true, false}, // many chunks
+		{f16, []int{3, 4, 5, 8}, false, false, false, 0},
+		{f16, []int{3, 4, 5, 8}, true, false, true, 0},
+		{f16, []int{3, 4, 5, 72}, true, true, false, 0}, // two strips, of which one is narrow
+		{f16, []int{3, 4, 5, 8}, true, true, true, 0},
+		{f16, []int{3, 4, 5, 5}, true, true, true, 0},
+		{f16, []int{7, 80}, true, false, false, 0},
+		{f32, []int{3, 4, 5, 8}, false, false, true, 0},
+		{f32, []int{3, 4, 5, 40}, true, false, false, 0},
+		{f32, []int{3, 4, 5, 4}, true, true, true, 0},
+		{f32, []int{3, 4, 5, 5}, true, true, false, 0},
+		{f32, []int{40, 3}, true, false, false, 0},
+		{f32, []int{2, 64, 65, 4}, true, true, false, 0}, // many chunks
+		{f16, []int{4, 3, 5, 72}, true, true, true, 2},
+		{f16, []int{6, 3, 5, 5}, true, false, false, 3},
+		{f32, []int{2, 64, 65, 4}, true, true, false, 2},
+		{f32, []int{40, 12}, false, false, false, 2},
 	} {
-		t.Run(fmt.Sprint(c.typ, c.shape, ", relu ", c.relu, ", residual ", c.residual, ", two parts ", c.two), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.typ, c.shape, ", relu ", c.relu, ", residual ", c.residual, ", two parts ", c.two, ", groups ", c.groups), func(t *testing.T) {
 			n := newNorm(c.typ, c.relu, c.residual, c.two, c.shape...)
+			if c.groups > 1 {
+				n.groups = c.groups
+				n.compute()
+			}
 			for _, got := range n.model(c.typ).runs(t) {
 				tol := 2 * tolerance(c.typ)
 				near(t, "y", got["y"], n.y, tol)
@@ -171,6 +200,26 @@ func TestBatchNormFarFromZero(t *testing.T) {
 	got := n.model(f32).run(t)
 	near(t, "variance", got["Variance"], n.variance, 1e-4)
 	near(t, "y", got["y"], n.y, 1e-3)
+}
+
+// What is no number makes the whole channel none.
+func TestBatchNormOfNoNumber(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		n := newNorm(f32, true, false, false, 4, 5, 5, 4)
+		n.x.data[4*30+1] = bad
+		got := n.model(f32).runs(t)[0]
+		for name, at := range map[string]int{"Variance": 1, "Istd": 1, "y": 4*70 + 1, "Dgamma": 1} {
+			if v := got[name].data[at]; v == v {
+				t.Errorf("%v: %s is %v", bad, name, v)
+			}
+		}
+		if v := got["y"].data[4*70]; v != v {
+			t.Errorf("%v: another channel is none, too", bad)
+		}
+	}
 }
 
 // Nodes that are wrong are refused, when the session is made or when it runs.

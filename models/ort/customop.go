@@ -13,7 +13,7 @@ import (
 )
 
 // customOps makes the operators of customop.h known to sessions of these options. A
-// graph that has one is not loaded where cuDNN lacks what they call.
+// graph that has one is not loaded where cuDNN or NVRTC lacks what they call.
 func (o Options) customOps(so *onnxruntime.SessionOptions) error {
 	if err := giveKernels(); err != nil {
 		return err

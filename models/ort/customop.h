@@ -20,14 +20,14 @@ enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_HALF = 10 };
 // The attributes of all operators; a node has those that its operator names.
 typedef struct {
   int64_t pads[2], kernel[2], size[2]; // by height and width
-  int64_t stride, channels, tf32, relu, residual;
+  int64_t stride, channels, groups, tf32, relu, residual;
   float eps, momentum;
   float fresh[2]; // of Adam, what each new gradient weighs in a mean, and its square: 1 - beta
   // How many inputs a node has in its list; 0 where its operator has none.
   int64_t listed;
 } vr_attributes;
 
-// The attributes that an operator needs. tf32, relu and residual are 0 when left out.
+// The attributes that an operator needs. groups, tf32, relu and residual are 0 when left out.
 enum { VR_PADS = 1, VR_KERNEL = 2, VR_SIZE = 4, VR_STRIDE = 8, VR_EPS = 16, VR_MOMENTUM = 32, VR_CHANNELS = 64, VR_FRESH = 128 };
 
 typedef struct vr_node vr_node;
@@ -81,7 +81,7 @@ char *vr_output(vr_call *run, size_t index, const vr_shape *shape);
 char *vr_scratch(vr_call *run, size_t bytes, void **memory);
 void vr_release_scratch(vr_call *run, void *memory);
 
-// vr_set_shape fills in an output's shape of rank 1 or 4.
+// vr_set_shape fills in an output's shape of rank 1 to 4.
 void vr_set_shape(vr_shape *shape, int rank, int64_t a, int64_t b, int64_t c, int64_t d);
 
 // vr_slide gives how many places a window has along one axis.

@@ -145,24 +145,33 @@ func TestBlend(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	for lists := 1; lists <= 3; lists++ {
-		r, shapes := seeded(), variableShapes()
+	// The sources in each list: one, or some that are stacked.
+	for _, lists := range [][]int{{1}, {1, 1}, {1, 1, 1}, {1, 2}} {
+		r, shapes, sources := seeded(), variableShapes(), 0
+		for _, k := range lists {
+			sources += k
+		}
 		n := len(shapes)
-		weights, want := random(r, f32, lists, n), make([]array, n)
+		weights, want := random(r, f32, sources, n), make([]array, n)
 		c := newCustom(f32).give("Weights", weights)
-		in := "Weights"
-		for k := range lists {
+		in, source := "Weights", 0
+		for l, stacked := range lists {
 			xs := make([]array, n)
 			for i, s := range shapes {
-				xs[i] = random(r, f32, s...)
-				if k == 0 {
+				if l == 0 {
 					want[i] = zeros(s...)
 				}
+				if stacked > 1 {
+					s = append([]int{stacked}, s...)
+				}
+				xs[i] = random(r, f32, s...)
+				size := len(want[i].data)
 				for j, v := range xs[i].data {
-					want[i].data[j] += weights.data[k*n+i] * v
+					want[i].data[j%size] += weights.data[(source+j/size)*n+i] * v
 				}
 			}
-			in += " " + c.giveList(fmt.Sprintf("X%d.", k), xs)
+			source += stacked
+			in += " " + c.giveList(fmt.Sprintf("X%d.", l), xs)
 		}
 		got := c.node("Blend", in, c.wantList("Y", shapes)).run(t)
 		for i, w := range want {
@@ -187,7 +196,7 @@ func TestWrongLists(t *testing.T) {
 		{"Adam", "One One A One B B B B", "X Y Z", "rate, correct or inv is not one number"},
 		{"Adam", "One One One One B B B B", "X Y", "an output is left out"},
 		{"Blend", "A B B", "Y", "weights are not [1 to 3, n]"},
-		{"Blend", "Two B B", "Y Z", "weights are for 2 tensors, not 1"},
+		{"Blend", "Two B B", "Y Z", "weights are for 2 sources, not 1"},
 	})
 }
 

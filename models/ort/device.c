@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "cudnn.h"
 
 char *vr_register_provider(const char *name, const char *path) {
   return vr_failed(STATUS(REGISTER_PROVIDER_LIBRARY, void *, const char *, const char *)(vr_environment, name, path));
@@ -26,6 +27,12 @@ char *vr_allocate(void *allocator, const vr_shape *shape, void **value, void **m
       allocator, shape->dims, shape->rank, shape->type, value));
   if (error != NULL) return error;
   return vr_failed(STATUS(TENSOR_DATA, void *, void **)(*value, memory));
+}
+
+char *vr_use_device(int index) {
+  char *error = vr_cudnn_load();
+  if (error == NULL && vr_cudnn.cudaSetDevice(index) != 0) error = vr_error("device %d cannot be used", index);
+  return error;
 }
 
 char *vr_copy(void *const *from, void **to, size_t count) {

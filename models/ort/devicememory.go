@@ -118,6 +118,14 @@ func (m *deviceMemory) copyOn(on *thread, from, to []*block) (err error) {
 	return err
 }
 
+// useDevice makes the device that of the calling thread, which otherwise would be the first
+// one's. Where that fails, so do copies from there.
+func (m *deviceMemory) useDevice() {
+	if m.device.Kind != tensor.Host {
+		_ = failure(C.vr_use_device(C.int(m.device.Index)))
+	}
+}
+
 // lend runs f on blocks over the memory of host tensors, which stay in place
 // meanwhile.
 func lend(tensors []*tensor.Tensor, f func([]*block) error) error {

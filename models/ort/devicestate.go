@@ -96,6 +96,7 @@ func (h *deviceState) copyAhead(next []*block) (wait func()) {
 	from, to := those(next, h.staged[turn], large)
 	if h.copier == nil && h.memory.thread != nil {
 		h.copier = newThread()
+		h.copier.do(h.memory.useDevice)
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.memory.copyOn(h.copier, from, to) }()

@@ -108,7 +108,16 @@ static char *library_of(const vr_program *p, int device, compiled **to) {
   return NULL;
 }
 
-static char *find(const vr_program *p, const char *name, int device, void **kernel) {
+// fits says what is wrong with an argument of so many bytes: the struct is written down
+// twice, here and in the kernel's file.
+static char *fits(void *kernel, const char *name, size_t bytes) {
+  size_t offset = 0, size = 0;
+  char *error = vr_driver_failed(vr_nvrtc.cuKernelGetParamInfo(kernel, 0, &offset, &size), "cuKernelGetParamInfo");
+  if (error == NULL && size != bytes) error = vr_error("%s takes an argument of %zu bytes, not %zu", name, size, bytes);
+  return error;
+}
+
+static char *find(const vr_program *p, const char *name, size_t bytes, int device, void **kernel) {
   compiled *in = NULL;
   char *error = library_of(p, device, &in);
   if (error != NULL) return error;
@@ -117,19 +126,21 @@ static char *find(const vr_program *p, const char *name, int device, void **kern
   found *f = malloc(sizeof *f);
   *f = (found){.in = in, .name = name, .next = kernels};
   error = vr_driver_failed(vr_nvrtc.cuLibraryGetKernel(&f->kernel, in->library, name), "cuLibraryGetKernel");
+  if (error == NULL) error = fits(f->kernel, name, bytes);
   if (error != NULL) return free(f), error;
   kernels = f;
   *kernel = f->kernel;
   return NULL;
 }
 
-char *vr_launch(const vr_call *run, const vr_program *p, const char *name, int64_t x, int64_t y, const void *argument) {
+char *vr_launch_sized(const vr_call *run, const vr_program *p, const char *name, int64_t x, int64_t y, int64_t z,
+                      const void *argument, size_t bytes) {
   void *kernel = NULL, *arguments[] = {(void *)argument};
-  if (x > INT32_MAX || y > UINT16_MAX) return vr_error("%s: %lld x %lld blocks", name, (long long)x, (long long)y);
+  if (x > INT32_MAX || y > UINT16_MAX || z > UINT16_MAX) return vr_error("%s: %lld x %lld x %lld blocks", name, (long long)x, (long long)y, (long long)z);
   pthread_mutex_lock(&lock);
-  char *error = find(p, name, this_device(), &kernel);
+  char *error = find(p, name, bytes, this_device(), &kernel);
   pthread_mutex_unlock(&lock);
   if (error != NULL) return error;
   return vr_driver_failed(
-      vr_nvrtc.cuLaunchKernel(kernel, x, y, 1, VR_THREADS, 1, 1, 0, run->stream, arguments, NULL), name);
+      vr_nvrtc.cuLaunchKernel(kernel, x, y, z, VR_THREADS, 1, 1, 0, run->stream, arguments, NULL), name);
 }

@@ -25,10 +25,13 @@ void vr_kernel_source(const char *file, const char *text);
 // says what is missing.
 char *vr_kernels_load(void);
 
-// vr_launch starts a kernel on the stream of a run, x by y blocks, with its one argument.
-// The first launch of a program compiles it, which cannot be captured.
-char *vr_launch(const vr_call *run, const vr_program *program, const char *kernel, int64_t x, int64_t y,
-                const void *argument);
+// vr_launch starts a kernel on the stream of a run, x by y by z blocks, with its one
+// argument, a pointer to a struct like the kernel's. The first launch of a kernel compiles
+// its program and loads it, which cannot be captured.
+#define vr_launch(run, program, kernel, x, y, z, argument) \
+  vr_launch_sized(run, program, kernel, x, y, z, argument, sizeof *(argument))
+char *vr_launch_sized(const vr_call *run, const vr_program *program, const char *kernel, int64_t x, int64_t y,
+                      int64_t z, const void *argument, size_t bytes);
 
 // vr_multiprocessors is how many the device has.
 int vr_multiprocessors(void);

@@ -19,6 +19,7 @@
   F(cuLibraryLoadData, (void **library, const void *code, void *jit, void **jit_values, unsigned jit_count, \
                         void *options, void **values, unsigned count)) \
   F(cuLibraryGetKernel, (void **kernel, void *library, const char *name)) \
+  F(cuKernelGetParamInfo, (void *kernel, size_t index, size_t *offset, size_t *size)) \
   F(cuLaunchKernel, (void *kernel, unsigned x, unsigned y, unsigned z, unsigned threads_x, unsigned threads_y, \
                      unsigned threads_z, unsigned shared, void *stream, void **arguments, void **extra)) \
   F(cuGetErrorString, (int status, const char **text))

@@ -40,7 +40,7 @@ static char *read_float(source from, const char *name, float *to) {
   return vr_failed(STATUS(NODE_FLOAT, void *, const char *, float *)(from.info, name, to));
 }
 
-// read_flag reads an attribute that may be left out.
+// read_flag reads a number that may be left out, as 0.
 static int64_t read_flag(source from, const char *name) {
   int64_t flag = 0;
   char *error = read_int(from, name, &flag);
@@ -61,6 +61,7 @@ static char *read_attributes(source from, int which, vr_attributes *a) {
   if (error == NULL && which & VR_FRESH) error = read_float(from, "fresh1", &a->fresh[0]);
   if (error == NULL && which & VR_FRESH) error = read_float(from, "fresh2", &a->fresh[1]);
   if (error != NULL) return error;
+  a->groups = read_flag(from, "groups");
   a->tf32 = read_flag(from, "tf32");
   a->relu = read_flag(from, "relu");
   a->residual = read_flag(from, "residual");

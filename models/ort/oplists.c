@@ -38,6 +38,7 @@ char *vr_variables(const vr_attributes *a, const vr_shape *list, int lists, int6
   if (*n < 1 || a->listed % lists != 0) return vr_error("%lld tensors are not %d for each variable", (long long)a->listed, lists);
   for (int64_t i = 0; i < a->listed; i++) {
     const vr_shape *p = &list[i % *n];
+    if (p->rank == 0) return vr_error("variable %lld has no shape", (long long)(i % *n));
     if (vr_elements(p) < 1) return vr_error("variable %lld is empty", (long long)(i % *n));
     if (list[i].rank != p->rank || memcmp(list[i].dims, p->dims, p->rank * sizeof *p->dims) != 0)
       return vr_error("tensor %lld is not of the shape of its variable", (long long)i);

@@ -19,7 +19,8 @@
 // which the betas follow as 1 - fresh: the other way 1 - 0.999 would be off by 1e-5.
 //
 // Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with weights
-// [k, n] for k lists, at most 3.
+// [k, n] for k sources, at most 3. Those of a list behind the first may be several in one,
+// stacked: [m, ...] for m sources.
 #include <string.h>
 
 #include "api.h"
@@ -60,14 +61,27 @@ static char *adam_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *o
 
 enum { BLEND_SOURCES = 3 };
 
+// sources_of is how many tensors like first x has: itself, or what is stacked in it; 0 for
+// none.
+static int64_t sources_of(const vr_shape *first, const vr_shape *x) {
+  size_t stacked = x->rank - first->rank;
+  if (x->rank < first->rank || stacked > 1) return 0;
+  if (memcmp(x->dims + stacked, first->dims, first->rank * sizeof *x->dims) != 0) return 0;
+  return stacked ? x->dims[0] : 1;
+}
+
 static char *blend_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
-  const vr_shape *w = &in[WEIGHTS];
-  if (w->rank != 2 || w->dims[0] < 1 || w->dims[0] > BLEND_SOURCES) return strdup("weights are not [1 to 3, n]");
-  int64_t n = 0;
-  char *error = vr_variables(a, in + BLENDED, w->dims[0], &n);
-  if (error != NULL) return error;
-  if (w->dims[1] != n) return vr_error("weights are for %lld tensors, not %lld", (long long)w->dims[1], (long long)n);
-  for (int64_t i = 0; i < n; i++) out[i] = in[BLENDED + i];
+  const vr_shape *w = &in[WEIGHTS], *list = in + BLENDED;
+  if (w->rank != 2 || w->dims[0] < 1 || w->dims[0] > BLEND_SOURCES || w->dims[1] < 1) return strdup("weights are not [1 to 3, n]");
+  int64_t n = w->dims[1], sources = 0;
+  if (a->listed < n || a->listed % n != 0) return vr_error("weights are for %lld tensors, of %lld", (long long)n, (long long)a->listed);
+  for (int64_t i = 0; i < a->listed; i++) {
+    int64_t more = sources_of(&list[i % n], &list[i]);
+    if (more < 1 || more != sources_of(&list[0], &list[i - i % n])) return vr_error("tensor %lld is not of the shape of its list", (long long)i);
+    if (i % n == 0) sources += more;
+  }
+  if (sources != w->dims[0]) return vr_error("weights are for %lld sources, not %lld", (long long)w->dims[0], (long long)sources);
+  for (int64_t i = 0; i < n; i++) out[i] = list[i];
   return NULL;
 }
 
@@ -87,8 +101,8 @@ static char *dots_launch(vr_call *run, dots *a) {
   int blocks = a->first[a->tensors];
   char *error = vr_scratch(run, 3 * sizeof(float) * blocks, &scratch);
   a->sums = scratch;
-  if (error == NULL) error = vr_launch(run, &program, "dots_chunks", blocks, 1, a);
-  if (error == NULL) error = vr_launch(run, &program, "dots_total", a->tensors, 1, a);
+  if (error == NULL) error = vr_launch(run, &program, "dots_chunks", blocks, 1, 1, a);
+  if (error == NULL) error = vr_launch(run, &program, "dots_total", a->tensors, 1, 1, a);
   vr_release_scratch(run, scratch);
   return error;
 }
@@ -132,7 +146,7 @@ static char *momentum_run(vr_call *run) {
     memcpy(a.m, run->x + LIST + 2 * n + from, a.tensors * sizeof *a.m);
     memcpy(a.next_p, run->y + from, a.tensors * sizeof *a.next_p);
     memcpy(a.next_m, run->y + n + from, a.tensors * sizeof *a.next_m);
-    error = vr_launch(run, &program, "momentum_step", a.first[a.tensors], 1, &a);
+    error = vr_launch(run, &program, "momentum_step", a.first[a.tensors], 1, 1, &a);
   }
   return error;
 }
@@ -171,7 +185,7 @@ static char *adam_run(vr_call *run) {
               .rate = run->x[RATE], .correct = run->x[CORRECT], .inv = run->x[INV],
               .beta1 = 1.0 - is->fresh[0], .beta2 = 1.0 - is->fresh[1], .fresh1 = is->fresh[0], .fresh2 = is->fresh[1], .eps = is->eps};
     adam_part(run, n, from, &a);
-    error = vr_launch(run, &program, "adam_step", a.first[a.tensors], 1, &a);
+    error = vr_launch(run, &program, "adam_step", a.first[a.tensors], 1, 1, &a);
   }
   return error;
 }
@@ -187,17 +201,29 @@ typedef struct {
   int64_t stride;
 } blend;
 
+// blend_sources lists the sources of the tensors of a launch.
+static void blend_sources(const vr_call *run, int64_t n, int64_t from, blend *a) {
+  const vr_shape *shapes = run->in + BLENDED;
+  int sources = 0;
+  for (int64_t list = 0; list < run->node->attributes.listed; list += n) {
+    int64_t stacked = sources_of(&shapes[0], &shapes[list]);
+    for (int64_t k = 0; k < stacked; k++, sources++)
+      for (int i = 0; i < a->tensors; i++)
+        a->x[sources][i] = (const float *)run->x[BLENDED + list + from + i] + k * a->count[i];
+  }
+}
+
 static char *blend_run(vr_call *run) {
   static const vr_program program = {{"lists", "blend"}, 0, 4};
-  int64_t sources = run->in[WEIGHTS].dims[0], n = run->in[WEIGHTS].dims[1];
+  int64_t n = run->in[WEIGHTS].dims[1];
   char *error = vr_whole(run, n);
   for (int64_t from = 0; error == NULL && from < n; from += BLEND_TENSORS) {
-    blend a = {.tensors = n - from < BLEND_TENSORS ? n - from : BLEND_TENSORS, .sources = sources,
+    blend a = {.tensors = n - from < BLEND_TENSORS ? n - from : BLEND_TENSORS, .sources = run->in[WEIGHTS].dims[0],
                .weights = (const float *)run->x[WEIGHTS] + from, .stride = n};
     vr_lay_out(run->in + BLENDED + from, a.tensors, BLEND_CHUNK, a.count, a.first);
-    for (int64_t s = 0; s < sources; s++) memcpy(a.x[s], run->x + BLENDED + s * n + from, a.tensors * sizeof *a.x[s]);
+    blend_sources(run, n, from, &a);
     memcpy(a.y, run->y + from, a.tensors * sizeof *a.y);
-    error = vr_launch(run, &program, "blend_all", a.first[a.tensors], 1, &a);
+    error = vr_launch(run, &program, "blend_all", a.first[a.tensors], 1, 1, &a);
   }
   return error;
 }

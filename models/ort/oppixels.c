@@ -23,6 +23,7 @@ static int is_colours(const vr_shape *s) { return s->rank == 1 && s->dims[0] == 
 static char *pixels_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   const int64_t *x = in[PIXELS].dims;
   if (in[PIXELS].rank != 4 || x[3] != COLOURS) return strdup("pixels is not [N, H, W, 3]");
+  if (x[0] < 1 || x[1] < 1 || x[2] < 1) return strdup("pixels is empty");
   if (!is_colours(&in[SCALE]) || !is_colours(&in[SHIFT])) return strdup("scale or shift is not [3]");
   if (a->channels < COLOURS) return strdup("channels is less than 3");
   vr_set_shape(&out[0], 4, x[0], x[1], x[2], a->channels);
@@ -34,7 +35,7 @@ static char *pixels_run(vr_call *run) {
   pixel_values p = {run->x[PIXELS], run->x[SCALE], run->x[SHIFT], run->y[0], x[0] * x[1] * x[2], run->node->attributes.channels};
   vr_program program = {{"pixels"}, run->node->type == CUDNN_HALF, p.channels == 4 ? 4 : 1};
   int64_t blocks = (p.count + VR_THREADS - 1) / VR_THREADS, most = (int64_t)BLOCKS * vr_multiprocessors();
-  return vr_launch(run, &program, "pixels_to_values", blocks < most ? blocks : most, 1, &p);
+  return vr_launch(run, &program, "pixels_to_values", blocks < most ? blocks : most, 1, 1, &p);
 }
 
 const vr_operator vr_pixels = {"Pixels", "bfft", "t", VR_CHANNELS, pixels_shapes, pixels_run};

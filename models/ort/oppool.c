@@ -21,6 +21,7 @@ typedef struct {
 // slide gives the shape of y for x.
 static char *slide(const vr_attributes *a, const vr_shape *x, vr_shape *y) {
   if (x->rank != 4) return strdup("x is not [N, H, W, C]");
+  if (x->dims[0] < 1 || x->dims[3] < 1) return strdup("x is empty");
   int64_t h = vr_slide(x->dims[1], a->kernel[0], a->pads[0], a->stride);
   int64_t w = vr_slide(x->dims[2], a->kernel[1], a->pads[1], a->stride);
   if (h < 1 || w < 1) return strdup("the kernel is larger than the padded x");
@@ -49,7 +50,7 @@ static char *pool_grad_shapes(const vr_attributes *a, const vr_shape *in, vr_sha
   return NULL;
 }
 
-// launch runs a kernel with a thread for each vector of an image.
+// launch runs a kernel with a thread for each vector of all images.
 static char *launch(vr_call *run, const char *kernel, const vr_shape *x, const vr_shape *y, const vr_shape *of, max_pool *p) {
   const vr_attributes *a = &run->node->attributes;
   int half = run->node->type == CUDNN_HALF, wide = half ? 8 : 4;
@@ -59,7 +60,7 @@ static char *launch(vr_call *run, const char *kernel, const vr_shape *x, const v
   p->kernel_height = a->kernel[0], p->kernel_width = a->kernel[1], p->pad_height = a->pads[0], p->pad_width = a->pads[1];
   int64_t vectors = of->dims[0] * of->dims[1] * of->dims[2] * of->dims[3] / program.vector;
   if (vectors > MOST_VECTORS) return strdup("x is too large");
-  return vr_launch(run, &program, kernel, (vectors + VR_THREADS - 1) / VR_THREADS, 1, p);
+  return vr_launch(run, &program, kernel, (vectors + VR_THREADS - 1) / VR_THREADS, 1, 1, p);
 }
 
 static char *pool_run(vr_call *run) {

@@ -41,7 +41,7 @@ static char *sums_run(vr_call *run) {
     memcpy(a.x, run->x + from, a.tensors * sizeof *a.x);
     memcpy(a.z, run->x + n + from, a.tensors * sizeof *a.z);
     memcpy(a.y, run->y + from, a.tensors * sizeof *a.y);
-    error = vr_launch(run, &program, "sums_all", a.first[a.tensors], 1, &a);
+    error = vr_launch(run, &program, "sums_all", a.first[a.tensors], 1, 1, &a);
   }
   return error;
 }
@@ -64,7 +64,7 @@ static char *halves_run(vr_call *run) {
     vr_lay_out(run->in + from, a.tensors, HALVES_CHUNK, a.count, a.first);
     memcpy(a.x, run->x + from, a.tensors * sizeof *a.x);
     memcpy(a.y, run->y + from, a.tensors * sizeof *a.y);
-    error = vr_launch(run, &program, "halves_all", a.first[a.tensors], 1, &a);
+    error = vr_launch(run, &program, "halves_all", a.first[a.tensors], 1, 1, &a);
   }
   return error;
 }

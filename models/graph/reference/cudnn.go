@@ -64,23 +64,34 @@ func lastMoments(x array) (mean, variance []float64) {
 	return mean, variance
 }
 
+// groups is into how many a batch of n numbers is divided, and the numbers of each.
+func (c *call) groups(n int) (count, size int) {
+	count = max(c.int("groups", 1), 1)
+	return count, n / count
+}
+
 func fusedBatchNorm(c *call) []array {
 	x, gamma, beta := c.in[0], c.in[1].data, c.in[2].data
-	ch := len(gamma)
-	mean, variance := lastMoments(x)
-	istd := zeros(ch)
-	for i, v := range variance {
-		istd.data[i] = 1 / math.Sqrt(v+c.float("eps", 0))
+	ch, eps := len(gamma), c.float("eps", 0)
+	count, size := c.groups(len(x.data))
+	var mean, variance, istd []float64
+	for i := range count {
+		m, v := lastMoments(array{[]int{size / ch, ch}, x.data[i*size : (i+1)*size]})
+		mean, variance = append(mean, m...), append(variance, v...)
+	}
+	for _, v := range variance {
+		istd = append(istd, 1/math.Sqrt(v+eps))
 	}
 	y := zeros(x.shape...)
 	for i, v := range x.data {
-		k := i % ch
-		y.data[i] = (v-mean[k])*istd.data[k]*gamma[k] + beta[k]
+		k := i/size*ch + i%ch
+		y.data[i] = (v-mean[k])*istd[k]*gamma[i%ch] + beta[i%ch]
 		if c.present(3) {
 			y.data[i] += c.in[3].data[i]
 		}
 	}
-	all := []array{y, {[]int{ch}, mean}, {[]int{ch}, variance}, istd}
+	statistic := c.Outputs[1].Shape
+	all := []array{y, {statistic, mean}, {statistic, variance}, {statistic, istd}}
 	if len(c.Outputs) > len(all) {
 		all = append(all, maskOf(y, c.Outputs[len(all)].Shape[0]))
 	}
@@ -106,15 +117,18 @@ func maskOf(x array, bytes int) array {
 func fusedBatchNormGrad(c *call) []array {
 	dy, x, gamma, beta, mean, istd := c.in[0], c.in[2], c.in[3].data, c.in[4].data, c.in[5].data, c.in[6].data
 	ch := len(gamma)
-	n := float64(len(x.data) / ch)
+	count, size := c.groups(len(x.data))
+	n := float64(size / ch)
 	dz, dx, dgamma, dbeta := zeros(x.shape...), zeros(x.shape...), zeros(ch), zeros(ch)
-	normal := func(i int) float64 { return (x.data[i] - mean[i%ch]) * istd[i%ch] }
+	ofGroup := func(i int) int { return i/size*ch + i%ch }
+	normal := func(i int) float64 { return (x.data[i] - mean[ofGroup(i)]) * istd[ofGroup(i)] }
 	passed := func(i int) bool { return normal(i)*gamma[i%ch]+beta[i%ch] > 0 }
 	if c.present(7) {
 		mask := c.in[7].data
 		each := len(x.data) / len(mask)
 		passed = func(i int) bool { return int(mask[i/each])>>(i%each)&1 == 1 }
 	}
+	groupGamma, groupBeta := make([]float64, count*ch), make([]float64, count*ch)
 	for i, d := range dy.data {
 		if c.present(1) {
 			d += c.in[1].data[i]
@@ -123,12 +137,16 @@ func fusedBatchNormGrad(c *call) []array {
 			d = 0
 		}
 		dz.data[i] = d
-		dbeta.data[i%ch] += d
-		dgamma.data[i%ch] += d * normal(i)
+		groupBeta[ofGroup(i)] += d
+		groupGamma[ofGroup(i)] += d * normal(i)
+	}
+	for k := range groupBeta {
+		dbeta.data[k%ch] += groupBeta[k]
+		dgamma.data[k%ch] += groupGamma[k]
 	}
 	for i, d := range dz.data {
-		k := i % ch
-		dx.data[i] = gamma[k] * istd[k] * (d - dbeta.data[k]/n - normal(i)*dgamma.data[k]/n)
+		k := ofGroup(i)
+		dx.data[i] = gamma[i%ch] * istd[k] * (d - groupBeta[k]/n - normal(i)*groupGamma[k]/n)
 	}
 	return []array{dx, dgamma, dbeta, dz}[:3+c.int("residual", 0)]
 }

@@ -59,14 +59,19 @@ func adam(c *call) []array {
 
 func blend(c *call) []array {
 	weights, lists, n := c.in[0], c.in[1:], c.in[0].shape[1]
-	out := make([]array, n)
-	for i, x := range lists {
-		if i < n {
-			out[i] = zeros(x.shape...)
+	out, source := make([]array, n), 0
+	for from := 0; from < len(lists); from += n {
+		stacked := len(lists[from].data) / len(lists[0].data)
+		for i, x := range lists[from : from+n] {
+			if from == 0 {
+				out[i] = zeros(x.shape...)
+			}
+			size := len(out[i].data)
+			for k, v := range x.data {
+				out[i].data[k%size] += weights.data[(source+k/size)*n+i] * v
+			}
 		}
-		for k, v := range x.data {
-			out[i%n].data[k] += weights.data[i] * v
-		}
+		source += stacked
 	}
 	return out
 }

@@ -5,22 +5,22 @@
 #define AHEAD 4 // rows that a thread loads before it computes
 
 // norm_sums gives mean, variance and 1/sqrt(variance + eps). The sums are of what differs
-// from the first row: of numbers far from zero their squares would leave no digits.
+// from the group's first row: of numbers far from zero their squares would leave no digits.
 KERNEL(norm_sums, batch_norm) {
   __shared__ float shared[DOWN][2 * STRIP];
   __shared__ unsigned last;
   const place p = here(&a);
   float origin[VECTOR], sum[VECTOR], square[VECTOR];
   for (int i = 0; i < VECTOR; i++) origin[i] = sum[i] = square[i] = 0;
-  if (p.active) unpack(load(&a, a.x, p, 0), origin);
-  for (int64 row = p.from; row < p.end; row += DOWN * AHEAD) {
+  if (p.active) unpack(*(const vector *)(a.x + first_row(&a) * a.channels + p.channel), origin);
+  for (int row = p.first; row < p.rows; row += DOWN * AHEAD) {
     vector x[AHEAD];
 #pragma unroll
     for (int k = 0; k < AHEAD; k++)
-      if (row + k * DOWN < p.end) x[k] = load(&a, a.x, p, row + k * DOWN);
+      if (row + k * DOWN < p.rows) x[k] = load(&a, a.x, p, row + k * DOWN);
 #pragma unroll
     for (int k = 0; k < AHEAD; k++) {
-      if (row + k * DOWN >= p.end) break;
+      if (row + k * DOWN >= p.rows) break;
       float f[VECTOR];
       unpack(x[k], f);
       for (int i = 0; i < VECTOR; i++) {
@@ -33,29 +33,33 @@ KERNEL(norm_sums, batch_norm) {
   float first, second;
   if (!publish(&a, &last, total(shared, sum, square)) || !gather(&a, shared, &first, &second)) return;
   const int channel = blockIdx.x * STRIP + threadIdx.x;
-  const float mean = first / a.rows, variance = fmaxf(second / a.rows - mean * mean, 0);
-  a.mean[channel] = number(a.x[channel]) + mean;
-  a.variance[channel] = variance;
-  a.istd[channel] = 1 / sqrtf(variance + a.eps);
+  const int64 at = of_group(&a, channel);
+  const float mean = first / a.rows, spread = second / a.rows - mean * mean;
+  const float variance = spread < 0 ? 0 : spread; // what is no number stays none
+  a.mean[at] = number(a.x[first_row(&a) * a.channels + channel]) + mean;
+  a.variance[at] = variance;
+  a.istd[at] = 1 / sqrtf(variance + a.eps);
 }
 
-// norm_apply gives y, and the mask where there is room for it.
+// norm_apply gives y = x*scale + (beta - mean*scale), and the mask where there is room for
+// it. Of numbers a thousand times as far from zero as from each other that keeps four
+// digits in float32.
 KERNEL(norm_apply, batch_norm) {
   const place p = here(&a);
   float scale[VECTOR], shift[VECTOR];
   affine(&a, p, scale, shift);
-  for (int64 row = p.from; row < p.end; row += DOWN * AHEAD) {
+  for (int row = p.first; row < p.rows; row += DOWN * AHEAD) {
     vector x[AHEAD], z[AHEAD];
 #pragma unroll
     for (int k = 0; k < AHEAD; k++)
-      if (row + k * DOWN < p.end) {
-        x[k] = load(&a, a.x, p, back(&a, p, row + k * DOWN));
-        if (a.z) z[k] = load(&a, a.z, p, back(&a, p, row + k * DOWN));
+      if (row + k * DOWN < p.rows) {
+        x[k] = load(&a, a.x, p, back(p, row + k * DOWN));
+        if (a.z) z[k] = load(&a, a.z, p, back(p, row + k * DOWN));
       }
 #pragma unroll
     for (int k = 0; k < AHEAD; k++) {
-      if (row + k * DOWN >= p.end) break;
-      const int64 at = back(&a, p, row + k * DOWN);
+      if (row + k * DOWN >= p.rows) break;
+      const int at = back(p, row + k * DOWN);
       float f[VECTOR], residual[VECTOR];
       unsigned passed = 0;
       unpack(x[k], f);

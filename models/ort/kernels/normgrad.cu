@@ -11,7 +11,7 @@ typedef struct {
 } group;
 
 // fetch loads a row: x, dy and, where there are, more and the mask.
-DEVICE void fetch(const batch_norm *a, place p, int64 row, const T *dy, const T *more, const void *mask, group *g, int k) {
+DEVICE void fetch(const batch_norm *a, place p, int row, const T *dy, const T *more, const void *mask, group *g, int k) {
   g->x[k] = load(a, a->x, p, row);
   g->dy[k] = load(a, dy, p, row);
   if (more) g->more[k] = load(a, more, p, row);
@@ -34,7 +34,8 @@ DEVICE void pass(const batch_norm *a, unsigned passed, const float *x, const flo
     if (a->mask ? !(passed >> i & 1) : !(fmaf(x[i], scale[i], shift[i]) > 0)) g[i] = 0;
 }
 
-// norm_grad_sums gives the gradients of gamma and beta, and dz where there is room for it.
+// norm_grad_sums gives the gradients of gamma and beta by group, and dz where there is room
+// for it.
 KERNEL(norm_grad_sums, batch_norm) {
   __shared__ float shared[DOWN][2 * STRIP];
   __shared__ unsigned last;
@@ -42,17 +43,17 @@ KERNEL(norm_grad_sums, batch_norm) {
   float scale[VECTOR], shift[VECTOR], mean[VECTOR], sum[VECTOR], dot[VECTOR];
   affine(&a, p, scale, shift);
   for (int i = 0; i < VECTOR; i++) {
-    mean[i] = p.active ? a.mean[p.channel + i] : 0;
+    mean[i] = p.active ? a.mean[of_group(&a, p.channel + i)] : 0;
     sum[i] = dot[i] = 0;
   }
-  for (int64 row = p.from; row < p.end; row += DOWN * AHEAD) {
+  for (int row = p.first; row < p.rows; row += DOWN * AHEAD) {
     group all;
 #pragma unroll
     for (int k = 0; k < AHEAD; k++)
-      if (row + k * DOWN < p.end) fetch(&a, p, row + k * DOWN, a.dy, a.more, a.mask, &all, k);
+      if (row + k * DOWN < p.rows) fetch(&a, p, row + k * DOWN, a.dy, a.more, a.mask, &all, k);
 #pragma unroll
     for (int k = 0; k < AHEAD; k++) {
-      if (row + k * DOWN >= p.end) break;
+      if (row + k * DOWN >= p.rows) break;
       float x[VECTOR], g[VECTOR];
       unpack(all.x[k], x);
       arrived(&all, k, a.more, g);
@@ -66,38 +67,52 @@ KERNEL(norm_grad_sums, batch_norm) {
   }
   float first, second;
   if (!publish(&a, &last, total(shared, sum, dot)) || !gather(&a, shared, &first, &second)) return;
+  const int64 at = of_group(&a, blockIdx.x * STRIP + threadIdx.x);
+  a.group_dbeta[at] = first;
+  a.group_dgamma[at] = second * a.istd[at];
+}
+
+// add_groups gives the gradients of gamma and beta; of each strip one block does.
+DEVICE void add_groups(const batch_norm *a) {
   const int channel = blockIdx.x * STRIP + threadIdx.x;
-  a.dbeta[channel] = first;
-  a.dgamma[channel] = second * a.istd[channel];
+  if (blockIdx.y > 0 || blockIdx.z > 0 || threadIdx.x >= STRIP || channel >= a->channels) return;
+  float dgamma = 0, dbeta = 0;
+  for (int i = 0; i < a->groups; i++) {
+    dgamma += a->group_dgamma[(int64)i * a->channels + channel];
+    dbeta += a->group_dbeta[(int64)i * a->channels + channel];
+  }
+  a->dgamma[channel] = dgamma;
+  a->dbeta[channel] = dbeta;
 }
 
 // norm_grad_apply gives dx = scale*(g - dbeta/rows - (x - mean)*istd*dgamma/rows), g being
-// what the ReLU has passed of dy.
+// what the ReLU has passed of dy, and dbeta and dgamma the group's.
 KERNEL(norm_grad_apply, batch_norm) {
+  add_groups(&a);
   const place p = here(&a);
   float scale[VECTOR], shift[VECTOR], slope[VECTOR], level[VECTOR];
   affine(&a, p, scale, shift);
   for (int i = 0; i < VECTOR; i++) {
-    const int c = p.channel + i;
-    slope[i] = p.active ? -scale[i] * a.istd[c] * a.dgamma[c] / a.rows : 0;
-    level[i] = p.active ? -scale[i] * a.dbeta[c] / a.rows - slope[i] * a.mean[c] : 0;
+    const int64 c = of_group(&a, p.channel + i);
+    slope[i] = p.active ? -scale[i] * a.istd[c] * a.group_dgamma[c] / a.rows : 0;
+    level[i] = p.active ? -scale[i] * a.group_dbeta[c] / a.rows - slope[i] * a.mean[c] : 0;
   }
   const T *const dy = a.dz ? a.dz : a.dy, *const more = a.dz ? 0 : a.more;
   const void *const mask = a.dz ? 0 : a.mask;
-  for (int64 row = p.from; row < p.end; row += DOWN * AHEAD) {
+  for (int row = p.first; row < p.rows; row += DOWN * AHEAD) {
     group all;
 #pragma unroll
     for (int k = 0; k < AHEAD; k++)
-      if (row + k * DOWN < p.end) fetch(&a, p, back(&a, p, row + k * DOWN), dy, more, mask, &all, k);
+      if (row + k * DOWN < p.rows) fetch(&a, p, back(p, row + k * DOWN), dy, more, mask, &all, k);
 #pragma unroll
     for (int k = 0; k < AHEAD; k++) {
-      if (row + k * DOWN >= p.end) break;
+      if (row + k * DOWN >= p.rows) break;
       float x[VECTOR], g[VECTOR];
       unpack(all.x[k], x);
       arrived(&all, k, more, g);
       if (!a.dz) pass(&a, all.passed[k], x, scale, shift, g);
       for (int i = 0; i < VECTOR; i++) g[i] = fmaf(scale[i], g[i], fmaf(slope[i], x[i], level[i]));
-      store(&a, a.dx, p, back(&a, p, row + k * DOWN), g);
+      store(&a, a.dx, p, back(p, row + k * DOWN), g);
     }
   }
 }

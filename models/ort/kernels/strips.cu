@@ -1,6 +1,7 @@
-// Batch normalisation: what its two directions have in common. x is a matrix [rows,
-// channels] with a row a pixel. A block has the rows of a chunk and a strip of channels,
-// 128 bytes of each row; all blocks are on the device at once. The second pass over a
+// Batch normalisation: what its two directions have in common. x is a matrix [groups *
+// rows, channels] with a row a pixel, each group with statistics of its own. A block has
+// the rows of a chunk of a group and a strip of channels, mostly 128 bytes of each row; as
+// a rule all blocks are on the device at once. The second pass over a
 // tensor goes through each chunk backwards: what the first has read last may still be in
 // the cache.
 
@@ -19,48 +20,56 @@ typedef struct {
   const T *x, *z, *dy, *more; // more: another part of dy, to be added; z and more may be none
   T *y, *dx, *dz;
   const float *gamma, *beta;
-  float *mean, *variance, *istd, *dgamma, *dbeta;
+  float *mean, *variance, *istd;     // [groups, channels]
+  float *dgamma, *dbeta;             // [channels]
+  float *group_dgamma, *group_dbeta; // [groups, channels]
   unsigned char *mask; // a bit a number of y: whether the ReLU has passed it
-  float *sums;         // [chunks, 2, channels]
-  unsigned *done;      // blocks of a strip that are done; 0 before and after
-  int64 rows;
-  int channels, chunk, chunks; // rows of a chunk, and how many there are
+  float *sums;         // [groups, chunks, 2, channels]
+  unsigned *done;      // blocks of a group and a strip that are done; 0 before and after
+  int64 rows;          // of a group
+  int channels, chunk, chunks, groups; // rows of a chunk, and how many there are
   float eps;
   int relu;
 } batch_norm;
 
-// place is where a thread works: its first channel, and its rows from, from + DOWN and
-// so on, before end.
+// place is where a thread works: in rows first, first + DOWN and so on of a chunk, which has
+// so many, from a channel on. offset is that of the channel in the chunk's first row.
 typedef struct {
-  int64 from, end;
-  int channel, active;
+  int64 offset;
+  int first, rows, channel, active;
 } place;
 
+// first_row is where the group of a block begins.
+DEVICE int64 first_row(const batch_norm *a) { return blockIdx.z * a->rows; }
+
 DEVICE place here(const batch_norm *a) {
+  const int64 before = (int64)blockIdx.y * a->chunk;
   place p;
-  p.from = (int64)blockIdx.y * a->chunk + threadIdx.x / ACROSS;
-  p.end = ((int64)blockIdx.y + 1) * a->chunk;
-  if (p.end > a->rows) p.end = a->rows;
   p.channel = (blockIdx.x * ACROSS + threadIdx.x % ACROSS) * VECTOR;
   p.active = p.channel < a->channels;
-  if (!p.active) p.end = 0;
+  p.offset = (first_row(a) + before) * a->channels + p.channel;
+  p.first = threadIdx.x / ACROSS;
+  p.rows = !p.active ? 0 : a->rows - before < a->chunk ? a->rows - before : a->chunk;
   return p;
 }
 
 // back is the row that stands where row does when the rows of a chunk are turned about.
-DEVICE int64 back(const batch_norm *a, place p, int64 row) { return (int64)blockIdx.y * a->chunk + p.end - 1 - row; }
+DEVICE int back(place p, int row) { return p.rows - 1 - row; }
 
-DEVICE vector load(const batch_norm *a, const T *x, place p, int64 row) {
-  return *(const vector *)(x + row * a->channels + p.channel);
+// of_group is where the block's group has what each channel has.
+DEVICE int64 of_group(const batch_norm *a, int channel) { return (int64)blockIdx.z * a->channels + channel; }
+
+DEVICE int64 index_of(const batch_norm *a, place p, int row) { return p.offset + (int64)row * a->channels; }
+
+DEVICE vector load(const batch_norm *a, const T *x, place p, int row) {
+  return *(const vector *)(x + index_of(a, p, row));
 }
 
-DEVICE void store(const batch_norm *a, T *x, place p, int64 row, const float *f) {
-  *(vector *)(x + row * a->channels + p.channel) = pack(f);
+DEVICE void store(const batch_norm *a, T *x, place p, int row, const float *f) {
+  *(vector *)(x + index_of(a, p, row)) = pack(f);
 }
 
-DEVICE unsigned char *mask_at(const batch_norm *a, place p, int64 row) {
-  return a->mask + (row * a->channels + p.channel) / MASKED;
-}
+DEVICE unsigned char *mask_at(const batch_norm *a, place p, int row) { return a->mask + index_of(a, p, row) / MASKED; }
 
 // quad is QUAD sums; fresh loads them as another block has written them.
 #if VECTOR == 1
@@ -99,15 +108,20 @@ DEVICE float total(float (*shared)[2 * STRIP], const float *first, const float *
 #define LANES (THREADS * QUAD / (2 * STRIP))
 #define AT_ONCE 8
 
+// chunk_of numbers a chunk of the block's group among all, and done_of is the counter of the
+// group and the strip.
+DEVICE int64 chunk_of(const batch_norm *a, int chunk) { return (int64)blockIdx.z * a->chunks + chunk; }
+DEVICE unsigned *done_of(const batch_norm *a) { return &a->done[blockIdx.z * gridDim.x + blockIdx.x]; }
+
 // publish writes the sums of a block, and returns whether those of all chunks of its
 // strip are there now.
 DEVICE int publish(const batch_norm *a, unsigned *last, float sum) {
   const int i = threadIdx.x, channel = blockIdx.x * STRIP + i % STRIP;
   if (i < 2 * STRIP && channel < a->channels)
-    a->sums[(2 * (int64)blockIdx.y + i / STRIP) * a->channels + channel] = sum;
+    a->sums[(2 * chunk_of(a, blockIdx.y) + i / STRIP) * a->channels + channel] = sum;
   __threadfence();
   __syncthreads();
-  if (i == 0) *last = atomicAdd(&a->done[blockIdx.x], 1) == (unsigned)a->chunks - 1;
+  if (i == 0) *last = atomicAdd(done_of(a), 1) == (unsigned)a->chunks - 1;
   __syncthreads();
   __threadfence();
   return *last;
@@ -118,7 +132,7 @@ DEVICE int publish(const batch_norm *a, unsigned *last, float sum) {
 DEVICE int gather(const batch_norm *a, float (*shared)[2 * STRIP], float *first, float *second) {
   const int i = threadIdx.x % (2 * STRIP / QUAD) * QUAD, lane = threadIdx.x / (2 * STRIP / QUAD);
   const int channel = blockIdx.x * STRIP + i % STRIP, active = channel < a->channels;
-  const float *const at = a->sums + (int64)(i / STRIP) * a->channels + channel;
+  const float *const at = a->sums + (2 * chunk_of(a, 0) + i / STRIP) * a->channels + channel;
   float sum[QUAD];
   for (int q = 0; q < QUAD; q++) sum[q] = 0;
   for (int c = lane; active && c < a->chunks; c += LANES * AT_ONCE) {
@@ -132,7 +146,7 @@ DEVICE int gather(const batch_norm *a, float (*shared)[2 * STRIP], float *first,
   }
   for (int q = 0; q < QUAD; q++) shared[lane][i + q] = sum[q];
   __syncthreads();
-  if (threadIdx.x == 0) a->done[blockIdx.x] = 0;
+  if (threadIdx.x == 0) *done_of(a) = 0;
   *first = *second = 0;
   for (int k = 0; threadIdx.x < STRIP && k < LANES; k++) {
     *first += shared[k][threadIdx.x];
@@ -146,8 +160,8 @@ DEVICE int gather(const batch_norm *a, float (*shared)[2 * STRIP], float *first,
 DEVICE void affine(const batch_norm *a, place p, float *scale, float *shift) {
   for (int i = 0; i < VECTOR; i++) {
     const int c = p.channel + i;
-    scale[i] = p.active ? a->gamma[c] * a->istd[c] : 0;
-    shift[i] = p.active ? fmaf(-a->mean[c], scale[i], a->beta[c]) : 0;
+    scale[i] = p.active ? a->gamma[c] * a->istd[of_group(a, c)] : 0;
+    shift[i] = p.active ? fmaf(-a->mean[of_group(a, c)], scale[i], a->beta[c]) : 0;
   }
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -69,8 +70,11 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 		}
 		loss = scalars["loss"]
 	}
-	_, err := fmt.Fprintf(out, "{\"ms\": %.4f, \"loss\": %g}\n", float64(time.Since(begin).Microseconds())/1000/float64(n), loss)
-	return err
+	answer := map[string]any{"ms": float64(time.Since(begin).Microseconds()) / 1000 / float64(n), "loss": loss}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		answer["loss"] = nil // JSON has no word for it
+	}
+	return json.NewEncoder(out).Encode(answer)
 }
 
 func sayMemory(out io.Writer) error {

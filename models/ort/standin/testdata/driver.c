@@ -81,6 +81,10 @@ int cuLibraryGetKernel(kernel **k, library *l, const char *name) {
   return l->first = *k, SUCCESS;
 }
 
+int cuKernelGetParamInfo(const kernel *k, size_t index, size_t *offset, size_t *size) {
+  return index == 0 ? (*offset = 0, *size = k->bytes, SUCCESS) : INVALID_VALUE;
+}
+
 static int fits(dim3 grid, dim3 block) {
   return grid.x > 0 && grid.y > 0 && grid.z > 0 && block.x > 0 && block.y > 0 && block.z > 0 && grid.x <= 2147483647 &&
          grid.y <= 65535 && grid.z <= 65535 && block.x <= MOST_THREADS && block.y <= MOST_THREADS && block.z <= 64 &&
