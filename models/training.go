@@ -7,6 +7,7 @@ import (
 	"vicreg/models/grad"
 	"vicreg/models/graph"
 	"vicreg/models/nn"
+	"vicreg/models/onnx"
 	"vicreg/models/optim"
 	"vicreg/models/tensor"
 )
@@ -85,6 +86,20 @@ type Artifact struct {
 	Graph  *graph.Graph
 	Params []*nn.Param
 	State  []StateVar
+}
+
+// reserved is how much more memory is reserved for a step than its values take at once: in
+// any order of their sizes they leave gaps.
+const reserved = 1.03
+
+// Reserve is how many bytes of a device's memory a run of the graph should have in one
+// piece, besides its state.
+func (a *Artifact) Reserve() (int64, error) {
+	m, err := a.Graph.Model()
+	if err != nil {
+		return 0, err
+	}
+	return int64(reserved * float64(onnx.Peak(m.Graph))), nil
 }
 
 // InitialState draws the state before the first step: parameters by the seed and

@@ -63,7 +63,11 @@ func (r *run) openSession(o ort.Options) error {
 	for i, v := range r.artifact.State {
 		vars[i] = ort.Variable{In: v.In, Out: v.Out}
 	}
-	state, err := ort.NewStepper(r.session, ort.StepperConfig{State: vars})
+	reserve, err := r.artifact.Reserve()
+	if err != nil {
+		return err
+	}
+	state, err := ort.NewStepper(r.session, ort.StepperConfig{State: vars, Reserve: reserve})
 	if err != nil {
 		return err
 	}

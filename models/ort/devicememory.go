@@ -59,6 +59,17 @@ func allocator(session handle, name string, index, kind int) (a handle, err erro
 // newBlock allocates a block on the device, of undefined content.
 func (m *deviceMemory) newBlock(spec tensor.Spec) (*block, error) { return m.take(m.own, spec) }
 
+// reserve has the session's arena take so many bytes in one piece, which it keeps. If there
+// are not so many, it takes what is needed as it comes, and the step says what is missing.
+func (m *deviceMemory) reserve(bytes int64) {
+	if bytes <= 0 {
+		return
+	}
+	if b, err := m.newBlock(tensor.Spec{Name: "reserve", Type: tensor.Uint8, Shape: []int{int(bytes)}}); err == nil {
+		b.free()
+	}
+}
+
 // newHostBlock allocates a zeroed block in the host's memory.
 func (m *deviceMemory) newHostBlock(spec tensor.Spec) (*block, error) {
 	if m.pinned == nil {

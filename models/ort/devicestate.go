@@ -31,7 +31,7 @@ const aheadBytes = 4096
 // Traffic counts bytes that were copied between the host and a device.
 type Traffic struct{ ToDevice, FromDevice int64 }
 
-func newDeviceState(s *Session, d Device, vars []tensor.Spec, names []Variable, e ends) (h *deviceState, err error) {
+func newDeviceState(s *Session, d Device, vars []tensor.Spec, cfg StepperConfig, e ends) (h *deviceState, err error) {
 	h = &deviceState{scalars: e.scalars}
 	defer func() {
 		if err != nil {
@@ -51,7 +51,9 @@ func newDeviceState(s *Session, d Device, vars []tensor.Spec, names []Variable, 
 		return h, err
 	}
 	e.scalars = h.results
-	h.pairState, err = newPairState(s, vars, names, e, h.memory.newBlock)
+	if h.pairState, err = newPairState(s, vars, cfg.State, e, h.memory.newBlock); err == nil {
+		h.memory.reserve(cfg.Reserve)
+	}
 	return h, err
 }
 

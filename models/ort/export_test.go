@@ -16,7 +16,7 @@ func Copies(st *Stepper) (n int) {
 // allocators and copies, where the session is on the host.
 func NewDeviceStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 	return newStepper(s, cfg, func(vars []tensor.Spec, e ends) (holder, error) {
-		return newDeviceState(s, Device{}, vars, cfg.State, e)
+		return newDeviceState(s, Device{}, vars, cfg, e)
 	})
 }
 

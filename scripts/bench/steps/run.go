@@ -70,7 +70,11 @@ func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
 	for _, v := range r.Artifact.State {
 		state = append(state, ort.Variable{In: v.In, Out: v.Out})
 	}
-	if r.Stepper, err = ort.NewStepper(r.Session, ort.StepperConfig{State: state}); err != nil {
+	reserve, err := r.Artifact.Reserve()
+	if err != nil {
+		return err
+	}
+	if r.Stepper, err = ort.NewStepper(r.Session, ort.StepperConfig{State: state, Reserve: reserve}); err != nil {
 		return err
 	}
 	if err := r.Restore(r.Artifact.InitialState(Seed)); err != nil || r.Device.Kind == tensor.Host {

@@ -1,0 +1,77 @@
+package onnx
+
+import (
+	"vicreg/models/tensor"
+)
+
+// Peak is the most bytes that the values which nodes make take at once, when the nodes run
+// in order and a value lasts until its last user has run: not inputs, initializers and
+// outputs, whose memory is somebody else's, nor what nodes need besides. Each takes a
+// multiple of 256 bytes. A Reshape shows the memory of its input. A value whose shape is
+// unknown or not fixed counts nothing.
+func Peak(g *GraphProto) int64 {
+	p := peak{bytes: map[string]int64{}, of: map[string]string{}, last: map[string]int{}}
+	for _, v := range g.ValueInfo {
+		if s, err := SpecOf(v); err == nil {
+			p.bytes[v.Name] = bytesOf(s)
+		}
+	}
+	for i, n := range g.Node {
+		for _, in := range n.Input {
+			p.last[p.owner(in)] = i
+		}
+		if n.OpType == "Reshape" && n.Domain == "" {
+			p.of[n.Output[0]] = p.owner(n.Input[0])
+		}
+	}
+	for i, n := range g.Node {
+		p.run(i, n)
+	}
+	return p.most
+}
+
+// peak follows what lives from node to node.
+type peak struct {
+	bytes     map[string]int64
+	of        map[string]string // whose memory a value shows
+	last      map[string]int    // the last node that reads a value
+	now, most int64
+}
+
+func (p *peak) owner(name string) string {
+	if of, ok := p.of[name]; ok {
+		return of
+	}
+	return name
+}
+
+// run makes the outputs of node i, and drops what nobody reads after it.
+func (p *peak) run(i int, n *NodeProto) {
+	shows := n.OpType == "Reshape" && n.Domain == ""
+	for _, out := range n.Output {
+		if !shows {
+			p.now += p.bytes[out]
+		}
+	}
+	p.most = max(p.most, p.now)
+	for _, name := range append(n.Output[:len(n.Output):len(n.Output)], n.Input...) {
+		owner := p.owner(name)
+		if p.last[owner] <= i { // 0 for what nobody reads
+			p.now -= p.bytes[owner]
+			delete(p.bytes, owner)
+		}
+	}
+}
+
+// bytesOf is what an allocator gives for a tensor, 0 if its shape is not fixed.
+func bytesOf(s tensor.Spec) int64 {
+	const multiple = 256
+	n := int64(s.Type.Size())
+	for _, d := range s.Shape {
+		if d < 0 {
+			return 0
+		}
+		n *= int64(d)
+	}
+	return (n + multiple - 1) / multiple * multiple
+}
