@@ -96,3 +96,38 @@ func aheadOfSteps(t *testing.T, prepare func(*ort.Session, ort.StepperConfig) (*
 		t.Error("no batch was copied ahead")
 	}
 }
+
+// What is reserved is taken at once, and a step that fits in takes no more.
+func TestReserve(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	const f32, n = tensor.Float32, 1 << 20
+	m := newBuilder().input(f32, "w", n).input(f32, "x", n).input(f32, "lr", 1).
+		output(f32, "w.next", n).output(f32, "loss", 1).value(tensor.Float16, "half", n).
+		node("Cast", "half", "x").node("Cast", "w.next", "half").node("Identity", "loss", "lr").model()
+	for i, to := range []tensor.DType{tensor.Float16, f32} {
+		m.Graph.Node[i].Attribute = []*onnx.AttributeProto{onnx.Int("to", int64(to))}
+	}
+	for reserve, grows := range map[int64]bool{0: true, 3 * n: false} {
+		st, err := ort.NewStepper(orttest.Session(t, m, ort.Options{Device: cuda}), ort.StepperConfig{State: []ort.Variable{{In: "w", Out: "w.next"}}, Reserve: reserve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		if err := st.Restore(map[string]*tensor.Tensor{"w": tensor.New(f32, n)}); err != nil {
+			t.Fatal(err)
+		}
+		before, err := st.DeviceMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Step(tensor.Batch{"x": tensor.New(f32, n), "lr": tensor.New(f32, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := st.DeviceMemory()
+		if err != nil || (after > before) != grows || before < reserve {
+			t.Errorf("with %d bytes reserved %d were taken before a step and %d after it (%v)", reserve, before, after, err)
+		}
+	}
+}
