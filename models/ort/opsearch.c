@@ -34,7 +34,8 @@ static int64_t attribute(void *descriptor, int name, int type, int64_t room, voi
 
 // rounds says whether the engine of a configuration rounds its operands further than
 // the convolution allows; also where it does not say. Tensor cores take float16 as it
-// is and float32 as TF32; what is converted down before loses more, and is never meant.
+// is and float32 as TF32; what is converted down before loses more, as do sums of less than
+// float32, and neither is ever meant.
 static int rounds(void *config, int tf32) {
   vr_descriptors d = {0};
   int notes[CUDNN_NOTES], found = 1;
@@ -43,7 +44,8 @@ static int rounds(void *config, int tf32) {
     int64_t count = attribute(engine, CUDNN_ENGINE_NUMERICAL_NOTES, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NOTES, notes);
     found = count < 0 || count > CUDNN_NOTES;
     for (int64_t i = 0; !found && i < count; i++)
-      found = notes[i] == CUDNN_NOTE_DOWN_CONVERT || (!tf32 && notes[i] == CUDNN_NOTE_TENSOR_CORE);
+      found = notes[i] == CUDNN_NOTE_DOWN_CONVERT || notes[i] == CUDNN_NOTE_REDUCED_SUMS ||
+              (!tf32 && notes[i] == CUDNN_NOTE_TENSOR_CORE);
   }
   vr_descriptors_free(&d);
   return found;

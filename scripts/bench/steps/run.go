@@ -120,12 +120,13 @@ func (r *Run) Noise() (tensor.Batch, error) {
 	return b, nil
 }
 
-// Take takes a step on a batch of NewBatch with a learning rate and accepts it, unless
-// its gradient is not finite: then the loss scale halves, as vicreg train does it. It
+// Take takes a step on a batch of NewBatch with a learning rate, while next, which may be
+// nil or the same again, is copied for the step after it. It accepts the step, unless its
+// gradient is not finite: then the loss scale halves, as vicreg train does it. It
 // returns the scalars.
-func (r *Run) Take(b tensor.Batch, rate float64) (map[string]float64, error) {
+func (r *Run) Take(b, next tensor.Batch, rate float64) (map[string]float64, error) {
 	r.Set(b, rate)
-	scalars, err := r.StepAhead(b, b)
+	scalars, err := r.StepAhead(b, next)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 	}
 	begin, loss := time.Now(), 0.0
 	for range n {
-		scalars, err := r.Take(batch, Rate)
+		scalars, err := r.Take(batch, batch, Rate)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package steps
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type Setup struct {
 	Name, Model, Stem, Expander string
 	Width, Size, Batch          int
 
+	Optimizer string // as vicreg train has them; "" for sgd
 	Device    string // "cpu", "cuda" or "cuda:1"
 	Precision string // "fp32", or on a CUDA device "tf32" or "fp16"
 	Kernels   string // "auto" or "portable", as vicreg train has them
@@ -47,7 +49,7 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	if c.Expander.Widths, err = widths(s.Expander); err != nil {
 		return c, err
 	}
-	if c.Optimizer, err = optim.Default("sgd"); err != nil {
+	if c.Optimizer, err = optim.Default(cmp.Or(s.Optimizer, "sgd")); err != nil {
 		return c, err
 	}
 	var ok bool
