@@ -162,10 +162,12 @@ func together(g *graph.Graph, c Config, s *nn.Scope) forward {
 
 // together reports whether the views can be one batch: with the custom operators, for the
 // normalisations that they do whole, and as long as no activation has more numbers than
-// the runtime's kernels count to.
+// the runtime's kernels count to. In float32 a run that did so on a device was not where
+// the CPU's is (BENCHMARKS.md, curve), and float16 is what it is for.
 func (c Config) together() bool {
 	const most = 1 << 31
-	return c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
+	return c.Device == tensor.CUDA && c.CustomOps && c.compute() == tensor.Float16 && c.Backbone.Activation == "relu" &&
+		2*c.Batch*c.Backbone.largest(c.Size) < most
 }
 
 // embed is backbone and expander: from pixels to representations and float32 embeddings.
