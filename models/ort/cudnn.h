@@ -126,11 +126,4 @@ char *vr_cudnn_load(void);
 // vr_cudnn_failed makes a message of what a function returned; NULL for success.
 char *vr_cudnn_failed(int status, const char *function);
 
-// VR_TRY calls a function of cuDNN, and returns the message when it fails.
-#define VR_TRY(function, ...) \
-  do { \
-    char *vr_message = vr_cudnn_failed(vr_cudnn.function(__VA_ARGS__), #function); \
-    if (vr_message != NULL) return vr_message; \
-  } while (0)
-
 #endif

@@ -46,8 +46,6 @@ static const char *text_of(const char *file) {
   return "";
 }
 
-char *vr_kernels_load(void) { return vr_nvrtc_load(); }
-
 // As CUDA numbers the attributes of a device.
 enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76 };
 

@@ -21,10 +21,6 @@ typedef struct {
 // before any session is opened.
 void vr_kernel_source(const char *file, const char *text);
 
-// vr_kernels_load looks up what is needed to compile and to launch, once; the message
-// says what is missing.
-char *vr_kernels_load(void);
-
 // vr_launch starts a kernel on the stream of a run, x by y by z blocks, with its one
 // argument, a pointer to a struct like the kernel's. The first launch of a kernel compiles
 // its program and loads it, which cannot be captured.

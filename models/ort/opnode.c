@@ -5,7 +5,7 @@
 
 #include "api.h"
 #include "customop.h"
-#include "kernels.h"
+#include "nvrtc.h"
 
 void vr_node_forget(vr_node *node) {
   if (node == NULL) return;
@@ -16,7 +16,7 @@ void vr_node_forget(vr_node *node) {
 
 static char *make(vr_node *node, void *info) {
   char *error = vr_cudnn_load();
-  if (error == NULL) error = vr_kernels_load();
+  if (error == NULL) error = vr_nvrtc_load();
   if (error == NULL) error = vr_node_attributes(info, node->operator->attributes, &node->attributes);
   // 0: memory of the device itself.
   if (error == NULL) error = vr_failed(STATUS(NODE_ALLOCATOR, void *, int, void **)(info, 0, &node->allocator));
