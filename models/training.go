@@ -25,6 +25,7 @@ type Config struct {
 	Device    tensor.Device // that the graphs will run on; CUDA knows no Block and no bfloat16
 	CustomOps bool          // of a graph for CUDA: see graph.Graph
 	TF32      bool          // of a graph for CUDA: see graph.Graph
+	Views     Views         // how the two views pass the network in training
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
 }
@@ -160,14 +161,23 @@ func together(g *graph.Graph, c Config, s *nn.Scope) forward {
 	return forward{s, y[0], z[0], z[1], c.Loss.Forward(g, z[0], z[1])}
 }
 
-// together reports whether the views can be one batch: with the custom operators, for the
-// normalisations that they do whole, and as long as no activation has more numbers than
-// the runtime's kernels count to. In float32 a run that did so on a device was not where
-// the CPU's is (BENCHMARKS.md, curve), and float16 is what it is for.
+// Views says how the two views pass the network. Both ways give the same but for rounding.
+type Views int
+
+const (
+	ViewsAsUsual  Views = iota // together in float16, where they can be
+	ViewsApart                 // one after the other
+	ViewsTogether              // as one batch, where they can be
+)
+
+// together reports whether the views are one batch. They can be with the custom operators,
+// for the normalisations that they do whole, and as long as no activation has more numbers
+// than the runtime's kernels count to. In float32 a run that did so on a device was not
+// where the CPU's is (BENCHMARKS.md, curve), and float16 is what it is for.
 func (c Config) together() bool {
 	const most = 1 << 31
-	return c.Device == tensor.CUDA && c.CustomOps && c.compute() == tensor.Float16 && c.Backbone.Activation == "relu" &&
-		2*c.Batch*c.Backbone.largest(c.Size) < most
+	possible := c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
+	return possible && c.Views != ViewsApart && (c.Views == ViewsTogether || c.compute() == tensor.Float16)
 }
 
 // embed is backbone and expander: from pixels to representations and float32 embeddings.

@@ -61,6 +61,7 @@ func pieces() []piece {
 	return []piece{
 		of("doctor", doctor, 40, "what is there, and how fast memory and products are at best"),
 		of("parity", parity, 90, "20 steps on the device and on the CPU, from the same weights and batches"),
+		of("gradients", gradients, 60, "each gradient of a step at the size of a real run, on the device and on the CPU"),
 		of("moved", moved, 70, "bytes that a step moves, and nodes that run elsewhere than on the device"),
 		of("step-r18", with(compareStep, steps.R18), 120, "ResNet-18, CIFAR stem: images a second and memory beside PyTorch's"),
 		of("step-r50", with(compareStep, steps.R50), 225, "ResNet-50, 224 px: the same"),

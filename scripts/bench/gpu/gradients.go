@@ -1,0 +1,159 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"vicreg/models"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/scripts/bench/steps"
+)
+
+// gradientBound is how far a gradient of float32 without TF32 may be from the CPU's, as
+// part of its size, and lossOfStep the same of the loss. On another kind of kernels for
+// the CPU the worst gradient is off by TODO.
+const (
+	gradientBound = 1e-2
+	lossOfStep    = 1e-5
+)
+
+// negligible is the least size that a gradient counts with, as part of all gradients: some,
+// such as those of a bias before a normalisation, are nothing but rounding.
+const negligible = 1e-4
+
+// gradients takes a step on the CPU and on the device at the size of a real run, where
+// other kernels are the fastest than at that of parity, and compares the gradient of each
+// parameter and each statistic. What is wrong in a kernel has its place then.
+func gradients(ctx context.Context, b *bench) error {
+	s := steps.R18
+	s.Batch = 256
+	if b.quick {
+		s = s.Small()
+	}
+	batches, err := b.batches(ctx, s.Batch, s.Size, 1)
+	if err != nil {
+		return err
+	}
+	loss, want, err := stepOnce(s.On(ort.Device{}, "fp32", b.threads), batches[0])
+	if err != nil {
+		return fmt.Errorf("on the CPU: %w", err)
+	}
+	for _, v := range b.variants(s) {
+		ofLoss, got, err := stepOnce(v, batches[0])
+		if err != nil {
+			b.verdict(false, "%s runs on %v: %v", v.Name, b.device, err)
+			continue
+		}
+		off := math.Abs(ofLoss/loss - 1)
+		worst := b.compareStates(v.Name, want, got)
+		say("%s: loss %.6f, on the CPU %.6f", v.Name, ofLoss, loss)
+		b.figures.Add("loss_"+v.Name+"_1e6", 1e6*off)
+		b.figures.Add("worst_"+v.Name+"_1e6", 1e6*worst)
+		if v.Precision == "fp32" {
+			b.verdict(off <= lossOfStep && worst <= gradientBound, "%s: the loss is within %.1e of the CPU's (at most %.0e), and each gradient within %.1e (at most %.0e)", v.Name, off, lossOfStep, worst, gradientBound)
+		}
+	}
+	return nil
+}
+
+// variants are the graphs and kernels that are compared with the CPU's.
+func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
+	add := func(name, precision string, kernels string, views models.Views) {
+		v := s.On(b.device, precision, b.threads)
+		v.Name, v.Kernels, v.Views = name, kernels, views
+		all = append(all, v)
+	}
+	if b.onHost() {
+		add("fp32_portable", "fp32", "portable", models.ViewsAsUsual)
+		return all
+	}
+	add("fp32_together", "fp32", "auto", models.ViewsTogether)
+	add("fp32_apart", "fp32", "auto", models.ViewsApart)
+	add("fp32_portable", "fp32", "portable", models.ViewsAsUsual)
+	add("tf32", "tf32", "auto", models.ViewsAsUsual)
+	add("fp16", "fp16", "auto", models.ViewsAsUsual)
+	return all
+}
+
+// stepOnce takes the first step of SGD at a rate of 0. After it the momenta are the gradients.
+func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string]*tensor.Tensor, err error) {
+	s.Optimizer = "sgd"
+	r, err := steps.Open(s)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer r.Close()
+	own, err := r.NewBatch()
+	if err != nil {
+		return 0, nil, err
+	}
+	for name, views := range batch {
+		if err := own[name].CopyFrom(views); err != nil {
+			return 0, nil, err
+		}
+	}
+	scalars, err := r.Take(own, nil, 0)
+	if err != nil {
+		return 0, nil, err
+	}
+	state, err = r.Snapshot()
+	return scalars["loss"], state, err
+}
+
+// difference is how far a tensor is from what it should be, as part of its size.
+type difference struct {
+	name string
+	off  float64
+}
+
+// compareStates prints the tensors of a state that differ most from what they should be,
+// of those that a step at a rate of 0 changes, and returns the most that one differs.
+func (b *bench) compareStates(name string, want, got map[string]*tensor.Tensor) float64 {
+	all := differences(want, got)
+	for _, d := range all[:min(len(all), 4)] {
+		say("%s: %.1e  %s", name, d.off, d.name)
+	}
+	return all[0].off
+}
+
+// differences are those of momenta and statistics, largest first.
+func differences(want, got map[string]*tensor.Tensor) (all []difference) {
+	least := map[bool]float64{} // by whether they are momenta
+	for name, w := range want {
+		least[momentum(name)] += math.Pow(norm(w.Float32(), nil), 2)
+	}
+	for name, w := range want {
+		if !momentum(name) && !strings.Contains(name, ".running_") {
+			continue
+		}
+		size := max(norm(w.Float32(), nil), negligible*math.Sqrt(least[momentum(name)]))
+		off := norm(got[name].Float32(), w.Float32()) / size
+		if math.IsNaN(off) {
+			off = math.Inf(1)
+		}
+		all = append(all, difference{name, off})
+	}
+	slices.SortFunc(all, func(x, y difference) int { return cmp.Compare(y.off, x.off) })
+	return all
+}
+
+func momentum(name string) bool { return strings.HasSuffix(name, ".momentum") }
+
+// norm is that of x - y, or of x.
+func norm(x, y []float32) float64 {
+	sum := 0.0
+	for i, v := range x {
+		d := float64(v)
+		if y != nil {
+			d -= float64(y[i])
+		}
+		sum += d * d
+	}
+	return math.Sqrt(sum)
+}
+
