@@ -44,18 +44,17 @@ func curve(ctx context.Context, b *bench) error {
 		}
 	}
 	first, second := "fp32", "fp16"
-	runs := map[string][]string{}
-	for _, p := range []string{first, second} {
-		if runs[p], err = b.in(p); err != nil {
-			return err
-		}
-	}
 	if b.onHost() {
 		first, second = "auto", "portable"
-		runs = map[string][]string{first: {"--kernels", first}, second: {"--kernels", second}}
 	}
 	losses := map[string][]float64{}
-	for name, flags := range runs {
+	for _, name := range []string{second, first} {
+		flags := []string{"--kernels", name}
+		if !b.onHost() {
+			if flags, err = b.in(name); err != nil {
+				return err
+			}
+		}
 		out := filepath.Join(b.work, "curve-"+name)
 		args := append(append(b.training(dir, epochs, 256), "--out", out, "--force"), flags...)
 		if _, err := b.program(ctx, "curve-"+name, b.device, args...); err != nil {
@@ -67,6 +66,7 @@ func curve(ctx context.Context, b *bench) error {
 		if len(losses[name]) < steps {
 			return fmt.Errorf("%d steps in %s, want %d", len(losses[name]), out, steps)
 		}
+		say("%s begins with %.4f", name, losses[name][:window/5])
 	}
 	worst := windows(first, losses[first][:steps], second, losses[second][:steps], window)
 	b.figures.Add("worst", worst)
