@@ -156,4 +156,3 @@ func norm(x, y []float32) float64 {
 	}
 	return math.Sqrt(sum)
 }
-
