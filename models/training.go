@@ -22,7 +22,7 @@ type Config struct {
 	Size      int           // side of a view in pixels
 	Mean, Std [3]float64    // of the pixels, in 0..1
 	Compute   tensor.DType  // of activations; 0 for float32. Parameters, statistics and loss are float32
-	Device    tensor.Device // that the graphs will run on; CUDA knows no Block and no bfloat16
+	Device    tensor.Device // that the graphs will run on; CUDA knows no Block, and bfloat16 only with CustomOps
 	CustomOps bool          // of a graph for CUDA: see graph.Graph
 	TF32      bool          // of a graph for CUDA: see graph.Graph
 	Views     Views         // how the two views pass the network in training
@@ -39,13 +39,16 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		if c.Standard && c.Block > 0 {
 			g.Fail("graph", "blocks of %d channels are no standard operators", c.Block)
 		}
-		if c.Device == tensor.CUDA && (c.Block > 0 || c.Standard || c.compute() == tensor.BFloat16) {
-			g.Fail("graph", "CUDA has no kernels for blocks of channels and for %v, and its graphs are not of standard operators", tensor.BFloat16)
+		if c.Device == tensor.CUDA && (c.Block > 0 || c.Standard) {
+			g.Fail("graph", "CUDA has no kernels for blocks of channels, and its graphs are not of standard operators")
+		}
+		if c.Device == tensor.CUDA && !c.CustomOps && c.compute() == tensor.BFloat16 {
+			g.Fail("graph", "%v on CUDA needs the custom operators: the runtime's own kernels lack it", tensor.BFloat16)
 		}
 		g.Block, g.Standard, g.Device, g.CustomOps, g.TF32 = c.Block, c.Standard, c.Device, c.CustomOps, c.TF32
 		f(g)
-		if c.Device == tensor.CUDA && c.CustomOps && c.compute() == tensor.Float16 {
-			g.HalvesTogether()
+		if c.Device == tensor.CUDA && c.CustomOps && c.compute().Half() {
+			g.HalvesTogether(c.compute())
 		}
 	})
 }
@@ -165,7 +168,7 @@ func together(g *graph.Graph, c Config, s *nn.Scope) forward {
 type Views int
 
 const (
-	ViewsAsUsual  Views = iota // together in float16, where they can be
+	ViewsAsUsual  Views = iota // together in half precision, where they can be
 	ViewsApart                 // one after the other
 	ViewsTogether              // as one batch, where they can be
 )
@@ -173,11 +176,11 @@ const (
 // together reports whether the views are one batch. They can be with the custom operators,
 // for the normalisations that they do whole, and as long as no activation has more numbers
 // than the runtime's kernels count to. In float32 a run that did so on a device was not
-// where the CPU's is (BENCHMARKS.md, curve), and float16 is what it is for.
+// where the CPU's is (BENCHMARKS.md, curve), and half precision is what it is for.
 func (c Config) together() bool {
 	const most = 1 << 31
 	possible := c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
-	return possible && c.Views != ViewsApart && (c.Views == ViewsTogether || c.compute() == tensor.Float16)
+	return possible && c.Views != ViewsApart && (c.Views == ViewsTogether || c.compute().Half())
 }
 
 // embed is backbone and expander: from pixels to representations and float32 embeddings.

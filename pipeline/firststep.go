@@ -12,10 +12,11 @@ import (
 // begin sets the state. On a device it then takes a step and drops it: the first one
 // finds the fastest convolutions, captures the launches and takes the memory, and what
 // goes wrong with that does so before anything is written. Where our own operators do
-// not run, and nobody has asked for them, the run goes on with the portable kernels.
+// not run, and nobody has asked for them, the run goes on with the portable kernels, but
+// for one in bf16, which those lack.
 func (r *run) begin(state map[string]*tensor.Tensor) error {
 	err := r.first(state)
-	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
+	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || r.Precision == bf16 || isFull(err) {
 		return err
 	}
 	r.machine.kernels = "portable"

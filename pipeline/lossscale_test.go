@@ -42,6 +42,7 @@ func TestLossScale(t *testing.T) {
 			fp16: {LossScale: c.scale, Steady: c.left},
 			fp32: {LossScale: c.first, Steady: c.steady}, // it is 1 there and stays
 			tf32: {LossScale: c.first, Steady: c.steady},
+			bf16: {LossScale: c.first, Steady: c.steady},
 		} {
 			got := checkpoint.Position{LossScale: c.first, Steady: c.steady}
 			for _, accepted := range c.steps {
@@ -68,6 +69,8 @@ func TestBeginScale(t *testing.T) {
 		{fp16, fp32, checkpoint.Position{LossScale: 512, Steady: 9}, 1, 0},
 		{fp32, fp16, checkpoint.Position{LossScale: 1}, firstScale, 0},
 		{tf32, fp16, checkpoint.Position{LossScale: 1}, firstScale, 0},
+		{bf16, fp16, checkpoint.Position{LossScale: 1}, firstScale, 0},
+		{fp16, bf16, checkpoint.Position{LossScale: 512, Steady: 9}, 1, 0},
 		{fp16, fp16, checkpoint.Position{LossScale: math.Inf(1), Steady: 9}, firstScale, 0},
 		{fp16, fp16, checkpoint.Position{LossScale: math.NaN()}, firstScale, 0},
 		{fp16, fp16, checkpoint.Position{}, firstScale, 0},

@@ -40,7 +40,7 @@ func (m machine) validate() error {
 	default:
 		return usage.Errorf("--kernels %s: want auto, portable, nchwc or cudnn", m.kernels)
 	}
-	if err := m.precision.validate(m.Device); err != nil {
+	if err := m.precision.validate(&m); err != nil {
 		return err
 	}
 	return m.Machine.Validate()

@@ -14,35 +14,43 @@ import (
 // a run leaves: a checkpoint of one precision can be gone on from in another.
 //
 // A run keeps it, but unlike its other settings it may be another when the run goes
-// on: fp16 has no fast kernels on a CPU, and what was begun on a GPU must go on without.
+// on: 16 bits have no fast kernels on a CPU, and what was begun on a GPU must go on without.
 type precision string
 
 const (
 	fp32 precision = "fp32"
 	tf32 precision = "tf32" // products of float32 whose operands are rounded to 10 bits
 	fp16 precision = "fp16" // activations and their gradients in float16, with a loss scale
-	// There is no bf16: the runtime's CUDA provider lacks bfloat16 in the sums, the
-	// comparisons and the transposed convolutions that a step is made of.
+	bf16 precision = "bf16" // in bfloat16, whose range is float32's, by kernels of vicreg's own
 )
 
-// validate reports what is no precision, or none for the device; "" stands for a
+// validate reports what is no precision, or none for the machine; "" stands for a
 // default.
-func (p precision) validate(d ort.Device) error {
+func (p precision) validate(m *machine) error {
 	switch p {
 	case "", fp32:
 		return nil
-	case tf32, fp16:
-		if !p.runsOn(d) {
+	case tf32, fp16, bf16:
+		if m.OnHost() {
 			return usage.Errorf("--precision %s needs --device cuda: the CPU trains in fp32", p)
+		}
+		if !p.runsOn(m) {
+			return usage.Errorf("--precision %s needs vicreg's own kernels: --kernels %s lacks bfloat16", p, m.kernels)
 		}
 		return nil
 	}
-	return usage.Errorf("--precision %s: want fp32, tf32 or fp16", p)
+	return usage.Errorf("--precision %s: want fp32, tf32, fp16 or bf16", p)
 }
 
-// runsOn tells whether the device has it.
-func (p precision) runsOn(d ort.Device) bool {
-	return p == fp32 || d.Kind == tensor.CUDA && (p == tf32 || p == fp16)
+// runsOn tells whether the machine has it.
+func (p precision) runsOn(m *machine) bool {
+	switch p {
+	case fp32:
+		return true
+	case tf32, fp16:
+		return !m.OnHost()
+	}
+	return p == bf16 && !m.OnHost() && m.customOps()
 }
 
 // usual is what a device trains in when nobody says: on CUDA what PyTorch does with
@@ -56,17 +64,17 @@ func usual(d ort.Device) precision {
 }
 
 // goOn is what a run that was in the precision before, "" in old checkpoints, goes
-// on in: what is asked for, or the same if the device has it. why says what changes,
+// on in: what is asked for, or the same if the machine has it. why says what changes,
 // "" for nothing.
-func goOn(before, asked precision, d ort.Device) (now precision, why string) {
+func goOn(before, asked precision, m *machine) (now precision, why string) {
 	before = cmp.Or(before, fp32)
 	switch {
 	case asked != "":
 		now = asked
-	case before.runsOn(d):
+	case before.runsOn(m):
 		now = before
 	default:
-		now = usual(d)
+		now = usual(m.Device)
 	}
 	if now == before {
 		return now, ""
@@ -84,8 +92,11 @@ func (p precision) describe(lossScale float64) string {
 
 // compute is the type of activations, 0 for float32.
 func (p precision) compute() tensor.DType {
-	if p == fp16 {
+	switch p {
+	case fp16:
 		return tensor.Float16
+	case bf16:
+		return tensor.BFloat16
 	}
 	return 0
 }

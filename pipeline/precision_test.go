@@ -24,25 +24,31 @@ func on(d ort.Device) machine {
 // A run goes on in its precision where the device has it, and in another one where
 // that is asked for or cannot be helped.
 func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
+	host, gpu, portable := on(ort.Device{}), on(cuda), on(cuda)
+	portable.kernels = "portable"
 	for _, c := range []struct {
 		before, asked precision
-		device        ort.Device
+		on            machine
 		now           precision
 		why           string
 	}{
-		{"", "", ort.Device{}, fp32, ""},
-		{"", "", cuda, fp32, ""}, // of a checkpoint from before there was a choice
-		{fp32, "", cuda, fp32, ""},
-		{fp32, fp16, cuda, fp16, "the run was in fp32 and goes on in fp16"},
-		{fp16, "", cuda, fp16, ""},
-		{fp16, fp16, cuda, fp16, ""},
-		{fp16, "", ort.Device{}, fp32, "the run was in fp16 and goes on in fp32"},
-		{tf32, "", ort.Device{}, fp32, "the run was in tf32 and goes on in fp32"},
-		{tf32, fp32, cuda, fp32, "the run was in tf32 and goes on in fp32"},
-		{"fp8", "", cuda, tf32, "the run was in fp8 and goes on in tf32"},
+		{"", "", host, fp32, ""},
+		{"", "", gpu, fp32, ""}, // of a checkpoint from before there was a choice
+		{fp32, "", gpu, fp32, ""},
+		{fp32, fp16, gpu, fp16, "the run was in fp32 and goes on in fp16"},
+		{fp16, "", gpu, fp16, ""},
+		{fp16, fp16, gpu, fp16, ""},
+		{fp16, "", host, fp32, "the run was in fp16 and goes on in fp32"},
+		{bf16, "", gpu, bf16, ""},
+		{fp16, bf16, gpu, bf16, "the run was in fp16 and goes on in bf16"},
+		{bf16, "", host, fp32, "the run was in bf16 and goes on in fp32"},
+		{tf32, "", host, fp32, "the run was in tf32 and goes on in fp32"},
+		{tf32, fp32, gpu, fp32, "the run was in tf32 and goes on in fp32"},
+		{"fp8", "", gpu, tf32, "the run was in fp8 and goes on in tf32"},
+		{bf16, "", portable, tf32, "the run was in bf16 and goes on in tf32"},
 	} {
-		if now, why := goOn(c.before, c.asked, c.device); now != c.now || why != c.why {
-			t.Errorf("%q, asked %q, on %v: %s (%s), want %s (%s)", c.before, c.asked, c.device, now, why, c.now, c.why)
+		if now, why := goOn(c.before, c.asked, &c.on); now != c.now || why != c.why {
+			t.Errorf("%q, asked %q, on %v: %s (%s), want %s (%s)", c.before, c.asked, c.on.Device, now, why, c.now, c.why)
 		}
 	}
 	if usual(ort.Device{}) != fp32 || usual(cuda) != tf32 {
@@ -51,17 +57,21 @@ func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
 }
 
 func TestWhatADeviceTrainsIn(t *testing.T) {
-	for _, p := range []precision{"", fp32, tf32, fp16} {
+	for _, p := range []precision{"", fp32, tf32, fp16, bf16} {
 		m := on(cuda)
 		if m.precision = p; m.validate() != nil {
 			t.Errorf("%q on %v: %v", p, cuda, m.validate())
 		}
 	}
-	m := on(cuda)
-	m.kernels = "nchwc"
-	var wrong *usage.Error
-	if err := m.validate(); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--kernels nchwc is for the CPU, not for --device cuda") {
-		t.Errorf("nchwc on CUDA: %v", err)
+	for want, m := range map[string]machine{
+		"--kernels nchwc is for the CPU, not for --device cuda":                          {kernels: "nchwc"},
+		"--precision bf16 needs vicreg's own kernels: --kernels portable lacks bfloat16": {kernels: "portable", precision: bf16},
+	} {
+		m.Machine = on(cuda).Machine
+		var wrong *usage.Error
+		if err := m.validate(); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 	if block, err := on(cuda).block(nil); block != 0 || err != nil {
 		t.Errorf("kernels on CUDA: blocks of %d, %v", block, err)
@@ -78,6 +88,7 @@ func TestTheSessionOfAStep(t *testing.T) {
 		fp32: {0, false, "fp32"},
 		tf32: {0, true, "tf32"},
 		fp16: {tensor.Float16, false, "fp16 with a loss scale of 256"},
+		bf16: {tensor.BFloat16, false, "bf16"},
 	} {
 		r := &run{trainFlags: &trainFlags{machine: on(cuda)}}
 		r.Precision = p

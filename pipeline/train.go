@@ -47,8 +47,9 @@ checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
 could not be read. Ctrl-C or SIGTERM finishes the step, writes a checkpoint and
 ends; --resume goes on from it, bit for bit on the same CPU, and on another device
 or in another --precision, since weights are float32 in each. fp16 keeps
-activations in 16 bits and scales the loss, which halves after a step whose
+activations in 16 bits and scales the loss; the scale halves after a step whose
 gradient is not finite (that step is left out) and doubles after %d good ones.
+bf16 needs no scale, as its range is float32's, but has 8 digits for fp16's 11.
 vicreg data preview shows the views that a recipe makes.
 
 `, growAfter) + recipeNotes(),
@@ -56,7 +57,7 @@ vicreg data preview shows the views that a recipe makes.
 	t := &trainFlags{}
 	t.register(fs)
 	t.machine.register(fs)
-	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32 or fp16; by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where the device has it")
+	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16 (from compute capability 8.0); by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where it can be")
 	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
 	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
 	fs.BoolVar(&t.force, "force", false, "start anew in a folder that holds a run already")
@@ -189,7 +190,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 		t.Data = moved
 	}
 	before, why := t.Precision, ""
-	if t.Precision, why = goOn(before, t.machine.precision, t.machine.Device); why != "" {
+	if t.Precision, why = goOn(before, t.machine.precision, &t.machine); why != "" {
 		fmt.Fprintln(stderr, "vicreg train:", why)
 	}
 	beginScale(&c.Position, before, t.Precision)

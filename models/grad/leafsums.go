@@ -33,7 +33,7 @@ func (l leaves) listed(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*gra
 			pairs[p.parts[0].Type] = append(pairs[p.parts[0].Type], p)
 		}
 	}
-	for _, t := range []tensor.DType{tensor.Float16, tensor.Float32} {
+	for _, t := range []tensor.DType{tensor.Float16, tensor.BFloat16, tensor.Float32} {
 		addPairs(g, pairs[t], sums)
 	}
 	return sums
@@ -77,7 +77,7 @@ func (l leaves) parts(g *graph.Graph, v *graph.Value) []*graph.Value {
 
 // unnarrowed is x before it was cast to half precision.
 func unnarrowed(x *graph.Value) *graph.Value {
-	if v := unrounded(x); x.Type == tensor.Float16 {
+	if v := unrounded(x); x.Type.Half() {
 		return v
 	}
 	return x
@@ -116,7 +116,7 @@ func linear(n *graph.Node) bool {
 	case "Slice":
 		return len(n.Inputs) == 4
 	case "Cast":
-		return n.Inputs[0].Type == tensor.Float16 && n.Outputs[0].Type == tensor.Float32
+		return n.Inputs[0].Type.Half() && n.Outputs[0].Type == tensor.Float32
 	}
 	return false
 }

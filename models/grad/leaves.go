@@ -23,7 +23,7 @@ type leaves map[*graph.Value][]*graph.Value
 // before the end: v, or what was rounded to v; nil if it does not wait.
 func (leaves) of(g *graph.Graph, v *graph.Value, wrt []*graph.Value) *graph.Value {
 	leaf := v
-	if together(g) && v.Type == tensor.Float16 && !slices.Contains(wrt, v) {
+	if together(g) && v.Type.Half() && !slices.Contains(wrt, v) {
 		leaf = unrounded(v)
 	}
 	waits := leaf.Rank() == 1 || together(g) && leaf.Rank() > 1

@@ -66,7 +66,7 @@ func (g *Graph) NormalizeBatch(x, gamma, beta *Value, n Norm) Normalized {
 // masked is how many numbers of x share a byte of a mask.
 func masked(x *Value) int {
 	most := 4
-	if x.Type == tensor.Float16 {
+	if x.Type.Half() {
 		most = 8
 	}
 	if x.Shape[1]%most != 0 {

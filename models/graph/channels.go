@@ -94,10 +94,15 @@ func (g *Graph) MaxPoolNHWC(x *Value, win Window) (y, index *Value) {
 	return out[0], out[1]
 }
 
-// MeanNHWC averages x [N, C, H, W] over its pixels, giving plain [N, C].
+// MeanNHWC averages x [N, C, H, W] over its pixels, giving plain [N, C]. In bfloat16, for
+// which the runtime has no kernel, it is a product with ones, which adds up in float32.
 func (g *Graph) MeanNHWC(x *Value) *Value {
 	g.channelsLast("GlobalAveragePool", x)
-	n, c := x.Shape[0], x.Shape[1]
+	n, c, pixels := x.Shape[0], x.Shape[1], x.Shape[2]*x.Shape[3]
+	if x.Type == tensor.BFloat16 {
+		ones := g.Cast(g.Full(1, pixels, 1), x.Type)
+		return g.Reshape(g.FusedMatMul(g.View(x, n, pixels, c), ones, true, false, 1/float32(pixels)), n, c)
+	}
 	return g.View(g.nhwc(DomainNHWC, "GlobalAveragePool", nil, []*Value{x}, x.Type, []int{n, c, 1, 1}), n, c)
 }
 

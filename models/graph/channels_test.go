@@ -165,12 +165,16 @@ var lastRows = []struct {
 	{"Sums", func(g *graph.Graph, in maker) ([]value, []value) {
 		a, b, c, d := in(3), in(2, 4), in(3), in(2, 4)
 		list := g.Sums([]value{a, b}, []value{c, d})
-		halves := g.Sums([]value{g.Cast(a, tensor.Float16)}, []value{g.Cast(c, tensor.Float16)})
-		return append(list, halves...), []value{g.Add(a, c), g.Add(b, d), g.Add(a, c)}
+		sum := []value{g.Add(a, c), g.Add(b, d)}
+		for _, t := range []tensor.DType{tensor.Float16, tensor.BFloat16} {
+			list, sum = append(list, g.Sums([]value{g.Cast(a, t)}, []value{g.Cast(c, t)})...), append(sum, sum[0])
+		}
+		return list, sum
 	}},
 	{"Halves", func(g *graph.Graph, in maker) ([]value, []value) {
 		a, b := in(3), in(2, 4)
-		return g.Halves([]value{a, b}), []value{g.Cast(a, tensor.Float16), g.Cast(b, tensor.Float16)}
+		list, plain := g.Halves([]value{a, b}, tensor.Float16), []value{g.Cast(a, tensor.Float16), g.Cast(b, tensor.Float16)}
+		return append(list, g.Halves([]value{a, b}, tensor.BFloat16)...), append(plain, g.Cast(a, tensor.BFloat16), g.Cast(b, tensor.BFloat16))
 	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value

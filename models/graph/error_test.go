@@ -107,7 +107,7 @@ var errorRows = []struct {
 	{"Sums", "float32[2] for a variable [2]", func(g *graph.Graph, in maker) {
 		g.Sums([]value{g.Cast(in(2), tensor.Float16)}, []value{in(2)})
 	}},
-	{"Halves", "no tensors", func(g *graph.Graph, in maker) { g.Halves(nil) }},
+	{"Halves", "no tensors", func(g *graph.Graph, in maker) { g.Halves(nil, tensor.Float16) }},
 	{"Input", "name exists", func(g *graph.Graph, in maker) { in(2); g.Input("in0", tensor.Float32, 2) }},
 	{"Const", "an input has that name", func(g *graph.Graph, in maker) { in(2); g.Const("in0", nil) }},
 	{"Output", "an output of that name", func(g *graph.Graph, in maker) { g.Output("y", in(2)); g.Output("y", in(2)) }},

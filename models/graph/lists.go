@@ -102,20 +102,26 @@ func rows(first, list []*Value, stacked int) []*Value {
 	return out
 }
 
-// Sums gives x + z of each pair, in float32 also where they are float16; all have one type.
+// Sums gives x + z of each pair, in float32 also where they are of half precision; all have
+// one type.
 func (g *Graph) Sums(xs, zs []*Value) []*Value {
 	t := tensor.Float32
-	if len(xs) > 0 && xs[0].Type == tensor.Float16 {
-		t = tensor.Float16
+	if len(xs) > 0 && xs[0].Type.Half() {
+		t = xs[0].Type
 	}
 	g.lists("Sums", t, xs, zs)
 	return g.op(DomainCUDA, "Sums", nil, slices.Concat(xs, zs), likeEach(xs, tensor.Float32)...)
 }
 
-// Halves gives each of some tensors in float16.
-func (g *Graph) Halves(xs []*Value) []*Value {
+// Halves gives each of some tensors in a type of half precision.
+func (g *Graph) Halves(xs []*Value, t tensor.DType) []*Value {
+	return g.halves(xs, likeEach(xs, t))
+}
+
+// halves makes values, all of one type, of half precision from those of float32.
+func (g *Graph) halves(xs, ys []*Value) []*Value {
 	g.lists("Halves", tensor.Float32, xs)
-	return g.op(DomainCUDA, "Halves", nil, slices.Clone(xs), likeEach(xs, tensor.Float16)...)
+	return g.op(DomainCUDA, "Halves", nil, slices.Concat([]*Value{g.zeros(ys[0].Type, 1)}, xs), ys...)
 }
 
 // likeEach are values of the shapes of others and of a type.

@@ -11,9 +11,8 @@ func (g *Graph) PixelValues(pixels, scale, shift *Value, t tensor.DType, channel
 	if pixels.Type != tensor.Uint8 || pixels.Rank() != 4 || pixels.Shape[3] != 3 || channels < 3 {
 		g.Fail("Pixels", "%v%v for %d channels", pixels.Type, pixels.Shape, channels)
 	}
-	like := g.CastOnce(g.Full(0, 1), t)
 	shape := []int{pixels.Shape[0], channels, pixels.Shape[1], pixels.Shape[2]}
-	return g.nhwc(DomainCUDA, "Pixels", []Attr{{"channels", channels}}, []*Value{pixels, scale, shift, like}, t, shape)
+	return g.nhwc(DomainCUDA, "Pixels", []Attr{{"channels", channels}}, []*Value{pixels, scale, shift, g.zeros(t, 1)}, t, shape)
 }
 
 // WiderPixels is what PixelValues gave with more channels; nil where x is none of that.

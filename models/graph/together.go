@@ -6,14 +6,14 @@ import (
 	"vicreg/models/tensor"
 )
 
-// HalvesTogether makes the half-precision copies of all inputs in one node at the front of a
-// finished graph, in the place of a Cast for each: a kernel for a bias does nothing but
-// start. Gradients are to be taken before, since they look for the Casts.
-func (g *Graph) HalvesTogether() {
+// HalvesTogether makes the copies of all inputs in a type of half precision in one node at
+// the front of a finished graph, in the place of a Cast for each: a kernel for a bias does
+// nothing but start. Gradients are to be taken before, since they look for the Casts.
+func (g *Graph) HalvesTogether(t tensor.DType) {
 	live := g.live()
 	var inputs, copies []*Value
 	g.Nodes = without(g.Nodes, func(n *Node) bool {
-		if !halves(n) || !live[n.Outputs[0]] {
+		if !halves(n, t) || !live[n.Outputs[0]] {
 			return false
 		}
 		inputs, copies = append(inputs, n.Inputs[0]), append(copies, n.Outputs[0])
@@ -22,15 +22,14 @@ func (g *Graph) HalvesTogether() {
 	if len(copies) == 0 {
 		return
 	}
-	g.lists("Halves", tensor.Float32, inputs)
-	g.op(DomainCUDA, "Halves", nil, inputs, copies...)
+	g.halves(inputs, copies)
 	last := len(g.Nodes) - 1
 	g.Nodes = slices.Insert(g.Nodes[:last:last], 0, g.Nodes[last])
 }
 
-// halves tells whether a node casts an input of the graph to half precision.
-func halves(n *Node) bool {
-	if n.Key() != "Cast" || n.Outputs[0].Type != tensor.Float16 {
+// halves tells whether a node casts an input of the graph to a type.
+func halves(n *Node, t tensor.DType) bool {
+	if n.Key() != "Cast" || n.Outputs[0].Type != t {
 		return false
 	}
 	x := n.Inputs[0]

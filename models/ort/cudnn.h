@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 // Element types.
-enum { CUDNN_FLOAT = 0, CUDNN_HALF = 2 };
+enum { CUDNN_FLOAT = 0, CUDNN_HALF = 2, CUDNN_BFLOAT16 = 9 };
 
 enum { CUDNN_CROSS_CORRELATION = 1 };
 

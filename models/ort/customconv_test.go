@@ -54,7 +54,7 @@ func TestConvOnCuDNN(t *testing.T) {
 		return
 	}
 	for _, c := range convCases {
-		for _, typ := range []tensor.DType{f32, f16} {
+		for _, typ := range activations {
 			t.Run(fmt.Sprint(c.description, ", ", typ), func(t *testing.T) { testConv(t, c, typ) })
 		}
 	}

@@ -130,7 +130,7 @@ func (n *norm) model(typ tensor.DType) *custom {
 // masked is how many numbers share a byte of the mask.
 func masked(typ tensor.DType, channels int) int {
 	for _, n := range []int{8, 4} {
-		if channels%n == 0 && (typ == f16) == (n == 8) {
+		if channels%n == 0 && typ.Half() == (n == 8) {
 			return n
 		}
 	}
@@ -153,6 +153,9 @@ func TestBatchNorm(t *testing.T) {
 		{f16, []int{3, 4, 5, 8}, true, true, true, 0},
 		{f16, []int{3, 4, 5, 5}, true, true, true, 0},
 		{f16, []int{7, 80}, true, false, false, 0},
+		{bf16, []int{3, 4, 5, 72}, true, true, true, 0},
+		{bf16, []int{3, 4, 5, 5}, true, true, true, 0},
+		{bf16, []int{7, 80}, true, false, false, 0},
 		{f32, []int{3, 4, 5, 8}, false, false, true, 0},
 		{f32, []int{3, 4, 5, 40}, true, false, false, 0},
 		{f32, []int{3, 4, 5, 4}, true, true, true, 0},
@@ -161,6 +164,7 @@ func TestBatchNorm(t *testing.T) {
 		{f32, []int{2, 64, 65, 4}, true, true, false, 0}, // many chunks
 		{f16, []int{4, 3, 5, 72}, true, true, true, 2},
 		{f16, []int{6, 3, 5, 5}, true, false, false, 3},
+		{bf16, []int{6, 3, 5, 16}, true, false, false, 3},
 		{f32, []int{2, 64, 65, 4}, true, true, false, 2},
 		{f32, []int{40, 12}, false, false, false, 2},
 	} {

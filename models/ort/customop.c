@@ -88,13 +88,13 @@ static void make_domain(void) {
                                                  &vr_max_pool_grad, &vr_dots,           &vr_momentum,
                                                  &vr_adam,         &vr_blend,           &vr_pixels,
                                                  &vr_sums,         &vr_halves};
-  static const int types[] = {VR_FLOAT, VR_HALF};
-  enum { N = sizeof operators / sizeof *operators };
-  static registered all[2 * N]; // each for both types
+  static const int types[] = {VR_FLOAT, VR_FLOAT16, VR_BFLOAT16};
+  enum { N = sizeof operators / sizeof *operators, TYPES = sizeof types / sizeof *types };
+  static registered all[TYPES * N]; // each for all types
   domain_error = vr_failed(STATUS(CREATE_OPERATOR_DOMAIN, const char *, void **)(VR_DOMAIN, &domain));
-  for (int i = 0; domain_error == NULL && i < 2 * N; i++) {
-    // One without activations is the same for both.
-    if (i % 2 == 1 && strpbrk(operators[i / 2]->inputs, "tT") == NULL) continue;
+  for (int i = 0; domain_error == NULL && i < TYPES * N; i++) {
+    // One without activations is the same for all.
+    if (i % TYPES > 0 && strpbrk(operators[i / TYPES]->inputs, "tT") == NULL) continue;
     all[i] = (registered){.version = API_VERSION,
                           .name = name,
                           .provider = provider,
@@ -111,8 +111,8 @@ static void make_domain(void) {
                           .compute = compute,
                           .infer = infer,
                           .versions = {version, NULL},
-                          .operator = operators[i / 2],
-                          .type = types[i % 2]};
+                          .operator = operators[i / TYPES],
+                          .type = types[i % TYPES]};
     domain_error = vr_failed(STATUS(ADD_OPERATOR, void *, registered *)(domain, &all[i]));
   }
 }

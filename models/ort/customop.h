@@ -1,7 +1,7 @@
 // Operators of our own, for sessions on CUDA: what the runtime's provider has no kernel
 // for, or a slow one; over cuDNN (opconv.c) or by kernels of our own (kernels.h). They are in the domain "vicreg.cuda", version 1. Activations are
-// channels last, [N, H, W, C], weights [M, KH, KW, C]; both are float16 or float32, all
-// of a node alike. Source: ONNX Runtime's C API, struct OrtCustomOp.
+// channels last, [N, H, W, C], weights [M, KH, KW, C]; both are float32, float16 or
+// bfloat16, all of a node alike. Source: ONNX Runtime's C API, struct OrtCustomOp.
 //
 // Here is what the operators share: a node of a session (vr_node), one run of it
 // (vr_call), and the description of an operator (vr_operator) from which the rest is
@@ -15,7 +15,7 @@
 #define VR_DOMAIN "vicreg.cuda"
 
 // Element types, as ONNX numbers them.
-enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_HALF = 10 };
+enum { VR_FLOAT = 1, VR_UINT8 = 2, VR_FLOAT16 = 10, VR_BFLOAT16 = 16 };
 
 // The attributes of all operators; a node has those that its operator names.
 typedef struct {
@@ -46,7 +46,7 @@ typedef struct {
 
 typedef struct {
   const char *name;
-  // A letter an input or output: t for the activations' type, f float32, h float16, b bytes;
+  // A letter an input or output: t for the activations' type, f float32, b bytes;
   // a capital where it may be left out. The last one may have a * behind it: it is a list
   // then, of one or more.
   const char *inputs, *outputs;
@@ -66,7 +66,7 @@ extern const vr_operator vr_dots, vr_momentum, vr_adam, vr_blend, vr_sums, vr_ha
 struct vr_node {
   const vr_operator *operator;
   vr_attributes attributes;
-  int type; // of the activations, as cuDNN numbers it
+  int type; // of the activations
   void *allocator, *memory;
   void *state; // the operator's own, from one run to the next
 };
@@ -122,6 +122,9 @@ int64_t vr_list_length(const vr_operator *op, size_t inputs);
 
 // vr_type is the element type that a letter of an operator stands for.
 int vr_type(char letter, int activations);
+
+// vr_bytes is the size of a number of the activations.
+int vr_bytes(int type);
 
 // vr_add_operators makes the operators known to the sessions of these options.
 char *vr_add_operators(void *session_options);

@@ -15,9 +15,12 @@ import (
 	"vicreg/models/tensor"
 )
 
-const f16, f32 = tensor.Float16, tensor.Float32
+const f16, bf16, f32 = tensor.Float16, tensor.BFloat16, tensor.Float32
 
-// array is a tensor of either type for the references of these tests.
+// activations are the types that the operators have.
+var activations = []tensor.DType{f32, f16, bf16}
+
+// array is a tensor of any of them for the references of these tests.
 type array struct {
 	shape []int
 	data  []float64
@@ -36,14 +39,22 @@ func random(r *rand.Rand, t tensor.DType, shape ...int) array {
 	a := zeros(shape...)
 	for i := range a.data {
 		a.data[i] = float64(float32(r.Float64()*2 - 1))
-		if t == f16 {
-			a.data[i] = fromHalf(toHalf(a.data[i]))
+		if t.Half() {
+			a.data[i] = fromHalf(t, toHalf(t, a.data[i]))
 		}
 	}
 	return a
 }
 
-func toHalf(x float64) uint16 {
+// toHalf gives the bits of the number of half precision that is nearest to a float32.
+func toHalf(t tensor.DType, x float64) uint16 {
+	if t == bf16 {
+		bits := math.Float32bits(float32(x))
+		if up := bits & 0xffff; up > 0x8000 || up == 0x8000 && bits>>16&1 == 1 {
+			bits += 0x8000 // a carry goes into the exponent
+		}
+		return uint16(bits >> 16)
+	}
 	if x == 0 {
 		return 0
 	}
@@ -60,9 +71,17 @@ func toHalf(x float64) uint16 {
 	return sign | (uint16(place+24)<<10 + fraction)
 }
 
-func fromHalf(h uint16) float64 {
+func fromHalf(t tensor.DType, h uint16) float64 {
+	if t == bf16 {
+		return float64(math.Float32frombits(uint32(h) << 16))
+	}
 	x := math.Ldexp(float64(h&1023), -24)
-	if e := int(h >> 10 & 31); e > 0 {
+	switch e := int(h >> 10 & 31); {
+	case e == 31 && h&1023 > 0:
+		return math.NaN()
+	case e == 31:
+		x = math.Inf(1)
+	case e > 0:
 		x = math.Ldexp(float64(1024+h&1023), e-25)
 	}
 	if h>>15 == 1 {
@@ -78,7 +97,7 @@ func (a array) tensor(t tensor.DType) *tensor.Tensor {
 		case []float32:
 			d[i] = float32(x)
 		case []uint16:
-			d[i] = toHalf(x)
+			d[i] = toHalf(t, x)
 		}
 	}
 	return out
@@ -91,7 +110,7 @@ func arrayOf(t *tensor.Tensor) array {
 		case []float32:
 			a.data[i] = float64(d[i])
 		case []uint16:
-			a.data[i] = fromHalf(d[i])
+			a.data[i] = fromHalf(t.Type, d[i])
 		}
 	}
 	return a
@@ -203,7 +222,7 @@ func near(t *testing.T, name string, got, want array, tolerance float64) {
 
 // tolerance is what rounding to the type allows, once.
 func tolerance(t tensor.DType) float64 {
-	return map[tensor.DType]float64{f16: 1.0 / 1024, f32: 1e-6}[t]
+	return map[tensor.DType]float64{f16: 1.0 / 1024, bf16: 1.0 / 256, f32: 1e-6}[t]
 }
 
 func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
@@ -241,7 +260,7 @@ func TestMaxPool(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	for _, typ := range []tensor.DType{f32, f16} {
+	for _, typ := range activations {
 		for _, c := range []int{5, 4, 16} {
 			r := seeded()
 			x, dy, y := random(r, typ, 2, 7, 9, c), random(r, typ, 2, 4, 5, c), zeros(2, 4, 5, c)
@@ -264,7 +283,7 @@ func TestPixels(t *testing.T) {
 		return
 	}
 	r := seeded()
-	for _, typ := range []tensor.DType{f32, f16} {
+	for _, typ := range activations {
 		for _, channels := range []int{3, 4, 5} {
 			x, scale, shift, want := tensor.New(tensor.Uint8, 2, 7, 50, 3), random(r, f32, 3), random(r, f32, 3), zeros(2, 7, 50, channels)
 			for i := range x.Data.([]uint8) {

@@ -206,7 +206,7 @@ func wrongLists(t *testing.T, rows []wrongList) {
 	t.Helper()
 	for _, row := range rows {
 		r := seeded()
-		c := newCustom(f16).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1)).give("Two", random(r, f32, 2, 2))
+		c := newCustom(f16).give("A", random(r, f32, 2)).give("B", random(r, f32, 3)).give("One", random(r, f32, 1)).give("Two", random(r, f32, 2, 2)).give("like", zeros(1))
 		c.node(row.op, row.in, row.out, onnx.Float("momentum", 0.5), onnx.Float("fresh1", 0.5), onnx.Float("fresh2", 0.5), onnx.Float("eps", 0.5))
 		name := row.out[:1]
 		dims := []int{-1}

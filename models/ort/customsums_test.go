@@ -14,7 +14,7 @@ func TestSums(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	for _, typ := range []tensor.DType{f32, f16} {
+	for _, typ := range activations {
 		r, shapes := seeded(), append(variableShapes(), []int{3, 5461}, []int{8193})
 		var x, z, want []array
 		for _, s := range shapes {
@@ -45,38 +45,46 @@ func TestLargeSums(t *testing.T) {
 	near(t, "sum", got["Y"], want, 0)
 }
 
-// Halves are what each number is nearest to, infinite beyond the range.
+// Halves are what each number is nearest to, those half way to what is even, infinite beyond
+// the range; what is no number stays none.
 func TestHalves(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	r, shapes := seeded(), append(variableShapes(), []int{3, 5461}, []int{8193})
-	var x, want []array
-	for i, s := range shapes {
-		a, h := random(r, f32, s...), zeros(s...)
-		for k := range a.data {
-			a.data[k] = float64(float32(math.Ldexp(a.data[k], k%40-28)))
-			h.data[k] = fromHalf(toHalf(a.data[k]))
-		}
-		if i == 3 {
-			a.data[2], h.data[2] = 1e6, math.Inf(1)
-			a.data[3], h.data[3] = math.Inf(-1), math.Inf(-1)
-		}
-		x, want = append(x, a), append(want, h)
-	}
-	c := newCustom(f16)
-	got := c.node("Halves", c.giveList("X", x), c.wantList("y", shapes)).run(t)
-	for i, w := range want {
-		y := got[fmt.Sprint("y", i)]
-		for k, v := range w.data {
-			if i == 3 && math.IsInf(v, 0) { // as the tensor holds it: fromHalf knows no infinity
-				v = math.Copysign(65536, v)
+	for _, typ := range []tensor.DType{f16, bf16} {
+		r, shapes := seeded(), append(variableShapes(), []int{3, 5461}, []int{8193})
+		var x, want []array
+		for _, s := range shapes {
+			a, h := random(r, f32, s...), zeros(s...)
+			for k := range a.data {
+				a.data[k] = float64(float32(math.Ldexp(a.data[k], k%40-28)))
+				h.data[k] = fromHalf(typ, toHalf(typ, a.data[k]))
 			}
-			if y.data[k] != v {
-				t.Fatalf("tensor %d: element %d of %v is %g, want %g of %g", i, k, w.shape, y.data[k], v, x[i].data[k])
+			x, want = append(x, a), append(want, h)
+		}
+		for k, v := range edges[typ] {
+			last := len(x[1].data) - 1 // which is in no vector
+			x[3].data[k], want[3].data[k] = v[0], v[1]
+			x[1].data[last-k], want[1].data[last-k] = v[0], v[1]
+		}
+		c := newCustom(typ).give("like", zeros(1))
+		got := c.node("Halves", "like "+c.giveList("X", x), c.wantList("y", shapes)).runs(t)[1]
+		for i, w := range want {
+			y := got[fmt.Sprint("y", i)]
+			for k, v := range w.data {
+				if y.data[k] != v && y.data[k] == y.data[k] || (v == v) != (y.data[k] == y.data[k]) {
+					t.Fatalf("%v, tensor %d: element %d of %v is %g, want %g of %g", typ, i, k, w.shape, y.data[k], v, x[i].data[k])
+				}
 			}
 		}
 	}
+}
+
+// edges are numbers and what they are in half precision.
+var edges = map[tensor.DType][][2]float64{
+	f16: {{1e6, math.Inf(1)}, {math.Inf(-1), math.Inf(-1)}, {math.NaN(), math.NaN()}, {0x1p-25, 0}, {0x1.8p-25, 0x1p-24}},
+	bf16: {{math.MaxFloat32, math.Inf(1)}, {math.Inf(-1), math.Inf(-1)}, {math.NaN(), math.NaN()}, {1e6, 999424}, {-1 - 0x1p-8, -1}, {1 + 0x3p-8, 1 + 0x1p-6},
+		{0x1p-134, 0}, {0x3p-134, 0x1p-132}},
 }
 
 // Lists that do not fit are refused, as those of the other operators are.
@@ -88,6 +96,6 @@ func TestWrongSums(t *testing.T) {
 		{"Sums", "A A B", "Y", "3 tensors are not 2 for each variable"},
 		{"Sums", "A B B A", "Y Z", "tensor 2 is not of the shape of its variable"},
 		{"Sums", "A B A B", "Y", "an output is left out"},
-		{"Halves", "A B", "y", "an output is left out"},
+		{"Halves", "like A B", "y", "an output is left out"},
 	})
 }

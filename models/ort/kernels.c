@@ -61,6 +61,10 @@ static int this_device(void) {
   return device;
 }
 
+static int architecture(int device) { return 10 * attribute(MAJOR, device) + attribute(MINOR, device); }
+
+int vr_architecture(void) { return architecture(this_device()); }
+
 int vr_multiprocessors(void) {
   int count = attribute(MULTIPROCESSORS, this_device());
   return count > 0 ? count : 1;
@@ -68,15 +72,14 @@ int vr_multiprocessors(void) {
 
 static char *compile(compiled *c) {
   const vr_program *p = &c->program;
-  char *source = vr_error("#define HALF %d\n#define VECTOR %d\n%s", p->half, p->vector, text_of("prelude"));
+  char *source = vr_error("#define TYPE %d\n#define VECTOR %d\n%s", p->type, p->vector, text_of("prelude"));
   for (int i = 0; p->files[i] != NULL; i++) {
     char *longer = vr_error("%s\n%s", source, text_of(p->files[i]));
     free(source);
     source = longer;
   }
   char *code = NULL;
-  int architecture = 10 * attribute(MAJOR, c->device) + attribute(MINOR, c->device);
-  char *error = vr_compile(source, p->files[0], architecture, &code);
+  char *error = vr_compile(source, p->files[0], architecture(c->device), &code);
   if (error == NULL)
     error = vr_driver_failed(vr_nvrtc.cuLibraryLoadData(&c->library, code, NULL, NULL, 0, NULL, NULL, 0),
                              "cuLibraryLoadData");
@@ -86,7 +89,7 @@ static char *compile(compiled *c) {
 }
 
 static int same(const vr_program *a, const vr_program *b) {
-  if (a->half != b->half || a->vector != b->vector) return 0;
+  if (a->type != b->type || a->vector != b->vector) return 0;
   int i = 0;
   for (; a->files[i] != NULL && b->files[i] != NULL; i++)
     if (strcmp(a->files[i], b->files[i]) != 0) return 0;

@@ -13,7 +13,7 @@ enum { VR_THREADS = 256 };
 // vr_program is files of kernels/ that are compiled together, behind prelude.cu.
 typedef struct {
   const char *files[3]; // by name, up to a NULL
-  int half;             // T is float16, not float32
+  int type;             // of activations, as ONNX numbers it: T
   int vector;           // numbers that a thread loads at once: VECTOR
 } vr_program;
 
@@ -28,6 +28,9 @@ void vr_kernel_source(const char *file, const char *text);
   vr_launch_sized(run, program, kernel, x, y, z, argument, sizeof *(argument))
 char *vr_launch_sized(const vr_call *run, const vr_program *program, const char *kernel, int64_t x, int64_t y,
                       int64_t z, const void *argument, size_t bytes);
+
+// vr_architecture is that of the device, 90 for compute capability 9.0.
+int vr_architecture(void);
 
 // vr_multiprocessors is how many the device has.
 int vr_multiprocessors(void);

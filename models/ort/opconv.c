@@ -36,11 +36,15 @@ static char *weight_grad_shapes(const vr_attributes *a, const vr_shape *in, vr_s
   return fits(a, x, out[0].dims, y) ? NULL : strdup("x and this kernel do not give a y of the shape of dy");
 }
 
+static int64_t cudnn_type(int type) {
+  return type == VR_FLOAT16 ? CUDNN_HALF : type == VR_BFLOAT16 ? CUDNN_BFLOAT16 : CUDNN_FLOAT;
+}
+
 // compute runs a convolution with the plan of the node, or another for another shape.
 static char *compute(vr_call *run, vr_conv_shape *s, const vr_conv_data *data) {
   const vr_attributes *a = &run->node->attributes;
-  s->type = run->node->type;
-  s->tf32 = s->type == CUDNN_HALF || a->tf32;
+  s->type = cudnn_type(run->node->type);
+  s->tf32 = s->type != CUDNN_FLOAT || a->tf32;
   memcpy(s->pads, a->pads, sizeof s->pads);
   s->stride = a->stride;
   s->cudnn = run->cudnn;

@@ -9,7 +9,7 @@ enum { VR_FORWARD, VR_INPUT_GRAD, VR_WEIGHT_GRAD };
 
 // vr_conv_shape is all that the choice of a kernel depends on. It has no padding.
 typedef struct {
-  int64_t direction, type, tf32;
+  int64_t direction, type, tf32; // type: as cuDNN numbers it
   int64_t x[4], w[4], y[4]; // [N, H, W, C], [M, KH, KW, C], [N, OH, OW, M]
   int64_t pads[2], stride;
   void *cudnn; // plans belong to a handle, and so to one device and thread

@@ -9,13 +9,13 @@ int vr_type(char letter, int activations) {
   switch (letter) {
     case 'f':
     case 'F': return VR_FLOAT;
-    case 'h':
-    case 'H': return VR_HALF;
     case 'b':
     case 'B': return VR_UINT8;
     default: return activations;
   }
 }
+
+int vr_bytes(int type) { return type == VR_FLOAT ? 4 : 2; }
 
 static char *set_inferred(void *inference, size_t i, const vr_shape *shape) {
   void *info = NULL;

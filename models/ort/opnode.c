@@ -5,6 +5,7 @@
 
 #include "api.h"
 #include "customop.h"
+#include "kernels.h"
 #include "nvrtc.h"
 
 void vr_node_forget(vr_node *node) {
@@ -14,9 +15,18 @@ void vr_node_forget(vr_node *node) {
   free(node);
 }
 
+// has says what is wrong where the device lacks a type.
+static char *has(int type) {
+  enum { LEAST = 80 };
+  int have = type == VR_BFLOAT16 ? vr_architecture() : LEAST;
+  if (have >= LEAST) return NULL;
+  return vr_error("bfloat16 needs a device of compute capability 8.0 or higher, and this one has %d.%d", have / 10, have % 10);
+}
+
 static char *make(vr_node *node, void *info) {
   char *error = vr_cudnn_load();
   if (error == NULL) error = vr_nvrtc_load();
+  if (error == NULL) error = has(node->type);
   if (error == NULL) error = vr_node_attributes(info, node->operator->attributes, &node->attributes);
   // 0: memory of the device itself.
   if (error == NULL) error = vr_failed(STATUS(NODE_ALLOCATOR, void *, int, void **)(info, 0, &node->allocator));
@@ -27,7 +37,7 @@ static char *make(vr_node *node, void *info) {
 char *vr_node_make(const vr_operator *op, int type, void *info, vr_node **to) {
   vr_node *node = calloc(1, sizeof *node);
   node->operator = op;
-  node->type = type == VR_HALF ? CUDNN_HALF : CUDNN_FLOAT;
+  node->type = type;
   char *error = make(node, info);
   if (error != NULL) {
     vr_node_forget(node);

@@ -64,8 +64,8 @@ static int is_statistic(const vr_attributes *a, const vr_shape *s, const vr_shap
 }
 
 // masked is how many numbers of a type share a byte of the mask.
-static int masked(int half, int64_t channels) {
-  int most = half ? 8 : 4;
+static int masked(int type, int64_t channels) {
+  int most = 16 / vr_bytes(type);
   return channels % most == 0 ? most : 1;
 }
 
@@ -80,7 +80,7 @@ static char *norm_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *o
   out[Y] = *x;
   for (int i = MEAN; i <= ISTD; i++) set_statistic(a, x, &out[i]);
   if (in[Z].rank != 0)
-    vr_set_shape(&out[MASK], 1, rows_of(x) * channels_of(x) / masked(x->type == VR_HALF, channels_of(x)), 0, 0, 0);
+    vr_set_shape(&out[MASK], 1, rows_of(x) * channels_of(x) / masked(x->type, channels_of(x)), 0, 0, 0);
   return NULL;
 }
 
@@ -92,7 +92,7 @@ static char *norm_grad_shapes(const vr_attributes *a, const vr_shape *in, vr_sha
   if (x->dims[0] % groups_of(a) != 0) return strdup("x does not divide into groups");
   if (!is_channel(&in[G_GAMMA], x) || !is_channel(&in[G_BETA], x)) return strdup("gamma or beta is not [C]");
   if (!is_statistic(a, &in[G_MEAN], x) || !is_statistic(a, &in[G_ISTD], x)) return strdup("mean or istd is not of the groups");
-  int64_t mask = rows_of(x) * channels_of(x) / masked(x->type == VR_HALF, channels_of(x));
+  int64_t mask = rows_of(x) * channels_of(x) / masked(x->type, channels_of(x));
   if (a->residual && (in[G_MASK].rank != 1 || in[G_MASK].dims[0] != mask)) return strdup("the mask is of another x");
   out[G_DX] = *x;
   vr_set_shape(&out[G_DGAMMA], 1, channels_of(x), 0, 0, 0);
@@ -111,13 +111,13 @@ typedef struct {
 // lay_out divides x among blocks. A thread loads wide numbers at once where the channels
 // divide by what shares a byte of the mask.
 static form lay_out(const vr_call *run, const char *file, const vr_shape *x, int wide, int resident, batch_norm *a) {
-  int half = run->node->type == CUDNN_HALF;
+  int type = run->node->type;
   a->groups = groups_of(&run->node->attributes);
   a->rows = rows_of(x) / a->groups, a->channels = channels_of(x), a->relu = run->node->attributes.relu;
   a->eps = run->node->attributes.eps;
-  int vector = masked(half, a->channels) == 1 ? 1 : wide;
-  int64_t strip = vector == 1 ? 8 : 128 / (half ? 2 : 4); // channels
-  form f = {.program = {{"strips", file}, half, vector}, .strips = (a->channels + strip - 1) / strip};
+  int vector = masked(type, a->channels) == 1 ? 1 : wide;
+  int64_t strip = vector == 1 ? 8 : 128 / vr_bytes(type); // channels
+  form f = {.program = {{"strips", file}, type, vector}, .strips = (a->channels + strip - 1) / strip};
   int64_t chunks = vr_multiprocessors() * resident / (f.strips * a->groups);
   if (chunks < 1) chunks = 1;
   a->chunk = (a->rows + chunks - 1) / chunks;
@@ -180,7 +180,7 @@ static char *both(vr_call *run, const form *f, const char *sums, const char *app
 static char *norm_run(vr_call *run) {
   batch_norm a = {.x = run->x[X], .z = run->x[Z], .y = run->y[Y], .gamma = run->x[GAMMA], .beta = run->x[BETA],
                   .mean = run->y[MEAN], .variance = run->y[VARIANCE], .istd = run->y[ISTD], .mask = run->y[MASK]};
-  form f = lay_out(run, "norm", &run->in[X], run->node->type == CUDNN_HALF ? 8 : 4, 3, &a);
+  form f = lay_out(run, "norm", &run->in[X], 16 / vr_bytes(run->node->type), 3, &a);
   return both(run, &f, "norm_sums", "norm_apply", &a);
 }
 
@@ -190,7 +190,7 @@ static char *norm_grad_run(vr_call *run) {
                   .beta = run->x[G_BETA], .mean = run->x[G_MEAN], .istd = run->x[G_ISTD],
                   .mask = run->node->attributes.residual ? run->x[G_MASK] : NULL,
                   .dx = run->y[G_DX], .dgamma = run->y[G_DGAMMA], .dbeta = run->y[G_DBETA], .dz = run->y[G_DZ]};
-  form f = lay_out(run, "normgrad", &run->in[G_X], 4, run->node->type == CUDNN_HALF ? 4 : 3, &a);
+  form f = lay_out(run, "normgrad", &run->in[G_X], 4, run->node->type == VR_FLOAT ? 3 : 4, &a);
   return both(run, &f, "norm_grad_sums", "norm_grad_apply", &a);
 }
 

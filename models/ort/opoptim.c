@@ -96,7 +96,7 @@ typedef struct {
 } dots;
 
 static char *dots_launch(vr_call *run, dots *a) {
-  static const vr_program program = {{"lists", "dots"}, 0, 4};
+  static const vr_program program = {{"lists", "dots"}, VR_FLOAT, 4};
   void *scratch = NULL;
   int blocks = a->first[a->tensors];
   char *error = vr_scratch(run, 3 * sizeof(float) * blocks, &scratch);
@@ -133,7 +133,7 @@ typedef struct {
 } momentum;
 
 static char *momentum_run(vr_call *run) {
-  static const vr_program program = {{"lists", "momentum"}, 0, 4};
+  static const vr_program program = {{"lists", "momentum"}, VR_FLOAT, 4};
   int64_t n = run->node->attributes.listed / 3;
   char *error = vr_whole(run, 2 * n);
   for (int64_t from = 0; error == NULL && from < n; from += MOMENTUM_TENSORS) {
@@ -176,7 +176,7 @@ static void adam_part(const vr_call *run, int64_t n, int64_t from, adam *a) {
 }
 
 static char *adam_run(vr_call *run) {
-  static const vr_program program = {{"lists", "adam"}, 0, 4};
+  static const vr_program program = {{"lists", "adam"}, VR_FLOAT, 4};
   const vr_attributes *is = &run->node->attributes;
   int64_t n = is->listed / 4;
   char *error = vr_whole(run, 3 * n);
@@ -214,7 +214,7 @@ static void blend_sources(const vr_call *run, int64_t n, int64_t from, blend *a)
 }
 
 static char *blend_run(vr_call *run) {
-  static const vr_program program = {{"lists", "blend"}, 0, 4};
+  static const vr_program program = {{"lists", "blend"}, VR_FLOAT, 4};
   int64_t n = run->in[WEIGHTS].dims[1];
   char *error = vr_whole(run, n);
   for (int64_t from = 0; error == NULL && from < n; from += BLEND_TENSORS) {

@@ -33,7 +33,7 @@ static char *pixels_shapes(const vr_attributes *a, const vr_shape *in, vr_shape 
 static char *pixels_run(vr_call *run) {
   const int64_t *x = run->in[PIXELS].dims;
   pixel_values p = {run->x[PIXELS], run->x[SCALE], run->x[SHIFT], run->y[0], x[0] * x[1] * x[2], run->node->attributes.channels};
-  vr_program program = {{"pixels"}, run->node->type == CUDNN_HALF, p.channels == 4 ? 4 : 1};
+  vr_program program = {{"pixels"}, run->node->type, p.channels == 4 ? 4 : 1};
   int64_t blocks = (p.count + VR_THREADS - 1) / VR_THREADS, most = (int64_t)BLOCKS * vr_multiprocessors();
   return vr_launch(run, &program, "pixels_to_values", blocks < most ? blocks : most, 1, 1, &p);
 }

@@ -53,8 +53,8 @@ static char *pool_grad_shapes(const vr_attributes *a, const vr_shape *in, vr_sha
 // launch runs a kernel with a thread for each vector of all images.
 static char *launch(vr_call *run, const char *kernel, const vr_shape *x, const vr_shape *y, const vr_shape *of, max_pool *p) {
   const vr_attributes *a = &run->node->attributes;
-  int half = run->node->type == CUDNN_HALF, wide = half ? 8 : 4;
-  vr_program program = {{"maxpool"}, half, x->dims[3] % wide == 0 ? wide : 1};
+  int type = run->node->type, wide = 16 / vr_bytes(type);
+  vr_program program = {{"maxpool"}, type, x->dims[3] % wide == 0 ? wide : 1};
   p->images = x->dims[0], p->height = x->dims[1], p->width = x->dims[2], p->channels = x->dims[3];
   p->out_height = y->dims[1], p->out_width = y->dims[2], p->stride = a->stride;
   p->kernel_height = a->kernel[0], p->kernel_width = a->kernel[1], p->pad_height = a->pads[0], p->pad_width = a->pads[1];

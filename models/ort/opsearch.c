@@ -33,8 +33,8 @@ static int64_t attribute(void *descriptor, int name, int type, int64_t room, voi
 }
 
 // rounds says whether the engine of a configuration rounds its operands further than
-// the convolution allows; also where it does not say. Tensor cores take float16 as it
-// is and float32 as TF32; what is converted down before loses more, as do sums of less than
+// the convolution allows; also where it does not say. Tensor cores take half precision as
+// it is and float32 as TF32; what is converted down before loses more, as do sums of less than
 // float32, and neither is ever meant.
 static int rounds(void *config, int tf32) {
   vr_descriptors d = {0};

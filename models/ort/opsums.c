@@ -1,11 +1,14 @@
 // Sums and copies of many tensors at once, of any shapes, by kernels/sums.cu and halves.cu.
 //
 // Sums(x..., z...) gives x + z of each of n pairs of the activations' type, in float32.
-// Halves(x...) gives each of n tensors of float32 in float16.
+// Halves(like, x...) gives each of n tensors of float32 in the type of like, a number that is
+// not looked at.
 #include <string.h>
 
 #include "kernels.h"
 #include "oplists.h"
+
+enum { LIKE, HALVED };
 
 static char *sums_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   int64_t n = 0;
@@ -16,8 +19,8 @@ static char *sums_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *o
 
 static char *halves_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   int64_t n = 0;
-  char *error = vr_variables(a, in, 1, &n);
-  for (int64_t i = 0; error == NULL && i < n; i++) out[i] = in[i];
+  char *error = vr_variables(a, in + HALVED, 1, &n);
+  for (int64_t i = 0; error == NULL && i < n; i++) out[i] = in[HALVED + i];
   return error;
 }
 
@@ -31,8 +34,8 @@ typedef struct {
 } sums;
 
 static char *sums_run(vr_call *run) {
-  int half = run->node->type == CUDNN_HALF;
-  vr_program program = {{"lists", "sums"}, half, half ? 8 : 4};
+  int type = run->node->type;
+  vr_program program = {{"lists", "sums"}, type, 16 / vr_bytes(type)};
   int64_t n = run->node->attributes.listed / 2;
   char *error = vr_whole(run, n);
   for (int64_t from = 0; error == NULL && from < n; from += SUMS_TENSORS) {
@@ -56,13 +59,13 @@ typedef struct {
 } halves;
 
 static char *halves_run(vr_call *run) {
-  static const vr_program program = {{"lists", "halves"}, 1, 4};
+  vr_program program = {{"lists", "halves"}, run->node->type, 4};
   int64_t n = run->node->attributes.listed;
   char *error = vr_whole(run, n);
   for (int64_t from = 0; error == NULL && from < n; from += HALVES_TENSORS) {
     halves a = {.tensors = n - from < HALVES_TENSORS ? n - from : HALVES_TENSORS};
-    vr_lay_out(run->in + from, a.tensors, HALVES_CHUNK, a.count, a.first);
-    memcpy(a.x, run->x + from, a.tensors * sizeof *a.x);
+    vr_lay_out(run->in + HALVED + from, a.tensors, HALVES_CHUNK, a.count, a.first);
+    memcpy(a.x, run->x + HALVED + from, a.tensors * sizeof *a.x);
     memcpy(a.y, run->y + from, a.tensors * sizeof *a.y);
     error = vr_launch(run, &program, "halves_all", a.first[a.tensors], 1, 1, &a);
   }
@@ -70,4 +73,4 @@ static char *halves_run(vr_call *run) {
 }
 
 const vr_operator vr_sums = {"Sums", "t*", "f*", 0, sums_shapes, sums_run, NULL};
-const vr_operator vr_halves = {"Halves", "f*", "h*", 0, halves_shapes, halves_run, NULL};
+const vr_operator vr_halves = {"Halves", "tf*", "t*", 0, halves_shapes, halves_run, NULL};

@@ -34,6 +34,9 @@ var dtypes = map[DType]struct {
 // Size is the number of bytes of one element; 0 for an unknown type.
 func (d DType) Size() int { return dtypes[d].size }
 
+// Half tells whether an element is a number of half precision: of 16 bits.
+func (d DType) Half() bool { return d == Float16 || d == BFloat16 }
+
 func (d DType) String() string {
 	if t, ok := dtypes[d]; ok {
 		return t.name

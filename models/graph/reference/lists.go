@@ -90,8 +90,8 @@ func sums(c *call) []array {
 
 // halves copies: what a result is rounded to follows from its type.
 func halves(c *call) []array {
-	out := make([]array, len(c.in))
-	for i, x := range c.in {
+	out := make([]array, len(c.in)-1)
+	for i, x := range c.in[1:] {
 		out[i] = array{x.shape, slices.Clone(x.data)}
 	}
 	return out

@@ -1,4 +1,4 @@
-// Tensors of float32 in float16, rounded to nearest, many at once. HALF is 1 and VECTOR 4.
+// Tensors of float32 in the activations' type, rounded to nearest, many at once. VECTOR is 4.
 
 #define RESIDENT 4
 #define TENSORS 144
@@ -32,5 +32,5 @@ KERNEL(halves_all, halves) {
     const float f[VECTOR] = {p[k].x, p[k].y, p[k].z, p[k].w};
     ((vector *)y)[i] = pack(f);
   }
-  for (int i = VECTOR * vectors + threadIdx.x; i < n; i += THREADS) y[i] = to_half(x[i]);
+  for (int i = VECTOR * vectors + threadIdx.x; i < n; i += THREADS) y[i] = narrow(x[i]);
 }

@@ -1,13 +1,19 @@
 // What the kernels have in common. They are written in what CUDA C++ and C share, so that
 // tests can compile the same text for the CPU: no templates, no overloads, no headers.
 //
-// Before this come two definitions: HALF, 1 for float16 and 0 for float32, and VECTOR,
-// how many numbers a thread loads at once: 1, or 8 or 16 bytes of them.
+// Before this come two definitions: TYPE, that of activations, and VECTOR, how many numbers
+// a thread loads at once: 1, or 8 or 16 bytes of them.
 //
 // A file defines RESIDENT, how many blocks of its kernels a multiprocessor shall have at
 // once: by that their registers are counted.
 
 #define THREADS 256
+
+// Types, as ONNX numbers them. HALF is half precision, a number of 16 bits.
+#define FLOAT 1
+#define FLOAT16 10
+#define BFLOAT16 16
+#define HALF (TYPE != FLOAT)
 
 #ifdef __CUDACC_RTC__
 #define KERNEL(name, type) extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) name(const type a)
@@ -21,7 +27,6 @@
 #define DEVICE static inline
 #endif
 
-
 #if HALF
 typedef unsigned short T;
 #else
@@ -30,30 +35,11 @@ typedef float T;
 
 typedef long long int64;
 
-// Two float16 in a word, and back, rounded to nearest.
 #ifdef __CUDACC_RTC__
-DEVICE float from_half(unsigned short h) {
-  float f;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
-  return f;
-}
-DEVICE unsigned short to_half(float f) {
-  unsigned short h;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
-  return h;
-}
 DEVICE unsigned float_bits(float f) { return __float_as_uint(f); }
 DEVICE float bits_float(unsigned u) { return __uint_as_float(u); }
 #else
 #define __ldcg(at) (*(at)) // loads what other blocks have written
-DEVICE float from_half(unsigned short h) {
-  union { unsigned short u; _Float16 f; } v = {h};
-  return v.f;
-}
-DEVICE unsigned short to_half(float f) {
-  union { _Float16 f; unsigned short u; } v = {(_Float16)f};
-  return v.u;
-}
 DEVICE unsigned float_bits(float f) {
   union { float f; unsigned u; } v = {f};
   return v.u;
@@ -64,13 +50,51 @@ DEVICE float bits_float(unsigned u) {
 }
 #endif
 
-DEVICE float number(T x) {
-#if HALF
-  return from_half(x);
-#else
-  return x;
-#endif
+// What half precision stands for, and back, rounded to nearest.
+#if TYPE == BFLOAT16
+DEVICE float from_half(unsigned short h) { return bits_float((unsigned)h << 16); }
+#ifdef __CUDACC_RTC__
+DEVICE unsigned short to_half(float f) {
+  unsigned short h;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(f));
+  return h;
 }
+#else
+DEVICE unsigned short to_half(float f) {
+  const unsigned u = float_bits(f);
+  return f != f ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+#endif
+#elif defined(__CUDACC_RTC__)
+DEVICE float from_half(unsigned short h) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+  return f;
+}
+DEVICE unsigned short to_half(float f) {
+  unsigned short h;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
+  return h;
+}
+#else
+DEVICE float from_half(unsigned short h) {
+  union { unsigned short u; _Float16 f; } v = {h};
+  return v.f;
+}
+DEVICE unsigned short to_half(float f) {
+  union { _Float16 f; unsigned short u; } v = {(_Float16)f};
+  return v.u;
+}
+#endif
+
+// number is what one of activations stands for, and narrow rounds it to one.
+#if HALF
+DEVICE float number(T x) { return from_half(x); }
+DEVICE T narrow(float x) { return to_half(x); }
+#else
+DEVICE float number(T x) { return x; }
+DEVICE T narrow(float x) { return x; }
+#endif
 
 // vector is VECTOR numbers.
 #define BYTES (VECTOR * (HALF ? 2 : 4))
@@ -119,10 +143,8 @@ DEVICE void unpack(vector v, float *f) {
 }
 
 DEVICE vector pack(const float *f) {
-#if VECTOR == 1 && HALF
-  return to_half(f[0]);
-#elif VECTOR == 1
-  return f[0];
+#if VECTOR == 1
+  return narrow(f[0]);
 #else
   unsigned w[BYTES / 4];
   for (int i = 0; i < BYTES / 4; i++) {

@@ -1,4 +1,4 @@
-// Sums of two tensors each, of many at once: of float16 or float32, in float32.
+// Sums of two tensors each, of many at once: of the activations' type, in float32.
 
 #define RESIDENT 4
 #define TENSORS 112

@@ -43,6 +43,10 @@ const EnvWorkspace = "VICREG_STANDIN_WORKSPACE"
 // EnvMemory names the environment variable with the bytes of memory that the device has.
 const EnvMemory = "VICREG_STANDIN_MEMORY"
 
+// EnvCapability names the environment variable with the major number of the device's
+// compute capability.
+const EnvCapability = "VICREG_STANDIN_CAPABILITY"
+
 // driver is the only library whose symbols carry no version.
 const driver = "libcuda.so.1"
 

@@ -8,9 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NOT_IN_CAPTURE = 900, CAPTURE_INVALIDATED = 901, CAPABILITY_MAJOR = 9, MULTIPROCESSORS = 132, TO_DEVICE = 1 };
+enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NOT_IN_CAPTURE = 900, CAPTURE_INVALIDATED = 901, MULTIPROCESSORS = 132, TO_DEVICE = 1 };
 
 static int object; // stands for events and the like
+
+// VICREG_STANDIN_CAPABILITY may name another.
+static int capability(void) {
+  const char *major = getenv("VICREG_STANDIN_CAPABILITY");
+  return major ? atoi(major) : 9;
+}
 
 int cudaGetDeviceCount(int *count) { return *count = 1, SUCCESS; }
 int cudaGetDevice(int *device) { return *device = 0, SUCCESS; }
@@ -28,7 +34,7 @@ int cudaGetDeviceProperties(char *p) {
   *(int *)(p + 320) = 1024;             // threads a block
   int most[6] = {1024, 1024, 64, 2147483647, 65535, 65535};
   memcpy(p + 324, most, sizeof most); // of a block and of a grid, by axis
-  *(int *)(p + 360) = CAPABILITY_MAJOR;
+  *(int *)(p + 360) = capability();
   *(int *)(p + 384) = MULTIPROCESSORS;
   *(int *)(p + 604) = 2048; // threads a multiprocessor
   return SUCCESS;
@@ -39,7 +45,7 @@ int cudaDeviceGetAttribute(int *value, int attribute) {
   case 1: *value = 1024; break;                // threads a block
   case 10: *value = 32; break;                 // threads a warp
   case 16: *value = MULTIPROCESSORS; break;
-  case 75: *value = CAPABILITY_MAJOR; break;
+  case 75: *value = capability(); break;
   case 76: *value = 0; break;                  // minor
   case 8: case 97: *value = 49152; break;      // shared memory a block
   default: *value = 1;

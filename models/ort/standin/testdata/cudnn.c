@@ -30,15 +30,36 @@ static uint16_t to_half(double value) {
   return sign | ((place + 24 << 10) + fraction); // a carry goes into the exponent
 }
 
+static double of_bfloat16(uint16_t bits) {
+  float value;
+  return memcpy(&value, &(uint32_t){(uint32_t)bits << 16}, sizeof value), value;
+}
+
+static uint16_t to_bfloat16(double value) {
+  int exponent;
+  frexp(value, &exponent);
+  int place = exponent - 8 < -133 ? -133 : exponent - 8;
+  float nearest = isfinite(value) ? ldexp(rint(ldexp(value, -place)), place) : value; // ties to even
+  uint32_t bits;
+  return memcpy(&bits, &nearest, sizeof bits), bits >> 16;
+}
+
 double get(const tensor *t, const void *data, int64_t n, int64_t c, int64_t h, int64_t w) {
   int64_t i = n * t->strides[N] + c * t->strides[C] + h * t->strides[H] + w * t->strides[W];
-  return t->type == HALF ? of_half(((const uint16_t *)data)[i]) : ((const float *)data)[i];
+  switch (t->type) {
+    case HALF: return of_half(((const uint16_t *)data)[i]);
+    case BFLOAT16: return of_bfloat16(((const uint16_t *)data)[i]);
+    default: return ((const float *)data)[i];
+  }
 }
 
 void put(const tensor *t, void *data, double value, int64_t n, int64_t c, int64_t h, int64_t w) {
   int64_t i = n * t->strides[N] + c * t->strides[C] + h * t->strides[H] + w * t->strides[W];
-  if (t->type == HALF) ((uint16_t *)data)[i] = to_half(value);
-  else ((float *)data)[i] = value;
+  switch (t->type) {
+    case HALF: ((uint16_t *)data)[i] = to_half(value); break;
+    case BFLOAT16: ((uint16_t *)data)[i] = to_bfloat16(value); break;
+    default: ((float *)data)[i] = value;
+  }
 }
 
 int64_t elements(const tensor *t) { return t->dims[N] * t->dims[C] * t->dims[H] * t->dims[W]; }

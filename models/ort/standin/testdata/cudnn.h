@@ -13,7 +13,7 @@ enum {
   NOT_SUPPORTED = 3000,
   EXECUTION_FAILED = 5000
 };
-enum { FLOAT = 0, HALF = 2 };
+enum { FLOAT = 0, HALF = 2, BFLOAT16 = 9 };
 enum { N, C, H, W };
 
 typedef struct {
