@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"vicreg/models/graph"
@@ -95,9 +96,9 @@ func unfit(n *graph.Node) string {
 func TestGraphsForCUDA(t *testing.T) {
 	c := netConfig(t, "resnet18", "cifar", 16, 16, 8)
 	c.Device, c.Compute = tensor.CUDA, tensor.Float16
-	for _, custom := range families {
-		c := c
-		c.CustomOps = custom
+	custom, bfloat16 := c, c
+	custom.CustomOps, bfloat16.CustomOps, bfloat16.Compute = true, true, tensor.BFloat16
+	for _, c := range []Config{c, custom, bfloat16} {
 		for name, build := range map[string]func(Config) (*Artifact, error){"training": Training, "optimizer": Optimizer, "eval": Eval} {
 			a, err := build(c)
 			if err == nil {
@@ -114,11 +115,15 @@ func TestGraphsForCUDA(t *testing.T) {
 			}
 		}
 	}
-	for _, change := range []func(*Config){func(c *Config) { c.Block, c.Compute = 16, 0 }, func(c *Config) { c.Standard = true }, func(c *Config) { c.Compute = tensor.BFloat16 }} {
+	for want, change := range map[string]func(*Config){
+		"no kernels for blocks":        func(c *Config) { c.Block, c.Compute = 16, 0 },
+		"not of standard operators":    func(c *Config) { c.Standard = true },
+		"bfloat16 on CUDA needs the c": func(c *Config) { c.Compute = tensor.BFloat16 },
+	} {
 		bad := c
 		change(&bad)
-		if _, err := Step(bad); err == nil {
-			t.Errorf("block %d, standard %v, %v was accepted", bad.Block, bad.Standard, bad.Compute)
+		if _, err := Step(bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("block %d, standard %v, %v: %v, want %q", bad.Block, bad.Standard, bad.Compute, err, want)
 		}
 	}
 }
@@ -138,7 +143,10 @@ func TestStateIsOneOnAllDevices(t *testing.T) {
 		}
 		want := shapesOf(host)
 		for family, custom := range families {
-			for _, compute := range anyFloat {
+			for _, compute := range []tensor.DType{tensor.Float16, tensor.Float32, tensor.BFloat16} {
+				if compute == tensor.BFloat16 && !custom {
+					continue
+				}
 				c.Device, c.Compute, c.CustomOps = tensor.CUDA, compute, custom
 				a, err := Step(c)
 				if err != nil {

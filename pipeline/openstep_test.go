@@ -26,6 +26,13 @@ func TestAStepStaysOnTheDevice(t *testing.T) {
 			}
 		}
 	}
+	r := deviceRun(t, lib, bf16, "auto") // which has the fewest of the runtime's kernels
+	r.Model, r.Stem, r.Size = "resnet50", "imagenet", 64
+	var err error
+	if r.artifact, err = models.Step(r.stepConfig()); err != nil {
+		t.Fatal(err)
+	}
+	stays(t, r)
 }
 
 func stays(t *testing.T, r *run) {
