@@ -135,7 +135,7 @@ func halfNorm(t *testing.T, k kind, compute tensor.DType, shape []int, m int, wi
 // Mixed precision rounds what it stores, and nothing on the way: a layer's result
 // and gradients are off by some units of half precision, its statistics by less,
 // also where squares and sums are beyond what half precision can hold. A statistic
-// that were itself rounded to it would be off by 2e-4.
+// that were itself rounded to it would be off by 2e-4. bfloat16 has three digits less.
 func TestStatisticsInMixedPrecision(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -148,21 +148,26 @@ func TestStatisticsInMixedPrecision(t *testing.T) {
 		{"folded, small", 8, 32, graph.Square(1, 1, 0), 0.03}, {"3x3, small", 8, 8, graph.Square(3, 2, 1), 0.03},
 	} {
 		exact := halfNorm(t, kind{}, tensor.Float32, []int{8, c.c, 16, 16}, c.m, c.win)
-		in := halfInputs(exact, c.size)
-		want, err := reference.Run(exact, in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for family, custom := range families {
-			half := halfNorm(t, kind{device: tensor.CUDA, custom: custom}, tensor.Float16, []int{8, c.c, 16, 16}, c.m, c.win)
-			checkHalf(t, c.name+", "+family, half, in, want)
+		for typ, of := range map[tensor.DType]struct {
+			digits   int
+			families map[string]bool
+		}{tensor.Float16: {11, families}, tensor.BFloat16: {8, map[string]bool{"custom": true}}} {
+			in := halfInputs(exact, c.size, of.digits)
+			want, err := reference.Run(exact, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for family, custom := range of.families {
+				half := halfNorm(t, kind{device: tensor.CUDA, custom: custom}, typ, []int{8, c.c, 16, 16}, c.m, c.win)
+				checkHalf(t, fmt.Sprintf("%s, %s, %v", c.name, family, typ), half, in, want, math.Ldexp(1, 11-of.digits))
+			}
 		}
 	}
 }
 
-// halfInputs are exact in half precision: x of a size, as after a ReLU, with a few
+// halfInputs are exact in a type of so many digits: x of a size, as after a ReLU, with a few
 // numbers far from the others.
-func halfInputs(g *graph.Graph, size float64) map[string][]float64 {
+func halfInputs(g *graph.Graph, size float64, precision int) map[string][]float64 {
 	in, rng := map[string][]float64{}, rand.New(rand.NewPCG(5, 6))
 	for _, v := range g.Inputs {
 		in[v.Name] = draw(rng, (*rand.Rand).NormFloat64, v.Elements())
@@ -173,34 +178,35 @@ func halfInputs(g *graph.Graph, size float64) map[string][]float64 {
 			if v.Name == "x" && i%997 == 0 {
 				x *= 20
 			}
-			in[v.Name][i] = digits(x)
+			in[v.Name][i] = digits(x, precision)
 		}
 	}
 	return in
 }
 
-func checkHalf(t *testing.T, name string, half *graph.Graph, in, want map[string][]float64) {
+// checkHalf compares within bounds of float16, so many times as wide.
+func checkHalf(t *testing.T, name string, half *graph.Graph, in, want map[string][]float64, wide float64) {
 	t.Helper()
 	got, err := reference.Rounded(half, in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, bound := range map[string]float64{"y": 8e-4, "mean": 1e-4, "variance": 3e-4, "dx": 1e-3, "dw": 1e-3, "dgamma": 1e-3, "dbeta": 5e-4} {
-		if e := off(got[key], want[key]); !(e <= bound) {
-			t.Errorf("%s: %s is off by %.1e, want at most %.0e", name, key, e, bound)
+		if e := off(got[key], want[key]); !(e <= wide*bound) {
+			t.Errorf("%s: %s is off by %.1e, want at most %.0e", name, key, e, wide*bound)
 		}
 	}
 	for _, n := range flat(half.Nodes) {
-		if n.Inputs[0].Type == tensor.Float16 && (strings.HasPrefix(n.Op, "Reduce") || n.Op == "Mul" && n.Inputs[0] == n.Inputs[1]) {
+		if n.Inputs[0].Type.Half() && (strings.HasPrefix(n.Op, "Reduce") || n.Op == "Mul" && n.Inputs[0] == n.Inputs[1]) {
 			t.Errorf("%s: %s works on half precision", name, n.Name)
 		}
 	}
 }
 
-// digits rounds x to what half precision holds.
-func digits(x float64) float64 {
+// digits rounds x to so many.
+func digits(x float64, precision int) float64 {
 	_, exp := math.Frexp(x)
-	unit := math.Ldexp(1, exp-11)
+	unit := math.Ldexp(1, exp-precision)
 	return math.Round(x/unit) * unit
 }
 

@@ -14,12 +14,12 @@ import (
 // twoViews is a network in half precision, with two views of a batch, whose parameters are
 // used in all ways: by convolutions, of the first one only some channels, by products over
 // few rows and over many, by normalisations, once, three times, and not at all.
-func twoViews(t *testing.T, k kind, also func(g *graph.Graph, half value) []value) *graph.Graph {
+func twoViews(t *testing.T, k kind, typ tensor.DType, also func(g *graph.Graph, half value) []value) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build("views", func(g *graph.Graph) {
 		g.Device, g.CustomOps = k.device, k.custom
 		param := func(name string, shape ...int) value { return g.Input(name, tensor.Float32, shape...) }
-		half := func(v value) value { return g.CastOnce(v, tensor.Float16) }
+		half := func(v value) value { return g.CastOnce(v, typ) }
 		first, second, one := param("first", 8, 3, 3, 3), param("second", 8, 8, 3, 3), param("one", 8, 8, 1, 1)
 		gamma, beta := param("gamma", 8), param("beta", 8)
 		wide, narrow, bias := param("wide", 40, 8), param("narrow", 2, 40), param("bias", 2)
@@ -73,7 +73,7 @@ func TestLeavesInTwoNodes(t *testing.T) {
 	for name, also := range map[string]func(*graph.Graph, value) []value{
 		"parameters": none, "a copy": func(g *graph.Graph, half value) []value { return []value{half} },
 	} {
-		host, device := twoViews(t, kind{}, also), twoViews(t, cudnn, also)
+		host, device := twoViews(t, kind{}, tensor.Float16, also), twoViews(t, cudnn, tensor.Float16, also)
 		in, rng := map[string][]float64{}, rand.New(rand.NewPCG(3, 4))
 		for _, v := range host.Inputs {
 			in[v.Name] = draw(rng, (*rand.Rand).NormFloat64, v.Elements())
@@ -93,6 +93,7 @@ func TestLeavesInTwoNodes(t *testing.T) {
 		}
 		if name == "parameters" {
 			checkSums(t, device)
+			checkSums(t, twoViews(t, cudnn, tensor.BFloat16, also))
 		}
 	}
 }
