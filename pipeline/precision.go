@@ -53,6 +53,19 @@ func (p precision) runsOn(m *machine) bool {
 	return p == bf16 && !m.OnHost() && m.customOps()
 }
 
+// needs reports a device that is too old for the precision. The runtime is open.
+func (p precision) needs(d ort.Device) error {
+	const least = 8
+	if p != bf16 {
+		return nil
+	}
+	major, minor, err := d.Capability()
+	if err == nil && major < least {
+		err = usage.Errorf("--precision %s needs a GPU of compute capability %d.0 or higher, and that of %v is %d.%d", p, least, d, major, minor)
+	}
+	return err
+}
+
 // usual is what a device trains in when nobody says: on CUDA what PyTorch does with
 // float32 models, whose convolutions are in TF32. To go below float32 is the user's
 // to decide.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/ort/standin"
 	"vicreg/models/tensor"
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/checkpoint"
@@ -75,6 +77,26 @@ func TestWhatADeviceTrainsIn(t *testing.T) {
 	}
 	if block, err := on(cuda).block(nil); block != 0 || err != nil {
 		t.Errorf("kernels on CUDA: blocks of %d, %v", block, err)
+	}
+}
+
+// An old GPU lacks bfloat16.
+func TestThePrecisionOfAnOldDevice(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	orttest.Open(t)
+	if err := bf16.needs(cuda); err != nil {
+		t.Error(err)
+	}
+	t.Setenv(standin.EnvCapability, "7")
+	if err := fp16.needs(cuda); err != nil {
+		t.Error(err)
+	}
+	var wrong *usage.Error
+	const want = "--precision bf16 needs a GPU of compute capability 8.0 or higher, and that of cuda is 7.0"
+	if err := bf16.needs(cuda); !errors.As(err, &wrong) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -99,6 +99,9 @@ enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTE_REDUC
   F(cudnnBackendFinalize, (void *d)) \
   F(cudnnBackendExecute, (void *handle, void *plan, void *pack))
 
+// Attributes of a device; the last two are its compute capability.
+enum { CUDA_MULTIPROCESSORS = 16, CUDA_MAJOR = 75, CUDA_MINOR = 76 };
+
 #define VR_CUDART_FUNCTIONS(F) \
   F(cudaMalloc, (void **memory, size_t bytes)) \
   F(cudaFree, (void *memory)) \

@@ -35,6 +35,14 @@ char *vr_use_device(int index) {
   return error;
 }
 
+char *vr_capability(int index, int *major, int *minor) {
+  char *error = vr_cudnn_load();
+  if (error != NULL) return error;
+  int failed = vr_cudnn.cudaDeviceGetAttribute(major, CUDA_MAJOR, index) != 0 ||
+               vr_cudnn.cudaDeviceGetAttribute(minor, CUDA_MINOR, index) != 0;
+  return failed ? vr_error("device %d does not tell its compute capability", index) : NULL;
+}
+
 char *vr_copy(void *const *from, void **to, size_t count) {
   return vr_failed(STATUS(COPY_TENSORS, void *, void *const *, void **, void *, size_t)(
       vr_environment, from, to, NULL, count));

@@ -20,6 +20,8 @@ char *vr_allocator_stat(void *allocator, const char *key, int64_t *value);
 char *vr_allocate(void *allocator, const vr_shape *shape, void **value, void **memory);
 // vr_use_device makes a CUDA device the calling thread's: until then it has the first one.
 char *vr_use_device(int index);
+// vr_capability gives the compute capability of a CUDA device.
+char *vr_capability(int index, int *major, int *minor);
 // vr_copy copies the contents of values, each to one of the same size; it is done on return.
 char *vr_copy(void *const *from, void **to, size_t count);
 

@@ -46,9 +46,6 @@ static const char *text_of(const char *file) {
   return "";
 }
 
-// As CUDA numbers the attributes of a device.
-enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76 };
-
 static int attribute(int which, int device) {
   int value = 0;
   vr_cudnn.cudaDeviceGetAttribute(&value, which, device);
@@ -61,12 +58,8 @@ static int this_device(void) {
   return device;
 }
 
-static int architecture(int device) { return 10 * attribute(MAJOR, device) + attribute(MINOR, device); }
-
-int vr_architecture(void) { return architecture(this_device()); }
-
 int vr_multiprocessors(void) {
-  int count = attribute(MULTIPROCESSORS, this_device());
+  int count = attribute(CUDA_MULTIPROCESSORS, this_device());
   return count > 0 ? count : 1;
 }
 
@@ -79,7 +72,8 @@ static char *compile(compiled *c) {
     source = longer;
   }
   char *code = NULL;
-  char *error = vr_compile(source, p->files[0], architecture(c->device), &code);
+  int architecture = 10 * attribute(CUDA_MAJOR, c->device) + attribute(CUDA_MINOR, c->device);
+  char *error = vr_compile(source, p->files[0], architecture, &code);
   if (error == NULL)
     error = vr_driver_failed(vr_nvrtc.cuLibraryLoadData(&c->library, code, NULL, NULL, 0, NULL, NULL, 0),
                              "cuLibraryLoadData");

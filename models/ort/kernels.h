@@ -29,9 +29,6 @@ void vr_kernel_source(const char *file, const char *text);
 char *vr_launch_sized(const vr_call *run, const vr_program *program, const char *kernel, int64_t x, int64_t y,
                       int64_t z, const void *argument, size_t bytes);
 
-// vr_architecture is that of the device, 90 for compute capability 9.0.
-int vr_architecture(void);
-
 // vr_multiprocessors is how many the device has.
 int vr_multiprocessors(void);
 

@@ -5,7 +5,6 @@
 
 #include "api.h"
 #include "customop.h"
-#include "kernels.h"
 #include "nvrtc.h"
 
 void vr_node_forget(vr_node *node) {
@@ -15,18 +14,9 @@ void vr_node_forget(vr_node *node) {
   free(node);
 }
 
-// has says what is wrong where the device lacks a type.
-static char *has(int type) {
-  enum { LEAST = 80 };
-  int have = type == VR_BFLOAT16 ? vr_architecture() : LEAST;
-  if (have >= LEAST) return NULL;
-  return vr_error("bfloat16 needs a device of compute capability 8.0 or higher, and this one has %d.%d", have / 10, have % 10);
-}
-
 static char *make(vr_node *node, void *info) {
   char *error = vr_cudnn_load();
   if (error == NULL) error = vr_nvrtc_load();
-  if (error == NULL) error = has(node->type);
   if (error == NULL) error = vr_node_attributes(info, node->operator->attributes, &node->attributes);
   // 0: memory of the device itself.
   if (error == NULL) error = vr_failed(STATUS(NODE_ALLOCATOR, void *, int, void **)(info, 0, &node->allocator));

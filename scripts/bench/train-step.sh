@@ -2,7 +2,7 @@
 # summary: one training step over the same step in PyTorch, paired in one run; on the CPU, or with --device cuda
 #
 # Usage: scripts/bench.sh train-step [--quick] [--case NAME] [--rounds N] [--threads N]
-#                                    [--device cuda[:N] [--precision fp32|tf32|fp16]]
+#                                    [--device cuda[:N] [--precision fp32|tf32|fp16|bf16]]
 # Needs PyTorch, such as Debian's python3-torch with libopenblas0-pthread: for the
 # Python named by VICREG_TORCH_PYTHON, else for python3 or the system's python3.
 set -euo pipefail

@@ -77,6 +77,7 @@ func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
 	add("fp32_portable", "fp32", "portable", models.ViewsAsUsual)
 	add("tf32", "tf32", "auto", models.ViewsAsUsual)
 	add("fp16", "fp16", "auto", models.ViewsAsUsual)
+	add("bf16", "bf16", "auto", models.ViewsAsUsual)
 	return all
 }
 

@@ -17,7 +17,7 @@ import (
 func moved(_ context.Context, b *bench) error {
 	s := steps.R18
 	s.Batch = 64
-	precisions := []string{"fp16", "fp32", "tf32"}
+	precisions := []string{"fp16", "bf16", "fp32", "tf32"}
 	if b.quick {
 		s = s.Small()
 	}

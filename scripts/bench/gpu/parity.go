@@ -71,7 +71,10 @@ func (b *bench) others(s steps.Setup) (all []steps.Setup) {
 		return []steps.Setup{s}
 	}
 	for _, kernels := range []string{"auto", "portable"} {
-		for _, precision := range []string{"fp32", "tf32", "fp16"} {
+		for _, precision := range []string{"fp32", "tf32", "fp16", "bf16"} {
+			if precision == "bf16" && kernels == "portable" {
+				continue // which lack it
+			}
 			s := s.On(b.device, precision, b.threads)
 			s.Kernels = kernels
 			all = append(all, s)

@@ -22,7 +22,7 @@ type Setup struct {
 
 	Optimizer string // as vicreg train has them; "" for sgd
 	Device    string // "cpu", "cuda" or "cuda:1"
-	Precision string // "fp32", or on a CUDA device "tf32" or "fp16"
+	Precision string // "fp32", or on a CUDA device "tf32", "fp16" or "bf16"
 	Kernels   string // "auto" or "portable", as vicreg train has them
 	Views     models.Views
 	Threads   int
@@ -37,7 +37,7 @@ func (s Setup) String() string {
 }
 
 // computes are the types of activations by precision.
-var computes = map[string]tensor.DType{"fp32": tensor.Float32, "tf32": tensor.Float32, "fp16": tensor.Float16}
+var computes = map[string]tensor.DType{"fp32": tensor.Float32, "tf32": tensor.Float32, "fp16": tensor.Float16, "bf16": tensor.BFloat16}
 
 // config describes the graph of the step on a device.
 func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err error) {
@@ -101,9 +101,9 @@ func Library(d ort.Device) (*ort.Runtime, error) {
 	return ort.Open(path)
 }
 
-// Describe is the portable graph of a step, whatever it runs on.
+// Describe is the portable graph of a step in float32, whatever it runs on.
 func Describe(s Setup) (models.Config, error) {
-	s.Kernels = "portable"
+	s.Kernels, s.Precision = "portable", "fp32"
 	d, err := ort.ParseDevice(s.Device)
 	if err != nil {
 		return models.Config{}, err

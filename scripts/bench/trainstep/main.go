@@ -60,7 +60,7 @@ func run() (err error) {
 	flag.IntVar(&b.threads, "threads", ort.Cores(), "threads of each side")
 	flag.StringVar(&b.kernels, "kernels", "auto", "auto or portable, on the CPU")
 	device := flag.String("device", "cpu", "cpu, cuda or cuda:1")
-	flag.StringVar(&b.precision, "precision", "", "fp32, tf32 or fp16; by default fp32 on the CPU and fp16 on a CUDA device")
+	flag.StringVar(&b.precision, "precision", "", "fp32, tf32, fp16 or bf16; by default fp32 on the CPU and fp16 on a CUDA device")
 	serve := flag.String("serve", "", "run one side: a setup as JSON (used by the command itself)")
 	flag.Parse()
 	if *serve != "" {

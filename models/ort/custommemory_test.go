@@ -9,31 +9,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
 	"vicreg/models/ort/standin"
-	"vicreg/models/tensor"
 )
-
-// A device that lacks bfloat16 is told from one that has it when a session opens.
-func TestCustomOperatorsWithoutBFloat16(t *testing.T) {
-	if !orttest.StandIn(t) {
-		return
-	}
-	t.Setenv(standin.EnvCapability, "7")
-	x := zeros(2, 3)
-	for typ, want := range map[tensor.DType]string{bf16: "Sums of vicreg.cuda: bfloat16 needs a device of compute capability 8.0 or higher, and this one has 7.0", f16: ""} {
-		m := newCustom(typ).give("x", x).give("z", x).want("Y", 2, 3).node("Sums", "x z", "Y")
-		b, err := onnx.Marshal(m.model())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := orttest.Open(t).NewSession(b, ort.Options{Device: cuda})
-		if err == nil {
-			s.Close()
-		}
-		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: %v, want %q", typ, err, want)
-		}
-	}
-}
 
 // Wherever in a run the memory of the device comes to its end, the run fails and says
 // so, and the process goes on: with a little more memory each time, the model runs in
