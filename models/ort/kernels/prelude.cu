@@ -9,9 +9,8 @@
 
 #define THREADS 256
 
-// Types, as ONNX numbers them. HALF is half precision, a number of 16 bits.
+// Types, as ONNX numbers them; float16 is the third. HALF is half precision, 16 bits.
 #define FLOAT 1
-#define FLOAT16 10
 #define BFLOAT16 16
 #define HALF (TYPE != FLOAT)
 
@@ -50,50 +49,45 @@ DEVICE float bits_float(unsigned u) {
 }
 #endif
 
-// What half precision stands for, and back, rounded to nearest.
-#if TYPE == BFLOAT16
-DEVICE float from_half(unsigned short h) { return bits_float((unsigned)h << 16); }
+// number is what a T stands for, and narrow rounds to the nearest one; what is no number
+// stays none.
+#if TYPE == FLOAT
+DEVICE float number(T x) { return x; }
+DEVICE T narrow(float f) { return f; }
+#elif TYPE == BFLOAT16
+DEVICE float number(T x) { return bits_float((unsigned)x << 16); }
 #ifdef __CUDACC_RTC__
-DEVICE unsigned short to_half(float f) {
-  unsigned short h;
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(f));
-  return h;
+DEVICE T narrow(float f) {
+  T x;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(x) : "f"(f));
+  return x;
 }
 #else
-DEVICE unsigned short to_half(float f) {
+DEVICE T narrow(float f) {
   const unsigned u = float_bits(f);
-  return f != f ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16;
+  return f != f ? 0x7fff : (u + 0x7fff + (u >> 16 & 1)) >> 16; // as the device does it
 }
 #endif
 #elif defined(__CUDACC_RTC__)
-DEVICE float from_half(unsigned short h) {
+DEVICE float number(T x) {
   float f;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(x));
   return f;
 }
-DEVICE unsigned short to_half(float f) {
-  unsigned short h;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
-  return h;
+DEVICE T narrow(float f) {
+  T x;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(x) : "f"(f));
+  return x;
 }
 #else
-DEVICE float from_half(unsigned short h) {
-  union { unsigned short u; _Float16 f; } v = {h};
+DEVICE float number(T x) {
+  union { T u; _Float16 f; } v = {x};
   return v.f;
 }
-DEVICE unsigned short to_half(float f) {
-  union { _Float16 f; unsigned short u; } v = {(_Float16)f};
+DEVICE T narrow(float f) {
+  union { _Float16 f; T u; } v = {(_Float16)f};
   return v.u;
 }
-#endif
-
-// number is what one of activations stands for, and narrow rounds it to one.
-#if HALF
-DEVICE float number(T x) { return from_half(x); }
-DEVICE T narrow(float x) { return to_half(x); }
-#else
-DEVICE float number(T x) { return x; }
-DEVICE T narrow(float x) { return x; }
 #endif
 
 // vector is VECTOR numbers.
@@ -133,8 +127,8 @@ DEVICE void unpack(vector v, float *f) {
   words(v, w);
   for (int i = 0; i < BYTES / 4; i++) {
 #if HALF
-    f[2 * i] = from_half(w[i] & 0xffff);
-    f[2 * i + 1] = from_half(w[i] >> 16);
+    f[2 * i] = number(w[i] & 0xffff);
+    f[2 * i + 1] = number(w[i] >> 16);
 #else
     f[i] = bits_float(w[i]);
 #endif
@@ -149,7 +143,7 @@ DEVICE vector pack(const float *f) {
   unsigned w[BYTES / 4];
   for (int i = 0; i < BYTES / 4; i++) {
 #if HALF
-    w[i] = to_half(f[2 * i]) | (unsigned)to_half(f[2 * i + 1]) << 16;
+    w[i] = narrow(f[2 * i]) | (unsigned)narrow(f[2 * i + 1]) << 16;
 #else
     w[i] = float_bits(f[i]);
 #endif
