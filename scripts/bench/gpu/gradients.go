@@ -98,12 +98,33 @@ func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string
 			return 0, nil, err
 		}
 	}
+	if err := awaken(r); err != nil {
+		return 0, nil, err
+	}
 	scalars, err := r.Take(own, nil, 0)
 	if err != nil {
 		return 0, nil, err
 	}
 	state, err = r.Snapshot()
 	return scalars["loss"], state, err
+}
+
+// awaken sets factors of normalisations that are 0 at first to 1. A ResNet begins with
+// those at the end of each block: what comes before them has no gradient then, and
+// whatever is wrong with its convolutions would not show.
+func awaken(r *steps.Run) error {
+	state, err := r.Snapshot()
+	if err != nil {
+		return err
+	}
+	for name, t := range state {
+		if values, ok := t.Data.([]float32); ok && len(t.Shape) == 1 && strings.HasSuffix(name, ".weight") && norm(values, nil) == 0 {
+			for i := range values {
+				values[i] = 1
+			}
+		}
+	}
+	return r.Restore(state)
 }
 
 // difference is how far a tensor is from what it should be, as part of its size.
