@@ -111,7 +111,8 @@ func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string
 
 // awaken sets factors of normalisations that are 0 at first to 1. A ResNet begins with
 // those at the end of each block: what comes before them has no gradient then, and
-// whatever is wrong with its convolutions would not show.
+// whatever is wrong with its convolutions would not show. More than one step is not
+// comparable then: within 20, rounding alone moves the loss by hundredths.
 func awaken(r *steps.Run) error {
 	state, err := r.Snapshot()
 	if err != nil {

@@ -101,9 +101,6 @@ func losses(s steps.Setup, batches []tensor.Batch, rate float64) (all []float64,
 		return nil, err
 	}
 	defer r.Close()
-	if err := awaken(r); err != nil {
-		return nil, err
-	}
 	own, err := r.NewBatch()
 	if err != nil {
 		return nil, err
