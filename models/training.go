@@ -175,8 +175,8 @@ const (
 
 // together reports whether the views are one batch. They can be with the custom operators,
 // for the normalisations that they do whole, and as long as no activation has more numbers
-// than the runtime's kernels count to. In float32 a run that did so on a device was not
-// where the CPU's is (BENCHMARKS.md, curve), and half precision is what it is for.
+// than the runtime's kernels count to. In float32, where it gains less, no step on a device
+// has shown it right yet (BENCHMARKS.md, gradients).
 func (c Config) together() bool {
 	const most = 1 << 31
 	possible := c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
