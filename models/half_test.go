@@ -125,7 +125,7 @@ func TestHalfGradientsOnCUDA(t *testing.T) {
 			atMost(t, "the loss", e.loss, 3e-3*h.wide)
 			atMost(t, "a running statistic", e.running, 5e-3*h.wide)
 			atMost(t, "the median gradient", e.middle, 1.2*portable.middle)
-			atMost(t, "the worst gradient", e.worst, 1.5*portable.worst)
+			atMost(t, "the worst gradient", e.worst, min(1.5*portable.worst, 0.75))
 		}
 	}
 }

@@ -16,8 +16,11 @@ import (
 // for one in bf16, which those lack.
 func (r *run) begin(state map[string]*tensor.Tensor) error {
 	err := r.first(state)
-	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || r.Precision == bf16 || isFull(err) {
+	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
 		return err
+	}
+	if r.Precision == bf16 {
+		return fmt.Errorf("--precision bf16 needs vicreg's own kernels, which do not run here; another one does without them: %w", err)
 	}
 	r.machine.kernels = "portable"
 	if err := r.closeStep(); err != nil {
@@ -79,8 +82,12 @@ func isFull(err error) bool {
 
 // explained adds to the error of a step what can be done about it.
 func (r *run) explained(err error) error {
-	if !r.machine.OnHost() && isFull(err) {
-		return fmt.Errorf("the memory of %v is full: choose a smaller --batch, --image-size, --width or --expander, or --precision fp16: %w", r.machine.Device, err)
+	if r.machine.OnHost() || !isFull(err) {
+		return err
 	}
-	return err
+	precision := ", or --precision fp16"
+	if r.Precision.compute().Half() {
+		precision = ""
+	}
+	return fmt.Errorf("the memory of %v is full: choose a smaller --batch, --image-size, --width or --expander%s: %w", r.machine.Device, precision, err)
 }

@@ -128,20 +128,22 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 	const noCapture, noOperators, full = "capture", "operators", "step: Failed to allocate memory"
 	for _, c := range []struct {
 		name, kernels string
+		in            precision
 		fails         func(captured, operators bool) string
 		opened        int
 		kernelsAfter  string
 		slow, err     string
 	}{
-		{"all runs", "auto", func(bool, bool) string { return "" }, 1, "auto", "", ""},
-		{"no capture", "auto", func(captured, _ bool) string { return map[bool]string{true: noCapture}[captured] }, 2, "auto", "not captured as a CUDA graph: capture", ""},
-		{"no operators", "auto", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "vicreg's own operators do not run here, and the portable kernels take their place: operators", ""},
-		{"operators asked for", "cudnn", func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "cudnn", "", noOperators},
-		{"nothing runs", "auto", func(bool, bool) string { return noOperators }, 4, "portable", "", noOperators},
-		{"full", "auto", func(bool, bool) string { return full }, 1, "auto", "", "the memory of cuda is full"},
+		{"all runs", "auto", fp32, func(bool, bool) string { return "" }, 1, "auto", "", ""},
+		{"no capture", "auto", fp32, func(captured, _ bool) string { return map[bool]string{true: noCapture}[captured] }, 2, "auto", "not captured as a CUDA graph: capture", ""},
+		{"no operators", "auto", fp32, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "vicreg's own operators do not run here, and the portable kernels take their place: operators", ""},
+		{"no operators in bf16", "auto", bf16, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "auto", "", "--precision bf16 needs vicreg's own kernels"},
+		{"operators asked for", "cudnn", fp32, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "cudnn", "", noOperators},
+		{"nothing runs", "auto", fp32, func(bool, bool) string { return noOperators }, 4, "portable", "", noOperators},
+		{"full", "auto", fp32, func(bool, bool) string { return full }, 1, "auto", "", "the memory of cuda is full"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := deviceRun(t, nil, fp32, c.kernels)
+			r := deviceRun(t, nil, c.in, c.kernels)
 			opened := 0
 			r.opening = func(o ort.Options) error {
 				opened++

@@ -61,7 +61,7 @@ func (p precision) needs(d ort.Device) error {
 	}
 	major, minor, err := d.Capability()
 	if err == nil && major < least {
-		err = usage.Errorf("--precision %s needs a GPU of compute capability %d.0 or higher, and that of %v is %d.%d", p, least, d, major, minor)
+		err = usage.Errorf("--precision %s needs a GPU of compute capability %d.0 or higher, and that of %v is %d.%d: take another --precision", p, least, d, major, minor)
 	}
 	return err
 }

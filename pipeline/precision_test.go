@@ -85,7 +85,7 @@ func TestThePrecisionOfAnOldDevice(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	orttest.Open(t)
+	lib := orttest.Open(t)
 	if err := bf16.needs(cuda); err != nil {
 		t.Error(err)
 	}
@@ -94,8 +94,10 @@ func TestThePrecisionOfAnOldDevice(t *testing.T) {
 		t.Error(err)
 	}
 	var wrong *usage.Error
-	const want = "--precision bf16 needs a GPU of compute capability 8.0 or higher, and that of cuda is 7.0"
-	if err := bf16.needs(cuda); !errors.As(err, &wrong) || err.Error() != want {
+	const want = "--precision bf16 needs a GPU of compute capability 8.0 or higher, and that of cuda is 7.0: take another --precision"
+	flags := &trainFlags{machine: on(cuda)}
+	flags.Precision = bf16
+	if _, err := newRun(lib, flags, nil, nil); !errors.As(err, &wrong) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

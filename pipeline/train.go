@@ -49,7 +49,8 @@ ends; --resume goes on from it, bit for bit on the same CPU, and on another devi
 or in another --precision, since weights are float32 in each. fp16 keeps
 activations in 16 bits and scales the loss; the scale halves after a step whose
 gradient is not finite (that step is left out) and doubles after %d good ones.
-bf16 needs no scale, as its range is float32's, but keeps 8 bits of a number where fp16 keeps 11.
+bf16 needs no scale, as its range is float32's, but keeps 8 bits of a number where
+fp16 keeps 11.
 vicreg data preview shows the views that a recipe makes.
 
 `, growAfter) + recipeNotes(),

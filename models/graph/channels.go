@@ -95,13 +95,15 @@ func (g *Graph) MaxPoolNHWC(x *Value, win Window) (y, index *Value) {
 }
 
 // MeanNHWC averages x [N, C, H, W] over its pixels, giving plain [N, C]. In bfloat16, for
-// which the runtime has no kernel, it is a product with ones, which adds up in float32.
+// which the runtime has no kernel, it is a product with ones, which adds up in float32. The
+// division is in float32, too: the runtime would round the factor.
 func (g *Graph) MeanNHWC(x *Value) *Value {
 	g.channelsLast("GlobalAveragePool", x)
 	n, c, pixels := x.Shape[0], x.Shape[1], x.Shape[2]*x.Shape[3]
 	if x.Type == tensor.BFloat16 {
 		ones := g.Cast(g.Full(1, pixels, 1), x.Type)
-		return g.Reshape(g.FusedMatMul(g.View(x, n, pixels, c), ones, true, false, 1/float32(pixels)), n, c)
+		sum := g.Cast(g.FusedMatMul(g.View(x, n, pixels, c), ones, true, false, 1), tensor.Float32)
+		return g.Reshape(g.Cast(g.Mul(sum, g.Float(1/float64(pixels))), x.Type), n, c)
 	}
 	return g.View(g.nhwc(DomainNHWC, "GlobalAveragePool", nil, []*Value{x}, x.Type, []int{n, c, 1, 1}), n, c)
 }

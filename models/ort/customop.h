@@ -66,7 +66,7 @@ extern const vr_operator vr_dots, vr_momentum, vr_adam, vr_blend, vr_sums, vr_ha
 struct vr_node {
   const vr_operator *operator;
   vr_attributes attributes;
-  int type; // of the activations
+  int type; // of the activations, as ONNX numbers it
   void *allocator, *memory;
   void *state; // the operator's own, from one run to the next
 };

@@ -38,9 +38,9 @@ char *vr_use_device(int index) {
 char *vr_capability(int index, int *major, int *minor) {
   char *error = vr_cudnn_load();
   if (error != NULL) return error;
-  int failed = vr_cudnn.cudaDeviceGetAttribute(major, CUDA_MAJOR, index) != 0 ||
-               vr_cudnn.cudaDeviceGetAttribute(minor, CUDA_MINOR, index) != 0;
-  return failed ? vr_error("device %d does not tell its compute capability", index) : NULL;
+  int status = vr_cudnn.cudaDeviceGetAttribute(major, CUDA_MAJOR, index);
+  if (status == 0) status = vr_cudnn.cudaDeviceGetAttribute(minor, CUDA_MINOR, index);
+  return status ? vr_error("device %d does not tell its compute capability: CUDA's error %d", index, status) : NULL;
 }
 
 char *vr_copy(void *const *from, void **to, size_t count) {

@@ -81,7 +81,8 @@ func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
 	return all
 }
 
-// stepOnce takes the first step of SGD at a rate of 0. After it the momenta are the gradients.
+// stepOnce takes the first step of SGD at a rate of 0 that is finite, whatever scale of the
+// loss that takes. After it the momenta are the gradients and the decay of the weights.
 func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string]*tensor.Tensor, err error) {
 	s.Optimizer = "sgd"
 	r, err := steps.Open(s)
@@ -101,12 +102,15 @@ func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string
 	if err := awaken(r); err != nil {
 		return 0, nil, err
 	}
-	scalars, err := r.Take(own, nil, 0)
-	if err != nil {
-		return 0, nil, err
+	for finite := false; !finite; {
+		scalars, err := r.Take(own, nil, 0) // which lowers the scale, or gives up
+		if err != nil {
+			return 0, nil, err
+		}
+		loss, finite = scalars["loss"], scalars["finite"] == 1
 	}
 	state, err = r.Snapshot()
-	return scalars["loss"], state, err
+	return loss, state, err
 }
 
 // awaken sets factors of normalisations that are 0 at first to 1. A ResNet begins with
@@ -146,15 +150,18 @@ func (b *bench) compareStates(name string, want, got map[string]*tensor.Tensor) 
 
 // differences are those of momenta and statistics, largest first.
 func differences(want, got map[string]*tensor.Tensor) (all []difference) {
-	least := map[bool]float64{} // by whether they are momenta
+	squares := map[bool]float64{} // of momenta, and of statistics
+	compared := func(name string) bool { return momentum(name) || strings.Contains(name, ".running_") }
 	for name, w := range want {
-		least[momentum(name)] += math.Pow(norm(w.Float32(), nil), 2)
+		if compared(name) {
+			squares[momentum(name)] += math.Pow(norm(w.Float32(), nil), 2)
+		}
 	}
 	for name, w := range want {
-		if !momentum(name) && !strings.Contains(name, ".running_") {
+		if !compared(name) {
 			continue
 		}
-		size := max(norm(w.Float32(), nil), negligible*math.Sqrt(least[momentum(name)]))
+		size := max(norm(w.Float32(), nil), negligible*math.Sqrt(squares[momentum(name)]))
 		off := norm(got[name].Float32(), w.Float32()) / size
 		if math.IsNaN(off) {
 			off = math.Inf(1)
