@@ -53,8 +53,8 @@ func (p precision) runsOn(m *machine) bool {
 	return p == bf16 && !m.OnHost() && m.customOps()
 }
 
-// needs reports a device that is too old for the precision. The runtime is open.
-func (p precision) needs(d ort.Device) error {
+// suits reports a device that is too old for the precision. The runtime is open.
+func (p precision) suits(d ort.Device) error {
 	const least = 8
 	if p != bf16 {
 		return nil

@@ -86,11 +86,11 @@ func TestThePrecisionOfAnOldDevice(t *testing.T) {
 		return
 	}
 	lib := orttest.Open(t)
-	if err := bf16.needs(cuda); err != nil {
+	if err := bf16.suits(cuda); err != nil {
 		t.Error(err)
 	}
 	t.Setenv(standin.EnvCapability, "7")
-	if err := fp16.needs(cuda); err != nil {
+	if err := fp16.suits(cuda); err != nil {
 		t.Error(err)
 	}
 	var wrong *usage.Error

@@ -71,7 +71,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if r.block, err = t.machine.block(lib); err != nil {
 		return r, err
 	}
-	if err = t.Precision.needs(t.machine.Device); err != nil {
+	if err = t.Precision.suits(t.machine.Device); err != nil {
 		return r, err
 	}
 	if r.artifact, err = models.Step(r.stepConfig()); err != nil {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"vicreg/models"
@@ -21,10 +19,6 @@ const (
 	gradientBound = 1e-2
 	lossOfStep    = 1e-5
 )
-
-// negligible is the least size that a gradient counts with, as part of all gradients: some,
-// such as those of a bias before a normalisation, are nothing but rounding.
-const negligible = 1e-4
 
 // gradients takes a step on the CPU and on the device at the size of a real run, where
 // other kernels are the fastest than at that of parity, and compares the gradient of each
@@ -50,7 +44,7 @@ func gradients(ctx context.Context, b *bench) error {
 			continue
 		}
 		off := math.Abs(ofLoss/loss - 1)
-		worst := b.compareStates(v.Name, want, got)
+		worst := compareStates(v.Name, want, got)
 		say("%s: loss %.6f, on the CPU %.6f", v.Name, ofLoss, loss)
 		b.figures.Add("loss_"+v.Name+"_1e6", 1e6*off)
 		b.figures.Add("worst_"+v.Name+"_1e6", 1e6*worst)
@@ -63,7 +57,7 @@ func gradients(ctx context.Context, b *bench) error {
 
 // variants are the graphs and kernels that are compared with the CPU's.
 func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
-	add := func(name, precision string, kernels string, views models.Views) {
+	add := func(name, precision, kernels string, views models.Views) {
 		v := s.On(b.device, precision, b.threads)
 		v.Name, v.Kernels, v.Views = name, kernels, views
 		all = append(all, v)
@@ -94,10 +88,8 @@ func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string
 	if err != nil {
 		return 0, nil, err
 	}
-	for name, views := range batch {
-		if err := own[name].CopyFrom(views); err != nil {
-			return 0, nil, err
-		}
+	if err := copyViews(own, batch); err != nil {
+		return 0, nil, err
 	}
 	if err := awaken(r); err != nil {
 		return 0, nil, err
@@ -130,59 +122,4 @@ func awaken(r *steps.Run) error {
 		}
 	}
 	return r.Restore(state)
-}
-
-// difference is how far a tensor is from what it should be, as part of its size.
-type difference struct {
-	name string
-	off  float64
-}
-
-// compareStates prints the tensors of a state that differ most from what they should be,
-// of those that a step at a rate of 0 changes, and returns the most that one differs.
-func (b *bench) compareStates(name string, want, got map[string]*tensor.Tensor) float64 {
-	all := differences(want, got)
-	for _, d := range all[:min(len(all), 4)] {
-		say("%s: %.1e  %s", name, d.off, d.name)
-	}
-	return all[0].off
-}
-
-// differences are those of momenta and statistics, largest first.
-func differences(want, got map[string]*tensor.Tensor) (all []difference) {
-	squares := map[bool]float64{} // of momenta, and of statistics
-	compared := func(name string) bool { return momentum(name) || strings.Contains(name, ".running_") }
-	for name, w := range want {
-		if compared(name) {
-			squares[momentum(name)] += math.Pow(norm(w.Float32(), nil), 2)
-		}
-	}
-	for name, w := range want {
-		if !compared(name) {
-			continue
-		}
-		size := max(norm(w.Float32(), nil), negligible*math.Sqrt(squares[momentum(name)]))
-		off := norm(got[name].Float32(), w.Float32()) / size
-		if math.IsNaN(off) {
-			off = math.Inf(1)
-		}
-		all = append(all, difference{name, off})
-	}
-	slices.SortFunc(all, func(x, y difference) int { return cmp.Compare(y.off, x.off) })
-	return all
-}
-
-func momentum(name string) bool { return strings.HasSuffix(name, ".momentum") }
-
-// norm is that of x - y, or of x.
-func norm(x, y []float32) float64 {
-	sum := 0.0
-	for i, v := range x {
-		d := float64(v)
-		if y != nil {
-			d -= float64(y[i])
-		}
-		sum += d * d
-	}
-	return math.Sqrt(sum)
 }

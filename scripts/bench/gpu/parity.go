@@ -107,10 +107,8 @@ func losses(s steps.Setup, batches []tensor.Batch, rate float64) (all []float64,
 		return nil, err
 	}
 	for _, batch := range batches {
-		for name, views := range batch {
-			if err := own[name].CopyFrom(views); err != nil {
-				return nil, err
-			}
+		if err := copyViews(own, batch); err != nil {
+			return nil, err
 		}
 		scalars, err := r.Take(own, nil, rate)
 		if err != nil {

@@ -103,3 +103,13 @@ func (b *bench) excerpt(dir string, n int) (string, error) {
 	}
 	return to, nil
 }
+
+// copyViews copies views into a batch of a stepper, which has more inputs.
+func copyViews(to, views tensor.Batch) error {
+	for name, v := range views {
+		if err := to[name].CopyFrom(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
