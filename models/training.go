@@ -25,7 +25,7 @@ type Config struct {
 	Device    tensor.Device // that the graphs will run on; CUDA knows no Block, and bfloat16 only with CustomOps
 	CustomOps bool          // of a graph for CUDA: see graph.Graph
 	TF32      bool          // of a graph for CUDA: see graph.Graph
-	Views     Views         // how the two views pass the network in training
+	Apart     bool          // the two views pass one after the other where one batch could be both, in training
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
 }
@@ -164,23 +164,13 @@ func together(g *graph.Graph, c Config, s *nn.Scope) forward {
 	return forward{s, y[0], z[0], z[1], c.Loss.Forward(g, z[0], z[1])}
 }
 
-// Views says how the two views pass the network. Both ways give the same but for rounding.
-type Views int
-
-const (
-	ViewsAsUsual  Views = iota // together in half precision, where they can be
-	ViewsApart                 // one after the other
-	ViewsTogether              // as one batch, where they can be
-)
-
-// together reports whether the views are one batch. They can be with the custom operators,
-// for the normalisations that they do whole, and as long as no activation has more numbers
-// than the runtime's kernels count to. In float32, where it gains less, no step on a device
-// has shown it right yet (BENCHMARKS.md, gradients).
+// together reports whether the views are one batch, unless Config keeps them apart. They can
+// be with the custom operators, for the normalisations that they do whole, and as long as no
+// activation has more numbers than the runtime's kernels count to. Both ways give the same
+// but for rounding.
 func (c Config) together() bool {
 	const most = 1 << 31
-	possible := c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
-	return possible && c.Views != ViewsApart && (c.Views == ViewsTogether || c.compute().Half())
+	return !c.Apart && c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
 }
 
 // embed is backbone and expander: from pixels to representations and float32 embeddings.

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 
-	"vicreg/models"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
 	"vicreg/scripts/bench/steps"
@@ -57,21 +56,21 @@ func gradients(ctx context.Context, b *bench) error {
 
 // variants are the graphs and kernels that are compared with the CPU's.
 func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
-	add := func(name, precision, kernels string, views models.Views) {
+	add := func(name, precision, kernels string, apart bool) {
 		v := s.On(b.device, precision, b.threads)
-		v.Name, v.Kernels, v.Views = name, kernels, views
+		v.Name, v.Kernels, v.Apart = name, kernels, apart
 		all = append(all, v)
 	}
 	if b.onHost() {
-		add("fp32_portable", "fp32", "portable", models.ViewsAsUsual)
+		add("fp32_portable", "fp32", "portable", false)
 		return all
 	}
-	add("fp32_together", "fp32", "auto", models.ViewsTogether)
-	add("fp32_apart", "fp32", "auto", models.ViewsApart)
-	add("fp32_portable", "fp32", "portable", models.ViewsAsUsual)
-	add("tf32", "tf32", "auto", models.ViewsAsUsual)
-	add("fp16", "fp16", "auto", models.ViewsAsUsual)
-	add("bf16", "bf16", "auto", models.ViewsAsUsual)
+	add("fp32_together", "fp32", "auto", false)
+	add("fp32_apart", "fp32", "auto", true)
+	add("fp32_portable", "fp32", "portable", false)
+	add("tf32", "tf32", "auto", false)
+	add("fp16", "fp16", "auto", false)
+	add("bf16", "bf16", "auto", false)
 	return all
 }
 

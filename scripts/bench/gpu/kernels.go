@@ -13,27 +13,55 @@ import (
 // of the first step shows that they compute the same.
 func kernels(_ context.Context, b *bench, s steps.Setup) error {
 	s = b.setup(s, "fp16")
-	fmt.Printf("  %v\n", s)
-	failed := 0
+	var all []steps.Setup
 	for _, k := range []string{"auto", "portable"} {
-		if b.left() < 15*time.Second {
-			say("LEFT OUT, for want of time: %s", k)
+		s.Name, s.Kernels = k, k
+		all = append(all, s)
+	}
+	failed := b.times(all)
+	b.verdict(failed == 0, "steps with either kind of kernels run on %v", b.device)
+	return nil
+}
+
+// precisions times whole steps in each precision, and with the views as one batch and one
+// after the other. On a machine without a device there is one of each.
+func precisions(_ context.Context, b *bench, s steps.Setup) error {
+	var all []steps.Setup
+	for _, p := range []string{"fp16", "bf16", "tf32", "fp32"} {
+		s := b.setup(s, p)
+		s.Name = p + "_together"
+		all = append(all, s)
+		s.Name, s.Apart = p+"_apart", true
+		all = append(all, s)
+	}
+	if b.onHost() {
+		all = all[:1]
+	}
+	failed := b.times(all)
+	b.verdict(failed == 0, "steps in every precision run on %v", b.device)
+	return nil
+}
+
+// times measures steps one after the other, as far as the time goes, and returns how many
+// do not run.
+func (b *bench) times(all []steps.Setup) (failed int) {
+	a := &steps.Alone{Device: b.device, Rounds: 2, Round: time.Second, Until: b.begin.Add(b.budget)}
+	if b.quick {
+		a.Round = time.Millisecond
+	}
+	for _, s := range all {
+		if a.Batch = s.Batch; b.left() < 15*time.Second {
+			say("LEFT OUT, for want of time: %s", s.Name)
 			continue
 		}
-		s.Kernels = k
-		a := &steps.Alone{Device: b.device, Rounds: 2, Round: time.Second, Batch: s.Batch, Until: b.begin.Add(b.budget)}
-		if b.quick {
-			a.Round = time.Millisecond
-		}
-		if err := a.Run(steps.Ours(k, s)); err != nil {
-			say("%s FAILED: %v", k, err)
+		fmt.Printf("  %s: %v\n", s.Name, s)
+		if err := a.Run(steps.Ours(s.Name, s)); err != nil {
+			say("%s FAILED: %v", s.Name, err)
 			failed++
 			continue
 		}
-		ms := peer.Median(a.Of(k).Ms)
-		fmt.Printf("  %8.2f ms  %8.1f images/s  %s\n", ms, 1000*float64(s.Batch)/ms, k)
-		b.figures.Add(k+"_ms", ms)
+		b.figures.Add(s.Name+"_ms", peer.Median(a.Of(s.Name).Ms))
+		b.figures.Add(s.Name+"_mb", a.Of(s.Name).Bytes/1e6)
 	}
-	b.verdict(failed == 0, "steps with either kind of kernels run on %v", b.device)
-	return nil
+	return failed
 }

@@ -69,6 +69,8 @@ func pieces() []piece {
 		of("profile-r18", with(profile, steps.R18), 40, "the same for ResNet-18"),
 		of("kernels-r18", with(kernels, steps.R18), 50, "whole steps of ResNet-18 with vicreg's own operators and with portable kernels"),
 		of("kernels-r50", with(kernels, steps.R50), 90, "the same of ResNet-50"),
+		of("precisions-r18", with(precisions, steps.R18), 70, "steps of ResNet-18 in each precision, the views together and apart"),
+		of("precisions-r50", with(precisions, steps.R50), 130, "the same of ResNet-50"),
 		of("curve", curve, 100, "500 steps on CIFAR-10 in fp16 and in fp32"),
 		of("learn", learn, 180, "kNN accuracy after equal epochs on CIFAR-10, ours and PyTorch's"),
 		of("resume", resume, 60, "runs that go from device to CPU and back"),
@@ -113,7 +115,7 @@ func run() (err error) {
 		return steps.Serve(*step, os.Stdin, os.Stdout)
 	case *list:
 		for _, p := range pieces() {
-			fmt.Printf("%-12s %4.0f  %s\n", p.Name, p.budget.Seconds(), p.about)
+			fmt.Printf("%-14s %4.0f  %s\n", p.Name, p.budget.Seconds(), p.about)
 		}
 		return nil
 	}

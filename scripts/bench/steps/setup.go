@@ -24,7 +24,7 @@ type Setup struct {
 	Device    string // "cpu", "cuda" or "cuda:1"
 	Precision string // "fp32", or on a CUDA device "tf32", "fp16" or "bf16"
 	Kernels   string // "auto" or "portable", as vicreg train has them
-	Views     models.Views
+	Apart     bool   // the views pass one after the other where they could be one batch
 	Threads   int
 	Capture   bool   // record the launches of a step and replay them
 	Profile   string // prefix of the profile's file, "" for none
@@ -61,7 +61,7 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 		c.Block, err = ort.BlockSize(lib)
 	}
 	if d.Kind != tensor.Host {
-		c.Device, c.TF32, c.Views = d.Kind, s.Precision == "tf32", s.Views
+		c.Device, c.TF32, c.Apart = d.Kind, s.Precision == "tf32", s.Apart
 		c.CustomOps = s.Kernels != "portable"
 	}
 	return c, err
