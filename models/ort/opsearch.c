@@ -8,7 +8,12 @@
 // engines with settings, best guess first; the first few that work are timed on the
 // real data, as torch.backends.cudnn.benchmark does it.
 
-enum { MOST_CANDIDATES = 20, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
+// FEW is up to how many candidates those that cuDNN keeps for what else would have none are
+// asked for, too: they include plain loops, which can take a second for a large batch.
+enum { MOST_CANDIDATES = 20, FEW = 3, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
+// A kernel whose first run takes so many times the least time, and what loading it may take,
+// in milliseconds, is not run again.
+static const float hopeless = 10, loading = 50;
 static const int64_t most_workspace = (int64_t)1 << 30;
 
 typedef struct {
@@ -110,13 +115,14 @@ static char *timed(vr_call *run, const search *s, const candidate *c, const vr_c
 }
 
 // measure gives the time of a run, the mean of a few after one that warms up. One that
-// takes more than twice the least time so far is left at that: slow kernels are what
-// the time of a search goes to.
+// takes more than twice the least time so far is left at that, and a hopeless one at the
+// first: slow kernels are what the time of a search goes to.
 static char *measure(vr_call *run, const search *s, const candidate *c, const vr_conv_data *data, void *workspace,
                      void *events[2], float least, float *ms) {
   float rest = 0;
-  char *error = vr_execute(s->shape, c->plan, data, workspace);
-  if (error == NULL) error = timed(run, s, c, data, workspace, events, 1, ms);
+  char *error = timed(run, s, c, data, workspace, events, 1, ms);
+  if (error != NULL || *ms > hopeless * least + loading) return error;
+  error = timed(run, s, c, data, workspace, events, 1, ms);
   if (error != NULL || *ms > 2 * least) return error;
   error = timed(run, s, c, data, workspace, events, TIMED_RUNS - 1, &rest);
   *ms = (*ms + rest) / TIMED_RUNS;
@@ -187,7 +193,7 @@ char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_dat
     gather(&s, CUDNN_HEURISTIC_B);
     // A knows convolutions that B does not, and otherwise the same.
     if (s.count == 0) gather(&s, CUDNN_HEURISTIC_A);
-    if (s.count < MOST_CANDIDATES) gather(&s, CUDNN_HEURISTIC_FALLBACK);
+    if (s.count <= FEW) gather(&s, CUDNN_HEURISTIC_FALLBACK);
   }
   char *error = s.graph.error;
   s.graph.error = NULL;

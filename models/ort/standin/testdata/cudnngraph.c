@@ -1,10 +1,10 @@
 // The graph library of the stand-in for cuDNN: descriptors that check what is set, as
 // the tables in NVIDIA's documentation have it, and convolutions by plain loops.
 //
-// It offers five engines, from the best guess down. The first has no plans, and the
+// It offers six engines, from the best guess down. The first has no plans, and the
 // second fails when it runs; the third is the quickest and rounds whatever it is given
 // to 3 bits; the fourth is quick and, as tensor cores do, rounds float32 to 10 bits; the
-// last is exact and slow.
+// fifth is exact and slow, and the last is, too, and takes for ever.
 #include "cudnn.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ enum {
   T_DESCRIPTOR = 15
 };
 // As the log numbers them.
-enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, ENGINES };
+enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, NAIVE, ENGINES };
 enum { NOTE_TENSOR_CORE = 0, NOTE_DOWN_CONVERT = 1 };
 
 // What may be set: of which descriptor, by what name, type and count, and whether it
@@ -212,7 +212,7 @@ int cudnnBackendFinalize(descriptor *d) {
 
 static int64_t workspace_of(int engine) {
   const char *bytes = getenv("VICREG_STANDIN_WORKSPACE");
-  return engine == EXACT ? 0 : bytes ? atoll(bytes) : 4096 << engine;
+  return engine >= EXACT ? 0 : bytes ? atoll(bytes) : 4096 << engine;
 }
 
 int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, int64_t *count, void *values) {
@@ -291,7 +291,7 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
     for (int j = 0; j < 3; j++)
       if (c.ids[i] == ((const int64_t *)value(pack, 1000))[j]) data[i] = pointers[j];
   if (data[0] == NULL || data[1] == NULL || data[2] == NULL) return refuse(BAD_PARAM, "a tensor has no data");
-  static const float times[ENGINES] = {[DOWN_CONVERTS] = 0.5, [TENSOR_CORES] = 1, [EXACT] = 3};
+  static const float times[ENGINES] = {[DOWN_CONVERTS] = 0.5, [TENSOR_CORES] = 1, [EXACT] = 3, [NAIVE] = 200};
   note("engine %d\n", plan->engine);
   take_time(times[plan->engine]);
   convolve(&c, data, plan->engine == DOWN_CONVERTS ? 3 : plan->engine == TENSOR_CORES && c.x.type == FLOAT ? 10 : 0);
