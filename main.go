@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"vicreg/models/ort"
 	"vicreg/pipeline"
@@ -20,7 +18,7 @@ import (
 	"vicreg/server/indexing"
 )
 
-// Exit codes; an interruption ends with the shell's 128 + SIGINT.
+// Exit codes; an interruption, by whatever signal, ends with the shell's 128 + SIGINT.
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -50,12 +48,14 @@ func commands() []command {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "train" {
+	name := ""
+	if len(os.Args) > 1 {
+		name = os.Args[1]
+	}
+	if name == "train" {
 		ort.UseHugePages()
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends at once
-	os.Exit(Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(Main(catch(name), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // Main runs the command that args name and returns the exit code. It ends when

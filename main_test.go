@@ -64,19 +64,29 @@ func lines(ts *testscript.TestScript, _ bool, args []string) {
 
 // pictures DIR N: a folder with N small PNG files, no two alike.
 func pictures(ts *testscript.TestScript, _ bool, args []string) {
-	dir := ts.MkAbs(args[0])
-	ts.Check(os.MkdirAll(dir, 0o777))
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
+	ts.Check(writePictures(ts.MkAbs(args[0]), n))
+}
+
+func writePictures(dir string, n int) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
 	for i := range n {
 		m := image.NewNRGBA(image.Rect(0, 0, 24, 20))
 		for j := range m.Pix {
 			m.Pix[j] = uint8(j*(i+3)*37>>(i%5)) | 0x0f
 		}
 		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%02d.png", i)))
-		ts.Check(err)
-		ts.Check(errors.Join(png.Encode(f, m), f.Close()))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(png.Encode(f, m), f.Close()); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Every command of the table: help on stdout and code 0, an unknown flag and a

@@ -44,8 +44,10 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 		},
 		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
 checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
-could not be read. Ctrl-C or SIGTERM finishes the step, writes a checkpoint and
-ends; --resume goes on from it, bit for bit on the same CPU, and on another device
+could not be read. Ctrl-C, SIGTERM or SIGHUP, which a lost terminal sends, finishes
+the step, writes a checkpoint and ends with code 130; nohup keeps SIGHUP away, and
+a run goes on when nobody reads what it prints. --resume goes on from a
+checkpoint, bit for bit on the same CPU, and on another device
 or in another --precision, since weights are float32 in each. fp16 keeps
 activations in 16 bits and scales the loss; the scale halves after a step whose
 gradient is not finite (that step is left out) and doubles after %d good ones.

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vicreg/models/ort"
+	"vicreg/pipeline/checkpoint"
+)
+
+// program is this program as vicreg with arguments, behind a command that runs another,
+// if any.
+func program(t *testing.T, behind []string, args ...string) *exec.Cmd {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "vicreg")
+	if err := os.Symlink(os.Args[0], path); err != nil {
+		t.Fatal(err)
+	}
+	all := slices.Concat(behind, []string{path}, args)
+	cmd := exec.Command(all[0], all[1:]...)
+	t.Cleanup(func() {
+		if cmd.Process != nil {
+			cmd.Process.Kill()
+		}
+	})
+	return cmd
+}
+
+// unread is a pipe whose reader has left.
+func unread(t *testing.T) *os.File {
+	t.Helper()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	t.Cleanup(func() { out.Close() })
+	return out
+}
+
+// smallTraining are the arguments of a run of three steps an epoch, and its folder.
+func smallTraining(t *testing.T, epochs string) (args []string, run string) {
+	t.Helper()
+	library, err := ort.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
+	if err := writePictures(data, 24); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"train", "--data", data, "--out", run, "--onnxruntime", library, "--holdout", "0",
+		"--image-size", "16", "--width", "16", "--batch", "8", "--expander", "32-32-32", "--epochs", epochs}, run
+}
+
+// saved is the last checkpoint of a run.
+func saved(t *testing.T, run string) checkpoint.Position {
+	t.Helper()
+	c, _, err := checkpoint.Latest(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Position
+}
+
+// Training is worth more than what it prints: with nobody to read that, it goes on.
+func TestTrainingOutlivesItsReaders(t *testing.T) {
+	args, run := smallTraining(t, "2")
+	cmd := program(t, nil, args...)
+	cmd.Stdout, cmd.Stderr = unread(t), unread(t)
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if p := saved(t, run); p.Epoch != 2 {
+		t.Errorf("it ended at %+v", p)
+	}
+}
+
+// A server whose log nobody reads any more answers, and stops in order.
+func TestServingOutlivesItsReaders(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "pixels.onnx")
+	if err := writePixels(model, durableSide); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t, nil, "serve", "--model", model, "--addr", "127.0.0.1:0", "--threads", "1", "--max-batch", "1", "--pause", "0s")
+	cmd.Stderr = unread(t)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: cmd, lines: bufio.NewReader(out)}
+	p.ready()
+	if status, err := p.ask("GET", "/info", nil, nil); err != nil || status != 200 {
+		t.Errorf("/info: %d %v", status, err)
+	}
+	if err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A command that is there for what it prints ends quietly when nobody reads that.
+func TestShortCommandsEndWithTheirReaders(t *testing.T) {
+	cmd := program(t, nil, "version")
+	var errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = unread(t), &errs
+	var end *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &end) || end.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || errs.Len() > 0 {
+		t.Errorf("it ended with %v, %s", err, &errs)
+	}
+}
+
+// SIGHUP stops a run as SIGTERM does, also where it comes twice, but not one that was
+// started with the signal ignored.
+func TestHangup(t *testing.T) {
+	for _, c := range []struct {
+		behind []string
+		epochs string
+		said   string
+		code   int
+	}{
+		{nil, "100000", "\nstopped    interrupted; saved at step ", 130},
+		{[]string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}, "2", "\ndone       6 steps", 0},
+	} {
+		args, run := smallTraining(t, c.epochs)
+		cmd := program(t, c.behind, args...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		var said strings.Builder
+		for !strings.HasPrefix(said.String(), "images ") { // what is printed before the first step
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			said.WriteString(line)
+		}
+		hang := func() error { return cmd.Process.Signal(syscall.SIGHUP) }
+		if err := errors.Join(hang(), hang()); err != nil {
+			t.Fatal(err)
+		}
+		rest, err := io.ReadAll(lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said.Write(rest)
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(said.String(), c.said) {
+			t.Errorf("%v: code %d, want %d; it said\n%s", c.behind, code, c.code, &said)
+		}
+		if p := saved(t, run); p.Step < 1 {
+			t.Errorf("%v: saved at %+v", c.behind, p)
+		}
+	}
+}
