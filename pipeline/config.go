@@ -21,7 +21,7 @@ type Config struct {
 	Holdout float64 `json:"holdout"`
 	Seed    uint64  `json:"seed"`
 
-	Images  int    `json:"images"`   // to train on, when the run began
+	Images  int    `json:"images"`   // to train on, when the run began or last went on
 	DataSet string `json:"data_set"` // their fingerprint, by which a resumed run knows them
 
 	Model    string `json:"model"`

@@ -71,9 +71,10 @@ func (r *run) deviceMemory() (string, error) {
 }
 
 // step runs one step. A gradient that is not finite leaves the state as it was; the
-// step counts all the same, so the learning rate follows the number of batches.
+// step counts all the same, so the learning rate follows the number of batches: those
+// of the present set of images, not the steps of one that the run had before.
 func (r *run) step(b *dataset.Batch, p *progress) error {
-	rate := r.Schedule.At(int(r.position.Step))
+	rate := r.Schedule.At(b.Epoch*r.loader.BatchesPerEpoch() + b.Index)
 	b.Tensors[models.Rate].Float32()[0] = float32(rate)
 	b.Tensors[models.LossScale].Float32()[0] = float32(r.position.LossScale)
 	scalars, err := r.state.StepAhead(b.Tensors, r.loader.Peek())

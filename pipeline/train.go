@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,6 +23,7 @@ type trainFlags struct {
 	settings
 	out           string
 	resume, force bool
+	moved         bool // the images of a resumed run are where --data says
 	timeLimit     time.Duration
 	every         time.Duration
 	machine       machine
@@ -95,8 +95,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 			return err
 		}
 	case t.DataSet != train.Fingerprint():
-		fmt.Fprintf(stderr, "vicreg train: the run began with %d other images than the %d now in %s; it goes on, but not as it would have\n",
-			t.Images, train.Len(), t.Data)
+		fmt.Fprintln(stderr, "vicreg train:", t.follow(train, &position))
 	}
 	lib, err := t.machine.Open()
 	if err != nil {
@@ -160,50 +159,15 @@ func (t *trainFlags) validate() error {
 	return t.machine.validate()
 }
 
-// reload takes configuration, position and state from the newest checkpoint.
-func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
-	var none checkpoint.Position
-	fixed := &settings{}
-	names := flag.NewFlagSet("", flag.ContinueOnError)
-	fixed.register(names)
-	var given error
-	names.VisitAll(func(f *flag.Flag) {
-		if given == nil && f.Name != "data" && usage.Given(fs, f.Name) {
-			given = usage.Errorf("--%s belongs to the run and cannot change with --resume", f.Name)
-		}
-	})
-	if given != nil {
-		return none, nil, given
-	}
-	c, warnings, err := checkpoint.Latest(t.out)
-	for _, w := range warnings {
-		fmt.Fprintln(stderr, "vicreg train:", w)
-	}
-	if errors.Is(err, checkpoint.ErrNone) {
-		return none, nil, usage.Errorf("--resume: no checkpoint in %s", t.out)
-	}
-	if err != nil {
-		return none, nil, err
-	}
-	moved := t.Data
-	if err := json.Unmarshal(c.Config, &t.Config); err != nil {
-		return none, nil, fmt.Errorf("read the settings of %s: %w", t.out, err)
-	}
-	if moved != "" {
-		t.Data = moved
-	}
-	before, why := t.Precision, ""
-	if t.Precision, why = goOn(before, t.machine.precision, &t.machine); why != "" {
-		fmt.Fprintln(stderr, "vicreg train:", why)
-	}
-	beginScale(&c.Position, before, t.Precision)
-	return c.Position, c.Tensors, t.Validate()
-}
-
 // images indexes the folder and sets the held-out part aside.
 func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err error) {
 	all, err := dataset.Open(ctx, t.Data, dataset.Options{})
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case err != nil && t.resume && !t.moved:
+		return nil, nil, usage.Errorf("%w; the run was made with that folder: if it has moved, say where with --data DIR", err)
+	case err != nil:
 		return nil, nil, &usage.Error{Err: err}
 	}
 	train, held = all.Split(t.Holdout)

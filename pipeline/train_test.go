@@ -230,19 +230,6 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 	}
 }
 
-func TestResumeWithOtherImagesSaysSo(t *testing.T) {
-	data, more, out := writeImages(t, 20), writeImages(t, 24), t.TempDir()
-	if _, err := train(t, t.Context(), "--data", data, "--out", out, "--time-limit", "1ns"); err != nil {
-		t.Fatal(err)
-	}
-	for dir, said := range map[string]bool{data: false, more: true} {
-		printed, err := train(t, t.Context(), "--data", dir, "--out", out, "--resume", "--time-limit", "1ns")
-		if err != nil || strings.Contains(printed, "other images than the") != said {
-			t.Errorf("%v, printed\n%s", err, printed)
-		}
-	}
-}
-
 func TestForceStartsAnew(t *testing.T) {
 	data, run := writeImages(t, 12), t.TempDir()
 	for _, args := range [][]string{{"--seed", "1"}, {"--seed", "2", "--force"}} {

@@ -1,0 +1,76 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+
+	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
+)
+
+// reload takes configuration, position and state from the newest checkpoint.
+func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
+	var none checkpoint.Position
+	fixed := &settings{}
+	names := flag.NewFlagSet("", flag.ContinueOnError)
+	fixed.register(names)
+	var given error
+	names.VisitAll(func(f *flag.Flag) {
+		if given == nil && f.Name != "data" && usage.Given(fs, f.Name) {
+			given = usage.Errorf("--%s belongs to the run and cannot change with --resume", f.Name)
+		}
+	})
+	if given != nil {
+		return none, nil, given
+	}
+	c, warnings, err := checkpoint.Latest(t.out)
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, "vicreg train:", w)
+	}
+	if errors.Is(err, checkpoint.ErrNone) {
+		return none, nil, usage.Errorf("--resume: no checkpoint in %s", t.out)
+	}
+	if err != nil {
+		return none, nil, err
+	}
+	data := t.Data
+	if err := json.Unmarshal(c.Config, &t.Config); err != nil {
+		return none, nil, fmt.Errorf("read the settings of %s: %w", t.out, err)
+	}
+	if t.moved = data != ""; t.moved {
+		t.Data = data
+	}
+	before, why := t.Precision, ""
+	if t.Precision, why = goOn(before, t.machine.precision, &t.machine); why != "" {
+		fmt.Fprintln(stderr, "vicreg train:", why)
+	}
+	beginScale(&c.Position, before, t.Precision)
+	return c.Position, c.Tensors, t.Validate()
+}
+
+// follow makes the run go on with images that are not those it had, and says so.
+func (t *trainFlags) follow(train *dataset.Set, p *checkpoint.Position) string {
+	said := fmt.Sprintf("the run had %d other images than the %d now in %s; it goes on with these", t.Images, train.Len(), t.Data)
+	before, now := t.Schedule.Total/t.Epochs, train.Len()/t.Batch
+	if before != now {
+		said += fmt.Sprintf(", %d steps an epoch in the place of %d, from the same point of its epochs and learning rate", now, before)
+		t.replan(now, p)
+	}
+	t.Images, t.DataSet = train.Len(), train.Fingerprint()
+	return said
+}
+
+// replan gives the run other steps an epoch. In epochs, warm-up and position stay what
+// they are.
+func (c *Config) replan(perEpoch int, p *checkpoint.Position) {
+	before := max(1, c.Schedule.Total/c.Epochs)
+	c.Schedule.Total = perEpoch * c.Epochs
+	c.Schedule.Warmup = int(math.Round(float64(c.Schedule.Warmup) * float64(perEpoch) / float64(before)))
+	p.Batch = min(p.Batch*perEpoch/before, perEpoch-1)
+}

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/optim"
+	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/usage"
+)
+
+// stepwise makes a run of two epochs of data take its first steps, and stop.
+func stepwise(t *testing.T, data, out string, steps int) {
+	t.Helper()
+	for i := range steps {
+		args := []string{"--out", out, "--resume", "--time-limit", "1ns"}
+		if i == 0 {
+			args = []string{"--data", data, "--out", out, "--holdout", "0", "--warmup", "1", "--time-limit", "1ns"}
+		}
+		if printed, err := train(t, t.Context(), args...); err != nil {
+			t.Fatal(printed, err)
+		}
+	}
+}
+
+// ratesOf are the learning rates of a run's steps.
+func ratesOf(t *testing.T, run string) (rates []float64) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(run, metricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var line struct {
+			Kind string
+			LR   float64
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Kind == "step" {
+			rates = append(rates, line.LR)
+		}
+	}
+	return rates
+}
+
+// Where a run goes on with more or fewer images, it ends as one that had them from the
+// start: after as many epochs, and with the same learning rates from the same point on.
+func TestResumeWithOtherImages(t *testing.T) {
+	few, many := writeImages(t, 16), writeImages(t, 32) // 2 and 4 steps an epoch
+	for _, c := range []struct {
+		before, now string
+		steps, at   int // before the run stops; the same point in steps of now
+		images      int
+		said        string
+	}{
+		{few, many, 1, 2, 32, "had 16 other images than the 32 now in " + many + "; it goes on with these, 4 steps an epoch in the place of 2, from the same point"},
+		{many, few, 3, 1, 16, "had 32 other images than the 16 now in " + few + "; it goes on with these, 2 steps an epoch in the place of 4, from the same point"},
+	} {
+		out := t.TempDir()
+		stepwise(t, c.before, out, c.steps)
+		printed, err := train(t, t.Context(), "--data", c.now, "--out", out, "--resume", "--time-limit", "1ns")
+		if err != nil || !strings.Contains(printed, c.said) {
+			t.Errorf("%v, printed\n%s", err, printed)
+		}
+		printed, err = train(t, t.Context(), "--out", out, "--resume", "--data", c.now)
+		if err != nil || strings.Contains(printed, "other images") {
+			t.Errorf("the second time: %v, printed\n%s", err, printed)
+		}
+		perEpoch := c.images / 8
+		schedule := optim.Schedule{Peak: 0.05, Warmup: perEpoch, Total: 2 * perEpoch}
+		var want []float64
+		for step := c.at; step < schedule.Total; step++ {
+			want = append(want, schedule.At(step))
+		}
+		if got := ratesOf(t, out)[c.steps:]; !slices.Equal(got, want) {
+			t.Errorf("rates %v, want %v", got, want)
+		}
+		if kept := configOf(t, out); kept.Images != c.images || kept.Schedule != schedule {
+			t.Errorf("it ended with %+v", kept)
+		}
+		if p := latest(t, out).Position; p.Epoch != 2 || p.Batch != 0 || int(p.Step) != c.steps+len(want) {
+			t.Errorf("it ended at %+v", p)
+		}
+	}
+}
+
+func configOf(t *testing.T, run string) (c Config) {
+	t.Helper()
+	if err := json.Unmarshal(latest(t, run).Config, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// As many images under other names change no more than what is seen.
+func TestResumeWithAsManyOtherImages(t *testing.T) {
+	data, other, out := writeImages(t, 20), t.TempDir(), t.TempDir()
+	stepwise(t, data, out, 1)
+	if err := os.CopyFS(filepath.Join(other, "new"), os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
+	before := configOf(t, out)
+	printed, err := train(t, t.Context(), "--data", other, "--out", out, "--resume", "--time-limit", "1ns")
+	if err != nil || !strings.Contains(printed, "had 20 other images than the 20 now in "+other+"; it goes on with these\n") {
+		t.Errorf("%v, printed\n%s", err, printed)
+	}
+	if now := configOf(t, out); now.Schedule != before.Schedule || now.DataSet == before.DataSet {
+		t.Errorf("%+v becomes %+v", before, now)
+	}
+	if p := latest(t, out).Position; p.Step != 2 || p.Epoch != 1 {
+		t.Errorf("it stopped at %+v", p)
+	}
+}
+
+func TestReplanStaysWithinAnEpoch(t *testing.T) {
+	for _, c := range []struct{ before, batch, now, want, warmup int }{
+		{10, 7, 5, 3, 8}, {10, 9, 1, 0, 2}, {10, 0, 30, 0, 45}, {3, 2, 7, 4, 35}, {2, 60, 4, 3, 30},
+	} {
+		run := Config{Epochs: 4}
+		run.Schedule.Total, run.Schedule.Warmup = 4*c.before, 15
+		p := checkpoint.Position{Epoch: 1, Batch: c.batch}
+		run.replan(c.now, &p)
+		if p.Batch != c.want || run.Schedule.Total != 4*c.now || run.Schedule.Warmup != c.warmup {
+			t.Errorf("%+v: %+v, %+v", c, p, run.Schedule)
+		}
+	}
+}
+
+// A run whose folder is not where it was says how to go on.
+func TestResumeFromElsewhere(t *testing.T) {
+	data, out := writeImages(t, 16), t.TempDir()
+	t.Chdir(filepath.Dir(data))
+	if printed, err := train(t, t.Context(), "--data", filepath.Base(data), "--out", out, "--time-limit", "1ns"); err != nil {
+		t.Fatal(printed, err)
+	}
+	t.Chdir(t.TempDir())
+	const hint = "; the run was made with that folder: if it has moved, say where with --data DIR"
+	for _, c := range []struct {
+		args   []string
+		hinted bool
+	}{{nil, true}, {[]string{"--data", "nowhere"}, false}} {
+		_, err := train(t, t.Context(), append(c.args, "--out", out, "--resume")...)
+		var wrong *usage.Error
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "does not exist") || strings.HasSuffix(err.Error(), hint) != c.hinted {
+			t.Errorf("%v: %v", c.args, err)
+		}
+	}
+	if printed, err := train(t, t.Context(), "--out", out, "--resume", "--data", data, "--time-limit", "1ns"); err != nil {
+		t.Error(printed, err)
+	}
+}
