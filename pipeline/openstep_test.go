@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -92,7 +94,7 @@ func TestAStepThatCannotBeCaptured(t *testing.T) {
 		if err := r.openStep(); err != nil || !r.capturing {
 			t.Fatalf("%v, captured: %v", err, r.capturing)
 		}
-		if err := r.begin(r.artifact.InitialState(1)); err != nil {
+		if err := r.begin(r.artifact.InitialState(1), io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		if r.capturing != (legal == "1") || strings.HasPrefix(r.slow, "steps are not captured as a CUDA graph: ") != (legal == "0") {
@@ -157,7 +159,11 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 			if err := r.openStep(); err != nil {
 				t.Fatal(err)
 			}
-			err := r.begin(nil)
+			var said bytes.Buffer
+			err := r.begin(nil, &said)
+			if said.String() != "vicreg train: choosing kernels on cuda, which takes some seconds\n" {
+				t.Errorf("it said %q", &said)
+			}
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%v, want %q", err, c.err)
 			}
@@ -168,5 +174,14 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 				t.Errorf("%q, want %q", r.slow, c.slow)
 			}
 		})
+	}
+}
+
+// On the host nothing is searched, and nothing said.
+func TestTheHostBeginsInSilence(t *testing.T) {
+	r := &run{trainFlags: &trainFlags{machine: on(ort.Device{})}, state: &fakeStepper{}}
+	var said bytes.Buffer
+	if err := r.begin(nil, &said); err != nil || said.Len() > 0 {
+		t.Errorf("%v, it said %q", err, &said)
 	}
 }

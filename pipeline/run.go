@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -117,7 +118,7 @@ func enough(needs, memory int64) error {
 // start sets the state, the given tensors of a resumed run or new ones, and takes
 // the folder. A folder that --force empties keeps its run until all that a new
 // one needs is there.
-func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Tensor) (err error) {
+func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Tensor, stderr io.Writer) (err error) {
 	r.position = position
 	if tensors == nil {
 		tensors = r.artifact.InitialState(r.Seed)
@@ -127,7 +128,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 			}
 		}
 	}
-	if err := r.begin(tensors); err != nil {
+	if err := r.begin(tensors, stderr); err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // the state was copied, and a step wants that memory

@@ -106,7 +106,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.start(position, tensors); err != nil {
+	if err := r.start(position, tensors, stderr); err != nil {
 		return err
 	}
 	if r.slow != "" {
