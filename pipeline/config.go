@@ -58,12 +58,17 @@ const (
 	maxEpochs      = 1_000_000
 )
 
+// Bounds of --clip-norm: below, what keeps the division from zero would decide, and above
+// nothing is ever clipped.
+const minClip, maxClip = 1e-6, 1e6
+
 // settings are the flags behind a Config, as the user gave them.
 type settings struct {
 	Config
 	recipe                  recipeFlags
 	expander, optimizer     string
 	lr, warmup, weightDecay float64
+	clipNorm                float64
 	warmupGiven             bool // 0 is a warm-up, too
 }
 
@@ -87,6 +92,7 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default chosen from recipe, optimizer, batch and epochs, and printed")
 	fs.Float64Var(&s.warmup, "warmup", 0, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps")
 	fs.Float64Var(&s.weightDecay, "weight-decay", 0, "`factor`; by default that of the optimizer")
+	fs.Float64Var(&s.clipNorm, "clip-norm", 0, "`norm` over all gradients of a step that longer ones are scaled to, before weight decay; 0 for none")
 }
 
 // resolve checks the flags and fills in what those left open that are not given;
@@ -120,6 +126,7 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	if given("weight-decay") {
 		s.Optimizer.WeightDecay = s.weightDecay
 	}
+	s.Optimizer.ClipNorm = s.clipNorm
 	s.warmupGiven = given("warmup")
 	switch {
 	case given("lr") && !(s.lr > 0 && s.lr <= maxRate):
@@ -150,6 +157,8 @@ func (c *Config) Validate() error {
 		return usage.Errorf("--holdout %g: want a share from 0 to 0.9", c.Holdout)
 	case !(c.Optimizer.WeightDecay >= 0 && c.Optimizer.WeightDecay <= 1):
 		return usage.Errorf("--weight-decay %g: want a factor from 0 to 1", c.Optimizer.WeightDecay)
+	case c.Optimizer.ClipNorm != 0 && !(c.Optimizer.ClipNorm >= minClip && c.Optimizer.ClipNorm <= maxClip):
+		return usage.Errorf("--clip-norm %g: want 0, or a norm from %g to %g", c.Optimizer.ClipNorm, minClip, maxClip)
 	}
 	for name, x := range map[string]float64{"invariance": c.Loss.Invariance, "variance": c.Loss.Variance, "covariance": c.Loss.Covariance} {
 		if !(x >= 0 && x <= maxCoefficient) {

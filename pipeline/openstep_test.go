@@ -28,6 +28,15 @@ func TestAStepStaysOnTheDevice(t *testing.T) {
 			}
 		}
 	}
+	for _, kernels := range []string{"auto", "portable"} {
+		r := deviceRun(t, lib, fp16, kernels)
+		r.Optimizer.ClipNorm = 1
+		var err error
+		if r.artifact, err = models.Step(r.stepConfig()); err != nil {
+			t.Fatal(err)
+		}
+		stays(t, r)
+	}
 	r := deviceRun(t, lib, bf16, "auto") // which has the fewest of the runtime's kernels
 	r.Model, r.Stem, r.Size = "resnet50", "imagenet", 64
 	var err error

@@ -188,8 +188,12 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	fmt.Fprintf(w, "views      %s\n", describeRecipe(t.Recipe))
 	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
-	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps\n",
-		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup)
+	clip := ""
+	if t.Optimizer.ClipNorm > 0 {
+		clip = fmt.Sprintf(", gradients clipped to a norm of %g", t.Optimizer.ClipNorm)
+	}
+	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps%s\n",
+		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup, clip)
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
 }
 

@@ -10,6 +10,7 @@ import (
 	"image/png"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -206,6 +207,10 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"--lr 1e+39: want":                    {"--data", data, "--out", fresh, "--lr", "1e39"},
 		"--warmup -1: want":                   {"--data", data, "--out", fresh, "--warmup", "-1"},
 		"--weight-decay NaN: want":            {"--data", data, "--out", fresh, "--weight-decay", "NaN"},
+		"--clip-norm -1: want":                {"--data", data, "--out", fresh, "--clip-norm", "-1"},
+		"--clip-norm NaN: want":               {"--data", data, "--out", fresh, "--clip-norm", "NaN"},
+		"--clip-norm +Inf: want":              {"--data", data, "--out", fresh, "--clip-norm", "Inf"},
+		"--clip-norm belongs to the run":      {"--out", run, "--resume", "--clip-norm", "1"},
 		"--width 4097: want":                  {"--data", data, "--out", fresh, "--width", "4097"},
 		"--expander 32-131073: want":          {"--data", data, "--out", fresh, "--expander", "32-131073"},
 		"--epochs 1000001: want":              {"--data", data, "--out", fresh, "--epochs", "1000001"},
@@ -227,6 +232,46 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 	}
 	if _, err := os.Stat(fresh); err == nil {
 		t.Error("a refused run left a folder")
+	}
+}
+
+// A step of sgd without momentum and decay is as long as the rate times the norm of the
+// gradient, or of what it is clipped to; the metrics have the norm before.
+func TestClippedStep(t *testing.T) {
+	data := writeImages(t, 16)
+	for _, bound := range []float64{0.01, 1000, 0} {
+		out := t.TempDir()
+		args := []string{"--data", data, "--out", out, "--holdout", "0", "--optimizer", "sgd", "--weight-decay", "0", "--warmup", "0",
+			"--clip-norm", fmt.Sprint(bound), "--time-limit", "1ns"}
+		printed, err := train(t, t.Context(), args...)
+		if err != nil || strings.Contains(printed, "gradients clipped to a norm of "+fmt.Sprint(bound)) != (bound > 0) {
+			t.Fatal(printed, err)
+		}
+		if c := configOf(t, out); c.Optimizer.ClipNorm != bound {
+			t.Errorf("the checkpoint has %+v", c.Optimizer)
+		}
+		before, err := checkpoint.Load(filepath.Join(out, "checkpoint-0.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var squares float64
+		after := latest(t, out)
+		for name, x := range after.Tensors {
+			if after.Tensors[name+".momentum"] == nil {
+				continue // not a weight
+			}
+			for i, w := range x.Float32() {
+				squares += math.Pow(float64(w-before.Tensors[name].Float32()[i]), 2)
+			}
+		}
+		norm := stepLines(t, out)[0].GradNorm
+		want := 0.05 * norm
+		if bound > 0 {
+			want = 0.05 * min(norm, bound)
+		}
+		if got := math.Sqrt(squares); !(math.Abs(got/want-1) < 1e-3) || norm < 1 || norm > 1000 {
+			t.Errorf("--clip-norm %g: a step of length %g, want %g; the gradient's norm is %g", bound, got, want, norm)
+		}
 	}
 }
 

@@ -29,8 +29,15 @@ func stepwise(t *testing.T, data, out string, steps int) {
 	}
 }
 
-// ratesOf are the learning rates of a run's steps.
-func ratesOf(t *testing.T, run string) (rates []float64) {
+// stepLine is what the metrics have of a step.
+type stepLine struct {
+	Kind     string
+	LR       float64
+	GradNorm float64 `json:"grad_norm"`
+}
+
+// stepLines are those of a run.
+func stepLines(t *testing.T, run string) (steps []stepLine) {
 	t.Helper()
 	f, err := os.Open(filepath.Join(run, metricsFile))
 	if err != nil {
@@ -38,16 +45,22 @@ func ratesOf(t *testing.T, run string) (rates []float64) {
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var line struct {
-			Kind string
-			LR   float64
-		}
+		var line stepLine
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Fatal(err)
 		}
 		if line.Kind == "step" {
-			rates = append(rates, line.LR)
+			steps = append(steps, line)
 		}
+	}
+	return steps
+}
+
+// ratesOf are the learning rates of a run's steps.
+func ratesOf(t *testing.T, run string) (rates []float64) {
+	t.Helper()
+	for _, s := range stepLines(t, run) {
+		rates = append(rates, s.LR)
 	}
 	return rates
 }

@@ -20,6 +20,8 @@ type Config struct {
 	Beta1       float64 `json:"beta1"` // AdamW
 	Beta2       float64 `json:"beta2"`
 	Eps         float64 `json:"eps"`
+
+	ClipNorm float64 `json:"clip_norm,omitempty"` // bound of the norm over all gradients, which longer ones are scaled to; 0 for none
 }
 
 // Default returns the usual constants of an optimiser: LARS as the authors of
@@ -59,7 +61,8 @@ type State struct {
 }
 
 // Result is what an optimiser adds to a graph: the new value of each variable
-// in order, its state, and the norms over all variables, [1] each. Finite is 1
+// in order, its state, and the norms over all variables, [1] each, that of the
+// gradient before it is clipped. Finite is 1
 // where neither the gradient nor the old values hold a NaN or an infinity, else
 // 0. A ReLU can hide a bias of minus infinity from the gradient for ever.
 type Result struct {
@@ -108,6 +111,9 @@ func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Va
 		WeightNorm: b.norm(all, func(v measured) *graph.Value { return v.weight2 }),
 	}
 	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+	if b.ClipNorm > 0 {
+		b.clip(all, r.GradNorm)
+	}
 	for _, matrices := range []bool{true, false} {
 		for i, v := range all {
 			if matrix := v.Value.Rank() == 2; matrix == matrices {

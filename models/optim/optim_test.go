@@ -157,10 +157,14 @@ func TestUnknownOptimizerFailsTheGraph(t *testing.T) {
 // What reads a variable's state waits for the variable's gradient, or a runtime
 // that walks back from the outputs makes it first and keeps it for the whole step.
 func TestStateIsReadAfterTheGradient(t *testing.T) {
-	for _, name := range []string{"sgd", "lars", "adamw"} {
+	for _, name := range []string{"sgd", "lars", "adamw", "sgd clipped"} {
+		name, _, clipped := strings.Cut(name, " ")
 		c, err := Default(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if clipped {
+			c.ClipNorm = 1
 		}
 		g := graph.New(name)
 		grad := g.Input("w.grad", tensor.Float32, 4, 3)

@@ -33,10 +33,6 @@ type stackedState struct {
 func (b *builder) stacked(vars []Variable, lossScale *graph.Value, step update) Result {
 	g := b.g
 	inv := g.Reciprocal(lossScale)
-	if b.Name != "adamw" {
-		b.fuse = &fused{lossScale: lossScale, inv: inv}
-		step = fusedMomentum
-	}
 	r := Result{Values: make([]*graph.Value, len(vars))}
 	groups := stacks(vars)
 	all := make([]measured, len(groups))
@@ -46,6 +42,13 @@ func (b *builder) stacked(vars []Variable, lossScale *graph.Value, step update) 
 	r.GradNorm = g.Mul(b.stackedNorm(all, func(v measured) *graph.Value { return v.grad2 }), inv)
 	r.WeightNorm = b.stackedNorm(all, func(v measured) *graph.Value { return v.weight2 })
 	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+	if b.ClipNorm > 0 {
+		lossScale, inv = b.rescale(lossScale, r.GradNorm)
+	}
+	if b.Name != "adamw" {
+		b.fuse = &fused{lossScale: lossScale, inv: inv}
+		step = fusedMomentum
+	}
 	for i, at := range groups {
 		b.prefixed(vars, at, func() {
 			b.zero = g.Mul(all[i].grad2, g.Float(0))

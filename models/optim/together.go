@@ -33,6 +33,9 @@ func (b *builder) together(vars []Variable, lossScale *graph.Value) Result {
 		r.WeightNorm = t.normOf(t.dots[0])
 		r.GradNorm = g.Mul(t.normOf(t.dots[1]), t.inv)
 		r.Finite = finiteNorm(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+		if b.ClipNorm > 0 {
+			t.lossScale, t.inv = b.rescale(lossScale, r.GradNorm)
+		}
 		if b.Name == "adamw" {
 			r.Values = t.stepAdam()
 		} else {
