@@ -11,6 +11,7 @@ import (
 // progress keeps the figures of a run's progress line and prints it.
 type progress struct {
 	*bulk.Line
+	out io.Writer
 	run *run
 
 	begin, last time.Time
@@ -20,14 +21,15 @@ type progress struct {
 	count       int
 	rejected    int // in a row
 	lost        int // rejected in this epoch
+	leaps       leaps
 }
 
 func newProgress(out io.Writer, r *run) *progress {
 	now := time.Now()
-	return &progress{Line: bulk.NewLine(out), run: r, begin: now, last: now, sum: map[string]float64{}}
+	return &progress{Line: bulk.NewLine(out), out: out, run: r, begin: now, last: now, sum: map[string]float64{}}
 }
 
-// step takes in a step's scalars and prints the line when it is due.
+// step takes in a step's scalars, warns of a leap and prints the line when it is due.
 func (p *progress) step(scalars map[string]float64, accepted bool) {
 	now := time.Now()
 	rate := float64(p.run.Batch) / now.Sub(p.last).Seconds()
@@ -42,6 +44,7 @@ func (p *progress) step(scalars map[string]float64, accepted bool) {
 		for name, x := range scalars {
 			p.sum[name] += x
 		}
+		p.leap(scalars["grad_norm"])
 	} else {
 		p.lost++
 	}

@@ -1,0 +1,55 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A leap of the gradient is what often comes before a run that learns no more: a norm so
+// many times the median of those before it.
+const (
+	leapFactor = 20
+	leapLong   = 100 // norms that the median is of, at the most
+	leapShort  = 20  // and at the least
+)
+
+// leaps looks for leaps in the norms of a run's accepted steps.
+type leaps struct {
+	norms []float64 // the last ones, in no order
+	count int       // of all
+	high  bool      // the last norm was one of a leap
+}
+
+// add takes in a norm. It returns the median of those before it, and whether the norm
+// begins a leap: those that stay as high do not.
+func (l *leaps) add(norm float64) (median float64, leapt bool) {
+	if n := len(l.norms); n >= leapShort {
+		sorted := slices.Clone(l.norms)
+		slices.Sort(sorted)
+		median = sorted[n/2]
+		high := norm > leapFactor*median
+		leapt, l.high = high && !l.high, high
+	}
+	if len(l.norms) < leapLong {
+		l.norms = append(l.norms, norm)
+	} else {
+		l.norms[l.count%leapLong] = norm
+	}
+	l.count++
+	return median, leapt
+}
+
+// leap warns of a step whose gradient leaps.
+func (p *progress) leap(norm float64) {
+	median, leapt := p.leaps.add(norm)
+	if !leapt {
+		return
+	}
+	help := "a lower --lr, a longer --warmup or --clip-norm"
+	if p.run.Optimizer.ClipNorm > 0 {
+		help = "a lower --lr or a longer --warmup"
+	}
+	p.Clear()
+	fmt.Fprintf(p.out, "vicreg train: step %d: the norm of the gradient leapt to %.3g from a median of %.3g; should the loss stay high, begin anew with %s\n",
+		p.run.position.Step, norm, median, help)
+}
