@@ -47,9 +47,9 @@ func (k *keeper) begin(e *engine) error {
 	}
 	begin := time.Now()
 	progress := func(done, total int) { k.s.log.Info("loading the index", "done", done, "items", total) }
-	f, err := index.Open(k.opening, k.path, index.Options{Binding: bindingOf(e), Create: true, Progress: progress})
+	f, err := index.Open(k.opening, k.path, index.Options{Binding: bindingOf(e), Create: true, Sketch: true, Progress: progress})
 	if errors.Is(err, index.ErrModel) && k.rebuild {
-		f, err = index.Open(k.opening, k.path, index.Options{Progress: progress})
+		f, err = index.Open(k.opening, k.path, index.Options{Sketch: true, Progress: progress})
 	}
 	if errors.Is(err, index.ErrModel) {
 		err = fmt.Errorf("%w; --rebuild makes its vectors anew, vicreg index rebuild does it beforehand", err)

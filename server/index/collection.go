@@ -14,6 +14,7 @@ type collection struct {
 	dim    int
 	fields *filter.Dictionary // the writer's
 	parts  []part             // the writer's; those before it in shown are not changed
+	filled bool               // a part has been filled that nobody was told of
 	fill   int                // index of the part that is being filled, -1 for none
 	owned  map[int]bool       // parts whose live is no reader's yet
 	moved  int                // rows that came or went since the pairs were drawn
@@ -155,6 +156,7 @@ func (c *collection) add(key int64, id string, r row, meta filter.Row) place {
 
 // begin takes an empty part to be filled, one that has been left or a new one.
 func (c *collection) begin() {
+	c.filled = c.filled || c.fill >= 0
 	c.fill = slices.IndexFunc(c.parts, func(p part) bool { return p.segment == nil })
 	rows := segmentRows
 	if c.fill < 0 {

@@ -23,7 +23,12 @@ func (w *writer) commit(group []*call) {
 		}
 	}
 	for _, c := range group {
-		w.state.collection(c.namespace).forget()
+		to := w.state.collection(c.namespace)
+		to.forget()
+		if to.filled {
+			to.filled = false
+			w.full()
+		}
 		w.changes += len(c.changes)
 	}
 	if w.changes >= tuneEvery {

@@ -16,9 +16,10 @@ import (
 // before it is acknowledged, and the vectors and what filters need are in memory, too.
 // One process at a time owns a file; others may open it to read.
 type File struct {
-	path    string
-	threads *threads
-	writer  *writer // nil of a file that is only read
+	path     string
+	threads  *threads
+	writer   *writer // nil of a file that is only read
+	sketcher *sketcher
 
 	mu     sync.RWMutex // held to read while the file is used, and to write to end that
 	state  *state
@@ -43,6 +44,7 @@ type Options struct {
 	Create   bool                  // make the file where there is none; else that is fs.ErrNotExist
 	ReadOnly bool                  // beside the owner: what is there now, and stays as it is
 	Threads  int                   // of a search, 0 for as many as there are cores
+	Sketch   bool                  // work in the background, on one core, for searches to read less: for who searches much
 	Progress func(done, total int) // told now and then while the items are loaded; may be nil
 }
 
@@ -71,8 +73,12 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 	f.state, f.path = st, st.db.Path()
 	tune(st.bytes())
 	debug.FreeOSMemory() // loading leaves garbage as large as a part of the vectors, for which nothing else makes room
+	f.sketcher = newSketcher(f.current)
+	if o.Sketch {
+		f.sketcher.start()
+	}
 	if !o.ReadOnly {
-		f.writer = newWriter(st)
+		f.writer = newWriter(st, f.sketcher.more)
 	}
 	return f, nil
 }
@@ -207,8 +213,16 @@ func (f *File) enter() (st *state, leave func(), err error) {
 	return f.state, f.mu.RUnlock, nil
 }
 
+// current is the state as it is now, for what needs no database.
+func (f *File) current() *state {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.state
+}
+
 // Close waits for calls under way and gives the file up. It may be called again.
 func (f *File) Close() error {
+	f.sketcher.close() // which asks for the state
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {

@@ -100,9 +100,8 @@ func (s *sieve) settle(of *snapshot) {
 	}
 }
 
-// compare looks at the rows of part j where mask has a bit, by their vectors.
-func (s *sieve) compare(j int, p part, mask []uint64) {
-	rows := ones(mask)
+// compare looks at rows of part j by their vectors.
+func (s *sieve) compare(j int, p part, rows []uint32) {
 	scores := make([]float32, len(rows))
 	scan.DotsAt(scores, s.unit, p.vectors, rows)
 	for i, r := range rows {

@@ -8,6 +8,7 @@ import (
 
 	"vicreg/server/index/filter"
 	"vicreg/server/index/scan"
+	"vicreg/server/index/sketch"
 )
 
 // scanBlock is how many rows are read at once for several queries: their products stay
@@ -54,7 +55,8 @@ type worker struct {
 	of     *snapshot
 	sieves []sieve // one a probe
 	groups []group
-	room   []int32 // for products, used again and again
+	room   []int32  // for products, used again and again
+	rows   []uint32 // for rows that sketches leave
 }
 
 // group is the probes with one filter.
@@ -62,6 +64,7 @@ type group struct {
 	match   *filter.Matcher
 	sieves  []*sieve
 	queries []*scan.Query
+	asked   map[*sketch.Axes]*asked
 }
 
 func newWorker(s *snapshot, probes []*probe) *worker {
@@ -72,7 +75,7 @@ func newWorker(s *snapshot, probes []*probe) *worker {
 		g, known := number[p.match]
 		if !known {
 			g = len(w.groups)
-			number[p.match], w.groups = g, append(w.groups, group{match: p.match})
+			number[p.match], w.groups = g, append(w.groups, group{match: p.match, asked: map[*sketch.Axes]*asked{}})
 		}
 		w.groups[g].sieves = append(w.groups[g].sieves, &w.sieves[i])
 		w.groups[g].queries = append(w.groups[g].queries, p.coded)
@@ -90,11 +93,12 @@ func (w *worker) scan(j int, p part) {
 		switch {
 		case count == 0:
 		case float64(count) <= few*float64(p.n):
+			rows := ones(mask)
 			for _, s := range g.sieves {
-				s.compare(j, p, mask)
+				s.compare(j, p, rows)
 			}
 		default:
-			w.pass(&g, j, p, mask)
+			w.blocks(&g, j, p, mask)
 			for _, s := range g.sieves {
 				s.settle(w.of)
 			}
@@ -102,20 +106,37 @@ func (w *worker) scan(j int, p part) {
 	}
 }
 
-// pass looks at all rows of a part by their codes.
-func (w *worker) pass(g *group, j int, p part, mask []uint64) {
-	dim := len(g.sieves[0].unit)
-	if n := len(g.queries) * scanBlock; len(w.room) < n {
-		w.room = make([]int32, n)
+// blocks looks at all rows of a part, by their sketches where there are some.
+func (w *worker) blocks(g *group, j int, p part, mask []uint64) {
+	k := p.sketches.Load()
+	if k == useless {
+		k = nil
 	}
-	products := w.room
 	for first := 0; first < p.n; first += scanBlock {
 		n := min(scanBlock, p.n-first)
-		scan.Products(products[:n*len(g.queries)], g.queries, p.codes[first*dim:(first+n)*dim])
-		for i, s := range g.sieves {
-			s.pass(j, p, first, mask, products[i*n:(i+1)*n])
+		if k == nil {
+			w.pass(g.sieves, g.queries, j, p, first, n, mask)
+		} else {
+			w.sift(g, k, j, p, first, n, mask)
 		}
 	}
+}
+
+// pass looks at n rows of a part by their codes.
+func (w *worker) pass(sieves []*sieve, queries []*scan.Query, j int, p part, first, n int, mask []uint64) {
+	dim, products := w.of.dim, w.products(n*len(queries))
+	scan.Products(products, queries, p.codes[first*dim:(first+n)*dim])
+	for i, s := range sieves {
+		s.pass(j, p, first, mask, products[i*n:(i+1)*n])
+	}
+}
+
+// products is room for so many.
+func (w *worker) products(n int) []int32 {
+	if len(w.room) < n {
+		w.room = make([]int32, n)
+	}
+	return w.room[:n]
 }
 
 // finish brings together what the goroutines found for probe i, and compares the

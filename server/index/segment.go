@@ -2,9 +2,11 @@ package index
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"vicreg/server/index/filter"
 	"vicreg/server/index/scan"
+	"vicreg/server/index/sketch"
 )
 
 // segmentRows is how many vectors lie in one piece of memory. Pieces of a fixed size
@@ -12,7 +14,8 @@ import (
 const segmentRows = filter.PageRows
 
 // segment holds rows: the writer adds them at the end, and a reader sees those before
-// the n of its part. A row that is written is never changed.
+// the n of its part. A row that is written is never changed. One that is full may get
+// sketches.
 type segment struct {
 	vectors   []float32 // [rows, D], of length 1
 	codes     []int8    // [rows, D], the vectors in 8 bits
@@ -20,6 +23,8 @@ type segment struct {
 	residuals []float32 // [rows], the length of what the codes lack
 	keys      []int64   // [rows], in the store
 	ids       []string  // [rows]
+
+	sketches atomic.Pointer[sketch.Sketches] // of all rows; nil where there are none yet
 }
 
 // row is one vector ready to be searched.

@@ -36,6 +36,9 @@ func (s *snapshot) bytes() (n int64) {
 	for _, p := range s.parts {
 		if p.segment != nil {
 			n += int64(len(p.keys))*(5*int64(s.dim)+4+4+8+16) + int64(8*len(p.live)) + p.page.Size()
+			if k := p.sketches.Load(); k != nil {
+				n += k.Bytes()
+			}
 		}
 	}
 	return n
@@ -81,7 +84,8 @@ func (f *File) alone(do func() error) error {
 	}
 	f.writer.close() // a call whose caller has left may still wait to be written
 	err := do()
-	f.writer = newWriter(f.state)
+	f.writer = newWriter(f.state, f.sketcher.more)
+	f.sketcher.more() // err or not, as another state may be there
 	return err
 }
 

@@ -34,6 +34,7 @@ func newCall(namespace string, n int) *call {
 // of a transaction.
 type writer struct {
 	state *state
+	full  func()         // told when a segment is
 	ended sync.WaitGroup // of the goroutine for those that wait
 
 	mu      sync.Mutex
@@ -46,7 +47,7 @@ type writer struct {
 // A transaction ends with the call that brings it over so many changes.
 const mostChanges = 4096
 
-func newWriter(st *state) *writer { return &writer{state: st} }
+func newWriter(st *state, full func()) *writer { return &writer{state: st, full: full} }
 
 // close waits until all is written. No call may come after it.
 func (w *writer) close() { w.ended.Wait() }

@@ -31,10 +31,11 @@ func memory(ctx context.Context, b *bench) error {
 		}
 		numbers := float64(n) * float64(b.vectors.dim)
 		grown := a.RSS - hello.RSS
-		say("%d vectors: open in %.2f s; memory %.0f MB, %.3f of the float32 and int8 vectors, %.3f of float32; file %.0f MB",
-			n, hello.Seconds, grown/1e6, grown/(5*numbers), grown/(4*numbers), float64(info.Size())/1e6)
+		say("%d vectors: open in %.2f s, sketched in %.2f; memory %.0f MB, %.3f of the float32 and int8 vectors, %.3f of float32; file %.0f MB",
+			n, hello.Seconds, hello.Sketched, grown/1e6, grown/(5*numbers), grown/(4*numbers), float64(info.Size())/1e6)
 		b.figures.Add("memory"+b.suffix(n), grown/(5*numbers))
 		b.figures.Add("load_s"+b.suffix(n), hello.Seconds)
+		b.figures.Add("sketch_s"+b.suffix(n), hello.Sketched)
 		b.figures.Add("file_mb"+b.suffix(n), float64(info.Size())/1e6)
 	}
 	return nil

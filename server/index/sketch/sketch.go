@@ -1,0 +1,70 @@
+package sketch
+
+import "vicreg/server/index/scan"
+
+// Sketches are what is kept of some vectors: 8 bits of each number along the axes, and
+// three numbers.
+type Sketches struct {
+	Axes      *Axes
+	codes     []int8    // [N, S]
+	scales    []float32 // [N], of the codes
+	residuals []float32 // [N], the length of what the codes lack
+	rests     []float32 // [N], the length of what lies off the axes
+
+	Rest float64 // mean share of the vectors' squared length off the axes: 0 where the bound is the product, 1 where it says nothing
+}
+
+// Draw sketches vectors [N, D].
+func Draw(a *Axes, vectors []float32) *Sketches {
+	n := len(vectors) / a.dim
+	s := &Sketches{Axes: a, codes: make([]int8, n*a.n), scales: make([]float32, n), residuals: make([]float32, n), rests: make([]float32, n)}
+	along := make([]float32, a.n)
+	for i := range n {
+		x := vectors[i*a.dim : (i+1)*a.dim]
+		a.along(along, x)
+		s.scales[i], s.residuals[i] = scan.Quantize(s.codes[i*a.n:(i+1)*a.n], along)
+		s.rests[i] = a.rest(x, along)
+	}
+	s.Rest = squares(s.rests) / float64(max(1, n))
+	return s
+}
+
+// Bytes of memory, without the axes.
+func (s *Sketches) Bytes() int64 { return int64(len(s.codes) + 4*3*len(s.scales)) }
+
+// Query is a vector to compare with sketches of the same axes.
+type Query struct {
+	Coded             *scan.Query
+	base, slope, rest float32
+}
+
+// Query sketches a vector of D numbers. What lies along the axes is cut to 12 bits.
+func (a *Axes) Query(x []float32) *Query {
+	along := make([]float32, a.n)
+	a.along(along, x)
+	q := &Query{Coded: scan.NewQuery(along), rest: a.rest(x, along)}
+	base, slope := q.Coded.Margin(up(a.length()))
+	q.base, q.slope = up(float64(base)+a.slack()), slope
+	return q
+}
+
+// Products sets out[j*n+i] to row first+i of the codes times those of query j, with
+// n = len(out)/len(queries), for Reaching.
+func (s *Sketches) Products(out []int32, queries []*scan.Query, first int) {
+	n := len(out) / max(1, len(queries))
+	scan.Products(out, queries, s.codes[first*s.Axes.n:(first+n)*s.Axes.n])
+}
+
+// Reaching adds to rows those from row first on whose product with the query may be bar
+// or more, by the products of their codes: all of which scan.Dot gives that are there.
+func (s *Sketches) Reaching(rows []uint32, q *Query, products []int32, first int, bar float32) []uint32 {
+	n := len(products)
+	scales, residuals, rests := s.scales[first:first+n], s.residuals[first:first+n], s.rests[first:first+n]
+	for i, product := range products {
+		most := q.Coded.Scale*scales[i]*float32(product) + (q.base + q.slope*residuals[i]) + q.rest*rests[i]
+		if most >= bar {
+			rows = append(rows, uint32(first+i))
+		}
+	}
+	return rows
+}

@@ -1,0 +1,222 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"vicreg/server/index/scan"
+)
+
+// sketched are kinds of vectors that sketches are of use for, beside those of vectors for
+// which they may not be.
+var sketched = map[string]func(r *rand.Rand, dim int) []float32{
+	"near a few dimensions": func(r *rand.Rand, dim int) []float32 {
+		k := 0.0
+		return some(dim, func() float64 { k++; return math.Exp(-k/20) * r.NormFloat64() })
+	},
+	"in a few dimensions": func(r *rand.Rand, dim int) []float32 {
+		v := make([]float32, dim)
+		for i := range 5 {
+			v[i] = float32(r.NormFloat64())
+		}
+		return v
+	},
+	"in turn": func(r *rand.Rand, dim int) []float32 { // each kind has a few dimensions of its own
+		v := make([]float32, dim)
+		for i, first := 0, r.IntN(4)*60; i < 12; i++ {
+			v[first+i] = float32(r.NormFloat64())
+		}
+		return v
+	},
+	"all but equal": vectors["all but equal"],
+	"equal":         vectors["equal"],
+	"any":           vectors["any"], // of no use
+}
+
+// A search that sketches help finds exactly what comparing all vectors finds, also while
+// a part of the segments has some, and rows are gone.
+func TestSketchedSearchIsExact(t *testing.T) {
+	const dim, items = 256, 2*segmentRows + 500
+	for name, vector := range sketched {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(7, 8))
+			c := filled(t, r, vector, dim, items)
+			l := c.snapshot().sketch(t.Context(), learnt{})
+			for i := range items / 10 { // which leaves some for whom there is another
+				c.apply([]change{{id: fmt.Sprint("id", 11*i%items)}})
+			}
+			c.grow(t, r, vector, segmentRows, items)
+			s := c.snapshot()
+			if n := useful(s); (n == 0) != (name == "any") || n == len(s.full()) {
+				t.Fatalf("%d of %d full segments have sketches", n, len(s.full()))
+			}
+			for round := range 10 {
+				if round == 5 {
+					l = s.sketch(t.Context(), l)
+				}
+				checkSearch(t, r, s, vector, round)
+			}
+			if name != "any" && useful(s) != len(s.full()) {
+				t.Errorf("%d of %d full segments have sketches", useful(s), len(s.full()))
+			}
+		})
+	}
+}
+
+// filled is a collection of n vectors.
+func filled(t *testing.T, r *rand.Rand, vector func(*rand.Rand, int) []float32, dim, n int) *collection {
+	c := newCollection(dim)
+	c.grow(t, r, vector, n, 0)
+	return c
+}
+
+// grow adds n vectors, of which the first has the number first.
+func (c *collection) grow(t *testing.T, r *rand.Rand, vector func(*rand.Rand, int) []float32, n, first int) {
+	t.Helper()
+	var changes []change
+	for i := first; i < first+n; i++ {
+		unit, err := Binding{Dim: c.dim}.unit(vector(r, c.dim))
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err := c.fields.Encode(fmt.Appendf(nil, `{"i": %d, "tenth": %t, "most": %t}`, i, i%10 == 0, i%10 > 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := newRow(unit)
+		changes = append(changes, change{id: fmt.Sprint("id", i), key: int64(i), row: &row, meta: meta})
+	}
+	c.apply(changes)
+}
+
+func checkSearch(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand, int) []float32, round int) {
+	t.Helper()
+	probes := make([]*probe, 1+round%5)
+	for i := range probes {
+		probes[i] = someProbe(t, r, s, vector)
+	}
+	got, err := s.search(context.Background(), probes, 1+round%3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range probes {
+		if want := s.compareAll(p); !slices.Equal(got[i], want) {
+			t.Fatalf("round %d, query %d, k %d: found\n%v, want\n%v", round, i, p.k, got[i], want)
+		}
+	}
+}
+
+// useful is how many segments have sketches that searches read.
+func useful(s *snapshot) (n int) {
+	for _, p := range s.parts {
+		if p.segment != nil {
+			if k := p.sketches.Load(); k != nil && k != useless {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Where vectors come that lie elsewhere, there are other axes for them, and a search heeds
+// both.
+func TestSketchesFollow(t *testing.T) {
+	const dim = 256
+	r := rand.New(rand.NewPCG(13, 14))
+	from := func(first int) func(r *rand.Rand, dim int) []float32 {
+		return func(r *rand.Rand, dim int) []float32 {
+			v := make([]float32, dim)
+			for i := range 20 {
+				v[first+i] = float32(r.NormFloat64())
+			}
+			return v
+		}
+	}
+	c := filled(t, r, from(0), dim, segmentRows)
+	l := c.snapshot().sketch(t.Context(), learnt{})
+	c.grow(t, r, from(100), 2*segmentRows, segmentRows)
+	s := c.snapshot()
+	s.sketch(t.Context(), l)
+	if useful(s) != 3 || s.parts[0].sketches.Load().Axes == s.parts[2].sketches.Load().Axes {
+		t.Fatalf("%d segments have sketches, by the same axes or others", useful(s))
+	}
+	for round, first := range []int{0, 100, 200} {
+		checkSearch(t, r, s, from(first), round)
+	}
+}
+
+// Sketches rule out nearly all rows.
+func TestSketchesRuleOut(t *testing.T) {
+	const dim, items = 256, 2 * segmentRows
+	r, vector := rand.New(rand.NewPCG(9, 10)), sketched["near a few dimensions"]
+	s := filled(t, r, vector, dim, items).snapshot()
+	s.sketch(t.Context(), learnt{})
+	unit, _ := Binding{Dim: dim}.unit(vector(r, dim))
+	p := newProbe(unit, 10, -1)
+	hits, err := s.search(t.Context(), []*probe{p}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := s.parts[1].sketches.Load()
+	q := k.Axes.Query(unit)
+	products := make([]int32, segmentRows)
+	k.Products(products, []*scan.Query{q.Coded}, 0)
+	if left := k.Reaching(nil, q, products, 0, hits[0][9].score); len(left) > segmentRows/50 {
+		t.Errorf("%d of %d rows are left", len(left), segmentRows)
+	}
+}
+
+// A file that is told to sketches its segments while it is used, also those of another
+// state that takes its place, and others do not.
+func TestFileSketches(t *testing.T) {
+	const dim = 256
+	ctx, dir := t.Context(), t.TempDir()
+	open := func(name string, o Options) *File {
+		o.Binding, o.Create = Binding{Fingerprint: "m", Dim: dim}, true
+		f, err := Open(ctx, dir+"/"+name, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	fill := func(f *File) {
+		r := rand.New(rand.NewPCG(11, 12))
+		items := make([]Item, segmentRows+1)
+		for i := range items {
+			items[i] = Item{ID: fmt.Sprint(i), Vector: sketched["in a few dimensions"](r, dim)}
+		}
+		if _, err := f.Upsert(ctx, DefaultNamespace, items...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have := func(f *File) int { return useful(f.current().collection(DefaultNamespace).snapshot()) }
+	wait := func(f *File) {
+		for have(f) == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	f, next := open("f", Options{Sketch: true}), open("next", Options{})
+	fill(f)
+	wait(f)
+	before := f.Stats().Memory
+	fill(next)
+	if have(next) != 0 {
+		t.Error("sketches that nobody has asked for")
+	}
+	if plain := next.Stats().Memory; before < plain+segmentRows*64 {
+		t.Errorf("%d bytes with sketches, %d without", before, plain)
+	}
+	if err := f.Replace(ctx, next); err != nil {
+		t.Fatal(err)
+	}
+	wait(f)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
