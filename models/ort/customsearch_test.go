@@ -38,6 +38,22 @@ func TestConvSearchIsShort(t *testing.T) {
 	}
 }
 
+// A search ends with the first kernel for which there is no hope, once it has seen some.
+func TestConvSearchEnds(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	t.Setenv(standin.EnvNaive, "12")
+	c := convCases[0]
+	r := seeded()
+	newCustom(f16).give("x", random(r, f16, c.x[:]...)).give("w", random(r, f16, c.w[:]...)).
+		want("y", c.x[0], c.out[0], c.out[1], c.w[0]).node("Conv", "x w", "y", c.attributes()...).run(t)
+	// The candidates are one that fails, the fast, the slow, and thirteen of these.
+	if log := asked(t); strings.Count(log, "engine 5\n") != 9-3 {
+		t.Errorf("asked of cuDNN:\n%s", log)
+	}
+}
+
 // stackOfConvs is a step of n convolutions, no two of which are of one shape. Its state
 // is the first weights, which stay as they are, and what comes out.
 func stackOfConvs(n int) (m *custom, state []string) {

@@ -10,10 +10,9 @@
 
 // FEW is up to how many candidates those that cuDNN keeps for what else would have none are
 // asked for, too: they include plain loops, which can take a second for a large batch.
-enum { MOST_CANDIDATES = 20, FEW = 3, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
-// A kernel whose first run takes so many times the least time, and what loading it may take,
-// in milliseconds, is not run again.
-static const float hopeless = 10, loading = 50;
+// ENOUGH is after how many candidates the first hopeless one ends a search, as what comes
+// after it in the list is hardly better.
+enum { MOST_CANDIDATES = 20, FEW = 3, ENOUGH = 8, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 static const int64_t most_workspace = (int64_t)1 << 30;
 
 typedef struct {
@@ -114,6 +113,10 @@ static char *timed(vr_call *run, const search *s, const candidate *c, const vr_c
   return failed ? strdup("CUDA's events fail") : NULL;
 }
 
+// hopeless tells whether a kernel's first run takes so much longer than the least time that
+// it needs no other one: ten times, and what loading the kernel may take.
+static int hopeless(float ms, float least) { return ms > 10 * least + 50; }
+
 // measure gives the time of a run, the mean of a few after one that warms up. One that
 // takes more than twice the least time so far is left at that, and a hopeless one at the
 // first: slow kernels are what the time of a search goes to.
@@ -121,7 +124,7 @@ static char *measure(vr_call *run, const search *s, const candidate *c, const vr
                      void *events[2], float least, float *ms) {
   float rest = 0;
   char *error = timed(run, s, c, data, workspace, events, 1, ms);
-  if (error != NULL || *ms > hopeless * least + loading) return error;
+  if (error != NULL || hopeless(*ms, least)) return error;
   error = timed(run, s, c, data, workspace, events, 1, ms);
   if (error != NULL || *ms > 2 * least) return error;
   error = timed(run, s, c, data, workspace, events, TIMED_RUNS - 1, &rest);
@@ -166,6 +169,8 @@ static int fastest(vr_call *run, const search *s, const vr_conv_data *data, void
       *error = failed;
     } else if (ms < least) {
       best = i, least = ms;
+    } else if (i >= ENOUGH && hopeless(ms, least)) {
+      break;
     }
   }
   if (best >= 0) free(*error), *error = NULL;

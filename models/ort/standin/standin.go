@@ -40,6 +40,10 @@ const EnvLog = "VICREG_STANDIN_LOG"
 // convolutions of the stand-in for cuDNN ask for, but for the exact ones, which need none.
 const EnvWorkspace = "VICREG_STANDIN_WORKSPACE"
 
+// EnvNaive names the environment variable with how many configurations more of the slowest
+// engine the stand-in for cuDNN lists.
+const EnvNaive = "VICREG_STANDIN_NAIVE"
+
 // EnvMemory names the environment variable with the bytes of memory that the device has.
 const EnvMemory = "VICREG_STANDIN_MEMORY"
 
