@@ -1,72 +1,50 @@
 package server
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 )
 
-// logEvery is how long a line about a request may wait to be written. One at a time,
-// they would take a tenth of what a small request takes, and answers wait for them.
-const logEvery = 200 * time.Millisecond
-
-// logger writes JSON lines, those of requests a few at a time, warnings and errors at
-// once with all before them. A process that is killed loses what still waits.
+// logger writes JSON lines, those of requests a few at a time, warnings and errors
+// soon. A process that is killed loses what still waits.
 type logger struct {
 	slog.Handler
 	out *lines
 }
 
-// lines gathers what is written to it. It may be used by many goroutines.
-type lines struct {
-	mu  sync.Mutex
-	out *bufio.Writer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.out.Write(b)
-}
-
-func (l *lines) flush() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.out.Flush()
-}
-
-// newLogger writes to out until stop is called, which writes the rest.
+// newLogger writes to out until stop is called, which writes the rest if out takes it
+// in the time of lastWrite. Nobody who logs ever waits for out.
 func newLogger(out io.Writer) (log *slog.Logger, stop func()) {
-	l := &lines{out: bufio.NewWriterSize(out, 64<<10)}
-	ended := make(chan struct{})
-	var flushing sync.WaitGroup
-	flushing.Go(func() {
-		tick := time.NewTicker(logEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				l.flush()
-			case <-ended:
-				l.flush()
-				return
-			}
-		}
-	})
+	l := &lines{out: out, wake: make(chan struct{}, 1)}
+	ending, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run(ending)
+	}()
 	return slog.New(&logger{slog.NewJSONHandler(l, nil), l}), func() {
-		close(ended)
-		flushing.Wait()
+		close(ending)
+		within(lastWrite, ended)
 	}
 }
 
-// Handle writes a record.
+// lastWrite is how long the end of the program waits for whoever reads what it writes.
+const lastWrite = time.Second
+
+// within waits until done is closed, but no longer than for d.
+func within(d time.Duration, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-time.After(d):
+	}
+}
+
+// Handle takes a record, to be written.
 func (g *logger) Handle(ctx context.Context, r slog.Record) error {
 	err := g.Handler.Handle(ctx, r)
-	if err == nil && r.Level >= slog.LevelWarn {
-		err = g.out.flush()
+	if r.Level >= slog.LevelWarn {
+		g.out.hurry()
 	}
 	return err
 }
@@ -79,4 +57,12 @@ func (g *logger) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup is that of slog.Handler.
 func (g *logger) WithGroup(name string) slog.Handler {
 	return &logger{g.Handler.WithGroup(name), g.out}
+}
+
+// linesLost is how many lines of a log could not be written so far.
+func linesLost(log *slog.Logger) float64 {
+	if g, ok := log.Handler().(*logger); ok {
+		return float64(g.out.lost())
+	}
+	return 0
 }

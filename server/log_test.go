@@ -2,11 +2,21 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"vicreg/models/ort/orttest"
 )
 
 // page is what was written, for many goroutines.
@@ -27,7 +37,7 @@ func (p *page) String() string {
 	return p.text.String()
 }
 
-// Lines come in order: soon, at once with a warning, and all at the end.
+// Lines come in order: soon, sooner with a warning, and all at the end.
 func TestLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out page
@@ -37,12 +47,13 @@ func TestLogger(t *testing.T) {
 		if synctest.Wait(); count() != 0 {
 			t.Error("a line was written alone")
 		}
-		time.Sleep(logEvery)
+		time.Sleep(linesEvery)
 		if synctest.Wait(); count() != 1 {
 			t.Errorf("%d lines after a while, want 1", count())
 		}
 		log.Info("two")
-		if log.With("a", 1).WithGroup("g").Warn("three", "b", 2); count() != 3 || !strings.Contains(out.String(), `"a":1,"g":{"b":2}`) {
+		log.With("a", 1).WithGroup("g").Warn("three", "b", 2)
+		if synctest.Wait(); count() != 3 || !strings.Contains(out.String(), `"a":1,"g":{"b":2}`) {
 			t.Errorf("with a warning: %s", &out)
 		}
 		log.Info("four")
@@ -50,4 +61,153 @@ func TestLogger(t *testing.T) {
 			t.Errorf("at the end: %s", &out)
 		}
 	})
+}
+
+// pipe is a writer whose reader can stand still, or leave.
+type pipe struct {
+	page
+	still chan struct{} // closed when the reader goes on; nil when it does
+	left  int           // bytes that are taken before the reader is gone
+	gone  bool
+}
+
+func (p *pipe) Write(b []byte) (int, error) {
+	if p.still != nil {
+		<-p.still
+	}
+	if p.gone {
+		n, _ := p.page.Write(b[:min(p.left, len(b))])
+		p.left -= n
+		return n, syscall.EPIPE
+	}
+	return p.page.Write(b)
+}
+
+// A reader that stands still holds up nobody, not even the end. When it goes on it has
+// what there was room for, and is told how many lines it has not.
+func TestLogReaderStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &pipe{still: make(chan struct{})}
+		log, stop := newLogger(out)
+		log.Warn("it stands still from here on")
+		synctest.Wait()
+		const n = 3 * mostLines / 1000
+		filler := strings.Repeat("x", 1000)
+		for i := range n {
+			log.Error("line", "n", i, "filler", filler)
+		}
+		missing := int(linesLost(log))
+		if missing < n/2 || missing > n*3/4 {
+			t.Errorf("%d of %d lines are lost", missing, n)
+		}
+		begin := time.Now()
+		if stop(); time.Since(begin) != lastWrite {
+			t.Errorf("the end waited %v", time.Since(begin))
+		}
+		close(out.still)
+		synctest.Wait()
+		text := out.String()
+		if got := strings.Count(text, `"msg":"line"`); got != n-missing {
+			t.Errorf("%d lines were written and %d lost, of %d", got, missing, n)
+		}
+		if last := fmt.Sprintf(`"msg":"%d lines of the log were lost: whoever reads it stood still or was gone","lines":%[1]d}`+"\n", missing); !strings.HasSuffix(text, last) {
+			t.Errorf("it ends with %s", text[len(text)-200:])
+		}
+	})
+}
+
+// A reader that goes away is no error to those who log. Another one is told what is
+// lost, on lines that are whole.
+func TestLogReaderGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &pipe{gone: true, left: 20}
+		log, stop := newLogger(out)
+		say := func(text string) {
+			log.Warn(text)
+			synctest.Wait()
+		}
+		say("one") // of which 20 bytes are taken
+		say("two")
+		if n := linesLost(log); n != 2 {
+			t.Errorf("%v lines are lost, want 2", n)
+		}
+		out.gone = false
+		say("three")
+		say("four")
+		stop()
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 4 || len(lines[0]) != 20 {
+			t.Fatalf("lines %q", lines)
+		}
+		for i, want := range []string{"three", "2 lines of the log were lost", "four"} {
+			if !json.Valid([]byte(lines[i+1])) || !strings.Contains(lines[i+1], want) {
+				t.Errorf("line %d is %s, want %s", i+1, lines[i+1], want)
+			}
+		}
+	})
+}
+
+// A server whose output nobody reads serves, and ends.
+func TestServeUnread(t *testing.T) {
+	orttest.Open(t)
+	file := filepath.Join(t.TempDir(), "backbone.onnx")
+	if err := os.WriteFile(file, model(t, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, still := make(chan string, 1), make(chan struct{})
+	defer close(still)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, []string{"--model", file, "--addr", "127.0.0.1:0", "--max-batch", "1", "--pause", "0s"}, unread{out, still}, unread{nil, still})
+	}()
+	var text string
+	select {
+	case text = <-out:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	_, address, _ := strings.Cut(strings.TrimSpace(text), " on ")
+	for range 400 { // whose lines are more than a pipe holds
+		r, err := http.Get(address + "/livez")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+	}
+	if text := body(t, address+"/metrics"); !strings.Contains(text, "vicreg_log_lines_lost_total 0") {
+		t.Errorf("the metrics do not tell of lost lines: %s", text)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// unread tells of what it is to write, and does not return while nobody reads.
+type unread struct {
+	told  chan<- string
+	still <-chan struct{}
+}
+
+func (u unread) Write(b []byte) (int, error) {
+	if u.told != nil {
+		u.told <- string(b)
+	}
+	<-u.still
+	return len(b), nil
+}
+
+func body(t *testing.T, address string) string {
+	t.Helper()
+	r, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

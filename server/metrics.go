@@ -57,6 +57,8 @@ func (m *metrics) watch(s *Server) {
 	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e *engine) float64 { return float64(e.batcher.Size()) })
 	gauge("canary_age_seconds", "Since the canary was last right.", func(e *engine) float64 { return e.canary.age().Seconds() })
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.shelf.items))
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Lines of the log that could not be written."},
+		func() float64 { return linesLost(s.log) }))
 	gauge("panics", "Batches that panicked since the model was loaded.", func(e *engine) float64 { return float64(e.batcher.Panics()) })
 }
 

@@ -239,10 +239,20 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 	if l.TLS != nil {
 		scheme = "https"
 	}
-	return s.Run(ctx, l, func() {
+	said, ready := make(chan struct{}), false
+	err := s.Run(ctx, l, func() {
 		reloads.Go(func() { watcher.Run(ctx, again, f.watch) })
 		e := s.current()
-		fmt.Fprintf(stdout, "serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
+		text := fmt.Sprintf("serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
 			e.Fingerprint(), e.Dim(), e.batcher.Size(), scheme, l.API.Addr())
+		ready = true
+		go func() { // whoever reads it may stand still
+			defer close(said)
+			io.WriteString(stdout, text)
+		}()
 	})
+	if ready {
+		within(lastWrite, said)
+	}
+	return err
 }
