@@ -23,6 +23,7 @@ var children = map[string]func(args []string) error{
 	"copy-once":        copyOnce,
 	"remove-newest":    removeNewest,
 	"fill":             fill,
+	"fill-log":         fillLog,
 }
 
 func TestMain(m *testing.M) {

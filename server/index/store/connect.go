@@ -27,6 +27,7 @@ type setting struct{ name, value string }
 // Limits of a file in use.
 const (
 	walLimit    = 64 << 20 // bytes of the log; SQLite moves it into the file from 1000 pages on
+	fullLimit   = 1 << 20  // bytes of the log where the disk has been full
 	busyTimeout = 2000     // ms, for locks of other processes
 	maxReaders  = 8        // connections
 )

@@ -65,3 +65,8 @@ func meaning(err error) error {
 	}
 	return nil
 }
+
+// isFull tells whether an error is for want of room on the disk.
+func isFull(err error) bool {
+	return errors.Is(err, ErrFull) || meaning(err) == ErrFull
+}

@@ -12,8 +12,16 @@ import (
 
 // A full disk is an error that leaves nothing behind: reading goes on, and writing
 // once there is room. The child has a small disk of its own for that.
-func TestFullDisk(t *testing.T) {
-	cmd := child(t, "fill", t.TempDir())
+func TestFullDisk(t *testing.T) { onSmallDisk(t, "fill") }
+
+// A disk that the log has filled comes free when there is room for what is in it, and
+// all that was acknowledged is still there.
+func TestDiskFullOfLog(t *testing.T) { onSmallDisk(t, "fill-log") }
+
+// onSmallDisk has a child do its work in a folder on which it may mount a small disk.
+func onSmallDisk(t *testing.T, work string) {
+	t.Helper()
+	cmd := child(t, work, t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
@@ -27,6 +35,35 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	t.Logf("%s", text)
+}
+
+// What does not fit leaves no log behind that could be emptied.
+func TestFullFreesLog(t *testing.T) {
+	s := made(t, testAbout)
+	all := apply(t, s, puts(rowsOf(0, 50, testDim)...)...)
+	row, err := first(s.writer.conn, "PRAGMA page_count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := func(pages any) {
+		if err := run(s.writer.conn, fmt.Sprintf("PRAGMA max_page_count = %v", pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most(row[0])
+	if logSize(s.path) == 0 {
+		t.Fatal("there is no log")
+	}
+	var no []Change // which does not fit
+	for err == nil {
+		all, no = append(all, no...), puts(rowOf(len(all)+len(no), testDim))
+		err = s.Apply(context.Background(), no)
+	}
+	if size := logSize(s.path); !errors.Is(err, ErrFull) || size != 0 {
+		t.Errorf("%v, and a log of %d bytes", err, size)
+	}
+	most(1 << 20)
+	wantRows(t, s, rowsIn(append(all, apply(t, s, no...)...))...)
 }
 
 const noMount = "cannot mount"
@@ -72,6 +109,49 @@ func fill(args []string) error {
 	}
 	fmt.Printf("full after %d changes\n", n)
 	return errors.Join(reread(s, n+1), s.Verify(ctx), s.Close())
+}
+
+// fillLog fills the disk with a log, makes a little room, and goes on for longer than
+// the log could in that.
+func fillLog(args []string) error {
+	folder := args[0]
+	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=4m"); err != nil {
+		return errors.New(noMount)
+	}
+	other := filepath.Join(folder, "other")
+	if err := os.WriteFile(other, make([]byte, 1<<20), 0o600); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	path := filepath.Join(folder, "x.index")
+	s, err := Open(ctx, path, Options{Create: true, About: About{Fingerprint: "f", Dim: killDim}})
+	if err != nil {
+		return err
+	}
+	full, err := fillUp(s)
+	if err != nil {
+		return err
+	}
+	if size := logSize(path); size < 2<<20 {
+		return fmt.Errorf("a log of %d bytes does not fill the disk", size)
+	}
+	if err := os.Remove(other); err != nil {
+		return err
+	}
+	n := full
+	for ; n < 4*full; n++ {
+		if err := s.Apply(ctx, change(n)); err != nil {
+			return fmt.Errorf("change %d, once there was room after %d: %w", n, full, err)
+		}
+	}
+	if err := errors.Join(reread(s, n), s.Close()); err != nil {
+		return err
+	}
+	if s, err = Open(ctx, path, Options{}); err != nil {
+		return err
+	}
+	fmt.Printf("full after %d changes\n", full)
+	return errors.Join(reread(s, n), s.Verify(ctx), s.Close())
 }
 
 // fillUp applies changes until the disk is full, and tries the one that fails again.

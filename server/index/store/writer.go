@@ -17,7 +17,9 @@ type writer struct {
 	next      int64 // key of the next new row; those that were given are not given again
 	top       int64 // the file itself tells that keys up to this one were given
 	bare      bool  // the change under way removes a row that has told it
+	full      bool  // the disk is, and the log could not be emptied
 	limit     int64 // bytes of the log from which it is emptied by force
+	usual     int64 // what that is again after it was
 }
 
 // The statements that a change is made of.
@@ -40,7 +42,7 @@ var statements = [...]string{
 }
 
 func newWriter(path string) (w *writer, err error) {
-	w = &writer{path: path, limit: walLimit}
+	w = &writer{path: path, limit: walLimit, usual: walLimit}
 	if w.conn, err = writing.connect(path); err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func (w *writer) drain() {
 	if size := logSize(w.path); size > w.limit {
 		w.limit = 2 * size
 		if w.checkpoint() == nil {
-			w.limit = walLimit
+			w.limit = w.usual
 		}
 	}
 }
@@ -145,7 +147,35 @@ func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 
 var errReadOnly = errors.New("it is open for reading only")
 
+// transact makes a change. Where the disk is full it empties the log, which may be what
+// fills it, and tries again; where that cannot be done, the next change begins with it:
+// else the log would take the room that is made, and the file never get any. From then
+// on the log is kept short.
 func (w *writer) transact(change func() error) error {
+	if w.full {
+		w.reclaim()
+	}
+	before := logSize(w.path)
+	err := w.attempt(change)
+	if !isFull(err) {
+		return err
+	}
+	w.limit, w.usual = fullLimit, fullLimit
+	if w.reclaim() && before > 0 {
+		if err = w.attempt(change); isFull(err) {
+			w.reclaim()
+		}
+	}
+	return err
+}
+
+// reclaim gives the room of the log back to the disk, and tells whether it could.
+func (w *writer) reclaim() bool {
+	w.full = w.checkpoint() != nil
+	return !w.full
+}
+
+func (w *writer) attempt(change func() error) error {
 	given := w.next
 	w.bare = false
 	err := run(w.conn, "BEGIN IMMEDIATE")
