@@ -64,7 +64,7 @@ func (s *Server) store(c echo.Context, e *engine, namespace string, items []give
 		for k, is := range created {
 			rows[at[k]].created = is
 		}
-		return err
+		return s.wrote(err)
 	})
 }
 

@@ -89,7 +89,7 @@ func (s *Server) deleteItem(c echo.Context) error {
 	}
 	err = s.at(func(items Items) error {
 		gone, err := items.Delete(c.Request().Context(), namespace, id)
-		if err == nil && !gone[0] {
+		if s.wrote(err) == nil && !gone[0] {
 			return unknown(namespace, id)
 		}
 		return err

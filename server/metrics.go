@@ -18,6 +18,7 @@ type metrics struct {
 	batches, search      prometheus.Histogram
 	images               prometheus.Counter
 	inFlight             prometheus.Gauge
+	writes               *writes
 }
 
 func newMetrics() *metrics {
@@ -40,6 +41,7 @@ func newMetrics() *metrics {
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
 	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.hits, m.reloads, m.seconds, m.decode, m.queue, m.infer, m.search, m.batches, m.images,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.writes = newWrites(m.registry)
 	return m
 }
 

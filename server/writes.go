@@ -1,0 +1,49 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"vicreg/server/index"
+)
+
+// writes tells whether the index takes what it is given. A server whose disk is full
+// still answers all else, and is ready: those who watch it learn of it here.
+type writes struct {
+	failing atomic.Bool // the last change failed, and not for its own sake
+	errors  prometheus.Counter
+}
+
+func newWrites(to *prometheus.Registry) *writes {
+	w := &writes{errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_index_write_errors_total",
+		Help: "Changes of the index that could not be written, as when the disk is full."})}
+	to.MustRegister(w.errors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_writes_failing",
+		Help: "Whether the last change of the index could not be written: 1 until one can."}, func() float64 {
+		if w.failing.Load() {
+			return 1
+		}
+		return 0
+	}))
+	return w
+}
+
+// wrote accounts for a change of the index and returns its error.
+func (s *Server) wrote(err error) error {
+	var item *index.ItemError
+	switch w := s.metrics.writes; {
+	case err == nil:
+		if w.failing.Swap(false) {
+			s.log.Info("the index can be written again")
+		}
+	case errors.As(err, &item), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, index.ErrClosed):
+	default:
+		w.errors.Inc()
+		if !w.failing.Swap(true) {
+			s.log.Error("the index cannot be written", "error", err)
+		}
+	}
+	return err
+}
