@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"sync/atomic"
 
@@ -17,12 +16,14 @@ import (
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
+	"vicreg/pipeline/whole"
 )
 
 // check is a look through a data set under way.
 type check struct {
 	data, list string
 	asJSON     bool
+	force      bool
 	workers    int
 }
 
@@ -42,6 +43,7 @@ were found. Training replaces a bad file by its neighbour and goes on.`,
 	})
 	c := &check{}
 	fs.StringVar(&c.list, "list", "", "`FILE` to write every bad file with its reason and every group of duplicates to")
+	fs.BoolVar(&c.force, "force", false, "write over the FILE of --list if it exists")
 	fs.BoolVar(&c.asJSON, "json", false, "print one JSON object")
 	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one a core")
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &c.data}); err != nil {
@@ -50,9 +52,17 @@ were found. Training replaces a bad file by its neighbour and goes on.`,
 	if c.workers < 0 || c.workers > bulk.MaxThreads {
 		return usage.Errorf("--workers %d: want 1 to %d", c.workers, bulk.MaxThreads)
 	}
+	if c.list != "" {
+		if err := checkOutput("--list", c.list, c.force, c.data); err != nil {
+			return err
+		}
+	}
 	set, err := dataset.Open(ctx, c.data, dataset.Options{})
 	if err != nil {
 		return &usage.Error{Err: err}
+	}
+	if err := spareImages("--list", c.list, set); err != nil {
+		return err
 	}
 	found, err := c.look(ctx, set, stderr)
 	if err != nil {
@@ -144,8 +154,8 @@ func (s *sight) measure(m *imaging.RGB) {
 // report prints what was found and, when a file is bad, ends with an error.
 func (c *check) report(f *inventory, stdout io.Writer) error {
 	if c.list != "" {
-		if err := os.WriteFile(c.list, []byte(f.listing()), 0o666); err != nil {
-			return fmt.Errorf("write the list of bad files: %w", err)
+		if err := whole.WriteFile(c.list, []byte(f.listing())); err != nil {
+			return fmt.Errorf("list bad files: %w", err)
 		}
 	}
 	if c.asJSON {

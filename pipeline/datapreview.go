@@ -17,15 +17,18 @@ import (
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
+	"vicreg/pipeline/whole"
 )
 
 // preview is a drawing of views under way.
 type preview struct {
 	data, out           string
+	force               bool
 	size, images, draws int
 	seed                uint64
 	chosen              recipeFlags
 
+	format  pictures.Format
 	recipe  imaging.Recipe
 	scratch imaging.Scratch
 }
@@ -56,6 +59,7 @@ these.
 	})
 	p := &preview{}
 	fs.StringVar(&p.out, "o", "", "`FILE` to write, PNG or JPEG by its name")
+	fs.BoolVar(&p.force, "force", false, "write over FILE if it exists")
 	fs.IntVar(&p.size, "image-size", 224, "side of a view in `pixels`")
 	fs.IntVar(&p.images, "images", 8, "`N` images")
 	fs.IntVar(&p.draws, "epochs", 2, "`N` epochs of which the views are shown")
@@ -70,9 +74,15 @@ these.
 	if err := p.validate(); err != nil {
 		return err
 	}
+	if err := checkOutput("-o", p.out, p.force, p.data); err != nil {
+		return err
+	}
 	set, err := dataset.Open(ctx, p.data, dataset.Options{})
 	if err != nil {
 		return &usage.Error{Err: err}
+	}
+	if err := spareImages("-o", p.out, set); err != nil {
+		return err
 	}
 	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits}), stdout)
 }
@@ -86,7 +96,7 @@ func (p *preview) validate() (err error) {
 	case p.draws < 1 || p.draws > 20:
 		return usage.Errorf("--epochs %d: want 1 to 20", p.draws)
 	}
-	if _, err := pictures.FormatFromFilename(p.out); err != nil {
+	if p.format, err = pictures.FormatFromFilename(p.out); err != nil {
 		return usage.Errorf("-o %s: want a name that ends in .png or .jpg", p.out)
 	}
 	if side := max(p.size, cell) + gap; (1+2*p.draws)*side*p.images*side > largestSheet {
@@ -124,8 +134,8 @@ func (p *preview) draw(reader *dataset.Reader, stdout io.Writer) error {
 		fmt.Fprintf(stdout, "row %d  %s, %d x %d\n", row+1, reader.Set().Key(i), src.W, src.H)
 		p.row(sheet, title+row*(side+gap), side, src, reader.Set().Key(i))
 	}
-	if err := pictures.Save(sheet, p.out); err != nil {
-		return fmt.Errorf("write %s: %w", p.out, err)
+	if err := whole.Write(p.out, func(w io.Writer) error { return pictures.Encode(w, sheet, p.format) }); err != nil {
+		return err
 	}
 	fmt.Fprintf(stdout, "wrote %s: %s, views of %d pixels\n", p.out, describeRecipe(p.recipe), p.size)
 	return nil

@@ -17,6 +17,16 @@ import (
 // badFile lists the images that could not be used, a line each.
 const badFile = "bad-images.txt"
 
+// artifacts are the graphs that lie in the folder of a run, by file name.
+var artifacts = map[string]func(models.Config) (*models.Artifact, error){
+	"training_model.onnx": models.Training, "optimizer_model.onnx": models.Optimizer, "eval_model.onnx": models.Eval,
+}
+
+// isRunFile says that training writes a file of this name into its folder.
+func isRunFile(name string) bool {
+	return name == metricsFile || name == badFile || artifacts[name] != nil || checkpoint.IsName(name)
+}
+
 // checkFolder refuses a folder that cannot become that of a new run: a file, or,
 // without force, one that holds a run. It changes nothing.
 func checkFolder(dir string, force bool) error {
@@ -76,13 +86,25 @@ func clearFolder(dir string) error {
 	return nil
 }
 
+// runFiles are the files of a run that training has written into its folder.
+func runFiles(dir string) (paths []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look into the folder of the run: %w", err)
+	}
+	for _, e := range entries {
+		if isRunFile(e.Name()) {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, nil
+}
+
 // writeArtifacts puts the run's graphs into its folder, in ONNX Runtime's
 // vocabulary and in the portable form, so that any ONNX Runtime can use them.
 func (t *trainFlags) writeArtifacts() error {
 	c := t.graphs(0)
-	for name, build := range map[string]func(models.Config) (*models.Artifact, error){
-		"training_model.onnx": models.Training, "optimizer_model.onnx": models.Optimizer, "eval_model.onnx": models.Eval,
-	} {
+	for name, build := range artifacts {
 		a, err := build(c)
 		if err != nil {
 			return err

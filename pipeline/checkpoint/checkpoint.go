@@ -146,14 +146,25 @@ func list(dir string) (map[int64]string, error) {
 	}
 	steps := map[int64]string{}
 	for _, e := range entries {
-		middle, isCheckpoint := strings.CutPrefix(e.Name(), "checkpoint-")
-		number, whole := strings.CutSuffix(middle, ".safetensors")
-		step, err := strconv.ParseInt(number, 10, 64)
-		if isCheckpoint && whole && err == nil && step >= 0 && e.Name() == fileName(step) {
+		if step, ok := stepOf(e.Name()); ok {
 			steps[step] = e.Name()
 		}
 	}
 	return steps, nil
+}
+
+// IsName says that a file of this name would count as a checkpoint of its folder.
+func IsName(name string) bool {
+	_, ok := stepOf(name)
+	return ok
+}
+
+// stepOf is the step of a checkpoint by its file name.
+func stepOf(name string) (step int64, ok bool) {
+	middle, isCheckpoint := strings.CutPrefix(name, "checkpoint-")
+	number, whole := strings.CutSuffix(middle, ".safetensors")
+	step, err := strconv.ParseInt(number, 10, 64)
+	return step, isCheckpoint && whole && err == nil && step >= 0 && name == fileName(step)
 }
 
 func fileName(step int64) string { return fmt.Sprintf("checkpoint-%d.safetensors", step) }

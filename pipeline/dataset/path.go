@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -34,4 +36,31 @@ func (s *Set) Roots() []string {
 		roots = append(roots, s.source.shard[name].path)
 	}
 	return roots
+}
+
+// Has says whether info is of a file that the set is read from, under whatever name
+// that was found: a picture, be it left out by Split, the list, or a shard. It asks
+// the disk for the state of each of them until one is it.
+func (s *Set) Has(info fs.FileInfo) bool {
+	is := func(path string) bool {
+		other, err := os.Stat(path)
+		return err == nil && os.SameFile(info, other)
+	}
+	if s.source.kind == shards {
+		for _, f := range s.source.shard {
+			if is(f.path) {
+				return true
+			}
+		}
+		return false
+	}
+	if s.source.kind == list && is(s.source.path) {
+		return true
+	}
+	for row := range s.table.len() {
+		if is(s.source.file(s.table.key(row))) {
+			return true
+		}
+	}
+	return false
 }
