@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 
@@ -37,7 +36,8 @@ vectors [N, D]; the expander is left behind. Normalisation is inside, and the fi
 says how an image becomes those pixels. It also carries the mean vector over up
 to %d of the training images, which centring needs. The model is compared with
 the training graph on images of the run first and written only if it agrees. An
-older file of that name is replaced in one piece.`, centerImages),
+older file of that name is replaced in one piece; what training wrote into RUN,
+and images, are refused.`, centerImages),
 	})
 	e := export{stderr: stderr}
 	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx")
@@ -139,7 +139,7 @@ func (e *export) findImages(ctx context.Context) error {
 	return nil
 }
 
-// place settles where the file goes.
+// place settles where the file goes, which may be over an older export.
 func (e *export) place() error {
 	if e.out == "" {
 		name := "backbone.onnx"
@@ -148,13 +148,14 @@ func (e *export) place() error {
 		}
 		e.out = filepath.Join(e.run, name)
 	}
-	if info, err := os.Stat(e.out); err == nil && info.IsDir() {
-		return usage.Errorf("-o %s is a folder", e.out)
+	spared, err := runFiles(e.run)
+	if err != nil {
+		return err
 	}
-	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
-		return usage.Errorf("-o %s: folder %s does not exist", e.out, filepath.Dir(e.out))
+	if err := checkOutput("-o", e.out, true, append(spared, e.config.Init)...); err != nil {
+		return err
 	}
-	return nil
+	return spareImages("-o", e.out, e.images)
 }
 
 // write builds the model, proves it, completes its metadata and writes the file.

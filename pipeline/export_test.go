@@ -237,7 +237,7 @@ func TestExportRefuses(t *testing.T) {
 	}{
 		{"no run named", t.Context(), nil, "RUN is missing", true},
 		{"no run there", t.Context(), []string{data}, "no checkpoint in " + data + ": RUN is the --out folder", true},
-		{"no such folder", t.Context(), []string{good, "-o", filepath.Join(data, "none", "x.onnx")}, "none does not exist", true},
+		{"no such folder", t.Context(), []string{good, "-o", filepath.Join(data, "none", "x.onnx")}, "none is not a folder", true},
 		{"a folder", t.Context(), []string{good, "-o", data}, "is a folder", true},
 		{"missing weights", t.Context(), []string{madeRun(t, smallConfig(t, data, 16), func(s tensors) { delete(s, "backbone.layer3.1.bn1.bias") })},
 			"no value for backbone.layer3.1.bn1.bias", false},
@@ -252,6 +252,44 @@ func TestExportRefuses(t *testing.T) {
 		if len(c.args) == 1 && slices.ContainsFunc(names(t, c.args[0]), func(n string) bool { return strings.HasSuffix(n, ".onnx") }) {
 			t.Errorf("%s: a model was written all the same", c.what)
 		}
+	}
+}
+
+// An export replaces an older one, and nothing else that a run needs.
+func TestExportSparesTheRunAndItsImages(t *testing.T) {
+	images := drawKinds(t, 4, 1)
+	_, weights := pretrained(t)
+	c := smallConfig(t, images, 16)
+	c.Init = saveTensors(t, "weights.safetensors", weights)
+	run, dir := madeRun(t, c, nil), t.TempDir()
+	for _, name := range []string{metricsFile, badFile, "training_model.onnx"} {
+		put(t, run, name, []byte("of the run"))
+	}
+	at := func(name string) string { return filepath.Join(run, name) }
+	alias, link, hard := filepath.Join(dir, "alias"), filepath.Join(dir, "link.onnx"), filepath.Join(dir, "hard.onnx")
+	if err := errors.Join(os.Symlink(run, alias), os.Symlink(at(metricsFile), link), os.Link(at(metricsFile), hard)); err != nil {
+		t.Fatal(err)
+	}
+	for out, want := range map[string]string{
+		at("checkpoint-12.safetensors"):         "is a file of a training run",
+		at("checkpoint-99.safetensors"):         "is a file of a training run", // the latest, if it were written
+		at(metricsFile):                         "is a file of a training run",
+		at(badFile):                             "is a file of a training run",
+		at("training_model.onnx"):               "is a file of a training run",
+		at("eval_model.onnx"):                   "is a file of a training run", // not even there
+		filepath.Join(alias, metricsFile):       "is a file of a training run",
+		run + "/./" + metricsFile:               "is a file of a training run",
+		link:                                    "is a file of a training run",
+		hard:                                    metricsFile + ", which must stay",
+		c.Init:                                  "which must stay",
+		filepath.Join(images, "red", "000.jpg"): "is a file of the data set",
+	} {
+		refusal(t, want, []string{images, run, dir, filepath.Dir(c.Init)}, func() error {
+			return Export(t.Context(), []string{run, "-o", out, "--onnxruntime", orttest.Open(t).Path()}, io.Discard, io.Discard)
+		})
+	}
+	for _, name := range []string{"model.onnx", "model.onnx"} {
+		exported(t, run, "-o", at(name))
 	}
 }
 
