@@ -54,7 +54,7 @@ same command is given again and no image has changed.`,
 	fs.StringVar(&e.model, "model", "", "exported `FILE`")
 	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
 	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1")
-	fs.BoolVar(&e.force, "force", false, "write over VECTORS if it exists, and begin anew")
+	fs.BoolVar(&e.force, "force", false, "write over VECTORS, and what stands beside it, if it exists, and begin anew")
 	e.foreign.Register(fs)
 	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &e.data}); err != nil {
@@ -74,11 +74,23 @@ func (e *embedding) check() error {
 	if !vectors.Known(e.out) {
 		return usage.Errorf("-o %s: want a name that ends in %s", e.out, strings.Join(vectors.Formats, ", "))
 	}
-	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
-		return usage.Errorf("-o %s: %s is not a folder", e.out, filepath.Dir(e.out))
+	// A run that was killed may have left what goes beside VECTORS, and goes on.
+	_, err := os.Stat(e.part())
+	goesOn := err == nil
+	for _, path := range e.outputs() {
+		if err := checkOutput("-o", path, e.force || goesOn && path != e.out, e.data, e.model); err != nil {
+			return err
+		}
 	}
-	if _, err := os.Stat(e.out); err == nil && !e.force {
-		return usage.Errorf("%s exists; --force writes over it", e.out)
+	return nil
+}
+
+// spare reports an image that would be written over.
+func (e *embedding) spare() error {
+	for _, path := range e.outputs() {
+		if err := spareImages("-o", path, e.set); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -91,6 +103,9 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	if err := e.checkKeys(); err != nil {
 		return err
 	}
+	if err := e.spare(); err != nil {
+		return err
+	}
 	lib, err := e.machine.Open()
 	if err != nil {
 		return err
@@ -99,7 +114,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 		return &usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
-	part := e.out + ".part"
+	part := e.part()
 	if err := e.openJournal(part); err != nil {
 		return err
 	}

@@ -235,6 +235,52 @@ func TestEmbedRefuses(t *testing.T) {
 	}
 }
 
+// Embedding replaces older vectors with --force, and never what it reads.
+func TestEmbedSparesWhatItReads(t *testing.T) {
+	images, dir := drawKinds(t, 2, 1), t.TempDir()
+	model := someModel(t, images)
+	photo := filepath.Join(images, "red", "000.jpg")
+	at := func(name string) string { return filepath.Join(dir, name) }
+	list := []byte(photo + "\n")
+	for _, name := range []string{"a.npy", "b.npy.paths", "c.npy.json"} {
+		put(t, dir, name, list)
+	}
+	for link, target := range map[string]string{"model.npy": model, "photo.npy": photo, "beside.npy.json": photo} {
+		if err := os.Symlink(target, at(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, dir, "taken.npy.json", []byte("mine"))
+	put(t, dir, "download.npy.part", []byte("mine"))
+	for _, c := range []struct {
+		data, out, want string
+		force           bool
+	}{
+		{at("a.npy"), "a.npy", "which must stay", true},
+		{at("b.npy.paths"), "b.npy", "b.npy.paths, which must stay", true},
+		{at("b.npy.paths"), "b.npy", "b.npy.paths, which must stay", false},
+		{at("c.npy.json"), "c.npy", "c.npy.json, which must stay", true},
+		{images, "model.npy", model + ", which must stay", true},
+		{images, "photo.npy", "is a file of the data set", true},
+		{images, "beside.npy", "is a file of the data set", true},
+		{images, "taken.npy", "taken.npy.json exists; --force writes over it", false},
+		{images, "download.npy", "is in the way", true},
+		{images, "download.npy", "is in the way", false},
+	} {
+		refusal(t, c.want, []string{images, dir, filepath.Dir(model)}, func() error {
+			args := []string{c.data, "--model", model, "-o", at(c.out)}
+			if c.force {
+				args = append(args, "--force")
+			}
+			_, err := embed(t, t.Context(), args...)
+			return err
+		})
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", at("taken.npy"), "--force"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEmbedOfNothingGood(t *testing.T) {
 	images, file := t.TempDir(), filepath.Join(t.TempDir(), "v.npy")
 	put(t, images, "a.jpg", nil)

@@ -15,14 +15,14 @@ import (
 // openJournal opens the journal at path to go on with, or begins it; anew with
 // --force. It must be of this model and of the images as they are now.
 func (e *embedding) openJournal(path string) (err error) {
-	if e.force {
-		if err := discard(path); err != nil {
-			return err
-		}
-	}
 	info := e.info()
 	info.Images = stateOf(e.set) // a vector belongs to what its file held
-	e.journal, err = vectors.OpenJournal(path, info)
+	if e.force {
+		err = forget(path, info)
+	}
+	if err == nil {
+		e.journal, err = vectors.OpenJournal(path, info)
+	}
 	switch {
 	case errors.Is(err, vectors.ErrOther):
 		return usage.Errorf("%s: %w, or an image has changed since; --force begins anew", path, vectors.ErrOther)
@@ -30,6 +30,18 @@ func (e *embedding) openJournal(path string) (err error) {
 		return usage.Errorf("%s is in the way: %w", path, vectors.ErrForeign)
 	}
 	return err
+}
+
+// forget removes a journal. What is none, or is being written, stays and is an error.
+func forget(path string, info vectors.Info) error {
+	j, err := vectors.OpenJournal(path, info)
+	if err == nil {
+		err = j.Close()
+	}
+	if err != nil && !errors.Is(err, vectors.ErrOther) {
+		return err
+	}
+	return discard(path)
 }
 
 func discard(path string) error {

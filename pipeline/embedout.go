@@ -26,6 +26,17 @@ func (e *embedding) checkKeys() error {
 	return nil
 }
 
+// outputs are the files that are there in the end: VECTORS, and what goes beside it.
+func (e *embedding) outputs() []string {
+	if e.npy() {
+		return []string{e.out, e.out + ".json", e.out + ".paths"}
+	}
+	return []string{e.out, e.out + ".json"}
+}
+
+// part is the journal from which a run that was stopped goes on.
+func (e *embedding) part() string { return e.out + ".part" }
+
 // npy says that the paths go into a file of their own.
 func (e *embedding) npy() bool { return strings.EqualFold(filepath.Ext(e.out), ".npy") }
 
