@@ -15,6 +15,7 @@ import (
 
 	"vicreg/models/onnx"
 	"vicreg/models/ort/orttest"
+	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
 )
@@ -91,8 +92,8 @@ func TestEvalTellsColoursApart(t *testing.T) {
 	}
 }
 
-// A file that is no model is wrong input; one whose weights are damaged must not
-// come back with figures.
+// A file that is no model or a damaged one is wrong input; weights that are no numbers
+// must not come back with figures.
 func TestEvalRefusesBadModels(t *testing.T) {
 	data := drawKinds(t, 4, 1)
 	whole := read(t, someModel(t, data))
@@ -103,19 +104,22 @@ func TestEvalRefusesBadModels(t *testing.T) {
 	for i := range model.Graph.Initializer[0].RawData {
 		model.Graph.Initializer[0].RawData[i] = 0xff // a NaN
 	}
-	damaged, err := onnx.Marshal(model)
+	astray, err := encoder.Marshal(model)
 	if err != nil {
 		t.Fatal(err)
 	}
+	flipped := bytes.Clone(whole)
+	flipped[len(whole)/2] ^= 1
 	for _, c := range []struct {
 		file  []byte
 		want  string
 		usage bool
 	}{
 		{nil, "no such file", true},
-		{whole[:2000], "not an onnx model", true},
+		{whole[:2000], "the file is damaged or not complete", true},
 		{[]byte("text"), "not an onnx model", true},
-		{damaged, "vectors are not finite", false},
+		{flipped, "the file is damaged or not complete", true},
+		{astray, "vectors are not finite", false},
 	} {
 		path := filepath.Join(t.TempDir(), "x.onnx")
 		if c.file != nil {

@@ -171,7 +171,7 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	if err := metadata.Attach(model); err != nil {
 		return err
 	}
-	file, err := onnx.Marshal(model)
+	file, err := encoder.Marshal(model)
 	if err != nil {
 		return err
 	}

@@ -183,6 +183,24 @@ func TestExportUntrained(t *testing.T) {
 	}
 }
 
+// One bit that changes in what was written is found out, and so is a part of it.
+func TestExportedFileIsChecked(t *testing.T) {
+	run := madeRun(t, smallConfig(t, drawKinds(t, 4, 1), 16), nil)
+	exported(t, run)
+	whole := read(t, filepath.Join(run, "backbone.onnx"))
+	for i := range 200 {
+		bit := i * (8*len(whole) - 1) / 199
+		changed := bytes.Clone(whole)
+		changed[bit/8] ^= 1 << (bit % 8)
+		for what, file := range map[string][]byte{"changed": changed, "cut off": whole[:bit/8]} {
+			_, err := encoder.New(orttest.Open(t), file, ort.Options{})
+			if err == nil || !strings.Contains(err.Error(), "the file is ") || !strings.Contains(err.Error(), "copy or export it again") {
+				t.Errorf("%s at bit %d: %v", what, bit, err)
+			}
+		}
+	}
+}
+
 func TestExportMovedImages(t *testing.T) {
 	data := drawKinds(t, 4, 1)
 	run := madeRun(t, smallConfig(t, filepath.Join(data, "gone"), 16), nil)

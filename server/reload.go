@@ -22,7 +22,8 @@ func (s *Server) Watch(path string) *Watcher {
 
 // Run loads the model again whenever now receives, and when the file has changed and
 // then stayed as it is from one look to the next, every so often; 0 for no look. A
-// file that cannot be loaded is left for its next change. It returns when ctx ends.
+// file that cannot be loaded, as one that is still being written, is reported once and
+// left for its next change. It returns when ctx ends.
 func (w *Watcher) Run(ctx context.Context, now <-chan os.Signal, every time.Duration) {
 	var look <-chan time.Time
 	if every > 0 {
@@ -38,12 +39,17 @@ func (w *Watcher) Run(ctx context.Context, now <-chan os.Signal, every time.Dura
 			w.tried = stateOf(w.path)
 			w.s.reload("signal")
 		case <-look:
-			last := w.seen
-			if w.seen = stateOf(w.path); w.seen.there() && w.seen.same(last) && !w.seen.same(w.tried) {
-				w.tried = w.seen
-				w.s.reload("the file changed")
-			}
+			w.look()
 		}
+	}
+}
+
+// look loads a changed file that is as it was at the last look.
+func (w *Watcher) look() {
+	last := w.seen
+	if w.seen = stateOf(w.path); w.seen.there() && w.seen.same(last) && !w.seen.same(w.tried) {
+		w.tried = w.seen
+		w.s.reload("the file changed")
 	}
 }
 

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vicreg/models/onnx"
+	"vicreg/pipeline/encoder"
 )
 
 // Under load every answer is one model's, and says which, while models change.
@@ -177,4 +182,65 @@ func TestRunWithoutAModel(t *testing.T) {
 	if err := s.Run(t.Context(), Listeners{API: l}, func() { t.Error("ready") }); err == nil || !strings.Contains(err.Error(), "no model") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A file that another program writes in place is not taken before it is whole, even
+// where it is a model at every moment; why not is said once for each state of it.
+func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
+	first, second := sealed(t, 1), sealed(t, 2)
+	if len(first) != len(second) {
+		t.Fatal("the models differ in size")
+	}
+	path := filepath.Join(t.TempDir(), "backbone.onnx")
+	clock := time.Now()
+	write := func(file []byte) {
+		t.Helper()
+		clock = clock.Add(time.Second) // the file system's clock may not tell two writes apart
+		if err := errors.Join(os.WriteFile(path, file, 0o666), os.Chtimes(path, clock, clock)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(first)
+	s := prepare(t, func() ([]byte, error) { return os.ReadFile(path) }, nil)
+	var log bytes.Buffer
+	s.log = slog.New(slog.NewJSONHandler(&log, nil))
+	w := s.Watch(path)
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	old := s.current()
+	looks := func() (refused int) {
+		log.Reset()
+		for range 5 {
+			w.look()
+		}
+		return strings.Count(log.String(), "the file is damaged or not complete")
+	}
+	for _, n := range []int{100, len(first) / 3, 2 * len(first) / 3} {
+		write(append(bytes.Clone(second[:n]), first[n:]...))
+		if got := looks(); got != 1 || s.current() != old {
+			t.Errorf("%d bytes written: refused %d times, the model in service stays: %v", n, got, s.current() == old)
+		}
+		if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 200 || w.Header().Get("X-Model-Fingerprint") != old.Fingerprint() {
+			t.Errorf("status %d of model %q", w.Code, w.Header().Get("X-Model-Fingerprint"))
+		}
+	}
+	write(second)
+	if got := looks(); got != 0 || s.current() == old || s.current().Fingerprint() == old.Fingerprint() {
+		t.Errorf("the whole file: refused %d times, fingerprint %s", got, s.current().Fingerprint())
+	}
+}
+
+// sealed is the file of a model as vicreg export writes it.
+func sealed(t *testing.T, seed uint64) []byte {
+	t.Helper()
+	m, err := onnx.Unmarshal(model(t, seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := encoder.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

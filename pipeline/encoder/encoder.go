@@ -4,6 +4,7 @@
 package encoder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,9 @@ type Encoder struct {
 }
 
 // Open loads the model file at path, which vicreg export wrote. The caller closes
-// the encoder. A file that is no ONNX model, has no metadata of vicreg's
-// (ErrForeign) or that of a newer version, or a graph that does not fit its
-// metadata is an error that says so. Each of more is one more session, with the
+// the encoder. A file that is no ONNX model, is not what its checksum is of, has no
+// metadata of vicreg's (ErrForeign) or that of a newer version, or a graph that does
+// not fit its metadata is an error that says so. Each of more is one more session, with the
 // weights in memory again; see On. On a device, weights of float16 imply TF32.
 func Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	file, err := os.ReadFile(path)
@@ -48,15 +49,30 @@ func Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*
 
 // New is Open for the bytes of a file, which may be reused after the return.
 func New(rt *ort.Runtime, file []byte, opt ort.Options, more ...ort.Options) (*Encoder, error) {
-	model, err := onnx.Unmarshal(file)
+	model, err := read(file)
 	if err != nil {
-		return nil, fmt.Errorf("not an onnx model: %w", err)
+		return nil, err
 	}
 	metadata, err := ReadMetadata(onnx.Metadata(model))
 	if err != nil {
 		return nil, err
 	}
 	return load(rt, model, file, metadata, opt, more...)
+}
+
+// read takes a file apart that is as it was exported, as far as it has a checksum.
+func read(file []byte) (*onnx.ModelProto, error) {
+	if err := intact(file); err != nil {
+		return nil, err
+	}
+	model, err := onnx.Unmarshal(file)
+	if err != nil {
+		return nil, fmt.Errorf("not an onnx model, or not all of one: %w", err)
+	}
+	if bytes.HasPrefix(file, []byte(checksumHead)) {
+		return model, nil
+	}
+	return model, unchanged(model)
 }
 
 // load makes an encoder of a model and what is known about it, wherever that

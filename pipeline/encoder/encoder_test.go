@@ -187,7 +187,7 @@ func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{filepath.Join(t.TempDir(), "absent.onnx"), "no such file"},
 		{t.TempDir(), "is a directory"},
-		{keep(t, "empty", nil), "not an onnx model"},
+		{keep(t, "empty", nil), "the file is not complete: it ends after 0 bytes"},
 		{keep(t, "text", []byte("a line of text\n")), "not an onnx model"},
 		{keep(t, "cut", marshal(t, averager(t, 8))[:300]), "not an onnx model"},
 		{change("foreign", func(m *onnx.ModelProto) { m.MetadataProps = nil }), "no vicreg.format_version in its metadata"},

@@ -46,7 +46,7 @@ func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more 
 	}
 	model, err := onnx.Unmarshal(file)
 	if err != nil {
-		return nil, fmt.Errorf("not an onnx model: %w", err)
+		return nil, fmt.Errorf("not an onnx model, or not all of one: %w", err)
 	}
 	if err := gather(model, filepath.Dir(path)); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 // every version up to it.
 const FormatVersion = 1
 
-// Keys of a model's metadata_props. Each value but the first is JSON. There is no
+// Keys of a model's metadata_props. Each value but the first and last is JSON. There is no
 // date among them: equal runs give equal files.
 const (
 	keyVersion       = "vicreg.format_version" // a decimal number
@@ -23,6 +23,7 @@ const (
 	keyDim           = "vicreg.dim"            // a number
 	keyCenter        = "vicreg.center"         // a list of dim numbers
 	keyTraining      = "vicreg.training"       // an object; see Training
+	keyChecksum      = "vicreg.sha256"         // of the rest of the file; see Marshal
 )
 
 // Metadata is what a file of weights does not say about itself: all that turns

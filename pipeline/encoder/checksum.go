@@ -1,0 +1,95 @@
+package encoder
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"vicreg/models/onnx"
+)
+
+// checksumLen is the length of a checksum: hexadecimal digits.
+const checksumLen = 2 * sha256.Size
+
+// checksumHead is how a file of Marshal's begins: field 14 of the model, metadata_props,
+// with its key, up to the checksum that is its value. The format leaves the order of
+// fields open. At the front, a file that is cut off anywhere has lost what it promises.
+const checksumHead = "\x72\x51" + "\x0a\x0d" + keyChecksum + "\x12\x40"
+
+// Marshal returns the bytes of a model file: a checksum, in the metadata under a key
+// of its own, then the model as onnx.Marshal writes it, which the checksum is of. So
+// every byte counts. A checksum that the model has is left out of it.
+func Marshal(model *onnx.ModelProto) ([]byte, error) {
+	takeChecksum(model)
+	body, err := onnx.Marshal(model)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(checksumHead), []byte(checksum(body)), body), nil
+}
+
+func checksum(body []byte) string {
+	d := sha256.Sum256(body)
+	return hex.EncodeToString(d[:])
+}
+
+// intact compares a file with its checksum. One that has none passes: it is of an
+// older version, or another program has written it.
+func intact(file []byte) error {
+	n := min(len(file), len(checksumHead))
+	head := file[:n]
+	if differing(head, []byte(checksumHead)[:n]) > damagedBits {
+		return nil
+	}
+	if len(file) < len(checksumHead)+checksumLen {
+		return fmt.Errorf("the file is not complete: it ends after %d bytes; copy or export it again", len(file))
+	}
+	if !bytes.Equal(head, []byte(checksumHead)) {
+		return errors.New("the file is damaged: its first bytes are not what was exported; copy or export it again")
+	}
+	rest := file[len(checksumHead):]
+	want, got := string(rest[:checksumLen]), checksum(rest[checksumLen:])
+	if got != want {
+		return fmt.Errorf("the file is damaged or not complete: its content is not what was exported (checksum %.8s, at the export %.8q); copy or export it again", got, want)
+	}
+	return nil
+}
+
+// damagedBits is how many bits of a head may be wrong for it to count as a damaged one, and
+// not as the beginning of a file without a checksum. Those differ in 40 or so.
+const damagedBits = 8
+
+func differing(a, b []byte) (count int) {
+	for i := range a {
+		count += bits.OnesCount8(a[i] ^ b[i])
+	}
+	return count
+}
+
+// unchanged compares a model that another program has read and written, which moves
+// the checksum to its metadata's other keys, with what was exported.
+func unchanged(model *onnx.ModelProto) error {
+	want, ok := takeChecksum(model)
+	if !ok {
+		return nil
+	}
+	body, err := onnx.Marshal(model)
+	if err != nil {
+		return err
+	}
+	if checksum(body) != want {
+		return fmt.Errorf("the model was changed or damaged since it was exported; export it again, or remove %s from its metadata if another program was to change it", keyChecksum)
+	}
+	return nil
+}
+
+// takeChecksum removes the checksum from a model's metadata.
+func takeChecksum(model *onnx.ModelProto) (sum string, ok bool) {
+	sum, ok = onnx.Metadata(model)[keyChecksum]
+	model.MetadataProps = slices.DeleteFunc(model.MetadataProps, func(p *onnx.StringStringEntryProto) bool { return p.Key == keyChecksum })
+	return sum, ok
+}
