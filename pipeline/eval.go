@@ -97,8 +97,8 @@ func (e *evaluation) load(ctx context.Context) (err error) {
 	switch {
 	case e.k < 1:
 		return usage.Errorf("--k %d: want at least 1 neighbour", e.k)
-	case !(e.temperature > 0 && e.temperature <= math.MaxFloat32):
-		return usage.Errorf("--temperature %g: want more than 0", e.temperature)
+	case !(e.temperature > 0 && e.temperature <= math.MaxFloat64):
+		return usage.Errorf("--temperature %g: want a finite number above 0", e.temperature)
 	case e.limit < 2:
 		return usage.Errorf("--limit %d: want at least 2 images", e.limit)
 	}

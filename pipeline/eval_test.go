@@ -210,11 +210,13 @@ func TestEvalRefuses(t *testing.T) {
 		{[]string{"--model", model}, "--data DIR is missing"},
 		{[]string{"--model", model, "--data", filepath.Join(data, "none")}, "does not exist"},
 		{[]string{"--model", model, "--data", data, "--k", "0"}, "--k 0"},
-		{[]string{"--model", model, "--data", data, "--temperature", "0"}, "--temperature 0"},
+		{[]string{"--model", model, "--data", data, "--temperature", "0"}, "--temperature 0: want a finite number above 0"},
+		{[]string{"--model", model, "--data", data, "--temperature", "-0.1"}, "--temperature -0.1: want a finite number above 0"},
+		{[]string{"--model", model, "--data", data, "--temperature", "NaN"}, "--temperature NaN: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--limit", "1"}, "--limit 1"},
 		{[]string{"--model", model, "--data", data, "--reference", other}, "no folder in " + other + " is named like one in " + data},
 		{[]string{"--model", filepath.Join(data, "red", "000.jpg"), "--data", data}, "not an onnx model"},
-		{[]string{"--model", model, "--data", data, "--temperature", "Inf"}, "--temperature +Inf"},
+		{[]string{"--model", model, "--data", data, "--temperature", "Inf"}, "--temperature +Inf: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--threads", "-1"}, "--threads -1"},
 	} {
 		err := Eval(t.Context(), append(c.args, "--onnxruntime", orttest.Open(t).Path()), io.Discard, io.Discard)

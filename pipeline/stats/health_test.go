@@ -101,6 +101,9 @@ func TestPanics(t *testing.T) {
 		"width":       func() { Neighbors(New(2, 3), New(2, 4), 1) },
 		"k":           func() { Neighbors(New(2, 3), New(2, 3), 0) },
 		"labels":      func() { KNN(New(2, 3), []int{1}, New(1, 3), []int{1}, 1, 1) },
+		"cold":        func() { Vote(nil, nil, 1, 0) },
+		"hot":         func() { Vote(nil, nil, 1, math.Inf(1)) },
+		"no number":   func() { Vote(nil, nil, 1, math.NaN()) },
 		"predictions": func() { Accuracy([]int{1}, nil) },
 		"views":       func() { Align(New(2, 3), New(3, 3)) },
 	} {

@@ -132,13 +132,21 @@ func TestVoteByHand(t *testing.T) {
 		{3, 1, 7},      // e^1 < 2 e^0.6
 		{3, 0.07, 5},   // e^14.3 > 2 e^8.6
 		{3, 0.0001, 5}, // does not overflow
+		{3, 1e-300, 5}, // nor is every vote 0
+		{9, math.SmallestNonzeroFloat64, 5},
 		{9, 1, 7},
 	} {
 		if got := Vote(near, labels, c.k, c.temperature); got[0] != c.want {
 			t.Errorf("k=%d, T=%g: got class %d, want %d", c.k, c.temperature, got[0], c.want)
 		}
 	}
-	if got := Vote(near, []int{9, 8, 7, 6}, 3, math.Inf(1)); got[0] != 7 {
+	far := [][]Neighbor{{{0, -0.2}, {1, -0.3}, {2, -0.3}}}
+	for _, temperature := range []float64{1e-4, 1e-300} {
+		if got := Vote(far, []int{4, 2, 2}, 3, temperature); got[0] != 4 {
+			t.Errorf("T=%g, far from everything: got %d, want that of the nearest, 4", temperature, got[0])
+		}
+	}
+	if got := Vote(near, []int{9, 8, 7, 6}, 3, 1e300); got[0] != 7 {
 		t.Errorf("of equal votes class %d won, want the smallest, 7", got[0])
 	}
 	if got := KNN(base, labels, Of([]float32{5, 0, -1, 0}, 2, 2), []int{5, 5}, 1, 1); got != 0.5 {
