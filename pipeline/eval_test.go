@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -193,6 +194,74 @@ func TestEvalOfADeadNetwork(t *testing.T) {
 	if p.RankMe != nil || p.Kinds.KNN > p.Kinds.Chance || p.Kinds.Raw != 1 {
 		t.Errorf("%+v %+v", p, p.Kinds)
 	}
+	if out := evaluated(t, "--model", filepath.Join(run, "backbone.onnx"), "--data", data); !strings.Contains(out, "RankMe      undefined: all vectors are zero\n") || strings.Contains(out, "NaN") {
+		t.Errorf("printed\n%s", out)
+	}
+}
+
+// Few images, or equal ones, leave figures undefined: words say so, and JSON has null.
+func TestEvalOfFewImages(t *testing.T) {
+	data := drawKinds(t, 2, 1)
+	model := someModel(t, data)
+	file := func(kind string, i int) []byte {
+		return read(t, filepath.Join(data, kind, names(t, filepath.Join(data, kind))[i]))
+	}
+	folder := func(files map[string][]byte) string {
+		dir := t.TempDir()
+		for name, b := range files {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777), os.WriteFile(filepath.Join(dir, name), b, 0o666)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	red, green := file("red", 0), file("green", 0)
+	lone := folder(map[string][]byte{"red/a.jpg": red, "green/a.jpg": green})
+	for _, c := range []struct {
+		what, dir, reference, want string
+		null                       string // figures of kinds that are undefined
+	}{
+		{"one of each kind", lone, "", "no kind has two images: nothing to find; give others with --reference\ncosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered"},
+		{"one of each kind, with others", lone, data, "with k=20, temperature 0.07; 100.00 % less the mean\n", "cosine_within"},
+		{"one kind", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), "", "fewer than two folders", "all"},
+		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between"},
+		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "fewer than two folders", "all"},
+		{"no kind can be read", folder(map[string][]byte{"a.jpg": red, "b.jpg": green, "x/c.jpg": red[:99], "y/d.jpg": red[:99]}), "", "fewer than two folders", "all"},
+		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.0000 ", ""},
+	} {
+		args := []string{"--model", model, "--data", c.dir}
+		if c.reference != "" {
+			args = append(args, "--reference", c.reference)
+		}
+		if out := evaluated(t, args...); !strings.Contains(out, c.want) || strings.Contains(out, "NaN") || strings.Contains(out, "Inf") {
+			t.Errorf("%s: want %q in\n%s", c.what, c.want, out)
+		}
+		var p struct{ Kinds map[string]any }
+		if err := json.Unmarshal([]byte(evaluated(t, append(args, "--json")...)), &p); err != nil {
+			t.Fatal(err)
+		}
+		null := []string{"all"}
+		if p.Kinds != nil {
+			null = nil
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.Kinds)) {
+			if p.Kinds[name] == nil {
+				null = append(null, name)
+			}
+		}
+		if got := strings.Join(null, " "); got != c.null {
+			t.Errorf("%s: null is %q, want %q", c.what, got, c.null)
+		}
+	}
+	for dir, want := range map[string]string{
+		folder(nil): "no image in ", folder(map[string][]byte{"red/a.jpg": red}): "one image in ",
+		folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": red[:99]}): "fewer than two images could be read in ",
+	} {
+		err := Eval(t.Context(), []string{"--model", model, "--data", dir, "--onnxruntime", orttest.Open(t).Path()}, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }
 
 func TestEvalRefuses(t *testing.T) {
@@ -256,6 +325,16 @@ func TestMeanCosinesAgainstAllPairs(t *testing.T) {
 	if math.Abs(within-sum[1]/float64(pairs[1])) > 1e-6 || math.Abs(between-sum[0]/float64(pairs[0])) > 1e-6 {
 		t.Errorf("within %v, between %v; all pairs give %v and %v", within, between, sum[1]/float64(pairs[1]), sum[0]/float64(pairs[0]))
 	}
+	for i := range labels { // rounding must not make a figure of no pair
+		labels[i] = i
+	}
+	if within, _ := meanCosines(m, labels); !math.IsNaN(within) {
+		t.Errorf("within %v, with one row of each label", within)
+	}
+	clear(labels)
+	if _, between := meanCosines(m, labels); !math.IsNaN(between) {
+		t.Errorf("between %v, with one label", between)
+	}
 }
 
 // Each row is left out of its own neighbours, an equal row is not.
@@ -265,6 +344,9 @@ func TestNeighborsOfOthers(t *testing.T) {
 		near := neighborsOfOthers(m, 1)[i]
 		if len(near) == 0 || near[0].Index != want {
 			t.Errorf("row %d: %v, want %d first", i, near, want)
+		}
+		if all := neighborsOfOthers(m, math.MaxInt)[i]; len(all) != 2 {
+			t.Errorf("row %d: %v, want all others", i, all)
 		}
 	}
 }

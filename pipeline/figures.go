@@ -48,8 +48,17 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
+// text is the figure in a format, or what to say of one that is undefined.
+func (n number) text(format, undefined string) string {
+	if math.IsNaN(float64(n)) {
+		return undefined
+	}
+	return fmt.Sprintf(format, float64(n))
+}
+
 // compareKinds computes the figures of images with kinds; base is nil to find each
-// image's neighbours among the others. It returns nil with fewer than two kinds.
+// image's neighbours among the others, which is undefined where no kind has two. It
+// returns nil with fewer than two kinds, or no image of any.
 func compareKinds(queries, base *sample, center []float32, k int, temperature float64) *kindFigures {
 	queries = queries.named()
 	others := queries
@@ -57,25 +66,28 @@ func compareKinds(queries, base *sample, center []float32, k int, temperature fl
 		others = base.named()
 	}
 	labels, baseLabels, count := numberKinds(queries.kinds, others.kinds)
-	if count < 2 {
+	if count < 2 || queries.y.N == 0 || others.y.N == 0 {
 		return nil
 	}
 	f := &kindFigures{Count: count, Images: queries.y.N, Reference: others.y.N, K: k, Temperature: temperature}
+	centered := minus(queries.y, center)
+	within, between := meanCosines(centered, labels)
+	f.Within, f.Between = number(within), number(between)
 	knn := func(q, b stats.Matrix) number {
 		if base != nil {
 			return number(stats.KNN(b, baseLabels, q, labels, k, temperature))
 		}
+		if math.IsNaN(within) {
+			return number(within)
+		}
 		return number(stats.Accuracy(stats.Vote(neighborsOfOthers(q, k), labels, k, temperature), labels))
 	}
 	f.KNN = knn(queries.y, others.y)
-	centered := minus(queries.y, center)
 	f.KNNCentered = knn(centered, minus(others.y, center))
 	f.KNNRaw = knn(queries.raw, others.raw)
 	pixels := meanRow(others.raw)
 	f.RawCentered = knn(minus(queries.raw, pixels), minus(others.raw, pixels))
 	f.Chance = number(commonest(labels))
-	within, between := meanCosines(centered, labels)
-	f.Within, f.Between = number(within), number(between)
 	return f
 }
 
@@ -99,18 +111,27 @@ func (f *figures) print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "model       %d numbers an image, fingerprint %s\n", f.Dim, f.Fingerprint)
 	fmt.Fprintf(&b, "images      %d\n", f.Images)
-	fmt.Fprintf(&b, "RankMe      %.1f of at most %d\n", f.RankMe, min(f.Images, f.Dim))
+	fmt.Fprintf(&b, "RankMe      %s\n", f.RankMe.text(fmt.Sprintf("%%.1f of at most %d", min(f.Images, f.Dim)), "undefined: all vectors are zero"))
 	fmt.Fprintf(&b, "spread      %.4f mean std of vectors of length 1; all dimensions alike would give %.4f\n", f.Spread, 1/math.Sqrt(float64(f.Dim)))
-	k := f.Kinds
-	if k == nil {
-		b.WriteString("kinds       fewer than two folders of images: nothing to compare\n")
-	} else {
-		fmt.Fprintf(&b, "kinds       %d, %d images, neighbours among %d\n", k.Count, k.Images, k.Reference)
-		fmt.Fprintf(&b, "knn         %.2f %% right with k=%d, temperature %g; %.2f %% less the mean\n", 100*k.KNN, k.K, k.Temperature, 100*k.KNNCentered)
-		fmt.Fprintf(&b, "raw pixels  %.2f %%; %.2f %% less the mean\n", 100*k.KNNRaw, 100*k.RawCentered)
-		fmt.Fprintf(&b, "chance      %.2f %%\n", 100*k.Chance)
-		fmt.Fprintf(&b, "cosine      %.3f within a kind, %.3f between kinds, less the mean\n", k.Within, k.Between)
-	}
+	f.Kinds.print(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// print writes the figures of k, which may be nil.
+func (k *kindFigures) print(w io.Writer) {
+	if k == nil {
+		fmt.Fprintln(w, "kinds       fewer than two folders of images: nothing to compare")
+		return
+	}
+	fmt.Fprintf(w, "kinds       %d, %d images, neighbours among %d\n", k.Count, k.Images, k.Reference)
+	if math.IsNaN(float64(k.KNN)) {
+		fmt.Fprintln(w, "knn         no kind has two images: nothing to find; give others with --reference")
+	} else {
+		fmt.Fprintf(w, "knn         %.2f %% right with k=%d, temperature %g; %.2f %% less the mean\n", 100*k.KNN, k.K, k.Temperature, 100*k.KNNCentered)
+		fmt.Fprintf(w, "raw pixels  %.2f %%; %.2f %% less the mean\n", 100*k.KNNRaw, 100*k.RawCentered)
+		fmt.Fprintf(w, "chance      %.2f %%\n", 100*k.Chance)
+	}
+	fmt.Fprintf(w, "cosine      %s within a kind, %s between kinds, less the mean\n",
+		k.Within.text("%.3f", "nothing to compare"), k.Between.text("%.3f", "nothing to compare"))
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"vicreg/pipeline/encoder"
@@ -60,7 +61,7 @@ func (s *sample) named() *sample {
 
 // neighborsOfOthers are each row's k nearest among all other rows.
 func neighborsOfOthers(m stats.Matrix, k int) [][]stats.Neighbor {
-	found := stats.Neighbors(m, m, k+1)
+	found := stats.Neighbors(m, m, min(k, m.N)+1)
 	for i, near := range found {
 		found[i] = slices.DeleteFunc(near, func(n stats.Neighbor) bool { return n.Index == i })
 	}
@@ -128,7 +129,15 @@ func meanCosines(m stats.Matrix, labels []int) (within, between float64) {
 		samePairs += float64(n) * float64(n)
 	}
 	n := float64(len(labels))
-	return (same - self) / (samePairs - n), (squared(all) - same) / (n*n - samePairs)
+	return share(same-self, samePairs-n), share(squared(all)-same, n*n-samePairs)
+}
+
+// share is a sum over so many; NaN over none, whatever rounding has left of the sum.
+func share(sum, count float64) float64 {
+	if count == 0 {
+		return math.NaN()
+	}
+	return sum / count
 }
 
 func squared(x []float64) (sum float64) {
