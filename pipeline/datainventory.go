@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
 )
 
 // inventory are what a look through a data set brought to light.
@@ -123,7 +124,7 @@ func (f *inventory) text() string {
 	}
 	line("bad", "%d", len(f.Bad))
 	for _, bad := range first(f.Bad) {
-		line("", "%s: %s", bad.Key, bad.Reason)
+		line("", "%s: %s", usage.Printable(bad.Key), usage.Printable(bad.Reason))
 	}
 	copies := 0
 	for _, g := range f.Duplicates {
@@ -131,7 +132,7 @@ func (f *inventory) text() string {
 	}
 	line("duplicates", "%d files in %d groups", copies, len(f.Duplicates))
 	for _, g := range first(f.Duplicates) {
-		line("", "%s", strings.Join(first(g), " = "))
+		line("", "%s", strings.Join(printable(first(g)), " = "))
 	}
 	return b.String()
 }
@@ -149,14 +150,14 @@ func (f *inventory) pixels(line func(name, format string, args ...any)) {
 }
 
 // listing is every bad file with its reason and every group of duplicates, a line
-// each, fields parted by tabs.
+// each, fields parted by tabs, which no field holds: usage.Printable.
 func (f *inventory) listing() string {
 	var b strings.Builder
 	for _, bad := range f.Bad {
-		fmt.Fprintf(&b, "bad\t%s\t%s\n", bad.Key, bad.Reason)
+		fmt.Fprintf(&b, "bad\t%s\t%s\n", usage.Printable(bad.Key), usage.Printable(bad.Reason))
 	}
 	for _, g := range f.Duplicates {
-		fmt.Fprintf(&b, "duplicates\t%s\n", strings.Join(g, "\t"))
+		fmt.Fprintf(&b, "duplicates\t%s\n", strings.Join(printable(g), "\t"))
 	}
 	return b.String()
 }
@@ -172,9 +173,17 @@ func counts(m map[string]int, n int) string {
 			parts = append(parts, fmt.Sprintf("%d more", len(names)-n))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %d", name, m[name]))
+		parts = append(parts, fmt.Sprintf("%s %d", usage.Printable(name), m[name]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func printable(names []string) []string {
+	shown := make([]string, len(names))
+	for i, n := range names {
+		shown[i] = usage.Printable(n)
+	}
+	return shown
 }
 
 func first[T any](xs []T) []T { return xs[:min(len(xs), shown)] }

@@ -131,7 +131,7 @@ func (p *preview) draw(reader *dataset.Reader, stdout io.Writer) error {
 			fmt.Fprintf(stdout, "row %d  %v\n", row+1, err)
 			continue
 		}
-		fmt.Fprintf(stdout, "row %d  %s, %d x %d\n", row+1, reader.Set().Key(i), src.W, src.H)
+		fmt.Fprintf(stdout, "row %d  %s, %d x %d\n", row+1, usage.Printable(reader.Set().Key(i)), src.W, src.H)
 		p.row(sheet, title+row*(side+gap), side, src, reader.Set().Key(i))
 	}
 	if err := whole.Write(p.out, func(w io.Writer) error { return pictures.Encode(w, sheet, p.format) }); err != nil {

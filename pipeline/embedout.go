@@ -58,7 +58,7 @@ func (e *embedding) finish() error {
 		return err
 	}
 	if info.Count == 0 {
-		return fmt.Errorf("%w; %s: %s", errNoVector, info.Bad[0].Path, info.Bad[0].Reason)
+		return fmt.Errorf("%w; %s: %s", errNoVector, usage.Printable(info.Bad[0].Path), usage.Printable(info.Bad[0].Reason))
 	}
 	text, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {

@@ -167,7 +167,7 @@ func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *data
 		return nil, fmt.Errorf("encode the images in %s: %w", set.Source(), err)
 	}
 	for _, b := range reader.Quarantined() {
-		fmt.Fprintf(e.stderr, "left out %s: %s\n", b.Key, b.Reason)
+		fmt.Fprintf(e.stderr, "left out %s: %s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
 	if s.y.N < 2 {
 		return nil, errors.New("fewer than two images could be read in " + set.Source())

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"vicreg/models"
@@ -120,8 +119,8 @@ func (t *trainFlags) writeArtifacts() error {
 	return nil
 }
 
-// listBad writes the files that could not be used, with the reason. Letters that
-// would break a line are escaped.
+// listBad writes the files that could not be used, with the reason after a tab. What
+// does not print, and would break a line or a column, is escaped: usage.Printable.
 func (r *run) listBad() error {
 	bad := r.reader.Quarantined()
 	if r.watch != nil {
@@ -132,15 +131,10 @@ func (r *run) listBad() error {
 	}
 	var lines []byte
 	for _, b := range bad {
-		lines = fmt.Appendf(lines, "%s\t%s\n", oneLine(b.Key), oneLine(b.Reason))
+		lines = fmt.Appendf(lines, "%s\t%s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
 	if err := os.WriteFile(filepath.Join(r.out, badFile), lines, 0o666); err != nil {
 		return fmt.Errorf("list bad images: %w", err)
 	}
 	return nil
-}
-
-// oneLine escapes what would end a line or a column.
-func oneLine(s string) string {
-	return strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s)
 }

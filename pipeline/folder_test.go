@@ -85,7 +85,7 @@ func TestBadImagesAreALineEachAndListedWhenTooManyStopTheRun(t *testing.T) {
 	if n := strings.Count(string(list), "\n"); n != strings.Count(string(list), "\t") || n < 6 {
 		t.Errorf("%d lines:\n%s", n, list)
 	}
-	if !strings.Contains(string(list), `line\nbreak.png`+"\t") || !strings.Contains(string(list), `tab\there.png`+"\t") {
+	if !strings.Contains(string(list), `"line\nbreak.png"`+"\t") || !strings.Contains(string(list), `"tab\there.png"`+"\t") {
 		t.Errorf("listed:\n%s", list)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/usage"
 )
 
 const (
@@ -57,7 +58,7 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	fmt.Fprintf(e.stderr, "encoding %d of %d training images for their mean\n", len(chosen), e.images.Len())
 	p.averaged, err = meanVector(ctx, enc, reader, chosen, metadata.Center)
 	for _, b := range reader.Quarantined() {
-		fmt.Fprintf(e.stderr, "left out %s: %s\n", b.Key, b.Reason)
+		fmt.Fprintf(e.stderr, "left out %s: %s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
 	return p, err
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"vicreg/pipeline/usage"
 )
 
 // maxLine bounds a line of a list, in bytes.
@@ -71,7 +73,7 @@ func readList(r io.Reader) (*table, error) {
 		if t.label[first] == t.label[second] {
 			return nil
 		}
-		return fmt.Errorf("%s is listed with the labels %q and %q", t.key(first), t.labels[t.label[first]], t.labels[t.label[second]])
+		return fmt.Errorf("%s is listed with the labels %q and %q", usage.Printable(t.key(first)), t.labels[t.label[first]], t.labels[t.label[second]])
 	})
 }
 
@@ -86,5 +88,5 @@ func (x *indexing) anyThere(t *table) error {
 	if t.len() == 0 {
 		return nil
 	}
-	return fmt.Errorf("none of the files listed exists, such as %s", x.source.file(t.key(0)))
+	return fmt.Errorf("none of the files listed exists, such as %s", usage.Printable(x.source.file(t.key(0))))
 }

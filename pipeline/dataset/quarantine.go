@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"vicreg/pipeline/usage"
 )
 
 // Bad is a file that could not be used, and why.
@@ -14,7 +16,9 @@ type Bad struct{ Key, Reason string }
 // BadFile is the error of a file that cannot be used.
 type BadFile struct{ Bad }
 
-func (b *BadFile) Error() string { return fmt.Sprintf("image %s: %s", b.Key, b.Reason) }
+func (b *BadFile) Error() string {
+	return fmt.Sprintf("image %s: %s", usage.Printable(b.Key), usage.Printable(b.Reason))
+}
 
 // isBad says that err is a bad file's. It is apart so that reading a good one
 // allocates nothing for it.

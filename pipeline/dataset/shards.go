@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"vicreg/pipeline/usage"
 )
 
 // shard is a tar file of a source, as it was when it was indexed.
@@ -36,7 +38,7 @@ func shardSource(name string, files []string, err error) (*source, error) {
 		}
 		base := filepath.Base(full)
 		if _, twice := s.shard[base]; twice {
-			return nil, fmt.Errorf("two shards in %s are named %s", name, base)
+			return nil, fmt.Errorf("two shards in %s are named %s", name, usage.Printable(base))
 		}
 		s.shard[base] = shard{path: full}
 		s.files = append(s.files, base)
@@ -183,7 +185,7 @@ func (s shard) index() (*table, error) {
 	}
 	var b builder
 	if err := readShard(f, s.size, s.name, &b); err != nil {
-		return nil, fmt.Errorf("shard %s: %w", s.path, err)
+		return nil, fmt.Errorf("shard %s: %w", usage.Printable(s.path), err)
 	}
 	for i := range b.files {
 		b.files[i].modified = s.modified

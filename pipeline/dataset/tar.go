@@ -7,6 +7,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"vicreg/pipeline/usage"
 )
 
 // maxLabel bounds a .cls member, in bytes.
@@ -35,7 +37,7 @@ func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 		switch {
 		case path.Ext(member) == ".cls":
 			if classes[stem(member)], err = readLabel(archive, h.Size); err != nil {
-				return fmt.Errorf("%s: %w", member, err)
+				return fmt.Errorf("%s: %w", usage.Printable(member), err)
 			}
 		case isPicture(member):
 			offset, err := r.Seek(0, io.SeekCurrent)
@@ -43,7 +45,7 @@ func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 				return err
 			}
 			if err := plain(h, offset, size); err != nil {
-				return fmt.Errorf("%s: %w", member, err)
+				return fmt.Errorf("%s: %w", usage.Printable(member), err)
 			}
 			members = append(members, member)
 			b.name(name, "/", member)

@@ -1,0 +1,33 @@
+package usage
+
+import (
+	"strconv"
+	"testing"
+)
+
+func TestPrintable(t *testing.T) {
+	for name, want := range map[string]string{
+		"":                       "",
+		"cats/a b.jpg":           "cats/a b.jpg",
+		"Käse/日本語/🐈.png":         "Käse/日本語/🐈.png",
+		`say "cheese".jpg`:       `say "cheese".jpg`,
+		`back\slash.jpg`:         `back\slash.jpg`,
+		"\uFFFD.jpg":             "\uFFFD.jpg",
+		"two\nlines.jpg":         `"two\nlines.jpg"`,
+		"tab\t.jpg":              `"tab\t.jpg"`,
+		"\x1b[2Jgone.jpg":        `"\x1b[2Jgone.jpg"`,
+		"\x1b]0;\"title\"\a.jpg": `"\x1b]0;\"title\"\a.jpg"`,
+		"latin1 \xe9.jpg":        `"latin1 \xe9.jpg"`,
+		"c1 \u009b31m.jpg":       `"c1 \u009b31m.jpg"`,
+		"turned \u202egpj.exe":   `"turned \u202egpj.exe"`,
+		"\x7f":                   `"\x7f"`,
+	} {
+		got := Printable(name)
+		if got != want {
+			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+		if back, err := strconv.Unquote(got); got != name && (err != nil || back != name) {
+			t.Errorf("%q comes back as %q, %v", name, back, err)
+		}
+	}
+}
