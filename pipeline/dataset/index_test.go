@@ -96,25 +96,6 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-func TestIndexFollowsLinks(t *testing.T) {
-	root, _ := folder(t, 2)
-	other := t.TempDir()
-	if err := os.Symlink(root, filepath.Join(other, "data")); err != nil {
-		t.Skip("this system makes no links:", err)
-	}
-	for name, target := range map[string]string{"one.jpg": filepath.Join(root, "kind0/000.jpg"), "gone.jpg": "nowhere", "dir.jpg": root} {
-		if err := os.Symlink(target, filepath.Join(other, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := index(t, filepath.Join(other, "data")).Len(); got != 2 {
-		t.Errorf("through a link to the root: %d pictures, want 2", got)
-	}
-	if got := keys(index(t, other)); !slices.Equal(got, []string{"gone.jpg", "one.jpg"}) {
-		t.Errorf("links are indexed as %q", got)
-	}
-}
-
 func TestIndexRefuses(t *testing.T) {
 	root := t.TempDir()
 	raw(t, root, "file.txt", []byte("x"))

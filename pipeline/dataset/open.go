@@ -24,8 +24,10 @@ type Options struct {
 //
 //   - a folder: its pictures at any depth, by the extension of their names (.jpg,
 //     .jpeg, .png, .webp, .gif, .tif, .tiff in upper or lower case). Hidden files
-//     and folders are passed over; links to files are followed, links to folders
-//     are not;
+//     and folders are passed over. Links to files and folders are followed: what
+//     two of them lead to is there twice, and one that leads in a circle is an
+//     error. One that leads to nothing is a picture, which is bad when it is read,
+//     if its name is that of one or has no extension, as those of folders;
 //   - a text file with a path on each line, absolute or relative to the folder of
 //     the list, perhaps followed by a tab and a label. Empty lines and lines that
 //     begin with # are passed over. A path that is there twice counts once, and
@@ -36,8 +38,8 @@ type Options struct {
 //     files are an error.
 //
 // A second start finds the index of the first and looks only at what tells that
-// something changed: the folders' modification times, or those of shards and list. A cut or
-// damaged index file is made anew.
+// something changed: the modification times of the folders, linked ones too, or those
+// of shards and list. A cut or damaged index file is made anew.
 // A file that was overwritten in place keeps its entry until its folder changes;
 // its new contents are used all the same (Reader says when). Nothing is written
 // into the source. A source without a picture is an error; so is the end of ctx.

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Path is where picture i lies: the absolute path of its file, with links to folders
-// resolved, or for a member of a shard that of the shard, a slash, and the member.
+// Path is where picture i lies: the absolute path of its file, with links to the
+// set's own folder resolved and those within it as they are, or for a member of a
+// shard that of the shard, a slash, and the member.
 func (s *Set) Path(i int) string {
 	key := s.Key(i)
 	if s.source.kind != shards {

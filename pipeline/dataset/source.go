@@ -66,7 +66,7 @@ func folderSource(name, path string) (*source, error) {
 		return nil, err
 	}
 	if len(files) > 0 {
-		found, err := anyPicture(path)
+		found, err := anyPicture(path, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -80,14 +80,13 @@ func folderSource(name, path string) (*source, error) {
 // tarsIn returns the tar files of a folder, or none as soon as it comes upon a
 // picture.
 func tarsIn(folder string) (files []string, err error) {
-	err = eachEntry(folder, func(d fs.DirEntry) (more bool) {
-		full := filepath.Join(folder, d.Name())
-		switch {
-		case isPicture(d.Name()) && !d.IsDir() && isFile(full, d):
+	err = eachEntry(folder, func(name string, e entry) (more bool) {
+		switch e {
+		case pictureFile:
 			files = nil
 			return false
-		case strings.EqualFold(filepath.Ext(d.Name()), ".tar") && isFile(full, d):
-			files = append(files, full)
+		case tarFile:
+			files = append(files, filepath.Join(folder, name))
 		}
 		return true
 	})

@@ -3,12 +3,10 @@ package dataset
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -25,6 +23,8 @@ type walk struct {
 	parts []part          // as they are now
 	kept  map[string]bool // those of known that have not changed
 	fresh builder         // pictures of the others, names only
+
+	trail trail // to the folder that is visited
 }
 
 func newWalk(ctx context.Context, root string, known []part) *walk {
@@ -45,37 +45,56 @@ func parentOf(name string) string {
 	return name[:max(at, 0)]
 }
 
-// folder visits a folder and all below it. The pictures of a tree that is read
-// whole come in the order of their keys.
+// folder visits a folder, or one that a link leads to, and all below it. The pictures
+// of a tree that is read whole come in the order of their keys.
 func (w *walk) folder(name string) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
 	full := filepath.Join(w.root, filepath.FromSlash(name))
 	info, err := os.Lstat(full)
+	link := name != "" && err == nil && info.Mode()&fs.ModeSymlink != 0
+	if link {
+		if info, err = os.Stat(full); err != nil && fatal(err) == nil {
+			w.lost(name)
+			return nil
+		}
+	}
 	if name != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir()) {
 		return nil // it was there a moment ago
 	}
 	if err != nil {
 		return err
 	}
+	inner := w.trail.to(name, info, link)
+	if err := inner.circle(); err != nil {
+		return err
+	}
+	outer := w.trail
+	w.trail = inner
+	defer func() { w.trail = outer }()
 	now := stateOf(name, info, w.now)
 	w.parts = append(w.parts, now)
 	if known, ok := w.known[name]; ok && known.holds(now) {
-		w.kept[name] = true
-		for _, sub := range w.below[name] {
-			if err := w.folder(sub); err != nil {
-				return err
-			}
-		}
-		return nil
+		return w.keep(name)
 	}
 	return w.read(name, full)
 }
 
+// keep takes a folder as it is known, and visits those in it.
+func (w *walk) keep(name string) error {
+	w.kept[name] = true
+	for _, sub := range w.below[name] {
+		if err := w.folder(sub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // read takes in a folder in the order that the keys of its pictures have.
 func (w *walk) read(name, full string) error {
-	entries, err := namesIn(full)
+	entries, lost, err := namesIn(full)
 	if err != nil {
 		return err
 	}
@@ -91,88 +110,26 @@ func (w *walk) read(name, full string) error {
 		}
 		w.fresh.name(e)
 	}
+	for _, l := range lost {
+		w.lost(path.Join(name, l))
+	}
 	return nil
 }
 
-// listed is how many entries of a folder are held at a time: those of a million
-// files in one folder take four times the memory of their names.
-const listed = 1024
-
-// namesIn returns the names of the pictures and, with a slash at the end, which puts
-// them where the keys of their pictures belong, of the folders in a folder. Hidden
-// ones are passed over, links to files are followed, links to folders are not.
-func namesIn(folder string) (names []string, err error) {
-	err = eachEntry(folder, func(d fs.DirEntry) (more bool) {
-		switch {
-		case d.IsDir():
-			names = append(names, d.Name()+"/")
-		case isPicture(d.Name()) && isFile(filepath.Join(folder, d.Name()), d):
-			names = append(names, d.Name())
-		}
-		return true
-	})
-	if err != nil {
-		return nil, err
+// lost takes in a link that leads to nothing and may stand for a folder. It counts as
+// a picture, which is bad when it is read, unless its name is that of another file.
+// Whether it leads somewhere again, the folder that it lies in does not tell: that
+// one is read each time.
+func (w *walk) lost(key string) {
+	if path.Ext(key) == "" {
+		w.fresh.name(key)
 	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// eachEntry calls do with the entries of a folder that are not hidden, in no order,
-// until it wants no more.
-func eachEntry(folder string, do func(d fs.DirEntry) (more bool)) error {
-	f, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for {
-		entries, err := f.ReadDir(listed)
-		for _, d := range entries {
-			if !strings.HasPrefix(d.Name(), ".") && !do(d) {
-				return nil
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
+	for i := len(w.parts) - 1; i >= 0; i-- {
+		if w.parts[i].name == parentOf(key) {
+			w.parts[i].modified = unsettled
+			return
 		}
 	}
-}
-
-// isFile is false for pipes, devices and links to folders. A link to nothing
-// counts: it is quarantined when it is read, where people see it.
-func isFile(path string, d fs.DirEntry) bool {
-	if d.Type()&fs.ModeSymlink == 0 {
-		return d.Type().IsRegular()
-	}
-	info, err := os.Stat(path)
-	return err != nil || info.Mode().IsRegular()
-}
-
-var errFound = errors.New("found")
-
-// anyPicture says whether a tree has a picture at all.
-func anyPicture(root string) (bool, error) {
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case path != root && strings.HasPrefix(d.Name(), "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-		case !d.IsDir() && isPicture(d.Name()) && isFile(path, d):
-			return errFound
-		}
-		return nil
-	})
-	if errors.Is(err, errFound) {
-		return true, nil
-	}
-	return false, err
 }
 
 // refreshTree is the index of a tree as it is now, made from an older one, which

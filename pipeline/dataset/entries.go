@@ -1,0 +1,134 @@
+package dataset
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// entry is what something in a folder is to a set.
+type entry uint8
+
+const (
+	otherFile entry = iota // or a pipe, or a device
+	subFolder
+	pictureFile
+	tarFile
+	lostLink // to nothing; it may stand for a folder
+)
+
+// entryOf follows links; of anything else it asks the disk nothing. A link to nothing
+// that is named as a picture is one: it is quarantined when it is read, where people
+// see it.
+func entryOf(dir string, d fs.DirEntry) (entry, error) {
+	mode, lost := d.Type(), false
+	if mode&fs.ModeSymlink != 0 {
+		info, err := os.Stat(filepath.Join(dir, d.Name()))
+		if fatal(err) != nil {
+			return otherFile, err
+		}
+		if lost = err != nil; !lost {
+			mode = info.Mode()
+		}
+	}
+	switch isFile := lost || mode.IsRegular(); {
+	case mode.IsDir():
+		return subFolder, nil
+	case isFile && isPicture(d.Name()):
+		return pictureFile, nil
+	case isFile && strings.EqualFold(filepath.Ext(d.Name()), ".tar"):
+		return tarFile, nil
+	case lost:
+		return lostLink, nil
+	}
+	return otherFile, nil
+}
+
+// listed is how many entries of a folder are held at a time: those of a million
+// files in one folder take four times the memory of their names.
+const listed = 1024
+
+// namesIn returns the names of the pictures and, with a slash at the end, which puts
+// them where the keys of their pictures belong, of the folders in a folder; and those
+// of links that are lost. Hidden ones are passed over.
+func namesIn(dir string) (names, lost []string, err error) {
+	err = eachEntry(dir, func(name string, e entry) (more bool) {
+		switch e {
+		case subFolder:
+			names = append(names, name+"/")
+		case pictureFile:
+			names = append(names, name)
+		case lostLink:
+			lost = append(lost, name)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.Sort(names)
+	slices.Sort(lost)
+	return names, lost, nil
+}
+
+// eachEntry calls do with the entries of a folder that are not hidden, in no order,
+// until it wants no more.
+func eachEntry(dir string, do func(name string, e entry) (more bool)) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(listed)
+		for _, d := range entries {
+			if strings.HasPrefix(d.Name(), ".") {
+				continue
+			}
+			e, err := entryOf(dir, d)
+			if err != nil {
+				return err
+			}
+			if !do(d.Name(), e) {
+				return nil
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// anyPicture says whether a tree has a picture at all. Links that lead in a circle
+// are not followed.
+func anyPicture(dir string, above trail) (found bool, err error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	here := above.to(dir, info, true)
+	if here.circle() != nil {
+		return false, nil
+	}
+	var folders []string
+	err = eachEntry(dir, func(name string, e entry) (more bool) {
+		if e == subFolder {
+			folders = append(folders, filepath.Join(dir, name))
+		}
+		found = e == pictureFile
+		return !found
+	})
+	for _, f := range folders {
+		if err != nil || found {
+			break
+		}
+		found, err = anyPicture(f, here)
+	}
+	return found, err
+}
