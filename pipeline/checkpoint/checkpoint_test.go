@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"vicreg/models/tensor"
+	"vicreg/pipeline/whole"
 )
 
 // at is a checkpoint whose every part tells its step.
@@ -203,13 +204,13 @@ func TestFullDiskLeavesThePreviousOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := int(info.Size())
+	size := int(info.Size())
 	for _, disk := range []fullDisk{{where: "create"}, {where: "write"}, {where: "write", room: 20},
-		{where: "write", room: whole - 4}, {where: "sync"}, {where: "close"}} {
+		{where: "write", room: size - 4}, {where: "sync"}, {where: "close"}} {
 		dir := t.TempDir()
 		mustSave(t, dir, 1)
 		mustSave(t, dir, 2)
-		_, err := save(dir, at(3), func(path string) (file, error) {
+		_, err := save(dir, at(3), func(path string) (whole.File, error) {
 			f, err := os.Create(path)
 			return &fullDisk{f, disk.room, disk.where}, disk.fails("create", err)
 		})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vicreg/models/tensor"
+	"vicreg/pipeline/whole"
 )
 
 const childEnv = "VICREG_TEST_CHECKPOINT_DIR"
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 
 func saveForever(dir string) error {
 	for step := int64(1); ; step++ {
-		_, err := save(dir, large(step), func(path string) (file, error) {
+		_, err := save(dir, large(step), func(path string) (whole.File, error) {
 			f, err := os.Create(path)
 			return noisy{f}, err
 		})

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"vicreg/models/tensor"
+	"vicreg/pipeline/whole"
 )
 
 const (
@@ -19,36 +20,26 @@ const (
 	tmpSuffix = ".tmp"
 )
 
-// file is what a save needs of *os.File.
-type file interface {
-	io.Writer
-	Sync() error
-	Close() error
-}
-
 // Save writes c into dir, which must exist, and returns the path. When it comes
 // back without an error the file is on the disk; when it fails, or the process
 // dies in the middle, every earlier checkpoint is as it was. Afterwards only the
 // new one and the one before it are left: lower steps are outdated, and higher
 // ones belong to a course of the run that was given up.
 func Save(dir string, c *Checkpoint) (path string, err error) {
-	return save(dir, c, func(path string) (file, error) { return os.Create(path) })
+	return save(dir, c, func(path string) (whole.File, error) { return os.Create(path) })
 }
 
-func save(dir string, c *Checkpoint, create func(path string) (file, error)) (path string, err error) {
+func save(dir string, c *Checkpoint, create func(path string) (whole.File, error)) (path string, err error) {
 	path = filepath.Join(dir, fileName(c.Position.Step))
 	meta, err := encode(c)
 	if err != nil {
 		return "", fmt.Errorf("save checkpoint %s: %w", path, err)
 	}
-	tmp := path + tmpSuffix
-	if err := writeFile(tmp, c.Tensors, meta, create); err != nil {
-		return "", fmt.Errorf("save checkpoint %s: %w", path, errors.Join(err, os.RemoveAll(tmp)))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return "", fmt.Errorf("save checkpoint: %w", err)
-	}
-	if err := syncDir(dir); err != nil {
+	err = whole.Through(path, func() (whole.File, string, error) {
+		f, err := create(path + tmpSuffix)
+		return f, path + tmpSuffix, err
+	}, func(w io.Writer) error { return tensor.WriteSafetensors(w, c.Tensors, meta) })
+	if err != nil {
 		return "", fmt.Errorf("save checkpoint %s: %w", path, err)
 	}
 	if err := prune(dir, c.Position.Step); err != nil {
@@ -80,29 +71,6 @@ func encode(c *Checkpoint) (map[string]string, error) {
 	}
 	meta[keyDigest] = hex.EncodeToString(sum[:])
 	return meta, nil
-}
-
-// writeFile writes and syncs; a full disk may show only in Sync or Close.
-func writeFile(path string, tensors map[string]*tensor.Tensor, meta map[string]string,
-	create func(string) (file, error)) error {
-	f, err := create(path)
-	if err != nil {
-		return err
-	}
-	err = tensor.WriteSafetensors(f, tensors, meta)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// syncDir makes the new name last through a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // prune removes all but the checkpoint of this step and the keep-1 before it,

@@ -16,19 +16,53 @@ import (
 // a death may leave a file NAME.*.tmp beside it. Two at once on one path do not
 // mix: the last one to end wins.
 func Write(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	var f *os.File
+	err := Through(path, func() (File, string, error) {
+		made, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+		if err != nil {
+			return nil, "", err
+		}
+		f = made
+		return f, f.Name(), nil
+	}, func(w io.Writer) error {
+		b := bufio.NewWriter(w)
+		if err := write(b); err != nil {
+			return err
+		}
+		return errors.Join(b.Flush(), f.Chmod(0o644))
+	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	b := bufio.NewWriter(f)
-	if err = write(b); err == nil {
-		err = errors.Join(b.Flush(), f.Chmod(0o644), f.Sync()) // a full disk may show only now
+	return nil
+}
+
+// File is what a write needs of *os.File.
+type File interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// Through is Write by way of a file that create opens, and whose name it returns,
+// beside path. It is gone afterwards, even if create returns an error with the name.
+// What write writes is not buffered.
+func Through(path string, create func() (f File, name string, err error), write func(io.Writer) error) error {
+	f, name, err := create()
+	if err == nil {
+		if err = write(f); err == nil {
+			err = f.Sync() // a full disk may show only now
+		}
+		err = errors.Join(err, f.Close())
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err == nil {
+		err = os.Rename(name, path)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		if name != "" {
+			err = errors.Join(err, os.RemoveAll(name))
+		}
+		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
