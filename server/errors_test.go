@@ -43,7 +43,7 @@ func TestEveryStatus(t *testing.T) {
 		{"form cut off between parts", "POST", "/embed", wide[:bytes.LastIndex(wide, []byte("Content-Disposition"))], kind, "", 400, "cannot be read"},
 		{"no form", "POST", "/embed", []byte("abc"), kind, "", 400, "cannot be read"},
 		{"normalize", "POST", "/embed?normalize=si", good, "image/png", "", 400, "want true or false"},
-		{"number", "POST", "/embed", []byte(`{"inputs": [1]}`), "application/json", "", 400, "no list of strings"},
+		{"number", "POST", "/embed", []byte(`{"inputs": [1]}`), "application/json", "", 400, "list of strings, not"},
 		{"form cut off", "POST", "/embed", wide[:300], kind, "", 400, "cannot be read"},
 		{"path", "GET", "/nothing", nil, "", "", 404, ""},
 		{"method", "GET", "/embed", nil, "", "", 405, ""},

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 )
 
@@ -23,7 +22,7 @@ func (l *few[T]) UnmarshalJSON(b []byte) error {
 	case open == nil: // null
 		return nil
 	case open != json.Delim('['):
-		return errors.New("a value is no list")
+		return misfit[[]T](kindOf(b))
 	}
 	for d.More() {
 		if len(*l) == mostFew {

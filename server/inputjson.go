@@ -74,8 +74,6 @@ func (in *texts) sources() (images []source) {
 	return images
 }
 
-var errNoTexts = errors.New("a value is no list of strings")
-
 // UnmarshalJSON reads the list a string at a time.
 func (in *texts) UnmarshalJSON(b []byte) error {
 	in.kept, in.over, in.given = nil, false, true
@@ -85,7 +83,7 @@ func (in *texts) UnmarshalJSON(b []byte) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
-		return errNoTexts
+		return in.misfit(kindOf(b))
 	}
 	for d.More() {
 		if len(in.kept) == in.most {
@@ -95,11 +93,18 @@ func (in *texts) UnmarshalJSON(b []byte) error {
 		token, err := d.Token()
 		text, ok := token.(string)
 		if err != nil || !ok {
-			return errNoTexts
+			return in.misfit("list that has something else in it")
 		}
 		in.kept = append(in.kept, text)
 	}
 	return nil
+}
+
+func (in *texts) misfit(value string) error {
+	if in.lone {
+		return misfit[stringOrList](value)
+	}
+	return misfit[[]string](value)
 }
 
 // fromText reads an image from base64 or a data URI.
@@ -123,11 +128,4 @@ func fromText(text string) source {
 
 func (s *Server) tooMany(what string) *problem {
 	return problemf(tooLarge, "more than %d %s in one request", s.config.MaxItems, what)
-}
-
-func jsonProblem(err error) error {
-	if p := asProblem(bodyProblem(err)); p.code != badRequest {
-		return p
-	}
-	return problemf(badRequest, "the JSON cannot be read: %v", err)
 }

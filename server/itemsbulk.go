@@ -116,7 +116,7 @@ func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
 			itemContent
 		}
 		if err := list.Decode(&one); err != nil {
-			return problemf(badRequest, "item %d cannot be read: %v", len(b.items), err)
+			return problemf(badRequest, "item %d cannot be read: %s", len(b.items), aboutJSON(err))
 		}
 		g := given{id: one.ID}
 		one.fill(&g, dim)

@@ -75,8 +75,8 @@ func TestOpenAIErrors(t *testing.T) {
 		{"image", openAIAsk("backbone", "", []byte("x")), 422, "image 0: "},
 		{"items", openAIAsk("backbone", "", good, good), 413, "more than 1 images"},
 		{"nothing", openAIAsk("backbone", ""), 400, "there is no image"},
-		{"tokens", []byte(`{"input": [1, 2], "model": "backbone"}`), 400, "no list of strings"},
-		{"object", []byte(`{"input": {}, "model": "backbone"}`), 400, "no list of strings"},
+		{"tokens", []byte(`{"input": [1, 2], "model": "backbone"}`), 400, "list of strings, not"},
+		{"object", []byte(`{"input": {}, "model": "backbone"}`), 400, "list of strings, not"},
 		{"dimensions", openAIAsk("backbone", `, "dimensions": 8`, good), 400, "cannot be cut"},
 		{"JSON", []byte(`{`), 400, "cannot be read"},
 	} {

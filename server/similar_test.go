@@ -201,7 +201,7 @@ func TestSimilarRefused(t *testing.T) {
 		"no numbers":           {"", `{"vectors": [{}]}`, 400, "no list of numbers"},
 		"no list of vectors":   {"", `{"vectors": 1}`, 400, "they are no list"},
 		"an id that is none":   {"", `{"id": 1}`, 400, "JSON"},
-		"ids that are none":    {"", `{"ids": [1]}`, 400, "no list of strings"},
+		"ids that are none":    {"", `{"ids": [1]}`, 400, "list of strings, not"},
 		"k 0":                  {"k=0", `{"id": "a"}`, 400, "k 0: want a whole number from 1 to 1000"},
 		"k 1001":               {"", `{"id": "a", "k": 1001}`, 400, "k 1001: want"},
 		"k 1e1":                {"", `{"id": "a", "k": 1e1}`, 400, "k 1e1: want"},

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+)
+
+// jsonProblem is what a client is told of JSON that could not be read.
+func jsonProblem(err error) error {
+	if p := asProblem(bodyProblem(err)); p.code != badRequest {
+		return p
+	}
+	return problemf(badRequest, "the JSON cannot be read: %s", aboutJSON(err))
+}
+
+// aboutJSON says what is wrong with JSON in the words of JSON, not in those of Go: which
+// field, and what is wanted there.
+func aboutJSON(err error) string {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &kind):
+		text := fmt.Sprintf("want %s, not %s", wanted(kind.Type), foundIn(kind.Value))
+		if field := fieldOf(kind.Field); field != "" {
+			text = field + ": " + text
+		}
+		return text
+	case errors.Is(err, io.EOF):
+		return "there is nothing in the body"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &syntax) && syntax.Error() == "unexpected end of JSON input":
+		return "it ends too soon"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("at byte %d, %v", syntax.Offset, syntax)
+	}
+	return strings.TrimPrefix(err.Error(), "json: ") // of an unknown field it gives the name
+}
+
+// fieldOf is the path of a field without the structs that JSON does not know of.
+func fieldOf(path string) string {
+	var names []string
+	for name := range strings.SplitSeq(path, ".") {
+		if name != reflect.TypeFor[itemContent]().Name() && name != reflect.TypeFor[tensorSpec]().Name() {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ".")
+}
+
+// wanted names what is decoded into a type.
+func wanted(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[[]string]():
+		return "a list of strings"
+	case reflect.TypeFor[stringOrList]():
+		return "a string or a list of strings"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number" // which are all others that requests have
+}
+
+// stringOrList stands for what may be a list of strings or a lone one.
+type stringOrList struct{}
+
+// foundIn names what encoding/json has found in the place of that.
+func foundIn(value string) string {
+	switch value {
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	case "bool":
+		return "true or false"
+	case "null":
+		return value
+	}
+	if n, is := strings.CutPrefix(value, "number "); is {
+		return n
+	}
+	return "a " + value
+}
+
+// misfit is the error of a value that is not of type T. Whoever decodes what is around
+// it adds the name of the field.
+func misfit[T any](value string) error {
+	return &json.UnmarshalTypeError{Value: value, Type: reflect.TypeFor[T]()}
+}
+
+// kindOf names the kind of a JSON value as encoding/json does.
+func kindOf(raw []byte) string {
+	switch raw[0] {
+	case '[':
+		return "array"
+	case '{':
+		return "object"
+	case '"':
+		return "string"
+	case 't', 'f':
+		return "bool"
+	case 'n':
+		return "null"
+	}
+	return "number"
+}

@@ -1,0 +1,55 @@
+package server
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// What is wrong with JSON is said in its own words, with the field, by every route.
+func TestJSONProblems(t *testing.T) {
+	s, _ := indexed(t, nil)
+	infer := "/v2/models/" + s.config.Name + "/infer"
+	for _, c := range []struct{ method, path, body, want string }{
+		{"POST", "/embed", `{"inputs": 1}`, "the JSON cannot be read: inputs: want a list of strings, not a number"},
+		{"POST", "/embed", `{"inputs": [1]}`, "the JSON cannot be read: inputs: want a list of strings, not a list that has something else in it"},
+		{"POST", "/embed", `{"inputs": null}`, "the JSON cannot be read: inputs: want a list of strings, not null"},
+		{"POST", "/embed", `{"normalize": 1}`, "the JSON cannot be read: normalize: want true or false, not a number"},
+		{"POST", "/embed", `{"encoding_format": true}`, "the JSON cannot be read: encoding_format: want a string, not true or false"},
+		{"POST", "/embed", `{"dimensions": 1.5}`, "the JSON cannot be read: dimensions: want a whole number, not 1.5"},
+		{"POST", "/embed", `{"pictures": []}`, `the JSON cannot be read: unknown field "pictures"`},
+		{"POST", "/embed", `["a"]`, "the JSON cannot be read: want an object, not a list"},
+		{"POST", "/embed", `{"inputs": [`, "the JSON cannot be read: it ends too soon"},
+		{"POST", "/embed", ``, "the JSON cannot be read: there is nothing in the body"},
+		{"POST", "/embed", `{"inputs": x}`, "the JSON cannot be read: at byte 12, invalid character 'x' looking for beginning of value"},
+		{"POST", "/v1/embeddings", `{"input": {}}`, "the JSON cannot be read: input: want a string or a list of strings, not an object"},
+		{"POST", "/v1/embeddings", `{"model": 1}`, "the JSON cannot be read: model: want a string, not a number"},
+		{"POST", "/similar", `{"id": 1}`, "the JSON cannot be read: id: want a string, not a number"},
+		{"POST", "/similar", `{"ids": "a"}`, "the JSON cannot be read: ids: want a list of strings, not a string"},
+		{"PUT", "/items/a", `{"source": 1}`, "the JSON cannot be read: source: want a string, not a number"},
+		{"PUT", "/items/a", `{"namespace": []}`, "the JSON cannot be read: namespace: want a string, not a list"},
+		{"POST", "/items", `{"namespace": 1}`, "the JSON cannot be read: namespace: want a string, not a number"},
+		{"POST", "/items", `{"items": [{"id": 1}]}`, "item 0 cannot be read: id: want a string, not a number"},
+		{"POST", "/items", `{"items": [{"image": {}}]}`, "item 0 cannot be read: image: want a string, not an object"},
+		{"POST", "/items", `{"items": ["a"]}`, "item 0 cannot be read: want an object, not a string"},
+		{"POST", infer, `{"id": 1}`, "the JSON cannot be read: id: want a string, not a number"},
+		{"POST", infer, `{"inputs": {}}`, "the JSON cannot be read: inputs: want a list, not an object"},
+		{"POST", infer, `{"inputs": [{"shape": ["a"]}]}`, "the JSON cannot be read: inputs.shape: want a whole number, not a string"},
+		{"POST", infer, `{"outputs": 1}`, "the JSON cannot be read: outputs: want a list, not a number"},
+		{"POST", infer, `{"outputs": [{"parameters": {"binary_data": 1}}]}`, "the JSON cannot be read: outputs.parameters.binary_data: want true or false, not a number"},
+		{"POST", infer, `{"parameters": 1}`, "the JSON cannot be read: parameters: want an object, not a number"},
+	} {
+		w := ask(s, c.method, c.path, []byte(c.body), "Content-Type", "application/json")
+		var said struct {
+			Detail string
+			Error  json.RawMessage
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil {
+			t.Fatal(err)
+		}
+		text := said.Detail + string(said.Error) // of the other APIs
+		if w.Code != 400 || text != c.want && !strings.Contains(text, strings.ReplaceAll(`"`+c.want+`"`, `\`, `\\`)) {
+			t.Errorf("%s %s %s: %d %s, want %s", c.method, c.path, c.body, w.Code, text, c.want)
+		}
+	}
+}
