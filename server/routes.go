@@ -13,6 +13,11 @@ func (s *Server) base() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.fail
+	e.OnAddRouteHandler = func(_ string, r echo.Route, h echo.HandlerFunc, m []echo.MiddlewareFunc) {
+		if r.Method == http.MethodGet { // HEAD goes wherever GET does; net/http drops the body
+			e.Add(http.MethodHead, r.Path, h, m...)
+		}
+	}
 	e.IPExtractor = echo.ExtractIPDirect() // what a client says of itself is not logged as fact
 	e.Use(s.identify, s.observe, s.survive)
 	return e
@@ -93,8 +98,6 @@ func (s *Server) operations() *echo.Echo {
 }
 
 func (s *Server) probes(e *echo.Echo) {
-	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		e.Add(method, "/livez", s.livez)
-		e.Add(method, "/readyz", s.readyz)
-	}
+	e.GET("/livez", s.livez)
+	e.GET("/readyz", s.readyz)
 }
