@@ -3,19 +3,22 @@ package index
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
 // BenchmarkSearch finds the 10 best of 100,000 vectors of 512 numbers, on one core. The
-// bytes are those of all codes.
+// bytes are those of all codes; sketches are of use for one of the kinds.
 func BenchmarkSearch(b *testing.B) {
 	const dim, items = 512, 100_000
-	for _, kind := range []string{"any", "positive"} {
+	kinds := map[string]func(*rand.Rand, int) []float32{"any": vectors["any"], "positive": vectors["positive"], "sketched": sketched["near a few dimensions"]}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		r := rand.New(rand.NewPCG(1, 2))
 		c := newCollection(dim)
 		unit := func() []float32 {
-			u, err := Binding{Dim: dim}.unit(vectors[kind](r, dim))
+			u, err := Binding{Dim: dim}.unit(kinds[kind](r, dim))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -26,6 +29,7 @@ func BenchmarkSearch(b *testing.B) {
 		}
 		c.finish()
 		s := c.snapshot()
+		s.sketch(context.Background(), learnt{})
 		for _, n := range []int{1, 32} {
 			queries := make([][]float32, n)
 			for i := range queries {

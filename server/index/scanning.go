@@ -15,9 +15,10 @@ import (
 // in the cache.
 const scanBlock = 1024
 
-// few is the share of a part's rows up to which they are compared one by one: the codes
-// of the others need not be read then.
-const few = 1. / 8
+// few is the share of a part's rows up to which they are compared one by one, as the codes
+// of the others need not be read then; fewer where there are sketches, which are a fraction
+// of the codes.
+const few, fewer = 1. / 8, 1. / 32
 
 // search finds the hits of each probe, best first. Up to threads goroutines take a part
 // at a time.
@@ -86,19 +87,23 @@ func newWorker(s *snapshot, probes []*probe) *worker {
 // scan looks at part j for all probes.
 func (w *worker) scan(j int, p part) {
 	for _, g := range w.groups {
-		mask, count := p.live, p.n-p.gone
+		mask, count, share := p.live, p.n-p.gone, few
+		k := p.sketched()
+		if k != nil {
+			share = fewer
+		}
 		if g.match != nil {
 			mask, count = p.matching(g.match)
 		}
 		switch {
 		case count == 0:
-		case float64(count) <= few*float64(p.n):
+		case float64(count) <= share*float64(p.n):
 			rows := ones(mask)
 			for _, s := range g.sieves {
 				s.compare(j, p, rows)
 			}
 		default:
-			w.blocks(&g, j, p, mask)
+			w.blocks(&g, k, j, p, mask)
 			for _, s := range g.sieves {
 				s.settle(w.of)
 			}
@@ -106,12 +111,8 @@ func (w *worker) scan(j int, p part) {
 	}
 }
 
-// blocks looks at all rows of a part, by their sketches where there are some.
-func (w *worker) blocks(g *group, j int, p part, mask []uint64) {
-	k := p.sketches.Load()
-	if k == useless {
-		k = nil
-	}
+// blocks looks at all rows of a part, by their sketches unless k is nil.
+func (w *worker) blocks(g *group, k *sketch.Sketches, j int, p part, mask []uint64) {
 	for first := 0; first < p.n; first += scanBlock {
 		n := min(scanBlock, p.n-first)
 		if k == nil {

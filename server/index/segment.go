@@ -83,6 +83,14 @@ type part struct {
 	page filter.Page // the metadata of the rows
 }
 
+// sketched are the sketches of the part's rows, nil where there are none that help.
+func (p part) sketched() *sketch.Sketches {
+	if k := p.sketches.Load(); k != useless {
+		return k
+	}
+	return nil
+}
+
 // without is the part less row i. own tells that live is not shared with readers yet.
 func (p part) without(i int, own bool) part {
 	if !own {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 
 	"vicreg/server/index/sketch"
@@ -85,9 +86,15 @@ func (k *sketcher) draw(ctx context.Context) {
 	defer k.mu.Unlock()
 	st, before := k.state(), k.learnt
 	k.learnt = map[*collection]learnt{} // without those that are gone
+	new := false
 	for _, name := range st.sorted() {
 		c := st.collection(name)
 		k.learnt[c] = c.snapshot().sketch(ctx, before[c])
+		new = new || k.learnt[c].axes != before[c].axes
+	}
+	if new { // learning leaves garbage as large as all that is kept of it
+		tune(st.bytes())
+		debug.FreeOSMemory()
 	}
 }
 

@@ -114,10 +114,8 @@ func checkSearch(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand
 // useful is how many segments have sketches that searches read.
 func useful(s *snapshot) (n int) {
 	for _, p := range s.parts {
-		if p.segment != nil {
-			if k := p.sketches.Load(); k != nil && k != useless {
-				n++
-			}
+		if p.segment != nil && p.sketched() != nil {
+			n++
 		}
 	}
 	return n
