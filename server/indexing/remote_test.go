@@ -246,6 +246,29 @@ func TestRemoteKnows(t *testing.T) {
 	}
 }
 
+// An empty file is refused for the same reason as without a server, which is not asked.
+func TestRemoteEmptyFile(t *testing.T) {
+	dir := colours(t, 1)
+	put(t, filepath.Join(dir, "empty.png"), nil)
+	local := said(t, "add", dir, "--index", filepath.Join(t.TempDir(), "x.index"), "--model", colour(t, 255))
+	set, err := dataset.Open(t.Context(), dir, dataset.Options{Index: dataset.NoIndex})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, c, _ := play(t, func(w http.ResponseWriter, _ *http.Request, items []entry) { taken(w, items, nil) })
+	p := &plan{}
+	if err := at(t, c).images(t.Context(), set, p, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if len(sent.items) != 1 || len(sent.items[0]) != 1 || sent.items[0][0].ID != "00.png" {
+		t.Errorf("sent %v", sent.items)
+	}
+	if len(p.bad) != 1 || p.bad[0].Key != "empty.png" {
+		t.Fatalf("bad are %v", p.bad)
+	}
+	want(t, local, "empty.png: "+p.bad[0].Reason+"\n", "empty.png: file is empty")
+}
+
 // Images go in requests within the server's limits; what takes it too long goes in
 // halves, and what it cannot use is named.
 func TestRemoteImages(t *testing.T) {

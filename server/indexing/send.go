@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
 )
 
 // How images go to a server: in requests of some images, so that it has a batch for
@@ -71,6 +73,11 @@ func (p *plan) read(set *dataset.Set, i int, a addition) (deed, entry) {
 	}
 	do := p.judge(a, sha256.Sum256(data))
 	if p.left(do, a) || p.unfit(a) {
+		return leave, entry{}
+	}
+	if len(data) == 0 { // as an entry it would be one without an image
+		_, err := imaging.Decode(data, bulk.Limits)
+		p.refuse(a.id, err.Error())
 		return leave, entry{}
 	}
 	return do, entry{ID: a.id, Image: data, Metadata: p.metadata(a), Source: a.source}
