@@ -35,17 +35,19 @@ const (
 
 // Write takes whole lines, and never fails.
 func (l *lines) Write(b []byte) (int, error) {
+	n := len(b)
+	b = visible(b)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting)+len(b) > mostLines {
 		l.gone += countLines(b)
-		return len(b), nil
+		return n, nil
 	}
 	l.waiting = append(l.waiting, b...)
 	if len(l.waiting) >= linesSoon {
 		l.hurry()
 	}
-	return len(b), nil
+	return n, nil
 }
 
 // hurry has what waits written now.
@@ -123,6 +125,25 @@ func (l *lines) missed(text []byte, told int64) {
 		l.gone--
 	}
 }
+
+// visible escapes what encoding/json leaves of the control characters in its strings:
+// a terminal takes some of them for the beginning of a command.
+func visible(b []byte) []byte {
+	if bytes.IndexFunc(b, hidden) < 0 {
+		return b
+	}
+	var out bytes.Buffer
+	for _, r := range string(b) {
+		if hidden(r) {
+			fmt.Fprintf(&out, "\\u%04x", r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.Bytes()
+}
+
+func hidden(r rune) bool { return r >= 0x7f && r < 0xa0 }
 
 func countLines(b []byte) int64 { return int64(bytes.Count(b, []byte{'\n'})) }
 

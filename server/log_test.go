@@ -63,6 +63,22 @@ func TestLogger(t *testing.T) {
 	})
 }
 
+// No control character gets into the log as it is, also of those that JSON lets through.
+func TestLogEscapes(t *testing.T) {
+	var out page
+	log, stop := newLogger(&out)
+	log.Info("name", "path", "\x1b[1m \u009b1m \x7f ü 猫")
+	stop()
+	var line struct{ Path string }
+	text := out.String()
+	if err := json.Unmarshal([]byte(text), &line); err != nil || line.Path != "\x1b[1m \u009b1m \x7f ü 猫" {
+		t.Errorf("%v, %q", err, line.Path)
+	}
+	if !strings.HasSuffix(text, `"path":"\u001b[1m \u009b1m \u007f ü 猫"}`+"\n") {
+		t.Errorf("logged %q", text)
+	}
+}
+
 // pipe is a writer whose reader can stand still, or leave.
 type pipe struct {
 	page

@@ -214,7 +214,7 @@ func (a *adding) open(ctx context.Context, from *origin) (target, error) {
 // finish tells what was done and removes what is gone.
 func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) error {
 	if len(p.bad) == from.n {
-		return fmt.Errorf("none of the %d images could be indexed; %s: %s", from.n, p.bad[0].Key, p.bad[0].Reason)
+		return fmt.Errorf("none of the %d images could be indexed; %s", from.n, told(p.bad[0], ": "))
 	}
 	gone, elsewhere := p.leftOver(from)
 	removed := 0
@@ -228,23 +228,23 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 	if a.server != "" {
 		where = a.server
 	}
-	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata or path, %d unchanged, %d bad; %d items\n", where, a.namespace,
+	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata or path, %d unchanged, %d bad; %d items\n", usage.Printable(where), usage.Printable(a.namespace),
 		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), len(p.known)+p.done[insert]-removed)
-	some(a.stdout, "bad", len(p.bad), func(i int) string { return p.bad[i].Key + ": " + p.bad[i].Reason })
-	some(a.stdout, "gone", len(gone), func(i int) string { return gone[i] })
+	some(a.stdout, "bad", len(p.bad), func(i int) string { return told(p.bad[i], ": ") })
+	some(a.stdout, "gone", len(gone), func(i int) string { return usage.Printable(gone[i]) })
 	switch {
 	case removed > 0:
-		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, a.data)
+		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, usage.Printable(a.data))
 	case len(gone) > 0:
-		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), a.data)
+		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), usage.Printable(a.data))
 	}
 	if r, is := to.(*remote); is && r.bared.Load() > 0 {
 		fmt.Fprintf(a.stdout, "%d items have no thumbnail any more: a server makes them of images, and those are not on this disk\n", r.bared.Load())
 	}
 	if len(elsewhere) > 0 {
-		fmt.Fprintf(a.stdout, "%d images are indexed under another id, such as %s\n", len(elsewhere), elsewhere[0])
+		fmt.Fprintf(a.stdout, "%d images are indexed under another id, such as %s\n", len(elsewhere), usage.Printable(elsewhere[0]))
 	}
-	some(a.stdout, "kept", len(p.held), func(i int) string { return p.held[i].Key + " " + p.held[i].Reason })
+	some(a.stdout, "kept", len(p.held), func(i int) string { return told(p.held[i], " ") })
 	if n := len(p.held); n > 0 {
 		fmt.Fprintf(a.stdout, "%d images are left out, since their ids belong to others; --prefix TEXT before the ids, or --namespace, keeps them apart\n", n)
 	}
@@ -252,7 +252,7 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 		fmt.Fprintf(a.stdout, "%d of those changed took the place of images with the same ids from elsewhere that are not there any more\n", p.displaced)
 	}
 	if left := p.unmatched(from.ids); len(left) > 0 {
-		fmt.Fprintf(a.stdout, "%d rows of %s belong to no image, such as %s\n", len(left), a.metadata, left[0])
+		fmt.Fprintf(a.stdout, "%d rows of %s belong to no image, such as %s\n", len(left), usage.Printable(a.metadata), usage.Printable(left[0]))
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func findVectors(name, prefix string) (*origin, error) {
 	seen := map[string]bool{}
 	err = vectors.Read(name, info, func(r vectors.Row) error {
 		if seen[r.Path] {
-			return fmt.Errorf("%s has two vectors of %s", name, r.Path)
+			return fmt.Errorf("%s has two vectors of %s", usage.Printable(name), usage.Printable(r.Path))
 		}
 		seen[r.Path] = true
 		return nil
@@ -47,7 +47,7 @@ func (o *origin) fits(b index.Binding, centered bool, where string) error {
 	case o.info == nil:
 		return nil
 	case o.info.Fingerprint != b.Fingerprint || o.info.Dim != b.Dim:
-		return usage.Errorf("the vectors are of model %s, those of %s of %s", o.info.Fingerprint, where, b.Fingerprint)
+		return usage.Errorf("the vectors are of model %s, those of %s of %s", o.info.Fingerprint, usage.Printable(where), b.Fingerprint)
 	case o.info.Normalized && centered:
 		return usage.Errorf("the vectors were written with --normalize, and the index subtracts the model's mean first, which cannot be done any more: embed the images again without it")
 	}

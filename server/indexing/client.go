@@ -75,7 +75,7 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string {
-	return fmt.Sprintf("the server refuses: %s (%d)", r.detail, r.status)
+	return fmt.Sprintf("the server refuses: %s (%d)", usage.Printable(r.detail), r.status)
 }
 
 // ask sends a request, body as JSON if it is not nil, and decodes the answer into

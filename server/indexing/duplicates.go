@@ -98,8 +98,8 @@ type copied struct {
 	Equals int     `json:"equals,omitempty"` // others with equal bytes
 }
 
-// name is the path of the image, or what else it is known by.
-func (c copied) name() string { return cmp.Or(c.Source, c.ID) }
+// name is the path of the image, or what else it is known by, for people.
+func (c copied) name() string { return usage.Printable(cmp.Or(c.Source, c.ID)) }
 
 // load reads the items and puts equal files together.
 func (d *duplicates) load(ctx context.Context, f *index.File) error {

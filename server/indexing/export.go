@@ -65,7 +65,7 @@ meanwhile.`,
 	if err := e.write(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "wrote %s: %d vectors of %d numbers, model %s\n", e.out, e.info.Count, e.info.Dim, e.info.Fingerprint)
+	_, err = fmt.Fprintf(stdout, "wrote %s: %d vectors of %d numbers, model %s\n", usage.Printable(e.out), e.info.Count, e.info.Dim, e.info.Fingerprint)
 	return err
 }
 
@@ -80,10 +80,10 @@ func (e *exporting) sides() []string {
 // check reports what stands in the way of writing the output.
 func (e *exporting) check() error {
 	if !vectors.Known(e.out) {
-		return usage.Errorf("-o %s: want a name that ends in %s", e.out, strings.Join(vectors.Formats, ", "))
+		return usage.Errorf("-o %s: want a name that ends in %s", usage.Printable(e.out), strings.Join(vectors.Formats, ", "))
 	}
 	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
-		return usage.Errorf("-o %s: %s is not a folder", e.out, filepath.Dir(e.out))
+		return usage.Errorf("-o %s: %s is not a folder", usage.Printable(e.out), usage.Printable(filepath.Dir(e.out)))
 	}
 	for _, side := range append([]string{""}, e.sides()...) {
 		name := e.out + side
@@ -91,13 +91,13 @@ func (e *exporting) check() error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			return usage.Errorf("-o %s: %w", e.out, err)
+			return usage.Errorf("-o %s: %w", usage.Printable(e.out), err)
 		case e.own(info):
-			return usage.Errorf("-o %s: %s is a file of the index itself", e.out, name)
+			return usage.Errorf("-o %s: %s is a file of the index itself", usage.Printable(e.out), usage.Printable(name))
 		case !info.Mode().IsRegular():
-			return usage.Errorf("-o %s: %s is there and no file", e.out, name)
+			return usage.Errorf("-o %s: %s is there and no file", usage.Printable(e.out), usage.Printable(name))
 		case !e.force:
-			return usage.Errorf("%s exists; --force writes over it", name)
+			return usage.Errorf("%s exists; --force writes over it", usage.Printable(name))
 		}
 	}
 	return nil
@@ -130,7 +130,7 @@ func (e *exporting) write(ctx context.Context) error {
 		return err
 	}
 	if len(e.ids) == 0 {
-		return usage.Errorf("there is nothing in namespace %s of %s", e.namespace, e.file)
+		return usage.Errorf("there is nothing in namespace %s of %s", usage.Printable(e.namespace), usage.Printable(e.file))
 	}
 	b := e.index.Binding()
 	e.info = vectors.Info{Fingerprint: b.Fingerprint, Dim: b.Dim, Source: e.file, Images: hex.EncodeToString(h.Sum(nil)[:16]), Count: len(e.ids), Bad: []vectors.Bad{}}
@@ -149,7 +149,7 @@ func (e *exporting) write(ctx context.Context) error {
 		err = exchange(folder, filepath.Dir(e.out), filepath.Base(e.out), e.sides())
 	}
 	if _, lost := os.Stat(made + ".old"); err != nil && lost == nil {
-		return fmt.Errorf("%w; what was there is in %s", err, folder)
+		return fmt.Errorf("%w; what was there is in %s", err, usage.Printable(folder))
 	}
 	return errors.Join(err, os.RemoveAll(folder))
 }

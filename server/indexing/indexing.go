@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"vicreg/pipeline/bulk"
+	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
 	"vicreg/server/index"
@@ -102,6 +103,11 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 		return nil, &usage.Error{Err: err}
 	}
 	return f, err
+}
+
+// told is an image and what is said of it, on one line.
+func told(b dataset.Bad, between string) string {
+	return usage.Printable(b.Key) + between + usage.Printable(b.Reason)
 }
 
 // some are the first of many lines, and how many more there are.

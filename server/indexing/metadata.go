@@ -40,7 +40,7 @@ func readRows(name, key, root string) (rows, error) {
 		case id == "":
 			return fmt.Errorf("line %d: the id is empty", line)
 		case twice:
-			return fmt.Errorf("line %d: %s is there for the second time", line, id)
+			return fmt.Errorf("line %d: %s is there for the second time", line, usage.Printable(id))
 		case len(object) > index.MaxMetadata:
 			return fmt.Errorf("line %d: %d bytes of metadata are over the limit of %d", line, len(object), index.MaxMetadata)
 		}
@@ -59,7 +59,7 @@ func readRows(name, key, root string) (rows, error) {
 		err = errors.New("want a name that ends in .csv or .jsonl")
 	}
 	if err != nil {
-		return nil, usage.Errorf("--metadata %s: %w", name, err)
+		return nil, usage.Errorf("--metadata %s: %w", usage.Printable(name), err)
 	}
 	return r, nil
 }

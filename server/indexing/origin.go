@@ -41,7 +41,7 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	if o.roots == nil {
 		o.root = filepath.Dir(root)
 		if a.prune {
-			return nil, usage.Errorf("--prune is for folders and shards: nothing tells which images came from the list %s", a.data)
+			return nil, usage.Errorf("--prune is for folders and shards: nothing tells which images came from the list %s", usage.Printable(a.data))
 		}
 	}
 	o.ids = func(yield func(string) bool) {

@@ -11,6 +11,7 @@ import (
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
 	"vicreg/server/index"
 )
 
@@ -200,7 +201,7 @@ func (p *plan) left(d deed, a addition) bool {
 		p.did(leave, 1)
 	case hold:
 		p.mu.Lock()
-		p.held = append(p.held, dataset.Bad{Key: a.id, Reason: "belongs to " + p.known[a.id].source + " already"})
+		p.held = append(p.held, dataset.Bad{Key: a.id, Reason: "belongs to " + usage.Printable(p.known[a.id].source) + " already"})
 		p.done[hold]++
 		p.mu.Unlock()
 	default:

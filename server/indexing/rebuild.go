@@ -82,10 +82,10 @@ func (r *rebuilding) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.old.Close()) }()
 	if r.old.Binding().Fingerprint == r.enc.Fingerprint() {
-		return usage.Errorf("%s has the vectors of this model already, %s", r.path, r.enc.Fingerprint())
+		return usage.Errorf("%s has the vectors of this model already, %s", usage.Printable(r.path), r.enc.Fingerprint())
 	}
 	if r.next, err = open(ctx, r.path+".rebuild", index.Options{Binding: bindingOf(r.enc), Create: true}, r.stderr); errors.Is(err, index.ErrModel) {
-		return usage.Errorf("%s was begun with another model; remove it to begin anew", r.path+".rebuild")
+		return usage.Errorf("%s was begun with another model; remove it to begin anew", usage.Printable(r.path+".rebuild"))
 	} else if err != nil {
 		return err
 	}
@@ -255,9 +255,9 @@ func (r *rebuilding) store(ctx context.Context, batch []member) error {
 
 // finish puts the next index in the place of the old one, if nothing is missing.
 func (r *rebuilding) finish(ctx context.Context) error {
-	some(r.stdout, "missing", len(r.missing), func(i int) string { return r.missing[i].Key + ": " + r.missing[i].Reason })
+	some(r.stdout, "missing", len(r.missing), func(i int) string { return told(r.missing[i], ": ") })
 	if n := len(r.missing); n > 0 && !r.dropMissing {
-		return fmt.Errorf("%d items cannot be made anew, so %s stays as it is; --drop-missing leaves them out", n, r.path)
+		return fmt.Errorf("%d items cannot be made anew, so %s stays as it is; --drop-missing leaves them out", n, usage.Printable(r.path))
 	}
 	if r.done == 0 {
 		return errors.New("no item can be made anew: nothing would be left")
@@ -267,6 +267,6 @@ func (r *rebuilding) finish(ctx context.Context) error {
 		return err
 	}
 	_, err := fmt.Fprintf(r.stdout, "%s has %d items of the model %s now, it had those of %s; %d are left out\n",
-		r.path, r.old.Len(), r.enc.Fingerprint(), was, len(r.missing))
+		usage.Printable(r.path), r.old.Len(), r.enc.Fingerprint(), was, len(r.missing))
 	return err
 }

@@ -141,7 +141,7 @@ func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 	}
 	enc.Limits = bulk.Limits
 	if s.query.Vector, err = enc.EncodeImage(ctx, data); err != nil {
-		return b, usage.Errorf("--image %s: %w", s.image, err)
+		return b, usage.Errorf("--image %s: %w", usage.Printable(s.image), err)
 	}
 	return bindingOf(enc), nil
 }
@@ -149,7 +149,7 @@ func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 // table prints a line a hit.
 func (s *searching) table(hits []index.Hit) error {
 	if len(hits) == 0 {
-		_, err := fmt.Fprintf(s.stdout, "nothing in namespace %s is like it\n", s.namespace)
+		_, err := fmt.Fprintf(s.stdout, "nothing in namespace %s is like it\n", usage.Printable(s.namespace))
 		return err
 	}
 	for i, h := range hits {
@@ -157,7 +157,7 @@ func (s *searching) table(hits []index.Hit) error {
 		if !math.IsNaN(h.Percentile) {
 			share = fmt.Sprintf("%6.2f%%", h.Percentile)
 		}
-		if _, err := fmt.Fprintf(s.stdout, "%4d  %7.4f  %s  %s\n", i+1, h.Score, share, h.ID); err != nil {
+		if _, err := fmt.Fprintf(s.stdout, "%4d  %7.4f  %s  %s\n", i+1, h.Score, share, usage.Printable(h.ID)); err != nil {
 			return err
 		}
 	}

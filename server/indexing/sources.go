@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
 )
 
 // sets are the images that items came from: those in files of their own, and each tar
@@ -23,9 +24,9 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		case shard != "":
 			shards[shard] = true
 		case !filepath.IsAbs(source):
-			r.drop(source, "its path is not absolute: "+source)
+			r.drop(source, "its path is not absolute: "+usage.Printable(source))
 		case !readable(source):
-			r.drop(source, source+" is no file")
+			r.drop(source, usage.Printable(source)+" is no file")
 		default:
 			files = append(files, source)
 		}
@@ -51,7 +52,7 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 	}
 	for source := range r.todo {
 		if shard := shardOf(source); shard != "" && !members[source] {
-			r.drop(source, "it is not in "+shard+" any more")
+			r.drop(source, "it is not in "+usage.Printable(shard)+" any more")
 		}
 	}
 	return sets, nil

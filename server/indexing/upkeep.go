@@ -74,9 +74,9 @@ func (i *info) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "items       %d\n", i.Items)
 	for _, ns := range i.Namespaces {
-		fmt.Fprintf(&b, "namespace   %s: %d items", ns.Name, ns.Items)
-		if len(ns.Fields) > 0 {
-			fmt.Fprintf(&b, ", with %s", strings.Join(ns.Fields, ", "))
+		fmt.Fprintf(&b, "namespace   %s: %d items", usage.Printable(ns.Name), ns.Items)
+		for k, field := range ns.Fields {
+			b.WriteString([]string{", with ", ", "}[min(k, 1)] + usage.Printable(field))
 		}
 		b.WriteByte('\n')
 	}
@@ -117,7 +117,7 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) (err
 	if err := f.Verify(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s is in order: %d items\n", path, f.Len())
+	_, err = fmt.Fprintf(stdout, "%s is in order: %d items\n", usage.Printable(path), f.Len())
 	return err
 }
 
@@ -141,7 +141,7 @@ func runCompact(ctx context.Context, args []string, stdout, stderr io.Writer) (e
 	if err := f.Compact(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s has %s now, it had %s\n", path, mebibytes(f.Stats().Disk), mebibytes(before.Disk+before.Log))
+	_, err = fmt.Fprintf(stdout, "%s has %s now, it had %s\n", usage.Printable(path), mebibytes(f.Stats().Disk), mebibytes(before.Disk+before.Log))
 	return err
 }
 
@@ -162,7 +162,7 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 		return err
 	}
 	if _, err := os.Lstat(*out); !errors.Is(err, fs.ErrNotExist) {
-		return usage.Errorf("-o %s: there is a file already", *out)
+		return usage.Errorf("-o %s: there is a file already", usage.Printable(*out))
 	}
 	file, err := open(ctx, path, index.Options{ReadOnly: true}, stderr)
 	if err != nil {
@@ -172,6 +172,6 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	if err := file.Backup(ctx, *out); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "wrote %s\n", *out)
+	_, err = fmt.Fprintf(stdout, "wrote %s\n", usage.Printable(*out))
 	return err
 }
