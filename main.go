@@ -104,7 +104,7 @@ func exitCode(ctx context.Context, name string, err error, stderr io.Writer) int
 		fmt.Fprintf(stderr, "vicreg %s: interrupted\n", name)
 		return exitInterrupted
 	}
-	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	line := usage.Line(err.Error())
 	var wrong *usage.Error
 	if errors.As(err, &wrong) {
 		fmt.Fprintf(stderr, "vicreg %s: %s (vicreg %s --help explains)\n", name, line, name)

@@ -16,7 +16,10 @@ func catch(name string) context.Context {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	if name != "serve" && !signal.Ignored(syscall.SIGHUP) { // serve loads its model again; nohup ignores it
+	switch {
+	case name == "serve": // loads its model again; one that comes before it listens changes nothing
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	case !signal.Ignored(syscall.SIGHUP): // by nohup
 		ctx = untilHangup(ctx)
 	}
 	context.AfterFunc(ctx, stop)

@@ -169,3 +169,14 @@ func TestHangup(t *testing.T) {
 		}
 	}
 }
+
+// A SIGHUP that comes before serve listens for it does not end it.
+func TestServeOutlivesAnEarlyHangup(t *testing.T) {
+	ctx := catch("serve")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil { // which would end this test
+		t.Fatal(err)
+	}
+	if err := ctx.Err(); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -20,4 +21,21 @@ func Printable(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// Line is a text in one line as people may see it: lines are joined by semicolons, and
+// what cannot be printed is escaped as in Go. Errors quote names of files as they are.
+func Line(text string) string {
+	var b strings.Builder
+	for text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "); text != ""; {
+		r, size := utf8.DecodeRuneInString(text)
+		if unicode.IsPrint(r) && (r != utf8.RuneError || size > 1) {
+			b.WriteString(text[:size])
+		} else {
+			escaped := strconv.Quote(text[:size])
+			b.WriteString(escaped[1 : len(escaped)-1])
+		}
+		text = text[size:]
+	}
+	return b.String()
 }

@@ -31,3 +31,18 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
+
+func TestLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                     "",
+		"open a b.jpg: no such file\n":         "open a b.jpg: no such file",
+		"one\ntwo":                             "one; two",
+		`say "cheese" of c:\日本語`:               `say "cheese" of c:\日本語`,
+		"open \x1b[2J\u009b\xe9\t\u202e: gone": `open \x1b[2J\u009b\xe9\t\u202e: gone`,
+		"\uFFFD":                               "\uFFFD",
+	} {
+		if got := Line(text); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
