@@ -28,8 +28,8 @@ func BenchmarkSearch(b *testing.B) {
 			c.places[fmt.Sprint(i)] = c.add(int64(i), fmt.Sprint(i), newRow(unit()), must(c.fields.Encode([]byte("{}"))))
 		}
 		c.finish()
+		c.sketch(context.Background(), always)
 		s := c.snapshot()
-		s.sketch(context.Background(), learnt{})
 		for _, n := range []int{1, 32} {
 			queries := make([][]float32, n)
 			for i := range queries {

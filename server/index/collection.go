@@ -14,7 +14,8 @@ type collection struct {
 	dim    int
 	fields *filter.Dictionary // the writer's
 	parts  []part             // the writer's; those before it in shown are not changed
-	filled bool               // a part has been filled that nobody was told of
+	filled bool               // a part has been left full that nobody was told of
+	learnt learnt             // the sketcher's
 	fill   int                // index of the part that is being filled, -1 for none
 	owned  map[int]bool       // parts whose live is no reader's yet
 	moved  int                // rows that came or went since the pairs were drawn

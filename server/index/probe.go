@@ -53,8 +53,13 @@ func (p *probe) raise(score float32) {
 type sieve struct {
 	*probe
 	rows  []candidate // whose scores are known from the codes
-	lower floor       // of these
+	lower floor       // of these, and the scores of others that were compared
 	best  top         // rows whose scores are known
+
+	passed, compared int // rows that were looked at by their codes, and by their vectors
+
+	failed int // blocks in a row of which sketches have left too much
+	skip   int // blocks to come for which they are not asked
 }
 
 // candidate is a row whose score is from lower to upper.
@@ -66,6 +71,7 @@ type candidate struct {
 // pass looks at rows of part j from row first on, by the products of their codes with
 // the probe's, where mask has a bit. One that has a chance becomes a candidate.
 func (s *sieve) pass(j int, p part, first int, mask []uint64, products []int32) {
+	s.passed += len(products)
 	bar := s.reach()
 	scales, residuals := p.scales[first:first+len(products)], p.residuals[first:first+len(products)]
 	for i, product := range products {
@@ -104,13 +110,14 @@ func (s *sieve) settle(of *snapshot) {
 func (s *sieve) compare(j int, p part, rows []uint32) {
 	scores := make([]float32, len(rows))
 	scan.DotsAt(scores, s.unit, p.vectors, rows)
+	s.compared += len(rows)
 	for i, r := range rows {
 		if at := at(j, int(r)); int64(at) != s.self && scores[i] >= s.reach() {
 			s.best.add(found{at, p.ids[r], scores[i]})
+			if s.lower.add(scores[i], s.k) { // no row is in lower twice
+				s.raise(s.lower[0])
+			}
 		}
-	}
-	if s.best.full() {
-		s.raise(s.best.worst())
 	}
 }
 

@@ -62,10 +62,14 @@ type worker struct {
 
 // group is the probes with one filter.
 type group struct {
-	match   *filter.Matcher
-	sieves  []*sieve
-	queries []*scan.Query
-	asked   map[*sketch.Axes]*asked
+	match    *filter.Matcher
+	sieves   []*sieve
+	queries  []*scan.Query
+	sketched map[*sketch.Axes]*sketchedProbes
+}
+
+func (g *group) add(s *sieve, q *scan.Query) {
+	g.sieves, g.queries = append(g.sieves, s), append(g.queries, q)
 }
 
 func newWorker(s *snapshot, probes []*probe) *worker {
@@ -76,10 +80,9 @@ func newWorker(s *snapshot, probes []*probe) *worker {
 		g, known := number[p.match]
 		if !known {
 			g = len(w.groups)
-			number[p.match], w.groups = g, append(w.groups, group{match: p.match, asked: map[*sketch.Axes]*asked{}})
+			number[p.match], w.groups = g, append(w.groups, group{match: p.match, sketched: map[*sketch.Axes]*sketchedProbes{}})
 		}
-		w.groups[g].sieves = append(w.groups[g].sieves, &w.sieves[i])
-		w.groups[g].queries = append(w.groups[g].queries, p.coded)
+		w.groups[g].add(&w.sieves[i], p.coded)
 	}
 	return w
 }

@@ -1,58 +1,83 @@
 package index
 
 import (
+	"math"
+
 	"vicreg/server/index/scan"
 	"vicreg/server/index/sketch"
 )
 
-// asked are the probes of a group as sketches of some axes.
-type asked struct {
+// sketchedProbes are the probes of a group as sketches of some axes.
+type sketchedProbes struct {
 	queries []*sketch.Query
 	coded   []*scan.Query // theirs
 }
 
-// by are the group's probes as sketches of axes.
-func (g *group) by(axes *sketch.Axes) *asked {
-	if a := g.asked[axes]; a != nil {
+// along are the group's probes as sketches of axes.
+func (g *group) along(axes *sketch.Axes) *sketchedProbes {
+	if a := g.sketched[axes]; a != nil {
 		return a
 	}
-	a := &asked{}
+	a := &sketchedProbes{}
 	for _, s := range g.sieves {
 		q := axes.Query(s.unit)
 		a.queries, a.coded = append(a.queries, q), append(a.coded, q.Coded)
 	}
-	g.asked[axes] = a
+	g.sketched[axes] = a
 	return a
 }
 
+// A block of which sketches leave more than few is looked at by its codes. After so many of
+// these in a row, sketches are not asked about the next ones.
+const mostFailed, skipped = 4, 16
+
 // sift looks at n rows of a part by their sketches, which rule out most of them, and at
-// those that are left by their vectors. The probes for which many are left, as for all at
-// the start, look at the block by its codes.
+// those that are left by their vectors. A probe for which too many are left looks at the
+// block by its codes, and so does one that knows no score to beat yet.
 func (w *worker) sift(g *group, k *sketch.Sketches, j int, p part, first, n int, mask []uint64) {
-	by, products := g.by(k.Axes), w.products(n*len(g.queries))
-	k.Products(products, by.coded, first)
-	var sieves []*sieve
-	var queries []*scan.Query
+	along := g.along(k.Axes)
+	var tries []int // of the sieves
+	var coded []*scan.Query
+	var unsifted group
 	for i, s := range g.sieves {
-		rows := k.Reaching(w.rows[:0], by.queries[i], products[i*n:(i+1)*n], first, s.reach())
-		if w.rows = rows; float64(len(rows)) > few*float64(n) {
-			sieves, queries = append(sieves, s), append(queries, g.queries[i])
-			continue
+		if s.sifts() {
+			tries, coded = append(tries, i), append(coded, along.coded[i])
+		} else {
+			unsifted.add(s, g.queries[i])
 		}
-		s.compare(j, p, among(rows, mask))
 	}
-	if len(sieves) > 0 {
-		w.pass(sieves, queries, j, p, first, n, mask)
+	products, most := w.products(n*len(tries)), int(few*float64(n))
+	k.Products(products, coded, first)
+	for at, i := range tries {
+		s := g.sieves[i]
+		w.rows = k.Reaching(w.rows[:0], along.queries[i], products[at*n:(at+1)*n], first, s.reach(), mask, most)
+		if s.sifted(len(w.rows) <= most) {
+			s.compare(j, p, w.rows)
+		} else {
+			unsifted.add(s, g.queries[i])
+		}
+	}
+	if len(unsifted.sieves) > 0 {
+		w.pass(unsifted.sieves, unsifted.queries, j, p, first, n, mask)
 	}
 }
 
-// among keeps the rows whose bit is set.
-func among(rows []uint32, mask []uint64) []uint32 {
-	kept := rows[:0]
-	for _, r := range rows {
-		if mask[r/64]>>(r%64)&1 == 1 {
-			kept = append(kept, r)
-		}
+// sifts tells whether sketches are asked about the next block.
+func (s *sieve) sifts() bool {
+	if s.skip > 0 {
+		s.skip--
+		return false
 	}
-	return kept
+	return !math.IsInf(float64(s.reach()), -1)
+}
+
+// sifted takes down whether they have left few rows of it, which it returns.
+func (s *sieve) sifted(well bool) bool {
+	switch s.failed++; {
+	case well:
+		s.failed = 0
+	case s.failed == mostFailed:
+		s.failed, s.skip = 0, skipped
+	}
+	return well
 }

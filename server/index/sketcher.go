@@ -16,8 +16,7 @@ type sketcher struct {
 	stop  context.CancelFunc // nil where none works in the background
 	ended sync.WaitGroup
 
-	mu     sync.Mutex
-	learnt map[*collection]learnt
+	mu sync.Mutex // held to draw
 }
 
 // learnt are the axes of a namespace, and how many full segments it had then.
@@ -27,19 +26,21 @@ type learnt struct {
 }
 
 const (
-	// mostRest is the share of the vectors' squared length off the axes up to which
+	// mostOff is the share of the vectors' squared length off the axes up to which
 	// sketches are kept: beyond it they rule out too little to be worth reading.
-	mostRest = 0.2
+	mostOff = 0.2
 	// foreign is how many times what it was for those learnt from that share may be, for
 	// vectors that have the same axes.
 	foreign = 1.5
+	// sampled rows of a segment tell whether it is worth it to sketch them all.
+	sampled = 256
 )
 
 // useless takes the place of sketches that would be.
 var useless = &sketch.Sketches{}
 
 func newSketcher(state func() *state) *sketcher {
-	return &sketcher{state: state, wake: make(chan struct{}, 1), learnt: map[*collection]learnt{}}
+	return &sketcher{state: state, wake: make(chan struct{}, 1)}
 }
 
 // start works in the background until close, whenever there is something to do.
@@ -58,7 +59,8 @@ func (k *sketcher) start() {
 	})
 }
 
-// more tells that a segment is full.
+// more tells that a segment is full. The last one of a namespace counts as that with the
+// next row that is added.
 func (k *sketcher) more() {
 	select {
 	case k.wake <- struct{}{}:
@@ -76,6 +78,11 @@ func (k *sketcher) close() {
 
 // Sketch does now, and until it is done, what Options.Sketch has done in the background.
 func (f *File) Sketch(ctx context.Context) error {
+	_, leave, err := f.enter()
+	if err != nil {
+		return err
+	}
+	leave()
 	f.sketcher.draw(ctx)
 	return ctx.Err()
 }
@@ -84,55 +91,83 @@ func (f *File) Sketch(ctx context.Context) error {
 func (k *sketcher) draw(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	st, before := k.state(), k.learnt
-	k.learnt = map[*collection]learnt{} // without those that are gone
-	new := false
+	st, learnt := k.state(), false
 	for _, name := range st.sorted() {
 		c := st.collection(name)
-		k.learnt[c] = c.snapshot().sketch(ctx, before[c])
-		new = new || k.learnt[c].axes != before[c].axes
+		before := c.learnt.axes
+		c.sketch(ctx, func() bool { return ctx.Err() == nil && k.state() == st && st.collection(name) == c })
+		learnt = learnt || c.learnt.axes != before
+		if ctx.Err() != nil || k.state() != st { // which is to be sketched next
+			break
+		}
 	}
-	if new { // learning leaves garbage as large as all that is kept of it
+	if learnt { // which leaves garbage as large as all that is kept of it
 		tune(st.bytes())
 		debug.FreeOSMemory()
 	}
 }
 
-// sketch sketches a namespace. When ctx ends, what is done stays.
-func (s *snapshot) sketch(ctx context.Context, l learnt) learnt {
+// sketch sketches the full segments of a namespace, for as long as that is of use. What is
+// done by then stays.
+func (c *collection) sketch(ctx context.Context, ofUse func() bool) {
+	s, l := c.snapshot(), &c.learnt
 	if sketch.Count(s.dim) == 0 {
-		return l
+		return
 	}
-	full := s.full()
-	for _, p := range full {
+	full := s.complete()
+	for i := 0; i < len(full) && ofUse(); i++ {
+		p := full[i]
 		if p.sketches.Load() != nil {
 			continue
 		}
-		if l.axes == nil {
-			l = s.learn(ctx, full)
+		if l.axes == nil && !l.learn(ctx, full, s.dim) {
+			return
 		}
-		if ctx.Err() != nil {
-			return l
-		}
-		drawn := l.draw(p)
-		if drawn.Rest > foreign*l.axes.Rest && len(full) >= 2*l.segments {
-			if l = s.learn(ctx, full); ctx.Err() != nil {
-				return l
+		drawn := l.draw(ctx, p)
+		if l.unsuited(drawn) && len(full) >= 2*l.segments {
+			if !l.learn(ctx, full, s.dim) {
+				return
 			}
-			drawn = l.draw(p)
-		}
-		if drawn.Rest > mostRest {
-			drawn = useless
+			l.forget(full)
+			i = -1 // all over again
+			continue
 		}
 		p.sketches.Store(drawn)
 	}
-	return l
 }
 
-func (l learnt) draw(p part) *sketch.Sketches { return sketch.Draw(l.axes, p.vectors) }
+// draw sketches a segment; nil when ctx ends.
+func (l *learnt) draw(ctx context.Context, p part) *sketch.Sketches {
+	some := sketch.Draw(ctx, l.axes, p.vectors[:sampled*len(p.vectors)/segmentRows])
+	if some == nil {
+		return nil
+	}
+	if some.Off > foreign*mostOff {
+		return useless
+	}
+	all := sketch.Draw(ctx, l.axes, p.vectors)
+	if all != nil && all.Off > mostOff {
+		return useless
+	}
+	return all
+}
 
-// full are the parts whose segments are, which do not change any more.
-func (s *snapshot) full() (all []part) {
+// unsuited tells whether other axes may be better for what these were drawn of.
+func (l *learnt) unsuited(k *sketch.Sketches) bool {
+	return k == useless || k != nil && k.Off > foreign*l.axes.Off
+}
+
+// forget drops the sketches for which the axes that were learnt last may be better.
+func (l *learnt) forget(full []part) {
+	for _, p := range full {
+		if l.unsuited(p.sketches.Load()) {
+			p.sketches.Store(nil)
+		}
+	}
+}
+
+// complete are the parts whose segments are full, which do not change any more.
+func (s *snapshot) complete() (all []part) {
 	for _, p := range s.parts {
 		if p.segment != nil && p.n == segmentRows {
 			all = append(all, p)
@@ -141,14 +176,20 @@ func (s *snapshot) full() (all []part) {
 	return all
 }
 
-// learn finds axes by vectors from all over some full parts; none when ctx ends.
-func (s *snapshot) learn(ctx context.Context, full []part) learnt {
-	n := sketch.Count(s.dim)
-	rows, want := len(full)*segmentRows, sketch.Sample(n)
-	var sample []float32
-	for i := range min(rows, want) {
-		at := i * rows / min(rows, want)
-		sample = append(sample, full[at/segmentRows].row(at%segmentRows, s.dim).vector...)
+// learn finds axes by vectors from all over some full parts, unless ctx ends.
+func (l *learnt) learn(ctx context.Context, full []part, dim int) bool {
+	n := sketch.Count(dim)
+	rows := len(full) * segmentRows
+	want := min(rows, sketch.Sample(n))
+	sample := make([]float32, 0, want*dim)
+	for i := range want {
+		at := i * rows / want
+		sample = append(sample, full[at/segmentRows].row(at%segmentRows, dim).vector...)
 	}
-	return learnt{sketch.Learn(ctx, sample, s.dim, n), len(full)}
+	axes := sketch.Learn(ctx, sample, dim, n)
+	if axes == nil {
+		return false
+	}
+	*l = learnt{axes, len(full)}
+	return true
 }

@@ -2,14 +2,13 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
-
-	"vicreg/server/index/scan"
 )
 
 // sketched are kinds of vectors that sketches are of use for, beside those of vectors for
@@ -46,27 +45,29 @@ func TestSketchedSearchIsExact(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, 8))
 			c := filled(t, r, vector, dim, items)
-			l := c.snapshot().sketch(t.Context(), learnt{})
+			c.sketch(t.Context(), always)
 			for i := range items / 10 { // which leaves some for whom there is another
 				c.apply([]change{{id: fmt.Sprint("id", 11*i%items)}})
 			}
 			c.grow(t, r, vector, segmentRows, items)
 			s := c.snapshot()
-			if n := useful(s); (n == 0) != (name == "any") || n == len(s.full()) {
-				t.Fatalf("%d of %d full segments have sketches", n, len(s.full()))
+			if n := useful(s); (n == 0) != (name == "any") || n == len(s.complete()) {
+				t.Fatalf("%d of %d full segments have sketches", n, len(s.complete()))
 			}
 			for round := range 10 {
 				if round == 5 {
-					l = s.sketch(t.Context(), l)
+					c.sketch(t.Context(), always)
 				}
 				checkSearch(t, r, s, vector, round)
 			}
-			if name != "any" && useful(s) != len(s.full()) {
-				t.Errorf("%d of %d full segments have sketches", useful(s), len(s.full()))
+			if name != "any" && useful(s) != len(s.complete()) {
+				t.Errorf("%d of %d full segments have sketches", useful(s), len(s.complete()))
 			}
 		})
 	}
 }
+
+func always() bool { return true }
 
 // filled is a collection of n vectors.
 func filled(t *testing.T, r *rand.Rand, vector func(*rand.Rand, int) []float32, dim, n int) *collection {
@@ -136,10 +137,10 @@ func TestSketchesFollow(t *testing.T) {
 		}
 	}
 	c := filled(t, r, from(0), dim, segmentRows)
-	l := c.snapshot().sketch(t.Context(), learnt{})
+	c.sketch(t.Context(), always)
 	c.grow(t, r, from(100), 2*segmentRows, segmentRows)
 	s := c.snapshot()
-	s.sketch(t.Context(), l)
+	c.sketch(t.Context(), always)
 	if useful(s) != 3 || s.parts[0].sketches.Load().Axes == s.parts[2].sketches.Load().Axes {
 		t.Fatalf("%d segments have sketches, by the same axes or others", useful(s))
 	}
@@ -148,24 +149,101 @@ func TestSketchesFollow(t *testing.T) {
 	}
 }
 
-// Sketches rule out nearly all rows.
+// A search compares next to no rows that sketches rule out, and looks at few by their codes.
 func TestSketchesRuleOut(t *testing.T) {
-	const dim, items = 256, 2 * segmentRows
+	const dim, items = 256, 4 * segmentRows
 	r, vector := rand.New(rand.NewPCG(9, 10)), sketched["near a few dimensions"]
-	s := filled(t, r, vector, dim, items).snapshot()
-	s.sketch(t.Context(), learnt{})
+	c := filled(t, r, vector, dim, items)
+	c.sketch(t.Context(), always)
+	s := c.snapshot()
 	unit, _ := Binding{Dim: dim}.unit(vector(r, dim))
-	p := newProbe(unit, 10, -1)
-	hits, err := s.search(t.Context(), []*probe{p}, 1)
-	if err != nil {
-		t.Fatal(err)
+	w := newWorker(s, []*probe{newProbe(unit, 10, float32(math.Inf(-1)))})
+	for j, p := range s.parts {
+		w.scan(j, p)
 	}
-	k := s.parts[1].sketches.Load()
-	q := k.Axes.Query(unit)
-	products := make([]int32, segmentRows)
-	k.Products(products, []*scan.Query{q.Coded}, 0)
-	if left := k.Reaching(nil, q, products, 0, hits[0][9].score); len(left) > segmentRows/50 {
-		t.Errorf("%d of %d rows are left", len(left), segmentRows)
+	of := &w.sieves[0]
+	if n := len(of.rows) + of.compared; n > items/50 {
+		t.Errorf("%d of %d rows are left", n, items)
+	}
+	if of.passed > 4*scanBlock {
+		t.Errorf("%d of %d rows are looked at by their codes", of.passed, items)
+	}
+}
+
+// Sketches that leave much are asked less and less.
+func TestSketchesThatDoNotHelp(t *testing.T) {
+	s := &sieve{probe: newProbe([]float32{1}, 1, -1)}
+	asked := 0
+	for range 100 {
+		if s.sifts() {
+			asked++
+			s.sifted(false)
+		}
+	}
+	if asked != 20 {
+		t.Errorf("%d of 100 blocks", asked)
+	}
+	for range 100 {
+		if s.sifts() && s.sifted(asked%4 == 0) {
+			asked += 100
+		}
+		asked++
+	}
+	if asked < 2000 {
+		t.Errorf("%d after some that helped", asked)
+	}
+	if unknown := (&sieve{probe: newProbe([]float32{1}, 1, float32(math.Inf(-1)))}); unknown.sifts() {
+		t.Error("a probe that knows no score to beat asks")
+	}
+}
+
+// Vectors of few numbers have no sketches.
+func TestSmallVectorsHaveNoSketches(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	c := filled(t, r, vectors["any"], 64, segmentRows)
+	c.sketch(t.Context(), always)
+	if s := c.snapshot(); useful(s) != 0 || len(s.complete()) != 1 {
+		t.Errorf("%d segments, %d with sketches", len(s.complete()), useful(s))
+	}
+}
+
+// What comes class by class is sketched once there is enough of it to learn axes for all.
+func TestSketchesOfWhatComesInOrder(t *testing.T) {
+	const dim = 256
+	r := rand.New(rand.NewPCG(17, 18))
+	c := newCollection(dim)
+	for class := range 8 {
+		c.grow(t, r, func(r *rand.Rand, dim int) []float32 {
+			v := make([]float32, dim)
+			for i := range 7 {
+				v[30*class+i] = float32(r.NormFloat64())
+			}
+			return v
+		}, segmentRows, class*segmentRows)
+		c.sketch(t.Context(), always)
+	}
+	if n := useful(c.snapshot()); n != 8 {
+		t.Errorf("%d of 8 segments have sketches", n)
+	}
+}
+
+// Sketching stops when nobody will search what it sketches, and when it is told to.
+func TestSketchingStops(t *testing.T) {
+	const dim = 256
+	r, vector := rand.New(rand.NewPCG(19, 20)), sketched["in a few dimensions"]
+	c := filled(t, r, vector, dim, 3*segmentRows)
+	left := 2
+	c.sketch(t.Context(), func() bool { left--; return left >= 0 })
+	if n := useful(c.snapshot()); n != 2 {
+		t.Errorf("%d segments have sketches, want 2", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []*collection{c, filled(t, r, vector, dim, segmentRows)} {
+		before := useful(c.snapshot())
+		if c.sketch(ctx, always); useful(c.snapshot()) != before {
+			t.Error("it went on")
+		}
 	}
 }
 
@@ -214,7 +292,20 @@ func TestFileSketches(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(f)
+	if err := f.Sketch(ctx); err != nil {
+		t.Error(err)
+	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { f.sketcher.ended.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("it still works in the background")
+	}
+	if err := f.Sketch(ctx); !errors.Is(err, ErrClosed) {
+		t.Errorf("sketching a file that is closed: %v", err)
 	}
 }

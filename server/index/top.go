@@ -15,7 +15,10 @@ type found struct {
 // better orders hits: by score, and equal ones by id, so that an answer is always the
 // same.
 func better(a, b found) int {
-	return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.id, b.id))
+	if c := cmp.Compare(b.score, a.score); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.id, b.id)
 }
 
 // top keeps the k best of the rows it is shown: a heap with the worst of them first.

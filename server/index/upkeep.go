@@ -9,7 +9,7 @@ import (
 // Stats are sizes.
 type Stats struct {
 	Items  int
-	Memory int64 // bytes of vectors, their codes and the columns of filters
+	Memory int64 // bytes of vectors, their codes and sketches, and the columns of filters
 	Disk   int64 // bytes of the file
 	Log    int64 // bytes of the write-ahead log beside it
 }

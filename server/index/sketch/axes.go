@@ -26,7 +26,7 @@ type Axes struct {
 	rows   []float32 // [S, D]
 	skew   float64   // no less than the norm of P Pᵀ - 1
 	blur   float64   // no less than the length of P x less what is computed of it
-	Rest   float64   // mean share of a vector's squared length off the axes, of those learnt from
+	Off    float64   // mean share of a vector's squared length off the axes, of those learnt from
 }
 
 const (
@@ -35,8 +35,9 @@ const (
 	perAxis    = 8 // vectors to learn from
 )
 
-// Count is how many axes vectors of D numbers are sketched by: a quarter, a multiple of
-// what scan takes at once; 0 where D is too small for it to be worth it.
+// Count is how many axes vectors of D numbers are sketched by: a quarter at most, rounded
+// down to what scan takes at once, and no more than 256; 0 where D is too small for it to
+// be worth it.
 func Count(dim int) int { return min(dim/4/64*64, 256) }
 
 // Sample is how many vectors are enough to learn n axes.
@@ -45,6 +46,9 @@ func Sample(n int) int { return perAxis * n }
 // Learn finds n axes of vectors [N, D] near which these lie; N is at least 1 and D more
 // than n. The same vectors give the same axes. When ctx ends it returns nil.
 func Learn(ctx context.Context, vectors []float32, dim, n int) *Axes {
+	if ctx.Err() != nil {
+		return nil
+	}
 	count := len(vectors) / dim
 	columns := make([]float32, len(vectors)) // [D, N]
 	for i := range count {
@@ -59,7 +63,7 @@ func Learn(ctx context.Context, vectors []float32, dim, n int) *Axes {
 	}
 	along, back := make([]float32, count), make([]float32, dim)
 	for range iterations {
-		orthonormal(axes, r)
+		orthonormal(ctx, axes, r)
 		for _, axis := range axes {
 			if ctx.Err() != nil {
 				return nil
@@ -71,12 +75,17 @@ func Learn(ctx context.Context, vectors []float32, dim, n int) *Axes {
 			}
 		}
 	}
-	orthonormal(axes, r)
-	a := newAxes(mixed(axes, r))
+	orthonormal(ctx, axes, r)
+	axes = mixed(ctx, axes, r)
 	if ctx.Err() != nil {
 		return nil
 	}
-	a.Rest = Draw(a, vectors).Rest
+	a := newAxes(axes)
+	learnt := Draw(ctx, a, vectors)
+	if learnt == nil {
+		return nil
+	}
+	a.Off = learnt.Off
 	return a
 }
 

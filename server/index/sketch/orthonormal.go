@@ -1,15 +1,20 @@
 package sketch
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 )
 
 // orthonormal makes axes orthonormal, one after the other (Gram and Schmidt), twice, as
 // once leaves what rounding does. Where one lies in the space of those before it, which
-// happens with vectors of fewer dimensions than axes, a random one takes its place.
-func orthonormal(axes [][]float64, r *rand.Rand) {
+// happens with vectors of fewer dimensions than axes, a random one takes its place. When
+// ctx ends, so does it, without having done all.
+func orthonormal(ctx context.Context, axes [][]float64, r *rand.Rand) {
 	for s, axis := range axes {
+		if ctx.Err() != nil {
+			return
+		}
 		for length := math.Sqrt(dot(axis, axis)); ; {
 			for range 2 {
 				for _, before := range axes[:s] {
@@ -29,14 +34,17 @@ func orthonormal(axes [][]float64, r *rand.Rand) {
 
 // mixed are random combinations of axes, which span the same space: all numbers along
 // them are of one size then, and cutting them to 8 bits loses least.
-func mixed(axes [][]float64, r *rand.Rand) [][]float64 {
+func mixed(ctx context.Context, axes [][]float64, r *rand.Rand) [][]float64 {
 	turn := make([][]float64, len(axes))
 	for s := range turn {
 		turn[s] = random(r, len(axes))
 	}
-	orthonormal(turn, r)
+	orthonormal(ctx, turn, r)
 	all := make([][]float64, len(axes))
 	for s := range all {
+		if ctx.Err() != nil {
+			return nil
+		}
 		all[s] = make([]float64, len(axes[0]))
 		for t, axis := range axes {
 			less(all[s], -turn[s][t], axis)

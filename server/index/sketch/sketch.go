@@ -1,6 +1,10 @@
 package sketch
 
-import "vicreg/server/index/scan"
+import (
+	"context"
+
+	"vicreg/server/index/scan"
+)
 
 // Sketches are what is kept of some vectors: 8 bits of each number along the axes, and
 // three numbers.
@@ -11,21 +15,24 @@ type Sketches struct {
 	residuals []float32 // [N], the length of what the codes lack
 	rests     []float32 // [N], the length of what lies off the axes
 
-	Rest float64 // mean share of the vectors' squared length off the axes: 0 where the bound is the product, 1 where it says nothing
+	Off float64 // mean share of the vectors' squared length off the axes: 0 where the bound is the product, 1 where it says nothing
 }
 
-// Draw sketches vectors [N, D].
-func Draw(a *Axes, vectors []float32) *Sketches {
+// Draw sketches vectors [N, D]. When ctx ends it returns nil.
+func Draw(ctx context.Context, a *Axes, vectors []float32) *Sketches {
 	n := len(vectors) / a.dim
 	s := &Sketches{Axes: a, codes: make([]int8, n*a.n), scales: make([]float32, n), residuals: make([]float32, n), rests: make([]float32, n)}
 	along := make([]float32, a.n)
 	for i := range n {
+		if i%64 == 0 && ctx.Err() != nil {
+			return nil
+		}
 		x := vectors[i*a.dim : (i+1)*a.dim]
 		a.along(along, x)
 		s.scales[i], s.residuals[i] = scan.Quantize(s.codes[i*a.n:(i+1)*a.n], along)
 		s.rests[i] = a.rest(x, along)
 	}
-	s.Rest = squares(s.rests) / float64(max(1, n))
+	s.Off = squares(s.rests) / float64(max(1, n))
 	return s
 }
 
@@ -38,7 +45,9 @@ type Query struct {
 	base, slope, rest float32
 }
 
-// Query sketches a vector of D numbers. What lies along the axes is cut to 12 bits.
+// Query sketches a vector of D numbers. What lies along the axes is cut to 12 bits. That
+// may be shorter than Margin of scan.Query promises anything for: what is lost there is far
+// below slack, which does not shrink with it.
 func (a *Axes) Query(x []float32) *Query {
 	along := make([]float32, a.n)
 	a.along(along, x)
@@ -55,15 +64,21 @@ func (s *Sketches) Products(out []int32, queries []*scan.Query, first int) {
 	scan.Products(out, queries, s.codes[first*s.Axes.n:(first+n)*s.Axes.n])
 }
 
-// Reaching adds to rows those from row first on whose product with the query may be bar
-// or more, by the products of their codes: all of which scan.Dot gives that are there.
-func (s *Sketches) Reaching(rows []uint32, q *Query, products []int32, first int, bar float32) []uint32 {
+// Reaching adds to rows those from row first on whose bit in mask is set and whose product
+// with the query may be bar or more, by the products of their codes: all of which scan.Dot
+// gives that are there. After more than most rows it stops.
+func (s *Sketches) Reaching(rows []uint32, q *Query, products []int32, first int, bar float32, mask []uint64, most int) []uint32 {
 	n := len(products)
 	scales, residuals, rests := s.scales[first:first+n], s.residuals[first:first+n], s.rests[first:first+n]
+	scale, base, slope, rest := q.Coded.Scale, q.base, q.slope, q.rest
 	for i, product := range products {
-		most := q.Coded.Scale*scales[i]*float32(product) + (q.base + q.slope*residuals[i]) + q.rest*rests[i]
-		if most >= bar {
-			rows = append(rows, uint32(first+i))
+		if highest := scale*scales[i]*float32(product) + (base + slope*residuals[i]) + rest*rests[i]; highest < bar {
+			continue
+		}
+		if r := first + i; mask[r/64]>>(r%64)&1 == 1 {
+			if rows = append(rows, uint32(r)); len(rows) > most {
+				break
+			}
 		}
 	}
 	return rows

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"vicreg/server/index/scan"
@@ -72,20 +73,23 @@ func TestBound(t *testing.T) {
 
 func checkBound(t *testing.T, a *Axes, rows, queries []float32) {
 	t.Helper()
-	s := Draw(a, rows)
+	s := Draw(context.Background(), a, rows)
 	n := len(s.scales)
-	products := make([]int32, n)
+	products, all := make([]int32, n), slices.Repeat([]uint64{math.MaxUint64}, n/64+1)
 	for ; len(queries) > 0; queries = queries[a.dim:] {
 		x := queries[:a.dim]
 		q := a.Query(x)
 		s.Products(products, []*scan.Query{q.Coded}, 0)
 		for i := range n {
 			score := scan.Dot(x, rows[i*a.dim:(i+1)*a.dim])
-			if got := s.Reaching(nil, q, products[i:i+1], i, score); len(got) != 1 || got[0] != uint32(i) {
+			reaching := func(bar float32) []uint32 {
+				return s.Reaching(nil, q, products[i:i+1], i, bar, all, n)
+			}
+			if got := reaching(score); len(got) != 1 || got[0] != uint32(i) {
 				t.Fatalf("row %d, whose product is %v, does not reach that", i, score)
 			}
 			room := 2*q.rest*s.rests[i] + 2*s.residuals[i] + 0.01
-			if got := s.Reaching(nil, q, products[i:i+1], i, score+room); len(got) > 0 {
+			if got := reaching(score + room); len(got) > 0 {
 				t.Fatalf("row %d, whose product is %v, reaches %v more", i, score, room)
 			}
 		}
@@ -103,8 +107,8 @@ func TestLearn(t *testing.T) {
 	} {
 		vectors := kinds[name](rand.New(rand.NewPCG(5, 6)), n, dim)
 		a := Learn(context.Background(), vectors, dim, 64)
-		if a.Rest < want[0] || a.Rest > want[1] {
-			t.Errorf("%s: %v of the length is off the axes, want %v", name, a.Rest, want)
+		if a.Off < want[0] || a.Off > want[1] {
+			t.Errorf("%s: %v of the length is off the axes, want %v", name, a.Off, want)
 		}
 		if a.skew > 1e-5 {
 			t.Errorf("%s: axes are orthonormal but for %v", name, a.skew)
@@ -129,5 +133,115 @@ func TestCount(t *testing.T) {
 		if got := Count(dim); got != want {
 			t.Errorf("%d axes of %d dimensions, want %d", got, dim, want)
 		}
+	}
+}
+
+// What rounding does is within its bounds, each by itself, with axes that are far from
+// orthonormal, too.
+func TestRoundingIsBounded(t *testing.T) {
+	const dim, n = 256, 64
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, skewed := range []float64{0, 1e-3} {
+		axes := make([][]float64, n)
+		for s := range axes {
+			axes[s] = random(r, dim)
+		}
+		orthonormal(context.Background(), axes, r)
+		for _, axis := range axes[1:] {
+			less(axis, -skewed, axes[0])
+		}
+		a := newAxes(axes)
+		rows := kinds["near a few dimensions"](r, 200, dim)
+		for range 2 { // what such skew makes shorter most, with itself
+			against := make([]float64, dim)
+			for _, axis := range axes[1:] {
+				less(against, math.Sqrt(0.5/(n-1)), axis)
+			}
+			less(against, -math.Sqrt(0.5), axes[0])
+			scale(against, 1/math.Sqrt(dot(against, against)))
+			rows = append(rows, single(against)...)
+		}
+		var before []float64 // along and rest of the vector before
+		var last []float32
+		for ; len(rows) > 0; rows = rows[dim:] {
+			x := rows[:dim]
+			along := make([]float32, n)
+			a.along(along, x)
+			rest, lost := a.exactly(x, along)
+			if lost > a.blur {
+				t.Fatalf("skew %v: along the axes %v is lost, at most %v", skewed, lost, a.blur)
+			}
+			if got := float64(a.rest(x, along)); got < rest || got > rest+5e-3+2*math.Sqrt(a.skew) {
+				t.Fatalf("skew %v: a rest of %v is told as %v", skewed, rest, got)
+			}
+			if length := math.Sqrt(squares(along)); length > a.length() {
+				t.Fatalf("skew %v: a length of %v, at most %v", skewed, length, a.length())
+			}
+			now := wide(along)
+			if last != nil {
+				product := dot(wide(x), wide(last))
+				if most := dot(now, before[:n]) + rest*before[n] + a.slack(); product > most {
+					t.Fatalf("skew %v: a product of %v, at most %v", skewed, product, most)
+				}
+			}
+			before, last = append(now, rest), x
+		}
+	}
+}
+
+// exactly is the length of x - Pᵀa and that of P x - a, in float64.
+func (a *Axes) exactly(x, along []float32) (rest, lost float64) {
+	left := wide(x)
+	for s := range a.n {
+		axis := wide(a.rows[s*a.dim : (s+1)*a.dim])
+		e := dot(axis, wide(x)) - float64(along[s])
+		lost += e * e
+		less(left, float64(along[s]), axis)
+	}
+	return math.Sqrt(dot(left, left)), math.Sqrt(lost)
+}
+
+func wide(x []float32) []float64 {
+	all := make([]float64, len(x))
+	for k, v := range x {
+		all[k] = float64(v)
+	}
+	return all
+}
+
+// Rows whose bit is not set are left out, and a search that finds too many rows ends.
+func TestReachingHeedsMaskAndLimit(t *testing.T) {
+	const dim, n = 256, 100
+	r := rand.New(rand.NewPCG(11, 12))
+	rows := kinds["any"](r, n, dim)
+	a := Learn(context.Background(), rows, dim, 64)
+	s := Draw(context.Background(), a, rows)
+	q, products := a.Query(rows[:dim]), make([]int32, n)
+	s.Products(products, []*scan.Query{q.Coded}, 0)
+	mask := []uint64{0b1011, 1 << 20}
+	if got := s.Reaching(nil, q, products, 0, -2, mask, n); !slices.Equal(got, []uint32{0, 1, 3, 84}) {
+		t.Errorf("rows %v", got)
+	}
+	if got := s.Reaching(nil, q, products[64:], 64, -2, mask, n); !slices.Equal(got, []uint32{84}) {
+		t.Errorf("rows from 64 on: %v", got)
+	}
+	if got := s.Reaching(nil, q, products, 0, -2, mask, 1); len(got) != 2 {
+		t.Errorf("%d rows, want one more than the most", len(got))
+	}
+}
+
+// Turning the axes makes the numbers along them alike, of which codes lose less.
+func TestMixedAxesLoseLess(t *testing.T) {
+	const dim, n = 256, 64
+	rows := kinds["near a few dimensions"](rand.New(rand.NewPCG(13, 14)), 500, dim)
+	mixed := Learn(context.Background(), rows, dim, n)
+	first := make([][]float64, n) // the first numbers, along which these vectors lie, too
+	for s := range first {
+		first[s] = make([]float64, dim)
+		first[s][s] = 1
+	}
+	a, b := Draw(context.Background(), mixed, rows), Draw(context.Background(), newAxes(first), rows)
+	if x, y := squares(a.residuals), squares(b.residuals); x > 0.7*y {
+		t.Errorf("%v is lost along mixed axes, %v along others", x, y)
 	}
 }
