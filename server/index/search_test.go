@@ -65,21 +65,28 @@ func TestSearchIsExact(t *testing.T) {
 			}
 			s := c.snapshot()
 			for round := range 20 {
-				probes := make([]*probe, 1+round%9)
-				for i := range probes {
-					probes[i] = someProbe(t, r, s, vector)
-				}
-				got, err := s.search(context.Background(), probes, 1+round%3)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, p := range probes {
-					if want := s.compareAll(p); !slices.Equal(got[i], want) {
-						t.Fatalf("round %d, query %d, k %d: found\n%v, want\n%v", round, i, p.k, got[i], want)
-					}
-				}
+				checkSearch(t, r, s, vector, round)
 			}
 		})
+	}
+}
+
+// checkSearch searches by some probes, as many as the round says, and compares what is
+// found with what comparing all vectors finds.
+func checkSearch(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand, int) []float32, round int) {
+	t.Helper()
+	probes := make([]*probe, 1+round%9)
+	for i := range probes {
+		probes[i] = someProbe(t, r, s, vector)
+	}
+	got, err := s.search(context.Background(), probes, 1+round%3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range probes {
+		if want := s.compareAll(p); !slices.Equal(got[i], want) {
+			t.Fatalf("round %d, query %d, k %d: found\n%v, want\n%v", round, i, p.k, got[i], want)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 )
@@ -93,23 +92,6 @@ func (c *collection) grow(t *testing.T, r *rand.Rand, vector func(*rand.Rand, in
 		changes = append(changes, change{id: fmt.Sprint("id", i), key: int64(i), row: &row, meta: meta})
 	}
 	c.apply(changes)
-}
-
-func checkSearch(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand, int) []float32, round int) {
-	t.Helper()
-	probes := make([]*probe, 1+round%5)
-	for i := range probes {
-		probes[i] = someProbe(t, r, s, vector)
-	}
-	got, err := s.search(context.Background(), probes, 1+round%3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, p := range probes {
-		if want := s.compareAll(p); !slices.Equal(got[i], want) {
-			t.Fatalf("round %d, query %d, k %d: found\n%v, want\n%v", round, i, p.k, got[i], want)
-		}
-	}
 }
 
 // useful is how many segments have sketches that searches read.

@@ -48,7 +48,7 @@ func cut[T int8 | int16](codes []T, x []float32, limit float32) (scale, residual
 // (D+2)/2 times 2^-53 at most.
 func length(squares float64) float32 {
 	const room = 1 + MaxDim*0x1p-52
-	return up(math.Sqrt(squares) * room)
+	return Up(math.Sqrt(squares) * room)
 }
 
 // Query is a vector to compare with codes, cut to 12 bits, of which it costs a scan
@@ -100,5 +100,5 @@ func (q *Query) Margin(length float32) (base, slope float32) {
 	blocks := (len(q.codes) + padding - 1) / padding
 	rounded := float64(blocks+6+10) * 0x1p-24 * (q.length + float64(q.Residual))
 	off := float64(q.Residual) + rounded
-	return up(float64(length) * off), up(q.length + off)
+	return Up(float64(length) * off), Up(q.length + off)
 }

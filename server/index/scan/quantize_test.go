@@ -134,7 +134,7 @@ func checkMargin(t *testing.T, x []float32, rows [][]float32) {
 		Products(out, []*Query{q}, codes)
 		estimate := q.Scale * scale * float32(out[0])
 		_, squares := reference(row, row)
-		base, slope := q.Margin(up(math.Sqrt(squares) * (1 + 1e-10)))
+		base, slope := q.Margin(Up(math.Sqrt(squares) * (1 + 1e-10)))
 		margin := base + slope*residual
 		if score := Dot(x, row); score < estimate-margin || score > estimate+margin {
 			t.Fatalf("D=%d: %v is not %v +- %v", len(x), score, estimate, margin)

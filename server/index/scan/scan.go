@@ -123,8 +123,8 @@ func mustFit(ok bool, format string, args ...any) {
 	}
 }
 
-// up rounds to the float32 that is no less than v, which is no less than 0.
-func up(v float64) float32 {
+// Up rounds to the float32 that is no less than v, which is no less than 0.
+func Up(v float64) float32 {
 	f := float32(v)
 	if float64(f) < v {
 		f = math.Nextafter32(f, math.MaxFloat32)

@@ -130,7 +130,7 @@ func (a *Axes) along(out, x []float32) { scan.Dots(out, x, a.rows) }
 func (a *Axes) rest(x, along []float32) float32 {
 	total, there := squares(x), squares(along)
 	r := total - there + 2*math.Sqrt(there)*a.blur + there*a.skew + 1e-12
-	return up(math.Sqrt(max(0, r)))
+	return scan.Up(math.Sqrt(max(0, r)))
 }
 
 // slack is no less than what the bound lacks for rounding. With q = Pᵀb + s alike,
@@ -161,13 +161,4 @@ func single(x []float64) []float32 {
 		rounded[k] = float32(v)
 	}
 	return rounded
-}
-
-// up is v as a float32 that is no less.
-func up(v float64) float32 {
-	f := float32(v)
-	if float64(f) < v {
-		f = math.Nextafter32(f, math.MaxFloat32)
-	}
-	return f
 }

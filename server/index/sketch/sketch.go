@@ -52,8 +52,8 @@ func (a *Axes) Query(x []float32) *Query {
 	along := make([]float32, a.n)
 	a.along(along, x)
 	q := &Query{Coded: scan.NewQuery(along), rest: a.rest(x, along)}
-	base, slope := q.Coded.Margin(up(a.length()))
-	q.base, q.slope = up(float64(base)+a.slack()), slope
+	base, slope := q.Coded.Margin(scan.Up(a.length()))
+	q.base, q.slope = scan.Up(float64(base)+a.slack()), slope
 	return q
 }
 
