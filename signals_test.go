@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -124,6 +125,11 @@ func TestShortCommandsEndWithTheirReaders(t *testing.T) {
 // SIGHUP stops a run as SIGTERM does, also where it comes twice, but not one that was
 // started with the signal ignored.
 func TestHangup(t *testing.T) {
+	// Where these tests run with the signal ignored, as by nohup, what they start would
+	// inherit that; a signal that is caught is as usual there.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	for _, c := range []struct {
 		behind []string
 		epochs string
