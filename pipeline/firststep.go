@@ -10,11 +10,11 @@ import (
 	"vicreg/models/tensor"
 )
 
-// begin sets the state. On a device it then takes a step and drops it: the first one
-// finds the fastest convolutions, captures the launches and takes the memory, and what
-// goes wrong with that does so before anything is written; the wait is told of. Where our own operators do
-// not run, and nobody has asked for them, the run goes on with the portable kernels, but
-// for one in bf16, which those lack.
+// begin sets the state. On a device it then takes a step and drops it, and says so, as
+// that takes a while: the first one finds the fastest convolutions, captures the launches
+// and takes the memory, and what goes wrong with that does so before anything is written.
+// Where our own operators do not run, and nobody has asked for them, the run goes on with
+// the portable kernels, but for one in bf16, which those lack.
 func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 	if !r.machine.OnHost() {
 		fmt.Fprintf(stderr, "vicreg train: choosing kernels on %v, which takes some seconds\n", r.machine.Device)

@@ -62,9 +62,9 @@ type State struct {
 
 // Result is what an optimiser adds to a graph: the new value of each variable
 // in order, its state, and the norms over all variables, [1] each, that of the
-// gradient before it is clipped. Finite is 1
-// where neither the gradient nor the old values hold a NaN or an infinity, else
-// 0. A ReLU can hide a bias of minus infinity from the gradient for ever.
+// gradient before it is clipped. Finite is 1 where neither the gradient nor the old
+// values hold a NaN or an infinity, else 0. A ReLU can hide a bias of minus infinity
+// from the gradient for ever.
 type Result struct {
 	Values                       []*graph.Value
 	State                        []State

@@ -56,7 +56,7 @@ type sieve struct {
 	lower floor       // of these, and the scores of others that were compared
 	best  top         // rows whose scores are known
 
-	passed, compared int // rows that were looked at by their codes, and by their vectors
+	passed, compared int // rows that were looked at by their codes, and by their vectors: how well sketches work
 
 	failed int // blocks in a row of which sketches have left too much
 	skip   int // blocks to come for which they are not asked
