@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vicreg/models"
+	"vicreg/models/ort"
 	"vicreg/models/tensor"
 )
 
@@ -19,6 +20,8 @@ func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 	if !r.machine.OnHost() {
 		fmt.Fprintf(stderr, "vicreg train: choosing kernels on %v, which takes some seconds\n", r.machine.Device)
 	}
+	before := ort.ConvSearches()
+	defer func() { r.chosen = ort.ConvSearches().Sentence(before) }()
 	err := r.first(state)
 	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
 		return err

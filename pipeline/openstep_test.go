@@ -106,6 +106,9 @@ func TestAStepThatCannotBeCaptured(t *testing.T) {
 		if err := r.begin(r.artifact.InitialState(1), io.Discard); err != nil {
 			t.Fatal(err)
 		}
+		if !strings.HasPrefix(r.chosen, "chosen for ") || !strings.Contains(r.chosen, " gradient, ") && !strings.Contains(r.chosen, "(convolution, ") {
+			t.Errorf("kernels %q", r.chosen)
+		}
 		if r.capturing != (legal == "1") || strings.HasPrefix(r.slow, "steps are not captured as a CUDA graph: ") != (legal == "0") {
 			t.Errorf("capture legal: %s; captured: %v, %q", legal, r.capturing, r.slow)
 		}

@@ -46,6 +46,7 @@ type run struct {
 	artifact  *models.Artifact
 	session   *ort.Session
 	slow      string // why steps take longer than they could; "" for nothing
+	chosen    string // what the choice of kernels took on a device
 	capturing bool   // the launches of a step are recorded and replayed
 	opening   func(ort.Options) error
 	state     stepper

@@ -195,6 +195,9 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps%s\n",
 		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup, clip)
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
+	if r.chosen != "" {
+		fmt.Fprintf(w, "kernels    %s\n", r.chosen)
+	}
 }
 
 // where says in words what steps run on.

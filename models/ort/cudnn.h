@@ -87,7 +87,13 @@ enum {
 // Where lists of configurations come from, best first, and what an engine says of its
 // arithmetic.
 enum { CUDNN_HEURISTIC_B = 1, CUDNN_HEURISTIC_FALLBACK = 2, CUDNN_HEURISTIC_A = 3 };
-enum { CUDNN_NOTE_TENSOR_CORE = 0, CUDNN_NOTE_DOWN_CONVERT = 1, CUDNN_NOTE_REDUCED_SUMS = 2, CUDNN_NOTES = 16 };
+enum {
+  CUDNN_NOTE_TENSOR_CORE = 0,
+  CUDNN_NOTE_DOWN_CONVERT = 1,
+  CUDNN_NOTE_REDUCED_SUMS = 2,
+  CUDNN_NOTE_STRICT_NAN = 9,
+  CUDNN_NOTES = 16
+};
 
 // Every function that is called: its name and its arguments. It returns 0 on success.
 #define VR_CUDNN_FUNCTIONS(F) \

@@ -12,45 +12,78 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The search times the fast kernel more often than the slow one, which one time shows
-// to be no match, and runs one for which there is no hope once. Those that cuDNN keeps for
-// want of others are asked for where there are few: float32 may not use tensor cores here.
-func TestConvSearchIsShort(t *testing.T) {
-	if !orttest.StandIn(t) {
-		return
-	}
-	const fallback, fast, slow, hopeless = "heuristics 2\n", "engine 3\n", "engine 4\n", "engine 5\n"
-	// What is chosen is taken in two runs.
-	for dtype, want := range map[tensor.DType]map[string]int{
-		f16: {fallback: 0, fast: 1 + 3 + 2, slow: 1 + 1, hopeless: 1},
-		f32: {fallback: 1, fast: 0, slow: 2*(1+3) + 2, hopeless: 2},
-	} {
-		c := convCases[0]
-		r := seeded()
-		newCustom(dtype).give("x", random(r, dtype, c.x[:]...)).give("w", random(r, dtype, c.w[:]...)).
-			want("y", c.x[0], c.out[0], c.out[1], c.w[0]).node("Conv", "x w", "y", c.attributes()...).run(t)
-		log := asked(t)
-		for line, n := range want {
-			if got := strings.Count(log, line); got != n {
-				t.Errorf("%v: %q %d times, want %d:\n%s", dtype, line, got, n, log)
-			}
+// What the stand-in for cuDNN writes into its log.
+const (
+	bestGuesses, fallbacks                 = "heuristics 1\n", "heuristics 2\n"
+	fastEngine, slowEngine, hopelessEngine = "engine 3\n", "engine 4\n", "engine 5\n"
+	loopEngine                             = "engine 6\n"
+)
+
+// chosenFor runs a convolution twice, and gives what was asked of cuDNN.
+func chosenFor(t *testing.T, dtype tensor.DType) string {
+	t.Helper()
+	c := convCases[0]
+	r := seeded()
+	newCustom(dtype).give("x", random(r, dtype, c.x[:]...)).give("w", random(r, dtype, c.w[:]...)).
+		want("y", c.x[0], c.out[0], c.out[1], c.w[0]).node("Conv", "x w", "y", c.attributes()...).run(t)
+	return asked(t)
+}
+
+func counts(t *testing.T, log string, want map[string]int) {
+	t.Helper()
+	for line, n := range want {
+		if got := strings.Count(log, line); got != n {
+			t.Errorf("%q %d times, want %d:\n%s", line, got, n, log)
 		}
 	}
 }
 
-// A search ends with the first kernel for which there is no hope, once it has seen some.
+// The search times the fast kernel more often than the slow one, which one time shows
+// to be no match, and runs one for which there is no hope once, and the last resort never.
+// float32 may not use tensor cores here.
+func TestConvSearchIsShort(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	// What is chosen is taken in two runs.
+	counts(t, chosenFor(t, f16), map[string]int{bestGuesses: 1, fallbacks: 0, fastEngine: 1 + 3 + 2, slowEngine: 1 + 1, hopelessEngine: 1, loopEngine: 0})
+	counts(t, chosenFor(t, f32), map[string]int{bestGuesses: 1, fallbacks: 0, fastEngine: 0, slowEngine: 1 + 3 + 2, hopelessEngine: 1, loopEngine: 0})
+}
+
+// A search ends with the first kernel for which there is no hope, once it has seen some,
+// and when it has taken long enough. The candidates are one that fails, the fast, the
+// slow, and thirteen of these.
 func TestConvSearchEnds(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
 	t.Setenv(standin.EnvNaive, "12")
-	c := convCases[0]
-	r := seeded()
-	newCustom(f16).give("x", random(r, f16, c.x[:]...)).give("w", random(r, f16, c.w[:]...)).
-		want("y", c.x[0], c.out[0], c.out[1], c.w[0]).node("Conv", "x w", "y", c.attributes()...).run(t)
-	// The candidates are one that fails, the fast, the slow, and thirteen of these.
-	if log := asked(t); strings.Count(log, "engine 5\n") != 9-3 {
-		t.Errorf("asked of cuDNN:\n%s", log)
+	counts(t, chosenFor(t, f16), map[string]int{hopelessEngine: 9 - 3})
+	t.Setenv(standin.EnvNaiveMS, "400")
+	counts(t, chosenFor(t, f16), map[string]int{hopelessEngine: 3, fastEngine: 1 + 3 + 2})
+}
+
+// Kernels on tensor cores are taken with any workspace, where there is none with less.
+func TestConvSearchTakesWorkspace(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	t.Setenv(standin.EnvWorkspace, fmt.Sprint(1<<30+1))
+	counts(t, chosenFor(t, f16), map[string]int{bestGuesses: 2, fastEngine: 1 + 3 + 2})
+	counts(t, chosenFor(t, f32), map[string]int{bestGuesses: 1, slowEngine: 1 + 3 + 2})
+}
+
+// The last resort is taken where there is nothing else.
+func TestConvSearchTakesLoops(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	t.Setenv(standin.EnvLoops, "1")
+	before := ort.ConvSearches()
+	counts(t, chosenFor(t, f16), map[string]int{loopEngine: 1 + 3 + 2})
+	after := ort.ConvSearches()
+	if after.Count != before.Count+1 || after.Time <= before.Time || after.Longest < before.Longest {
+		t.Errorf("searches: %+v, then %+v", before, after)
 	}
 }
 

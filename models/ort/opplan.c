@@ -1,6 +1,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "opconv.h"
 
@@ -27,6 +28,26 @@ char *vr_execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, v
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static vr_plan *plans; // those with users
+static vr_searches searches;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+// searched adds a search to the account of all.
+static void searched(const vr_conv_shape *shape, double seconds) {
+  searches.count++;
+  searches.seconds += seconds;
+  if (seconds > searches.longest) searches.longest = seconds, searches.of = *shape;
+}
+
+void vr_all_searches(vr_searches *to) {
+  pthread_mutex_lock(&lock);
+  *to = searches;
+  pthread_mutex_unlock(&lock);
+}
 
 char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **to) {
   char *error = NULL;
@@ -34,8 +55,10 @@ char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data 
   vr_plan *plan = plans;
   while (plan != NULL && memcmp(&plan->shape, shape, sizeof *shape) != 0) plan = plan->next;
   if (plan == NULL) {
+    double start = now();
     plan = calloc(1, sizeof *plan);
     error = vr_plan_search(run, shape, data, plan);
+    searched(shape, now() - start);
     if (error == NULL) plan->next = plans, plans = plan;
     else free(plan), plan = NULL;
   }

@@ -8,12 +8,10 @@
 // engines with settings, best guess first; the first few that work are timed on the
 // real data, as torch.backends.cudnn.benchmark does it.
 
-// FEW is up to how many candidates those that cuDNN keeps for what else would have none are
-// asked for, too: they include plain loops, which can take a second for a large batch.
 // ENOUGH is after how many candidates the first hopeless one ends a search, as what comes
-// after it in the list is hardly better.
-enum { MOST_CANDIDATES = 20, FEW = 3, ENOUGH = 8, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
-static const int64_t most_workspace = (int64_t)1 << 30;
+// after it in the list is hardly better. ENOUGH_MS is after what time on the device the best
+// so far has to do.
+enum { MOST_CANDIDATES = 20, ENOUGH = 8, ENOUGH_MS = 1000, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 
 typedef struct {
   vr_descriptors own;
@@ -21,12 +19,22 @@ typedef struct {
   int64_t workspace;
 } candidate;
 
+// limits are what a candidate may be: what workspace it may want, and whether it may be
+// the plain loops that cuDNN has for what it has no other kernel for. Those can take seconds
+// where the others take milliseconds.
+typedef struct {
+  int64_t workspace;
+  int loops;
+} limits;
+
 typedef struct {
   const vr_conv_shape *shape;
   vr_descriptors graph;
   void *operations;
+  limits limits;
   candidate all[MOST_CANDIDATES];
-  int count;
+  int count, cores; // candidates, and how many of them compute on tensor cores
+  float spent;      // ms on the device
 } search;
 
 // attribute reads an attribute into values, which has room for so many, and returns how many
@@ -36,23 +44,39 @@ static int64_t attribute(void *descriptor, int name, int type, int64_t room, voi
   return vr_cudnn.cudnnBackendGetAttribute(descriptor, name, type, room, &count, values) == 0 ? count : -1;
 }
 
-// rounds says whether the engine of a configuration rounds its operands further than
-// the convolution allows; also where it does not say. Tensor cores take half precision as
-// it is and float32 as TF32; what is converted down before loses more, as do sums of less than
-// float32, and neither is ever meant.
-static int rounds(void *config, int tf32) {
+// What the engine of a configuration is like.
+typedef struct {
+  int cores;  // it computes on tensor cores
+  int rounds; // it rounds its operands or its sums further than that
+  int loops;  // it is plain loops
+} engine;
+
+// describe reads what cuDNN says of an engine's arithmetic. The one that promises to pass
+// every NaN on is its last resort, the loops: it is there for every type and shape, and wants
+// no workspace. An engine of which nothing can be read rounds.
+static engine describe(void *config) {
   vr_descriptors d = {0};
-  int notes[CUDNN_NOTES], found = 1;
-  void *engine = vr_descriptor_begin(&d, CUDNN_DESCRIBE_ENGINE);
-  if (d.error == NULL && attribute(config, CUDNN_CONFIG_ENGINE, CUDNN_TYPE_DESCRIPTOR, 1, &engine) > 0) {
-    int64_t count = attribute(engine, CUDNN_ENGINE_NUMERICAL_NOTES, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NOTES, notes);
-    found = count < 0 || count > CUDNN_NOTES;
-    for (int64_t i = 0; !found && i < count; i++)
-      found = notes[i] == CUDNN_NOTE_DOWN_CONVERT || notes[i] == CUDNN_NOTE_REDUCED_SUMS ||
-              (!tf32 && notes[i] == CUDNN_NOTE_TENSOR_CORE);
+  int notes[CUDNN_NOTES];
+  engine e = {.rounds = 1};
+  void *of = vr_descriptor_begin(&d, CUDNN_DESCRIBE_ENGINE);
+  if (d.error == NULL && attribute(config, CUDNN_CONFIG_ENGINE, CUDNN_TYPE_DESCRIPTOR, 1, &of) > 0) {
+    int64_t count = attribute(of, CUDNN_ENGINE_NUMERICAL_NOTES, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NOTES, notes);
+    e.rounds = count < 0 || count > CUDNN_NOTES;
+    for (int64_t i = 0; !e.rounds && i < count; i++) {
+      e.cores |= notes[i] == CUDNN_NOTE_TENSOR_CORE;
+      e.loops |= notes[i] == CUDNN_NOTE_STRICT_NAN;
+      e.rounds = notes[i] == CUDNN_NOTE_DOWN_CONVERT || notes[i] == CUDNN_NOTE_REDUCED_SUMS;
+    }
   }
   vr_descriptors_free(&d);
-  return found;
+  return e;
+}
+
+// allows says whether a convolution may use an engine. Tensor cores take half precision as
+// it is and float32 as TF32; what is converted down before loses more, as do sums of less
+// than float32, and neither is ever meant.
+static int allows(const search *s, engine e) {
+  return !e.rounds && (s->shape->tf32 || !e.cores) && (s->limits.loops || !e.loops);
 }
 
 static char *make_plan(const vr_conv_shape *s, void *config, candidate *c) {
@@ -66,10 +90,13 @@ static char *make_plan(const vr_conv_shape *s, void *config, candidate *c) {
 // consider makes a plan of a configuration and keeps it as a candidate, or frees both.
 static void consider(search *s, void *config) {
   candidate c = {.own = {.all = {config}, .count = 1}};
-  if (!rounds(config, s->shape->tf32) && make_plan(s->shape, config, &c) == NULL &&
-      attribute(c.plan, CUDNN_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &c.workspace) == 1 && c.workspace <= most_workspace)
+  engine e = describe(config);
+  if (allows(s, e) && make_plan(s->shape, config, &c) == NULL &&
+      attribute(c.plan, CUDNN_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &c.workspace) == 1 &&
+      c.workspace <= s->limits.workspace) {
     s->all[s->count++] = c;
-  else vr_descriptors_free(&c.own);
+    s->cores += e.cores;
+  } else vr_descriptors_free(&c.own);
 }
 
 // results makes descriptors for what the heuristics found, and has them filled.
@@ -100,8 +127,32 @@ static void gather(search *s, int heuristic) {
   vr_descriptors_free(&d);
 }
 
+static void drop_all(search *s) {
+  while (s->count > 0) vr_descriptors_free(&s->all[--s->count].own);
+  s->cores = 0;
+}
+
+// gather_all finds candidates of little workspace. Where none of them computes on tensor
+// cores, although it might, any workspace will do: in float32 and with few channels cuDNN's
+// only such kernels turn the data into another layout first, which takes 2 GiB for the
+// gradient of a ResNet-50's first convolution, at the end of the step, when most of its
+// memory is free. The loops come last.
+static void gather_all(search *s) {
+  static const limits tries[] = {{(int64_t)1 << 30, 0}, {INT64_MAX, 0}, {INT64_MAX, 1}};
+  enum { TRIES = sizeof tries / sizeof *tries };
+  for (int i = 0; i < TRIES; i++) {
+    drop_all(s);
+    s->limits = tries[i];
+    gather(s, CUDNN_HEURISTIC_B);
+    // A knows convolutions that B does not, and otherwise the same.
+    if (s->count == 0) gather(s, CUDNN_HEURISTIC_A);
+    if (s->count == 0) gather(s, CUDNN_HEURISTIC_FALLBACK);
+    if (s->cores > 0 || (s->count > 0 && (i > 0 || !s->shape->tf32))) return;
+  }
+}
+
 // timed gives the time of some runs together.
-static char *timed(vr_call *run, const search *s, const candidate *c, const vr_conv_data *data, void *workspace,
+static char *timed(vr_call *run, search *s, const candidate *c, const vr_conv_data *data, void *workspace,
                    void *events[2], int runs, float *ms) {
   char *error = NULL;
   int failed = vr_cudnn.cudaEventRecord(events[0], run->stream) != 0;
@@ -110,7 +161,9 @@ static char *timed(vr_call *run, const search *s, const candidate *c, const vr_c
   failed = failed || vr_cudnn.cudaEventRecord(events[1], run->stream) != 0 ||
            vr_cudnn.cudaEventSynchronize(events[1]) != 0 ||
            vr_cudnn.cudaEventElapsedTime(ms, events[0], events[1]) != 0;
-  return failed ? strdup("CUDA's events fail") : NULL;
+  if (failed) return strdup("CUDA's events fail");
+  s->spent += *ms;
+  return NULL;
 }
 
 // hopeless tells whether a kernel's first run takes so much longer than the least time that
@@ -120,7 +173,7 @@ static int hopeless(float ms, float least) { return ms > 10 * least + 50; }
 // measure gives the time of a run, the mean of a few after one that warms up. One that
 // takes more than twice the least time so far is left at that, and a hopeless one at the
 // first: slow kernels are what the time of a search goes to.
-static char *measure(vr_call *run, const search *s, const candidate *c, const vr_conv_data *data, void *workspace,
+static char *measure(vr_call *run, search *s, const candidate *c, const vr_conv_data *data, void *workspace,
                      void *events[2], float least, float *ms) {
   float rest = 0;
   char *error = timed(run, s, c, data, workspace, events, 1, ms);
@@ -156,11 +209,11 @@ static void *workspace_for(search *s) {
 }
 
 // fastest gives the candidate that takes the least time, -1 with an error for none.
-static int fastest(vr_call *run, const search *s, const vr_conv_data *data, void *workspace, void *events[2],
+static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *workspace, void *events[2],
                    char **error) {
   int best = -1;
   float least = FLT_MAX;
-  for (int i = 0; i < s->count; i++) {
+  for (int i = 0; i < s->count && (best < 0 || s->spent < ENOUGH_MS); i++) {
     float ms = 0;
     char *failed = measure(run, s, &s->all[i], data, workspace, events, least, &ms);
     if (failed != NULL) {
@@ -194,12 +247,7 @@ static int choose(vr_call *run, search *s, const vr_conv_data *data, char **erro
 char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan *plan) {
   search s = {.shape = shape};
   s.operations = vr_describe_conv(&s.graph, shape);
-  if (s.graph.error == NULL) {
-    gather(&s, CUDNN_HEURISTIC_B);
-    // A knows convolutions that B does not, and otherwise the same.
-    if (s.count == 0) gather(&s, CUDNN_HEURISTIC_A);
-    if (s.count <= FEW) gather(&s, CUDNN_HEURISTIC_FALLBACK);
-  }
+  if (s.graph.error == NULL) gather_all(&s);
   char *error = s.graph.error;
   s.graph.error = NULL;
   if (error == NULL && s.count == 0) error = strdup("cuDNN has no kernel for this convolution");

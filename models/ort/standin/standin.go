@@ -40,9 +40,16 @@ const EnvLog = "VICREG_STANDIN_LOG"
 // convolutions of the stand-in for cuDNN ask for, but for the exact ones, which need none.
 const EnvWorkspace = "VICREG_STANDIN_WORKSPACE"
 
-// EnvNaive names the environment variable with how many configurations more of the slowest
-// engine the stand-in for cuDNN lists.
-const EnvNaive = "VICREG_STANDIN_NAIVE"
+// EnvNaive and EnvNaiveMS name the environment variables with how many configurations more
+// of the slow engine the stand-in for cuDNN lists, and with the milliseconds that one takes.
+const (
+	EnvNaive   = "VICREG_STANDIN_NAIVE"
+	EnvNaiveMS = "VICREG_STANDIN_NAIVE_MS"
+)
+
+// EnvLoops names the environment variable that leaves the stand-in for cuDNN nothing but
+// the engine of last resort.
+const EnvLoops = "VICREG_STANDIN_LOOPS"
 
 // EnvMemory names the environment variable with the bytes of memory that the device has.
 const EnvMemory = "VICREG_STANDIN_MEMORY"

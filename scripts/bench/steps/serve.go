@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"vicreg/models/ort"
 	"vicreg/models/tensor"
 )
 
@@ -70,11 +71,21 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 		}
 		loss = scalars["loss"]
 	}
+	r.sayChoice()
 	answer := map[string]any{"ms": float64(time.Since(begin).Microseconds()) / 1000 / float64(n), "loss": loss}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		answer["loss"] = nil // JSON has no word for it
 	}
 	return json.NewEncoder(out).Encode(answer)
+}
+
+// sayChoice tells once, behind the first steps, what the choice of kernels took of them.
+func (r *Run) sayChoice() {
+	all := ort.ConvSearches()
+	if chosen := all.Sentence(r.chosen); chosen != "" {
+		fmt.Fprintln(os.Stderr, "kernels", chosen)
+	}
+	r.chosen = all
 }
 
 func sayMemory(out io.Writer) error {

@@ -1,11 +1,12 @@
 // The graph library of the stand-in for cuDNN: descriptors that check what is set, as
 // the tables in NVIDIA's documentation have it, and convolutions by plain loops.
 //
-// It offers six engines, from the best guess down. The first has no plans, and the
+// It offers seven engines, from the best guess down. The first has no plans, and the
 // second fails when it runs; the third is the quickest and rounds whatever it is given
 // to 3 bits; the fourth is quick and, as tensor cores do, rounds float32 to 10 bits; the
-// fifth is exact and slow, and the last is, too, and takes for ever; of that there are as
-// many configurations more as VICREG_STANDIN_NAIVE says.
+// fifth is exact and slow, and the sixth is, too, and takes long; of that there are as
+// many configurations more as VICREG_STANDIN_NAIVE says, of VICREG_STANDIN_NAIVE_MS each. The
+// last is cuDNN's last resort, and takes for ever; it is alone with VICREG_STANDIN_LOOPS.
 #include "cudnn.h"
 
 #include <math.h>
@@ -35,8 +36,8 @@ enum {
   T_DESCRIPTOR = 15
 };
 // As the log numbers them.
-enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, NAIVE, ENGINES };
-enum { NOTE_TENSOR_CORE = 0, NOTE_DOWN_CONVERT = 1 };
+enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, NAIVE, LOOPS, ENGINES };
+enum { NOTE_TENSOR_CORE = 0, NOTE_DOWN_CONVERT = 1, NOTE_STRICT_NAN = 9 };
 
 // What may be set: of which descriptor, by what name, type and count, and whether it
 // must be.
@@ -219,13 +220,15 @@ static int64_t workspace_of(int engine) {
 int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, int64_t *count, void *values) {
   if (d->kind == HEURISTICS && name == 202 && type == T_DESCRIPTOR && d->final) {
     const char *naive = getenv("VICREG_STANDIN_NAIVE");
-    int64_t all = ENGINES + (naive ? atoi(naive) : 0);
+    int64_t alone = getenv("VICREG_STANDIN_LOOPS") != NULL, more = naive ? atoi(naive) : 0;
+    int64_t all = alone ? 1 : ENGINES + more;
     *count = all;
     if (room == 0) return SUCCESS;
     for (int i = 0; i < all && i < room; i++) {
       descriptor *config = ((descriptor **)values)[i];
       if (config->kind != CONFIG) return refuse(BAD_PARAM, "not a configuration");
-      config->engine = i < ENGINES ? i : NAIVE, config->graph = d->graph, config->final = 1;
+      config->engine = alone || i == all - 1 ? LOOPS : i < LOOPS ? i : NAIVE;
+      config->graph = d->graph, config->final = 1;
     }
     *count = room < all ? room : all;
     return SUCCESS;
@@ -240,6 +243,7 @@ int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, in
     *count = 0;
     if (d->engine == DOWN_CONVERTS || d->engine == TENSOR_CORES) ((int *)values)[(*count)++] = NOTE_TENSOR_CORE;
     if (d->engine == DOWN_CONVERTS) ((int *)values)[(*count)++] = NOTE_DOWN_CONVERT;
+    if (d->engine == LOOPS) ((int *)values)[(*count)++] = NOTE_STRICT_NAN;
     return SUCCESS;
   }
   if (d->kind == PLAN && name == 402 && type == T_INT64 && room == 1 && d->final)
@@ -279,6 +283,13 @@ static void convolve(const convolution *c, void *data[3], int bits) {
   free(sum);
 }
 
+static float time_of(int engine) {
+  static const float times[ENGINES] = {
+      [DOWN_CONVERTS] = 0.5, [TENSOR_CORES] = 1, [EXACT] = 3, [NAIVE] = 150, [LOOPS] = 9000};
+  const char *ms = getenv("VICREG_STANDIN_NAIVE_MS");
+  return engine == NAIVE && ms ? atof(ms) : times[engine];
+}
+
 int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
   begin(handle);
   if (plan->kind != PLAN || !plan->final || pack->kind != PACK || !pack->final)
@@ -286,7 +297,9 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
   void *const *pointers = value(pack, 1001), *workspace = *(void *const *)value(pack, 1003), *data[3] = {0};
   if (workspace_of(plan->engine) > 0) {
     if (workspace == NULL) return refuse(BAD_PARAM, "no workspace");
-    memset(workspace, 0xff, workspace_of(plan->engine));
+    // All of it, or where that is much its beginning.
+    int64_t bytes = workspace_of(plan->engine), most = 256 << 20;
+    memset(workspace, 0xff, bytes < most ? bytes : most);
   }
   if (plan->engine == FAILS) return refuse(EXECUTION_FAILED, "this engine fails");
   convolution c = convolution_of(operation(plan->graph));
@@ -294,9 +307,8 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
     for (int j = 0; j < 3; j++)
       if (c.ids[i] == ((const int64_t *)value(pack, 1000))[j]) data[i] = pointers[j];
   if (data[0] == NULL || data[1] == NULL || data[2] == NULL) return refuse(BAD_PARAM, "a tensor has no data");
-  static const float times[ENGINES] = {[DOWN_CONVERTS] = 0.5, [TENSOR_CORES] = 1, [EXACT] = 3, [NAIVE] = 200};
   note("engine %d\n", plan->engine);
-  take_time(times[plan->engine]);
+  take_time(time_of(plan->engine));
   convolve(&c, data, plan->engine == DOWN_CONVERTS ? 3 : plan->engine == TENSOR_CORES && c.x.type == FLOAT ? 10 : 0);
   return SUCCESS;
 }

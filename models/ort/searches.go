@@ -1,0 +1,51 @@
+package ort
+
+/*
+#include "opconv.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"time"
+)
+
+// Searches is what the choice of kernels has taken since the program began: convolutions
+// of our own operators try several of cuDNN's when they first run.
+type Searches struct {
+	Count   int
+	Time    time.Duration
+	Longest time.Duration
+	For     string // what the longest was for, in words
+}
+
+// ConvSearches gives the searches until now. It may be called at any time, and waits for
+// one that is under way.
+func ConvSearches() Searches {
+	var all C.vr_searches
+	C.vr_all_searches(&all)
+	s := Searches{Count: int(all.count), Time: seconds(all.seconds), Longest: seconds(all.longest)}
+	if s.Count > 0 {
+		s.For = describeConv(&all.of)
+	}
+	return s
+}
+
+// Sentence says what the searches since an earlier account took, "" for none.
+func (s Searches) Sentence(since Searches) string {
+	n := s.Count - since.Count
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("chosen for %d convolutions in %.1f s, at most %.1f s for one (%s)", n, (s.Time - since.Time).Seconds(), s.Longest.Seconds(), s.For)
+}
+
+func seconds(s C.double) time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
+
+// describeConv is such as "weight gradient, 7x7 by 2, [64 224 224 3] to [64 112 112 64]".
+func describeConv(c *C.vr_conv_shape) string {
+	what := map[C.int64_t]string{
+		C.VR_FORWARD: "convolution", C.VR_INPUT_GRAD: "input gradient", C.VR_WEIGHT_GRAD: "weight gradient",
+	}[c.direction]
+	return fmt.Sprintf("%s, %dx%d by %d, %v to %v", what, c.w[1], c.w[2], c.stride, c.x, c.y)
+}
