@@ -31,6 +31,8 @@ var rules = map[string]Rule{
 	"Transpose":                 transpose,
 	"Split":                     split,
 
+	"vicreg.collectives.AllGather": allGather,
+
 	"vicreg.Conv":              convRule,
 	"vicreg.BatchNorm":         batchNormRule,
 	"vicreg.ConvNorm":          convNormRule,
@@ -180,6 +182,14 @@ func transpose(c *Call) []*graph.Value {
 		inverse[p] = i
 	}
 	return []*graph.Value{c.G.Transpose(c.Dy[0], inverse...)}
+}
+
+// allGather gives each process the gradient of its own rows. All have the same y, and what
+// they make of it must be the same, too: the gradient of anything before is the sum of
+// theirs, as in the authors' FullGatherLayer but for the division by their number.
+func allGather(c *Call) []*graph.Value {
+	n, rank := c.Inputs[0].Shape[0], c.Attr("rank").(int)
+	return []*graph.Value{c.G.Slice(c.Dy[0], 0, rank*n, (rank+1)*n)}
 }
 
 // each calls f for the inputs that need a gradient.

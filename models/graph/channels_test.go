@@ -176,6 +176,14 @@ var lastRows = []struct {
 		list, plain := g.Halves([]value{a, b}, tensor.Float16), []value{g.Cast(a, tensor.Float16), g.Cast(b, tensor.Float16)}
 		return append(list, g.Halves([]value{a, b}, tensor.BFloat16)...), append(plain, g.Cast(a, tensor.BFloat16), g.Cast(b, tensor.BFloat16))
 	}},
+	{"AllGather", func(g *graph.Graph, in maker) ([]value, []value) {
+		x, alone := in(2, 3), graph.Group{Size: 1}
+		return []value{g.AllGather(x, alone), g.AllReduce(x, alone)}, []value{x, x}
+	}},
+	{"AllReduce", func(g *graph.Graph, in maker) ([]value, []value) {
+		x := in(2, 3)
+		return []value{g.AllReduce(x, graph.Group{Size: 1})}, []value{x}
+	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value
 		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed

@@ -30,6 +30,9 @@ const (
 	DomainNHWC = "com.ms.internal.nhwc"
 	// DomainCUDA holds vicreg's own operators, on CUDA devices.
 	DomainCUDA = "vicreg.cuda"
+	// DomainCollectives holds vicreg's operators that exchange tensors with other
+	// processes, on the host.
+	DomainCollectives = "vicreg.collectives"
 	// DomainComposite marks a node that stands for its Body. It never reaches
 	// the ONNX file.
 	DomainComposite = "vicreg"

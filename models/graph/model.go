@@ -34,7 +34,7 @@ func (g *Graph) Model() (*onnx.ModelProto, error) {
 	for _, d := range []struct {
 		name    string
 		version int64
-	}{{"", Opset}, {DomainMS, 1}, {DomainNCHWc, 1}, {DomainNHWC, Opset}, {DomainCUDA, 1}} {
+	}{{"", Opset}, {DomainMS, 1}, {DomainNCHWc, 1}, {DomainNHWC, Opset}, {DomainCUDA, 1}, {DomainCollectives, 1}} {
 		if w.domains[d.name] {
 			m.OpsetImport = append(m.OpsetImport, &onnx.OperatorSetIdProto{Domain: d.name, Version: d.version})
 		}

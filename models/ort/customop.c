@@ -7,34 +7,14 @@
 #include <string.h>
 
 #include "api.h"
+#include "optable.h"
 
-// What the runtime calls for an operator: the head of its struct OrtCustomOp, as it is
-// since version 18 of the API. A place of NULL is one that may be empty.
-typedef struct registered registered;
-struct registered {
-  uint32_t version;
-  void *create_kernel_without_error;
-  const char *(*name)(const registered *);
-  const char *(*provider)(const registered *);
-  int (*input_type)(const registered *, size_t);
-  size_t (*input_count)(const registered *);
-  int (*output_type)(const registered *, size_t);
-  size_t (*output_count)(const registered *);
-  void *compute_without_error;
-  void (*destroy)(void *node);
-  int (*input_characteristic)(const registered *, size_t);
-  int (*output_characteristic)(const registered *, size_t);
-  int (*input_memory)(const registered *, size_t);
-  int (*variadic[4])(const registered *);
-  void *(*create)(const registered *, void *api, void *info, void **node);
-  void *(*compute)(void *node, void *context);
-  void *(*infer)(const registered *, void *inference);
-  int (*versions[2])(const registered *);
-  void *aliases[4];
-  // Ours, after what the runtime knows.
+// The operators' table, and ours after what the runtime knows of it.
+typedef struct {
+  vr_table table;
   const vr_operator *operator;
   int type;
-};
+} registered;
 
 // status turns a message into the runtime's form of an error.
 static void *status(const vr_operator *op, char *message) {
@@ -46,25 +26,27 @@ static void *status(const vr_operator *op, char *message) {
   return s;
 }
 
-static const char *name(const registered *r) { return r->operator->name; }
-static const char *provider(const registered *r) { return "CUDAExecutionProvider"; }
-static int input_type(const registered *r, size_t i) { return vr_type(r->operator->inputs[i], r->type); }
-static size_t input_count(const registered *r) { return vr_places(r->operator->inputs); }
-static int output_type(const registered *r, size_t i) { return vr_type(r->operator->outputs[i], r->type); }
-static size_t output_count(const registered *r) { return vr_places(r->operator->outputs); }
+static const registered *of(const void *table) { return table; }
+
+static const char *name(const void *r) { return of(r)->operator->name; }
+static const char *provider(const void *r) { return "CUDAExecutionProvider"; }
+static int input_type(const void *r, size_t i) { return vr_type(of(r)->operator->inputs[i], of(r)->type); }
+static size_t input_count(const void *r) { return vr_places(of(r)->operator->inputs); }
+static int output_type(const void *r, size_t i) { return vr_type(of(r)->operator->outputs[i], of(r)->type); }
+static size_t output_count(const void *r) { return vr_places(of(r)->operator->outputs); }
 enum { REQUIRED = 0, OPTIONAL = 1, VARIADIC = 2 };
 static int characteristic(const char *letters, size_t i) {
   return vr_listed(letters, i) ? VARIADIC : letters[i] < 'a' ? OPTIONAL : REQUIRED;
 }
-static int input_characteristic(const registered *r, size_t i) { return characteristic(r->operator->inputs, i); }
-static int output_characteristic(const registered *r, size_t i) { return characteristic(r->operator->outputs, i); }
+static int input_characteristic(const void *r, size_t i) { return characteristic(of(r)->operator->inputs, i); }
+static int output_characteristic(const void *r, size_t i) { return characteristic(of(r)->operator->outputs, i); }
 // A list has one at least, and all are of one type.
-static int one(const registered *r) { return 1; }
-static int on_device(const registered *r, size_t i) { return 0; }
-static int version(const registered *r) { return 1; }
+static int one(const void *r) { return 1; }
+static int on_device(const void *r, size_t i) { return 0; }
+static int version(const void *r) { return 1; }
 
-static void *create(const registered *r, void *api, void *info, void **node) {
-  return status(r->operator, vr_node_make(r->operator, r->type, info, (vr_node **)node));
+static void *create(const void *r, void *api, void *info, void **node) {
+  return status(of(r)->operator, vr_node_make(of(r)->operator, of(r)->type, info, (vr_node **)node));
 }
 
 static void *compute(void *node, void *context) {
@@ -73,8 +55,8 @@ static void *compute(void *node, void *context) {
 
 static void destroy(void *node) { vr_node_forget(node); }
 
-static void *infer(const registered *r, void *inference) {
-  vr_infer(r->operator, inference);
+static void *infer(const void *r, void *inference) {
+  vr_infer(of(r)->operator, inference);
   return NULL;
 }
 
@@ -95,22 +77,22 @@ static void make_domain(void) {
   for (int i = 0; domain_error == NULL && i < TYPES * N; i++) {
     // One without activations is the same for all.
     if (i % TYPES > 0 && strpbrk(operators[i / TYPES]->inputs, "tT") == NULL) continue;
-    all[i] = (registered){.version = API_VERSION,
-                          .name = name,
-                          .provider = provider,
-                          .input_type = input_type,
-                          .input_count = input_count,
-                          .output_type = output_type,
-                          .output_count = output_count,
-                          .destroy = destroy,
-                          .input_characteristic = input_characteristic,
-                          .output_characteristic = output_characteristic,
-                          .input_memory = on_device,
-                          .variadic = {one, one, one, one},
-                          .create = create,
-                          .compute = compute,
-                          .infer = infer,
-                          .versions = {version, NULL},
+    all[i] = (registered){.table = {.version = API_VERSION,
+                                    .name = name,
+                                    .provider = provider,
+                                    .input_type = input_type,
+                                    .input_count = input_count,
+                                    .output_type = output_type,
+                                    .output_count = output_count,
+                                    .destroy = destroy,
+                                    .input_characteristic = input_characteristic,
+                                    .output_characteristic = output_characteristic,
+                                    .input_memory = on_device,
+                                    .variadic = {one, one, one, one},
+                                    .create = create,
+                                    .compute = compute,
+                                    .infer = infer,
+                                    .versions = {version, NULL}},
                           .operator = operators[i / TYPES],
                           .type = types[i % TYPES]};
     domain_error = vr_failed(STATUS(ADD_OPERATOR, void *, registered *)(domain, &all[i]));

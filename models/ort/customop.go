@@ -2,6 +2,7 @@ package ort
 
 /*
 #include "customop.h"
+#include "opgroup.h"
 */
 import "C"
 
@@ -18,9 +19,27 @@ func (o Options) customOps(so *onnxruntime.SessionOptions) error {
 	if err := giveKernels(); err != nil {
 		return err
 	}
+	p, err := pointerOf(so)
+	if err != nil {
+		return err
+	}
+	return failure(C.vr_add_operators(p))
+}
+
+// collectives makes the operators of opgroup.h known to sessions of these options.
+func (o Options) collectives(so *onnxruntime.SessionOptions) error {
+	p, err := pointerOf(so)
+	if err != nil {
+		return err
+	}
+	return failure(C.vr_add_collectives(p))
+}
+
+// pointerOf is the runtime's own session options.
+func pointerOf(so *onnxruntime.SessionOptions) (handle, error) {
 	p := reflect.ValueOf(so).Elem().FieldByName("o")
 	if p.Kind() != reflect.Pointer || p.IsNil() {
-		return errors.New("this release of onnxruntime_go keeps its session options elsewhere")
+		return nil, errors.New("this release of onnxruntime_go keeps its session options elsewhere")
 	}
-	return failure(C.vr_add_operators(p.UnsafePointer()))
+	return p.UnsafePointer(), nil
 }

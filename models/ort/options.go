@@ -81,6 +81,7 @@ func (o Options) build() (*onnxruntime.SessionOptions, error) {
 		so.SetMemPattern(false),
 		so.SetCpuMemArena(true),
 		so.SetLogSeverityLevel(severity),
+		o.collectives(so),
 	}
 	if o.ProfilePrefix != "" {
 		errs = append(errs, so.EnableProfiling(o.ProfilePrefix))

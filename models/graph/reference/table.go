@@ -76,6 +76,10 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.Sums":           sums,
 	"vicreg.cuda.Halves":         halves,
 
+	// As in a process by itself.
+	"vicreg.collectives.AllGather": unary(func(x float64) float64 { return x }),
+	"vicreg.collectives.AllReduce": unary(func(x float64) float64 { return x }),
+
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
 	"com.microsoft.nchwc.Conv":              one(blockedConv),

@@ -1,0 +1,64 @@
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "opgroup.h"
+
+// The library that joins processes to a group: vicreg_group.h.
+
+static struct {
+  void *library;
+  const char *(*open)(int *, int *);
+  const char *(*all_reduce)(float *, size_t);
+  const char *(*all_gather)(const float *, size_t, float *);
+  void (*close)(void);
+  int rank, size;
+} group;
+
+static const char *const names[] = {"vicreg_group_open", "vicreg_group_all_reduce", "vicreg_group_all_gather",
+                                    "vicreg_group_close"};
+
+// load finds the functions. A library of MPI loads others that look for its own symbols,
+// which are therefore global.
+static char *load(const char *path) {
+  void **functions[] = {(void **)&group.open, (void **)&group.all_reduce, (void **)&group.all_gather,
+                        (void **)&group.close};
+  group.library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+  if (group.library == NULL) return strdup(dlerror());
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    *functions[i] = dlsym(group.library, names[i]);
+    if (*functions[i] == NULL) return vr_error("%s has no function %s", path, names[i]);
+  }
+  return NULL;
+}
+
+static char *copied(const char *message) { return message ? strdup(message) : NULL; }
+
+char *vr_group_open(const char *path, int *rank, int *size) {
+  if (group.library != NULL) return strdup("this process is in a group already");
+  char *error = load(path);
+  if (error == NULL) error = copied(group.open(&group.rank, &group.size));
+  if (error == NULL && (group.size < 1 || group.rank < 0 || group.rank >= group.size))
+    error = vr_error("rank %d of %d processes", group.rank, group.size);
+  if (error != NULL) group.size = 0;
+  *rank = group.rank, *size = group.size;
+  return error;
+}
+
+void vr_group_close(void) {
+  if (group.size > 0) group.close();
+  group.size = 0;
+}
+
+int vr_group_size(void) { return group.size > 0 ? group.size : 1; }
+
+char *vr_group_gather(const float *mine, size_t count, float *all) {
+  if (group.size > 0) return copied(group.all_gather(mine, count, all));
+  memcpy(all, mine, count * sizeof *all);
+  return NULL;
+}
+
+char *vr_group_reduce(float *values, size_t count) {
+  return group.size > 0 ? copied(group.all_reduce(values, count)) : NULL;
+}

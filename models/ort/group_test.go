@@ -1,0 +1,142 @@
+package ort_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/ort/standin"
+	"vicreg/models/tensor"
+)
+
+// collectives is y = AllGather(x), s = AllReduce(-x), and n = AllReduce(x), which may not take the place of x.
+func collectives(t *testing.T, p graph.Group, shape ...int) []byte {
+	t.Helper()
+	g, err := graph.Build("collectives", func(g *graph.Graph) {
+		x := g.Input("x", tensor.Float32, shape...)
+		g.Output("y", g.AllGather(x, p))
+		g.Output("s", g.AllReduce(g.Neg(x), p))
+		g.Output("n", g.AllReduce(x, p))
+		g.Output("x2", g.Add(x, x))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := g.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return model
+}
+
+// Three processes give what each of them has to all.
+func TestCollectives(t *testing.T) {
+	group := orttest.Group(t, 3)
+	if group == nil {
+		return
+	}
+	p := graph.Group{Rank: group.Rank(), Size: group.Size()}
+	s, err := orttest.Open(t).NewSession(collectives(t, p, 100, 1000), ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	x := tensor.New(tensor.Float32, 100, 1000) // more than goes at once
+	want := map[string][]float32{}
+	for rank := range 3 {
+		for i := range 100_000 {
+			v := float32(i%977) + float32(rank)*0.5
+			want["y"] = append(want["y"], v)
+			if rank == p.Rank {
+				x.Float32()[i] = v
+				want["x2"] = append(want["x2"], 2*v)
+			}
+		}
+	}
+	for i := range 100_000 {
+		sum := 3*float32(i%977) + 1.5
+		want["n"], want["s"] = append(want["n"], sum), append(want["s"], -sum)
+	}
+	for range 3 {
+		out, err := s.Run(tensor.Batch{"x": x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, values := range want {
+			if !slices.Equal(out[name].Float32(), values) {
+				t.Errorf("rank %d: %s is wrong", p.Rank, name)
+			}
+		}
+	}
+	all, err := group.AllGather([]float32{float32(p.Rank), 7})
+	if err != nil || !slices.Equal(all, []float32{0, 7, 1, 7, 2, 7}) {
+		t.Errorf("gathered %v, %v", all, err)
+	}
+	if _, err := ort.JoinGroup("/nowhere"); err == nil || !strings.Contains(err.Error(), "in a group already") {
+		t.Errorf("joined twice: %v", err)
+	}
+}
+
+// A graph for a group does not load in a process by itself, and one for it alone does.
+func TestCollectivesAlone(t *testing.T) {
+	lib := orttest.Open(t)
+	_, err := lib.NewSession(collectives(t, graph.Group{Rank: 1, Size: 2}, 2, 2), ort.Options{})
+	if err == nil || !strings.Contains(err.Error(), "the graph is for 2 processes, and here are 1") {
+		t.Errorf("%v", err)
+	}
+	s, err := lib.NewSession(collectives(t, graph.Group{Size: 1}, 2, 2), ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	out, err := s.Run(tensor.Batch{"x": tensor.Of([]float32{1, 2, 3, 4}, 2, 2)})
+	if err != nil || !slices.Equal(out["y"].Float32(), []float32{1, 2, 3, 4}) || !slices.Equal(out["n"].Float32(), out["y"].Float32()) {
+		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// What is no library of this kind gets one sentence, in a process of its own: a process
+// joins once.
+func TestJoinGroupRefuses(t *testing.T) {
+	const env = "VICREG_TEST_JOIN"
+	if path := os.Getenv(env); path != "" {
+		_, err := ort.JoinGroup(path)
+		t.Fatalf("ERROR: %v", err)
+	}
+	if standin.Compiler() == "" {
+		t.Skip("no C compiler")
+	}
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ source, want string }{
+		"lacks":   {"int vicreg_group_open;", "has no function vicreg_group_all_reduce"},
+		"fails":   {library(`"the network is down"`, 0, 0), "join the other processes: the network is down"},
+		"outside": {library("0", 2, 2), "rank 2 of 2 processes"},
+		"missing": {"", "cannot open shared object file"},
+	} {
+		path := filepath.Join(dir, name+".so")
+		if c.source != "" {
+			cmd := exec.Command(standin.Compiler(), "-x", "c", "-w", "-shared", "-fPIC", "-o", path, "-")
+			cmd.Stdin = strings.NewReader(c.source)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestJoinGroupRefuses$")
+		cmd.Env = append(os.Environ(), env+"="+path)
+		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), "ERROR: join the other processes: ") || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: want %q:\n%s", name, c.want, out)
+		}
+	}
+}
+
+// library is a group of these numbers whose opening gives an answer.
+func library(answer string, rank, size int) string {
+	return "const char *vicreg_group_open(int *r, int *s) { *r = " + string(rune('0'+rank)) + "; *s = " + string(rune('0'+size)) +
+		"; return " + answer + "; } void vicreg_group_all_reduce() {} void vicreg_group_all_gather() {} void vicreg_group_close() {}"
+}

@@ -1,0 +1,22 @@
+// The group of processes that this one has joined, and the operators over it: domain
+// "vicreg.collectives", version 1, on the host.
+#ifndef VICREG_OPGROUP_H
+#define VICREG_OPGROUP_H
+
+#include <stddef.h>
+
+// vr_group_open loads a library as vicreg_group.h describes it and joins the group, which
+// may be done once in a process; vr_group_close leaves it for good.
+char *vr_group_open(const char *path, int *rank, int *size);
+void vr_group_close(void);
+
+// vr_group_gather and vr_group_reduce are the library's; in a process by itself they copy
+// and do nothing.
+char *vr_group_gather(const float *mine, size_t count, float *all);
+char *vr_group_reduce(float *values, size_t count);
+int vr_group_size(void); // 1 in a process by itself
+
+// vr_add_collectives makes the operators known to the sessions of these options.
+char *vr_add_collectives(void *session_options);
+
+#endif

@@ -1,0 +1,28 @@
+// What a library must have that joins processes which train one model together:
+// vicreg train --collectives LIBRARY. scripts/collectives/mpi.c is one, over MPI.
+//
+// Every function returns NULL, or a sentence that says what went wrong, which stays
+// where it is. After that nothing is called but vicreg_group_close. Calls come one after
+// the other, but from any thread. All processes make the same calls in the same order, and
+// each waits for the others; the sizes are the same in all.
+#ifndef VICREG_GROUP_H
+#define VICREG_GROUP_H
+
+#include <stddef.h>
+
+// vicreg_group_open is called once, before all else. size is how many processes there
+// are, and rank, from 0, which of them this one is.
+const char *vicreg_group_open(int *rank, int *size);
+
+// vicreg_group_all_reduce puts the sums over all processes in the place of the values. They
+// must be the same in each process to the last bit.
+const char *vicreg_group_all_reduce(float *values, size_t count);
+
+// vicreg_group_all_gather fills all with the values of each process, by rank: size times
+// count of them. mine and all do not overlap.
+const char *vicreg_group_all_gather(const float *mine, size_t count, float *all);
+
+// vicreg_group_close is called once, at the end.
+void vicreg_group_close(void);
+
+#endif
