@@ -18,7 +18,7 @@ type Config struct {
 	Expander  Expander
 	Loss      Loss
 	Optimizer optim.Config
-	Batch     int           // images per view of one step, N
+	Batch     int           // images per view of one step, N; with Group, those of this process
 	Size      int           // side of a view in pixels
 	Mean, Std [3]float64    // of the pixels, in 0..1
 	Compute   tensor.DType  // of activations; 0 for float32. Parameters, statistics and loss are float32
@@ -26,6 +26,7 @@ type Config struct {
 	CustomOps bool          // of a graph for CUDA: see graph.Graph
 	TF32      bool          // of a graph for CUDA: see graph.Graph
 	Apart     bool          // the two views pass one after the other where one batch could be both, in training
+	Group     graph.Group   // the processes that train together, in training
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
 }
@@ -134,7 +135,8 @@ type forward struct {
 
 // newForward builds the forward pass. The two views pass one after the other:
 // each has its own batch statistics, and the running ones are updated twice, as
-// in the authors' code.
+// in the authors' code. Processes that train together normalise each its own
+// batch, and have the loss of all their embeddings.
 func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	s := nn.NewScope(g, mode)
 	if mode == nn.Train && c.together() {
@@ -147,7 +149,15 @@ func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	}
 	y, z := embed(View1)
 	_, z2 := embed(View2)
-	return forward{s, y, z, z2, c.Loss.Forward(g, z, z2)}
+	return forward{s, y, z, z2, c.loss(g, mode, z, z2)}
+}
+
+// loss is that of the embeddings of all processes that train together.
+func (c Config) loss(g *graph.Graph, mode nn.Mode, z, z2 *graph.Value) Terms {
+	if mode == nn.Train && !c.Group.Alone() {
+		z, z2 = g.AllGather(z, c.Group), g.AllGather(z2, c.Group)
+	}
+	return c.Loss.Forward(g, z, z2)
 }
 
 // together is newForward with the views as the halves of one batch, of which each still
@@ -161,7 +171,7 @@ func together(g *graph.Graph, c Config, s *nn.Scope) forward {
 		both, embedded := c.embed(s, g.Concat(0, one, two))
 		y, z = g.Split(both, 0, 2), g.Split(embedded, 0, 2)
 	})
-	return forward{s, y[0], z[0], z[1], c.Loss.Forward(g, z[0], z[1])}
+	return forward{s, y[0], z[0], z[1], c.loss(g, nn.Train, z[0], z[1])}
 }
 
 // together reports whether the views are one batch, unless Config keeps them apart. They can
@@ -187,8 +197,9 @@ func (f forward) outputs(g *graph.Graph) {
 	g.Output("covariance", f.terms.Covariance)
 }
 
-// backward adds the gradients of the scaled loss for every parameter.
-func (f forward) backward(g *graph.Graph, lossScale *graph.Value) []optim.Variable {
+// backward adds the gradients of the scaled loss for every parameter: the sum of what
+// the embeddings of each process of a group give.
+func (f forward) backward(g *graph.Graph, lossScale *graph.Value, group graph.Group) []optim.Variable {
 	var vars []optim.Variable
 	var wrt []*graph.Value
 	for _, p := range f.scope.Params() {
@@ -198,18 +209,25 @@ func (f forward) backward(g *graph.Graph, lossScale *graph.Value) []optim.Variab
 		}
 	}
 	for i, d := range grad.Gradients(g, f.terms.Loss, lossScale, wrt) {
-		vars[i].Grad = d
+		if vars[i].Grad = d; !group.Alone() {
+			vars[i].Grad = g.AllReduce(d, group)
+		}
 	}
 	return vars
 }
 
-// statistics makes the running statistics after the step outputs.
-func (f forward) statistics(g *graph.Graph) []StateVar {
+// statistics makes the running statistics after the step outputs: the means of those of a
+// group's processes.
+func (f forward) statistics(g *graph.Graph, group graph.Group) []StateVar {
 	var vars []StateVar
 	f.scope.Settle()
 	for _, p := range f.scope.Params() {
 		if p.Statistic {
-			g.Output(p.Name+nextSuffix, p.Out)
+			next := p.Out
+			if !group.Alone() {
+				next = g.Mul(g.AllReduce(next, group), g.Float(1/float64(group.Size)))
+			}
+			g.Output(p.Name+nextSuffix, next)
 			vars = append(vars, StateVar{p.Name, p.Name + nextSuffix, p.Shape})
 		}
 	}
@@ -226,10 +244,10 @@ func Training(c Config) (*Artifact, error) {
 		lossScale := g.Input(LossScale, tensor.Float32, 1)
 		f := newForward(g, c, nn.Train)
 		f.outputs(g)
-		for _, v := range f.backward(g, lossScale) {
+		for _, v := range f.backward(g, lossScale, c.Group) {
 			g.Output(v.Name+gradSuffix, v.Grad)
 		}
-		a.State, a.Params = f.statistics(g), f.scope.Params()
+		a.State, a.Params = f.statistics(g, c.Group), f.scope.Params()
 	})
 	return a, err
 }
@@ -285,8 +303,8 @@ func Step(c Config) (*Artifact, error) {
 		lossScale := g.Input(LossScale, tensor.Float32, 1)
 		f := newForward(g, c, nn.Train)
 		f.outputs(g)
-		vars := f.backward(g, lossScale)
-		a.State = append(optimize(g, c, vars, lossScale), f.statistics(g)...)
+		vars := f.backward(g, lossScale, c.Group)
+		a.State = append(optimize(g, c, vars, lossScale), f.statistics(g, c.Group)...)
 		a.Params = f.scope.Params()
 	})
 	return a, err

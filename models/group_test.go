@@ -1,0 +1,149 @@
+package models
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"vicreg/models/graph"
+	"vicreg/models/nn"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
+)
+
+// wholeGroup is the training graph of all processes of a group in one: it has the views of
+// each, normalises them apart, and takes the loss of all embeddings.
+func wholeGroup(t *testing.T, c Config, size int) *graph.Graph {
+	t.Helper()
+	g, err := c.build("whole", func(g *graph.Graph) {
+		lossScale, s := g.Input(LossScale, tensor.Float32, 1), nn.NewScope(g, nn.Train)
+		var z [2]*graph.Value
+		for rank := range size {
+			for i, view := range []string{View1, View2} {
+				pixels := g.Input(ofRank(view, rank), tensor.Uint8, c.Batch, c.Size, c.Size, 3)
+				_, own := c.embed(s, pixels)
+				// Concat has no gradient rule, and a product with ones and zeros has.
+				rows := g.MatMul(g.Const(fmt.Sprint("place of ", rank), func() *tensor.Tensor { return placed(c.Batch, rank, size) }), own)
+				if z[i] == nil {
+					z[i] = rows
+				} else {
+					z[i] = g.Add(z[i], rows)
+				}
+			}
+		}
+		f := forward{scope: s, terms: c.Loss.Forward(g, z[0], z[1])}
+		f.outputs(g)
+		for _, v := range f.backward(g, lossScale, graph.Group{}) {
+			g.Output(v.Name+gradSuffix, v.Grad)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// placed is the matrix [size*n, n] that puts n rows in the place of a rank.
+func placed(n, rank, size int) *tensor.Tensor {
+	m := tensor.New(tensor.Float32, size*n, n)
+	for i := range n {
+		m.Float32()[(rank*n+i)*n+i] = 1
+	}
+	return m
+}
+
+func ofRank(view string, rank int) string { return fmt.Sprintf("%s of %d", view, rank) }
+
+// Each process of a group has the loss and the gradients of the batch of all of them, to
+// the last bit the same, and the mean of their running statistics.
+func TestGroupIsOneBatch(t *testing.T) {
+	group := orttest.Group(t, 2)
+	if group == nil {
+		return
+	}
+	c := twinConfig("gelu", 8, orttest.BlockSize(t))
+	alone := trainingOf(t, c)
+	single := session(t, alone.Graph)
+	state, all := twinState(alone), tensor.Batch{LossScale: tensor.Of([]float32{4})}
+	var apart []tensor.Batch // what each would have by itself
+	for rank := range group.Size() {
+		own := views(c, fmt.Sprintf("step%d/", rank))
+		all[ofRank(View1, rank)], all[ofRank(View2, rank)] = own[View1], own[View2]
+		out, err := single.Run(pick(t, alone.Graph, state, own))
+		if err != nil {
+			t.Fatal(err)
+		}
+		apart = append(apart, out)
+	}
+	own := tensor.Batch{View1: all[ofRank(View1, group.Rank())], View2: all[ofRank(View2, group.Rank())]}
+	want := run(t, wholeGroup(t, c, group.Size()), state, all)
+	c.Group = graph.Group{Rank: group.Rank(), Size: group.Size()}
+	got := run(t, trainingOf(t, c).Graph, state, all, own)
+	for _, name := range []string{"loss", "invariance", "variance", "covariance"} {
+		atMost(t, name, math.Abs(float64(got[name].Float32()[0]/want[name].Float32()[0])-1), 1e-6)
+	}
+	for _, p := range alone.Params {
+		if p.Statistic {
+			atMost(t, p.Name, off(got[p.Name+nextSuffix], mean(apart, p.Name+nextSuffix)), 1e-6)
+			continue
+		}
+		gradient := wide(want[p.Name+gradSuffix])
+		atMost(t, p.Name, off(got[p.Name+gradSuffix], gradient), 2e-5)
+		if e := off(apart[0][p.Name+gradSuffix], gradient); e < 1e-3 {
+			t.Errorf("%s would be right without the other process (%.1e)", p.Name, e)
+		}
+	}
+	alike(t, group.AllGather, got)
+}
+
+func mean(all []tensor.Batch, name string) []float64 {
+	mean := make([]float64, all[0][name].Len())
+	for _, b := range all {
+		for i, v := range b[name].Float32() {
+			mean[i] += float64(v) / float64(len(all))
+		}
+	}
+	return mean
+}
+
+// alike tells whether all processes have the same outputs.
+func alike(t *testing.T, gather func([]float32) ([]float32, error), got tensor.Batch) {
+	t.Helper()
+	for name, out := range sortedBatch(got) {
+		all, err := gather(out.Float32())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := out.Len(); !slices.Equal(all[:n], all[n:]) {
+			t.Errorf("%s differs between the processes", name)
+		}
+	}
+}
+
+// sortedBatch goes through a batch by name.
+func sortedBatch(b tensor.Batch) func(yield func(string, *tensor.Tensor) bool) {
+	return func(yield func(string, *tensor.Tensor) bool) {
+		var names []string
+		for name := range b {
+			names = append(names, name)
+		}
+		slices.SortFunc(names, strings.Compare)
+		for _, name := range names {
+			if !yield(name, b[name]) {
+				return
+			}
+		}
+	}
+}
+
+// A process by itself has the graph that it has without a group.
+func TestGroupOfOne(t *testing.T) {
+	c := twinConfig("relu", 8, 0)
+	want := trainingOf(t, c)
+	c.Group = graph.Group{Size: 1}
+	if got := trainingOf(t, c); got.Graph.String() != want.Graph.String() {
+		t.Error("a group of one has another graph")
+	}
+}
