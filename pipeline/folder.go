@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"syscall"
 
 	"vicreg/models"
@@ -13,8 +15,18 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// badFile lists the images that could not be used, a line each.
+// badFile lists the images that could not be used, a line each. Of several processes that
+// train together every one has its own; those but the first have their rank in its name.
 const badFile = "bad-images.txt"
+
+func badFileOf(rank int) string {
+	if rank == 0 {
+		return badFile
+	}
+	return fmt.Sprintf("bad-images-%d.txt", rank)
+}
+
+var badFiles = regexp.MustCompile(`^bad-images(-[0-9]+)?\.txt$`)
 
 // artifacts are the graphs that lie in the folder of a run, by file name.
 var artifacts = map[string]func(models.Config) (*models.Artifact, error){
@@ -23,7 +35,7 @@ var artifacts = map[string]func(models.Config) (*models.Artifact, error){
 
 // isRunFile says that training writes a file of this name into its folder.
 func isRunFile(name string) bool {
-	return name == metricsFile || name == badFile || artifacts[name] != nil || checkpoint.IsName(name)
+	return name == metricsFile || badFiles.MatchString(name) || artifacts[name] != nil || checkpoint.IsName(name)
 }
 
 // checkFolder refuses a folder that cannot become that of a new run: a file, or,
@@ -73,11 +85,12 @@ func claimFolder(dir string) (*os.File, error) {
 // clearFolder removes what an earlier run has left of its own; models that were
 // exported from it stay.
 func clearFolder(dir string) error {
-	old, err := checkpoint.Files(dir)
+	old, err := runFiles(dir)
 	if err != nil {
 		return err
 	}
-	for _, path := range append(old, filepath.Join(dir, metricsFile), filepath.Join(dir, badFile)) {
+	old = slices.DeleteFunc(old, func(path string) bool { return artifacts[filepath.Base(path)] != nil })
+	for _, path := range old {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("start anew in %s: %w", dir, err)
 		}
@@ -133,7 +146,10 @@ func (r *run) listBad() error {
 	for _, b := range bad {
 		lines = fmt.Appendf(lines, "%s\t%s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
-	if err := os.WriteFile(filepath.Join(r.out, badFile), lines, 0o666); err != nil {
+	if err := os.MkdirAll(r.out, 0o777); err != nil { // of another machine, maybe
+		return fmt.Errorf("list bad images: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(r.out, badFileOf(r.group().Rank())), lines, 0o666); err != nil {
 		return fmt.Errorf("list bad images: %w", err)
 	}
 	return nil

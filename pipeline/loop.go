@@ -21,7 +21,7 @@ const maxRejected = 20
 // the last thing it does is a checkpoint.
 func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	r.loader, err = dataset.NewLoader(context.WithoutCancel(ctx), r.reader, dataset.LoaderConfig{
-		Recipe: r.Recipe, Batch: r.Batch, Size: r.Size, Seed: r.Seed,
+		Recipe: r.Recipe, Batch: r.Batch, Rank: r.group().Rank(), Ranks: r.group().Size(), Size: r.Size, Seed: r.Seed,
 		Epoch: r.position.Epoch, Start: r.position.Batch, Epochs: r.Epochs, Workers: r.workers,
 		Alloc: r.state.NewBatch,
 	})
@@ -46,19 +46,31 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		if err := r.between(stdout, p); err != nil {
 			return err
 		}
-		switch {
-		case ctx.Err() != nil:
+		why, err := r.ends(ctx, begin)
+		if err != nil {
+			return err
+		}
+		if why != goesOn {
 			p.Clear()
-			return errors.Join(r.stop(stdout, "interrupted"), ctx.Err())
-		case r.timeLimit > 0 && time.Since(begin) >= r.timeLimit && r.position.Epoch < r.Epochs:
-			p.Clear()
-			return r.stop(stdout, fmt.Sprintf("time limit of %v reached", r.timeLimit))
+			return r.end(ctx, why, stdout)
 		}
 	}
 	device, err := r.deviceMemory()
 	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s; next: vicreg export %s\n",
 		r.position.Step, 100*p.waitShare(), device, r.out)
-	return err
+	return errors.Join(err, r.meet())
+}
+
+// end stops a run before its last epoch.
+func (r *run) end(ctx context.Context, why int, stdout io.Writer) error {
+	if why == outOfTime {
+		return errors.Join(r.stop(stdout, fmt.Sprintf("time limit of %v reached", r.timeLimit)), r.meet())
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = errOther
+	}
+	return errors.Join(r.stop(stdout, "interrupted"), r.meet(), err)
 }
 
 // deviceMemory says what the run has taken of its device, and nothing on the host.
@@ -116,6 +128,9 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 	line := p.epoch(r.position.Epoch)
 	state, err := r.state.Snapshot()
 	if err != nil {
+		return err
+	}
+	if err := r.agree(state); err != nil {
 		return err
 	}
 	if r.watch != nil {

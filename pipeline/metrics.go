@@ -20,9 +20,12 @@ const metricsFile = "metrics.jsonl"
 // metrics appends one JSON object a line to the run's metrics file. Numbers that
 // JSON cannot hold are left out of their line.
 type metrics struct {
-	file *os.File
+	file *os.File // nil for none
 	out  *bufio.Writer
 }
+
+// noMetrics are for a process that leaves them to another.
+func noMetrics() *metrics { return &metrics{out: bufio.NewWriter(io.Discard)} }
 
 // openMetrics opens the file for a run that stands at the given step: lines of
 // later steps, written after the checkpoint that the run goes on from, are cut,
@@ -100,6 +103,9 @@ func (m *metrics) write(line map[string]any) error {
 
 // Sync puts all lines on the disk.
 func (m *metrics) Sync() error {
+	if m.file == nil {
+		return nil
+	}
 	if err := errors.Join(m.out.Flush(), m.file.Sync()); err != nil {
 		return fmt.Errorf("write metrics: %w", err)
 	}
@@ -108,5 +114,8 @@ func (m *metrics) Sync() error {
 
 // Close flushes and closes the file.
 func (m *metrics) Close() error {
+	if m.file == nil {
+		return nil
+	}
 	return errors.Join(m.out.Flush(), m.file.Close())
 }

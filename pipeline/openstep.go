@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"vicreg/models"
+	"vicreg/models/graph"
 	"vicreg/models/ort"
 )
 
 // stepConfig describes the graph of a step as the machine runs it best.
 func (r *run) stepConfig() models.Config {
 	c := r.graphs(r.block)
+	c.Batch, c.Group = r.part(), place(r.group())
 	if !r.machine.OnHost() {
 		c.Device, c.CustomOps = r.machine.Device.Kind, r.machine.customOps()
 		c.Compute, c.TF32 = r.Precision.compute(), r.Precision == tf32
@@ -99,6 +101,9 @@ func (r *run) whole() error {
 	}
 	var left []string
 	for _, p := range ort.Strangers(placed, r.machine.Device) {
+		if strings.HasPrefix(p.Operator, graph.DomainCollectives) {
+			continue // which run there
+		}
 		left = append(left, fmt.Sprintf("%d %s", p.Nodes, p.Operator))
 	}
 	if left != nil {
@@ -119,7 +124,8 @@ func join(a, b string) string {
 // beside a device: they would take the cores from those that decode.
 func (r *run) options() ort.Options {
 	o := r.machine.Alone()
-	o.Spin, o.Capture, o.FuseBias = r.machine.OnHost(), r.machine.captures(), !r.machine.OnHost()
+	o.Spin, o.FuseBias = r.machine.OnHost(), !r.machine.OnHost()
+	o.Capture = r.machine.captures() && r.group().Size() == 1 // what processes exchange goes over the host
 	// Without TF32 the runtime keeps its convolutions from the tensor cores altogether,
 	// those of 16 bits, too; with it, the loss is in TF32.
 	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && !r.machine.customOps()

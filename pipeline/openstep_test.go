@@ -121,6 +121,46 @@ func TestAStepThatCannotBeCaptured(t *testing.T) {
 	}
 }
 
+// What processes exchange goes over the host, without capture; all else of a step stays on
+// the device.
+func TestGroupOnADevice(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	joined := orttest.Group(t, 2)
+	if joined == nil {
+		return
+	}
+	lib := orttest.Open(t)
+	r := deviceRun(t, lib, fp16, "auto")
+	r.Width, r.Size, r.Expander, r.Batch = 1, 8, []int{4, 4}, 4
+	r.joined = joined
+	var err error
+	if r.artifact, err = models.Step(r.stepConfig()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.openStep(); err != nil || r.slow != "" || r.capturing {
+		t.Fatalf("%v, slow: %q, captured: %v", err, r.slow, r.capturing)
+	}
+	defer r.Close()
+	placed, err := r.session.Placement()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchanged := 0
+	for _, p := range placed {
+		if strings.HasPrefix(p.Operator, graph.DomainCollectives) {
+			exchanged += p.Nodes
+		}
+	}
+	if want := 2 + len(r.artifact.Params); exchanged != want { // the embeddings of both views
+		t.Errorf("%d nodes exchange, want %d", exchanged, want)
+	}
+	if err := r.begin(r.artifact.InitialState(1), io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFullDevice(t *testing.T) {
 	full := errors.New("step: Non-zero status code: Failed to allocate memory for requested buffer of size 123")
 	for _, c := range []struct {

@@ -86,7 +86,9 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 		return r, err
 	}
 	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: bulk.Limits, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
-	r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held)
+	if t.leads() {
+		r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held)
+	}
 	return r, err
 }
 
@@ -95,7 +97,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 // state is on a device. What a step needs besides is the runtime's affair.
 func (r *run) needs() int64 {
 	const batches = 3 // made ahead, and in use
-	bytes := batches * 2 * 3 * int64(r.Batch) * int64(r.Size) * int64(r.Size)
+	bytes := batches * 2 * 3 * int64(r.part()) * int64(r.Size) * int64(r.Size)
 	sets := int64(2)
 	if !r.machine.OnHost() {
 		sets = 1
@@ -132,7 +134,14 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 	if err := r.begin(tensors, stderr); err != nil {
 		return err
 	}
+	if err := r.agree(tensors); err != nil {
+		return err
+	}
 	debug.FreeOSMemory() // the state was copied, and a step wants that memory
+	if !r.leads() {
+		r.metrics = noMetrics()
+		return nil
+	}
 	if r.folder, err = claimFolder(r.out); err != nil {
 		return err
 	}
@@ -160,8 +169,13 @@ func (r *run) save() error {
 	return r.saveState(tensors)
 }
 
-// saveState is save for a state that was copied out already.
+// saveState is save for a state that was copied out already. Of several processes the one
+// that leads writes it, and each lists the bad files that it has met.
 func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
+	if !r.leads() {
+		r.saved = time.Now()
+		return r.listBad()
+	}
 	config, err := json.Marshal(r.Config)
 	if err != nil {
 		return err

@@ -30,6 +30,8 @@ type trainFlags struct {
 	workers       int
 	cacheMB       int
 	maxBad        float64
+	collectives   string
+	joined        group // nil for a process by itself
 }
 
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
@@ -54,6 +56,9 @@ gradient is not finite (that step is left out) and doubles after %d good ones.
 bf16 needs no scale, as its range is float32's, but keeps 8 bits of a number where
 fp16 keeps 11.
 vicreg data preview shows the views that a recipe makes.
+--collectives joins processes, on one machine or many, that share each batch: a
+library of four functions over MPI, NCCL or the like. All run the same command, and
+see the same images and, to resume, the same RUN, which the first of them writes.
 
 `, growAfter) + recipeNotes(),
 	})
@@ -69,6 +74,7 @@ vicreg data preview shows the views that a recipe makes.
 	fs.IntVar(&t.workers, "workers", 0, "`N` goroutines that decode and augment; by default one a core")
 	fs.IntVar(&t.cacheMB, "cache-mb", 1024, "`MB` of memory for decoded images, which then cost no decoding after the first epoch")
 	fs.Float64Var(&t.maxBad, "max-bad", 0.5, "stop when more than this `share` of the images is bad")
+	fs.StringVar(&t.collectives, "collectives", "", "shared `LIBRARY` that joins this process with others to train one model, each on its part of --batch")
 	return t, fs
 }
 
@@ -78,8 +84,18 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err := usage.Parse(fs, args); err != nil {
 		return err
 	}
+	joined, leave, err := joinGroup(t.collectives)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	t.joined = joined
+	stdout, stderr = t.quiet(stdout), t.quiet(stderr)
 	position, tensors, err := t.prepare(fs, stderr)
 	if err != nil {
+		return err
+	}
+	if err := t.shares(); err != nil {
 		return err
 	}
 	train, held, err := t.images(ctx)
@@ -91,7 +107,10 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	case !t.resume:
 		t.Images, t.DataSet = train.Len(), train.Fingerprint()
 		why = t.plan(train.Len())
-		if err := checkFolder(t.out, t.force); err != nil {
+		if t.leads() {
+			err = checkFolder(t.out, t.force)
+		}
+		if err != nil {
 			return err
 		}
 	case t.DataSet != train.Fingerprint():
@@ -194,6 +213,9 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	}
 	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps%s\n",
 		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup, clip)
+	if n := t.group().Size(); n > 1 {
+		fmt.Fprintf(w, "processes  %d, each with %d images of a batch\n", n, t.part())
+	}
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
 	if r.chosen != "" {
 		fmt.Fprintf(w, "kernels    %s\n", r.chosen)

@@ -12,7 +12,8 @@ import (
 // Batch is one step's pictures.
 type Batch struct {
 	Epoch, Index int
-	// Tensors holds "view1" and "view2", both uint8 [N,S,S,3]. The user may add
+	// Tensors holds "view1" and "view2", both uint8 [N,S,S,3], N being the part of this
+	// process. The user may add
 	// entries of its own, which stay when the batch is used again.
 	Tensors tensor.Batch
 
@@ -29,8 +30,9 @@ type Batch struct {
 
 // newBatch makes a batch whose rows lie in the user's tensors, or in new ones.
 func (c *LoaderConfig) newBatch() (*Batch, error) {
-	shape := []int{c.Batch, c.Size, c.Size, 3}
-	b := &Batch{rows: make([]int, c.Batch), lost: make([]bool, c.Batch), done: make(chan struct{}, 1)}
+	n := c.part()
+	shape := []int{n, c.Size, c.Size, 3}
+	b := &Batch{rows: make([]int, n), lost: make([]bool, n), done: make(chan struct{}, 1)}
 	if c.Alloc == nil {
 		b.Tensors = tensor.Batch{"view1": tensor.New(tensor.Uint8, shape...), "view2": tensor.New(tensor.Uint8, shape...)}
 	} else {

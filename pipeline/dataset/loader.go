@@ -17,8 +17,11 @@ import (
 type LoaderConfig struct {
 	Recipe imaging.Recipe
 	Batch  int // N; the remainder of an epoch that fills no batch is dropped
-	Size   int // S, the side of a view in pixels
-	Seed   uint64
+	// Of several processes that share each batch, which this one is, from 0, and how many
+	// there are: it makes the Rank-th of Ranks equal parts. 0 Ranks are one.
+	Rank, Ranks int
+	Size        int // S, the side of a view in pixels
+	Seed        uint64
 
 	// Epoch and Start are the position of the first batch, the index of a batch
 	// within its epoch counted from 0; Epochs is where the run ends.
@@ -38,6 +41,8 @@ func (c *LoaderConfig) Validate(n int) error {
 	switch {
 	case c.Batch < 1:
 		return fmt.Errorf("batch of %d pictures", c.Batch)
+	case c.Ranks > 1 && (c.Rank < 0 || c.Rank >= c.Ranks || c.Batch%c.Ranks != 0):
+		return fmt.Errorf("part %d of %d of a batch of %d pictures", c.Rank, c.Ranks, c.Batch)
 	case c.Size < 1:
 		return fmt.Errorf("view of %d pixels", c.Size)
 	case c.Batch > n:
@@ -72,6 +77,9 @@ type Loader struct {
 	tally  tally // of the epoch, in this process
 	err    error // what ended the loader, once Next has returned it
 }
+
+// part is how many rows of a batch are made here.
+func (c *LoaderConfig) part() int { return c.Batch / max(1, c.Ranks) }
 
 // task is one row of a batch.
 type task struct {
@@ -121,7 +129,7 @@ func (l *Loader) plan() {
 	for epoch := l.config.Epoch; epoch < l.config.Epochs; epoch++ {
 		order = shuffle(order, l.reader.set.Len(), l.config.Seed, epoch)
 		for index := start; index < l.BatchesPerEpoch(); index++ {
-			if !l.issue(epoch, index, order[index*l.config.Batch:]) {
+			if !l.issue(epoch, index, order[index*l.config.Batch+l.config.Rank*l.config.part():]) {
 				return
 			}
 		}

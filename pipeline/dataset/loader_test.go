@@ -141,6 +141,42 @@ func TestLoaderResumes(t *testing.T) {
 	}
 }
 
+// The parts of several processes make the batches of one.
+func TestLoaderParts(t *testing.T) {
+	_, set := folder(t, 21)
+	views := func(rank, ranks int) (all []string) {
+		c := config()
+		c.Rank, c.Ranks = rank, ranks
+		l, err := NewLoader(t.Context(), NewReader(set, ReaderConfig{}), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		for {
+			b, err := l.Next()
+			if err == io.EOF {
+				return all
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, view := range []string{"view1", "view2"} {
+				all = append(all, string(b.Tensors[view].Data.([]uint8)))
+			}
+			l.Release(b)
+		}
+	}
+	whole, first, second := views(0, 1), views(0, 2), views(1, 2)
+	if len(whole) != 2*2*(set.Len()/4) || len(first) != len(whole) || len(second) != len(whole) {
+		t.Fatalf("%d, %d and %d views", len(whole), len(first), len(second))
+	}
+	for i := range whole {
+		if first[i]+second[i] != whole[i] {
+			t.Errorf("view %d is not made of its parts", i)
+		}
+	}
+}
+
 func TestSubstitute(t *testing.T) {
 	root, _ := folder(t, 6)
 	spoil(t, root)
@@ -182,11 +218,13 @@ func TestSubstitute(t *testing.T) {
 func TestLoaderRefuses(t *testing.T) {
 	_, set := folder(t, 5)
 	for name, change := range map[string]func(c *LoaderConfig){
-		"larger than the set": func(c *LoaderConfig) { c.Batch = 6 },
-		"batch of 0":          func(c *LoaderConfig) { c.Batch = 0 },
-		"view of 0":           func(c *LoaderConfig) { c.Size = 0 },
-		"no batch 2":          func(c *LoaderConfig) { c.Start = 2 },
-		"probability":         func(c *LoaderConfig) { c.Recipe.Views[0].Grey = 2 },
+		"larger than the set":         func(c *LoaderConfig) { c.Batch = 6 },
+		"batch of 0":                  func(c *LoaderConfig) { c.Batch = 0 },
+		"view of 0":                   func(c *LoaderConfig) { c.Size = 0 },
+		"no batch 2":                  func(c *LoaderConfig) { c.Start = 2 },
+		"part 2 of 2 of a batch of 4": func(c *LoaderConfig) { c.Rank, c.Ranks = 2, 2 },
+		"part 0 of 3 of a batch of 4": func(c *LoaderConfig) { c.Ranks = 3 },
+		"probability":                 func(c *LoaderConfig) { c.Recipe.Views[0].Grey = 2 },
 	} {
 		c := config()
 		change(&c)

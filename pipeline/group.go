@@ -1,0 +1,167 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"vicreg/models/graph"
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/usage"
+)
+
+// group are the processes that train one model together. All make the same calls in the
+// same order, and each waits for the others. ort.Group implements it.
+type group interface {
+	Rank() int
+	Size() int
+	// AllGather returns the values of every process, by rank. All give as many.
+	AllGather(mine []float32) ([]float32, error)
+}
+
+// lone is a process by itself.
+type lone struct{}
+
+func (lone) Rank() int                                   { return 0 }
+func (lone) Size() int                                   { return 1 }
+func (lone) AllGather(mine []float32) ([]float32, error) { return mine, nil }
+
+// joinGroup joins the group of a library, or makes one of this process alone. The caller calls
+// leave at the end.
+func joinGroup(library string) (g group, leave func(), err error) {
+	if library == "" {
+		return lone{}, func() {}, nil
+	}
+	joined, err := ort.JoinGroup(library)
+	if err != nil {
+		return nil, nil, &usage.Error{Err: fmt.Errorf("--collectives: %w", err)}
+	}
+	return joined, joined.Close, nil
+}
+
+// place is the place of this process for the graphs.
+func place(g group) graph.Group { return graph.Group{Rank: g.Rank(), Size: g.Size()} }
+
+// group is nobody else for a run that has joined none.
+func (t *trainFlags) group() group {
+	if t.joined == nil {
+		return lone{}
+	}
+	return t.joined
+}
+
+// leads tells whether this is the process that writes the run and speaks of it.
+func (t *trainFlags) leads() bool { return t.group().Rank() == 0 }
+
+// shares checks that every process has an equal part of a batch, of which BatchNorm makes
+// statistics.
+func (t *trainFlags) shares() error {
+	if n := t.group().Size(); n > 1 && (t.Batch%n != 0 || t.Batch/n < 2) {
+		return usage.Errorf("--batch %d: %d processes want equal parts of it, of 2 images at least", t.Batch, n)
+	}
+	return nil
+}
+
+// part is how many images of a batch are for this process.
+func (t *trainFlags) part() int { return t.Batch / t.group().Size() }
+
+// quiet is w for the process that leads, and for others nothing.
+func (t *trainFlags) quiet(w io.Writer) io.Writer {
+	if t.leads() {
+		return w
+	}
+	return io.Discard
+}
+
+// agree is an error in every process where one has other settings, images or weights than
+// the first: they would train apart, and not say so.
+func (r *run) agree(state map[string]*tensor.Tensor) error {
+	if r.group().Size() == 1 {
+		return nil
+	}
+	settings := r.Config
+	settings.Data, settings.Init, settings.Precision = "", "", "" // may be elsewhere, or another on other devices
+	told, err := json.Marshal(struct {
+		Config   Config
+		Position any
+	}{settings, r.position})
+	if err != nil {
+		return err
+	}
+	sums := []struct {
+		what string
+		sum  uint32
+	}{{"images", crc32.ChecksumIEEE([]byte(r.DataSet))}, {"settings", crc32.ChecksumIEEE(told)}, {"weights", checksum(state)}}
+	var mine []float32
+	for _, s := range sums { // as numbers that float32 has
+		mine = append(mine, float32(s.sum>>16), float32(s.sum&0xffff))
+	}
+	all, err := r.group().AllGather(mine)
+	if err != nil {
+		return err
+	}
+	for rank, theirs := range slices.Collect(slices.Chunk(all, len(mine))) {
+		for i, s := range sums {
+			if !slices.Equal(theirs[2*i:2*i+2], all[2*i:2*i+2]) {
+				return fmt.Errorf("process %d has other %s than process 0", rank, s.what)
+			}
+		}
+	}
+	return nil
+}
+
+// checksum is one over all tensors of a state.
+func checksum(state map[string]*tensor.Tensor) uint32 {
+	h, part := crc32.NewIEEE(), make([]byte, 0, 1<<12)
+	for _, name := range slices.Sorted(maps.Keys(state)) {
+		for values := range slices.Chunk(state[name].Float32(), cap(part)/4) {
+			part = part[:0]
+			for _, v := range values {
+				part = binary.LittleEndian.AppendUint32(part, math.Float32bits(v))
+			}
+			h.Write(part)
+		}
+	}
+	return h.Sum32()
+}
+
+// Why a run ends before its last epoch, the strongest last.
+const (
+	goesOn = iota
+	outOfTime
+	interrupted
+)
+
+// ends asks all processes whether one of them has a reason to end, and gives the
+// strongest.
+func (r *run) ends(ctx context.Context, begin time.Time) (why int, err error) {
+	switch {
+	case ctx.Err() != nil:
+		why = interrupted
+	case r.timeLimit > 0 && time.Since(begin) >= r.timeLimit && r.position.Epoch < r.Epochs:
+		why = outOfTime
+	}
+	all, err := r.group().AllGather([]float32{float32(why)})
+	if err != nil {
+		return 0, err
+	}
+	return int(slices.Max(all)), nil
+}
+
+// errOther is how a process ends when another was interrupted.
+var errOther = errors.New("another process was interrupted")
+
+// meet waits for all processes: one that ends earlier may take the others with it.
+func (r *run) meet() error {
+	_, err := r.group().AllGather([]float32{0})
+	return err
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vicreg/models/ort/orttest"
+	"vicreg/pipeline/checkpoint"
+)
+
+// member is one process of several that train together, and what it says.
+type member struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+}
+
+// startTogether starts so many processes of the same command, as one group.
+func startTogether(t *testing.T, size int, args ...string) (all []*member) {
+	t.Helper()
+	args = slices.Concat(args, []string{"--collectives", orttest.GroupLibrary(t), "--threads", "1", "--workers", "1"})
+	for _, env := range orttest.GroupMembers(t, size) {
+		m := &member{Cmd: program(t, nil, args...)}
+		m.Env, m.Stdout, m.Stderr = append(os.Environ(), env), &m.out, &m.err
+		if err := m.Start(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// end waits for all and wants their exit codes.
+func end(t *testing.T, all []*member, codes ...int) {
+	t.Helper()
+	for rank, m := range all {
+		m.Wait()
+		if code := m.ProcessState.ExitCode(); code != codes[rank] {
+			t.Errorf("process %d ended with %d, want %d\n%s%s", rank, code, codes[rank], &m.out, &m.err)
+		}
+	}
+}
+
+// stepLosses are the losses in a run's metrics, in order.
+func stepLosses(t *testing.T, run string) (losses []float64) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(run, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for d := json.NewDecoder(f); ; {
+		var line struct {
+			Kind string
+			Loss float64
+		}
+		if err := d.Decode(&line); err == io.EOF {
+			return losses
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if line.Kind == "step" {
+			losses = append(losses, line.Loss)
+		}
+	}
+}
+
+// Two processes train one model: the first writes and speaks, and the loss is that of all
+// their embeddings.
+func TestTrainTogether(t *testing.T) {
+	args, run := smallTraining(t, "2")
+	if err := os.WriteFile(filepath.Join(args[2], "zz-bad.png"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	all := startTogether(t, 2, args...)
+	end(t, all, 0, 0)
+	if !strings.Contains(all[0].out.String(), "processes  2, each with 4 images of a batch\n") || !strings.Contains(all[0].out.String(), "done       6 steps") {
+		t.Errorf("the first says\n%s", &all[0].out)
+	}
+	if all[1].out.Len()+all[1].err.Len() > 0 {
+		t.Errorf("the second says\n%s%s", &all[1].out, &all[1].err)
+	}
+	alone, other := smallTraining(t, "2")
+	alone[2] = args[2]
+	if out, err := program(t, nil, alone...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// The images and views are those of one process, whose BatchNorm sees twice as many.
+	got, want := stepLosses(t, run), stepLosses(t, other)
+	if len(got) != 6 || len(want) != 6 || math.Abs(got[0]/want[0]-1) > 0.1 || got[0] == want[0] {
+		t.Errorf("losses %v together, %v alone", got, want)
+	}
+	listed, _ := filepath.Glob(filepath.Join(run, "bad-images*.txt"))
+	if len(listed) == 0 {
+		t.Error("no process has listed the bad image")
+	}
+}
+
+// An interrupt of one ends all, with a checkpoint, from which one process goes on, or four;
+// a time limit ends them, too.
+func TestTrainTogetherStops(t *testing.T) {
+	args, run := smallTraining(t, "100000")
+	all := startTogether(t, 2, append(args, "--checkpoint-every", "1ms")...)
+	for steps := int64(-1); steps < 2; {
+		if c, _, err := checkpoint.Latest(run); err == nil {
+			steps = c.Position.Step
+		}
+	}
+	all[1].Process.Signal(syscall.SIGTERM)
+	end(t, all, 1, 130)
+	if said := all[0].err.String(); !strings.HasSuffix(said, "vicreg train: another process was interrupted\n") {
+		t.Errorf("the first says\n%s", said)
+	}
+	step := saved(t, run).Step
+	resume := []string{"train", "--out", run, "--resume", "--onnxruntime", args[slices.Index(args, "--onnxruntime")+1], "--time-limit", "1ns"}
+	if out, err := program(t, nil, resume...).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	end(t, startTogether(t, 4, resume...), 0, 0, 0, 0)
+	if after := saved(t, run).Step; after != step+2 {
+		t.Errorf("two more steps from %d lead to %d", step, after)
+	}
+}
+
+// Processes that would train apart do not begin.
+func TestTrainTogetherAlike(t *testing.T) {
+	args, _ := smallTraining(t, "2")
+	library := orttest.GroupLibrary(t)
+	start := func(change func(rank int, args []string) []string) (said []string) {
+		var all []*member
+		for rank, env := range orttest.GroupMembers(t, 2) {
+			own := change(rank, slices.Concat(args, []string{"--collectives", library, "--threads", "1"}))
+			m := &member{Cmd: program(t, nil, own...)}
+			m.Env, m.Stderr = append(os.Environ(), env), &m.err
+			if err := m.Start(); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, m)
+		}
+		for _, m := range all {
+			m.Wait()
+			said = append(said, m.err.String())
+		}
+		return said
+	}
+	more := t.TempDir()
+	if err := writePictures(more, 25); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(rank int, args []string) []string{
+		"process 1 has other settings than process 0": func(rank int, args []string) []string {
+			return append(args, "--variance", []string{"25", "24"}[rank])
+		},
+		"process 1 has other images than process 0": func(rank int, args []string) []string {
+			return append(args, "--data", []string{args[2], more}[rank])
+		},
+		"--batch 7: 2 processes want equal parts of it, of 2 images at least": func(rank int, args []string) []string {
+			return append(args, "--batch", "7")
+		},
+	} {
+		for rank, said := range start(change) {
+			if !regexp.MustCompile(`vicreg train: ` + regexp.QuoteMeta(want)).MatchString(said) {
+				t.Errorf("process %d: want %q, got\n%s", rank, want, said)
+			}
+		}
+	}
+}
+
+// The library over MPI does what that of the tests does.
+func TestTrainTogetherOverMPI(t *testing.T) {
+	for _, tool := range []string{"mpicc", "mpirun"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no MPI here: %v", err)
+		}
+	}
+	library := filepath.Join(t.TempDir(), "libvicreg_mpi.so")
+	build := exec.Command("mpicc", "-Wall", "-Werror", "-O2", "-shared", "-fPIC", "-I", "models/ort", "-o", library, "scripts/collectives/mpi.c")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	args, run := smallTraining(t, "2")
+	cmd := program(t, []string{"mpirun", "-n", "2"}, slices.Concat(args, []string{"--collectives", library, "--threads", "1"})...)
+	cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+		"OMPI_MCA_rmaps_base_oversubscribe=1", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "processes  2, each with 4 images of a batch\n") || saved(t, run).Step != 6 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
