@@ -188,11 +188,29 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	args, run := smallTraining(t, "2")
-	cmd := program(t, []string{"mpirun", "-n", "2"}, slices.Concat(args, []string{"--collectives", library, "--threads", "1"})...)
-	cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-		"OMPI_MCA_rmaps_base_oversubscribe=1", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "processes  2, each with 4 images of a batch\n") || saved(t, run).Step != 6 {
+	train := func() (string, error) {
+		cmd := program(t, []string{"mpirun", "-n", "2"}, slices.Concat(args, []string{"--collectives", library, "--threads", "1"})...)
+		cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+			"OMPI_MCA_rmaps_base_oversubscribe=1", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	// One that fails while the other waits for it ends both.
+	if err := os.MkdirAll(run, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Open(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := train(); err == nil || !strings.Contains(out, "another vicreg train is at work in ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	lock.Close()
+	if out, err := train(); err != nil || !strings.Contains(out, "processes  2, each with 4 images of a batch\n") || saved(t, run).Step != 6 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -160,8 +160,11 @@ func (r *run) ends(ctx context.Context, begin time.Time) (why int, err error) {
 // errOther is how a process ends when another was interrupted.
 var errOther = errors.New("another process was interrupted")
 
-// meet waits for all processes: one that ends earlier may take the others with it.
+// meet waits for all processes at the end, as one that ends earlier may take the others
+// with it. After that, and only then, each leaves the group: one that fails ends without,
+// which is how what has started them knows.
 func (r *run) meet() error {
 	_, err := r.group().AllGather([]float32{0})
+	r.met = err == nil
 	return err
 }

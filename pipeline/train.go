@@ -32,6 +32,7 @@ type trainFlags struct {
 	maxBad        float64
 	collectives   string
 	joined        group // nil for a process by itself
+	met           bool  // all processes have come to the end
 }
 
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
@@ -88,7 +89,11 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer func() {
+		if t.met {
+			leave()
+		}
+	}()
 	t.joined = joined
 	stdout, stderr = t.quiet(stdout), t.quiet(stderr)
 	position, tensors, err := t.prepare(fs, stderr)

@@ -2,9 +2,11 @@
 // vicreg train --collectives LIBRARY. scripts/collectives/mpi.c is one, over MPI.
 //
 // Every function returns NULL, or a sentence that says what went wrong, which stays
-// where it is. After that nothing is called but vicreg_group_close. Calls come one after
-// the other, but from any thread. All processes make the same calls in the same order, and
-// each waits for the others; the sizes are the same in all.
+// where it is; after that none is called. Calls come one after the other, but from any
+// thread. All processes make the same calls in the same order, and each waits for the others;
+// the sizes are the same in all. A process that fails ends with an exit code other than 0 and
+// without vicreg_group_close: to end the others then, which wait for it, is up to what
+// started them, as mpirun does.
 #ifndef VICREG_GROUP_H
 #define VICREG_GROUP_H
 
@@ -22,7 +24,7 @@ const char *vicreg_group_all_reduce(float *values, size_t count);
 // count of them. mine and all do not overlap.
 const char *vicreg_group_all_gather(const float *mine, size_t count, float *all);
 
-// vicreg_group_close is called once, at the end.
+// vicreg_group_close is called once, when all processes have come to the end.
 void vicreg_group_close(void);
 
 #endif
