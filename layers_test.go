@@ -18,7 +18,7 @@ import (
 // package has no place until somebody gives it one here.
 var layers = map[string]int{
 	"models/onnx": 0, "models/tensor": 0, "pipeline/imaging": 0, "pipeline/stats": 0, "pipeline/usage": 0, "pipeline/vectors": 0, "pipeline/whole": 0,
-	"server/batch": 0, "server/index/filter": 0, "server/index/scan": 0, "server/index/store": 0, "server/page": 0,
+	"server/batch": 0, "server/index/filter": 0, "server/index/scan": 0, "server/index/store": 0, "server/jsonlog": 0, "server/page": 0,
 	"server/index/sketch": 1,
 	"server/index":        2,
 	"models/graph":        1, "models/ort": 1, "models/ort/standin": 0, "pipeline/checkpoint": 1, "pipeline/dataset": 1, "pipeline/thumbnail": 1,

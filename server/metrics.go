@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"vicreg/server/jsonlog"
 )
 
 // metrics are what Prometheus is told. Times are in seconds.
@@ -60,7 +62,7 @@ func (m *metrics) watch(s *Server) {
 	gauge("canary_age_seconds", "Since the canary was last right.", func(e *engine) float64 { return e.canary.age().Seconds() })
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.shelf.items))
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Lines of the log that could not be written."},
-		func() float64 { return linesLost(s.log) }))
+		func() float64 { return jsonlog.Lost(s.log) }))
 	gauge("panics", "Batches that panicked since the model was loaded.", func(e *engine) float64 { return float64(e.batcher.Panics()) })
 }
 

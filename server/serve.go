@@ -21,6 +21,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
+	"vicreg/server/jsonlog"
 )
 
 // serveFlags are those of the command.
@@ -199,7 +200,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	log, written := newLogger(stderr)
+	log, written := jsonlog.New(stderr)
 	defer written()
 	l, err := f.listen(log)
 	if err != nil {
@@ -252,7 +253,10 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 		}()
 	})
 	if ready {
-		within(lastWrite, said)
+		select {
+		case <-said:
+		case <-time.After(jsonlog.LastWrite):
+		}
 	}
 	return err
 }

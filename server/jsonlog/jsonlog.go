@@ -1,4 +1,6 @@
-package server
+// Package jsonlog is a log of JSON lines for a program that answers requests: nobody who
+// logs waits for whoever reads it. Lines are escaped, so that a terminal can show them.
+package jsonlog
 
 import (
 	"context"
@@ -14,9 +16,10 @@ type logger struct {
 	out *lines
 }
 
-// newLogger writes to out until stop is called, which writes the rest if out takes it
-// in the time of lastWrite. Nobody who logs ever waits for out.
-func newLogger(out io.Writer) (log *slog.Logger, stop func()) {
+// New writes to out until stop is called, which writes the rest if out takes it in the
+// time of LastWrite. Nobody who logs ever waits for out; what it does not take is lost,
+// counted, and told of in a line when it takes lines again.
+func New(out io.Writer) (log *slog.Logger, stop func()) {
 	l := &lines{out: out, wake: make(chan struct{}, 1)}
 	ending, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -25,20 +28,15 @@ func newLogger(out io.Writer) (log *slog.Logger, stop func()) {
 	}()
 	return slog.New(&logger{slog.NewJSONHandler(l, nil), l}), func() {
 		close(ending)
-		within(lastWrite, ended)
+		select {
+		case <-ended:
+		case <-time.After(LastWrite):
+		}
 	}
 }
 
-// lastWrite is how long the end of the program waits for whoever reads what it writes.
-const lastWrite = time.Second
-
-// within waits until done is closed, but no longer than for d.
-func within(d time.Duration, done <-chan struct{}) {
-	select {
-	case <-done:
-	case <-time.After(d):
-	}
-}
+// LastWrite is how long the end of the program waits for whoever reads what it writes.
+const LastWrite = time.Second
 
 // Handle takes a record, to be written.
 func (g *logger) Handle(ctx context.Context, r slog.Record) error {
@@ -59,8 +57,9 @@ func (g *logger) WithGroup(name string) slog.Handler {
 	return &logger{g.Handler.WithGroup(name), g.out}
 }
 
-// linesLost is how many lines of a log could not be written so far.
-func linesLost(log *slog.Logger) float64 {
+// Lost is how many lines of a log could not be written so far, 0 for a log of another
+// package.
+func Lost(log *slog.Logger) float64 {
 	if g, ok := log.Handler().(*logger); ok {
 		return float64(g.out.lost())
 	}

@@ -1,22 +1,15 @@
-package server
+package jsonlog
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"vicreg/models/ort/orttest"
 )
 
 // page is what was written, for many goroutines.
@@ -42,7 +35,7 @@ func TestLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out page
 		count := func() int { return strings.Count(out.String(), "\n") }
-		log, stop := newLogger(&out)
+		log, stop := New(&out)
 		log.Info("one")
 		if synctest.Wait(); count() != 0 {
 			t.Error("a line was written alone")
@@ -66,7 +59,7 @@ func TestLogger(t *testing.T) {
 // No control character gets into the log as it is, also of those that JSON lets through.
 func TestLogEscapes(t *testing.T) {
 	var out page
-	log, stop := newLogger(&out)
+	log, stop := New(&out)
 	log.Info("name", "path", "\x1b[1m \u009b1m \x7f ü 猫")
 	stop()
 	var line struct{ Path string }
@@ -104,7 +97,7 @@ func (p *pipe) Write(b []byte) (int, error) {
 func TestLogReaderStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{still: make(chan struct{})}
-		log, stop := newLogger(out)
+		log, stop := New(out)
 		log.Warn("it stands still from here on")
 		synctest.Wait()
 		const n = 3 * mostLines / 1000
@@ -112,12 +105,12 @@ func TestLogReaderStandsStill(t *testing.T) {
 		for i := range n {
 			log.Error("line", "n", i, "filler", filler)
 		}
-		missing := int(linesLost(log))
+		missing := int(Lost(log))
 		if missing < n/2 || missing > n*3/4 {
 			t.Errorf("%d of %d lines are lost", missing, n)
 		}
 		begin := time.Now()
-		if stop(); time.Since(begin) != lastWrite {
+		if stop(); time.Since(begin) != LastWrite {
 			t.Errorf("the end waited %v", time.Since(begin))
 		}
 		close(out.still)
@@ -137,14 +130,14 @@ func TestLogReaderStandsStill(t *testing.T) {
 func TestLogReaderGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{gone: true, left: 20}
-		log, stop := newLogger(out)
+		log, stop := New(out)
 		say := func(text string) {
 			log.Warn(text)
 			synctest.Wait()
 		}
 		say("one") // of which 20 bytes are taken
 		say("two")
-		if n := linesLost(log); n != 2 {
+		if n := Lost(log); n != 2 {
 			t.Errorf("%v lines are lost, want 2", n)
 		}
 		out.gone = false
@@ -161,69 +154,4 @@ func TestLogReaderGoesAway(t *testing.T) {
 			}
 		}
 	})
-}
-
-// A server whose output nobody reads serves, and ends.
-func TestServeUnread(t *testing.T) {
-	orttest.Open(t)
-	file := filepath.Join(t.TempDir(), "backbone.onnx")
-	if err := os.WriteFile(file, model(t, 1), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, still := make(chan string, 1), make(chan struct{})
-	defer close(still)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, []string{"--model", file, "--addr", "127.0.0.1:0", "--max-batch", "1", "--pause", "0s"}, unread{out, still}, unread{nil, still})
-	}()
-	var text string
-	select {
-	case text = <-out:
-	case err := <-ended:
-		t.Fatal(err)
-	}
-	_, address, _ := strings.Cut(strings.TrimSpace(text), " on ")
-	for range 400 { // whose lines are more than a pipe holds
-		r, err := http.Get(address + "/livez")
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Body.Close()
-	}
-	if text := body(t, address+"/metrics"); !strings.Contains(text, "vicreg_log_lines_lost_total 0") {
-		t.Errorf("the metrics do not tell of lost lines: %s", text)
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-// unread tells of what it is to write, and does not return while nobody reads.
-type unread struct {
-	told  chan<- string
-	still <-chan struct{}
-}
-
-func (u unread) Write(b []byte) (int, error) {
-	if u.told != nil {
-		u.told <- string(b)
-	}
-	<-u.still
-	return len(b), nil
-}
-
-func body(t *testing.T, address string) string {
-	t.Helper()
-	r, err := http.Get(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vicreg/models/ort/orttest"
+)
+
+// A server whose output nobody reads serves, and ends.
+func TestServeUnread(t *testing.T) {
+	orttest.Open(t)
+	file := filepath.Join(t.TempDir(), "backbone.onnx")
+	if err := os.WriteFile(file, model(t, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, still := make(chan string, 1), make(chan struct{})
+	defer close(still)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, []string{"--model", file, "--addr", "127.0.0.1:0", "--max-batch", "1", "--pause", "0s"}, unread{out, still}, unread{nil, still})
+	}()
+	var text string
+	select {
+	case text = <-out:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	_, address, _ := strings.Cut(strings.TrimSpace(text), " on ")
+	for range 400 { // whose lines are more than a pipe holds
+		r, err := http.Get(address + "/livez")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+	}
+	if text := body(t, address+"/metrics"); !strings.Contains(text, "vicreg_log_lines_lost_total 0") {
+		t.Errorf("the metrics do not tell of lost lines: %s", text)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// unread tells of what it is to write, and does not return while nobody reads.
+type unread struct {
+	told  chan<- string
+	still <-chan struct{}
+}
+
+func (u unread) Write(b []byte) (int, error) {
+	if u.told != nil {
+		u.told <- string(b)
+	}
+	<-u.still
+	return len(b), nil
+}
+
+func body(t *testing.T, address string) string {
+	t.Helper()
+	r, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
