@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"vicreg/server/problem"
 )
 
 // paced is a body that has to arrive at a rate, since one that trickles in holds a
@@ -36,7 +38,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	p.until(p.due())
 	n, err := p.body.Read(b)
 	if !p.room.TryAcquire(int64(n)) {
-		return 0, &problem{busy, "too many bytes of requests are in memory", time.Second}
+		return 0, &problem.Error{Code: problem.Busy, Detail: "too many bytes of requests are in memory", After: time.Second}
 	}
 	p.last = time.Now()
 	if p.got += int64(n); err == io.EOF || p.got == p.length {
@@ -84,9 +86,9 @@ func bodyProblem(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return problemf(slowBody, "the body did not arrive in time")
-	case asProblem(err).code == internal:
-		return problemf(badRequest, "the body cannot be read: %v", err)
+		return problem.Errorf(problem.SlowBody, "the body did not arrive in time")
+	case problem.Of(err).Code == problem.Internal:
+		return problem.Errorf(problem.BadRequest, "the body cannot be read: %v", err)
 	}
 	return err
 }

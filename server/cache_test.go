@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"vicreg/server/problem"
 )
 
 // The same image again is not computed again, whatever form it comes in.
@@ -116,7 +118,7 @@ func TestCacheShares(t *testing.T) {
 	if err := j.embed(other); !errors.Is(err, context.Canceled) {
 		t.Errorf("one who left still waits: %v", err)
 	}
-	s.cache.land(name, first, outcome{err: problemf(badImage, "no")}, true)
+	s.cache.land(name, first, outcome{err: problem.Errorf(problem.BadImage, "no")}, true)
 	if v, _, mine := s.cache.look(name, false); v != nil || !mine {
 		t.Error("a bad image is remembered")
 	}

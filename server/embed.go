@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/stats"
+	"vicreg/server/problem"
 )
 
 // embed answers POST /embed.
@@ -49,7 +50,7 @@ func normalized(rows []outcome) []outcome {
 		}
 		v := slices.Clone(r.vector)
 		if out[i].vector = v; !stats.Unit(v) {
-			out[i] = outcome{err: problemf(badImage, "its vector is zero and has no direction")}
+			out[i] = outcome{err: problem.Errorf(problem.BadImage, "its vector is zero and has no direction")}
 		}
 	}
 	return out

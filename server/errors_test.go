@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"vicreg/server/problem"
 )
 
 // Each status is provoked once, and is a problem document with the request's id.
@@ -66,7 +68,7 @@ func TestEveryStatus(t *testing.T) {
 			headers = append(headers, "Accept", c.accept)
 		}
 		w := ask(s, c.method, c.path, c.body, headers...)
-		var d document
+		var d problem.Document
 		err := json.Unmarshal(w.Body.Bytes(), &d)
 		if err != nil || w.Code != c.status || d.Status != c.status || d.Instance != "id-1" || !strings.Contains(d.Detail, c.detail) ||
 			w.Header().Get("Content-Type") != "application/problem+json" {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"vicreg/pipeline/imaging"
+	"vicreg/server/problem"
 )
 
 // small is a server whose limits small inputs reach. It measures no batches, which is
@@ -72,6 +73,10 @@ func (s *Server) idle(t *testing.T, after string) {
 	}
 }
 
+// clients are the codes of what is wrong with a request, and not with the server.
+var clients = []problem.Code{problem.BadRequest, problem.Unauthorized, problem.NotFound, problem.BadMethod, problem.NotAcceptable, problem.SlowBody, problem.TooLarge,
+	problem.BadMediaType, problem.BadImage, problem.Busy, problem.NoIndex, problem.UnknownItem, problem.Mismatch, problem.NoSpace}
+
 // documented makes sure that an answer has a status that the table of errors has, or is
 // good, and the shape of its API. What is wrong must be the client's.
 func documented(t *testing.T, w *httptest.ResponseRecorder, method, path string) {
@@ -83,10 +88,10 @@ func documented(t *testing.T, w *httptest.ResponseRecorder, method, path string)
 		return
 	}
 	known := false
-	for c, s := range statuses {
-		known = known || s.status == w.Code && c != internal && c != unavailable && c != late && c != gone
+	for _, c := range clients {
+		known = known || problem.Errorf(c, "").Document("").Status == w.Code
 	}
-	var d document
+	var d problem.Document
 	var told struct{ Error json.RawMessage }
 	var open struct{ Message, Type, Code string }
 	kind, err := "application/json", error(nil)

@@ -12,6 +12,7 @@ import (
 
 	"vicreg/pipeline/stats"
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // fuzzDim is the length of the vectors of these targets.
@@ -30,8 +31,8 @@ func eitherWay[T any](t *testing.T, body []byte, read func(io.Reader) (T, error)
 		t.Errorf("%+v, %v; a byte at a time %+v, %v", v, err, slow, slowErr)
 	}
 	if err != nil {
-		if p := asProblem(err); p.code != badRequest && p.code != tooLarge || len(p.detail) > mostDetail {
-			t.Errorf("%d bytes of %v", len(p.detail), p)
+		if p := problem.Of(err); p.Code != problem.BadRequest && p.Code != problem.TooLarge || len(p.Detail) > mostDetail {
+			t.Errorf("%d bytes of %v", len(p.Detail), p)
 		}
 	}
 	return v, err == nil

@@ -16,10 +16,14 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/encoder"
+	"vicreg/server/problem"
 )
 
 // mostItems is how many images a request of these targets may have.
 const mostItems = 3
+
+// mostDetail is how long an error is at the most, in bytes.
+const mostDetail = 1000
 
 // reader is a server without a model: enough to take bodies apart.
 func reader() *Server { return &Server{config: Config{Name: "m", MaxItems: mostItems}} }
@@ -40,8 +44,8 @@ func bothWays(t *testing.T, body []byte, read func(io.Reader) (*input, error)) (
 		t.Errorf("%v; a byte at a time %v", err, slowErr)
 	}
 	if err != nil {
-		if p := asProblem(err); p.code != badRequest && p.code != tooLarge && p.code != notFound || len(p.detail) > mostDetail {
-			t.Errorf("%d bytes of %v", len(p.detail), p)
+		if p := problem.Of(err); p.Code != problem.BadRequest && p.Code != problem.TooLarge && p.Code != problem.NotFound || len(p.Detail) > mostDetail {
+			t.Errorf("%d bytes of %v", len(p.Detail), p)
 		}
 		return nil, false
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"vicreg/server/problem"
 )
 
 // tensors is what the server reads out of an inference request for images of 2x2.
@@ -68,8 +70,8 @@ func FuzzInfer(f *testing.F) {
 			t.Errorf("%v, %v; a byte at a time %v, %v", items, err, slow, slowErr)
 		}
 		if err != nil {
-			if p := asProblem(err); p.code != badRequest && p.code != tooLarge || len(p.detail) > mostDetail {
-				t.Errorf("%d bytes of %v", len(p.detail), p)
+			if p := problem.Of(err); p.Code != problem.BadRequest && p.Code != problem.TooLarge || len(p.Detail) > mostDetail {
+				t.Errorf("%d bytes of %v", len(p.Detail), p)
 			}
 			return
 		}
@@ -113,7 +115,7 @@ func FuzzText(f *testing.F) {
 			t.Errorf("%d bytes are allocated for a text of %d", n, len(text))
 		}
 		if got.err != nil {
-			if got.err.code != badImage || got.file != nil || len(got.err.detail) > mostDetail {
+			if got.err.Code != problem.BadImage || got.file != nil || len(got.err.Detail) > mostDetail {
 				t.Errorf("%+v", got)
 			}
 			return
@@ -142,7 +144,7 @@ func FuzzAccept(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		form, err := accepted(header)
 		if err != nil {
-			if p := asProblem(err); p.code != notAcceptable || form != "" || len(p.detail) > mostDetail {
+			if p := problem.Of(err); p.Code != problem.NotAcceptable || form != "" || len(p.Detail) > mostDetail {
 				t.Errorf("%q: %q, %v", header, form, err)
 			}
 			return

@@ -13,6 +13,8 @@ import (
 	"vicreg/pipeline/stats"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/server/problem"
 )
 
 // canary is an image that goes through the real path now and then: a server that
@@ -147,9 +149,9 @@ func (s *Server) livez(c echo.Context) error {
 func (s *Server) readyz(c echo.Context) error {
 	switch {
 	case s.stopping.Load():
-		return errStopping
+		return problem.Stopping
 	case s.current() == nil:
-		return errLoading
+		return problem.Loading
 	}
 	return c.JSON(http.StatusOK, map[string]any{"ready": true})
 }

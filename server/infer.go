@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/server/problem"
 )
 
 // Names of the model's one input, uint8 [N,S,S,3], and one output, float32 [N,D].
@@ -45,7 +47,7 @@ func (s *Server) addressed(c echo.Context, e *engine) error {
 		return err
 	}
 	if v := c.Param("version"); v != "" && v != e.Fingerprint() {
-		return problemf(notFound, "version %q: the model in service has the fingerprint %s", v, e.Fingerprint())
+		return problem.Errorf(problem.NotFound, "version %q: the model in service has the fingerprint %s", v, e.Fingerprint())
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"vicreg/server/problem"
 )
 
 // inferReply is an answer of the Open Inference Protocol.
@@ -179,7 +181,7 @@ func TestInferListsAreShort(t *testing.T) {
 				_, err = ask.items(16, 2)
 			}
 		})
-		if err == nil || asProblem(err).code != badRequest || !strings.Contains(err.Error(), want) || took > 16*len(body) {
+		if err == nil || problem.Of(err).Code != problem.BadRequest || !strings.Contains(err.Error(), want) || took > 16*len(body) {
 			t.Errorf("%.40s: %v, and %d bytes for a body of %d", body, err, took, len(body))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/server/problem"
 )
 
 // headerLength says how many bytes of a body are JSON; raw tensors follow them.
@@ -46,7 +47,7 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); kind {
 	case "", "application/json", "application/octet-stream":
 	default:
-		return nil, problemf(badMediaType, "%s: send application/json, or application/octet-stream with %s", kind, headerLength)
+		return nil, problem.Errorf(problem.BadMediaType, "%s: send application/json, or application/octet-stream with %s", kind, headerLength)
 	}
 	body, err := whole(r)
 	if err != nil {
@@ -56,7 +57,7 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 	if text := r.Header.Get(headerLength); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 || n > len(body) {
-			return nil, problemf(badRequest, "%s %q: want 0 to the %d bytes of the body", headerLength, text, len(body))
+			return nil, problem.Errorf(problem.BadRequest, "%s %q: want 0 to the %d bytes of the body", headerLength, text, len(body))
 		}
 		body, ask.raw = body[:n], body[n:]
 	}
@@ -70,15 +71,15 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 // has them raw.
 func (a *inferAsk) items(side, most int) ([][]uint8, error) {
 	if a.Inputs[0] == nil || a.Inputs[1] != nil || a.Inputs[0].Name != inputName {
-		return nil, problemf(badRequest, "want one input, %s", inputName)
+		return nil, problem.Errorf(problem.BadRequest, "want one input, %s", inputName)
 	}
 	in := a.Inputs[0]
 	if in.Datatype != "UINT8" || len(in.Shape) != 4 || in.Shape[0] < 1 || !slices.Equal(in.Shape[1:], few[int]{side, side, 3}) {
-		return nil, problemf(badRequest, "input %s is %s %v: want UINT8 [n %d %d 3]", inputName, in.Datatype, in.Shape, side, side)
+		return nil, problem.Errorf(problem.BadRequest, "input %s is %s %v: want UINT8 [n %d %d 3]", inputName, in.Datatype, in.Shape, side, side)
 	}
 	n, size := in.Shape[0], 3*side*side
 	if n > most {
-		return nil, problemf(tooLarge, "more than %d images in one request", most)
+		return nil, problem.Errorf(problem.TooLarge, "more than %d images in one request", most)
 	}
 	var data []uint8
 	var err error
@@ -86,12 +87,12 @@ func (a *inferAsk) items(side, most int) ([][]uint8, error) {
 	case in.Parameters.BinarySize == nil:
 		data, err = fromNumbers(in.Data, n*size)
 	case *in.Parameters.BinarySize != len(a.raw):
-		err = problemf(badRequest, "input %s: binary_data_size is %d, and %d bytes follow the JSON", inputName, *in.Parameters.BinarySize, len(a.raw))
+		err = problem.Errorf(problem.BadRequest, "input %s: binary_data_size is %d, and %d bytes follow the JSON", inputName, *in.Parameters.BinarySize, len(a.raw))
 	default:
 		data = a.raw
 	}
 	if err == nil && len(data) != n*size {
-		err = problemf(badRequest, "input %s has %d numbers: %v has %d", inputName, len(data), in.Shape, n*size)
+		err = problem.Errorf(problem.BadRequest, "input %s has %d numbers: %v has %d", inputName, len(data), in.Shape, n*size)
 	}
 	if err != nil {
 		return nil, err
@@ -114,10 +115,10 @@ func fromNumbers(data json.RawMessage, most int) ([]uint8, error) {
 		}
 		v, err := strconv.ParseUint(string(rest[:end]), 10, 8)
 		if err != nil {
-			return nil, problemf(badRequest, "input %s: %.20q is no whole number of 0 to 255", inputName, rest[:end])
+			return nil, problem.Errorf(problem.BadRequest, "input %s: %.20q is no whole number of 0 to 255", inputName, rest[:end])
 		}
 		if len(out) == most {
-			return nil, problemf(badRequest, "input %s has more than the %d numbers of its shape", inputName, most)
+			return nil, problem.Errorf(problem.BadRequest, "input %s has more than the %d numbers of its shape", inputName, most)
 		}
 		out, rest = append(out, uint8(v)), rest[end:]
 	}
@@ -128,7 +129,7 @@ func (a *inferAsk) wantsBinary() (bool, error) {
 	binary := a.Parameters.AllBinary
 	for _, o := range a.Outputs {
 		if o.Name != outputName {
-			return false, problemf(badRequest, "output %q: the model has one, %s", o.Name, outputName)
+			return false, problem.Errorf(problem.BadRequest, "output %q: the model has one, %s", o.Name, outputName)
 		}
 		if o.Parameters.Binary != nil {
 			binary = *o.Parameters.Binary

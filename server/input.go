@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/server/problem"
 )
 
 // input is what a request asks to have embedded.
@@ -19,7 +21,7 @@ type input struct {
 // source is one image as it came, or why it could not be taken.
 type source struct {
 	file []byte
-	err  *problem
+	err  *problem.Error
 }
 
 // read takes the body of a request for vectors.
@@ -49,7 +51,7 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 		json: func(body io.Reader) error { return s.readJSON(body, in) },
 	})
 	if err == nil && len(in.images) == 0 {
-		err = problemf(badRequest, "there is no image in the request")
+		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
 	}
 	return in, err
 }
@@ -61,7 +63,7 @@ func truth(name, text string) (bool, error) {
 	}
 	v, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, problemf(badRequest, "%s %q: want true or false", name, text)
+		return false, problem.Errorf(problem.BadRequest, "%s %q: want true or false", name, text)
 	}
 	return v, nil
 }

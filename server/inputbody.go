@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/server/problem"
 )
 
 // taker is what a request does with a body of each kind.
@@ -22,10 +24,10 @@ type taker struct {
 func readBody(c echo.Context, t taker) error {
 	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil {
-		return problemf(badMediaType, "the Content-Type is missing or malformed: send %s", t.kinds())
+		return problem.Errorf(problem.BadMediaType, "the Content-Type is missing or malformed: send %s", t.kinds())
 	}
 	if coding := c.Request().Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
-		return problemf(badMediaType, "Content-Encoding %s: send the body as it is", coding)
+		return problem.Errorf(problem.BadMediaType, "Content-Encoding %s: send the body as it is", coding)
 	}
 	switch {
 	case t.image != nil && (strings.HasPrefix(kind, "image/") || kind == "application/octet-stream"):
@@ -39,7 +41,7 @@ func readBody(c echo.Context, t taker) error {
 	case kind == "application/json":
 		return t.json(c.Request().Body)
 	}
-	return problemf(badMediaType, "%s: send %s", kind, t.kinds())
+	return problem.Errorf(problem.BadMediaType, "%s: send %s", kind, t.kinds())
 }
 
 func isJSON(c echo.Context) bool {
@@ -62,7 +64,7 @@ func (t taker) readForm(body io.Reader, boundary string) error {
 		return err
 	}
 	if !bytes.Contains(end.last, []byte("--"+boundary+"--")) {
-		return problemf(badRequest, "the body cannot be read: it ends before its last boundary")
+		return problem.Errorf(problem.BadRequest, "the body cannot be read: it ends before its last boundary")
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return bodyProblem(err)
@@ -95,7 +97,7 @@ func (t taker) readParts(r *multipart.Reader) error {
 	}
 }
 
-func noFile(name string) error { return problemf(badRequest, "part %q is no file", name) }
+func noFile(name string) error { return problem.Errorf(problem.BadRequest, "part %q is no file", name) }
 
 // tail keeps the end of what is read, by which a form that was cut off between two
 // parts is told from a whole one: its reader ends in the same way.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"vicreg/server/problem"
 )
 
 // readJSON takes {"inputs": [...], "normalize": bool, "encoding_format": ...}.
@@ -35,19 +37,19 @@ func decodeOne(d *json.Decoder, into any) error {
 	switch _, err := d.Token(); {
 	case errors.Is(err, io.EOF):
 		return nil
-	case err != nil && asProblem(bodyProblem(err)).code != badRequest:
+	case err != nil && problem.Of(bodyProblem(err)).Code != problem.BadRequest:
 		return bodyProblem(err)
 	}
-	return problemf(badRequest, "there is more than one JSON value in the body")
+	return problem.Errorf(problem.BadRequest, "there is more than one JSON value in the body")
 }
 
 // takeTexts takes the images of a JSON body and how their vectors are to be written.
 func (s *Server) takeTexts(in *input, list *texts, encoding string, dimensions *int) error {
 	switch {
 	case dimensions != nil:
-		return problemf(badRequest, "dimensions: these vectors cannot be cut")
+		return problem.Errorf(problem.BadRequest, "dimensions: these vectors cannot be cut")
 	case encoding != "" && encoding != "float" && encoding != "base64":
-		return problemf(badRequest, "encoding_format %q: want float or base64", encoding)
+		return problem.Errorf(problem.BadRequest, "encoding_format %q: want float or base64", encoding)
 	case list.over:
 		return s.tooMany("images")
 	}
@@ -112,20 +114,20 @@ func fromText(text string) source {
 	if rest, isURI := strings.CutPrefix(text, "data:"); isURI {
 		_, payload, ok := strings.Cut(rest, ";base64,")
 		if !ok {
-			return source{err: problemf(badImage, "the data URI is not base64")}
+			return source{err: problem.Errorf(problem.BadImage, "the data URI is not base64")}
 		}
 		text = payload
 	}
 	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
-		return source{err: problemf(badImage, "addresses are not fetched: send the image itself, in base64")}
+		return source{err: problem.Errorf(problem.BadImage, "addresses are not fetched: send the image itself, in base64")}
 	}
 	file, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return source{err: problemf(badImage, "the image is not base64: %v", err)}
+		return source{err: problem.Errorf(problem.BadImage, "the image is not base64: %v", err)}
 	}
 	return source{file: file}
 }
 
-func (s *Server) tooMany(what string) *problem {
-	return problemf(tooLarge, "more than %d %s in one request", s.config.MaxItems, what)
+func (s *Server) tooMany(what string) *problem.Error {
+	return problem.Errorf(problem.TooLarge, "more than %d %s in one request", s.config.MaxItems, what)
 }

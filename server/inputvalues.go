@@ -11,6 +11,7 @@ import (
 	"vicreg/pipeline/stats"
 	"vicreg/server/index"
 	"vicreg/server/index/filter"
+	"vicreg/server/problem"
 )
 
 // there tells a value from a field that is missing or null.
@@ -19,7 +20,7 @@ func there(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "nu
 // wellNamed refuses what cannot be the name of something that is stored.
 func wellNamed(what, name string) error {
 	if err := index.CheckID(name); err != nil {
-		return problemf(badRequest, "the %s %v", what, err)
+		return problem.Errorf(problem.BadRequest, "the %s %v", what, err)
 	}
 	return nil
 }
@@ -35,7 +36,7 @@ func namespaceOf(name string) (string, error) {
 func filterOf(text string) (*filter.Filter, error) {
 	f, err := filter.Parse([]byte(text))
 	if err != nil {
-		return nil, problemf(badRequest, "%v", err)
+		return nil, problem.Errorf(problem.BadRequest, "%v", err)
 	}
 	return f, nil
 }
@@ -66,7 +67,7 @@ func vectorOf(raw []byte, dim int) ([]float32, error) {
 	}
 	v := make([]float32, 0, dim)
 	for part := range bytes.SplitSeq(list, []byte{','}) {
-		text := cut(string(bytes.TrimSpace(part)), mostWords)
+		text := problem.Cut(string(bytes.TrimSpace(part)), problem.MostWords)
 		x, ok := number(text)
 		if !ok {
 			return nil, fmt.Errorf("%s, at %d, is no finite 32-bit number", text, len(v))
@@ -83,7 +84,7 @@ func vectorOf(raw []byte, dim int) ([]float32, error) {
 func (s *Server) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
-		return nil, problemf(badRequest, "vectors: they are no list")
+		return nil, problem.Errorf(problem.BadRequest, "vectors: they are no list")
 	}
 	for d.More() {
 		if len(all) == s.config.MaxItems {
@@ -95,7 +96,7 @@ func (s *Server) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
 		}
 		v, err := vectorOf(one, dim)
 		if err != nil {
-			return nil, problemf(badRequest, "vector %d: %v", len(all), err)
+			return nil, problem.Errorf(problem.BadRequest, "vector %d: %v", len(all), err)
 		}
 		all = append(all, v)
 	}

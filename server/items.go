@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // putItem answers PUT /items/{id} when the item is on the disk.
@@ -34,7 +35,7 @@ func (s *Server) putItem(c echo.Context, e *engine) error {
 // stored is what became of an item.
 type stored struct {
 	created bool // and not put in place of another
-	err     *problem
+	err     *problem.Error
 }
 
 // store embeds what items need it and stores those that are sound, all or none. An item
@@ -52,7 +53,7 @@ func (s *Server) store(c echo.Context, e *engine, namespace string, items []give
 				continue
 			}
 			if err := to.Check(item); err != nil {
-				rows[i].err = problemf(badRequest, "%v", err)
+				rows[i].err = problem.Errorf(problem.BadRequest, "%v", err)
 				continue
 			}
 			sound, at = append(sound, item), append(at, i)
@@ -78,7 +79,7 @@ func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Ite
 		whole[i] = index.Item{ID: g.id, Vector: g.vector, Metadata: g.metadata, Source: g.source, Hash: g.hash}
 		if rows[i].err = g.err; g.err == nil { // what is wrong anyway is not embedded
 			if err := index.CheckText(whole[i]); err != nil {
-				rows[i].err = problemf(badRequest, "%v", err)
+				rows[i].err = problem.Errorf(problem.BadRequest, "%v", err)
 			}
 		}
 		if rows[i].err == nil && g.image != nil {
@@ -100,7 +101,7 @@ func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Ite
 	for k, i := range at {
 		sum := sha256.Sum256(images[k].file)
 		if rows[i].err = j.rows[k].err; whole[i].Hash != nil && !bytes.Equal(whole[i].Hash, sum[:]) && rows[i].err == nil {
-			rows[i].err = problemf(badRequest, "sha256: that of the image is %x", sum)
+			rows[i].err = problem.Errorf(problem.BadRequest, "sha256: that of the image is %x", sum)
 		}
 		whole[i].Vector, whole[i].Hash, whole[i].Thumbnail = j.rows[k].vector, sum[:], j.thumbs[k]
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 const asJSON = "application/json"
@@ -33,9 +34,9 @@ func read[T any](t *testing.T, w *httptest.ResponseRecorder, status int) (v T) {
 }
 
 // told makes sure that an answer is a problem with this status, code and words.
-func told(t *testing.T, name string, w *httptest.ResponseRecorder, status int, c code, words string) {
+func told(t *testing.T, name string, w *httptest.ResponseRecorder, status int, c problem.Code, words string) {
 	t.Helper()
-	var d document
+	var d problem.Document
 	if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil || w.Code != status || d.Status != status ||
 		d.Type != "urn:vicreg:problem:"+string(c) || !strings.Contains(d.Detail, words) {
 		t.Errorf("%s: %d %s, want %d %s with %q", name, w.Code, w.Body, status, c, words)
@@ -82,7 +83,7 @@ func TestItem(t *testing.T) {
 	}
 	for _, r := range []string{"GET /items/a", "GET /items/a/thumbnail", "DELETE /items/a"} {
 		method, path, _ := strings.Cut(r, " ")
-		told(t, r, ask(s, method, path, nil), 404, unknownItem, `"a" is not in the namespace "default"`)
+		told(t, r, ask(s, method, path, nil), 404, problem.UnknownItem, `"a" is not in the namespace "default"`)
 	}
 }
 
@@ -96,8 +97,8 @@ func TestItemOfAVector(t *testing.T) {
 	if got.Hash != nil || got.Thumbnail != nil || got.Source != nil || string(got.Metadata) != "{}" || got.Vector != nil || got.Namespace != "n" {
 		t.Errorf("%+v", got)
 	}
-	told(t, "thumbnail", ask(s, "GET", "/items/v/thumbnail?namespace=n", nil), 404, unknownItem, "has no thumbnail")
-	told(t, "other namespace", ask(s, "GET", "/items/v", nil), 404, unknownItem, `"default"`)
+	told(t, "thumbnail", ask(s, "GET", "/items/v/thumbnail?namespace=n", nil), 404, problem.UnknownItem, "has no thumbnail")
+	told(t, "other namespace", ask(s, "GET", "/items/v", nil), 404, problem.UnknownItem, `"default"`)
 }
 
 // unit is the JSON of a vector along one axis.
@@ -122,7 +123,7 @@ func TestItemIDs(t *testing.T) {
 		if got := read[storedItem](t, ask(s, "GET", path, nil), 200); got.ID != id {
 			t.Errorf("%q became %q", id, got.ID)
 		}
-		told(t, id, ask(s, "GET", path+"/thumbnail", nil), 404, unknownItem, "has no thumbnail")
+		told(t, id, ask(s, "GET", path+"/thumbnail", nil), 404, problem.UnknownItem, "has no thumbnail")
 		if w := ask(s, "DELETE", path, nil); w.Code != 204 {
 			t.Errorf("delete %q: %d %s", id, w.Code, w.Body)
 		}
@@ -141,7 +142,7 @@ func TestItemIDs(t *testing.T) {
 			if strings.HasSuffix(path, "/thumbnail") && method != "GET" {
 				continue
 			}
-			told(t, method+" "+path, ask(s, method, path, body, "Content-Type", asJSON), 400, badRequest, words)
+			told(t, method+" "+path, ask(s, method, path, body, "Content-Type", asJSON), 400, problem.BadRequest, words)
 		}
 	}
 }
@@ -204,7 +205,7 @@ func TestItemRefused(t *testing.T) {
 		"no type":            {"", "", "x", 415, "send an image"},
 	} {
 		w := ask(s, "PUT", "/items/a"+c.query, []byte(c.body), "Content-Type", c.kind)
-		told(t, name, w, c.status, map[int]code{400: badRequest, 415: badMediaType, 422: badImage}[c.status], c.words)
+		told(t, name, w, c.status, map[int]problem.Code{400: problem.BadRequest, 415: problem.BadMediaType, 422: problem.BadImage}[c.status], c.words)
 	}
 	if m.Len() != 0 {
 		t.Errorf("%d items are stored", m.Len())
@@ -243,10 +244,10 @@ func TestItemInAForm(t *testing.T) {
 	}
 	for field, words := range map[string]string{"x": `part "x" is no file`, "namespace": "control"} {
 		body, kind := formOf(t, map[string]string{field: "\x01"}, nil)
-		told(t, field, ask(s, "PUT", "/items/a", body, "Content-Type", kind), 400, badRequest, words)
+		told(t, field, ask(s, "PUT", "/items/a", body, "Content-Type", kind), 400, problem.BadRequest, words)
 	}
 	body, kind = formOf(t, map[string]string{"source": "x"}, nil)
-	told(t, "no file", ask(s, "PUT", "/items/a", body, "Content-Type", kind), 400, badRequest, "no image")
+	told(t, "no file", ask(s, "PUT", "/items/a", body, "Content-Type", kind), 400, problem.BadRequest, "no image")
 }
 
 // A picture that the cache knows gets its hash and thumbnail all the same.
@@ -309,7 +310,7 @@ func TestSimilarBounded(t *testing.T) {
 	}
 	s.config.MaxBody = 30_000
 	body := []byte(`{"vector": ` + unit(s, 0) + `, "k": 40}`)
-	told(t, "too much", ask(s, "POST", "/similar", body, "Content-Type", asJSON), 413, tooLarge, "with_metadata=false")
+	told(t, "too much", ask(s, "POST", "/similar", body, "Content-Type", asJSON), 413, problem.TooLarge, "with_metadata=false")
 	if w := ask(s, "POST", "/similar?with_metadata=false", body, "Content-Type", asJSON); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

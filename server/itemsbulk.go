@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // bulk is what a request to POST /items brings.
@@ -30,16 +31,16 @@ func (s *Server) postItems(c echo.Context, e *engine) error {
 		return err
 	}
 	type row struct {
-		Index   int       `json:"index"`
-		ID      string    `json:"id"`
-		Created *bool     `json:"created,omitempty"`
-		Error   *document `json:"error,omitempty"`
+		Index   int               `json:"index"`
+		ID      string            `json:"id"`
+		Created *bool             `json:"created,omitempty"`
+		Error   *problem.Document `json:"error,omitempty"`
 	}
 	data := make([]row, len(rows))
 	for i, r := range rows {
-		data[i] = row{Index: i, ID: cut(b.items[i].id, index.MaxID)}
+		data[i] = row{Index: i, ID: problem.Cut(b.items[i].id, index.MaxID)}
 		if r.err != nil {
-			d := r.err.document("")
+			d := r.err.Document("")
 			data[i].Error = &d
 			continue
 		}
@@ -73,7 +74,7 @@ func (s *Server) readBulk(c echo.Context, dim int) (b *bulk, err error) {
 		json: func(body io.Reader) error { return s.readItems(body, b, dim) },
 	})
 	if err == nil && len(b.items) == 0 {
-		err = problemf(badRequest, "there is no item in the request")
+		err = problem.Errorf(problem.BadRequest, "there is no item in the request")
 	}
 	return b, err
 }
@@ -105,7 +106,7 @@ func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
 	list := json.NewDecoder(bytes.NewReader(ask.Items))
 	list.DisallowUnknownFields()
 	if open, err := list.Token(); err != nil || open != json.Delim('[') {
-		return problemf(badRequest, "items: they are no list")
+		return problem.Errorf(problem.BadRequest, "items: they are no list")
 	}
 	for list.More() {
 		if len(b.items) == s.config.MaxItems {
@@ -116,7 +117,7 @@ func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
 			itemContent
 		}
 		if err := list.Decode(&one); err != nil {
-			return problemf(badRequest, "item %d cannot be read: %s", len(b.items), aboutJSON(err))
+			return problem.Errorf(problem.BadRequest, "item %d cannot be read: %s", len(b.items), aboutJSON(err))
 		}
 		g := given{id: one.ID}
 		one.fill(&g, dim)

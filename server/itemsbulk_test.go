@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 type bulkReply struct {
@@ -17,7 +18,7 @@ type bulkReply struct {
 		Index   int
 		ID      string
 		Created *bool
-		Error   *document
+		Error   *problem.Document
 	}
 }
 
@@ -103,7 +104,7 @@ func TestManyItemsRefused(t *testing.T) {
 		"an image":      {"image/png", string(photo(t, 0)), 415, "send multipart/form-data"},
 	} {
 		w := ask(s, "POST", "/items", []byte(c.body), "Content-Type", c.kind)
-		told(t, name, w, c.status, map[int]code{400: badRequest, 413: tooLarge, 415: badMediaType}[c.status], c.words)
+		told(t, name, w, c.status, map[int]problem.Code{400: problem.BadRequest, 413: problem.TooLarge, 415: problem.BadMediaType}[c.status], c.words)
 	}
 	if m.Len() != 0 {
 		t.Errorf("%d items are stored", m.Len())
@@ -153,7 +154,7 @@ func TestListing(t *testing.T) {
 		"limit=0": "from 1 to 1000", "limit=1001": "from 1 to 1000", "limit=x": "from 1 to 1000", "after=x": "in the page before", "after=-1": "in the page before",
 		"filter=x": "filter: ", "filter=[]": "filter: ", "namespace=%00": "control",
 	} {
-		told(t, query, ask(s, "GET", "/items?"+query, nil), 400, badRequest, words)
+		told(t, query, ask(s, "GET", "/items?"+query, nil), 400, problem.BadRequest, words)
 	}
 }
 

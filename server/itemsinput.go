@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // given is an item as a request brings it: with an image or with a vector.
@@ -20,8 +21,8 @@ type given struct {
 	vector   []float32
 	metadata json.RawMessage
 	source   string
-	hash     []byte   // SHA-256 of the image, nil where that is to be found out
-	err      *problem // why it cannot be stored
+	hash     []byte         // SHA-256 of the image, nil where that is to be found out
+	err      *problem.Error // why it cannot be stored
 }
 
 // itemContent is an item in JSON, but for its id.
@@ -49,22 +50,22 @@ func (b *itemContent) fill(g *given, dim int) {
 	}
 	switch {
 	case (b.Image != nil) == there(b.Vector):
-		g.err = problemf(badRequest, "want one of image and vector, and no more of them")
+		g.err = problem.Errorf(problem.BadRequest, "want one of image and vector, and no more of them")
 	case b.Image != nil:
 		image := fromText(*b.Image)
 		g.image = &image
 	default:
 		v, err := vectorOf(b.Vector, dim)
 		if g.vector = v; err != nil {
-			g.err = problemf(badRequest, "vector: %v", err)
+			g.err = problem.Errorf(problem.BadRequest, "vector: %v", err)
 		}
 	}
 }
 
-func hashOf(digits string) ([]byte, *problem) {
+func hashOf(digits string) ([]byte, *problem.Error) {
 	sum, err := hex.DecodeString(digits)
 	if err != nil || len(sum) != sha256.Size {
-		return nil, problemf(badRequest, "sha256 %q: want %d hexadecimal digits", digits, 2*sha256.Size)
+		return nil, problem.Errorf(problem.BadRequest, "sha256 %q: want %d hexadecimal digits", digits, 2*sha256.Size)
 	}
 	return sum, nil
 }
@@ -74,7 +75,7 @@ func hashOf(digits string) ([]byte, *problem) {
 func pathID(c echo.Context) (id string, err error) {
 	if id = c.Param("id"); c.Request().URL.RawPath != "" {
 		if id, err = url.PathUnescape(id); err != nil {
-			return "", problemf(badRequest, "the id is not escaped as URLs are: %v", err)
+			return "", problem.Errorf(problem.BadRequest, "the id is not escaped as URLs are: %v", err)
 		}
 	}
 	return id, wellNamed("id", id)
@@ -122,14 +123,14 @@ func (s *Server) readItem(c echo.Context, dim int) (p *put, err error) {
 		json:  func(body io.Reader) error { return p.readJSON(body, dim) },
 	})
 	if err == nil && p.image == nil && p.vector == nil && p.err == nil {
-		err = problemf(badRequest, "there is no image in the request")
+		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
 	}
 	return p, err
 }
 
 func (p *put) take(file []byte) error {
 	if p.image != nil {
-		return problemf(badRequest, "there is more than one image: POST /items takes many")
+		return problem.Errorf(problem.BadRequest, "there is more than one image: POST /items takes many")
 	}
 	p.image = &source{file: file}
 	return nil

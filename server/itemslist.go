@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // Items of a page.
@@ -49,12 +50,12 @@ func listingOf(c echo.Context) (q index.Listing, err error) {
 	q.Limit = defaultPage
 	if text := c.QueryParam("limit"); text != "" {
 		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > mostPage {
-			return q, problemf(badRequest, "limit %s: want a whole number from 1 to %d", text, mostPage)
+			return q, problem.Errorf(problem.BadRequest, "limit %s: want a whole number from 1 to %d", text, mostPage)
 		}
 	}
 	if text := c.QueryParam("after"); text != "" {
 		if q.After, err = strconv.ParseInt(text, 10, 64); err != nil || q.After < 0 {
-			return q, problemf(badRequest, "after %s: want what next was in the page before", text)
+			return q, problem.Errorf(problem.BadRequest, "after %s: want what next was in the page before", text)
 		}
 	}
 	if text := c.QueryParam("filter"); text != "" {

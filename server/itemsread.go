@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // item is a stored item in JSON.
@@ -71,7 +72,7 @@ func (s *Server) itemThumbnail(c echo.Context) error {
 	err = s.at(func(items Items) (err error) {
 		file, err = items.Thumbnail(c.Request().Context(), namespace, id)
 		if err != nil && items.Has(namespace, id) && errors.Is(err, index.ErrUnknown) {
-			return problemf(unknownItem, "%q has no thumbnail", id)
+			return problem.Errorf(problem.UnknownItem, "%q has no thumbnail", id)
 		}
 		return lost(err, namespace, id)
 	})

@@ -13,6 +13,7 @@ import (
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/thumbnail"
+	"vicreg/server/problem"
 )
 
 // job is the images of one request on their way to vectors.
@@ -123,7 +124,7 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 		if row := j.rows[i]; mine[i] == nil {
 			j.s.cache.remember(names[i], row)
 		} else {
-			j.s.cache.land(names[i], mine[i], row, row.err == nil || row.err.code != internal)
+			j.s.cache.land(names[i], mine[i], row, row.err == nil || row.err.Code != problem.Internal)
 		}
 	}
 	return j.await(theirs)
@@ -188,10 +189,10 @@ func (j *job) run(items [][]uint8, at []int) error {
 		case r.Err != nil && j.ctx.Err() != nil:
 			return j.ctx.Err()
 		case errors.Is(r.Err, context.Canceled): // and not by the client: the time to drain is over
-			return errStopping
+			return problem.Stopping
 		case r.Err != nil:
 			j.s.log.Error("an image failed in the model", "error", r.Err)
-			j.rows[at[k]].err = problemf(internal, "the model failed on this image")
+			j.rows[at[k]].err = problem.Errorf(problem.Internal, "the model failed on this image")
 			continue
 		}
 		j.queue, j.infer, j.batch = max(j.queue, r.Waited), max(j.infer, r.Took), max(j.batch, r.Size)
@@ -210,7 +211,7 @@ func (j *job) pixels(todo []int) ([][]uint8, error) {
 	})
 }
 
-// each runs one for image i, which is todo[k], for all at once. A *problem is that of
+// each runs one for image i, which is todo[k], for all at once. A *problem.Error is that of
 // the image's row; any other error is the whole request's.
 func (j *job) each(todo []int, one func(k, i int) error) error {
 	errs := make([]error, len(todo))
@@ -268,9 +269,9 @@ func (j *job) illustrate() error {
 func checked(v []float32) outcome {
 	switch norm := stats.Norm(v); {
 	case math.IsNaN(norm) || math.IsInf(norm, 0):
-		return outcome{err: problemf(badImage, "its vector is not finite")}
+		return outcome{err: problem.Errorf(problem.BadImage, "its vector is not finite")}
 	case norm == 0:
-		return outcome{err: problemf(badImage, "its vector is zero and has no direction")}
+		return outcome{err: problem.Errorf(problem.BadImage, "its vector is zero and has no direction")}
 	}
 	return outcome{vector: v}
 }

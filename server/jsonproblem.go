@@ -7,14 +7,16 @@ import (
 	"io"
 	"reflect"
 	"strings"
+
+	"vicreg/server/problem"
 )
 
 // jsonProblem is what a client is told of JSON that could not be read.
 func jsonProblem(err error) error {
-	if p := asProblem(bodyProblem(err)); p.code != badRequest {
+	if p := problem.Of(bodyProblem(err)); p.Code != problem.BadRequest {
 		return p
 	}
-	return problemf(badRequest, "the JSON cannot be read: %s", aboutJSON(err))
+	return problem.Errorf(problem.BadRequest, "the JSON cannot be read: %s", aboutJSON(err))
 }
 
 // aboutJSON says what is wrong with JSON in the words of JSON, not in those of Go: which

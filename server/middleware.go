@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/server/problem"
 )
 
 // requestID is the name of a request in logs and problems.
@@ -73,13 +75,25 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		s.metrics.requests.WithLabelValues(route, fmt.Sprint(status)).Inc()
 		s.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
 		if err != nil {
-			s.metrics.rejected.WithLabelValues(string(asProblem(err).code)).Inc()
+			s.metrics.rejected.WithLabelValues(string(problem.Of(err).Code)).Inc()
 		}
 		s.log.Info("request", "method", c.Request().Method, "route", route, "status", status, "seconds", took.Seconds(),
 			"bytes_in", c.Request().ContentLength, "bytes_out", c.Response().Size, "request_id", requestID(c),
 			"traceparent", traceparent(c), "remote", c.RealIP())
 		return nil
 	}
+}
+
+// fail is the framework's handler of errors: every one leaves as problem+json.
+func (s *Server) fail(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	p := problem.Of(err)
+	if p.Code == problem.Internal {
+		s.log.Error("request failed", "error", err, "request_id", requestID(c))
+	}
+	p.Answer(c, requestID(c))
 }
 
 // survive turns a panic into an error.
@@ -112,7 +126,7 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 			found |= subtle.ConstantTimeCompare(sum[:], want[:])
 		}
 		if !ok || found != 1 {
-			return problemf(unauthorized, "send the header Authorization: Bearer KEY")
+			return problem.Errorf(problem.Unauthorized, "send the header Authorization: Bearer KEY")
 		}
 		return next(c)
 	}
@@ -157,7 +171,7 @@ func (s *Server) with(h func(echo.Context, *engine) error) echo.HandlerFunc {
 func (s *Server) serving(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.draining.Load() {
-			return errStopping
+			return problem.Stopping
 		}
 		return next(c)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/server/problem"
 )
 
 // openAI are the routes of OpenAI's embeddings API, so that its clients work as they
@@ -65,7 +66,7 @@ func (s *Server) readOpenAI(body io.Reader, e *engine) (*input, error) {
 		return nil, err
 	}
 	if len(in.images) == 0 {
-		return nil, problemf(badRequest, "input: there is no image in it")
+		return nil, problem.Errorf(problem.BadRequest, "input: there is no image in it")
 	}
 	return in, nil
 }
@@ -87,7 +88,7 @@ func (s *Server) named(e *engine, name string) error {
 	if name == s.config.Name || name == e.Fingerprint() {
 		return nil
 	}
-	return problemf(notFound, "model %q: this server has %q, fingerprint %s", name, s.config.Name, e.Fingerprint())
+	return problem.Errorf(problem.NotFound, "model %q: this server has %q, fingerprint %s", name, s.config.Name, e.Fingerprint())
 }
 
 func (s *Server) openAIModels(c echo.Context, e *engine) error {

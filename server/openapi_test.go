@@ -35,51 +35,6 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// Every error that a client sees is in the document, by its code.
-func TestDocumentedCodes(t *testing.T) {
-	c := contractOf(t)
-	var types, codes []any
-	for code := range statuses {
-		if code != gone {
-			types, codes = append(types, "urn:vicreg:problem:"+string(code)), append(codes, string(code))
-		}
-	}
-	problem := c.doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum
-	openAI := c.doc.Components.Schemas["OpenAIError"].Value.Properties["error"].Value.Properties["code"].Value.Enum
-	for _, l := range []struct{ got, want []any }{{problem, types}, {openAI, codes}} {
-		if !slices.Equal(sorted(l.got), sorted(l.want)) {
-			t.Errorf("got %v, want %v", sorted(l.got), sorted(l.want))
-		}
-	}
-}
-
-// The examples of problems have the titles and statuses of their codes.
-func TestDocumentedProblems(t *testing.T) {
-	for name, r := range contractOf(t).doc.Components.Responses {
-		media := r.Value.Content["application/problem+json"]
-		if media == nil {
-			continue
-		}
-		var d document
-		text, err := json.Marshal(media.Example)
-		if err == nil {
-			err = json.Unmarshal(text, &d)
-		}
-		want := statuses[code(strings.TrimPrefix(d.Type, "urn:vicreg:problem:"))]
-		if err != nil || d.Title != want.title || d.Status != want.status || name != fmt.Sprint("Problem", d.Status) {
-			t.Errorf("%s: %v, %+v", name, err, d)
-		}
-	}
-}
-
-func sorted(list []any) (out []string) {
-	for _, v := range list {
-		out = append(out, fmt.Sprint(v))
-	}
-	slices.Sort(out)
-	return out
-}
-
 // Answers without a route have the shapes of the others.
 func TestStrayRequests(t *testing.T) {
 	s := start(t, nil)

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/server/problem"
 )
 
 // answer is the vectors of a request, or why an image has none.
@@ -24,7 +25,7 @@ type answer struct {
 // outcome is the vector of one image.
 type outcome struct {
 	vector []float32 // [D]
-	err    *problem
+	err    *problem.Error
 }
 
 // forms are the media types of an answer, the one that is taken for */* first.
@@ -43,7 +44,7 @@ func accepted(header string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", problemf(notAcceptable, "%s: on offer are %s", header, strings.Join(forms, ", "))
+		return "", problem.Errorf(problem.NotAcceptable, "%s: on offer are %s", header, strings.Join(forms, ", "))
 	}
 	return best, nil
 }
@@ -106,7 +107,7 @@ func (a *answer) write(c echo.Context, form string) error {
 func firstBad(rows []outcome) error {
 	for i, r := range rows {
 		if r.err != nil {
-			return &problem{r.err.code, fmt.Sprintf("image %d: %s", i, r.err.detail), 0}
+			return &problem.Error{Code: r.err.Code, Detail: fmt.Sprintf("image %d: %s", i, r.err.Detail)}
 		}
 	}
 	return nil
@@ -122,9 +123,9 @@ func (a *answer) bytes() (out []byte) {
 
 // row is an outcome in JSON.
 type row struct {
-	Index     int       `json:"index"`
-	Embedding any       `json:"embedding,omitempty"` // numbers, or base64 of little-endian float32
-	Error     *document `json:"error,omitempty"`
+	Index     int               `json:"index"`
+	Embedding any               `json:"embedding,omitempty"` // numbers, or base64 of little-endian float32
+	Error     *problem.Document `json:"error,omitempty"`
 }
 
 func (a *answer) writeJSON(c echo.Context) error {
@@ -140,7 +141,7 @@ func (a *answer) writeJSON(c echo.Context) error {
 		reply.Data[i].Index = i
 		switch {
 		case r.err != nil:
-			d := r.err.document("")
+			d := r.err.Document("")
 			reply.Data[i].Error = &d
 			continue
 		case a.base64:

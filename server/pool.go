@@ -12,6 +12,7 @@ import (
 
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
+	"vicreg/server/problem"
 )
 
 // pool turns files into pixels with a bounded number of decoders, and a bounded
@@ -41,13 +42,13 @@ func newPool(enc *encoder.Encoder, decoders int, pixels *semaphore.Weighted) *po
 
 // preprocess turns a file into the pixels that the model sees, uint8 [S,S,3]. see, if
 // there is one, sees the whole picture, for as long as it runs. An image that cannot be
-// used is a *problem; any other error is that of ctx or of see.
+// used is a *problem.Error; any other error is that of ctx or of see.
 func (p *pool) preprocess(ctx context.Context, file []byte, see func(*imaging.RGB) error) ([]uint8, error) {
 	p.files.Add(1)
 	defer p.files.Add(-1)
 	info, err := imaging.Probe(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
-		return nil, problemf(badImage, "%v", err)
+		return nil, problem.Errorf(problem.BadImage, "%v", err)
 	}
 	weight := p.weight(info)
 	if err := p.pixels.Acquire(ctx, weight); err != nil {
@@ -64,7 +65,7 @@ func (p *pool) preprocess(ctx context.Context, file []byte, see func(*imaging.RG
 	pixels := make([]uint8, 3*p.enc.Size()*p.enc.Size())
 	begin := time.Now()
 	if err = worker.Preprocess(file, pixels); err != nil {
-		err = problemf(badImage, "%v", err)
+		err = problem.Errorf(problem.BadImage, "%v", err)
 	} else if see != nil {
 		err = see(worker.Picture())
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"vicreg/server/problem"
 )
 
 // base is what every request passes through.
@@ -81,7 +83,7 @@ func onlyWith(names ...string) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			for name := range c.QueryParams() {
 				if !slices.Contains(names, name) {
-					return problemf(badRequest, "unknown parameter %q: want one of %s", name, strings.Join(names, ", "))
+					return problem.Errorf(problem.BadRequest, "unknown parameter %q: want one of %s", name, strings.Join(names, ", "))
 				}
 			}
 			return next(c)

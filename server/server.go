@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"vicreg/pipeline/encoder"
+	"vicreg/server/problem"
 )
 
 // Server embeds images with the model that it has loaded last. Its Handler may be
@@ -70,7 +71,7 @@ func (s *Server) Load() error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
 	if s.draining.Load() {
-		return errStopping
+		return problem.Stopping
 	}
 	enc, err := s.open()
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Server) Load() error {
 	last := s.engine
 	if s.draining.Load() { // too late: Close has been here
 		s.mu.Unlock()
-		return errors.Join(errStopping, next.close(context.Background()))
+		return errors.Join(problem.Stopping, next.close(context.Background()))
 	}
 	s.engine = next
 	s.mu.Unlock()
@@ -103,21 +104,15 @@ func (s *Server) Load() error {
 	return nil
 }
 
-// Errors of requests that come too early and too late.
-var (
-	errLoading  = &problem{unavailable, "the model is being loaded", time.Second}
-	errStopping = &problem{unavailable, "the server is shutting down", time.Second}
-)
-
 // use takes the engine for a request, which calls done at its end.
 func (s *Server) use() (e *engine, done func(), err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	switch {
 	case s.draining.Load():
-		return nil, nil, errStopping
+		return nil, nil, problem.Stopping
 	case s.engine == nil:
-		return nil, nil, errLoading
+		return nil, nil, problem.Loading
 	}
 	s.engine.users.Add(1)
 	return s.engine, s.engine.users.Done, nil

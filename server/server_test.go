@@ -28,6 +28,7 @@ import (
 	"vicreg/models/tensor"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
+	"vicreg/server/problem"
 )
 
 // model is the file of a small backbone with weights that were drawn.
@@ -140,7 +141,7 @@ type reply struct {
 	Data  []struct {
 		Index     int
 		Embedding json.RawMessage
-		Error     *document
+		Error     *problem.Document
 	}
 	Usage struct{ Images int }
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // Items is what the server needs of an index; index.File has it.
@@ -58,7 +59,7 @@ func (s *Server) at(do func(Items) error) error {
 	s.shelf.mu.RLock()
 	defer s.shelf.mu.RUnlock()
 	if s.shelf.index == nil {
-		return problemf(noIndex, "the server has no index: start it with --index FILE")
+		return problem.Errorf(problem.NoIndex, "the server has no index: start it with --index FILE")
 	}
 	return do(s.shelf.index)
 }
@@ -92,7 +93,7 @@ func (k *shelf) fits(e *engine, items Items) error {
 	case k.failed != nil:
 		detail += fmt.Sprintf(": it cannot be rebuilt: %v", k.failed)
 	}
-	return &problem{code: mismatch, detail: detail}
+	return &problem.Error{Code: problem.Mismatch, Detail: detail}
 }
 
 // items is how many there are, for the metrics.

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/labstack/echo/v4"
-
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // asks are a request to each route of the index, and whether it needs vectors.
@@ -74,7 +73,7 @@ func TestIndexOfAnotherModel(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s.SetRebuild(func() (done, total int) { return 5, 9 })
-	told(t, "rebuild", ask(s, "POST", "/similar", nil, "Content-Type", "image/png"), 409, mismatch, "5 of 9 items are done")
+	told(t, "rebuild", ask(s, "POST", "/similar", nil, "Content-Type", "image/png"), 409, problem.Mismatch, "5 of 9 items are done")
 	if got := about().Index; got.State != "rebuilding" || *got.Progress != struct{ Done, Total int }{5, 9} {
 		t.Errorf("%+v", got)
 	}
@@ -97,15 +96,15 @@ func TestErrorsOfTheIndex(t *testing.T) {
 	for _, c := range []struct {
 		err    error
 		status int
-		code   code
+		code   problem.Code
 		words  string
 	}{
-		{fmt.Errorf("write: %w", index.ErrFull), 507, noSpace, "nothing of the request was stored"},
-		{fmt.Errorf("write: %w", index.ErrModel), 409, mismatch, "another model"},
-		{index.ErrClosed, 503, unavailable, "shutting down"},
-		{&index.ItemError{Index: 3, Err: errors.New("no")}, 400, badRequest, "item 3: no"},
-		{fmt.Errorf("lost: %w", index.ErrUnknown), 404, unknownItem, "lost"},
-		{index.ErrDamaged, 500, internal, "log"},
+		{fmt.Errorf("write: %w", index.ErrFull), 507, problem.NoSpace, "nothing of the request was stored"},
+		{fmt.Errorf("write: %w", index.ErrModel), 409, problem.Mismatch, "another model"},
+		{index.ErrClosed, 503, problem.Unavailable, "shutting down"},
+		{&index.ItemError{Index: 3, Err: errors.New("no")}, 400, problem.BadRequest, "item 3: no"},
+		{fmt.Errorf("lost: %w", index.ErrUnknown), 404, problem.UnknownItem, "lost"},
+		{index.ErrDamaged, 500, problem.Internal, "log"},
 	} {
 		m.fail = c.err
 		told(t, "put", ask(s, "PUT", "/items/n", []byte(`{"vector": `+unit(s, 0)+`}`), "Content-Type", asJSON), c.status, c.code, c.words)
@@ -140,17 +139,6 @@ func TestSetIndexWaits(t *testing.T) {
 	})
 	if <-set; err != nil || s.shelf.items() != 0 {
 		t.Errorf("%v", err)
-	}
-}
-
-// No code of the index is taken for that of a path.
-func TestRoutedProblems(t *testing.T) {
-	for status, want := range map[int]code{404: notFound, 405: badMethod, 409: internal} {
-		for range 20 { // the table of codes has no order
-			if got := routedProblem(echo.NewHTTPError(status)).code; got != want {
-				t.Fatalf("%d is %s, want %s", status, got, want)
-			}
-		}
 	}
 }
 

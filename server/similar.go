@@ -8,12 +8,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // found is the answer to one query.
 type found struct {
 	hits []index.Hit
-	err  *problem
+	err  *problem.Error
 }
 
 // similar answers POST /similar.
@@ -86,13 +87,13 @@ func (s *Server) bounded(answers [][]index.Hit) error {
 		}
 	}
 	if size > s.config.MaxBody {
-		return problemf(tooLarge, "the metadata of all results has %d bytes, more than %d: ask for fewer, or with_metadata=false", size, s.config.MaxBody)
+		return problem.Errorf(problem.TooLarge, "the metadata of all results has %d bytes, more than %d: ask for fewer, or with_metadata=false", size, s.config.MaxBody)
 	}
 	return nil
 }
 
 // aim says what query i looks for, or why it cannot.
-func (j *job) aim(query *index.Query, q *search, i int) *problem {
+func (j *job) aim(query *index.Query, q *search, i int) *problem.Error {
 	switch {
 	case q.ids != nil:
 		if query.ID = q.ids[i]; query.ID == "" {
@@ -108,16 +109,16 @@ func (j *job) aim(query *index.Query, q *search, i int) *problem {
 }
 
 // misses is why the index cannot answer query i.
-func (q *search) misses(i int, err error) *problem {
+func (q *search) misses(i int, err error) *problem.Error {
 	switch {
 	case errors.Is(err, index.ErrUnknown):
 		return unknown(q.namespace, q.ids[i])
 	case q.images != nil:
-		return problemf(badImage, "%v", err)
+		return problem.Errorf(problem.BadImage, "%v", err)
 	}
-	return problemf(badRequest, "%v", err)
+	return problem.Errorf(problem.BadRequest, "%v", err)
 }
 
-func unknown(namespace, id string) *problem {
-	return problemf(unknownItem, "%q is not in the namespace %q", id, namespace)
+func unknown(namespace, id string) *problem.Error {
+	return problem.Errorf(problem.UnknownItem, "%q is not in the namespace %q", id, namespace)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 type similarReply struct {
@@ -25,7 +26,7 @@ type similarReply struct {
 			Metadata   json.RawMessage
 			Source     *string
 		}
-		Error *document
+		Error *problem.Document
 	}
 }
 
@@ -102,8 +103,8 @@ func TestSimilarToAnImage(t *testing.T) {
 			t.Errorf("%s: an image is %v similar to itself", name, score)
 		}
 	}
-	told(t, "no image", ask(s, "POST", "/similar", []byte("x"), "Content-Type", "image/png"), 422, badImage, "neither")
-	told(t, "alone", ask(s, "POST", "/similar", inputs([]byte("x")), "Content-Type", asJSON), 422, badImage, "neither")
+	told(t, "no image", ask(s, "POST", "/similar", []byte("x"), "Content-Type", "image/png"), 422, problem.BadImage, "neither")
+	told(t, "alone", ask(s, "POST", "/similar", inputs([]byte("x")), "Content-Type", asJSON), 422, problem.BadImage, "neither")
 }
 
 // An item is not found by its own id; several queries are one search.
@@ -123,7 +124,7 @@ func TestSimilarToAnItem(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for _, body := range []string{`{"id": "x"}`, `{"ids": ["x"]}`} {
-		told(t, body, ask(s, "POST", "/similar", []byte(body), "Content-Type", asJSON), 404, unknownItem, `"x" is not in the namespace "default"`)
+		told(t, body, ask(s, "POST", "/similar", []byte(body), "Content-Type", asJSON), 404, problem.UnknownItem, `"x" is not in the namespace "default"`)
 	}
 }
 
@@ -224,12 +225,12 @@ func TestSimilarRefused(t *testing.T) {
 		"too large an answer":  {"k=1000", `{"ids": ` + many(`"a"`, 70) + `}`, 413, "70 queries for 1000 items each"},
 		"encoding_format":      {"", `{"inputs": ["` + picture + `"], "encoding_format": "base64"}`, 400, "encoding_format"},
 	} {
-		told(t, name, ask1(c.query, c.body), c.status, map[int]code{400: badRequest, 413: tooLarge}[c.status], c.words)
+		told(t, name, ask1(c.query, c.body), c.status, map[int]problem.Code{400: problem.BadRequest, 413: problem.TooLarge}[c.status], c.words)
 	}
 	if m.calls != 0 {
 		t.Errorf("the index was asked %d times", m.calls)
 	}
 	field, kind := formOf(t, map[string]string{"normalize": "true"}, nil)
-	told(t, "a part", ask(s, "POST", "/similar", field, "Content-Type", kind), 400, badRequest, `part "normalize" is no file`)
-	told(t, "the type", ask(s, "POST", "/similar", nil, "Content-Type", "text/plain"), 415, badMediaType, "text/plain")
+	told(t, "a part", ask(s, "POST", "/similar", field, "Content-Type", kind), 400, problem.BadRequest, `part "normalize" is no file`)
+	told(t, "the type", ask(s, "POST", "/similar", nil, "Content-Type", "text/plain"), 415, problem.BadMediaType, "text/plain")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // similarAnswer is what POST /similar found.
@@ -76,9 +77,9 @@ func (a *similarAnswer) write(c echo.Context) error {
 func (f found) row(i int, namespace string, bare bool) any {
 	if f.err != nil {
 		return struct {
-			Index int      `json:"index"`
-			Error document `json:"error"`
-		}{i, f.err.document("")}
+			Index int              `json:"index"`
+			Error problem.Document `json:"error"`
+		}{i, f.err.Document("")}
 	}
 	results := make([]hit, len(f.hits))
 	for k, h := range f.hits {

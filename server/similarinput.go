@@ -9,6 +9,7 @@ import (
 
 	"vicreg/server/index"
 	"vicreg/server/index/filter"
+	"vicreg/server/problem"
 )
 
 // search is what a request asks the index: by images, ids or vectors, one kind of them.
@@ -66,9 +67,9 @@ func (s *Server) readSearch(c echo.Context, e *engine) (*search, error) {
 	case err != nil:
 		return nil, err
 	case q.size() == 0:
-		return nil, problemf(badRequest, "there is no query in the request")
+		return nil, problem.Errorf(problem.BadRequest, "there is no query in the request")
 	case q.size()*q.k > mostHits:
-		return nil, problemf(tooLarge, "%d queries for %d items each are more than %d items in one answer", q.size(), q.k, mostHits)
+		return nil, problem.Errorf(problem.TooLarge, "%d queries for %d items each are more than %d items in one answer", q.size(), q.k, mostHits)
 	}
 	return q, nil
 }
@@ -80,14 +81,14 @@ func (q *search) set(name, text string) (err error) {
 		q.namespace, err = namespaceOf(text)
 	case "k":
 		if q.k, err = strconv.Atoi(text); err != nil || q.k < 1 || q.k > index.MaxK {
-			return problemf(badRequest, "k %s: want a whole number from 1 to %d", text, index.MaxK)
+			return problem.Errorf(problem.BadRequest, "k %s: want a whole number from 1 to %d", text, index.MaxK)
 		}
 	case "filter":
 		q.filter, err = filterOf(text)
 	case "threshold":
 		least, ok := number(text)
 		if !ok || least < -1 || least > 1 {
-			return problemf(badRequest, "threshold %s: want a number from -1 to 1", text)
+			return problem.Errorf(problem.BadRequest, "threshold %s: want a number from -1 to 1", text)
 		}
 		q.least = &least
 	case "with_metadata":

@@ -3,6 +3,8 @@ package server
 import (
 	"encoding/json"
 	"io"
+
+	"vicreg/server/problem"
 )
 
 // searchBody is the JSON body of POST /similar.
@@ -64,7 +66,7 @@ func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
 	}
 	switch {
 	case kinds != 1:
-		return problemf(badRequest, "want one of inputs, id, ids, vector and vectors, and no more of them")
+		return problem.Errorf(problem.BadRequest, "want one of inputs, id, ids, vector and vectors, and no more of them")
 	case b.Inputs.over:
 		return s.tooMany("images")
 	case b.IDs.over:
@@ -74,7 +76,7 @@ func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
 	case there(b.Vector):
 		q.vectors = make([][]float32, 1)
 		if q.vectors[0], err = vectorOf(b.Vector, dim); err != nil {
-			return problemf(badRequest, "vector: %v", err)
+			return problem.Errorf(problem.BadRequest, "vector: %v", err)
 		}
 	case there(b.Vectors):
 		q.vectors, err = s.vectorsOf(b.Vectors, dim)

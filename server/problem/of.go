@@ -1,0 +1,68 @@
+package problem
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"vicreg/server/batch"
+	"vicreg/server/index"
+)
+
+// Of says what an error is to the client. What is nobody's but the server's
+// keeps its words for the log.
+func Of(err error) *Error {
+	var p *Error
+	var full *batch.Full
+	var http413 *http.MaxBytesError
+	var framework *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &full):
+		return &Error{Busy, "the queue is full, or the answer would come after the deadline", full.After}
+	case errors.Is(err, batch.ErrClosed):
+		return Stopping
+	case errors.As(err, &http413):
+		return Errorf(TooLarge, "the body is larger than %d bytes", http413.Limit)
+	case errors.Is(err, context.Canceled):
+		return Errorf(Gone, "the request was given up")
+	case errors.Is(err, context.DeadlineExceeded):
+		return Errorf(Late, "the answer was not there in time")
+	case errors.As(err, &framework):
+		return ofRoute(framework)
+	}
+	return ofIndex(err)
+}
+
+// ofRoute translates the framework's own errors. Of the codes that share a
+// status the one for paths is meant.
+func ofRoute(e *echo.HTTPError) *Error {
+	switch e.Code {
+	case http.StatusNotFound:
+		return Errorf(NotFound, "%v", e.Message)
+	case http.StatusMethodNotAllowed:
+		return Errorf(BadMethod, "%v", e.Message)
+	}
+	return Errorf(Internal, "%v", e.Message)
+}
+
+// ofIndex translates the errors of an index.
+func ofIndex(err error) *Error {
+	var item *index.ItemError
+	switch {
+	case errors.As(err, &item):
+		return Errorf(BadRequest, "%v", err)
+	case errors.Is(err, index.ErrUnknown):
+		return Errorf(UnknownItem, "%v", err)
+	case errors.Is(err, index.ErrFull):
+		return Errorf(NoSpace, "nothing of the request was stored")
+	case errors.Is(err, index.ErrModel):
+		return Errorf(Mismatch, "%v", err)
+	case errors.Is(err, index.ErrClosed):
+		return Stopping
+	}
+	return Errorf(Internal, "see the server's log for the request id")
+}
