@@ -66,7 +66,7 @@ func TestDocumentedAnswers(t *testing.T) {
 	}
 }
 
-func (r request) header(name string) string {
+func (r call) header(name string) string {
 	for i := 0; i+1 < len(r.headers); i += 2 {
 		if r.headers[i] == name {
 			return r.headers[i+1]
@@ -108,7 +108,7 @@ type state struct {
 	slow       bool // bodies do not arrive
 }
 
-func (st state) send(s *Server, r request) *httptest.ResponseRecorder {
+func (st state) send(s *Server, r call) *httptest.ResponseRecorder {
 	if !st.slow {
 		return r.send(s)
 	}

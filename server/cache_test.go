@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // The same image again is not computed again, whatever form it comes in.
@@ -81,8 +82,8 @@ func TestCacheKeepsNoBatches(t *testing.T) {
 // An image that is under way is waited for; when its request gave up, another takes over.
 func TestCacheShares(t *testing.T) {
 	s := start(t, nil)
-	image := []source{{file: photo(t, 4)}}
-	name := contentOf(s.current().Fingerprint(), image[0].file)
+	image := []request.Image{{File: photo(t, 4)}}
+	name := contentOf(s.current().Fingerprint(), image[0].File)
 	_, first, mine := s.cache.look(name, false)
 	if !mine {
 		t.Fatal("known before it was asked for")
@@ -109,8 +110,8 @@ func TestCacheShares(t *testing.T) {
 		t.Errorf("%d images are still under way", len(got))
 	}
 
-	other := []source{{file: photo(t, 5)}}
-	name = contentOf(s.current().Fingerprint(), other[0].file)
+	other := []request.Image{{File: photo(t, 5)}}
+	name = contentOf(s.current().Fingerprint(), other[0].File)
 	_, first, _ = s.cache.look(name, false)
 	ctx, leave := context.WithCancel(t.Context())
 	leave()

@@ -81,8 +81,8 @@ func (c *contract) operations() map[string]*openapi3.Operation {
 	return out
 }
 
-// request is one that a test sends, to a route of the document.
-type request struct {
+// call is a request that a test sends, to a route of the document.
+type call struct {
 	route   string // method and path as the document has them
 	path    string // as it is sent
 	body    []byte
@@ -90,7 +90,7 @@ type request struct {
 	status  int // of the answer, when all is well
 }
 
-func (r request) http(body io.Reader) *http.Request {
+func (r call) http(body io.Reader) *http.Request {
 	method, _, _ := strings.Cut(r.route, " ")
 	h := httptest.NewRequest(method, r.path, body)
 	for i := 0; i+1 < len(r.headers); i += 2 {
@@ -99,14 +99,14 @@ func (r request) http(body io.Reader) *http.Request {
 	return h
 }
 
-func (r request) send(s *Server) *httptest.ResponseRecorder {
+func (r call) send(s *Server) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, r.http(bytes.NewReader(r.body)))
 	return w
 }
 
 // input is the request as the library takes it.
-func (c *contract) input(r request) *openapi3filter.RequestValidationInput {
+func (c *contract) input(r call) *openapi3filter.RequestValidationInput {
 	method, path, _ := strings.Cut(r.route, " ")
 	sent := r.http(bytes.NewReader(r.body))
 	params := map[string]string{}
@@ -122,7 +122,7 @@ func (c *contract) input(r request) *openapi3filter.RequestValidationInput {
 }
 
 // request says where a request is not as the document wants it.
-func (c *contract) request(r request) error {
+func (c *contract) request(r call) error {
 	return openapi3filter.ValidateRequest(context.Background(), c.input(r))
 }
 
@@ -130,7 +130,7 @@ func (c *contract) request(r request) error {
 var usual = []string{"Connection", "Content-Type", "Content-Encoding", "Vary", "Content-Security-Policy", "X-Content-Type-Options"}
 
 // answer says where an answer is not as the document promises.
-func (c *contract) answer(r request, w *httptest.ResponseRecorder) error {
+func (c *contract) answer(r call, w *httptest.ResponseRecorder) error {
 	documented := c.operations()[r.route].Responses.Status(w.Code)
 	if documented == nil {
 		return fmt.Errorf("the status %d is not documented", w.Code)

@@ -7,6 +7,7 @@ import (
 
 	"vicreg/pipeline/stats"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // embed answers POST /embed.
@@ -36,7 +37,7 @@ func (s *Server) embed(c echo.Context, e *engine) error {
 // vectors embeds the images of a request, and says in the headers where the time went.
 // A bad image fails alone; the error is the whole request's. The vectors may be
 // others', too: they are only to be read.
-func (s *Server) vectors(c echo.Context, e *engine, images []source) ([]outcome, error) {
+func (s *Server) vectors(c echo.Context, e *engine, images []request.Image) ([]outcome, error) {
 	j := newJob(s, e, c, len(images))
 	return j.rows, j.told(c, j.embed(images))
 }

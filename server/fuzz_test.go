@@ -17,6 +17,7 @@ import (
 
 	"vicreg/pipeline/encoder"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // mostItems is how many images a request of these targets may have.
@@ -58,8 +59,8 @@ func bothWays(t *testing.T, body []byte, read func(io.Reader) (*input, error)) (
 	return in, true
 }
 
-func sameSource(a, b source) bool {
-	return bytes.Equal(a.file, b.file) && (a.err == nil) == (b.err == nil) && (a.err == nil || *a.err == *b.err)
+func sameSource(a, b request.Image) bool {
+	return bytes.Equal(a.File, b.File) && (a.Err == nil) == (b.Err == nil) && (a.Err == nil || *a.Err == *b.Err)
 }
 
 // embedded is how the server reads the body of a request to /embed.
@@ -93,7 +94,7 @@ func FuzzForm(f *testing.F) {
 		}
 		size := 0
 		for _, m := range in.images {
-			size += len(m.file)
+			size += len(m.File)
 		}
 		if size > len(body) || !bytes.Contains(body, []byte("--"+boundary+"--")) {
 			t.Errorf("files of %d bytes out of %d, or a form without its end", size, len(body))
@@ -120,7 +121,7 @@ func (in *input) check(t *testing.T, want []string) {
 		t.Fatalf("%d images of %d texts", len(in.images), len(want))
 	}
 	for i, text := range want {
-		if !sameSource(in.images[i], fromText(text)) {
+		if !sameSource(in.images[i], request.FromText(text)) {
 			t.Errorf("image %d: %+v of %q", i, in.images[i], text)
 		}
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -102,38 +101,6 @@ func trailing(length string, body []byte) int {
 	n := len(body)
 	fmt.Sscan(length, &n)
 	return len(body) - n
-}
-
-// FuzzText is about one image in JSON.
-func FuzzText(f *testing.F) {
-	for _, text := range []string{"aGVsbG8=", "aGVs\nbG8=\r\n", "data:image/png;base64,aGVsbG8=", "data:;base64,", "data:,x", "http://x", "data:;base64,https://x", "====", "", "\xff"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		var got source
-		if n := allocated(func() { got = fromText(text) }); n > 16<<10+4*len(text) {
-			t.Errorf("%d bytes are allocated for a text of %d", n, len(text))
-		}
-		if got.err != nil {
-			if got.err.Code != problem.BadImage || got.file != nil || len(got.err.Detail) > mostDetail {
-				t.Errorf("%+v", got)
-			}
-			return
-		}
-		payload := text
-		if strings.HasPrefix(text, "data:") {
-			_, payload, _ = strings.Cut(text, ";base64,")
-		}
-		payload = strings.NewReplacer("\r", "", "\n", "").Replace(payload)
-		again := base64.StdEncoding.EncodeToString(got.file)
-		end := max(0, len(payload)-4) // bits behind the last byte may be set
-		if len(again) != len(payload) || again[:end] != payload[:end] {
-			t.Errorf("%q became %q", payload, again)
-		}
-		if uri := fromText("data:x;base64," + payload); !sameSource(uri, got) {
-			t.Errorf("as a data URI %+v, else %+v", uri, got)
-		}
-	})
 }
 
 // FuzzAccept is about which form of an answer a header asks for.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
 	"vicreg/pipeline/stats"
 
 	"github.com/labstack/echo/v4"

@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // Names of the model's one input, uint8 [N,S,S,3], and one output, float32 [N,D].
@@ -54,9 +55,9 @@ func (s *Server) addressed(c echo.Context, e *engine) error {
 
 // tensorSpec describes an input or output; -1 is any size.
 type tensorSpec struct {
-	Name     string   `json:"name"`
-	Datatype string   `json:"datatype"`
-	Shape    few[int] `json:"shape"`
+	Name     string           `json:"name"`
+	Datatype string           `json:"datatype"`
+	Shape    request.Few[int] `json:"shape"`
 }
 
 func (s *Server) inferModel(c echo.Context, e *engine) error {

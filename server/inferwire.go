@@ -12,6 +12,7 @@ import (
 
 	"vicreg/pipeline/vectors"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // headerLength says how many bytes of a body are JSON; raw tensors follow them.
@@ -22,7 +23,7 @@ type inferAsk struct {
 	ID         string          `json:"id"`
 	Parameters inferOptions    `json:"parameters"`
 	Inputs     [2]*inferTensor `json:"inputs"` // the second to refuse it; what follows is passed over
-	Outputs    few[struct {
+	Outputs    request.Few[struct {
 		Name       string       `json:"name"`
 		Parameters inferOptions `json:"parameters"`
 	}] `json:"outputs"`
@@ -49,7 +50,7 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 	default:
 		return nil, problem.Errorf(problem.BadMediaType, "%s: send application/json, or application/octet-stream with %s", kind, headerLength)
 	}
-	body, err := whole(r)
+	body, err := request.Whole(r)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 		body, ask.raw = body[:n], body[n:]
 	}
 	if err := json.Unmarshal(body, ask); err != nil {
-		return nil, jsonProblem(err)
+		return nil, request.BadJSON(err)
 	}
 	return ask, nil
 }
@@ -74,7 +75,7 @@ func (a *inferAsk) items(side, most int) ([][]uint8, error) {
 		return nil, problem.Errorf(problem.BadRequest, "want one input, %s", inputName)
 	}
 	in := a.Inputs[0]
-	if in.Datatype != "UINT8" || len(in.Shape) != 4 || in.Shape[0] < 1 || !slices.Equal(in.Shape[1:], few[int]{side, side, 3}) {
+	if in.Datatype != "UINT8" || len(in.Shape) != 4 || in.Shape[0] < 1 || !slices.Equal(in.Shape[1:], request.Few[int]{side, side, 3}) {
 		return nil, problem.Errorf(problem.BadRequest, "input %s is %s %v: want UINT8 [n %d %d 3]", inputName, in.Datatype, in.Shape, side, side)
 	}
 	n, size := in.Shape[0], 3*side*side

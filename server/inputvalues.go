@@ -12,6 +12,7 @@ import (
 	"vicreg/server/index"
 	"vicreg/server/index/filter"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // there tells a value from a field that is missing or null.
@@ -88,11 +89,11 @@ func (s *Server) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
 	}
 	for d.More() {
 		if len(all) == s.config.MaxItems {
-			return nil, s.tooMany("vectors")
+			return nil, request.TooMany(s.config.MaxItems, "vectors")
 		}
 		var one json.RawMessage
 		if err := d.Decode(&one); err != nil {
-			return nil, jsonProblem(err)
+			return nil, request.BadJSON(err)
 		}
 		v, err := vectorOf(one, dim)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // putItem answers PUT /items/{id} when the item is on the disk.
@@ -73,7 +74,7 @@ func (s *Server) store(c echo.Context, e *engine, namespace string, items []give
 // a thumbnail.
 func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Item, []stored, error) {
 	whole, rows := make([]index.Item, len(items)), make([]stored, len(items))
-	var images []source
+	var images []request.Image
 	var at []int
 	for i, g := range items {
 		whole[i] = index.Item{ID: g.id, Vector: g.vector, Metadata: g.metadata, Source: g.source, Hash: g.hash}
@@ -99,7 +100,7 @@ func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Ite
 		return nil, nil, err
 	}
 	for k, i := range at {
-		sum := sha256.Sum256(images[k].file)
+		sum := sha256.Sum256(images[k].File)
 		if rows[i].err = j.rows[k].err; whole[i].Hash != nil && !bytes.Equal(whole[i].Hash, sum[:]) && rows[i].err == nil {
 			rows[i].err = problem.Errorf(problem.BadRequest, "sha256: that of the image is %x", sum)
 		}

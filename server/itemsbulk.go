@@ -12,6 +12,7 @@ import (
 
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // bulk is what a request to POST /items brings.
@@ -56,22 +57,22 @@ func (s *Server) readBulk(c echo.Context, dim int) (b *bulk, err error) {
 	if b.namespace, err = namespaceOf(c.QueryParam("namespace")); err != nil {
 		return nil, err
 	}
-	err = readBody(c, taker{
-		file: func(part *multipart.Part, data []byte) error {
+	err = request.Read(c, request.Taker{
+		File: func(part *multipart.Part, data []byte) error {
 			if len(b.items) == s.config.MaxItems {
-				return s.tooMany("items")
+				return request.TooMany(s.config.MaxItems, "items")
 			}
-			b.items = append(b.items, given{id: fullName(part), image: &source{file: data}})
+			b.items = append(b.items, given{id: fullName(part), image: &request.Image{File: data}})
 			return nil
 		},
-		field: func(name, value string) (err error) {
+		Field: func(name, value string) (err error) {
 			if name != "namespace" {
-				return noFile(name)
+				return request.NoFile(name)
 			}
 			b.namespace, err = namespaceOf(value)
 			return err
 		},
-		json: func(body io.Reader) error { return s.readItems(body, b, dim) },
+		JSON: func(body io.Reader) error { return s.readItems(body, b, dim) },
 	})
 	if err == nil && len(b.items) == 0 {
 		err = problem.Errorf(problem.BadRequest, "there is no item in the request")
@@ -96,7 +97,7 @@ func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
 	}
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
-	err := decodeOne(d, &ask)
+	err := request.DecodeOne(d, &ask)
 	if err == nil && ask.Namespace != nil {
 		b.namespace, err = namespaceOf(*ask.Namespace)
 	}
@@ -110,14 +111,14 @@ func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
 	}
 	for list.More() {
 		if len(b.items) == s.config.MaxItems {
-			return s.tooMany("items")
+			return request.TooMany(s.config.MaxItems, "items")
 		}
 		var one struct {
 			ID string `json:"id"`
 			itemContent
 		}
 		if err := list.Decode(&one); err != nil {
-			return problem.Errorf(problem.BadRequest, "item %d cannot be read: %s", len(b.items), aboutJSON(err))
+			return problem.Errorf(problem.BadRequest, "item %d cannot be read: %s", len(b.items), request.AboutJSON(err))
 		}
 		g := given{id: one.ID}
 		one.fill(&g, dim)

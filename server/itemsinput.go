@@ -12,12 +12,13 @@ import (
 
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // given is an item as a request brings it: with an image or with a vector.
 type given struct {
 	id       string
-	image    *source
+	image    *request.Image
 	vector   []float32
 	metadata json.RawMessage
 	source   string
@@ -52,7 +53,7 @@ func (b *itemContent) fill(g *given, dim int) {
 	case (b.Image != nil) == there(b.Vector):
 		g.err = problem.Errorf(problem.BadRequest, "want one of image and vector, and no more of them")
 	case b.Image != nil:
-		image := fromText(*b.Image)
+		image := request.FromText(*b.Image)
 		g.image = &image
 	default:
 		v, err := vectorOf(b.Vector, dim)
@@ -97,7 +98,7 @@ func (p *put) set(name, text string) (err error) {
 	case "source":
 		p.source = text
 	default:
-		return noFile(name)
+		return request.NoFile(name)
 	}
 	return err
 }
@@ -116,11 +117,11 @@ func (s *Server) readItem(c echo.Context, dim int) (p *put, err error) {
 			}
 		}
 	}
-	err = readBody(c, taker{
-		image: p.take,
-		file:  func(_ *multipart.Part, data []byte) error { return p.take(data) },
-		field: p.set,
-		json:  func(body io.Reader) error { return p.readJSON(body, dim) },
+	err = request.Read(c, request.Taker{
+		Image: p.take,
+		File:  func(_ *multipart.Part, data []byte) error { return p.take(data) },
+		Field: p.set,
+		JSON:  func(body io.Reader) error { return p.readJSON(body, dim) },
 	})
 	if err == nil && p.image == nil && p.vector == nil && p.err == nil {
 		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
@@ -132,7 +133,7 @@ func (p *put) take(file []byte) error {
 	if p.image != nil {
 		return problem.Errorf(problem.BadRequest, "there is more than one image: POST /items takes many")
 	}
-	p.image = &source{file: file}
+	p.image = &request.Image{File: file}
 	return nil
 }
 
@@ -144,7 +145,7 @@ func (p *put) readJSON(body io.Reader, dim int) error {
 	}
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
-	if err := decodeOne(d, &ask); err != nil {
+	if err := request.DecodeOne(d, &ask); err != nil {
 		return err
 	}
 	ask.fill(&p.given, dim)

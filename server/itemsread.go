@@ -9,6 +9,7 @@ import (
 
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // item is a stored item in JSON.
@@ -35,7 +36,7 @@ func (s *Server) getItem(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	with, err := truth("with_vector", c.QueryParam("with_vector"))
+	with, err := request.Truth("with_vector", c.QueryParam("with_vector"))
 	if err != nil {
 		return err
 	}

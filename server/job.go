@@ -14,6 +14,7 @@ import (
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/thumbnail"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // job is the images of one request on their way to vectors.
@@ -21,7 +22,7 @@ type job struct {
 	s      *Server
 	e      *engine
 	ctx    context.Context
-	images []source
+	images []request.Image
 	rows   []outcome
 	thumbs [][]byte // of the images; nil when nobody wants them
 	spans
@@ -65,11 +66,11 @@ func (j *job) told(c echo.Context, err error) error {
 
 // embed fills the rows from image files. One that another request has under way is
 // waited for, and computed here when that one gave up.
-func (j *job) embed(images []source) error {
+func (j *job) embed(images []request.Image) error {
 	j.images = images
 	var todo []int
 	for i, m := range images {
-		if j.rows[i].err = m.err; m.err == nil {
+		if j.rows[i].err = m.Err; m.Err == nil {
 			todo = append(todo, i)
 		}
 	}
@@ -78,7 +79,7 @@ func (j *job) embed(images []source) error {
 	}
 	names := make([]content, len(images))
 	for _, i := range todo {
-		names[i] = contentOf(j.e.Fingerprint(), images[i].file)
+		names[i] = contentOf(j.e.Fingerprint(), images[i].File)
 	}
 	for len(todo) > 0 {
 		var err error
@@ -239,9 +240,9 @@ func (j *job) each(todo []int, one func(k, i int) error) error {
 // preprocess decodes image i, and makes its thumbnail by the way.
 func (j *job) preprocess(i int) ([]uint8, error) {
 	if j.thumbs == nil {
-		return j.e.pool.preprocess(j.ctx, j.images[i].file, nil)
+		return j.e.pool.preprocess(j.ctx, j.images[i].File, nil)
 	}
-	return j.e.pool.preprocess(j.ctx, j.images[i].file, func(m *imaging.RGB) (err error) {
+	return j.e.pool.preprocess(j.ctx, j.images[i].File, func(m *imaging.RGB) (err error) {
 		j.thumbs[i], err = thumbnail.Make(m)
 		return err
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // requestID is the name of a request in logs and problems.
@@ -141,14 +142,11 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
-		begin := time.Now()
-		ctx, cancel := context.WithDeadline(r.Context(), begin.Add(s.config.Deadline))
+		deadline := time.Now().Add(s.config.Deadline)
+		ctx, cancel := context.WithDeadline(r.Context(), deadline)
 		defer cancel()
-		body := &paced{Closer: r.Body, body: http.MaxBytesReader(c.Response(), r.Body, s.config.MaxBody), control: http.NewResponseController(c.Response()),
-			begin: begin, last: begin, deadline: begin.Add(s.config.Deadline), rate: s.config.MinRate, room: s.bodies, length: r.ContentLength}
-		defer body.free()
 		r = r.WithContext(ctx)
-		r.Body = body
+		defer request.Pace(c.Response(), r, request.Pacing{Most: s.config.MaxBody, Rate: s.config.MinRate, Deadline: deadline, Room: s.bodies})()
 		c.SetRequest(r)
 		return next(c)
 	}

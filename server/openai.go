@@ -10,6 +10,7 @@ import (
 
 	"vicreg/pipeline/vectors"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // openAI are the routes of OpenAI's embeddings API, so that its clients work as they
@@ -50,12 +51,12 @@ func (s *Server) openAIEmbeddings(c echo.Context, e *engine) error {
 // readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}.
 func (s *Server) readOpenAI(body io.Reader, e *engine) (*input, error) {
 	ask := struct {
-		Input      texts  `json:"input"`
-		Model      string `json:"model"`
-		Encoding   string `json:"encoding_format"`
-		Dimensions *int   `json:"dimensions"`
-	}{Input: texts{most: s.config.MaxItems, lone: true}}
-	if err := decodeOne(json.NewDecoder(body), &ask); err != nil {
+		Input      request.Texts `json:"input"`
+		Model      string        `json:"model"`
+		Encoding   string        `json:"encoding_format"`
+		Dimensions *int          `json:"dimensions"`
+	}{Input: request.Texts{Most: s.config.MaxItems, Lone: true}}
+	if err := request.DecodeOne(json.NewDecoder(body), &ask); err != nil {
 		return nil, err
 	}
 	if err := s.named(e, ask.Model); err != nil {

@@ -66,7 +66,7 @@ func TestStrayRequests(t *testing.T) {
 // Answers that are not as the document says are noticed, as are routes.
 func TestContractNotices(t *testing.T) {
 	s := start(t, nil)
-	bad := request{"POST /embed", "/embed", []byte("no image"), []string{"Content-Type", "image/png"}, 422}
+	bad := call{"POST /embed", "/embed", []byte("no image"), []string{"Content-Type", "image/png"}, 422}
 	errorCase := `"422": {"$ref": "#/components/responses/Problem422"}`
 	for name, change := range map[string][2]string{
 		"":                   {},

@@ -14,6 +14,7 @@ import (
 
 	"vicreg/server/batch"
 	"vicreg/server/index"
+	"vicreg/server/request"
 )
 
 // refill makes the items of an index anew for the model in service: each from the file
@@ -142,7 +143,7 @@ func (r *refill) make(ctx context.Context, name string, items []index.Item) erro
 // few makes items anew, but for those that are there already.
 func (r *refill) few(ctx context.Context, name string, items []index.Item) error {
 	var todo []index.Item
-	var images []source
+	var images []request.Image
 	for _, item := range items {
 		if old, err := r.to.Get(ctx, name, item.ID); err == nil && bytes.Equal(old.Hash, item.Hash) && bytes.Equal(old.Metadata, item.Metadata) && old.Source == item.Source {
 			continue
@@ -152,7 +153,7 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 			r.miss(item, err)
 			continue
 		}
-		todo, images = append(todo, item), append(images, source{file: file})
+		todo, images = append(todo, item), append(images, request.Image{File: file})
 	}
 	if len(todo) == 0 {
 		return nil
@@ -224,7 +225,7 @@ func (r *refill) miss(item index.Item, why error) {
 }
 
 // embed waits for its turn when the queue is full.
-func (r *refill) embed(ctx context.Context, images []source) (*job, error) {
+func (r *refill) embed(ctx context.Context, images []request.Image) (*job, error) {
 	for {
 		limited, cancel := context.WithTimeout(ctx, r.s.config.Deadline)
 		j := &job{s: r.s, e: r.e, ctx: limited, rows: make([]outcome, len(images)), thumbs: make([][]byte, len(images))}

@@ -16,9 +16,9 @@ import (
 )
 
 // requests go to each route, as well as they can be and with each mistake.
-func requests(t *testing.T, s *Server) (all []request) {
+func requests(t *testing.T, s *Server) (all []call) {
 	add := func(status int, route, path string, body []byte, headers ...string) {
-		all = append(all, request{route, path, body, headers, status})
+		all = append(all, call{route, path, body, headers, status})
 	}
 	for _, route := range slices.Sorted(maps.Keys(contractOf(t).operations())) {
 		method, path, _ := strings.Cut(route, " ")

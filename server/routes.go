@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // base is what every request passes through.
@@ -57,7 +58,7 @@ func (s *Server) indexed(e *echo.Echo) {
 			if err := s.searchable(e); err != nil {
 				return err
 			}
-			if !isJSON(c) { // which may have ids or vectors: those need no room
+			if !request.IsJSON(c) { // which may have ids or vectors: those need no room
 				if err := e.room(c.Request().Context()); err != nil {
 					return err
 				}

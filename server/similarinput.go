@@ -10,11 +10,12 @@ import (
 	"vicreg/server/index"
 	"vicreg/server/index/filter"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // search is what a request asks the index: by images, ids or vectors, one kind of them.
 type search struct {
-	images  []source
+	images  []request.Image
 	ids     []string
 	vectors [][]float32
 
@@ -49,19 +50,19 @@ func (s *Server) readSearch(c echo.Context, e *engine) (*search, error) {
 			}
 		}
 	}
-	err := readBody(c, taker{
-		image: func(file []byte) error {
-			q.images = []source{{file: file}}
+	err := request.Read(c, request.Taker{
+		Image: func(file []byte) error {
+			q.images = []request.Image{{File: file}}
 			return nil
 		},
-		file: func(_ *multipart.Part, data []byte) error {
-			if q.images = append(q.images, source{file: data}); len(q.images) > s.config.MaxItems {
-				return s.tooMany("images")
+		File: func(_ *multipart.Part, data []byte) error {
+			if q.images = append(q.images, request.Image{File: data}); len(q.images) > s.config.MaxItems {
+				return request.TooMany(s.config.MaxItems, "images")
 			}
 			return nil
 		},
-		field: q.set,
-		json:  func(body io.Reader) error { return s.readSearchJSON(body, q, e.Dim()) },
+		Field: q.set,
+		JSON:  func(body io.Reader) error { return s.readSearchJSON(body, q, e.Dim()) },
 	})
 	switch {
 	case err != nil:
@@ -93,10 +94,10 @@ func (q *search) set(name, text string) (err error) {
 		q.least = &least
 	case "with_metadata":
 		var with bool
-		with, err = truth(name, text)
+		with, err = request.Truth(name, text)
 		q.bare = !with
 	default:
-		return noFile(name)
+		return request.NoFile(name)
 	}
 	return err
 }

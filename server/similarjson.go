@@ -5,13 +5,14 @@ import (
 	"io"
 
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // searchBody is the JSON body of POST /similar.
 type searchBody struct {
-	Inputs       texts           `json:"inputs"`
+	Inputs       request.Texts   `json:"inputs"`
 	ID           *string         `json:"id"`
-	IDs          texts           `json:"ids"`
+	IDs          request.Texts   `json:"ids"`
 	Vector       json.RawMessage `json:"vector"`
 	Vectors      json.RawMessage `json:"vectors"`
 	Namespace    *string         `json:"namespace"`
@@ -23,10 +24,10 @@ type searchBody struct {
 
 // readSearchJSON takes the JSON body of POST /similar; dim is the length of a vector.
 func (s *Server) readSearchJSON(body io.Reader, q *search, dim int) error {
-	ask := searchBody{Inputs: texts{most: s.config.MaxItems}, IDs: texts{most: s.config.MaxItems}}
+	ask := searchBody{Inputs: request.Texts{Most: s.config.MaxItems}, IDs: request.Texts{Most: s.config.MaxItems}}
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
-	if err := decodeOne(d, &ask); err != nil {
+	if err := request.DecodeOne(d, &ask); err != nil {
 		return err
 	}
 	if err := ask.options(q); err != nil {
@@ -59,7 +60,7 @@ func (b *searchBody) options(q *search) error {
 // takeQueries takes what is looked for, of which there is one kind.
 func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
 	kinds := 0
-	for _, is := range []bool{b.Inputs.given, b.ID != nil, b.IDs.given, there(b.Vector), there(b.Vectors)} {
+	for _, is := range []bool{b.Inputs.Given, b.ID != nil, b.IDs.Given, there(b.Vector), there(b.Vectors)} {
 		if is {
 			kinds++
 		}
@@ -67,10 +68,10 @@ func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
 	switch {
 	case kinds != 1:
 		return problem.Errorf(problem.BadRequest, "want one of inputs, id, ids, vector and vectors, and no more of them")
-	case b.Inputs.over:
-		return s.tooMany("images")
-	case b.IDs.over:
-		return s.tooMany("ids")
+	case b.Inputs.Over:
+		return request.TooMany(s.config.MaxItems, "images")
+	case b.IDs.Over:
+		return request.TooMany(s.config.MaxItems, "ids")
 	case b.ID != nil:
 		q.ids = []string{*b.ID}
 	case there(b.Vector):
@@ -81,7 +82,7 @@ func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
 	case there(b.Vectors):
 		q.vectors, err = s.vectorsOf(b.Vectors, dim)
 	default:
-		q.images, q.ids = b.Inputs.sources(), b.IDs.kept
+		q.images, q.ids = b.Inputs.Images(), b.IDs.Kept
 	}
 	return err
 }

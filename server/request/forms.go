@@ -1,10 +1,11 @@
-package server
+package request
 
 import (
 	"bytes"
 	"io"
 	"mime"
 	"mime/multipart"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -12,16 +13,16 @@ import (
 	"vicreg/server/problem"
 )
 
-// taker is what a request does with a body of each kind.
-type taker struct {
-	image func(file []byte) error                       // as the body itself; nil where that cannot be
-	file  func(part *multipart.Part, data []byte) error // in a form
-	field func(name, value string) error                // in a form
-	json  func(body io.Reader) error
+// Taker is what a request does with a body of each kind.
+type Taker struct {
+	Image func(file []byte) error                       // as the body itself; nil where that cannot be
+	File  func(part *multipart.Part, data []byte) error // in a form
+	Field func(name, value string) error                // in a form
+	JSON  func(body io.Reader) error
 }
 
-// readBody takes the body apart by its media type.
-func readBody(c echo.Context, t taker) error {
+// Read takes the body apart by its media type. An error of the taker ends it.
+func Read(c echo.Context, t Taker) error {
 	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil {
 		return problem.Errorf(problem.BadMediaType, "the Content-Type is missing or malformed: send %s", t.kinds())
@@ -30,27 +31,28 @@ func readBody(c echo.Context, t taker) error {
 		return problem.Errorf(problem.BadMediaType, "Content-Encoding %s: send the body as it is", coding)
 	}
 	switch {
-	case t.image != nil && (strings.HasPrefix(kind, "image/") || kind == "application/octet-stream"):
-		file, err := whole(c.Request())
+	case t.Image != nil && (strings.HasPrefix(kind, "image/") || kind == "application/octet-stream"):
+		file, err := Whole(c.Request())
 		if err != nil {
 			return err
 		}
-		return t.image(file)
+		return t.Image(file)
 	case kind == "multipart/form-data":
 		return t.readForm(c.Request().Body, params["boundary"])
 	case kind == "application/json":
-		return t.json(c.Request().Body)
+		return t.JSON(c.Request().Body)
 	}
 	return problem.Errorf(problem.BadMediaType, "%s: send %s", kind, t.kinds())
 }
 
-func isJSON(c echo.Context) bool {
+// IsJSON tells whether the body is JSON by its media type.
+func IsJSON(c echo.Context) bool {
 	kind, _, _ := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	return kind == "application/json"
 }
 
-func (t taker) kinds() string {
-	if t.image == nil {
+func (t Taker) kinds() string {
+	if t.Image == nil {
 		return "multipart/form-data or application/json"
 	}
 	return "an image, multipart/form-data or application/json"
@@ -58,7 +60,7 @@ func (t taker) kinds() string {
 
 // readForm takes the parts of a form, and reads the body to its end: before that nobody
 // sees the client leave.
-func (t taker) readForm(body io.Reader, boundary string) error {
+func (t Taker) readForm(body io.Reader, boundary string) error {
 	end := &tail{r: body}
 	if err := t.readParts(multipart.NewReader(end, boundary)); err != nil {
 		return err
@@ -73,7 +75,7 @@ func (t taker) readForm(body io.Reader, boundary string) error {
 }
 
 // readParts takes every part, in order. Nothing is put on the disk.
-func (t taker) readParts(r *multipart.Reader) error {
+func (t Taker) readParts(r *multipart.Reader) error {
 	for {
 		part, err := r.NextPart()
 		if err == io.EOF { // wrapped it means that the body ends too early, and sometimes so, too: see tail
@@ -87,9 +89,9 @@ func (t taker) readParts(r *multipart.Reader) error {
 			return bodyProblem(err)
 		}
 		if part.FileName() != "" {
-			err = t.file(part, data)
+			err = t.File(part, data)
 		} else {
-			err = t.field(part.FormName(), string(data))
+			err = t.Field(part.FormName(), string(data))
 		}
 		if err != nil {
 			return err
@@ -97,7 +99,25 @@ func (t taker) readParts(r *multipart.Reader) error {
 	}
 }
 
-func noFile(name string) error { return problem.Errorf(problem.BadRequest, "part %q is no file", name) }
+// NoFile is the error of a part of a form that means nothing.
+func NoFile(name string) error { return problem.Errorf(problem.BadRequest, "part %q is no file", name) }
+
+// TooMany is the error of a request that has more than most of something.
+func TooMany(most int, what string) *problem.Error {
+	return problem.Errorf(problem.TooLarge, "more than %d %s in one request", most, what)
+}
+
+// Truth reads the value of a parameter; "" is false.
+func Truth(name, text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, problem.Errorf(problem.BadRequest, "%s %q: want true or false", name, text)
+	}
+	return v, nil
+}
 
 // tail keeps the end of what is read, by which a form that was cut off between two
 // parts is told from a whole one: its reader ends in the same way.

@@ -1,4 +1,4 @@
-package server
+package request
 
 import (
 	"encoding/json"
@@ -11,17 +11,31 @@ import (
 	"vicreg/server/problem"
 )
 
-// jsonProblem is what a client is told of JSON that could not be read.
-func jsonProblem(err error) error {
+// DecodeOne reads a body that is one JSON value.
+func DecodeOne(d *json.Decoder, into any) error {
+	if err := d.Decode(into); err != nil {
+		return BadJSON(err)
+	}
+	switch _, err := d.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil && problem.Of(bodyProblem(err)).Code != problem.BadRequest:
+		return bodyProblem(err)
+	}
+	return problem.Errorf(problem.BadRequest, "there is more than one JSON value in the body")
+}
+
+// BadJSON is what a client is told of JSON that could not be read.
+func BadJSON(err error) error {
 	if p := problem.Of(bodyProblem(err)); p.Code != problem.BadRequest {
 		return p
 	}
-	return problem.Errorf(problem.BadRequest, "the JSON cannot be read: %s", aboutJSON(err))
+	return problem.Errorf(problem.BadRequest, "the JSON cannot be read: %s", AboutJSON(err))
 }
 
-// aboutJSON says what is wrong with JSON in the words of JSON, not in those of Go: which
+// AboutJSON says what is wrong with JSON in the words of JSON, not in those of Go: which
 // field, and what is wanted there.
-func aboutJSON(err error) string {
+func AboutJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
@@ -41,11 +55,12 @@ func aboutJSON(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ") // of an unknown field it gives the name
 }
 
-// fieldOf is the path of a field without the structs that JSON does not know of.
+// fieldOf is the path of a field without the embedded structs, which JSON does not know
+// of: those have capitals in their names, fields of requests do not.
 func fieldOf(path string) string {
 	var names []string
 	for name := range strings.SplitSeq(path, ".") {
-		if name != reflect.TypeFor[itemContent]().Name() && name != reflect.TypeFor[tensorSpec]().Name() {
+		if name == strings.ToLower(name) {
 			names = append(names, name)
 		}
 	}

@@ -1,4 +1,4 @@
-package server
+package request
 
 import (
 	"bytes"
@@ -6,14 +6,14 @@ import (
 	"fmt"
 )
 
-// few is a list in JSON that has no more than mostFew values: a body of millions of
+// Few is a list in JSON that has no more than mostFew values: a body of millions of
 // empty objects would else take forty times its size.
-type few[T any] []T
+type Few[T any] []T
 
 const mostFew = 16
 
 // UnmarshalJSON reads the list a value at a time.
-func (l *few[T]) UnmarshalJSON(b []byte) error {
+func (l *Few[T]) UnmarshalJSON(b []byte) error {
 	*l = nil
 	d := json.NewDecoder(bytes.NewReader(b))
 	switch open, err := d.Token(); {

@@ -1,4 +1,7 @@
-package server
+// Package request takes requests apart within bounds: bodies have to arrive at a rate and
+// to find room in memory, lists are not kept beyond what is asked for, and what is wrong
+// is a *problem.Error in the words of whoever sent it. It knows no route.
+package request
 
 import (
 	"bytes"
@@ -30,6 +33,24 @@ type paced struct {
 	length   int64 // as announced, or negative
 }
 
+// Pacing is how a body has to arrive.
+type Pacing struct {
+	Most     int64               // bytes
+	Rate     int                 // bytes a second after its first few seconds; 0 for any
+	Deadline time.Time           // of the request
+	Room     *semaphore.Weighted // bytes of all bodies in memory
+}
+
+// Pace makes the body of r arrive so from now on: one that does not fails while it is
+// read. free gives the room of its bytes back when they are no longer needed.
+func Pace(w http.ResponseWriter, r *http.Request, p Pacing) (free func()) {
+	now := time.Now()
+	body := &paced{Closer: r.Body, body: http.MaxBytesReader(w, r.Body, p.Most), control: http.NewResponseController(w),
+		begin: now, last: now, deadline: p.Deadline, rate: p.Rate, room: p.Room, length: r.ContentLength}
+	r.Body = body
+	return func() { p.Room.Release(body.got) }
+}
+
 // grace is what a body may take before its rate counts, and between two of its bytes.
 const grace = 5 * time.Second
 
@@ -46,9 +67,6 @@ func (p *paced) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
-
-// free gives the room back when the bytes are no longer needed.
-func (p *paced) free() { p.room.Release(p.got) }
 
 // due is when the next byte must be there.
 func (p *paced) due() time.Time {
@@ -72,8 +90,8 @@ func (p *paced) until(t time.Time) {
 // counted as theirs: about what a connection takes in any case.
 const announced = 32 << 10
 
-// whole reads a body to its end.
-func whole(r *http.Request) ([]byte, error) {
+// Whole reads a body to its end.
+func Whole(r *http.Request) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), announced)+bytes.MinRead))
 	if _, err := b.ReadFrom(r.Body); err != nil {
 		return nil, bodyProblem(err)
