@@ -2,11 +2,9 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"mime"
 	"net/http/httptest"
 	"os"
@@ -18,7 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vicreg/server/batch"
+	"vicreg/server/engine/enginetest"
 	"vicreg/server/index"
+	"vicreg/server/problem"
 )
 
 // Every answer that the document has is given once, and is as it says: each request
@@ -28,13 +28,10 @@ func TestDocumentedAnswers(t *testing.T) {
 	m := memoryFor(s)
 	s.SetIndex(m)
 	for _, id := range []string{"a", "other"} { // which are there in all states
-		if w := ask(s, "PUT", "/items/"+id, photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
+		if w := ask(s, "PUT", "/items/"+id, enginetest.Photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
 			t.Fatal(w.Body)
 		}
 	}
-	e := s.current()
-	e.canary.stop() // the states change what it uses
-	e.canary.done.Wait()
 	c := contractOf(t)
 	all := requests(t, s)
 	given := map[string]bool{}
@@ -125,10 +122,9 @@ func (stuck) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 // states are those that change answers, by name.
 func states(s *Server, m *memory) map[string]state {
 	e := s.current()
-	batcher := e.batcher
-	swap := func(run batch.Func[[]uint8, []float32]) state {
-		return state{begin: func() { e.batcher = batch.New(run, batch.Config{Queue: 10}) },
-			end: func() { e.batcher.Close(context.Background()); e.batcher = batcher }}
+	swap := func(p played) state {
+		var end func()
+		return state{begin: func() { end = s.play(p) }, end: func() { end() }}
 	}
 	sick := prometheus.NewInvalidMetric(prometheus.NewDesc("sick", "", nil, nil), errors.New("no"))
 	none := func() {}
@@ -138,7 +134,7 @@ func states(s *Server, m *memory) map[string]state {
 		"keys":     {func() { s.config.Keys = []string{"key"} }, func() { s.config.Keys = nil }, false},
 		"slow":     {none, none, true},
 		"small":    {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},
-		"full":     {func() { batcher.Admit(context.Background(), s.config.Queue, 0) }, func() { batcher.Leave(s.config.Queue) }, false},
+		"full":     swap(played{refusal: &batch.Full{After: time.Second}}),
 		"late":     {func() { s.config.Deadline = time.Nanosecond }, func() { s.config.Deadline = time.Minute }, false},
 		"draining": {func() { s.stopping.Store(true); s.draining.Store(true) }, func() { s.stopping.Store(false); s.draining.Store(false) }, false},
 		"loading":  {func() { s.engine = nil }, func() { s.engine = e }, false},
@@ -148,10 +144,10 @@ func states(s *Server, m *memory) map[string]state {
 			func() { m.binding.Fingerprint = e.Fingerprint(); s.SetRebuild(nil) }, false},
 		"full disk": {func() { m.full = fmt.Errorf("write: %w", index.ErrFull) }, func() { m.full = nil }, false},
 		"damaged":   {func() { m.fail = index.ErrDamaged }, func() { m.fail = nil }, false},
-		"stale":     {func() { e.canary.last.Store(0) }, func() { e.canary.last.Store(time.Now().UnixNano()) }, false},
+		"stale":     swap(played{age: time.Hour}),
 		"sick":      {func() { s.metrics.registry.MustRegister(broken{sick}) }, func() { s.metrics.registry.Unregister(broken{sick}) }, false},
-		"failing":   swap(func(context.Context, [][]uint8) ([][]float32, error) { return nil, errors.New("no") }),
-		"senseless": swap(senseless),
+		"failing":   swap(played{bad: problem.Errorf(problem.Internal, "the model failed on this image")}),
+		"senseless": swap(played{bad: problem.Errorf(problem.BadImage, "its vector is not finite")}),
 	}
 }
 
@@ -160,12 +156,3 @@ type broken struct{ prometheus.Metric }
 
 func (b broken) Describe(to chan<- *prometheus.Desc) { to <- b.Desc() }
 func (b broken) Collect(to chan<- prometheus.Metric) { to <- b.Metric }
-
-// senseless is a model whose vectors are not finite.
-func senseless(_ context.Context, items [][]uint8) ([][]float32, error) {
-	out := make([][]float32, len(items))
-	for i := range out {
-		out[i] = []float32{float32(math.Inf(1))}
-	}
-	return out, nil
-}

@@ -4,31 +4,26 @@ import (
 	"time"
 
 	"vicreg/pipeline/imaging"
+	"vicreg/server/engine"
 )
 
 // Config says how requests are taken. Every field must be set: see Defaults.
 type Config struct {
-	Name     string         // of the model, for clients that send one
-	MaxBody  int64          // bytes of a request
-	MinRate  int            // bytes a second at which a body must arrive; 0 for any
-	MaxItems int            // images of a request
-	Queue    int            // images that may wait or run
-	MaxBatch int            // images of a batch at the most
-	Workers  int            // batches that run at once under load
-	Deadline time.Duration  // from the first byte of a request to its answer
-	Pause    time.Duration  // from the signal to stop until no connection is taken any more
-	Drain    time.Duration  // for what is under way when the server stops
-	Decoders int            // images that are decoded at once
-	Cache    int64          // bytes of vectors that are remembered by the content of their images; 0 for none
-	Limits   imaging.Limits // of an image
-	Keys     []string       // API keys; none means that no key is asked for
+	engine.Config
+	Name     string        // of the model, for clients that send one
+	MaxBody  int64         // bytes of a request
+	MinRate  int           // bytes a second at which a body must arrive; 0 for any
+	MaxItems int           // images of a request
+	Pause    time.Duration // from the signal to stop until no connection is taken any more
+	Drain    time.Duration // for what is under way when the server stops
+	Keys     []string      // API keys; none means that no key is asked for
 
 	OwnMetrics bool // metrics have an address of their own
 }
 
 // Defaults are the settings for a machine with so many cores.
 func Defaults(cores int) Config {
-	return Config{Name: "backbone", MaxBody: 64 << 20, MinRate: 1 << 10, MaxItems: 256, Queue: 1024, MaxBatch: 32, Workers: cores,
-		Deadline: 30 * time.Second, Pause: time.Second, Drain: 30 * time.Second, Decoders: cores, Cache: 64 << 20,
-		Limits: imaging.Limits{Side: 16384, Pixels: 50_000_000}}
+	return Config{Name: "backbone", MaxBody: 64 << 20, MinRate: 1 << 10, MaxItems: 256, Pause: time.Second, Drain: 30 * time.Second,
+		Config: engine.Config{Queue: 1024, MaxBatch: 32, Workers: cores, Decoders: cores, Deadline: 30 * time.Second, Cache: 64 << 20,
+			Limits: imaging.Limits{Side: 16384, Pixels: 50_000_000}}}
 }

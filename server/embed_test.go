@@ -10,18 +10,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"vicreg/server/engine/enginetest"
 )
 
 // Every form of input and output gives the numbers of the encoder itself.
 func TestEveryFormGivesTheSameNumbers(t *testing.T) {
 	s := start(t, nil)
-	files := [][]byte{photo(t, 0), photo(t, 1), photo(t, 2)}
+	files := [][]byte{enginetest.Photo(t, 0), enginetest.Photo(t, 1), enginetest.Photo(t, 2)}
 	var want [][]float32
 	for i, f := range files {
-		v, err := s.current().EncodeImage(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := direct(t, s, f)
 		want = append(want, v)
 		w := ask(s, "POST", "/embed", f, "Content-Type", "image/png")
 		r := parse(t, w)
@@ -57,7 +56,7 @@ func TestEveryFormGivesTheSameNumbers(t *testing.T) {
 
 func TestNormalizeAndBase64(t *testing.T) {
 	s := start(t, nil)
-	text := base64.StdEncoding.EncodeToString(photo(t, 0))
+	text := base64.StdEncoding.EncodeToString(enginetest.Photo(t, 0))
 	body := fmt.Sprintf(`{"inputs": [%q], "normalize": true, "encoding_format": "base64"}`, text)
 	r := parse(t, ask(s, "POST", "/embed", []byte(body), "Content-Type", "application/json"))
 	var packed string
@@ -76,7 +75,7 @@ func TestNormalizeAndBase64(t *testing.T) {
 	if len(v) != s.current().Dim() || math.Abs(sum-1) > 1e-5 {
 		t.Errorf("%d numbers, squared length %v", len(v), sum)
 	}
-	again := parse(t, ask(s, "POST", "/embed?normalize=true", photo(t, 0), "Content-Type", "image/png"))
+	again := parse(t, ask(s, "POST", "/embed?normalize=true", enginetest.Photo(t, 0), "Content-Type", "image/png"))
 	if !close32(numbers(t, again.Data[0].Embedding), v, 1e-6) {
 		t.Error("?normalize=true gives other numbers")
 	}
@@ -85,7 +84,7 @@ func TestNormalizeAndBase64(t *testing.T) {
 // One bad image fails alone.
 func TestBadImagesFailAlone(t *testing.T) {
 	s := start(t, nil)
-	body := inputs(photo(t, 0), []byte("no image"), photo(t, 1))
+	body := inputs(enginetest.Photo(t, 0), []byte("no image"), enginetest.Photo(t, 1))
 	r := parse(t, ask(s, "POST", "/embed", body, "Content-Type", "application/json"))
 	if r.Data[0].Error != nil || r.Data[2].Error != nil || r.Usage.Images != 2 || r.Data[2].Index != 2 {
 		t.Errorf("the good ones: %+v", r)
@@ -104,11 +103,8 @@ func TestManyClients(t *testing.T) {
 	var files [][]byte
 	var want [][]float32
 	for i := range 10 {
-		files = append(files, photo(t, i))
-		v, err := s.current().EncodeImage(t.Context(), files[i])
-		if err != nil {
-			t.Fatal(err)
-		}
+		files = append(files, enginetest.Photo(t, i))
+		v := direct(t, s, files[i])
 		want = append(want, v)
 	}
 	var clients sync.WaitGroup

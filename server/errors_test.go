@@ -12,13 +12,15 @@ import (
 	"testing/iotest"
 	"time"
 
+	"vicreg/server/batch"
+	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
 )
 
 // Each status is provoked once, and is a problem document with the request's id.
 func TestEveryStatus(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems, c.MaxBody, c.Limits.Pixels = 2, 20_000, 5_000 })
-	good := photo(t, 0)
+	good := enginetest.Photo(t, 0)
 	wide, kind := form(t, good, good, good)
 	fields, fieldsKind := func() ([]byte, string) {
 		var b bytes.Buffer
@@ -56,9 +58,9 @@ func TestEveryStatus(t *testing.T) {
 		{"no type", "POST", "/embed", good, "", "", 415, "Content-Type"},
 		{"type", "POST", "/embed", good, "text/plain", "", 415, "text/plain"},
 		{"no image", "POST", "/embed", []byte("hello"), "image/png", "", 422, ""},
-		{"pixels", "POST", "/embed", photo(t, 300), "image/png", "", 422, "over the limit"},
+		{"pixels", "POST", "/embed", enginetest.Photo(t, 300), "image/png", "", 422, "over the limit"},
 		{"TIFF", "POST", "/embed", []byte("II*\x00\x08\x00\x00\x00"), "image/tiff", "", 422, ""},
-		{"cut off", "POST", "/embed", photo(t, 0)[:50], "image/png", "", 422, ""},
+		{"cut off", "POST", "/embed", enginetest.Photo(t, 0)[:50], "image/png", "", 422, ""},
 	} {
 		headers := []string{"X-Request-Id", "id-1"}
 		if c.kind != "" {
@@ -83,7 +85,7 @@ func TestEveryStatus(t *testing.T) {
 func TestKeys(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"first", "second"} })
 	for header, want := range map[string]int{"": 401, "Bearer third": 401, "first": 401, "Bearer ": 401, "Bearer first": 200, "bearer second": 200} {
-		w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png", "Authorization", header)
+		w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png", "Authorization", header)
 		if w.Code != want || want == 401 && w.Header().Get("WWW-Authenticate") != "Bearer" {
 			t.Errorf("%q: got %d, want %d", header, w.Code, want)
 		}
@@ -99,7 +101,7 @@ func TestFullAndLate(t *testing.T) {
 	s := start(t, func(c *Config) { c.Queue, c.MaxItems = 8, 9 })
 	files := make([][]byte, 9)
 	for i := range files {
-		files[i] = photo(t, i)
+		files[i] = enginetest.Photo(t, i)
 	}
 	w := ask(s, "POST", "/embed", inputs(files...), "Content-Type", "application/json")
 	if w.Code != 429 || w.Header().Get("Retry-After") == "" {
@@ -114,15 +116,8 @@ func TestFullAndLate(t *testing.T) {
 // A panic in a handler is one failed request.
 func TestSurvive(t *testing.T) {
 	s := start(t, nil)
-	e := s.current()
-	pool, batcher := e.pool, e.batcher
-	defer func() { e.pool, e.batcher = pool, batcher }()
-	e.batcher = nil // in the handler
-	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
-		t.Errorf("got %d %s", w.Code, w.Body)
-	}
-	e.pool, e.batcher = nil, batcher // in a goroutine of it
-	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
+	defer s.play(played{panics: true})()
+	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }
@@ -153,12 +148,8 @@ func TestErrorsAreShort(t *testing.T) {
 
 // What would come too late is refused before its body is read.
 func TestRefusedBeforeItsBody(t *testing.T) {
-	s := start(t, func(c *Config) { c.Queue, c.MaxItems = 1, 1 })
-	e := s.current()
-	if err := e.batcher.Admit(t.Context(), 1, 0); err != nil {
-		t.Fatal(err)
-	}
-	defer e.batcher.Leave(1)
+	s := start(t, nil)
+	defer s.play(played{refusal: &batch.Full{After: time.Second}})()
 	body := iotest.ErrReader(errors.New("the body was read"))
 	r := httptest.NewRequest("POST", "/embed", body)
 	r.Header.Set("Content-Type", "image/png")

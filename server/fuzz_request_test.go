@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"vicreg/pipeline/imaging"
+	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
 )
 
@@ -38,11 +39,8 @@ type probe struct {
 
 func newProbe(t testing.TB, s *Server) *probe {
 	t.Helper()
-	p := &probe{image: photo(t, 7)}
-	v, err := s.current().EncodeImage(t.Context(), p.image)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := &probe{image: enginetest.Photo(t, 7)}
+	v := direct(t, s, p.image)
 	p.want = v
 	return p
 }
@@ -61,15 +59,13 @@ func (p *probe) check(t *testing.T, s *Server, after string) {
 // idle makes sure that no request holds anything.
 func (s *Server) idle(t *testing.T, after string) {
 	t.Helper()
-	bodies, pixels := bodiesAtOnce*s.config.MaxBody, int64(imagesAtOnce*s.config.Limits.Pixels)
-	if !s.bodies.TryAcquire(bodies) || !s.pixels.TryAcquire(pixels) {
+	bodies := bodiesAtOnce * s.config.MaxBody
+	if !s.bodies.TryAcquire(bodies) {
 		t.Fatalf("after %s room is not given back", after)
 	}
 	s.bodies.Release(bodies)
-	s.pixels.Release(pixels)
-	e := s.current()
-	if n := e.batcher.Waiting(); n != 0 || len(e.pool.free) != cap(e.pool.free) || e.pool.files.Load() != 0 {
-		t.Fatalf("after %s %d images wait, %d decoders are free", after, n, len(e.pool.free))
+	if n := s.current().Stats().Waiting; n != 0 {
+		t.Fatalf("after %s %d images wait", after, n)
 	}
 }
 
@@ -122,7 +118,7 @@ func documented(t *testing.T, w *httptest.ResponseRecorder, method, path string)
 func FuzzRequest(f *testing.F) {
 	s := small(f, nil)
 	probe := newProbe(f, s)
-	files := [][]byte{photo(f, 0), photo(f, 1)}
+	files := [][]byte{enginetest.Photo(f, 0), enginetest.Photo(f, 1)}
 	body, kind := form(f, files...)
 	f.Add("POST", "/embed", "image/png", "", files[0])
 	f.Add("POST", "/embed?normalize=true", kind, "application/x-npy", body)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"vicreg/pipeline/encoder"
 	"vicreg/server/problem"
 	"vicreg/server/request"
 )
@@ -145,7 +144,7 @@ func FuzzInputs(f *testing.F) {
 // FuzzOpenAI is about the JSON that /v1/embeddings takes.
 func FuzzOpenAI(f *testing.F) {
 	addJSON(f, "input")
-	s, e := reader(), &engine{Encoder: new(encoder.Encoder)}
+	s, e := reader(), absent{}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in, taken := bothWays(t, body, func(r io.Reader) (*input, error) { return s.readOpenAI(r, e) })
 		if !taken {

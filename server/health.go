@@ -1,134 +1,16 @@
 package server
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
-	"math"
 	"net/http"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"vicreg/pipeline/stats"
 
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/problem"
 )
 
-// canary is an image that goes through the real path now and then: a server that
-// no longer gives its vector is not well, whatever else it says.
-type canary struct {
-	pixels []uint8
-	golden []float32
-	by     float64      // how far from it a vector may be, as a share of its length
-	last   atomic.Int64 // when it was last right, Unix nanoseconds
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-}
-
-// How often the canary is sent, and how long it may have been silent at the least.
-const (
-	canaryEvery = 10 * time.Second
-	canaryStale = time.Minute
-)
-
-// begin embeds the canary for the first time and starts sending it.
-func (k *canary) begin(e *engine, log *slog.Logger) error {
-	k.pixels = make([]uint8, 3*e.Size()*e.Size())
-	for i := range k.pixels {
-		k.pixels[i] = uint8(i * 40503 >> 7)
-	}
-	golden, err := e.Encode(context.Background(), k.pixels, 1)
-	if err != nil {
-		return err
-	}
-	k.golden = golden
-	if k.by, err = k.spread(e); err != nil {
-		return err
-	}
-	if err := k.send(context.Background(), e); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	k.cancel = cancel
-	k.done.Go(func() {
-		tick := time.NewTicker(canaryEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if err := k.send(ctx, e); err != nil && ctx.Err() == nil {
-					log.Error("the canary failed", "error", err)
-				}
-			}
-		}
-	})
-	return nil
-}
-
-// spread is how far vectors may be from each other that are the same: rounding for
-// most models, more for one of 8 bits, whose vectors depend on what is in the batch. On a
-// device each size of batches has kernels of its own, which round as they do.
-func (k *canary) spread(e *engine) (float64, error) {
-	other := slices.Clone(k.pixels)
-	for i, p := range other {
-		other[i] = 255 - p
-	}
-	sizes, by := []int{2}, 1e-3
-	if e.shapes != nil {
-		sizes = e.shapes
-	}
-	for _, n := range sizes {
-		y, err := e.piece(context.Background(), slices.Repeat([][]uint8{k.pixels, other}, n)[:n], e.runNarrow)
-		if err != nil {
-			return 0, err
-		}
-		by = max(by, 4*distance(y[:len(k.golden)], k.golden))
-	}
-	return by, nil
-}
-
-// distance is that of v from w as a share of the length of w.
-func distance(v, w []float32) float64 {
-	if len(v) != len(w) {
-		return math.Inf(1)
-	}
-	difference := make([]float32, len(v))
-	for i := range v {
-		difference[i] = v[i] - w[i]
-	}
-	return stats.Norm(difference) / max(stats.Norm(w), math.SmallestNonzeroFloat32)
-}
-
-// send embeds the canary among other items and compares its vector.
-func (k *canary) send(ctx context.Context, e *engine) error {
-	result, err := e.batcher.Always(ctx, k.pixels)
-	if err == nil {
-		err = result.Err
-	}
-	if err != nil {
-		return err
-	}
-	if d := distance(result.Value, k.golden); !(d <= k.by) {
-		return fmt.Errorf("the canary's vector is %.3g of its length from that at the start, more than %.3g", d, k.by)
-	}
-	k.last.Store(time.Now().UnixNano())
-	return nil
-}
-
-// stop sends no more; done says when the last one is back.
-func (k *canary) stop() {
-	if k.cancel != nil {
-		k.cancel()
-	}
-}
-
-func (k *canary) age() time.Duration { return time.Since(time.Unix(0, k.last.Load())) }
+// canaryStale is how long the canary may have been silent at the least.
+const canaryStale = time.Minute
 
 // livez tells whether the process does its work. A full queue is no reason to
 // restart it: the canary has a place of its own at its end. Nor is a model that is
@@ -138,7 +20,7 @@ func (s *Server) livez(c echo.Context) error {
 	if e == nil {
 		return c.JSON(http.StatusOK, map[string]any{"alive": true})
 	}
-	age := e.canary.age()
+	age := e.Stats().CanaryAge
 	status := http.StatusOK
 	if age > max(canaryStale, 2*s.config.Deadline) { // a full queue holds it up for most of one
 		status = http.StatusServiceUnavailable

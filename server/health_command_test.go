@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"vicreg/pipeline/usage"
 )
@@ -42,7 +41,7 @@ func TestHealthOfAServer(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, out, err)
 		}
 	}
-	s.current().canary.last.Store(time.Now().Add(-2 * canaryStale).UnixNano())
+	defer s.play(played{age: 2 * canaryStale})()
 	out, err := health(t, web.URL+"/livez")
 	if fails(t, err, "/livez answers 503 Service Unavailable"); out != "" {
 		t.Errorf("printed %q", out)

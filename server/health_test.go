@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"vicreg/server/engine/enginetest"
 )
 
 func TestProbes(t *testing.T) {
@@ -17,7 +17,7 @@ func TestProbes(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png")
+	ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png")
 	ask(s, "POST", "/embed", nil, "Content-Type", "image/png")
 	text := ask(s, "GET", "/metrics", nil).Body.String()
 	for _, want := range []string{`vicreg_requests_total{code="200",route="/embed"} 1`, `vicreg_requests_total{code="422",route="/embed"} 1`, `vicreg_rejected_total{reason="bad-image"} 1`, "vicreg_images_total 1"} {
@@ -30,21 +30,22 @@ func TestProbes(t *testing.T) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	r := httptest.NewRequest("POST", "/embed", bytes.NewReader(photo(t, 9))).WithContext(gone)
+	r := httptest.NewRequest("POST", "/embed", bytes.NewReader(enginetest.Photo(t, 9))).WithContext(gone)
 	r.Header.Set("Content-Type", "image/png")
 	w := httptest.NewRecorder()
 	if s.Handler().ServeHTTP(w, r); w.Code != 499 {
 		t.Errorf("a client who left: %d", w.Code)
 	}
-	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png", "Content-Encoding", "gzip"); w.Code != 415 {
+	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png", "Content-Encoding", "gzip"); w.Code != 415 {
 		t.Errorf("compressed: %d", w.Code)
 	}
-	s.current().canary.last.Store(time.Now().Add(-2 * canaryStale).UnixNano())
+	end := s.play(played{age: 2 * canaryStale})
 	if w := ask(s, "GET", "/livez", nil); w.Code != 503 {
 		t.Errorf("with an old canary: %d", w.Code)
 	}
+	end()
 	s.stopping.Store(true)
-	if w := ask(s, "POST", "/embed", photo(t, 0), "Content-Type", "image/png"); w.Code != 200 {
+	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 200 {
 		t.Errorf("before the listener is closed: %d", w.Code)
 	}
 	s.draining.Store(true)
@@ -52,20 +53,6 @@ func TestProbes(t *testing.T) {
 		if w := ask(s, c[0], c[1], nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s while stopping: %d", c[1], w.Code)
 		}
-	}
-}
-
-// A canary whose vector changes is an error.
-func TestCanaryNotices(t *testing.T) {
-	s := start(t, nil)
-	k := &s.current().canary
-	if err := k.send(t.Context(), s.current()); err != nil {
-		t.Fatal(err)
-	}
-	k.golden = slices.Clone(k.golden)
-	k.golden[3] += 10
-	if err := k.send(t.Context(), s.current()); err == nil || !strings.Contains(err.Error(), "from that at the start") {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"vicreg/server/engine/enginetest"
 )
 
 // endpoints are those that take JSON, with the field that has the images and what else
@@ -78,7 +80,7 @@ func TestHostileJSON(t *testing.T) {
 // Texts of one image: what base64 allows is taken, what is none fails alone.
 func TestHostileTexts(t *testing.T) {
 	s := small(t, nil)
-	text := base64.StdEncoding.EncodeToString(photo(t, 0))
+	text := base64.StdEncoding.EncodeToString(enginetest.Photo(t, 0))
 	broken := strings.Join(strings.SplitAfter(text, text[40:44]), `\r\n`)
 	for name, c := range map[string]struct {
 		text string
@@ -159,8 +161,8 @@ func TestBodiesWithoutALength(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
 	most := int(s.config.MaxBody)
-	file, kind := form(t, photo(t, 0))
-	good := string(inputs(photo(t, 0)))
+	file, kind := form(t, enginetest.Photo(t, 0))
+	good := string(inputs(enginetest.Photo(t, 0)))
 	for name, c := range map[string]struct {
 		path, kind, body string
 		status           int

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -13,9 +12,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"vicreg/pipeline/encoder"
-	"vicreg/server/batch"
 )
 
 // pipes is a listener whose connections live in memory, so that their deadlines pass in
@@ -58,9 +54,7 @@ func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, p *pipes)
 			change(&config)
 		}
 		s := New(nil, config, slog.New(slog.DiscardHandler))
-		b := batch.New(func(context.Context, [][]uint8) ([][]float32, error) { return nil, nil }, batch.Config{Queue: 1})
-		defer b.Close(t.Context())
-		s.engine = &engine{Encoder: new(encoder.Encoder), batcher: b, pool: &pool{free: make(chan *encoder.Preprocessor, 1)}}
+		s.engine = absent{}
 		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		h := s.httpServer(s.handler)
 		ended := make(chan error)

@@ -19,7 +19,7 @@ const (
 // inference are the routes of the Open Inference Protocol, version 2, that KServe and
 // Triton speak. They take pixels as the model sees them, cut and resized by the
 // client; the model's version is its fingerprint.
-func (s *Server) inference(e *echo.Echo, work func(func(echo.Context, *engine) error) echo.HandlerFunc) {
+func (s *Server) inference(e *echo.Echo, work func(func(echo.Context, embedder) error) echo.HandlerFunc) {
 	e.GET("/v2", s.inferServer)
 	e.GET("/v2/health/live", s.livez)
 	e.GET("/v2/health/ready", s.readyz)
@@ -43,7 +43,7 @@ func version() string {
 }
 
 // addressed refuses a path to another model or version.
-func (s *Server) addressed(c echo.Context, e *engine) error {
+func (s *Server) addressed(c echo.Context, e embedder) error {
 	if err := s.named(e, c.Param("model")); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ type tensorSpec struct {
 	Shape    request.Few[int] `json:"shape"`
 }
 
-func (s *Server) inferModel(c echo.Context, e *engine) error {
+func (s *Server) inferModel(c echo.Context, e embedder) error {
 	if err := s.addressed(c, e); err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (s *Server) inferModel(c echo.Context, e *engine) error {
 	})
 }
 
-func (s *Server) inferReady(c echo.Context, e *engine) error {
+func (s *Server) inferReady(c echo.Context, e embedder) error {
 	if err := s.addressed(c, e); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (s *Server) inferReady(c echo.Context, e *engine) error {
 }
 
 // infer answers POST /v2/models/{model}/infer.
-func (s *Server) infer(c echo.Context, e *engine) error {
+func (s *Server) infer(c echo.Context, e embedder) error {
 	if err := s.addressed(c, e); err != nil {
 		return err
 	}
@@ -95,25 +95,13 @@ func (s *Server) infer(c echo.Context, e *engine) error {
 	if err != nil {
 		return err
 	}
-	j := newJob(s, e, c, len(items))
-	err = j.told(c, j.tensors(items))
+	r, err := e.EmbedPixels(c.Request().Context(), items)
+	err = s.told(c, r.Spans, 0, err)
 	if err == nil {
-		err = firstBad(j.rows)
+		err = firstBad(r.Rows)
 	}
 	if err != nil {
 		return err
 	}
-	return writeInfer(c, s.config.Name, e, ask.ID, j.rows, binary)
-}
-
-// tensors fills the rows from pixels.
-func (j *job) tensors(items [][]uint8) error {
-	if err := j.e.batcher.Admit(j.ctx, len(items), 0); err != nil {
-		return err
-	}
-	at := make([]int, len(items))
-	for i := range at {
-		at[i] = i
-	}
-	return j.run(items, at)
+	return writeInfer(c, s.config.Name, e, ask.ID, r.Rows, binary)
 }

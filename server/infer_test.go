@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"vicreg/server/engine"
 	"vicreg/server/problem"
 )
 
@@ -41,7 +42,7 @@ func noise(n int) []uint8 {
 
 func TestInfer(t *testing.T) {
 	s := start(t, nil)
-	e := s.current()
+	e := s.current().(*engine.Engine)
 	const n = 3
 	pixels := noise(n)
 	want, err := e.Encode(t.Context(), pixels, n)

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/server/engine"
 	"vicreg/server/problem"
 	"vicreg/server/request"
 )
@@ -153,14 +154,14 @@ type inferOutput struct {
 	Data       []float32     `json:"data,omitempty"`
 }
 
-func writeInfer(c echo.Context, name string, e *engine, id string, rows []outcome, binary bool) error {
+func writeInfer(c echo.Context, name string, e embedder, id string, rows []engine.Outcome, binary bool) error {
 	out := inferOutput{tensorSpec: tensorSpec{outputName, "FP32", []int{len(rows), e.Dim()}}}
 	var raw []byte
 	for _, r := range rows {
 		if binary {
-			raw = vectors.Append(raw, r.vector)
+			raw = vectors.Append(raw, r.Vector)
 		} else {
-			out.Data = append(out.Data, r.vector...)
+			out.Data = append(out.Data, r.Vector...)
 		}
 	}
 	if binary {

@@ -8,9 +8,9 @@ import (
 )
 
 // info answers GET /info: the model and how it is run.
-func (s *Server) info(c echo.Context, e *engine) error {
+func (s *Server) info(c echo.Context, e embedder) error {
 	m := e.Metadata()
-	size := e.batcher.Size()
+	now := e.Stats()
 	return c.JSON(http.StatusOK, map[string]any{
 		"model":       s.config.Name,
 		"fingerprint": e.Fingerprint(),
@@ -19,7 +19,7 @@ func (s *Server) info(c echo.Context, e *engine) error {
 		"preprocess":  m.Preprocess,
 		"training":    m.Training,
 		"batching": map[string]any{
-			"on": size > 1, "size": size, "throughput": e.sizes, "waiting": e.batcher.Waiting(), "workers": s.config.Workers,
+			"on": now.Batch > 1, "size": now.Batch, "throughput": now.Throughput, "waiting": now.Waiting, "workers": s.config.Workers,
 		},
 		"limits": map[string]any{
 			"body_bytes": s.config.MaxBody, "images": s.config.MaxItems, "queue": s.config.Queue,
@@ -28,6 +28,6 @@ func (s *Server) info(c echo.Context, e *engine) error {
 		},
 		"index":          s.shelf.describe(e),
 		"uptime_seconds": time.Since(s.begun).Seconds(),
-		"model_seconds":  time.Since(e.since).Seconds(),
+		"model_seconds":  time.Since(now.Since).Seconds(),
 	})
 }

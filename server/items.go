@@ -14,7 +14,7 @@ import (
 )
 
 // putItem answers PUT /items/{id} when the item is on the disk.
-func (s *Server) putItem(c echo.Context, e *engine) error {
+func (s *Server) putItem(c echo.Context, e embedder) error {
 	p, err := s.readItem(c, e.Dim())
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ type stored struct {
 
 // store embeds what items need it and stores those that are sound, all or none. An item
 // that is not fails alone; the error is the whole request's.
-func (s *Server) store(c echo.Context, e *engine, namespace string, items []given) ([]stored, error) {
+func (s *Server) store(c echo.Context, e embedder, namespace string, items []given) ([]stored, error) {
 	whole, rows, err := s.complete(c, e, items)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (s *Server) store(c echo.Context, e *engine, namespace string, items []give
 
 // complete gives items all that is stored of them: of an image its vector, its hash and
 // a thumbnail.
-func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Item, []stored, error) {
+func (s *Server) complete(c echo.Context, e embedder, items []given) ([]index.Item, []stored, error) {
 	whole, rows := make([]index.Item, len(items)), make([]stored, len(items))
 	var images []request.Image
 	var at []int
@@ -90,21 +90,16 @@ func (s *Server) complete(c echo.Context, e *engine, items []given) ([]index.Ite
 	if len(images) == 0 {
 		return whole, rows, nil
 	}
-	j := newJob(s, e, c, len(images))
-	j.thumbs = make([][]byte, len(images))
-	err := j.embed(images)
-	if err == nil {
-		err = j.illustrate()
-	}
-	if err = j.told(c, err); err != nil {
+	made, err := e.Embed(c.Request().Context(), images, true)
+	if err = s.told(c, made.Spans, 0, err); err != nil {
 		return nil, nil, err
 	}
 	for k, i := range at {
 		sum := sha256.Sum256(images[k].File)
-		if rows[i].err = j.rows[k].err; whole[i].Hash != nil && !bytes.Equal(whole[i].Hash, sum[:]) && rows[i].err == nil {
+		if rows[i].err = made.Rows[k].Err; whole[i].Hash != nil && !bytes.Equal(whole[i].Hash, sum[:]) && rows[i].err == nil {
 			rows[i].err = problem.Errorf(problem.BadRequest, "sha256: that of the image is %x", sum)
 		}
-		whole[i].Vector, whole[i].Hash, whole[i].Thumbnail = j.rows[k].vector, sum[:], j.thumbs[k]
+		whole[i].Vector, whole[i].Hash, whole[i].Thumbnail = made.Rows[k].Vector, sum[:], made.Thumbs[k]
 	}
 	return whole, rows, nil
 }

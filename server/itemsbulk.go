@@ -22,7 +22,7 @@ type bulk struct {
 }
 
 // postItems answers POST /items when all items that are sound are on the disk.
-func (s *Server) postItems(c echo.Context, e *engine) error {
+func (s *Server) postItems(c echo.Context, e embedder) error {
 	b, err := s.readBulk(c, e.Dim())
 	if err != nil {
 		return err

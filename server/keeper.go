@@ -36,12 +36,12 @@ func (s *Server) Keep(path string, rebuild bool) {
 }
 
 // bindingOf is what an index keeps of a model.
-func bindingOf(e *engine) index.Binding {
+func bindingOf(e embedder) index.Binding {
 	return index.Bind(e.Fingerprint(), e.Dim(), e.Metadata().Center)
 }
 
 // begin opens the file when e is the first model.
-func (k *keeper) begin(e *engine) error {
+func (k *keeper) begin(e embedder) error {
 	if k == nil || k.file != nil {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (k *keeper) begin(e *engine) error {
 }
 
 // follow sees to it that the index fits the model that has come into service.
-func (k *keeper) follow(e *engine) {
+func (k *keeper) follow(e embedder) {
 	if k == nil {
 		return
 	}

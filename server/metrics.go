@@ -14,11 +14,9 @@ import (
 type metrics struct {
 	registry             *prometheus.Registry
 	requests, rejected   *prometheus.CounterVec
-	hits, reloads        *prometheus.CounterVec
+	reloads              *prometheus.CounterVec
 	seconds              *prometheus.HistogramVec
-	decode, queue, infer prometheus.Histogram
-	batches, search      prometheus.Histogram
-	images               prometheus.Counter
+	queue, infer, search prometheus.Histogram
 	inFlight             prometheus.Gauge
 	writes               *writes
 }
@@ -31,17 +29,13 @@ func newMetrics() *metrics {
 	}
 	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_requests_total", Help: "Requests answered."}, []string{"route", "code"})
 	m.rejected = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_rejected_total", Help: "Requests answered with a problem."}, []string{"reason"})
-	m.hits = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_cache_hits_total", Help: "Images whose vector was known, or under way for another request."}, []string{"how"})
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_reloads_total", Help: "Times the model was loaded again."}, []string{"result"})
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vicreg_request_seconds", Help: "From the headers to the answer.", Buckets: buckets}, []string{"route"})
-	m.decode = histogram("decode_seconds", "Decoding and resizing the images of a request.", buckets)
 	m.queue = histogram("queue_seconds", "Longest wait of an image of a request for its batch.", buckets)
 	m.infer = histogram("infer_seconds", "Longest run of a batch that an image of a request was in.", buckets)
 	m.search = histogram("search_seconds", "Searching the index for all queries of a request.", buckets)
-	m.batches = histogram("batch_size", "Images of a batch.", []float64{1, 2, 4, 8, 16, 32, 64})
-	m.images = prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."})
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
-	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.hits, m.reloads, m.seconds, m.decode, m.queue, m.infer, m.search, m.batches, m.images,
+	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.writes = newWrites(m.registry)
 	return m
@@ -49,7 +43,7 @@ func newMetrics() *metrics {
 
 // watch adds what is read from the server when it is asked for.
 func (m *metrics) watch(s *Server) {
-	gauge := func(name, help string, read func(*engine) float64) {
+	gauge := func(name, help string, read func(embedder) float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_" + name, Help: help}, func() float64 {
 			if e := s.current(); e != nil {
 				return read(e)
@@ -57,13 +51,13 @@ func (m *metrics) watch(s *Server) {
 			return 0
 		}))
 	}
-	gauge("queue_depth", "Images taken on and not embedded.", func(e *engine) float64 { return float64(e.batcher.Waiting()) })
-	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e *engine) float64 { return float64(e.batcher.Size()) })
-	gauge("canary_age_seconds", "Since the canary was last right.", func(e *engine) float64 { return e.canary.age().Seconds() })
+	gauge("queue_depth", "Images taken on and not embedded.", func(e embedder) float64 { return float64(e.Stats().Waiting) })
+	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e embedder) float64 { return float64(e.Stats().Batch) })
+	gauge("canary_age_seconds", "Since the canary was last right.", func(e embedder) float64 { return e.Stats().CanaryAge.Seconds() })
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.shelf.items))
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Lines of the log that could not be written."},
 		func() float64 { return jsonlog.Lost(s.log) }))
-	gauge("panics", "Batches that panicked since the model was loaded.", func(e *engine) float64 { return float64(e.batcher.Panics()) })
+	gauge("panics", "Batches that panicked since the model was loaded.", func(e embedder) float64 { return float64(e.Stats().Panics) })
 }
 
 func (m *metrics) handler() http.Handler {

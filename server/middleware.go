@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -100,15 +99,8 @@ func (s *Server) fail(err error, c echo.Context) {
 // survive turns a panic into an error.
 func (s *Server) survive(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
-		defer caught(&err)
+		defer problem.Caught(&err)
 		return next(c)
-	}
-}
-
-// caught makes a panic the error. It is to be deferred.
-func caught(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 	}
 }
 
@@ -153,7 +145,7 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // with gives a handler the model in service, which stays open until it returns.
-func (s *Server) with(h func(echo.Context, *engine) error) echo.HandlerFunc {
+func (s *Server) with(h func(echo.Context, embedder) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		e, done, err := s.use()
 		if err != nil {

@@ -9,13 +9,14 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/server/engine"
 	"vicreg/server/problem"
 	"vicreg/server/request"
 )
 
 // openAI are the routes of OpenAI's embeddings API, so that its clients work as they
 // are: images come as base64 or data URIs in input.
-func (s *Server) openAI(e *echo.Echo, work func(func(echo.Context, *engine) error) echo.HandlerFunc) {
+func (s *Server) openAI(e *echo.Echo, work func(func(echo.Context, embedder) error) echo.HandlerFunc) {
 	e.POST("/v1/embeddings", work(s.openAIEmbeddings))
 	e.GET("/v1/models", s.authorize(s.with(s.openAIModels)))
 	e.GET("/v1/models/:model", s.authorize(s.with(s.openAIModel)))
@@ -30,7 +31,7 @@ type openAIEmbedding struct {
 
 // openAIEmbeddings answers POST /v1/embeddings. There is no place for the error of
 // one image among others in its answer: the first bad one's is the whole answer's.
-func (s *Server) openAIEmbeddings(c echo.Context, e *engine) error {
+func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 	in, err := s.readOpenAI(c.Request().Body, e)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func (s *Server) openAIEmbeddings(c echo.Context, e *engine) error {
 }
 
 // readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}.
-func (s *Server) readOpenAI(body io.Reader, e *engine) (*input, error) {
+func (s *Server) readOpenAI(body io.Reader, e embedder) (*input, error) {
 	ask := struct {
 		Input      request.Texts `json:"input"`
 		Model      string        `json:"model"`
@@ -72,12 +73,12 @@ func (s *Server) readOpenAI(body io.Reader, e *engine) (*input, error) {
 	return in, nil
 }
 
-func openAIData(rows []outcome, packed bool) []openAIEmbedding {
+func openAIData(rows []engine.Outcome, packed bool) []openAIEmbedding {
 	data := make([]openAIEmbedding, len(rows))
 	for i, r := range rows {
-		data[i] = openAIEmbedding{"embedding", i, r.vector}
+		data[i] = openAIEmbedding{"embedding", i, r.Vector}
 		if packed {
-			data[i].Embedding = base64.StdEncoding.EncodeToString(vectors.Append(nil, r.vector))
+			data[i].Embedding = base64.StdEncoding.EncodeToString(vectors.Append(nil, r.Vector))
 		}
 	}
 	return data
@@ -85,24 +86,24 @@ func openAIData(rows []outcome, packed bool) []openAIEmbedding {
 
 // named refuses the name of another model than the one in service, which goes by its
 // name and by its fingerprint.
-func (s *Server) named(e *engine, name string) error {
+func (s *Server) named(e embedder, name string) error {
 	if name == s.config.Name || name == e.Fingerprint() {
 		return nil
 	}
 	return problem.Errorf(problem.NotFound, "model %q: this server has %q, fingerprint %s", name, s.config.Name, e.Fingerprint())
 }
 
-func (s *Server) openAIModels(c echo.Context, e *engine) error {
+func (s *Server) openAIModels(c echo.Context, e embedder) error {
 	return c.JSON(http.StatusOK, map[string]any{"object": "list", "data": []any{s.openAICard(e)}})
 }
 
-func (s *Server) openAIModel(c echo.Context, e *engine) error {
+func (s *Server) openAIModel(c echo.Context, e embedder) error {
 	if err := s.named(e, c.Param("model")); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, s.openAICard(e))
 }
 
-func (s *Server) openAICard(e *engine) map[string]any {
-	return map[string]any{"id": s.config.Name, "object": "model", "created": e.since.Unix(), "owned_by": "vicreg"}
+func (s *Server) openAICard(e embedder) map[string]any {
+	return map[string]any{"id": s.config.Name, "object": "model", "created": e.Stats().Since.Unix(), "owned_by": "vicreg"}
 }

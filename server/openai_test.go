@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"vicreg/server/engine/enginetest"
 )
 
 func openAIAsk(model string, more string, files ...[]byte) []byte {
@@ -24,7 +26,7 @@ func openAIAsk(model string, more string, files ...[]byte) []byte {
 // The numbers are those of /embed, in both encodings.
 func TestOpenAIEmbeddings(t *testing.T) {
 	s := start(t, nil)
-	files := [][]byte{photo(t, 0), photo(t, 1)}
+	files := [][]byte{enginetest.Photo(t, 0), enginetest.Photo(t, 1)}
 	want := parse(t, ask(s, "POST", "/embed", inputs(files...), "Content-Type", "application/json"))
 	for _, encoding := range []string{"", "float", "base64"} {
 		w := ask(s, "POST", "/v1/embeddings", openAIAsk("backbone", fmt.Sprintf(`, "encoding_format": %q, "user": "u"`, encoding), files...), "Content-Type", "application/json")
@@ -64,7 +66,7 @@ func TestOpenAIEmbeddings(t *testing.T) {
 // Errors have OpenAI's shape.
 func TestOpenAIErrors(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems = 1 })
-	good := photo(t, 0)
+	good := enginetest.Photo(t, 0)
 	for _, c := range []struct {
 		name   string
 		body   []byte
@@ -102,11 +104,8 @@ func TestOpenAIClient(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"key-1"} })
 	h := httptest.NewServer(s.Handler())
 	defer h.Close()
-	image := photo(t, 3)
-	want, err := s.current().EncodeImage(t.Context(), image)
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := enginetest.Photo(t, 3)
+	want := direct(t, s, image)
 	c := exec.CommandContext(t.Context(), "node", "../scripts/clients/openai.mjs", h.URL+"/v1", "key-1", base64.StdEncoding.EncodeToString(image))
 	c.Env = append(os.Environ(), "VICREG_NODE_MODULES="+modules)
 	out, err := c.Output()

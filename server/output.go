@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/vectors"
+	"vicreg/server/engine"
 	"vicreg/server/problem"
 )
 
@@ -18,14 +19,8 @@ import (
 type answer struct {
 	model  string // fingerprint
 	dim    int
-	rows   []outcome
+	rows   []engine.Outcome
 	base64 bool
-}
-
-// outcome is the vector of one image.
-type outcome struct {
-	vector []float32 // [D]
-	err    *problem.Error
 }
 
 // forms are the media types of an answer, the one that is taken for */* first.
@@ -96,7 +91,7 @@ func (a *answer) write(c echo.Context, form string) error {
 		return err
 	}
 	for _, r := range a.rows {
-		if err := w.Write("", r.vector); err != nil {
+		if err := w.Write("", r.Vector); err != nil {
 			return err
 		}
 	}
@@ -104,10 +99,10 @@ func (a *answer) write(c echo.Context, form string) error {
 }
 
 // firstBad is the error of the first image that has one.
-func firstBad(rows []outcome) error {
+func firstBad(rows []engine.Outcome) error {
 	for i, r := range rows {
-		if r.err != nil {
-			return &problem.Error{Code: r.err.Code, Detail: fmt.Sprintf("image %d: %s", i, r.err.Detail)}
+		if r.Err != nil {
+			return &problem.Error{Code: r.Err.Code, Detail: fmt.Sprintf("image %d: %s", i, r.Err.Detail)}
 		}
 	}
 	return nil
@@ -116,7 +111,7 @@ func firstBad(rows []outcome) error {
 // bytes are the rows as little-endian float32.
 func (a *answer) bytes() (out []byte) {
 	for _, r := range a.rows {
-		out = vectors.Append(out, r.vector)
+		out = vectors.Append(out, r.Vector)
 	}
 	return out
 }
@@ -140,14 +135,14 @@ func (a *answer) writeJSON(c echo.Context) error {
 	for i, r := range a.rows {
 		reply.Data[i].Index = i
 		switch {
-		case r.err != nil:
-			d := r.err.Document("")
+		case r.Err != nil:
+			d := r.Err.Document("")
 			reply.Data[i].Error = &d
 			continue
 		case a.base64:
-			reply.Data[i].Embedding = base64.StdEncoding.EncodeToString(vectors.Append(nil, r.vector))
+			reply.Data[i].Embedding = base64.StdEncoding.EncodeToString(vectors.Append(nil, r.Vector))
 		default:
-			reply.Data[i].Embedding = r.vector
+			reply.Data[i].Embedding = r.Vector
 		}
 		reply.Usage.Images++
 	}

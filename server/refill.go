@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vicreg/server/batch"
+	"vicreg/server/engine"
 	"vicreg/server/index"
 	"vicreg/server/request"
 )
@@ -23,7 +24,7 @@ import (
 // is deleted on the way.
 type refill struct {
 	s           *Server
-	e           *engine
+	e           embedder
 	from, to    *index.File
 	done, total atomic.Int64
 	missing     int // items that cannot be made anew
@@ -45,7 +46,7 @@ const refillAgain = 10 * time.Second
 var errMissing = errors.New("the files of some items are gone or have changed: the server's log names them, and vicreg index rebuild --drop-missing leaves them out")
 
 // refill runs until the index fits e or ctx ends.
-func (k *keeper) refill(ctx context.Context, e *engine) {
+func (k *keeper) refill(ctx context.Context, e embedder) {
 	begin := time.Now()
 	r := &refill{s: k.s, e: e, from: k.file}
 	k.s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
@@ -158,14 +159,14 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 	if len(todo) == 0 {
 		return nil
 	}
-	j, err := r.embed(ctx, images)
+	result, err := r.embed(ctx, images)
 	if err != nil {
 		return err
 	}
 	made := todo[:0]
 	for i, item := range todo {
-		if item.Vector, item.Thumbnail = j.rows[i].vector, j.thumbs[i]; j.rows[i].err != nil {
-			r.miss(item, j.rows[i].err)
+		if item.Vector, item.Thumbnail = result.Rows[i].Vector, result.Thumbs[i]; result.Rows[i].Err != nil {
+			r.miss(item, result.Rows[i].Err)
 		} else if err := r.to.Check(item); err != nil {
 			r.miss(item, err)
 		} else {
@@ -225,19 +226,15 @@ func (r *refill) miss(item index.Item, why error) {
 }
 
 // embed waits for its turn when the queue is full.
-func (r *refill) embed(ctx context.Context, images []request.Image) (*job, error) {
+func (r *refill) embed(ctx context.Context, images []request.Image) (*engine.Result, error) {
 	for {
 		limited, cancel := context.WithTimeout(ctx, r.s.config.Deadline)
-		j := &job{s: r.s, e: r.e, ctx: limited, rows: make([]outcome, len(images)), thumbs: make([][]byte, len(images))}
-		err := j.embed(images)
-		if err == nil {
-			err = j.illustrate()
-		}
+		result, err := r.e.Embed(limited, images, true)
 		cancel()
 		var full *batch.Full
 		switch {
 		case err == nil || ctx.Err() != nil:
-			return j, err
+			return result, err
 		case errors.As(err, &full):
 		case !errors.Is(err, context.DeadlineExceeded):
 			return nil, err

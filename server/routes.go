@@ -29,9 +29,9 @@ func (s *Server) base() *echo.Echo {
 // routes are all paths.
 func (s *Server) routes() *echo.Echo {
 	e := s.base()
-	work := func(h func(echo.Context, *engine) error) echo.HandlerFunc {
-		return s.authorize(s.limit(s.with(func(c echo.Context, e *engine) error {
-			if err := e.room(c.Request().Context()); err != nil {
+	work := func(h func(echo.Context, embedder) error) echo.HandlerFunc {
+		return s.authorize(s.limit(s.with(func(c echo.Context, e embedder) error {
+			if err := e.Room(c.Request().Context()); err != nil {
 				return err
 			}
 			return h(c, e)
@@ -53,13 +53,13 @@ func (s *Server) routes() *echo.Echo {
 
 // indexed are the routes of the index.
 func (s *Server) indexed(e *echo.Echo) {
-	vectors := func(h func(echo.Context, *engine) error) echo.HandlerFunc {
-		return s.authorize(s.limit(s.with(func(c echo.Context, e *engine) error {
+	vectors := func(h func(echo.Context, embedder) error) echo.HandlerFunc {
+		return s.authorize(s.limit(s.with(func(c echo.Context, e embedder) error {
 			if err := s.searchable(e); err != nil {
 				return err
 			}
 			if !request.IsJSON(c) { // which may have ids or vectors: those need no room
-				if err := e.room(c.Request().Context()); err != nil {
+				if err := e.Room(c.Request().Context()); err != nil {
 					return err
 				}
 			}

@@ -84,7 +84,7 @@ func (s *Server) pause() {
 	s.stopping.Store(true)
 	waiting := 0
 	if e := s.current(); e != nil {
-		waiting = e.batcher.Waiting()
+		waiting = e.Stats().Waiting
 	}
 	s.log.Info("stopping", "waiting", waiting)
 	time.Sleep(s.config.Pause)

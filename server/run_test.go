@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vicreg/server/engine/enginetest"
 )
 
 // A server that is told to stop answers what it has begun, and takes no more.
@@ -41,7 +43,7 @@ func TestRunDrains(t *testing.T) {
 		defer r.Body.Close()
 		answer <- r.StatusCode
 	}()
-	photo := photo(t, 0)
+	photo := enginetest.Photo(t, 0)
 	file.Write(photo[:100])
 	for !strings.Contains(ask(s, "GET", "/metrics", nil).Body.String(), "vicreg_requests_in_flight 1") {
 		time.Sleep(time.Millisecond)
@@ -95,20 +97,15 @@ func TestClientLeavesAfterItsForm(t *testing.T) {
 	s := start(t, func(c *Config) { c.Deadline = 10 * time.Second })
 	h := httptest.NewServer(s.Handler())
 	defer h.Close()
-	e := s.current()
-	for range cap(e.pool.free) {
-		worker := <-e.pool.free
-		defer func() { e.pool.free <- worker }()
-	}
+	began := make(chan struct{})
+	defer s.play(played{began: began})()
 	conn, err := net.Dial("tcp", h.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, kind := form(t, photo(t, 0))
+	body, kind := form(t, enginetest.Photo(t, 0))
 	fmt.Fprintf(conn, "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%8192s", kind, len(body)+8192, body, "")
-	for e.pool.files.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-began
 	conn.Close()
 	for !strings.Contains(ask(s, "GET", "/metrics", nil).Body.String(), "vicreg_requests_in_flight 0") {
 		time.Sleep(time.Millisecond)

@@ -21,6 +21,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
+	"vicreg/server/engine"
 	"vicreg/server/jsonlog"
 )
 
@@ -71,7 +72,7 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
 	fs.IntVar(&f.Workers, "workers", 0, "`N` batches that run at once under load, at most one a thread; by default one a thread, and 1 needs half the memory; always 1 on a CUDA device")
 	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "`N` images decoded at once")
-	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, fmt.Sprintf("`N` images of a batch at the most, on a CUDA device %d by default; the size that pays is measured at the start", deviceBatch))
+	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, fmt.Sprintf("`N` images of a batch at the most, on a CUDA device %d by default; the size that pays is measured at the start", engine.DeviceBatch))
 	fs.IntVar(&f.Queue, "queue", f.Queue, "`N` images that may wait or run")
 	fs.IntVar(&f.MaxItems, "max-items", f.MaxItems, "`N` images of a request")
 	fs.Int64Var(&f.MaxBody, "max-body", f.MaxBody, "`bytes` of a request")
@@ -245,7 +246,7 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 		reloads.Go(func() { watcher.Run(ctx, again, f.watch) })
 		e := s.current()
 		text := fmt.Sprintf("serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
-			e.Fingerprint(), e.Dim(), e.batcher.Size(), scheme, l.API.Addr())
+			e.Fingerprint(), e.Dim(), e.Stats().Batch, scheme, l.API.Addr())
 		ready = true
 		go func() { // whoever reads it may stand still
 			defer close(said)

@@ -15,8 +15,11 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/semaphore"
 
+	"vicreg/models/ort"
 	"vicreg/pipeline/encoder"
+	"vicreg/server/engine"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // Server embeds images with the model that it has loaded last. Its Handler may be
@@ -26,8 +29,7 @@ type Server struct {
 	open    func() (*encoder.Encoder, error)
 	log     *slog.Logger
 	bodies  *semaphore.Weighted // bytes of bodies in memory
-	pixels  *semaphore.Weighted // pixels of images that are being decoded
-	cache   *cache
+	engines *engine.Shared
 	keeper  *keeper // of the index file, nil for none
 	shelf   shelf
 	metrics *metrics
@@ -38,24 +40,36 @@ type Server struct {
 	draining atomic.Bool // no new work is begun
 
 	mu      sync.RWMutex // to take the engine, and to put another in its place
-	engine  *engine
+	engine  embedder
 	loading sync.Mutex     // one load at a time
 	old     sync.WaitGroup // engines that wait for their last users
 }
 
-// bodiesAtOnce and imagesAtOnce are how many of the largest size may be in memory.
-const (
-	bodiesAtOnce = 4
-	imagesAtOnce = 2
-)
+// embedder is the model in service; *engine.Engine does what is said there.
+type embedder interface {
+	Fingerprint() string
+	Dim() int
+	Size() int
+	Device() ort.Device
+	Metadata() *encoder.Metadata
+	Stats() engine.Stats
+
+	Room(ctx context.Context) error
+	Embed(ctx context.Context, images []request.Image, pictured bool) (*engine.Result, error)
+	EmbedPixels(ctx context.Context, images [][]uint8) (*engine.Result, error)
+
+	Use() (done func())
+	Close(ctx context.Context) error
+}
+
+// bodiesAtOnce is how many of the largest size may be in memory.
+const bodiesAtOnce = 4
 
 // New prepares a server whose models open gives. Load loads the first one.
 func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger) *Server {
-	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: newMetrics(),
-		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody),
-		pixels: semaphore.NewWeighted(int64(imagesAtOnce * config.Limits.Pixels)),
-		cache:  newCache(config.Cache),
-	}
+	m := newMetrics()
+	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m,
+		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), engines: engine.NewShared(config.Config, log, m.registry)}
 	s.metrics.watch(s)
 	s.handler = s.routes()
 	return s
@@ -77,25 +91,25 @@ func (s *Server) Load() error {
 	if err != nil {
 		return err
 	}
-	next, err := s.newEngine(enc)
+	next, err := s.engines.Start(enc)
 	if err != nil {
 		return err
 	}
 	if err := s.keeper.begin(next); err != nil {
-		return errors.Join(err, next.close(context.Background()))
+		return errors.Join(err, next.Close(context.Background()))
 	}
 	s.mu.Lock()
 	last := s.engine
 	if s.draining.Load() { // too late: Close has been here
 		s.mu.Unlock()
-		return errors.Join(problem.Stopping, next.close(context.Background()))
+		return errors.Join(problem.Stopping, next.Close(context.Background()))
 	}
 	s.engine = next
 	s.mu.Unlock()
-	s.log.Info("model loaded", "fingerprint", next.Fingerprint(), "dim", next.Dim(), "batch", next.batcher.Size())
+	s.log.Info("model loaded", "fingerprint", next.Fingerprint(), "dim", next.Dim(), "batch", next.Stats().Batch)
 	if last != nil {
 		s.old.Go(func() {
-			if err := last.close(context.Background()); err != nil {
+			if err := last.Close(context.Background()); err != nil {
 				s.log.Error("close the model that was replaced", "error", err)
 			}
 		})
@@ -105,7 +119,7 @@ func (s *Server) Load() error {
 }
 
 // use takes the engine for a request, which calls done at its end.
-func (s *Server) use() (e *engine, done func(), err error) {
+func (s *Server) use() (e embedder, done func(), err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	switch {
@@ -114,13 +128,12 @@ func (s *Server) use() (e *engine, done func(), err error) {
 	case s.engine == nil:
 		return nil, nil, problem.Loading
 	}
-	s.engine.users.Add(1)
-	return s.engine, s.engine.users.Done, nil
+	return s.engine, s.engine.Use(), nil
 }
 
 // current is the engine in service, nil before the first. It may be closed at any
 // time: what is only described needs no more.
-func (s *Server) current() *engine {
+func (s *Server) current() embedder {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.engine
@@ -141,7 +154,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	var err error
 	if last != nil {
-		if err = last.close(ctx); err != nil {
+		if err = last.Close(ctx); err != nil {
 			err = fmt.Errorf("close the model: %w", err)
 		}
 	}

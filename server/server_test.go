@@ -7,9 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"io"
 	"log/slog"
 	"math"
@@ -17,66 +14,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"vicreg/models"
-	"vicreg/models/onnx"
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
-	"vicreg/models/tensor"
 	"vicreg/pipeline/encoder"
-	"vicreg/pipeline/imaging"
+	"vicreg/server/engine"
+	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
 )
-
-// model is the file of a small backbone with weights that were drawn.
-func model(t testing.TB, seed uint64) []byte {
-	t.Helper()
-	backbone, err := models.NewResNet("resnet18", "cifar", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := models.Config{Backbone: backbone, Size: 16, Batch: 2, Mean: [3]float64{0.5, 0.5, 0.5}, Std: [3]float64{0.25, 0.25, 0.25},
-		Expander: models.Expander{Widths: []int{8, 8}, Activation: "relu"}, Loss: models.Loss{Invariance: 25, Variance: 25, Covariance: 1}}
-	eval, err := models.Eval(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := map[string]*tensor.Tensor{}
-	for _, p := range eval.Params {
-		values[p.Name] = p.InitialValue(seed)
-		if strings.HasSuffix(p.Name, "bn2.weight") { // else every block is the identity
-			for i := range values[p.Name].Float32() {
-				values[p.Name].Float32()[i] = 1
-			}
-		}
-	}
-	g, err := models.Export(c, values)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := g.Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	metadata := &encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 16, Interpolation: "bicubic"},
-		Normalization: encoder.Normalization{Mean: c.Mean, Std: c.Std}, Dim: backbone.Dim(), Center: make([]float32, backbone.Dim())}
-	if err := metadata.Attach(m); err != nil {
-		t.Fatal(err)
-	}
-	file, err := onnx.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
 
 // start is a server with the settings that change makes of the defaults.
 func start(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
-	s := prepare(t, func() ([]byte, error) { return model(t, 1), nil }, change)
+	s := prepare(t, func() ([]byte, error) { return enginetest.Model(t, 1), nil }, change)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,20 +59,14 @@ func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *S
 	return s
 }
 
-// photo is a PNG file that is different for each n.
-func photo(t testing.TB, n int) []byte {
+// direct is the vector that the model in service gives a picture, past the server.
+func direct(t testing.TB, s *Server, file []byte) []float32 {
 	t.Helper()
-	m := image.NewRGBA(image.Rect(0, 0, 20+n, 24))
-	for y := range 24 {
-		for x := range 20 + n {
-			m.Set(x, y, color.RGBA{uint8(x*y + 31*n), uint8(9*x + n), uint8(7 * y), 255})
-		}
-	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, m); err != nil {
+	v, err := s.current().(*engine.Engine).EncodeImage(t.Context(), file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Bytes()
+	return v
 }
 
 // ask sends a request to the handler.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"vicreg/models/ort"
+	"vicreg/server/engine"
 )
 
 // suit gives the flags that were not given the defaults of the device.
@@ -12,7 +13,7 @@ func (f *serveFlags) suit(given func(flag string) bool) {
 		return
 	}
 	if !given("max-batch") {
-		f.MaxBatch = deviceBatch
+		f.MaxBatch = engine.DeviceBatch
 	}
 	if f.Workers == 0 {
 		f.Workers = 1
@@ -31,7 +32,7 @@ func (f *serveFlags) wide() ort.Options {
 func (f *serveFlags) more() []ort.Options {
 	switch {
 	case !f.runtime.OnHost():
-		return slices.Repeat([]ort.Options{f.wide()}, len(shapesOf(f.runtime.Device, f.MaxBatch))-1)
+		return slices.Repeat([]ort.Options{f.wide()}, engine.Sessions(f.runtime.Device, f.MaxBatch)-1)
 	case f.Workers == 1:
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
 	"vicreg/pipeline/usage"
+	"vicreg/server/engine"
 )
 
 // A device has larger batches, unless flags say otherwise, and a session for each of their
@@ -23,7 +24,7 @@ func TestSessionsOfADevice(t *testing.T) {
 	}{
 		"cpu":             {nil, ort.Options{Threads: 4}, []ort.Options{{Threads: 1}}, 32, 4},
 		"one worker":      {[]string{"--workers", "1"}, ort.Options{Threads: 4}, nil, 32, 1},
-		"cuda":            {[]string{"--device", "cuda:1"}, onCUDA, []ort.Options{onCUDA, onCUDA, onCUDA}, deviceBatch, 1},
+		"cuda":            {[]string{"--device", "cuda:1"}, onCUDA, []ort.Options{onCUDA, onCUDA, onCUDA}, engine.DeviceBatch, 1},
 		"cuda, and flags": {[]string{"--device", "cuda:1", "--workers", "1", "--max-batch", "8"}, onCUDA, []ort.Options{onCUDA}, 8, 1},
 	} {
 		f, fs := newServeFlags(io.Discard)

@@ -65,7 +65,7 @@ func (s *Server) at(do func(Items) error) error {
 }
 
 // among is at for what needs an index whose vectors are the engine's.
-func (s *Server) among(e *engine, do func(Items) error) error {
+func (s *Server) among(e embedder, do func(Items) error) error {
 	return s.at(func(items Items) error {
 		if err := s.shelf.fits(e, items); err != nil {
 			return err
@@ -75,13 +75,13 @@ func (s *Server) among(e *engine, do func(Items) error) error {
 }
 
 // searchable says whether the engine's vectors can be looked for, and stored, now.
-func (s *Server) searchable(e *engine) error {
+func (s *Server) searchable(e embedder) error {
 	return s.among(e, func(Items) error { return nil })
 }
 
 // fits is for whoever holds the lock. While the index is made anew it fits no one: what a
 // request that began with the model before would store now, the new index would not have.
-func (k *shelf) fits(e *engine, items Items) error {
+func (k *shelf) fits(e embedder, items Items) error {
 	of := items.Binding().Fingerprint
 	detail := fmt.Sprintf("the index has vectors of the model %s, in service is %s", of, e.Fingerprint())
 	switch {
@@ -107,7 +107,7 @@ func (k *shelf) items() float64 {
 }
 
 // describe is the index as GET /info has it, nil for none.
-func (k *shelf) describe(e *engine) any {
+func (k *shelf) describe(e embedder) any {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if k.index == nil {

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"vicreg/server/engine"
 	"vicreg/server/index"
 	"vicreg/server/problem"
 )
@@ -18,20 +20,21 @@ type found struct {
 }
 
 // similar answers POST /similar.
-func (s *Server) similar(c echo.Context, e *engine) error {
+func (s *Server) similar(c echo.Context, e embedder) error {
 	q, err := s.readSearch(c, e)
 	if err != nil {
 		return err
 	}
-	j := newJob(s, e, c, len(q.images))
+	made := &engine.Result{}
 	if len(q.images) > 0 {
-		err = j.embed(q.images)
+		made, err = e.Embed(c.Request().Context(), q.images, false)
 	}
 	a := &similarAnswer{model: e.Fingerprint(), namespace: q.namespace, bare: q.bare}
+	var took time.Duration
 	if err == nil {
-		a.rows, a.measure, err = j.find(q)
+		took, err = s.find(c.Request().Context(), e, q, made.Rows, a)
 	}
-	if err = j.told(c, err); err != nil {
+	if err = s.told(c, made.Spans, took, err); err != nil {
 		return err
 	}
 	if len(a.rows) == 1 && a.rows[0].err != nil {
@@ -40,41 +43,41 @@ func (s *Server) similar(c echo.Context, e *engine) error {
 	return a.write(c)
 }
 
-// find looks up all queries at once. One that cannot be answered fails alone; the error
-// is the whole request's. The measure is what scores are in.
-func (j *job) find(q *search) (rows []found, measure string, err error) {
-	rows = make([]found, q.size())
+// find looks up all queries at once; made are the vectors of its images. One that cannot be
+// answered fails alone; the error is the whole request's. It tells what searching took.
+func (s *Server) find(ctx context.Context, e embedder, q *search, made []engine.Outcome, a *similarAnswer) (took time.Duration, err error) {
+	a.rows = make([]found, q.size())
 	var queries []index.Query
 	var at []int // their rows
-	for i := range rows {
+	for i := range a.rows {
 		query := index.Query{K: q.k, Filter: q.filter, Least: q.least, Bare: q.bare}
-		if rows[i].err = j.aim(&query, q, i); rows[i].err == nil {
+		if a.rows[i].err = q.aim(&query, made, i); a.rows[i].err == nil {
 			queries, at = append(queries, query), append(at, i)
 		}
 	}
-	err = j.s.among(j.e, func(items Items) error {
-		measure = items.Binding().Similarity()
+	err = s.among(e, func(items Items) error {
+		a.measure = items.Binding().Similarity()
 		begin := time.Now()
-		defer func() { j.search = time.Since(begin) }()
+		defer func() { took = time.Since(begin) }()
 		for len(queries) > 0 {
-			hits, err := items.Search(j.ctx, q.namespace, queries...)
+			hits, err := items.Search(ctx, q.namespace, queries...)
 			var bad *index.QueryError
 			if errors.As(err, &bad) { // before anything was searched
-				rows[at[bad.Index]].err = q.misses(at[bad.Index], bad.Err)
+				a.rows[at[bad.Index]].err = q.misses(at[bad.Index], bad.Err)
 				queries, at = slices.Delete(queries, bad.Index, bad.Index+1), slices.Delete(at, bad.Index, bad.Index+1)
 				continue
 			}
 			for k, h := range hits {
-				rows[at[k]].hits = h
+				a.rows[at[k]].hits = h
 			}
 			if err == nil {
-				err = j.s.bounded(hits)
+				err = s.bounded(hits)
 			}
 			return err
 		}
 		return nil
 	})
-	return rows, measure, err
+	return took, err
 }
 
 // bounded refuses an answer that would be larger than a request may be: metadata can make
@@ -93,7 +96,7 @@ func (s *Server) bounded(answers [][]index.Hit) error {
 }
 
 // aim says what query i looks for, or why it cannot.
-func (j *job) aim(query *index.Query, q *search, i int) *problem.Error {
+func (q *search) aim(query *index.Query, made []engine.Outcome, i int) *problem.Error {
 	switch {
 	case q.ids != nil:
 		if query.ID = q.ids[i]; query.ID == "" {
@@ -102,8 +105,8 @@ func (j *job) aim(query *index.Query, q *search, i int) *problem.Error {
 	case q.vectors != nil:
 		query.Vector = q.vectors[i]
 	default:
-		query.Vector = j.rows[i].vector
-		return j.rows[i].err
+		query.Vector = made[i].Vector
+		return made[i].Err
 	}
 	return nil
 }

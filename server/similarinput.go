@@ -41,7 +41,7 @@ var options = []string{"namespace", "k", "filter", "threshold", "with_metadata"}
 
 // readSearch takes the parameters and the body of POST /similar. What the body says
 // overrules the parameters.
-func (s *Server) readSearch(c echo.Context, e *engine) (*search, error) {
+func (s *Server) readSearch(c echo.Context, e embedder) (*search, error) {
 	q := &search{namespace: index.DefaultNamespace, k: defaultK}
 	for _, name := range options {
 		if text := c.QueryParam(name); text != "" {

@@ -3,7 +3,9 @@ package problem
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/labstack/echo/v4"
 
@@ -65,4 +67,11 @@ func ofIndex(err error) *Error {
 		return Stopping
 	}
 	return Errorf(Internal, "see the server's log for the request id")
+}
+
+// Caught makes a panic the error. It is to be deferred.
+func Caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+	}
 }

@@ -1,4 +1,4 @@
-package server
+package engine
 
 import (
 	"crypto/sha256"
@@ -25,7 +25,7 @@ type content [sha256.Size]byte
 // flight is an image that is being embedded.
 type flight struct {
 	landed chan struct{} // closed when what follows is set
-	row    outcome
+	row    Outcome
 	ok     bool // false: whoever waits has to do it himself
 }
 
@@ -72,9 +72,9 @@ func (k *cache) look(c content, long bool) (v []float32, f *flight, mine bool) {
 	return nil, f, true
 }
 
-// land ends a flight with its outcome, or with nothing when there is none that holds
+// land ends a flight with its Outcome, or with nothing when there is none that holds
 // for others, too. It does so once.
-func (k *cache) land(c content, f *flight, row outcome, ok bool) {
+func (k *cache) land(c content, f *flight, row Outcome, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.flying[c] != f {
@@ -89,19 +89,19 @@ func (k *cache) land(c content, f *flight, row outcome, ok bool) {
 }
 
 // remember keeps the vector of an image that was on no flight.
-func (k *cache) remember(c content, row outcome) {
+func (k *cache) remember(c content, row Outcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keep(c, row)
 }
 
 // keep makes room for a vector that is not known yet, for whoever holds the lock.
-func (k *cache) keep(c content, row outcome) {
-	if row.err != nil || k.known.Contains(c) {
+func (k *cache) keep(c content, row Outcome) {
+	if row.Err != nil || k.known.Contains(c) {
 		return
 	}
-	k.known.Add(c, slices.Clone(row.vector)) // else the vectors of its whole batch stay
-	k.used += size(row.vector)
+	k.known.Add(c, slices.Clone(row.Vector)) // else the vectors of its whole batch stay
+	k.used += size(row.Vector)
 	for k.used > k.room {
 		k.known.RemoveOldest()
 	}

@@ -1,14 +1,11 @@
-package server
+package engine
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
@@ -19,67 +16,27 @@ import (
 
 // job is the images of one request on their way to vectors.
 type job struct {
-	s      *Server
-	e      *engine
+	e      *Engine
 	ctx    context.Context
 	images []request.Image
-	rows   []outcome
-	thumbs [][]byte // of the images; nil when nobody wants them
-	spans
-}
-
-// spans are where the time of a request went.
-type spans struct {
-	decode, queue, infer time.Duration
-	search               time.Duration // 0 without one
-	batch                int           // the largest that an image of the request was in
-}
-
-func (t spans) header() string {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	text := fmt.Sprintf("decode;dur=%.3f, queue;dur=%.3f, infer;dur=%.3f", ms(t.decode), ms(t.queue), ms(t.infer))
-	if t.search > 0 {
-		text += fmt.Sprintf(", search;dur=%.3f", ms(t.search))
-	}
-	return text
-}
-
-func newJob(s *Server, e *engine, c echo.Context, n int) *job {
-	return &job{s: s, e: e, ctx: c.Request().Context(), rows: make([]outcome, n)}
-}
-
-// told says in the headers where the time went, also that of a failure, and passes
-// the error on.
-func (j *job) told(c echo.Context, err error) error {
-	h := c.Response().Header()
-	h.Set("Server-Timing", j.spans.header())
-	if j.batch > 0 {
-		h.Set("X-Batch-Size", fmt.Sprint(j.batch))
-		j.s.metrics.queue.Observe(j.queue.Seconds())
-		j.s.metrics.infer.Observe(j.infer.Seconds())
-	}
-	if j.search > 0 {
-		j.s.metrics.search.Observe(j.search.Seconds())
-	}
-	return err
+	*Result
 }
 
 // embed fills the rows from image files. One that another request has under way is
 // waited for, and computed here when that one gave up.
-func (j *job) embed(images []request.Image) error {
-	j.images = images
+func (j *job) embed() error {
 	var todo []int
-	for i, m := range images {
-		if j.rows[i].err = m.Err; m.Err == nil {
+	for i, m := range j.images {
+		if j.Rows[i].Err = m.Err; m.Err == nil {
 			todo = append(todo, i)
 		}
 	}
-	if j.s.cache == nil {
+	if j.e.shared.cache == nil {
 		return j.compute(todo)
 	}
-	names := make([]content, len(images))
+	names := make([]content, len(j.images))
 	for _, i := range todo {
-		names[i] = contentOf(j.e.Fingerprint(), images[i].File)
+		names[i] = contentOf(j.e.Fingerprint(), j.images[i].File)
 	}
 	for len(todo) > 0 {
 		var err error
@@ -100,11 +57,11 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 	mine, theirs := map[int]*flight{}, map[int]*flight{}
 	var own []int
 	for _, i := range todo {
-		v, f, first := j.s.cache.look(names[i], len(todo) > sharedUpTo)
+		v, f, first := j.e.shared.cache.look(names[i], len(todo) > sharedUpTo)
 		switch {
 		case v != nil:
-			j.rows[i] = outcome{vector: v}
-			j.s.metrics.hits.WithLabelValues("known").Inc()
+			j.Rows[i] = Outcome{Vector: v}
+			j.e.shared.counts.hits.WithLabelValues("known").Inc()
 		case first:
 			mine[i], own = f, append(own, i)
 		default:
@@ -114,7 +71,7 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 	defer func() { // after an error or a panic, too: nobody is to wait for ever
 		for i, f := range mine {
 			if f != nil {
-				j.s.cache.land(names[i], f, outcome{}, false)
+				j.e.shared.cache.land(names[i], f, Outcome{}, false)
 			}
 		}
 	}()
@@ -122,10 +79,10 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 		return nil, err
 	}
 	for _, i := range own {
-		if row := j.rows[i]; mine[i] == nil {
-			j.s.cache.remember(names[i], row)
+		if row := j.Rows[i]; mine[i] == nil {
+			j.e.shared.cache.remember(names[i], row)
 		} else {
-			j.s.cache.land(names[i], mine[i], row, row.err == nil || row.err.Code != problem.Internal)
+			j.e.shared.cache.land(names[i], mine[i], row, row.Err == nil || row.Err.Code != problem.Internal)
 		}
 	}
 	return j.await(theirs)
@@ -143,8 +100,8 @@ func (j *job) await(theirs map[int]*flight) (again []int, err error) {
 			again = append(again, i)
 			continue
 		}
-		j.rows[i] = f.row
-		j.s.metrics.hits.WithLabelValues("under way").Inc()
+		j.Rows[i] = f.row
+		j.e.shared.counts.hits.WithLabelValues("under way").Inc()
 	}
 	return again, nil
 }
@@ -163,8 +120,8 @@ func (j *job) compute(todo []int) error {
 	begin := time.Now()
 	pixels, err := j.pixels(todo)
 	took := time.Since(begin)
-	j.decode += took
-	j.s.metrics.decode.Observe(took.Seconds())
+	j.Decode += took
+	j.e.shared.counts.decode.Observe(took.Seconds())
 	if err != nil {
 		return err
 	}
@@ -176,6 +133,18 @@ func (j *job) compute(todo []int) error {
 		}
 	}
 	places -= len(items) // run gives these back
+	return j.run(items, at)
+}
+
+// tensors fills the rows from pixels.
+func (j *job) tensors(items [][]uint8) error {
+	if err := j.e.batcher.Admit(j.ctx, len(items), 0); err != nil {
+		return err
+	}
+	at := make([]int, len(items))
+	for i := range at {
+		at[i] = i
+	}
 	return j.run(items, at)
 }
 
@@ -192,13 +161,13 @@ func (j *job) run(items [][]uint8, at []int) error {
 		case errors.Is(r.Err, context.Canceled): // and not by the client: the time to drain is over
 			return problem.Stopping
 		case r.Err != nil:
-			j.s.log.Error("an image failed in the model", "error", r.Err)
-			j.rows[at[k]].err = problem.Errorf(problem.Internal, "the model failed on this image")
+			j.e.shared.log.Error("an image failed in the model", "error", r.Err)
+			j.Rows[at[k]].Err = problem.Errorf(problem.Internal, "the model failed on this image")
 			continue
 		}
-		j.queue, j.infer, j.batch = max(j.queue, r.Waited), max(j.infer, r.Took), max(j.batch, r.Size)
-		j.rows[at[k]] = checked(r.Value)
-		j.s.metrics.images.Inc()
+		j.Queue, j.Infer, j.Batch = max(j.Queue, r.Waited), max(j.Infer, r.Took), max(j.Batch, r.Size)
+		j.Rows[at[k]] = checked(r.Value)
+		j.e.shared.counts.images.Inc()
 	}
 	return nil
 }
@@ -217,7 +186,7 @@ func (j *job) pixels(todo []int) ([][]uint8, error) {
 func (j *job) each(todo []int, one func(k, i int) error) error {
 	errs := make([]error, len(todo))
 	run := func(k int) {
-		defer caught(&errs[k])
+		defer problem.Caught(&errs[k])
 		errs[k] = one(k, todo[k])
 	}
 	if len(todo) == 1 {
@@ -230,7 +199,7 @@ func (j *job) each(todo []int, one func(k, i int) error) error {
 		wait.Wait()
 	}
 	for k, err := range errs {
-		if err != nil && !errors.As(err, &j.rows[todo[k]].err) {
+		if err != nil && !errors.As(err, &j.Rows[todo[k]].Err) {
 			return err
 		}
 	}
@@ -239,11 +208,11 @@ func (j *job) each(todo []int, one func(k, i int) error) error {
 
 // preprocess decodes image i, and makes its thumbnail by the way.
 func (j *job) preprocess(i int) ([]uint8, error) {
-	if j.thumbs == nil {
+	if j.Thumbs == nil {
 		return j.e.pool.preprocess(j.ctx, j.images[i].File, nil)
 	}
 	return j.e.pool.preprocess(j.ctx, j.images[i].File, func(m *imaging.RGB) (err error) {
-		j.thumbs[i], err = thumbnail.Make(m)
+		j.Thumbs[i], err = thumbnail.Make(m)
 		return err
 	})
 }
@@ -252,8 +221,8 @@ func (j *job) preprocess(i int) ([]uint8, error) {
 // vectors were known.
 func (j *job) illustrate() error {
 	var todo []int
-	for i, r := range j.rows {
-		if r.err == nil && j.thumbs[i] == nil {
+	for i, r := range j.Rows {
+		if r.Err == nil && j.Thumbs[i] == nil {
 			todo = append(todo, i)
 		}
 	}
@@ -262,17 +231,17 @@ func (j *job) illustrate() error {
 		_, err := j.preprocess(i)
 		return err
 	})
-	j.decode += time.Since(begin)
+	j.Decode += time.Since(begin)
 	return err
 }
 
 // checked refuses a vector that means nothing.
-func checked(v []float32) outcome {
+func checked(v []float32) Outcome {
 	switch norm := stats.Norm(v); {
 	case math.IsNaN(norm) || math.IsInf(norm, 0):
-		return outcome{err: problem.Errorf(problem.BadImage, "its vector is not finite")}
+		return Outcome{Err: problem.Errorf(problem.BadImage, "its vector is not finite")}
 	case norm == 0:
-		return outcome{err: problem.Errorf(problem.BadImage, "its vector is zero and has no direction")}
+		return Outcome{Err: problem.Errorf(problem.BadImage, "its vector is zero and has no direction")}
 	}
-	return outcome{vector: v}
+	return Outcome{Vector: v}
 }

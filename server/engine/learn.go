@@ -1,4 +1,4 @@
-package server
+package engine
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 
 // learn finds, on noise, the batch size that pays under load, and whether a lone image
 // is any faster on all threads.
-func (e *engine) learn() (err error) {
+func (e *Engine) learn() (err error) {
 	size := 3 * e.Size() * e.Size()
-	pixels, done := e.rows.take(e.config.MaxBatch * size)
+	pixels, done := e.rows.take(e.shared.config.MaxBatch * size)
 	defer done()
 	for i := range pixels {
 		pixels[i] = uint8(i * 2654435761 >> 13)
@@ -29,7 +29,7 @@ func (e *engine) learn() (err error) {
 	}
 	sizes := []int(e.shapes)
 	if sizes == nil {
-		sizes = batch.Powers(e.config.MaxBatch)
+		sizes = batch.Powers(e.shared.config.MaxBatch)
 	}
 	if _, e.sizes, err = batch.Best(sizes, on(e.runNarrow)); err != nil || e.narrow == e.Encoder {
 		return err

@@ -1,9 +1,11 @@
-package server
+// Package engine runs a model for many requests at once: it admits images, decodes them,
+// gathers them into batches of the size that pays, remembers vectors, and knows whether it
+// is well. Its images come from requests, but it knows nothing of HTTP.
+package engine
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 	"vicreg/server/batch"
 )
 
-// engine is one model in service, with all that goes when another takes its place.
+// Engine is one model in service, with all that goes when another takes its place.
 //
 // On the host it has two sessions. One uses all threads for a batch: nothing answers a lone
 // request sooner. Under load several batches run at once on the other, in the usual
@@ -20,7 +22,7 @@ import (
 //
 // A device has one session for each size of batches (shapes), which run one after the
 // other. The encoder is the first and runs single images.
-type engine struct {
+type Engine struct {
 	*encoder.Encoder                  // on all threads
 	narrow           *encoder.Encoder // for several batches at once; on a device the same
 	lone             *encoder.Encoder // of the two the one that is best for few images
@@ -28,8 +30,7 @@ type engine struct {
 	shapes           shapes
 	rows             rows
 
-	config  Config
-	metrics *metrics
+	shared  *Shared
 	batcher *batch.Batcher[[]uint8, []float32]
 	sizes   []batch.Point // throughput by batch size, as measured at the start
 	pool    *pool
@@ -38,35 +39,15 @@ type engine struct {
 	users   sync.WaitGroup // requests that began with it
 }
 
-// newEngine measures which batch size pays, which takes a second or so, and embeds
-// the canary. The encoder is the engine's from here on, also after an error.
-func (s *Server) newEngine(enc *encoder.Encoder) (*engine, error) {
-	rows, err := newRows(enc, s.config)
-	if err != nil {
-		return nil, errors.Join(err, enc.Close())
-	}
-	e := &engine{Encoder: enc, narrow: enc.On(1), shapes: shapesOf(enc.Device(), s.config.MaxBatch), rows: rows,
-		config: s.config, metrics: s.metrics, since: time.Now()}
-	if e.shapes != nil {
-		e.narrow = enc
-	}
-	e.lone = e.narrow
-	enc.Limits = s.config.Limits
-	if err := e.learn(); err != nil {
-		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
-	}
-	e.batcher = batch.New(e.encode, batch.Config{Workers: s.config.Workers, Max: s.config.MaxBatch, Queue: s.config.Queue,
-		Limit: s.config.Deadline, Sizes: e.shapes, Learnt: e.sizes})
-	e.pool = newPool(enc, s.config.Decoders, s.pixels)
-	if err := e.canary.begin(e, s.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("embed the first image: %w", err), e.close(context.Background()))
-	}
-	return e, nil
+// Use keeps the engine open until done is called, which has to be once.
+func (e *Engine) Use() (done func()) {
+	e.users.Add(1)
+	return e.users.Done
 }
 
-// close waits for its users, then ends what newEngine started. Work that is not done
-// when ctx ends is cut off.
-func (e *engine) close(ctx context.Context) error {
+// Close waits for its users, then ends what Start began. Work that is not done when ctx
+// ends is cut off.
+func (e *Engine) Close(ctx context.Context) error {
 	e.canary.stop()
 	idle := make(chan struct{})
 	go func() {
@@ -84,9 +65,24 @@ func (e *engine) close(ctx context.Context) error {
 	return errors.Join(err, e.Encoder.Close())
 }
 
-// room refuses a request before its body is read, when even one image would come too
+// Stats are what there is to tell of an engine.
+type Stats struct {
+	Since      time.Time     // when it was started
+	Batch      int           // images of a batch at the most, as was measured to pay
+	Throughput []batch.Point // by batch size, as measured at the start
+	Waiting    int           // images taken on and not embedded
+	Panics     int           // batches that panicked
+	CanaryAge  time.Duration // since the canary was last right
+}
+
+// Stats are those of now.
+func (e *Engine) Stats() Stats {
+	return Stats{Since: e.since, Batch: e.batcher.Size(), Throughput: e.sizes, Waiting: e.batcher.Waiting(), Panics: e.batcher.Panics(), CanaryAge: e.canary.age()}
+}
+
+// Room refuses a request before its body is read, when even one image would come too
 // late.
-func (e *engine) room(ctx context.Context) error {
+func (e *Engine) Room(ctx context.Context) error {
 	err := e.batcher.Admit(ctx, 1, e.pool.predict(1))
 	if err == nil {
 		e.batcher.Leave(1)
@@ -96,8 +92,8 @@ func (e *engine) room(ctx context.Context) error {
 
 // encode runs a batch, in pieces where callers have left since it was formed and one of
 // what remains would take longer.
-func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, error) {
-	e.metrics.batches.Observe(float64(len(items)))
+func (e *Engine) encode(ctx context.Context, items [][]uint8) ([][]float32, error) {
+	e.shared.counts.batches.Observe(float64(len(items)))
 	out := make([][]float32, 0, len(items))
 	for len(items) > 0 {
 		n := e.batcher.Cut(len(items))
@@ -117,7 +113,7 @@ func (e *engine) encode(ctx context.Context, items [][]uint8) ([][]float32, erro
 type runner = func(ctx context.Context, pixels []uint8, n int) ([]float32, error)
 
 // piece runs some images of a batch, among as many as the device runs at once.
-func (e *engine) piece(ctx context.Context, items [][]uint8, run runner) ([]float32, error) {
+func (e *Engine) piece(ctx context.Context, items [][]uint8, run runner) ([]float32, error) {
 	n := e.shapes.hold(len(items))
 	pixels, done := e.rows.join(items, n)
 	defer done()
@@ -130,7 +126,7 @@ func (e *engine) piece(ctx context.Context, items [][]uint8, run runner) ([]floa
 
 // run takes all threads while few images are there, and one's share of them while many
 // are. With two workers, few is one.
-func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
+func (e *Engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
 	if e.lone == e.narrow || e.batcher.Busy() || !e.wide.TryLock() {
 		return e.runNarrow(ctx, pixels, n)
 	}
@@ -139,7 +135,7 @@ func (e *engine) run(ctx context.Context, pixels []uint8, n int) ([]float32, err
 }
 
 // runNarrow takes one's share of the threads, or the device, which has to run so many.
-func (e *engine) runNarrow(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
+func (e *Engine) runNarrow(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
 	if e.shapes == nil {
 		return e.narrow.Encode(ctx, pixels, n)
 	}

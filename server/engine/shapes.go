@@ -1,4 +1,4 @@
-package server
+package engine
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// deviceBatch is how many images of a batch are tried on a CUDA device.
-const deviceBatch = 128
+// DeviceBatch is how many images of a batch are tried on a CUDA device.
+const DeviceBatch = 128
 
 // shapes are the sizes of batches that a device runs, ascending, each on the session of
 // its number; a batch of another is filled up to the next. On the host, which runs any,
@@ -32,6 +32,10 @@ func shapesOf(d ort.Device, most int) shapes {
 	}
 	return append(s, most)
 }
+
+// Sessions is how many sessions of a model an engine wants on a device that is not the
+// host, for batches of up to most images: one for each size.
+func Sessions(d ort.Device, most int) int { return len(shapesOf(d, most)) }
 
 // session is the number of the session that runs n images, of which there are no more
 // than the most.

@@ -1,0 +1,66 @@
+package enginetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"vicreg/models/onnx"
+	"vicreg/models/ort"
+	"vicreg/models/ort/orttest"
+	"vicreg/models/tensor"
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
+)
+
+// Copied opens a model whose vector is the picture's numbers, on a device, with so many
+// sessions, each of which writes a profile whose name begins with profiles and its number.
+func Copied(t *testing.T, sessions int, profiles string) (*encoder.Encoder, error) {
+	const size = 4
+	m := orttest.Copied(size)
+	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: size, Interpolation: "bilinear"},
+		Normalization: encoder.Normalization{Std: [3]float64{1, 1, 1}}, Dim: 3 * size * size, Center: make([]float32, 3*size*size)}
+	if err := about.Attach(m); err != nil {
+		return nil, err
+	}
+	file, err := onnx.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var on []ort.Options
+	for k := range sessions {
+		on = append(on, ort.Options{Device: ort.Device{Kind: tensor.CUDA}, Level: ort.None, ProfilePrefix: fmt.Sprintf("%s%d-", profiles, k)})
+	}
+	return encoder.New(orttest.Open(t), file, on[0], on[1:]...)
+}
+
+// RanSizes are the batch sizes that a session ran, by its profile.
+func RanSizes(t *testing.T, prefix string) map[int]int {
+	t.Helper()
+	files, err := filepath.Glob(prefix + "*")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("profiles %v, %v", files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []struct {
+		Name string
+		Args struct {
+			Inputs []map[string][]int `json:"input_type_shape"`
+		}
+	}
+	if err := json.Unmarshal(b, &events); err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[int]int{}
+	for _, e := range events {
+		if e.Name == "there_kernel_time" {
+			sizes[e.Args.Inputs[0]["uint8"][0]]++
+		}
+	}
+	return sizes
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
+	"vicreg/server/batch"
+)
+
+// Config says how images are taken. Every field must be set.
+type Config struct {
+	Queue    int            // images that may wait or run
+	MaxBatch int            // images of a batch at the most
+	Workers  int            // batches that run at once under load
+	Decoders int            // images that are decoded at once
+	Deadline time.Duration  // from the first byte of a request to its answer
+	Cache    int64          // bytes of vectors that are remembered by the content of their images; 0 for none
+	Limits   imaging.Limits // of an image
+}
+
+// Shared is what engines have in common that take each other's place.
+type Shared struct {
+	config Config
+	log    *slog.Logger
+	pixels *semaphore.Weighted // pixels of images that are being decoded
+	cache  *cache
+	counts *counts
+}
+
+// imagesAtOnce is how many images of the largest size may be in memory.
+const imagesAtOnce = 2
+
+// NewShared makes what engines share. What there is to count goes to a registry of
+// Prometheus.
+func NewShared(config Config, log *slog.Logger, to prometheus.Registerer) *Shared {
+	return &Shared{config: config, log: log, pixels: semaphore.NewWeighted(int64(imagesAtOnce * config.Limits.Pixels)),
+		cache: newCache(config.Cache), counts: newCounts(to)}
+}
+
+// Start puts a model into service: it measures which batch size pays, which takes a second
+// or so, and embeds the canary. The encoder is the engine's from here on, also after an
+// error.
+func (s *Shared) Start(enc *encoder.Encoder) (*Engine, error) {
+	rows, err := newRows(enc, s.config)
+	if err != nil {
+		return nil, errors.Join(err, enc.Close())
+	}
+	e := &Engine{Encoder: enc, narrow: enc.On(1), shapes: shapesOf(enc.Device(), s.config.MaxBatch), rows: rows,
+		shared: s, since: time.Now()}
+	if e.shapes != nil {
+		e.narrow = enc
+	}
+	e.lone = e.narrow
+	enc.Limits = s.config.Limits
+	if err := e.learn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
+	}
+	e.batcher = batch.New(e.encode, batch.Config{Workers: s.config.Workers, Max: s.config.MaxBatch, Queue: s.config.Queue,
+		Limit: s.config.Deadline, Sizes: e.shapes, Learnt: e.sizes})
+	e.pool = newPool(enc, s.config.Decoders, s.pixels)
+	if err := e.canary.begin(e, s.log); err != nil {
+		return nil, errors.Join(fmt.Errorf("embed the first image: %w", err), e.Close(context.Background()))
+	}
+	return e, nil
+}
