@@ -19,13 +19,13 @@ import (
 var layers = map[string]int{
 	"models/onnx": 0, "models/tensor": 0, "pipeline/imaging": 0, "pipeline/stats": 0, "pipeline/usage": 0, "pipeline/vectors": 0, "pipeline/whole": 0,
 	"server/batch": 0, "server/index/filter": 0, "server/index/scan": 0, "server/index/store": 0, "server/jsonlog": 0, "server/page": 0,
-	"server/index/sketch": 1, "server/index": 2, "server/problem": 3, "server/request": 4, "server/engine": 5, "server/engine/enginetest": 4,
+	"server/index/sketch": 1, "server/index": 2, "server/problem": 3, "server/request": 4, "server/engine": 5, "server/items": 6, "server/servertest": 4,
 	"models/graph": 1, "models/ort": 1, "models/ort/standin": 0, "pipeline/checkpoint": 1, "pipeline/dataset": 1, "pipeline/thumbnail": 1,
 	"models/grad": 2, "models/graph/reference": 2, "models/nn": 2, "models/optim": 2, "models/ort/orttest": 2, "pipeline/encoder": 2, "server/index/indextest": 3,
 	"models": 3, "pipeline/bulk": 3,
 	"pipeline": 4, "pipeline/report": 3,
-	"server": 6, "server/indexing": 5,
-	".": 7, "scripts/samples": 6, "scripts/bench/peer": 0, "scripts/bench/steps": 4, "scripts/bench/trainstep": 6, "scripts/bench/gpu": 6, "scripts/bench/listing": 6, "scripts/bench/index": 6, "scripts/bench/data": 6, "scripts/bench/serve": 6,
+	"server": 7, "server/indexing": 5,
+	".": 8, "scripts/samples": 6, "scripts/bench/peer": 0, "scripts/bench/steps": 4, "scripts/bench/trainstep": 6, "scripts/bench/gpu": 6, "scripts/bench/listing": 6, "scripts/bench/index": 6, "scripts/bench/data": 6, "scripts/bench/serve": 6,
 	"scripts/golden": 1,
 }
 
@@ -40,7 +40,7 @@ var sideways = []string{
 var barred = []string{"models/graph", "models/grad", "models/nn", "models/optim", "pipeline"}
 
 // The only packages for tests, imported by no other code.
-var forTests = []string{"models/graph/reference", "models/ort/orttest", "models/ort/standin", "scripts/golden", "server/engine/enginetest", "server/index/indextest"}
+var forTests = []string{"models/graph/reference", "models/ort/orttest", "models/ort/standin", "scripts/golden", "server/index/indextest", "server/servertest"}
 
 // The only packages with cgo and unsafe, and the one file beside them: a decoder that
 // a build tag asks for. Generated protobuf code has unsafe, too.

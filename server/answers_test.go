@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vicreg/server/batch"
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // Every answer that the document has is given once, and is as it says: each request
@@ -28,7 +28,7 @@ func TestDocumentedAnswers(t *testing.T) {
 	m := memoryFor(s)
 	s.SetIndex(m)
 	for _, id := range []string{"a", "other"} { // which are there in all states
-		if w := ask(s, "PUT", "/items/"+id, enginetest.Photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
+		if w := ask(s, "PUT", "/items/"+id, servertest.Photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
 			t.Fatal(w.Body)
 		}
 	}

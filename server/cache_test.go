@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // The same image again is not computed again, whatever form it comes in.
 func TestCacheRemembers(t *testing.T) {
 	s := start(t, nil)
-	image := enginetest.Photo(t, 1)
+	image := servertest.Photo(t, 1)
 	first := parse(t, ask(s, "POST", "/embed", image, "Content-Type", "image/png"))
 	before := s.current().Stats().Waiting
-	again := parse(t, ask(s, "POST", "/embed", inputs(image, image, enginetest.Photo(t, 2)), "Content-Type", "application/json"))
+	again := parse(t, ask(s, "POST", "/embed", inputs(image, image, servertest.Photo(t, 2)), "Content-Type", "application/json"))
 	for i := range 2 {
 		if !slices.Equal(again.Data[i].Embedding, first.Data[0].Embedding) {
 			t.Errorf("image %d: other numbers", i)

@@ -12,7 +12,7 @@ import (
 	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/encoder"
 	"vicreg/server/engine"
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // On a device, images get there in batches of few sizes, each on a session that runs no
@@ -27,7 +27,7 @@ func TestServeOnCUDA(t *testing.T) {
 	profiles, opened := t.TempDir(), 0
 	s := New(func() (*encoder.Encoder, error) {
 		opened++
-		return enginetest.Copied(t, len(sizes), filepath.Join(profiles, fmt.Sprintf("model%d-", opened)))
+		return servertest.Copied(t, len(sizes), filepath.Join(profiles, fmt.Sprintf("model%d-", opened)))
 	}, config, slog.New(slog.NewJSONHandler(io.Discard, nil)))
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestServeOnCUDA(t *testing.T) {
 	p := e.NewPreprocessor()
 	defer p.Close()
 	for i := range 13 {
-		photos = append(photos, enginetest.Photo(t, i))
+		photos = append(photos, servertest.Photo(t, i))
 		pixels, v := make([]uint8, 3*e.Size()*e.Size()), []float32{}
 		if err := p.Preprocess(photos[i], pixels); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func TestServeOnCUDA(t *testing.T) {
 	}
 	for model := range opened {
 		for k, size := range sizes {
-			ran := enginetest.RanSizes(t, filepath.Join(profiles, fmt.Sprintf("model%d-%d-", model+1, k)))
+			ran := servertest.RanSizes(t, filepath.Join(profiles, fmt.Sprintf("model%d-%d-", model+1, k)))
 			if len(ran) != 1 || ran[size] == 0 {
 				t.Errorf("session %d of model %d ran %v batches by size, want only %d", k, model+1, ran, size)
 			}

@@ -11,13 +11,13 @@ import (
 	"sync"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // Every form of input and output gives the numbers of the encoder itself.
 func TestEveryFormGivesTheSameNumbers(t *testing.T) {
 	s := start(t, nil)
-	files := [][]byte{enginetest.Photo(t, 0), enginetest.Photo(t, 1), enginetest.Photo(t, 2)}
+	files := [][]byte{servertest.Photo(t, 0), servertest.Photo(t, 1), servertest.Photo(t, 2)}
 	var want [][]float32
 	for i, f := range files {
 		v := direct(t, s, f)
@@ -56,7 +56,7 @@ func TestEveryFormGivesTheSameNumbers(t *testing.T) {
 
 func TestNormalizeAndBase64(t *testing.T) {
 	s := start(t, nil)
-	text := base64.StdEncoding.EncodeToString(enginetest.Photo(t, 0))
+	text := base64.StdEncoding.EncodeToString(servertest.Photo(t, 0))
 	body := fmt.Sprintf(`{"inputs": [%q], "normalize": true, "encoding_format": "base64"}`, text)
 	r := parse(t, ask(s, "POST", "/embed", []byte(body), "Content-Type", "application/json"))
 	var packed string
@@ -75,7 +75,7 @@ func TestNormalizeAndBase64(t *testing.T) {
 	if len(v) != s.current().Dim() || math.Abs(sum-1) > 1e-5 {
 		t.Errorf("%d numbers, squared length %v", len(v), sum)
 	}
-	again := parse(t, ask(s, "POST", "/embed?normalize=true", enginetest.Photo(t, 0), "Content-Type", "image/png"))
+	again := parse(t, ask(s, "POST", "/embed?normalize=true", servertest.Photo(t, 0), "Content-Type", "image/png"))
 	if !close32(numbers(t, again.Data[0].Embedding), v, 1e-6) {
 		t.Error("?normalize=true gives other numbers")
 	}
@@ -84,7 +84,7 @@ func TestNormalizeAndBase64(t *testing.T) {
 // One bad image fails alone.
 func TestBadImagesFailAlone(t *testing.T) {
 	s := start(t, nil)
-	body := inputs(enginetest.Photo(t, 0), []byte("no image"), enginetest.Photo(t, 1))
+	body := inputs(servertest.Photo(t, 0), []byte("no image"), servertest.Photo(t, 1))
 	r := parse(t, ask(s, "POST", "/embed", body, "Content-Type", "application/json"))
 	if r.Data[0].Error != nil || r.Data[2].Error != nil || r.Usage.Images != 2 || r.Data[2].Index != 2 {
 		t.Errorf("the good ones: %+v", r)
@@ -103,7 +103,7 @@ func TestManyClients(t *testing.T) {
 	var files [][]byte
 	var want [][]float32
 	for i := range 10 {
-		files = append(files, enginetest.Photo(t, i))
+		files = append(files, servertest.Photo(t, i))
 		v := direct(t, s, files[i])
 		want = append(want, v)
 	}

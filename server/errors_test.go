@@ -13,14 +13,14 @@ import (
 	"time"
 
 	"vicreg/server/batch"
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // Each status is provoked once, and is a problem document with the request's id.
 func TestEveryStatus(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems, c.MaxBody, c.Limits.Pixels = 2, 20_000, 5_000 })
-	good := enginetest.Photo(t, 0)
+	good := servertest.Photo(t, 0)
 	wide, kind := form(t, good, good, good)
 	fields, fieldsKind := func() ([]byte, string) {
 		var b bytes.Buffer
@@ -58,9 +58,9 @@ func TestEveryStatus(t *testing.T) {
 		{"no type", "POST", "/embed", good, "", "", 415, "Content-Type"},
 		{"type", "POST", "/embed", good, "text/plain", "", 415, "text/plain"},
 		{"no image", "POST", "/embed", []byte("hello"), "image/png", "", 422, ""},
-		{"pixels", "POST", "/embed", enginetest.Photo(t, 300), "image/png", "", 422, "over the limit"},
+		{"pixels", "POST", "/embed", servertest.Photo(t, 300), "image/png", "", 422, "over the limit"},
 		{"TIFF", "POST", "/embed", []byte("II*\x00\x08\x00\x00\x00"), "image/tiff", "", 422, ""},
-		{"cut off", "POST", "/embed", enginetest.Photo(t, 0)[:50], "image/png", "", 422, ""},
+		{"cut off", "POST", "/embed", servertest.Photo(t, 0)[:50], "image/png", "", 422, ""},
 	} {
 		headers := []string{"X-Request-Id", "id-1"}
 		if c.kind != "" {
@@ -85,7 +85,7 @@ func TestEveryStatus(t *testing.T) {
 func TestKeys(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"first", "second"} })
 	for header, want := range map[string]int{"": 401, "Bearer third": 401, "first": 401, "Bearer ": 401, "Bearer first": 200, "bearer second": 200} {
-		w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png", "Authorization", header)
+		w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png", "Authorization", header)
 		if w.Code != want || want == 401 && w.Header().Get("WWW-Authenticate") != "Bearer" {
 			t.Errorf("%q: got %d, want %d", header, w.Code, want)
 		}
@@ -101,7 +101,7 @@ func TestFullAndLate(t *testing.T) {
 	s := start(t, func(c *Config) { c.Queue, c.MaxItems = 8, 9 })
 	files := make([][]byte, 9)
 	for i := range files {
-		files[i] = enginetest.Photo(t, i)
+		files[i] = servertest.Photo(t, i)
 	}
 	w := ask(s, "POST", "/embed", inputs(files...), "Content-Type", "application/json")
 	if w.Code != 429 || w.Header().Get("Retry-After") == "" {
@@ -117,7 +117,7 @@ func TestFullAndLate(t *testing.T) {
 func TestSurvive(t *testing.T) {
 	s := start(t, nil)
 	defer s.play(played{panics: true})()
-	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
+	if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 500 {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // The commands in the document do what they promise.
@@ -22,14 +22,14 @@ func TestDocumentedCommands(t *testing.T) {
 	s := start(t, nil)
 	s.SetIndex(memoryFor(s))
 	for n, id := range []string{"cat.jpg", "dog.png"} {
-		if w := ask(s, "PUT", "/items/photos%2F"+id, enginetest.Photo(t, n), "Content-Type", "image/png"); w.Code != 201 {
+		if w := ask(s, "PUT", "/items/photos%2F"+id, servertest.Photo(t, n), "Content-Type", "image/png"); w.Code != 201 {
 			t.Fatal(w.Body)
 		}
 	}
 	h := httptest.NewServer(s.Handler())
 	defer h.Close()
 	dir := t.TempDir()
-	for name, content := range map[string][]byte{"cat.jpg": enginetest.Photo(t, 0), "dog.png": enginetest.Photo(t, 1), ".curlrc": []byte("fail-with-body\nsilent\nshow-error\n")} {
+	for name, content := range map[string][]byte{"cat.jpg": servertest.Photo(t, 0), "dog.png": servertest.Photo(t, 1), ".curlrc": []byte("fail-with-body\nsilent\nshow-error\n")} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
 			t.Fatal(err)
 		}

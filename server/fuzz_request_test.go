@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"vicreg/pipeline/imaging"
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // small is a server whose limits small inputs reach. It measures no batches, which is
@@ -39,7 +39,7 @@ type probe struct {
 
 func newProbe(t testing.TB, s *Server) *probe {
 	t.Helper()
-	p := &probe{image: enginetest.Photo(t, 7)}
+	p := &probe{image: servertest.Photo(t, 7)}
 	v := direct(t, s, p.image)
 	p.want = v
 	return p
@@ -118,7 +118,7 @@ func documented(t *testing.T, w *httptest.ResponseRecorder, method, path string)
 func FuzzRequest(f *testing.F) {
 	s := small(f, nil)
 	probe := newProbe(f, s)
-	files := [][]byte{enginetest.Photo(f, 0), enginetest.Photo(f, 1)}
+	files := [][]byte{servertest.Photo(f, 0), servertest.Photo(f, 1)}
 	body, kind := form(f, files...)
 	f.Add("POST", "/embed", "image/png", "", files[0])
 	f.Add("POST", "/embed?normalize=true", kind, "application/x-npy", body)

@@ -13,6 +13,7 @@ import (
 	"vicreg/pipeline/stats"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // fuzzDim is the length of the vectors of these targets.
@@ -23,7 +24,7 @@ const fuzzDim = 3
 func eitherWay[T any](t *testing.T, body []byte, read func(io.Reader) (T, error)) (v T, taken bool) {
 	t.Helper()
 	var err error
-	if n := allocated(func() { v, err = read(bytes.NewReader(body)) }); n > 128<<10+64*len(body) {
+	if n := servertest.Allocated(func() { v, err = read(bytes.NewReader(body)) }); n > 128<<10+64*len(body) {
 		t.Errorf("%d bytes are allocated for a body of %d", n, len(body))
 	}
 	slow, slowErr := read(iotest.OneByteReader(bytes.NewReader(body)))

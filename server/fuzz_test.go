@@ -17,6 +17,7 @@ import (
 
 	"vicreg/server/problem"
 	"vicreg/server/request"
+	"vicreg/server/servertest"
 )
 
 // mostItems is how many images a request of these targets may have.
@@ -36,7 +37,7 @@ func reader() *Server { return &Server{config: Config{Name: "m", MaxItems: mostI
 func bothWays(t *testing.T, body []byte, read func(io.Reader) (*input, error)) (in *input, taken bool) {
 	t.Helper()
 	var err error
-	if n := allocated(func() { in, err = read(bytes.NewReader(body)) }); n > 128<<10+64*len(body) {
+	if n := servertest.Allocated(func() { in, err = read(bytes.NewReader(body)) }); n > 128<<10+64*len(body) {
 		t.Errorf("%d bytes are allocated for a body of %d", n, len(body))
 	}
 	slow, slowErr := read(iotest.OneByteReader(bytes.NewReader(body)))

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // tensors is what the server reads out of an inference request for images of 2x2.
@@ -61,7 +62,7 @@ func FuzzInfer(f *testing.F) {
 		var items [][]uint8
 		var binary bool
 		var err error
-		if n := allocated(func() { items, binary, err = tensors(bytes.NewReader(body), length) }); n > 128<<10+64*len(body) {
+		if n := servertest.Allocated(func() { items, binary, err = tensors(bytes.NewReader(body), length) }); n > 128<<10+64*len(body) {
 			t.Errorf("%d bytes are allocated for a body of %d", n, len(body))
 		}
 		slow, slowBinary, slowErr := tensors(iotest.OneByteReader(bytes.NewReader(body)), length)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 func TestProbes(t *testing.T) {
@@ -17,7 +17,7 @@ func TestProbes(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png")
+	ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png")
 	ask(s, "POST", "/embed", nil, "Content-Type", "image/png")
 	text := ask(s, "GET", "/metrics", nil).Body.String()
 	for _, want := range []string{`vicreg_requests_total{code="200",route="/embed"} 1`, `vicreg_requests_total{code="422",route="/embed"} 1`, `vicreg_rejected_total{reason="bad-image"} 1`, "vicreg_images_total 1"} {
@@ -30,13 +30,13 @@ func TestProbes(t *testing.T) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	r := httptest.NewRequest("POST", "/embed", bytes.NewReader(enginetest.Photo(t, 9))).WithContext(gone)
+	r := httptest.NewRequest("POST", "/embed", bytes.NewReader(servertest.Photo(t, 9))).WithContext(gone)
 	r.Header.Set("Content-Type", "image/png")
 	w := httptest.NewRecorder()
 	if s.Handler().ServeHTTP(w, r); w.Code != 499 {
 		t.Errorf("a client who left: %d", w.Code)
 	}
-	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png", "Content-Encoding", "gzip"); w.Code != 415 {
+	if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png", "Content-Encoding", "gzip"); w.Code != 415 {
 		t.Errorf("compressed: %d", w.Code)
 	}
 	end := s.play(played{age: 2 * canaryStale})
@@ -45,7 +45,7 @@ func TestProbes(t *testing.T) {
 	}
 	end()
 	s.stopping.Store(true)
-	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 200 {
+	if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 200 {
 		t.Errorf("before the listener is closed: %d", w.Code)
 	}
 	s.draining.Store(true)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // endpoints are those that take JSON, with the field that has the images and what else
@@ -68,7 +68,7 @@ func TestHostileJSON(t *testing.T) {
 			"nothing but a long string": {`"` + strings.Repeat("x", 1<<20) + `"`, 400},
 		} {
 			var w *httptest.ResponseRecorder
-			took := allocated(func() { w = ask(s, "POST", e.path, []byte(c.body), "Content-Type", "application/json") })
+			took := servertest.Allocated(func() { w = ask(s, "POST", e.path, []byte(c.body), "Content-Type", "application/json") })
 			if documented(t, w, "POST", e.path); w.Code != c.status || took > 1<<20+32*len(c.body) {
 				t.Errorf("%s, %s: %d, want %d, and %d bytes for %d: %.200s", e.path, name, w.Code, c.status, took, len(c.body), w.Body)
 			}
@@ -80,7 +80,7 @@ func TestHostileJSON(t *testing.T) {
 // Texts of one image: what base64 allows is taken, what is none fails alone.
 func TestHostileTexts(t *testing.T) {
 	s := small(t, nil)
-	text := base64.StdEncoding.EncodeToString(enginetest.Photo(t, 0))
+	text := base64.StdEncoding.EncodeToString(servertest.Photo(t, 0))
 	broken := strings.Join(strings.SplitAfter(text, text[40:44]), `\r\n`)
 	for name, c := range map[string]struct {
 		text string
@@ -146,7 +146,7 @@ func TestHostileForms(t *testing.T) {
 		"nothing":                  {"b", "", 400},
 	} {
 		var w *httptest.ResponseRecorder
-		took := allocated(func() {
+		took := servertest.Allocated(func() {
 			w = ask(s, "POST", "/embed", []byte(c.body), "Content-Type", `multipart/form-data; boundary="`+c.boundary+`"`)
 		})
 		if documented(t, w, "POST", "/embed"); w.Code != c.status || took > 1<<20+96*len(c.body) {
@@ -161,8 +161,8 @@ func TestBodiesWithoutALength(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
 	most := int(s.config.MaxBody)
-	file, kind := form(t, enginetest.Photo(t, 0))
-	good := string(inputs(enginetest.Photo(t, 0)))
+	file, kind := form(t, servertest.Photo(t, 0))
+	good := string(inputs(servertest.Photo(t, 0)))
 	for name, c := range map[string]struct {
 		path, kind, body string
 		status           int

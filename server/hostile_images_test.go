@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"vicreg/pipeline/imaging"
+	"vicreg/server/servertest"
 )
 
 // sample is a picture of those that the decoders are tested with.
@@ -58,7 +59,7 @@ func TestPixelBombs(t *testing.T) {
 			want = "is empty"
 		}
 		code, body := 0, ""
-		took := allocated(func() {
+		took := servertest.Allocated(func() {
 			w := ask(s, "POST", "/embed", file, "Content-Type", "image/png")
 			code, body = w.Code, w.Body.String()
 		})

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // held is a body that stops before its end until it is let go.
@@ -99,7 +99,7 @@ func (spaces) Read(p []byte) (int, error) {
 func TestRoomComesBack(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
-	body, kind := form(t, enginetest.Photo(t, 0), enginetest.Photo(t, 1))
+	body, kind := form(t, servertest.Photo(t, 0), servertest.Photo(t, 1))
 	for _, c := range []struct{ path, kind string }{{"/embed", "image/png"}, {"/embed", kind}, {"/embed", "application/json"}, {"/v1/embeddings", ""}, {"/v2/models/backbone/infer", ""},
 		{"/similar", "image/png"}, {"/similar", kind}, {"/similar", "application/json"}, {"/items", kind}, {"/items", "application/json"}} {
 		for n := 0; n <= len(body); n += 100 {

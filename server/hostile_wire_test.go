@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // listen serves s on an address of this machine until the test ends.
@@ -75,7 +75,7 @@ func TestHostileRequests(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
 	addr := listen(t, s)
-	photo := string(enginetest.Photo(t, 0))
+	photo := string(servertest.Photo(t, 0))
 	post := func(headers, body string) string {
 		return "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n" + headers + "\r\n" + body
 	}
@@ -131,7 +131,7 @@ func TestHostileRequests(t *testing.T) {
 func TestPipelinedRequests(t *testing.T) {
 	s := small(t, nil)
 	addr := listen(t, s)
-	photo := string(enginetest.Photo(t, 0))
+	photo := string(servertest.Photo(t, 0))
 	one := func(id, more string) string {
 		return fmt.Sprintf("POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n%s%s", id, len(photo), photo, more)
 	}
@@ -154,7 +154,7 @@ func TestPipelinedRequests(t *testing.T) {
 func TestExpectation(t *testing.T) {
 	s := small(t, nil)
 	addr := listen(t, s)
-	photo := enginetest.Photo(t, 0)
+	photo := servertest.Photo(t, 0)
 	for length, want := range map[int][]int{len(photo): {100, 200}, 1 << 20: {413}} {
 		conn := dial(t, addr)
 		fmt.Fprintf(conn, "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", length)
@@ -178,7 +178,7 @@ func TestIdleConnections(t *testing.T) {
 	for range 300 {
 		dial(t, addr)
 	}
-	photo := string(enginetest.Photo(t, 0))
+	photo := string(servertest.Photo(t, 0))
 	got, bodies := answers(t, addr, fmt.Sprintf("POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n%s", len(photo), photo), false, 1)
 	if got[0].StatusCode != 200 {
 		t.Errorf("%s %s", got[0].Status, bodies[0])

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"vicreg/server/engine"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // inferReply is an answer of the Open Inference Protocol.
@@ -176,7 +176,7 @@ func TestInferListsAreShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		took := allocated(func() {
+		took := servertest.Allocated(func() {
 			var ask *inferAsk
 			if ask, err = readInfer(r); err == nil {
 				_, err = ask.items(16, 2)
@@ -186,13 +186,4 @@ func TestInferListsAreShort(t *testing.T) {
 			t.Errorf("%.40s: %v, and %d bytes for a body of %d", body, err, took, len(body))
 		}
 	}
-}
-
-// allocated is how many bytes f allocates in all, also those that are free again.
-func allocated(f func()) int {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return int(after.TotalAlloc - before.TotalAlloc)
 }

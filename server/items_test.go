@@ -18,9 +18,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 const asJSON = "application/json"
@@ -57,7 +57,7 @@ type storedItem struct {
 // again it is replaced, deleted it is gone.
 func TestItem(t *testing.T) {
 	s, m := indexed(t, nil)
-	file := enginetest.Photo(t, 300)
+	file := servertest.Photo(t, 300)
 	path := "/items/a?metadata=" + url.QueryEscape(`{"label": "cat"}`) + "&source=a.png"
 	for _, created := range []bool{true, false} {
 		w := ask(s, "PUT", path, file, "Content-Type", "image/png")
@@ -151,7 +151,7 @@ func TestItemIDs(t *testing.T) {
 // Who sends a vector may say of which image it is; of an image the hash is checked.
 func TestItemsHash(t *testing.T) {
 	s, _ := indexed(t, nil)
-	file := enginetest.Photo(t, 0)
+	file := servertest.Photo(t, 0)
 	sum := fmt.Sprintf("%x", sha256.Sum256(file))
 	for id, body := range map[string]string{
 		"v": `{"vector": ` + unit(s, 0) + `, "sha256": "` + strings.ToUpper(sum) + `"}`,
@@ -167,7 +167,7 @@ func TestItemsHash(t *testing.T) {
 // What cannot be stored is refused with the reason, and nothing of it is stored.
 func TestItemRefused(t *testing.T) {
 	s, m := indexed(t, nil)
-	good, v := enginetest.Photo(t, 0), unit(s, 0)
+	good, v := servertest.Photo(t, 0), unit(s, 0)
 	text := base64.StdEncoding.EncodeToString(good)
 	many, manyKind := form(t, good, good)
 	for name, c := range map[string]struct {
@@ -237,7 +237,7 @@ func formOf(t testing.TB, fields map[string]string, files map[string][]byte) (bo
 // What the body says overrules the parameters.
 func TestItemInAForm(t *testing.T) {
 	s, _ := indexed(t, nil)
-	body, kind := formOf(t, map[string]string{"namespace": "n", "metadata": `{"a":1}`, "source": "there"}, map[string][]byte{"x.png": enginetest.Photo(t, 0)})
+	body, kind := formOf(t, map[string]string{"namespace": "n", "metadata": `{"a":1}`, "source": "there"}, map[string][]byte{"x.png": servertest.Photo(t, 0)})
 	read[storedItem](t, ask(s, "PUT", "/items/a?namespace=o&metadata={}&source=here", body, "Content-Type", kind), 201)
 	got := read[storedItem](t, ask(s, "GET", "/items/a?namespace=n", nil), 200)
 	if string(got.Metadata) != `{"a":1}` || *got.Source != "there" || *got.Thumbnail != "items/a/thumbnail?namespace=n" {
@@ -254,7 +254,7 @@ func TestItemInAForm(t *testing.T) {
 // A picture that the cache knows gets its hash and thumbnail all the same.
 func TestItemOfAKnownPicture(t *testing.T) {
 	s, m := indexed(t, nil)
-	file := enginetest.Photo(t, 0)
+	file := servertest.Photo(t, 0)
 	if w := ask(s, "POST", "/embed", file, "Content-Type", "image/png"); w.Code != 200 {
 		t.Fatal(w.Code)
 	}

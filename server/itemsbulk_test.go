@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 type bulkReply struct {
@@ -44,7 +44,7 @@ func (r bulkReply) outcomes() (all []string) {
 // one id the later.
 func TestManyItems(t *testing.T) {
 	s, m := indexed(t, nil)
-	good := base64.StdEncoding.EncodeToString(enginetest.Photo(t, 0))
+	good := base64.StdEncoding.EncodeToString(servertest.Photo(t, 0))
 	body := fmt.Sprintf(`{"namespace": "n", "items": [
 		{"id": "a/b.png", "image": %q, "metadata": {"label": "x"}, "source": "a/b.png"},
 		{"id": "v", "vector": %s},
@@ -74,7 +74,7 @@ func TestManyItems(t *testing.T) {
 // The name of a file in a form is its id, folders and all.
 func TestManyFiles(t *testing.T) {
 	s, m := indexed(t, nil)
-	body, kind := formOf(t, map[string]string{"namespace": "n"}, map[string][]byte{"a/b c%.png": enginetest.Photo(t, 0), `d\\e.png`: enginetest.Photo(t, 1), "bad": []byte("x")})
+	body, kind := formOf(t, map[string]string{"namespace": "n"}, map[string][]byte{"a/b c%.png": servertest.Photo(t, 0), `d\\e.png`: servertest.Photo(t, 1), "bad": []byte("x")})
 	got := read[bulkReply](t, ask(s, "POST", "/items", body, "Content-Type", kind), 200)
 	if len(got.Data) != 3 || m.Len() != 2 || !m.Has("n", "a/b c%.png") || !m.Has("n", `d\e.png`) {
 		t.Errorf("%v, %+v", got.outcomes(), m.spaces)
@@ -84,7 +84,7 @@ func TestManyFiles(t *testing.T) {
 func TestManyItemsRefused(t *testing.T) {
 	s, m := indexed(t, func(c *Config) { c.MaxItems = 2 })
 	item := fmt.Sprintf(`{"id": "a", "vector": %s}`, unit(s, 0))
-	files, kind := form(t, enginetest.Photo(t, 0), enginetest.Photo(t, 1), enginetest.Photo(t, 2))
+	files, kind := form(t, servertest.Photo(t, 0), servertest.Photo(t, 1), servertest.Photo(t, 2))
 	field, fieldKind := formOf(t, map[string]string{"metadata": "{}"}, nil)
 	for name, c := range map[string]struct {
 		kind, body string
@@ -102,7 +102,7 @@ func TestManyItemsRefused(t *testing.T) {
 		"too many":      {asJSON, `{"items": [` + strings.Repeat(item+",", 2) + item + `]}`, 413, "more than 2 items"},
 		"many files":    {kind, string(files), 413, "more than 2 items"},
 		"a field":       {fieldKind, string(field), 400, "is no file"},
-		"an image":      {"image/png", string(enginetest.Photo(t, 0)), 415, "send multipart/form-data"},
+		"an image":      {"image/png", string(servertest.Photo(t, 0)), 415, "send multipart/form-data"},
 	} {
 		w := ask(s, "POST", "/items", []byte(c.body), "Content-Type", c.kind)
 		told(t, name, w, c.status, map[int]problem.Code{400: problem.BadRequest, 413: problem.TooLarge, 415: problem.BadMediaType}[c.status], c.words)

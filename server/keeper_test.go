@@ -11,14 +11,14 @@ import (
 	"testing"
 
 	"vicreg/pipeline/usage"
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/index"
+	"vicreg/server/servertest"
 )
 
 // keeping is a server that owns an index file, with the model that weights points to.
 func keeping(t *testing.T, path string, rebuild bool, weights *uint64) *Server {
 	t.Helper()
-	s := prepare(t, func() ([]byte, error) { return enginetest.Model(t, *weights), nil }, nil)
+	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, *weights), nil }, nil)
 	s.Keep(path, rebuild)
 	return s
 }
@@ -29,10 +29,10 @@ func fill(t *testing.T, s *Server, n int) (files []string) {
 	folder := t.TempDir()
 	for i := range n {
 		file := filepath.Join(folder, fmt.Sprint(i, ".png"))
-		if err := os.WriteFile(file, enginetest.Photo(t, i), 0o600); err != nil {
+		if err := os.WriteFile(file, servertest.Photo(t, i), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if w := ask(s, "PUT", fmt.Sprintf("/items/%d?source=%s&metadata={\"n\":%d}", i, file, i), enginetest.Photo(t, i), "Content-Type", "image/png"); w.Code != http.StatusCreated {
+		if w := ask(s, "PUT", fmt.Sprintf("/items/%d?source=%s&metadata={\"n\":%d}", i, file, i), servertest.Photo(t, i), "Content-Type", "image/png"); w.Code != http.StatusCreated {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 		files = append(files, file)
@@ -43,7 +43,7 @@ func fill(t *testing.T, s *Server, n int) (files []string) {
 // finds asks for photo i and wants it to be found.
 func finds(t *testing.T, s *Server, i int) {
 	t.Helper()
-	w := ask(s, "POST", "/similar?k=1", enginetest.Photo(t, i), "Content-Type", "image/png")
+	w := ask(s, "POST", "/similar?k=1", servertest.Photo(t, i), "Content-Type", "image/png")
 	if want := fmt.Sprintf(`"id":"%d"`, i); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
 		t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 	}
@@ -99,7 +99,7 @@ func TestRebuild(t *testing.T) {
 		for i := range 20 {
 			finds(t, s, i)
 		}
-		if w := ask(s, "GET", "/items/7", nil); !strings.Contains(w.Body.String(), `{"n":7}`) || !strings.Contains(w.Body.String(), fmt.Sprintf("%x", sha256.Sum256(enginetest.Photo(t, 7)))) {
+		if w := ask(s, "GET", "/items/7", nil); !strings.Contains(w.Body.String(), `{"n":7}`) || !strings.Contains(w.Body.String(), fmt.Sprintf("%x", sha256.Sum256(servertest.Photo(t, 7)))) {
 			t.Errorf("%s", w.Body)
 		}
 		if w := ask(s, "GET", "/items/7/thumbnail", nil); w.Code != http.StatusOK {
@@ -129,7 +129,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := fill(t, s, 5)
-	if err := errors.Join(os.Remove(files[1]), os.WriteFile(files[3], enginetest.Photo(t, 9), 0o600)); err != nil {
+	if err := errors.Join(os.Remove(files[1]), os.WriteFile(files[3], servertest.Photo(t, 9), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	weights = 2
@@ -137,7 +137,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.keeper.ended.Wait()
-	w := ask(s, "POST", "/similar", enginetest.Photo(t, 0), "Content-Type", "image/png")
+	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
 	for _, want := range []string{"model-mismatch", "are gone or have changed", "--drop-missing"} {
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
@@ -146,7 +146,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	if strings.Contains(w.Body.String(), ".png") {
 		t.Errorf("a client is told of files: %s", w.Body)
 	}
-	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != http.StatusOK {
+	if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png"); w.Code != http.StatusOK {
 		t.Errorf("/embed: %d %s", w.Code, w.Body)
 	}
 	for _, i := range []int{1, 3} {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 func openAIAsk(model string, more string, files ...[]byte) []byte {
@@ -26,7 +26,7 @@ func openAIAsk(model string, more string, files ...[]byte) []byte {
 // The numbers are those of /embed, in both encodings.
 func TestOpenAIEmbeddings(t *testing.T) {
 	s := start(t, nil)
-	files := [][]byte{enginetest.Photo(t, 0), enginetest.Photo(t, 1)}
+	files := [][]byte{servertest.Photo(t, 0), servertest.Photo(t, 1)}
 	want := parse(t, ask(s, "POST", "/embed", inputs(files...), "Content-Type", "application/json"))
 	for _, encoding := range []string{"", "float", "base64"} {
 		w := ask(s, "POST", "/v1/embeddings", openAIAsk("backbone", fmt.Sprintf(`, "encoding_format": %q, "user": "u"`, encoding), files...), "Content-Type", "application/json")
@@ -66,7 +66,7 @@ func TestOpenAIEmbeddings(t *testing.T) {
 // Errors have OpenAI's shape.
 func TestOpenAIErrors(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems = 1 })
-	good := enginetest.Photo(t, 0)
+	good := servertest.Photo(t, 0)
 	for _, c := range []struct {
 		name   string
 		body   []byte
@@ -104,7 +104,7 @@ func TestOpenAIClient(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"key-1"} })
 	h := httptest.NewServer(s.Handler())
 	defer h.Close()
-	image := enginetest.Photo(t, 3)
+	image := servertest.Photo(t, 3)
 	want := direct(t, s, image)
 	c := exec.CommandContext(t.Context(), "node", "../scripts/clients/openai.mjs", h.URL+"/v1", "key-1", base64.StdEncoding.EncodeToString(image))
 	c.Env = append(os.Environ(), "VICREG_NODE_MODULES="+modules)

@@ -18,15 +18,15 @@ import (
 
 	"vicreg/models/onnx"
 	"vicreg/pipeline/encoder"
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // Under load every answer is one model's, and says which, while models change.
 func TestReloadUnderLoad(t *testing.T) {
-	files := [][]byte{enginetest.Model(t, 1), enginetest.Model(t, 2)}
+	files := [][]byte{servertest.Model(t, 1), servertest.Model(t, 2)}
 	var turn atomic.Int64
 	s := prepare(t, func() ([]byte, error) { return files[turn.Load()%2], nil }, func(c *Config) { c.Cache = 1 << 20 })
-	images := [][]byte{enginetest.Photo(t, 0), enginetest.Photo(t, 1), enginetest.Photo(t, 2), enginetest.Photo(t, 3)}
+	images := [][]byte{servertest.Photo(t, 0), servertest.Photo(t, 1), servertest.Photo(t, 2), servertest.Photo(t, 3)}
 	golden := map[string][][]float32{}
 	for range files {
 		if err := s.Load(); err != nil {
@@ -91,7 +91,7 @@ func TestReloadOnChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(enginetest.Model(t, 1))
+	write(servertest.Model(t, 1))
 	s := prepare(t, func() ([]byte, error) { return os.ReadFile(path) }, nil)
 	w := s.Watch(path)
 	if err := s.Load(); err != nil {
@@ -120,7 +120,7 @@ func TestReloadOnChange(t *testing.T) {
 	if got := s.current().Fingerprint(); got != first {
 		t.Errorf("a broken file changed the model to %s", got)
 	}
-	write(enginetest.Model(t, 2))
+	write(servertest.Model(t, 2))
 	until("a changed file is loaded", metric(`vicreg_reloads_total{result="ok"} 1`))
 	second := s.current().Fingerprint()
 	if second == first {
@@ -135,7 +135,7 @@ func TestReloadOnChange(t *testing.T) {
 // The server answers before its model is there, with what there is to say.
 func TestServesWhileLoading(t *testing.T) {
 	release := make(chan error)
-	s := prepare(t, func() ([]byte, error) { return enginetest.Model(t, 1), <-release }, nil)
+	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, 1), <-release }, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestServesWhileLoading(t *testing.T) {
 			t.Errorf("%s while the model is loaded: %d, want %d", path, got, want)
 		}
 	}
-	if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+	if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("/embed while the model is loaded: %d", w.Code)
 	}
 	release <- nil
@@ -219,7 +219,7 @@ func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
 		if got := looks(); got != 1 || s.current() != old {
 			t.Errorf("%d bytes written: refused %d times, the model in service stays: %v", n, got, s.current() == old)
 		}
-		if w := ask(s, "POST", "/embed", enginetest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 200 || w.Header().Get("X-Model-Fingerprint") != old.Fingerprint() {
+		if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png"); w.Code != 200 || w.Header().Get("X-Model-Fingerprint") != old.Fingerprint() {
 			t.Errorf("status %d of model %q", w.Code, w.Header().Get("X-Model-Fingerprint"))
 		}
 	}
@@ -232,7 +232,7 @@ func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
 // sealed is the file of a model as vicreg export writes it.
 func sealed(t *testing.T, seed uint64) []byte {
 	t.Helper()
-	m, err := onnx.Unmarshal(enginetest.Model(t, seed))
+	m, err := onnx.Unmarshal(servertest.Model(t, seed))
 	if err != nil {
 		t.Fatal(err)
 	}

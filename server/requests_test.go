@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // requests go to each route, as well as they can be and with each mistake.
@@ -61,7 +61,7 @@ func embedRequests(t *testing.T, add func(int, string, string, []byte, ...string
 	if err := errors.Join(jpeg.Encode(&asJPEG, picture, nil), gif.Encode(&asGIF, picture, nil)); err != nil {
 		t.Fatal(err)
 	}
-	good, json := enginetest.Photo(t, 0), []string{"Content-Type", "application/json"}
+	good, json := servertest.Photo(t, 0), []string{"Content-Type", "application/json"}
 	add(200, route, path, asJPEG.Bytes(), "Content-Type", "image/jpeg")
 	add(200, route, path, asGIF.Bytes(), "Content-Type", "image/gif")
 	for _, kind := range []string{"image/png", "image/webp", "application/octet-stream"} { // what it is is told by its content
@@ -83,7 +83,7 @@ func embedRequests(t *testing.T, add func(int, string, string, []byte, ...string
 
 func similarRequests(t *testing.T, s *Server, add func(int, string, string, []byte, ...string)) {
 	const route, path = "POST /similar", "/similar"
-	good, json := enginetest.Photo(t, 0), []string{"Content-Type", "application/json"}
+	good, json := servertest.Photo(t, 0), []string{"Content-Type", "application/json"}
 	for _, kind := range []string{"image/jpeg", "image/png", "image/webp", "image/gif", "application/octet-stream"} {
 		add(200, route, path+"?k=3&threshold=-0.5&with_metadata=false&namespace=default&filter=%7B%7D", good, "Content-Type", kind)
 	}
@@ -103,7 +103,7 @@ func similarRequests(t *testing.T, s *Server, add func(int, string, string, []by
 
 func itemRequests(t *testing.T, s *Server, add func(int, string, string, []byte, ...string)) {
 	const one, many, path = "/items/{id}", "/items", "/items/b%2Fc%20d.png"
-	good, json := enginetest.Photo(t, 0), []string{"Content-Type", "application/json"}
+	good, json := servertest.Photo(t, 0), []string{"Content-Type", "application/json"}
 	for i, kind := range []string{"image/jpeg", "image/png", "image/webp", "image/gif", "application/octet-stream"} {
 		add(map[bool]int{true: 201, false: 200}[i == 0], "PUT "+one, path+"?metadata=%7B%22label%22:%22x%22%7D&source=x&namespace=default", good, "Content-Type", kind)
 	}
@@ -133,7 +133,7 @@ func itemRequests(t *testing.T, s *Server, add func(int, string, string, []byte,
 
 func openAIRequests(t *testing.T, add func(int, string, string, []byte, ...string)) {
 	const route, path = "POST /v1/embeddings", "/v1/embeddings"
-	good, json := enginetest.Photo(t, 0), []string{"Content-Type", "application/json"}
+	good, json := servertest.Photo(t, 0), []string{"Content-Type", "application/json"}
 	add(200, route, path, openAIAsk("backbone", `, "encoding_format": "base64"`, good), json...)
 	add(200, route, path, openAIAsk("backbone", `, "user": "u"`, good, good), json...)
 	add(200, route, path, []byte(`{"model": "backbone", "input": "`+base64.StdEncoding.EncodeToString(good)+`"}`), json...)

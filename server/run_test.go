@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // A server that is told to stop answers what it has begun, and takes no more.
@@ -43,7 +43,7 @@ func TestRunDrains(t *testing.T) {
 		defer r.Body.Close()
 		answer <- r.StatusCode
 	}()
-	photo := enginetest.Photo(t, 0)
+	photo := servertest.Photo(t, 0)
 	file.Write(photo[:100])
 	for !strings.Contains(ask(s, "GET", "/metrics", nil).Body.String(), "vicreg_requests_in_flight 1") {
 		time.Sleep(time.Millisecond)
@@ -103,7 +103,7 @@ func TestClientLeavesAfterItsForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, kind := form(t, enginetest.Photo(t, 0))
+	body, kind := form(t, servertest.Photo(t, 0))
 	fmt.Fprintf(conn, "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%8192s", kind, len(body)+8192, body, "")
 	<-began
 	conn.Close()

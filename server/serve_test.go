@@ -10,14 +10,14 @@ import (
 	"testing"
 
 	"vicreg/models/ort/orttest"
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // A server whose output nobody reads serves, and ends.
 func TestServeUnread(t *testing.T) {
 	orttest.Open(t)
 	file := filepath.Join(t.TempDir(), "backbone.onnx")
-	if err := os.WriteFile(file, enginetest.Model(t, 1), 0o600); err != nil {
+	if err := os.WriteFile(file, servertest.Model(t, 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, still := make(chan string, 1), make(chan struct{})

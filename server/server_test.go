@@ -21,14 +21,14 @@ import (
 	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/encoder"
 	"vicreg/server/engine"
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // start is a server with the settings that change makes of the defaults.
 func start(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
-	s := prepare(t, func() ([]byte, error) { return enginetest.Model(t, 1), nil }, change)
+	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, 1), nil }, change)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}

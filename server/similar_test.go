@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 type similarReply struct {
@@ -59,7 +59,7 @@ func searched(t testing.TB, change func(*Config)) (*Server, *memory) {
 	for i, id := range []string{"a", "b", "c", "d"} {
 		items[i] = index.Item{ID: id, Vector: make([]float32, m.binding.Dim)}
 	}
-	picture := direct(t, s, enginetest.Photo(t, 0))
+	picture := direct(t, s, servertest.Photo(t, 0))
 	items[0].Vector[0], items[1].Vector[1], items[2].Vector[0], items[2].Vector[1] = 1, 1, 3, 4
 	items[0].Metadata, items[0].Source, items[3].Vector = json.RawMessage(`{"label":"cat"}`), "a.png", picture
 	if _, err := m.Upsert(t.Context(), "default", items...); err != nil {
@@ -76,7 +76,7 @@ func found1(t *testing.T, s *Server, query, body string) []string {
 // An image is found by itself, in every form that it is sent in.
 func TestSimilarToAnImage(t *testing.T) {
 	s, m := searched(t, nil)
-	file := enginetest.Photo(t, 0)
+	file := servertest.Photo(t, 0)
 	parts, kind := form(t, file, []byte("no image"), file)
 	for name, c := range map[string]struct {
 		kind string
@@ -86,7 +86,7 @@ func TestSimilarToAnImage(t *testing.T) {
 		"body":  {"image/png", file, "d"},
 		"form":  {kind, parts, "d 422 d"},
 		"JSON":  {asJSON, inputs(file), "d"},
-		"JSONs": {asJSON, inputs(file, []byte("no image"), enginetest.Photo(t, 1), file), "d 422 d d"},
+		"JSONs": {asJSON, inputs(file, []byte("no image"), servertest.Photo(t, 1), file), "d 422 d d"},
 	} {
 		calls := m.calls
 		w := ask(s, "POST", "/similar?k=1", c.body, "Content-Type", c.kind)
@@ -161,7 +161,7 @@ func TestSimilarMetadata(t *testing.T) {
 			t.Errorf("%q: %d %s", query, w.Code, w.Body)
 		}
 	}
-	form, kind := formOf(t, map[string]string{"with_metadata": "false", "k": "1", "filter": `{"label":"cat"}`}, map[string][]byte{"x": enginetest.Photo(t, 0)})
+	form, kind := formOf(t, map[string]string{"with_metadata": "false", "k": "1", "filter": `{"label":"cat"}`}, map[string][]byte{"x": servertest.Photo(t, 0)})
 	if w := ask(s, "POST", "/similar", form, "Content-Type", kind); w.Code != 200 || strings.Contains(w.Body.String(), "metadata") || !strings.Contains(w.Body.String(), `"id":"a"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -178,7 +178,7 @@ func TestSimilarRefused(t *testing.T) {
 		return ask(s, "POST", "/similar?"+query, []byte(body), "Content-Type", asJSON)
 	}
 	many := func(one string, n int) string { return "[" + strings.Repeat(one+",", n-1) + one + "]" }
-	picture := base64.StdEncoding.EncodeToString(enginetest.Photo(t, 0))
+	picture := base64.StdEncoding.EncodeToString(servertest.Photo(t, 0))
 	for name, c := range map[string]struct {
 		query, body string
 		status      int

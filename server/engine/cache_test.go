@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
 	"vicreg/server/request"
+	"vicreg/server/servertest"
 )
 
 func TestCacheRoom(t *testing.T) {
@@ -54,7 +54,7 @@ func TestCacheKeepsNoBatches(t *testing.T) {
 // An image that is under way is waited for; when its request gave up, another takes over.
 func TestCacheShares(t *testing.T) {
 	e := start(t, nil)
-	image := []request.Image{{File: enginetest.Photo(t, 4)}}
+	image := []request.Image{{File: servertest.Photo(t, 4)}}
 	name := contentOf(e.Fingerprint(), image[0].File)
 	_, first, mine := e.shared.cache.look(name, false)
 	if !mine {
@@ -82,7 +82,7 @@ func TestCacheShares(t *testing.T) {
 		t.Errorf("%d images are still under way", len(got))
 	}
 
-	other := []request.Image{{File: enginetest.Photo(t, 5)}}
+	other := []request.Image{{File: servertest.Photo(t, 5)}}
 	name = contentOf(e.Fingerprint(), other[0].File)
 	_, first, _ = e.shared.cache.look(name, false)
 	ctx, leave := context.WithCancel(t.Context())
@@ -101,7 +101,7 @@ func TestLongRequestsAreNotWaitedFor(t *testing.T) {
 	e := start(t, nil)
 	images := make([]request.Image, sharedUpTo+1)
 	for i := range images {
-		images[i].File = enginetest.Photo(t, i)
+		images[i].File = servertest.Photo(t, i)
 	}
 	name := contentOf(e.Fingerprint(), images[0].File)
 	if _, f, mine := e.shared.cache.look(name, true); f != nil || !mine || len(e.shared.cache.flying) != 0 {

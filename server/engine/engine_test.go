@@ -17,9 +17,9 @@ import (
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/server/batch"
-	"vicreg/server/engine/enginetest"
 	"vicreg/server/problem"
 	"vicreg/server/request"
+	"vicreg/server/servertest"
 )
 
 // settings are those of the engines here. They measure no batches, which is most of what
@@ -34,7 +34,7 @@ func start(t *testing.T, change func(*Config)) *Engine {
 	if change != nil {
 		change(&config)
 	}
-	enc, err := encoder.New(orttest.Open(t), enginetest.Model(t, 1), ort.Options{Threads: 2}, ort.Options{Threads: 1})
+	enc, err := encoder.New(orttest.Open(t), servertest.Model(t, 1), ort.Options{Threads: 2}, ort.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +67,8 @@ func (e *Engine) idle(t *testing.T, after string) {
 // client who left.
 func TestBadImagesHoldNothing(t *testing.T) {
 	e := start(t, func(c *Config) { c.Cache = 0 })
-	good := enginetest.Photo(t, 0)
-	images := []request.Image{{File: good}, {File: nil}, {File: good[:len(good)/2]}, {File: enginetest.Photo(t, 1000)},
+	good := servertest.Photo(t, 0)
+	images := []request.Image{{File: good}, {File: nil}, {File: good[:len(good)/2]}, {File: servertest.Photo(t, 1000)},
 		{Err: problem.Errorf(problem.BadImage, "no base64")}, {File: good}}
 	r, err := e.Embed(t.Context(), images, true)
 	if err != nil {
@@ -99,7 +99,7 @@ func TestFull(t *testing.T) {
 	if err := e.Room(t.Context()); !errors.As(err, &full) || full.After <= 0 {
 		t.Errorf("room: %v", err)
 	}
-	r, err := e.Embed(t.Context(), []request.Image{{File: enginetest.Photo(t, 0)}}, false)
+	r, err := e.Embed(t.Context(), []request.Image{{File: servertest.Photo(t, 0)}}, false)
 	if !errors.As(err, &full) || r.Decode != 0 {
 		t.Errorf("an image: %v, decoded for %v", err, r.Decode)
 	}
@@ -134,7 +134,7 @@ func TestFailingModel(t *testing.T) {
 			}
 			return [][]float32{c.vector}, nil
 		}, batch.Config{Queue: 10})
-		r, err := e.Embed(t.Context(), []request.Image{{File: enginetest.Photo(t, n)}}, false)
+		r, err := e.Embed(t.Context(), []request.Image{{File: servertest.Photo(t, n)}}, false)
 		if err != nil || r.Rows[0].Err == nil || r.Rows[0].Err.Code != c.code || !strings.Contains(r.Rows[0].Err.Detail, c.words) {
 			t.Errorf("%v: %v, %v", c.vector, r.Rows[0].Err, err)
 		}
@@ -143,7 +143,7 @@ func TestFailingModel(t *testing.T) {
 		}
 	}
 	e.batcher = batcher
-	if r, err := e.Embed(t.Context(), []request.Image{{File: enginetest.Photo(t, 0)}}, false); err != nil || r.Rows[0].Err != nil {
+	if r, err := e.Embed(t.Context(), []request.Image{{File: servertest.Photo(t, 0)}}, false); err != nil || r.Rows[0].Err != nil {
 		t.Errorf("the first image again: %v, %v", r.Rows[0].Err, err)
 	}
 }
@@ -156,7 +156,7 @@ func TestSurvive(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		images := make([]request.Image, n)
 		for i := range images {
-			images[i].File = bytes.Clone(enginetest.Photo(t, i))
+			images[i].File = bytes.Clone(servertest.Photo(t, i))
 		}
 		e.pool = nil
 		j := &job{e: e, ctx: t.Context(), images: images, Result: &Result{Rows: make([]Outcome, n)}}

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vicreg/models/ort/orttest"
-	"vicreg/server/engine/enginetest"
+	"vicreg/server/servertest"
 )
 
 // On a device, batches of any number run among as many as a session takes, whatever was
@@ -20,7 +20,7 @@ func TestBatchesOnCUDA(t *testing.T) {
 		return
 	}
 	sizes, profiles := []int{1, 8, 20}, t.TempDir()
-	enc, err := enginetest.Copied(t, len(sizes), filepath.Join(profiles, "session"))
+	enc, err := servertest.Copied(t, len(sizes), filepath.Join(profiles, "session"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestBatchesOnCUDA(t *testing.T) {
 		t.Error(err)
 	}
 	for k, size := range sizes {
-		if ran := enginetest.RanSizes(t, filepath.Join(profiles, fmt.Sprintf("session%d-", k))); len(ran) != 1 || ran[size] == 0 {
+		if ran := servertest.RanSizes(t, filepath.Join(profiles, fmt.Sprintf("session%d-", k))); len(ran) != 1 || ran[size] == 0 {
 			t.Errorf("session %d ran %v batches by size, want only %d", k, ran, size)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"vicreg/server/problem"
+	"vicreg/server/servertest"
 )
 
 // FuzzText is about one image in JSON.
@@ -16,7 +17,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var got Image
-		if n := allocated(func() { got = FromText(text) }); n > 16<<10+4*len(text) {
+		if n := servertest.Allocated(func() { got = FromText(text) }); n > 16<<10+4*len(text) {
 			t.Errorf("%d bytes are allocated for a text of %d", n, len(text))
 		}
 		if got.Err != nil {

@@ -1,4 +1,4 @@
-package enginetest
+package servertest
 
 import (
 	"encoding/json"

@@ -1,11 +1,13 @@
-// Package enginetest has what tests of the server run: a small model, and pictures.
-package enginetest
+// Package servertest has what tests of the server and its packages share: a small model,
+// pictures, and how much memory something takes.
+package servertest
 
 import (
 	"bytes"
 	"image"
 	"image/color"
 	"image/png"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -72,4 +74,13 @@ func Photo(t testing.TB, n int) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// Allocated is how many bytes f allocates in all, also those that are free again.
+func Allocated(f func()) int {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return int(after.TotalAlloc - before.TotalAlloc)
 }
