@@ -58,11 +58,11 @@ func owned(ts *testscript.TestScript, not bool, args []string) {
 	ts.Check(s.Load())
 	file, err := index.Open(context.Background(), ts.MkAbs(args[1]), index.Options{})
 	ts.Check(err)
-	s.SetIndex(file)
+	s.Items.SetIndex(file)
 	h := httptest.NewServer(s.Handler())
 	err = ts.Exec("vicreg", append(args[2:], "--server", h.URL)...)
 	h.Close()
-	s.SetIndex(nil)
+	s.Items.SetIndex(nil)
 	ts.Check(errors.Join(s.Close(context.Background()), file.Close()))
 	if not == (err == nil) {
 		ts.Fatalf("vicreg: %v", err)

@@ -26,7 +26,7 @@ import (
 func TestDocumentedAnswers(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems, c.Cache = 3, 0 })
 	m := memoryFor(s)
-	s.SetIndex(m)
+	s.Items.SetIndex(m)
 	for _, id := range []string{"a", "other"} { // which are there in all states
 		if w := ask(s, "PUT", "/items/"+id, servertest.Photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
 			t.Fatal(w.Body)
@@ -138,10 +138,10 @@ func states(s *Server, m *memory) map[string]state {
 		"late":     {func() { s.config.Deadline = time.Nanosecond }, func() { s.config.Deadline = time.Minute }, false},
 		"draining": {func() { s.stopping.Store(true); s.draining.Store(true) }, func() { s.stopping.Store(false); s.draining.Store(false) }, false},
 		"loading":  {func() { s.engine = nil }, func() { s.engine = e }, false},
-		"no index": {func() { s.SetIndex(nil) }, func() { s.SetIndex(m) }, false},
+		"no index": {func() { s.Items.SetIndex(nil) }, func() { s.Items.SetIndex(m) }, false},
 		"mismatch": {func() { m.binding = others }, func() { m.binding.Fingerprint = e.Fingerprint() }, false},
-		"rebuild": {func() { m.binding = others; s.SetRebuild(func() (int, int) { return 1, 2 }) },
-			func() { m.binding.Fingerprint = e.Fingerprint(); s.SetRebuild(nil) }, false},
+		"rebuild": {func() { m.binding = others; s.Items.SetRebuild(func() (int, int) { return 1, 2 }) },
+			func() { m.binding.Fingerprint = e.Fingerprint(); s.Items.SetRebuild(nil) }, false},
 		"full disk": {func() { m.full = fmt.Errorf("write: %w", index.ErrFull) }, func() { m.full = nil }, false},
 		"damaged":   {func() { m.fail = index.ErrDamaged }, func() { m.fail = nil }, false},
 		"stale":     swap(played{age: time.Hour}),

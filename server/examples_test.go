@@ -20,7 +20,7 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 	}
 	s := start(t, nil)
-	s.SetIndex(memoryFor(s))
+	s.Items.SetIndex(memoryFor(s))
 	for n, id := range []string{"cat.jpg", "dog.png"} {
 		if w := ask(s, "PUT", "/items/photos%2F"+id, servertest.Photo(t, n), "Content-Type", "image/png"); w.Code != 201 {
 			t.Fatal(w.Body)

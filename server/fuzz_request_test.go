@@ -27,7 +27,7 @@ func small(t testing.TB, change func(*Config)) *Server {
 			change(c)
 		}
 	})
-	s.SetIndex(memoryFor(s))
+	s.Items.SetIndex(memoryFor(s))
 	return s
 }
 

@@ -26,7 +26,7 @@ func (s *Server) info(c echo.Context, e embedder) error {
 			"deadline_seconds": s.config.Deadline.Seconds(), "body_bytes_per_second": s.config.MinRate,
 			"image_side": s.config.Limits.Side, "image_pixels": s.config.Limits.Pixels,
 		},
-		"index":          s.shelf.describe(e),
+		"index":          s.Items.Describe(e),
 		"uptime_seconds": time.Since(s.begun).Seconds(),
 		"model_seconds":  time.Since(now.Since).Seconds(),
 	})

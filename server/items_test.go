@@ -273,7 +273,7 @@ func TestItemOfAKnownPicture(t *testing.T) {
 // Of several who store one id at once, one has made it.
 func TestItemCreatedOnce(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
-	s := keeping(t, path, false, &weights)
+	s, _ := keeping(t, path, false, &weights)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestItemCreatedOnce(t *testing.T) {
 
 // An answer is no larger than a request may be.
 func TestSimilarBounded(t *testing.T) {
-	s, m := indexed(t, nil)
+	s, m := indexed(t, func(c *Config) { c.MaxBody = 30_000 })
 	var items []index.Item
 	for i := range 40 {
 		v := make([]float32, s.current().Dim())
@@ -309,7 +309,6 @@ func TestSimilarBounded(t *testing.T) {
 	if _, err := m.Upsert(t.Context(), "default", items...); err != nil {
 		t.Fatal(err)
 	}
-	s.config.MaxBody = 30_000
 	body := []byte(`{"vector": ` + unit(s, 0) + `, "k": 40}`)
 	told(t, "too much", ask(s, "POST", "/similar", body, "Content-Type", asJSON), 413, problem.TooLarge, "with_metadata=false")
 	if w := ask(s, "POST", "/similar?with_metadata=false", body, "Content-Type", asJSON); w.Code != 200 {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,13 +17,43 @@ import (
 	"vicreg/server/servertest"
 )
 
-// keeping is a server that owns an index file, with the model that weights points to.
-func keeping(t *testing.T, path string, rebuild bool, weights *uint64) *Server {
+// keeping is a server that owns an index file, with the model that weights points to, and
+// what it says of its index, a line at a time.
+func keeping(t *testing.T, path string, rebuild bool, weights *uint64) (*Server, said) {
 	t.Helper()
-	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, *weights), nil }, nil)
-	s.Keep(path, rebuild)
-	return s
+	log := said{slog.DiscardHandler, make(chan string, 10)}
+	s := prepareLogging(t, func() ([]byte, error) { return servertest.Model(t, *weights), nil }, nil, slog.New(log))
+	s.Items.Keep(path, rebuild)
+	return s, log
 }
+
+// said is a log whose lines about an index can be waited for.
+type said struct {
+	slog.Handler
+	lines chan string
+}
+
+func (said) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s said) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "the index ") {
+		s.lines <- r.Message
+	}
+	return nil
+}
+
+// wait returns when a line is the next.
+func (s said) wait(t *testing.T, line string) {
+	t.Helper()
+	if got := <-s.lines; got != line {
+		t.Fatalf("%q, want %q", got, line)
+	}
+}
+
+const (
+	fits     = "the index fits the model now"
+	cannotBe = "the index cannot be rebuilt"
+)
 
 // fill stores photos, each from a file of its own, which it returns.
 func fill(t *testing.T, s *Server, n int) (files []string) {
@@ -51,19 +83,20 @@ func finds(t *testing.T, s *Server, i int) {
 
 func TestKeepAcrossRuns(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
-	s := keeping(t, path, false, &weights)
+	s, _ := keeping(t, path, false, &weights)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, s, 3)
 	finds(t, s, 2)
-	if err := keeping(t, path, false, &weights).Load(); !errors.Is(err, index.ErrInUse) {
+	second, _ := keeping(t, path, false, &weights)
+	if err := second.Load(); !errors.Is(err, index.ErrInUse) {
 		t.Errorf("a second owner: %v", err)
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again := keeping(t, path, false, &weights)
+	again, _ := keeping(t, path, false, &weights)
 	if err := again.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +106,8 @@ func TestKeepAcrossRuns(t *testing.T) {
 	}
 	weights = 2
 	var wrong *usage.Error
-	if err := keeping(t, path, false, &weights).Load(); !errors.Is(err, index.ErrModel) || !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--rebuild") {
+	other, _ := keeping(t, path, false, &weights)
+	if err := other.Load(); !errors.Is(err, index.ErrModel) || !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--rebuild") {
 		t.Errorf("a model that the index does not belong to: %v", err)
 	}
 }
@@ -82,7 +116,7 @@ func TestKeepAcrossRuns(t *testing.T) {
 // it, and searches go on when that is done.
 func TestRebuild(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
-	s := keeping(t, path, true, &weights)
+	s, log := keeping(t, path, true, &weights)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +126,10 @@ func TestRebuild(t *testing.T) {
 		if err := s.Load(); err != nil {
 			t.Fatal(err)
 		}
-		s.keeper.ended.Wait()
-		if s.current().Fingerprint() == first || s.keeper.file.Len() != 20 || s.keeper.file.Binding().Fingerprint != s.current().Fingerprint() {
-			t.Fatalf("%d items of %s", s.keeper.file.Len(), s.keeper.file.Binding().Fingerprint)
+		log.wait(t, fits)
+		now := s.current().Fingerprint()
+		if info := ask(s, "GET", "/info", nil).Body.String(); now == first || !strings.Contains(info, fmt.Sprintf(`"index":{"fingerprint":%q,"items":20,`, now)) {
+			t.Fatalf("the model is %s: %s", now, info)
 		}
 		for i := range 20 {
 			finds(t, s, i)
@@ -113,18 +148,18 @@ func TestRebuild(t *testing.T) {
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again := keeping(t, path, true, &weights) // from the start
+	again, log := keeping(t, path, true, &weights) // from the start
 	if err := again.Load(); err != nil {
 		t.Fatal(err)
 	}
-	again.keeper.ended.Wait()
+	log.wait(t, fits)
 	finds(t, again, 11)
 }
 
 // An item that cannot be made anew is not lost: the index stays as it is, and says why.
 func TestRebuildWithoutFiles(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
-	s := keeping(t, path, true, &weights)
+	s, log := keeping(t, path, true, &weights)
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +171,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
-	s.keeper.ended.Wait()
+	log.wait(t, cannotBe)
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
 	for _, want := range []string{"model-mismatch", "are gone or have changed", "--drop-missing"} {
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
@@ -157,7 +192,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	if err := s.Load(); err != nil { // what is in the way is gone
 		t.Fatal(err)
 	}
-	s.keeper.ended.Wait()
+	log.wait(t, fits)
 	finds(t, s, 4)
 	weights = 1
 	if err := s.Load(); err != nil {

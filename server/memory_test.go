@@ -38,7 +38,7 @@ func indexed(t testing.TB, change func(*Config)) (*Server, *memory) {
 		}
 	})
 	m := memoryFor(s)
-	s.SetIndex(m)
+	s.Items.SetIndex(m)
 	return s, m
 }
 

@@ -18,7 +18,6 @@ type metrics struct {
 	seconds              *prometheus.HistogramVec
 	queue, infer, search prometheus.Histogram
 	inFlight             prometheus.Gauge
-	writes               *writes
 }
 
 func newMetrics() *metrics {
@@ -37,7 +36,6 @@ func newMetrics() *metrics {
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
 	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.writes = newWrites(m.registry)
 	return m
 }
 
@@ -54,7 +52,6 @@ func (m *metrics) watch(s *Server) {
 	gauge("queue_depth", "Images taken on and not embedded.", func(e embedder) float64 { return float64(e.Stats().Waiting) })
 	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e embedder) float64 { return float64(e.Stats().Batch) })
 	gauge("canary_age_seconds", "Since the canary was last right.", func(e embedder) float64 { return e.Stats().CanaryAge.Seconds() })
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.shelf.items))
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Lines of the log that could not be written."},
 		func() float64 { return jsonlog.Lost(s.log) }))
 	gauge("panics", "Batches that panicked since the model was loaded.", func(e embedder) float64 { return float64(e.Stats().Panics) })

@@ -2,12 +2,10 @@ package server
 
 import (
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
-	"vicreg/server/problem"
+	"vicreg/server/items"
 	"vicreg/server/request"
 )
 
@@ -53,9 +51,9 @@ func (s *Server) routes() *echo.Echo {
 
 // indexed are the routes of the index.
 func (s *Server) indexed(e *echo.Echo) {
-	vectors := func(h func(echo.Context, embedder) error) echo.HandlerFunc {
+	vectors := func(h func(echo.Context, items.Model) error) echo.HandlerFunc {
 		return s.authorize(s.limit(s.with(func(c echo.Context, e embedder) error {
-			if err := s.searchable(e); err != nil {
+			if err := s.Items.Searchable(e); err != nil {
 				return err
 			}
 			if !request.IsJSON(c) { // which may have ids or vectors: those need no room
@@ -66,30 +64,8 @@ func (s *Server) indexed(e *echo.Echo) {
 			return h(c, e)
 		})))
 	}
-	e.POST("/similar", vectors(s.similar), onlyWith(options...))
-	e.POST("/items", vectors(s.postItems), onlyWith("namespace"))
-	e.PUT("/items/:id", vectors(s.putItem), onlyWith("namespace", "metadata", "source"))
 	plain := func(h echo.HandlerFunc) echo.HandlerFunc { return s.authorize(s.limit(s.serving(h))) } // whatever the model is
-	e.GET("/items", plain(s.listItems), onlyWith("namespace", "filter", "limit", "after"))
-	e.GET("/items/:id", plain(s.getItem), onlyWith("namespace", "with_vector"))
-	e.DELETE("/items/:id", plain(s.deleteItem), onlyWith("namespace"))
-	e.GET("/items/:id/thumbnail", plain(s.itemThumbnail), onlyWith("namespace"))
-	e.GET("/namespaces", plain(s.listNamespaces), onlyWith())
-}
-
-// onlyWith refuses requests with other parameters: a filter whose name is misspelt
-// would else find everything.
-func onlyWith(names ...string) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			for name := range c.QueryParams() {
-				if !slices.Contains(names, name) {
-					return problem.Errorf(problem.BadRequest, "unknown parameter %q: want one of %s", name, strings.Join(names, ", "))
-				}
-			}
-			return next(c)
-		}
-	}
+	s.Items.Register(e, vectors, plain)
 }
 
 // operations are the routes for those who watch the server, for an address apart.

@@ -217,7 +217,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return enc, nil
 	}, f.Config, log)
 	if f.index != "" {
-		s.Keep(f.index, f.rebuild)
+		s.Items.Keep(f.index, f.rebuild)
 	}
 	return f.run(ctx, s, l, stdout)
 }

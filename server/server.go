@@ -18,6 +18,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/pipeline/encoder"
 	"vicreg/server/engine"
+	"vicreg/server/items"
 	"vicreg/server/problem"
 	"vicreg/server/request"
 )
@@ -25,13 +26,13 @@ import (
 // Server embeds images with the model that it has loaded last. Its Handler may be
 // used before that: what needs the model is then answered with 503.
 type Server struct {
+	Items *items.Shelf // the index in service
+
 	config  Config
 	open    func() (*encoder.Encoder, error)
 	log     *slog.Logger
 	bodies  *semaphore.Weighted // bytes of bodies in memory
 	engines *engine.Shared
-	keeper  *keeper // of the index file, nil for none
-	shelf   shelf
 	metrics *metrics
 	handler *echo.Echo
 	begun   time.Time
@@ -45,7 +46,7 @@ type Server struct {
 	old     sync.WaitGroup // engines that wait for their last users
 }
 
-// embedder is the model in service; *engine.Engine does what is said there.
+// embedder is what the server needs of the model in service; engine.Engine has it.
 type embedder interface {
 	Fingerprint() string
 	Dim() int
@@ -70,6 +71,11 @@ func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger)
 	m := newMetrics()
 	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m,
 		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), engines: engine.NewShared(config.Config, log, m.registry)}
+	s.Items = items.New(items.Config{MaxItems: config.MaxItems, MaxBody: config.MaxBody, Deadline: config.Deadline}, log,
+		items.Host{Told: s.told, Kept: keep, Use: func() (func(), error) {
+			_, done, err := s.use()
+			return done, err
+		}}, m.registry)
 	s.metrics.watch(s)
 	s.handler = s.routes()
 	return s
@@ -95,7 +101,7 @@ func (s *Server) Load() error {
 	if err != nil {
 		return err
 	}
-	if err := s.keeper.begin(next); err != nil {
+	if err := s.Items.Begin(next); err != nil {
 		return errors.Join(err, next.Close(context.Background()))
 	}
 	s.mu.Lock()
@@ -114,7 +120,7 @@ func (s *Server) Load() error {
 			}
 		})
 	}
-	s.keeper.follow(next)
+	s.Items.Follow(next)
 	return nil
 }
 
@@ -144,10 +150,10 @@ func (s *Server) current() embedder {
 func (s *Server) Close(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.draining.Store(true)
-	s.keeper.quit()
+	s.Items.Quit()
 	s.loading.Lock() // a model that is being loaded is closed by whoever loads it
 	defer s.loading.Unlock()
-	s.keeper.halt()
+	s.Items.Halt()
 	s.mu.Lock()
 	last := s.engine
 	s.engine = nil
@@ -159,7 +165,7 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 	}
 	s.old.Wait()
-	if failed := s.keeper.close(); failed != nil {
+	if failed := s.Items.Close(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("close the index: %w", failed))
 	}
 	return err

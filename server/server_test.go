@@ -38,6 +38,12 @@ func start(t testing.TB, change func(*Config)) *Server {
 // prepare is a server that has not loaded what open gives.
 func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *Server {
 	t.Helper()
+	return prepareLogging(t, open, change, slog.New(slog.NewJSONHandler(io.Discard, nil)))
+}
+
+// prepareLogging is prepare for a server with a log.
+func prepareLogging(t testing.TB, open func() ([]byte, error), change func(*Config), log *slog.Logger) *Server {
+	t.Helper()
 	config := Defaults(2)
 	config.MaxBatch, config.Pause = 8, 10*time.Millisecond
 	if change != nil {
@@ -50,7 +56,7 @@ func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *S
 			return nil, err
 		}
 		return encoder.New(lib, file, ort.Options{Threads: 2}, ort.Options{Threads: 1})
-	}, config, slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	}, config, log)
 	t.Cleanup(func() {
 		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)

@@ -31,7 +31,7 @@ func asks(t *testing.T, s *Server) map[string]func() (code int, body string, vec
 // Without an index each of its routes says so.
 func TestNoIndex(t *testing.T) {
 	s, _ := searched(t, nil)
-	s.SetIndex(nil)
+	s.Items.SetIndex(nil)
 	for name, send := range asks(t, s) {
 		if code, body, _ := send(); code != 404 || !strings.Contains(body, "problem:no-index") || !strings.Contains(body, "start it with --index FILE") {
 			t.Errorf("%s: %d %s", name, code, body)
@@ -72,7 +72,7 @@ func TestIndexOfAnotherModel(t *testing.T) {
 	if got := about().Index; got.Items != 3 || got.State != "stale" || got.Fingerprint != "of another" || got.Progress != nil {
 		t.Errorf("%+v", got)
 	}
-	s.SetRebuild(func() (done, total int) { return 5, 9 })
+	s.Items.SetRebuild(func() (done, total int) { return 5, 9 })
 	told(t, "rebuild", ask(s, "POST", "/similar", nil, "Content-Type", "image/png"), 409, problem.Mismatch, "5 of 9 items are done")
 	if got := about().Index; got.State != "rebuilding" || *got.Progress != struct{ Done, Total int }{5, 9} {
 		t.Errorf("%+v", got)
@@ -83,8 +83,8 @@ func TestIndexOfAnotherModel(t *testing.T) {
 			t.Errorf("%s while the index is rebuilt: %d %s", name, code, body)
 		}
 	}
-	s.SetIndex(memoryFor(s))
-	s.SetRebuild(nil)
+	s.Items.SetIndex(memoryFor(s))
+	s.Items.SetRebuild(nil)
 	if got := about().Index; got.State != "ready" || got.Items != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -112,33 +112,6 @@ func TestErrorsOfTheIndex(t *testing.T) {
 	}
 	if m.fail = nil; m.Len() != 4 {
 		t.Errorf("%d items", m.Len())
-	}
-}
-
-// A request that is at the index keeps it in service.
-func TestSetIndexWaits(t *testing.T) {
-	s, m := searched(t, nil)
-	set := make(chan struct{})
-	err := s.at(func(items Items) error {
-		go func() {
-			s.SetIndex(nil)
-			close(set)
-		}()
-		for s.shelf.mu.TryRLock() { // until SetIndex waits
-			s.shelf.mu.RUnlock()
-		}
-		if items.(*memory) != m {
-			t.Error("another index")
-		}
-		select {
-		case <-set:
-			t.Error("the index is replaced while it is used")
-		default:
-		}
-		return nil
-	})
-	if <-set; err != nil || s.shelf.items() != 0 {
-		t.Errorf("%v", err)
 	}
 }
 

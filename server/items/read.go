@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"encoding/hex"
@@ -31,7 +31,7 @@ func itemOf(namespace string, it *index.Item) item {
 }
 
 // getItem answers GET /items/{id}.
-func (s *Server) getItem(c echo.Context) error {
+func (s *Shelf) getItem(c echo.Context) error {
 	namespace, id, err := located(c)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (s *Server) getItem(c echo.Context) error {
 		return err
 	}
 	var it *index.Item
-	err = s.at(func(items Items) (err error) {
+	err = s.at(func(items Index) (err error) {
 		it, err = items.Get(c.Request().Context(), namespace, id)
 		return lost(err, namespace, id)
 	})
@@ -64,13 +64,13 @@ func lost(err error, namespace, id string) error {
 }
 
 // itemThumbnail answers GET /items/{id}/thumbnail.
-func (s *Server) itemThumbnail(c echo.Context) error {
+func (s *Shelf) itemThumbnail(c echo.Context) error {
 	namespace, id, err := located(c)
 	if err != nil {
 		return err
 	}
 	var file []byte
-	err = s.at(func(items Items) (err error) {
+	err = s.at(func(items Index) (err error) {
 		file, err = items.Thumbnail(c.Request().Context(), namespace, id)
 		if err != nil && items.Has(namespace, id) && errors.Is(err, index.ErrUnknown) {
 			return problem.Errorf(problem.UnknownItem, "%q has no thumbnail", id)
@@ -80,16 +80,16 @@ func (s *Server) itemThumbnail(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return keep(c, "image/jpeg", file)
+	return s.host.Kept(c, "image/jpeg", file)
 }
 
 // deleteItem answers DELETE /items/{id} when the item is gone from the disk.
-func (s *Server) deleteItem(c echo.Context) error {
+func (s *Shelf) deleteItem(c echo.Context) error {
 	namespace, id, err := located(c)
 	if err != nil {
 		return err
 	}
-	err = s.at(func(items Items) error {
+	err = s.at(func(items Index) error {
 		gone, err := items.Delete(c.Request().Context(), namespace, id)
 		if s.wrote(err) == nil && !gone[0] {
 			return unknown(namespace, id)

@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"io"
@@ -41,7 +41,7 @@ var options = []string{"namespace", "k", "filter", "threshold", "with_metadata"}
 
 // readSearch takes the parameters and the body of POST /similar. What the body says
 // overrules the parameters.
-func (s *Server) readSearch(c echo.Context, e embedder) (*search, error) {
+func (s *Shelf) readSearch(c echo.Context, m Model) (*search, error) {
 	q := &search{namespace: index.DefaultNamespace, k: defaultK}
 	for _, name := range options {
 		if text := c.QueryParam(name); text != "" {
@@ -62,7 +62,7 @@ func (s *Server) readSearch(c echo.Context, e embedder) (*search, error) {
 			return nil
 		},
 		Field: q.set,
-		JSON:  func(body io.Reader) error { return s.readSearchJSON(body, q, e.Dim()) },
+		JSON:  func(body io.Reader) error { return s.readSearchJSON(body, q, m.Dim()) },
 	})
 	switch {
 	case err != nil:

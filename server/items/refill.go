@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 // Meanwhile nothing can be stored in the first: what is made is complete, but for what
 // is deleted on the way.
 type refill struct {
-	s           *Server
-	e           embedder
+	s           *Shelf
+	m           Model
 	from, to    *index.File
 	done, total atomic.Int64
 	missing     int // items that cannot be made anew
@@ -45,14 +45,14 @@ const refillAgain = 10 * time.Second
 // there are is not theirs to know.
 var errMissing = errors.New("the files of some items are gone or have changed: the server's log names them, and vicreg index rebuild --drop-missing leaves them out")
 
-// refill runs until the index fits e or ctx ends.
-func (k *keeper) refill(ctx context.Context, e embedder) {
+// refill runs until the index fits m or ctx ends.
+func (s *Shelf) refill(ctx context.Context, m Model) {
 	begin := time.Now()
-	r := &refill{s: k.s, e: e, from: k.file}
-	k.s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
+	r := &refill{s: s, m: m, from: s.keeper.file}
+	s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
 	err := r.run(ctx)
 	for errors.Is(err, index.ErrInUse) { // somebody reads the file; what is made is kept
-		k.s.log.Warn("the index is rebuilt, and waits for its place", "error", err)
+		s.log.Warn("the index is rebuilt, and waits for its place", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(refillAgain):
@@ -62,13 +62,13 @@ func (k *keeper) refill(ctx context.Context, e embedder) {
 			err = r.run(ctx)
 		}
 	}
-	k.s.SetRebuild(nil)
+	s.SetRebuild(nil)
 	switch {
 	case err == nil:
-		k.s.log.Info("the index fits the model now", "fingerprint", e.Fingerprint(), "items", k.file.Len(), "seconds", time.Since(begin).Seconds())
+		s.log.Info("the index fits the model now", "fingerprint", m.Fingerprint(), "items", s.keeper.file.Len(), "seconds", time.Since(begin).Seconds())
 	case ctx.Err() == nil:
-		k.s.log.Error("the index cannot be rebuilt", "error", err)
-		k.s.shelf.fail(err)
+		s.fail(err)
+		s.log.Error("the index cannot be rebuilt", "error", err)
 	}
 }
 
@@ -93,7 +93,7 @@ func (r *refill) run(ctx context.Context) (err error) {
 // open goes on with an earlier rebuild for the same model, or begins one.
 func (r *refill) open(ctx context.Context) (*index.File, error) {
 	path := r.from.Path() + ".rebuild"
-	o := index.Options{Binding: bindingOf(r.e), Create: true}
+	o := index.Options{Binding: bindingOf(r.m), Create: true}
 	f, err := index.Open(ctx, path, o)
 	if !errors.Is(err, index.ErrModel) {
 		return f, err
@@ -229,7 +229,7 @@ func (r *refill) miss(item index.Item, why error) {
 func (r *refill) embed(ctx context.Context, images []request.Image) (*engine.Result, error) {
 	for {
 		limited, cancel := context.WithTimeout(ctx, r.s.config.Deadline)
-		result, err := r.e.Embed(limited, images, true)
+		result, err := r.m.Embed(limited, images, true)
 		cancel()
 		var full *batch.Full
 		switch {

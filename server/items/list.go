@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"net/http"
@@ -17,7 +17,7 @@ const (
 )
 
 // listItems answers GET /items.
-func (s *Server) listItems(c echo.Context) error {
+func (s *Shelf) listItems(c echo.Context) error {
 	namespace, err := namespaceOf(c.QueryParam("namespace"))
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func (s *Server) listItems(c echo.Context) error {
 		return err
 	}
 	var page *index.Page
-	if err := s.at(func(items Items) (err error) {
+	if err := s.at(func(items Index) (err error) {
 		page, err = items.List(c.Request().Context(), namespace, q)
 		return err
 	}); err != nil {
@@ -65,14 +65,14 @@ func listingOf(c echo.Context) (q index.Listing, err error) {
 }
 
 // listNamespaces answers GET /namespaces.
-func (s *Server) listNamespaces(c echo.Context) error {
+func (s *Shelf) listNamespaces(c echo.Context) error {
 	type namespace struct {
 		Name   string   `json:"name"`
 		Items  int      `json:"items"`
 		Fields []string `json:"fields"`
 	}
 	data := []namespace{}
-	if err := s.at(func(items Items) error {
+	if err := s.at(func(items Index) error {
 		for _, n := range items.Namespaces() {
 			data = append(data, namespace{n.Name, n.Items, append([]string{}, n.Fields...)})
 		}

@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"bytes"
@@ -82,7 +82,7 @@ func vectorOf(raw []byte, dim int) ([]float32, error) {
 }
 
 // vectorsOf reads a list of vectors from well-formed JSON.
-func (s *Server) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
+func (s *Shelf) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
 		return nil, problem.Errorf(problem.BadRequest, "vectors: they are no list")

@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"context"
@@ -11,10 +11,9 @@ import (
 	"vicreg/server/index"
 )
 
-// keeper owns the index file of a server: it opens the file for the first model, and
-// has it made anew for one whose vectors are others.
+// keeper is an index file that a shelf owns: it is opened for the first model, and made
+// anew for one whose vectors are others.
 type keeper struct {
-	s       *Server
 	path    string
 	rebuild bool
 	file    *index.File // nil before the first model
@@ -26,28 +25,29 @@ type keeper struct {
 	ended sync.WaitGroup     // of the rebuild
 }
 
-// Keep makes the server own the index file at path, which is made when it is not
+// Keep makes the shelf own the index file at path, which is made when it is not
 // there. With rebuild it is made anew for a model that it does not belong to, while
 // the server goes on; else such a model is an error at the start, and later one that
-// cannot be searched with. To be called before Load.
-func (s *Server) Keep(path string, rebuild bool) {
-	s.keeper = &keeper{s: s, path: path, rebuild: rebuild}
+// cannot be searched with. To be called before Begin.
+func (s *Shelf) Keep(path string, rebuild bool) {
+	s.keeper = &keeper{path: path, rebuild: rebuild}
 	s.keeper.opening, s.keeper.abandon = context.WithCancel(context.Background())
 }
 
 // bindingOf is what an index keeps of a model.
-func bindingOf(e embedder) index.Binding {
-	return index.Bind(e.Fingerprint(), e.Dim(), e.Metadata().Center)
+func bindingOf(m Model) index.Binding {
+	return index.Bind(m.Fingerprint(), m.Dim(), m.Metadata().Center)
 }
 
-// begin opens the file when e is the first model.
-func (k *keeper) begin(e embedder) error {
+// Begin opens the file that is kept when m is the first model.
+func (s *Shelf) Begin(m Model) error {
+	k := s.keeper
 	if k == nil || k.file != nil {
 		return nil
 	}
 	begin := time.Now()
-	progress := func(done, total int) { k.s.log.Info("loading the index", "done", done, "items", total) }
-	f, err := index.Open(k.opening, k.path, index.Options{Binding: bindingOf(e), Create: true, Sketch: true, Progress: progress})
+	progress := func(done, total int) { s.log.Info("loading the index", "done", done, "items", total) }
+	f, err := index.Open(k.opening, k.path, index.Options{Binding: bindingOf(m), Create: true, Sketch: true, Progress: progress})
 	if errors.Is(err, index.ErrModel) && k.rebuild {
 		f, err = index.Open(k.opening, k.path, index.Options{Sketch: true, Progress: progress})
 	}
@@ -58,26 +58,27 @@ func (k *keeper) begin(e embedder) error {
 		return &usage.Error{Err: fmt.Errorf("--index: %w", err)}
 	}
 	k.file = f
-	k.s.SetIndex(f)
-	k.s.log.Info("index loaded", "items", f.Len(), "similarity", f.Binding().Similarity(), "seconds", time.Since(begin).Seconds())
+	s.SetIndex(f)
+	s.log.Info("index loaded", "items", f.Len(), "similarity", f.Binding().Similarity(), "seconds", time.Since(begin).Seconds())
 	return nil
 }
 
-// follow sees to it that the index fits the model that has come into service.
-func (k *keeper) follow(e embedder) {
+// Follow sees to it that the index fits the model that has come into service.
+func (s *Shelf) Follow(m Model) {
+	k := s.keeper
 	if k == nil {
 		return
 	}
-	k.halt()
-	err := k.file.Binding().Admits(bindingOf(e))
+	s.Halt()
+	err := k.file.Binding().Admits(bindingOf(m))
 	if err == nil {
 		return
 	}
-	k.s.log.Warn("no search until the index fits the model", "error", err, "rebuild", k.rebuild)
+	s.log.Warn("no search until the index fits the model", "error", err, "rebuild", k.rebuild)
 	if !k.rebuild {
 		return
 	}
-	_, done, err := k.s.use()
+	done, err := s.host.Use()
 	if err != nil {
 		return
 	}
@@ -88,19 +89,20 @@ func (k *keeper) follow(e embedder) {
 	k.ended.Go(func() {
 		defer done()
 		defer cancel()
-		k.refill(ctx, e)
+		s.refill(ctx, m)
 	})
 }
 
-// quit ends what may take long, for a server that is to stop.
-func (k *keeper) quit() {
-	if k != nil {
-		k.abandon()
+// Quit ends what may take long, for a server that is to stop.
+func (s *Shelf) Quit() {
+	if s.keeper != nil {
+		s.keeper.abandon()
 	}
 }
 
-// halt ends a rebuild under way. What it has made is kept for the next one.
-func (k *keeper) halt() {
+// Halt ends a rebuild under way. What it has made is kept for the next one.
+func (s *Shelf) Halt() {
+	k := s.keeper
 	if k == nil {
 		return
 	}
@@ -114,11 +116,12 @@ func (k *keeper) halt() {
 	k.ended.Wait()
 }
 
-// close gives up the file.
-func (k *keeper) close() error {
+// Close gives up the file that is kept.
+func (s *Shelf) Close() error {
+	k := s.keeper
 	if k == nil || k.file == nil {
 		return nil
 	}
-	k.s.SetIndex(nil)
+	s.SetIndex(nil)
 	return k.file.Close()
 }

@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type writes struct {
 	errors  prometheus.Counter
 }
 
-func newWrites(to *prometheus.Registry) *writes {
+func newWrites(to prometheus.Registerer) *writes {
 	w := &writes{errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_index_write_errors_total",
 		Help: "Changes of the index that could not be written, as when the disk is full."})}
 	to.MustRegister(w.errors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_writes_failing",
@@ -31,9 +31,9 @@ func newWrites(to *prometheus.Registry) *writes {
 }
 
 // wrote accounts for a change of the index and returns its error.
-func (s *Server) wrote(err error) error {
+func (s *Shelf) wrote(err error) error {
 	var item *index.ItemError
-	switch w := s.metrics.writes; {
+	switch w := s.writes; {
 	case err == nil:
 		if w.failing.Swap(false) {
 			s.log.Info("the index can be written again")

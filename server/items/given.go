@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"crypto/sha256"
@@ -105,7 +105,7 @@ func (p *put) set(name, text string) (err error) {
 
 // readItem takes the parameters and the body of PUT /items/{id}. What the body says
 // overrules the parameters.
-func (s *Server) readItem(c echo.Context, dim int) (p *put, err error) {
+func (s *Shelf) readItem(c echo.Context, dim int) (p *put, err error) {
 	p = &put{namespace: index.DefaultNamespace}
 	if p.id, err = pathID(c); err != nil {
 		return nil, err

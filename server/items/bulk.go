@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"bytes"
@@ -22,12 +22,12 @@ type bulk struct {
 }
 
 // postItems answers POST /items when all items that are sound are on the disk.
-func (s *Server) postItems(c echo.Context, e embedder) error {
-	b, err := s.readBulk(c, e.Dim())
+func (s *Shelf) postItems(c echo.Context, m Model) error {
+	b, err := s.readBulk(c, m.Dim())
 	if err != nil {
 		return err
 	}
-	rows, err := s.store(c, e, b.namespace, b.items)
+	rows, err := s.store(c, m, b.namespace, b.items)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (s *Server) postItems(c echo.Context, e embedder) error {
 
 // readBulk takes the parameters and the body of POST /items. What the body says
 // overrules the parameters.
-func (s *Server) readBulk(c echo.Context, dim int) (b *bulk, err error) {
+func (s *Shelf) readBulk(c echo.Context, dim int) (b *bulk, err error) {
 	b = &bulk{}
 	if b.namespace, err = namespaceOf(c.QueryParam("namespace")); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func fullName(part *multipart.Part) string {
 }
 
 // readItems takes the JSON body of POST /items.
-func (s *Server) readItems(body io.Reader, b *bulk, dim int) error {
+func (s *Shelf) readItems(body io.Reader, b *bulk, dim int) error {
 	var ask struct {
 		Namespace *string         `json:"namespace"`
 		Items     json.RawMessage `json:"items"`

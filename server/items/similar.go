@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"context"
@@ -20,21 +20,21 @@ type found struct {
 }
 
 // similar answers POST /similar.
-func (s *Server) similar(c echo.Context, e embedder) error {
-	q, err := s.readSearch(c, e)
+func (s *Shelf) similar(c echo.Context, m Model) error {
+	q, err := s.readSearch(c, m)
 	if err != nil {
 		return err
 	}
 	made := &engine.Result{}
 	if len(q.images) > 0 {
-		made, err = e.Embed(c.Request().Context(), q.images, false)
+		made, err = m.Embed(c.Request().Context(), q.images, false)
 	}
-	a := &similarAnswer{model: e.Fingerprint(), namespace: q.namespace, bare: q.bare}
+	a := &similarAnswer{model: m.Fingerprint(), namespace: q.namespace, bare: q.bare}
 	var took time.Duration
 	if err == nil {
-		took, err = s.find(c.Request().Context(), e, q, made.Rows, a)
+		took, err = s.find(c.Request().Context(), m, q, made.Rows, a)
 	}
-	if err = s.told(c, made.Spans, took, err); err != nil {
+	if err = s.host.Told(c, made.Spans, took, err); err != nil {
 		return err
 	}
 	if len(a.rows) == 1 && a.rows[0].err != nil {
@@ -43,9 +43,10 @@ func (s *Server) similar(c echo.Context, e embedder) error {
 	return a.write(c)
 }
 
-// find looks up all queries at once; made are the vectors of its images. One that cannot be
-// answered fails alone; the error is the whole request's. It tells what searching took.
-func (s *Server) find(ctx context.Context, e embedder, q *search, made []engine.Outcome, a *similarAnswer) (took time.Duration, err error) {
+// find looks up all queries at once and puts what they find into the answer; made are the
+// vectors of their images. One that cannot be answered fails alone; the error is the whole
+// request's. took is what searching did.
+func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outcome, a *similarAnswer) (took time.Duration, err error) {
 	a.rows = make([]found, q.size())
 	var queries []index.Query
 	var at []int // their rows
@@ -55,7 +56,7 @@ func (s *Server) find(ctx context.Context, e embedder, q *search, made []engine.
 			queries, at = append(queries, query), append(at, i)
 		}
 	}
-	err = s.among(e, func(items Items) error {
+	err = s.among(m, func(items Index) error {
 		a.measure = items.Binding().Similarity()
 		begin := time.Now()
 		defer func() { took = time.Since(begin) }()
@@ -82,7 +83,7 @@ func (s *Server) find(ctx context.Context, e embedder, q *search, made []engine.
 
 // bounded refuses an answer that would be larger than a request may be: metadata can make
 // a great one of a small question.
-func (s *Server) bounded(answers [][]index.Hit) error {
+func (s *Shelf) bounded(answers [][]index.Hit) error {
 	var size int64
 	for _, hits := range answers {
 		for _, h := range hits {

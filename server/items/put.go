@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"bytes"
@@ -14,12 +14,12 @@ import (
 )
 
 // putItem answers PUT /items/{id} when the item is on the disk.
-func (s *Server) putItem(c echo.Context, e embedder) error {
-	p, err := s.readItem(c, e.Dim())
+func (s *Shelf) putItem(c echo.Context, m Model) error {
+	p, err := s.readItem(c, m.Dim())
 	if err != nil {
 		return err
 	}
-	rows, err := s.store(c, e, p.namespace, []given{p.given})
+	rows, err := s.store(c, m, p.namespace, []given{p.given})
 	switch {
 	case err != nil:
 		return err
@@ -41,12 +41,12 @@ type stored struct {
 
 // store embeds what items need it and stores those that are sound, all or none. An item
 // that is not fails alone; the error is the whole request's.
-func (s *Server) store(c echo.Context, e embedder, namespace string, items []given) ([]stored, error) {
-	whole, rows, err := s.complete(c, e, items)
+func (s *Shelf) store(c echo.Context, m Model, namespace string, items []given) ([]stored, error) {
+	whole, rows, err := s.complete(c, m, items)
 	if err != nil {
 		return nil, err
 	}
-	return rows, s.among(e, func(to Items) error {
+	return rows, s.among(m, func(to Index) error {
 		var sound []index.Item
 		var at []int // their rows
 		for i, item := range whole {
@@ -72,7 +72,7 @@ func (s *Server) store(c echo.Context, e embedder, namespace string, items []giv
 
 // complete gives items all that is stored of them: of an image its vector, its hash and
 // a thumbnail.
-func (s *Server) complete(c echo.Context, e embedder, items []given) ([]index.Item, []stored, error) {
+func (s *Shelf) complete(c echo.Context, m Model, items []given) ([]index.Item, []stored, error) {
 	whole, rows := make([]index.Item, len(items)), make([]stored, len(items))
 	var images []request.Image
 	var at []int
@@ -90,8 +90,8 @@ func (s *Server) complete(c echo.Context, e embedder, items []given) ([]index.It
 	if len(images) == 0 {
 		return whole, rows, nil
 	}
-	made, err := e.Embed(c.Request().Context(), images, true)
-	if err = s.told(c, made.Spans, 0, err); err != nil {
+	made, err := m.Embed(c.Request().Context(), images, true)
+	if err = s.host.Told(c, made.Spans, 0, err); err != nil {
 		return nil, nil, err
 	}
 	for k, i := range at {

@@ -1,4 +1,4 @@
-package server
+package items
 
 import (
 	"encoding/json"
@@ -23,7 +23,7 @@ type searchBody struct {
 }
 
 // readSearchJSON takes the JSON body of POST /similar; dim is the length of a vector.
-func (s *Server) readSearchJSON(body io.Reader, q *search, dim int) error {
+func (s *Shelf) readSearchJSON(body io.Reader, q *search, dim int) error {
 	ask := searchBody{Inputs: request.Texts{Most: s.config.MaxItems}, IDs: request.Texts{Most: s.config.MaxItems}}
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
@@ -58,7 +58,7 @@ func (b *searchBody) options(q *search) error {
 }
 
 // takeQueries takes what is looked for, of which there is one kind.
-func (s *Server) takeQueries(b *searchBody, q *search, dim int) (err error) {
+func (s *Shelf) takeQueries(b *searchBody, q *search, dim int) (err error) {
 	kinds := 0
 	for _, is := range []bool{b.Inputs.Given, b.ID != nil, b.IDs.Given, there(b.Vector), there(b.Vectors)} {
 		if is {

@@ -1,0 +1,175 @@
+// Package items puts an index on HTTP: /similar, /items and /namespaces. It keeps the
+// index in service, puts another in its place, and has a file made anew for a model whose
+// vectors are others. What a request looks like is its own; who may ask is the server's.
+package items
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"vicreg/pipeline/encoder"
+	"vicreg/server/engine"
+	"vicreg/server/index"
+	"vicreg/server/problem"
+	"vicreg/server/request"
+)
+
+// Index is what the routes need of an index; index.File has it.
+type Index interface {
+	index.Index
+	Binding() index.Binding
+	Check(item index.Item) error // what Upsert would refuse
+	Has(namespace, id string) bool
+	Get(ctx context.Context, namespace, id string) (*index.Item, error)
+	Thumbnail(ctx context.Context, namespace, id string) ([]byte, error)
+	List(ctx context.Context, namespace string, q index.Listing) (*index.Page, error)
+	Namespaces() []index.NamespaceInfo
+	Len() int
+}
+
+// Model is what the routes need of the model in service; engine.Engine has it.
+type Model interface {
+	Fingerprint() string
+	Dim() int
+	Metadata() *encoder.Metadata
+	Embed(ctx context.Context, images []request.Image, pictured bool) (*engine.Result, error)
+}
+
+// Host is what a server does for the routes.
+type Host struct {
+	Told func(c echo.Context, t engine.Spans, search time.Duration, err error) error // says where the time went, and passes the error on
+	Kept func(c echo.Context, kind string, file []byte) error                        // answers with a file that clients may keep
+	Use  func() (done func(), err error)                                             // keeps the model in service open
+}
+
+// Config says how requests are taken. Every field must be set.
+type Config struct {
+	MaxItems int           // images, items or queries of a request
+	MaxBody  int64         // bytes of a request, of an image file, and of the metadata in an answer
+	Deadline time.Duration // for the images that a rebuild has embedded at once
+}
+
+// Shelf is the index in service, with its routes. It may be used by many goroutines.
+type Shelf struct {
+	config Config
+	log    *slog.Logger
+	host   Host
+	writes *writes
+	keeper *keeper // of the index file, nil for none
+
+	mu      sync.RWMutex // to be at the index, and to put another in its place
+	index   Index        // nil for none
+	rebuild func() (done, total int)
+	failed  error // of the last rebuild, nil when another has begun
+}
+
+// New is a shelf without an index. What there is to count goes to a registry of
+// Prometheus.
+func New(config Config, log *slog.Logger, host Host, to prometheus.Registerer) *Shelf {
+	s := &Shelf{config: config, log: log, host: host, writes: newWrites(to)}
+	to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.items))
+	return s
+}
+
+// SetIndex puts an index into service in place of the one before; nil for none. It may
+// be called at any time. On return no request uses the one before any more. Closing
+// them is the caller's.
+func (s *Shelf) SetIndex(next Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index = next
+}
+
+// SetRebuild tells those who cannot search that the index is being made anew for the
+// model in service, and how far that has come; nil when it is over.
+func (s *Shelf) SetRebuild(progress func() (done, total int)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rebuild, s.failed = progress, nil
+}
+
+// fail tells those who cannot search why the rebuild has ended.
+func (s *Shelf) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err
+}
+
+// at lets a request do something short at the index, which stays in service meanwhile.
+func (s *Shelf) at(do func(Index) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.index == nil {
+		return problem.Errorf(problem.NoIndex, "the server has no index: start it with --index FILE")
+	}
+	return do(s.index)
+}
+
+// among is at for what needs an index whose vectors are the model's.
+func (s *Shelf) among(m Model, do func(Index) error) error {
+	return s.at(func(items Index) error {
+		if err := s.fits(m, items); err != nil {
+			return err
+		}
+		return do(items)
+	})
+}
+
+// Searchable says whether the model's vectors can be looked for, and stored, now.
+func (s *Shelf) Searchable(m Model) error {
+	return s.among(m, func(Index) error { return nil })
+}
+
+// fits is for whoever holds the locs. While the index is made anew it fits no one: what a
+// request that began with the model before would store now, the new index would not have.
+func (s *Shelf) fits(m Model, items Index) error {
+	of := items.Binding().Fingerprint
+	detail := fmt.Sprintf("the index has vectors of the model %s, in service is %s", of, m.Fingerprint())
+	switch {
+	case s.rebuild != nil:
+		done, total := s.rebuild()
+		detail += fmt.Sprintf(": it is being rebuilt, %d of %d items are done", done, total)
+	case of == m.Fingerprint():
+		return nil
+	case s.failed != nil:
+		detail += fmt.Sprintf(": it cannot be rebuilt: %v", s.failed)
+	}
+	return &problem.Error{Code: problem.Mismatch, Detail: detail}
+}
+
+// items is how many there are, for the metrics.
+func (s *Shelf) items() float64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.index == nil {
+		return 0
+	}
+	return float64(s.index.Len())
+}
+
+// Describe is the index as GET /info has it, nil for none.
+func (s *Shelf) Describe(m Model) any {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.index == nil {
+		return nil
+	}
+	of := s.index.Binding()
+	about := map[string]any{"items": s.index.Len(), "namespaces": len(s.index.Namespaces()), "fingerprint": of.Fingerprint,
+		"similarity": of.Similarity(), "state": "ready", "progress": nil}
+	switch {
+	case of.Fingerprint == m.Fingerprint():
+	case s.rebuild == nil:
+		about["state"] = "stale"
+	default:
+		done, total := s.rebuild()
+		about["state"], about["progress"] = "rebuilding", map[string]int{"done": done, "total": total}
+	}
+	return about
+}
