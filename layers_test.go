@@ -68,6 +68,7 @@ func TestLayersFindViolations(t *testing.T) {
 		"pipeline/imaging/a.go":         {Data: []byte("package imaging\nimport \"C\"\n")},
 		"models/c.go":                   {Data: []byte("package models\nimport \"C\"\nimport _ \"vicreg/models/ort/orttest\"\n")},
 		"server/a.go":                   {Data: []byte("package server\nimport _ \"vicreg/pipeline\"\n")},
+		"server/engine/a.go":            {Data: []byte("package engine\nimport _ \"vicreg/models/nn\"\n")},
 		"server/new/a.go":               {Data: []byte("package new\n")},
 		"server/testdata/skipped/a.go":  {Data: []byte("not Go")},
 		"build/skipped.go":              {Data: []byte("not Go")},
@@ -80,6 +81,7 @@ func TestLayersFindViolations(t *testing.T) {
 		"models/tensor imports unsafe, which only models/ort and server/index/scan may",
 		"pipeline/imaging imports C, which only models/ort and server/index/scan may",
 		"server imports pipeline, which the server must do without",
+		"server/engine imports models/nn, which the server must do without",
 		"server/new has no layer: place it in layers_test.go",
 	}
 	if got := violations(t, tree); !slices.Equal(got, want) {

@@ -1,5 +1,9 @@
 // Package server answers requests over HTTP, with dynamic batching: images in, vectors
 // or the most similar of the items out that it was given. It knows nothing of training.
+//
+// It has the commands serve and health, what all requests pass through, and the routes but
+// for those of the index, which are in items. Models are run by engine, requests taken
+// apart by request, and errors told by problem.
 package server
 
 import (
