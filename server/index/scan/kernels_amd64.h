@@ -24,4 +24,11 @@ void products_avx2(const int16_t *q0, const int16_t *q1, const int16_t *q2, cons
 void products_avx512(const int8_t *q0, const int8_t *q1, const int8_t *q2, const int8_t *q3, size_t count,
                      size_t dim, const int8_t *codes, size_t n, int32_t *out, size_t stride);
 
+// close_*: bit i of masks[j] tells whether q[j] · point i less halves[i] is bars[j] or more, for
+// the n points of q [n, 64] and the 64 of codes [16, 64, 4].
+void close_avx2(const int8_t *q, const int32_t *bars, size_t n, const uint8_t *codes, const int32_t *halves,
+                uint64_t *masks);
+void close_avx512(const int8_t *q, const int32_t *bars, size_t n, const uint8_t *codes, const int32_t *halves,
+                  uint64_t *masks);
+
 #endif

@@ -13,12 +13,16 @@ package scan
 #cgo nocallback dots_at_avx2
 #cgo noescape products_avx2
 #cgo nocallback products_avx2
+#cgo noescape close_avx2
+#cgo nocallback close_avx2
 #cgo noescape dots_avx512
 #cgo nocallback dots_avx512
 #cgo noescape dots_at_avx512
 #cgo nocallback dots_at_avx512
 #cgo noescape products_avx512
 #cgo nocallback products_avx512
+#cgo noescape close_avx512
+#cgo nocallback close_avx512
 #include "kernels_amd64.h"
 */
 import "C"
@@ -58,6 +62,10 @@ var avx512 = kernel{
 		C.products_avx512(q[0], q[1], q[2], q[3], C.size_t(len(queries)), C.size_t(d), (*C.int8_t)(&codes[0]),
 			C.size_t(len(codes)/d), (*C.int32_t)(&out[0]), C.size_t(stride))
 	},
+	close: func(masks []uint64, q *Near, codes []uint8, halves []int32) {
+		C.close_avx512((*C.int8_t)(&q.codes[0]), (*C.int32_t)(&q.bars[0]), C.size_t(len(masks)), (*C.uint8_t)(&codes[0]),
+			(*C.int32_t)(&halves[0]), (*C.uint64_t)(&masks[0]))
+	},
 }
 
 var avx2 = kernel{
@@ -80,6 +88,10 @@ var avx2 = kernel{
 		d := len(queries[0].codes)
 		C.products_avx2(q[0], q[1], q[2], q[3], C.size_t(len(queries)), C.size_t(d), (*C.int8_t)(&codes[0]),
 			C.size_t(len(codes)/d), (*C.int32_t)(&out[0]), C.size_t(stride))
+	},
+	close: func(masks []uint64, q *Near, codes []uint8, halves []int32) {
+		C.close_avx2((*C.int8_t)(&q.codes[0]), (*C.int32_t)(&q.bars[0]), C.size_t(len(masks)), (*C.uint8_t)(&codes[0]),
+			(*C.int32_t)(&halves[0]), (*C.uint64_t)(&masks[0]))
 	},
 }
 

@@ -4,7 +4,7 @@ package scan
 const lanes = 64
 
 // portable is the kernel in Go, for every processor.
-var portable = kernel{name: "go", dot: dot, dots: dots, dotsAt: dotsAt, products: products}
+var portable = kernel{name: "go", dot: dot, dots: dots, dotsAt: dotsAt, products: products, close: near}
 
 // dot sums eight lanes at a time, since so many fit in registers. The conversions keep
 // the compiler from fusing products with sums, which rounds otherwise.

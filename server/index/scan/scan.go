@@ -30,6 +30,9 @@ type kernel struct {
 
 	// products sets out[j*stride+i] for one to group queries and all rows of codes.
 	products func(out []int32, stride int, queries []*Query, codes []int8)
+
+	// close is Points.Close for a block's codes and halves.
+	close func(masks []uint64, q *Near, codes []uint8, halves []int32)
 }
 
 // group is how many queries a kernel takes at once: as many as registers can hold.
