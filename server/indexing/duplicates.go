@@ -13,6 +13,7 @@ import (
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
 	"vicreg/server/index"
+	"vicreg/server/index/near"
 	"vicreg/server/index/scan"
 )
 
@@ -140,7 +141,7 @@ func (d *duplicates) load(ctx context.Context, f *index.File) error {
 
 // find puts together what looks alike.
 func (d *duplicates) find(ctx context.Context, progress func(done int)) error {
-	joined, err := near(ctx, d.rows, float32(d.threshold), progress)
+	joined, err := near.Join(ctx, d.rows, float32(d.threshold), progress)
 	if err != nil {
 		return err
 	}

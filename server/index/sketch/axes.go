@@ -46,37 +46,8 @@ func Sample(n int) int { return perAxis * n }
 // Learn finds n axes of vectors [N, D] near which these lie; N is at least 1 and D more
 // than n. The same vectors give the same axes. When ctx ends it returns nil.
 func Learn(ctx context.Context, vectors []float32, dim, n int) *Axes {
-	if ctx.Err() != nil {
-		return nil
-	}
-	count := len(vectors) / dim
-	columns := make([]float32, len(vectors)) // [D, N]
-	for i := range count {
-		for k, v := range vectors[i*dim : (i+1)*dim] {
-			columns[k*count+i] = v
-		}
-	}
 	r := rand.New(rand.NewPCG(1, 2))
-	axes := make([][]float64, n)
-	for s := range axes {
-		axes[s] = random(r, dim)
-	}
-	along, back := make([]float32, count), make([]float32, dim)
-	for range iterations {
-		orthonormal(ctx, axes, r)
-		for _, axis := range axes {
-			if ctx.Err() != nil {
-				return nil
-			}
-			scan.Dots(along, single(axis), vectors)
-			scan.Dots(back, along, columns)
-			for k, v := range back {
-				axis[k] = float64(v)
-			}
-		}
-	}
-	orthonormal(ctx, axes, r)
-	axes = mixed(ctx, axes, r)
+	axes := mixed(ctx, leading(ctx, vectors, dim, n, r), r)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -87,6 +58,38 @@ func Learn(ctx context.Context, vectors []float32, dim, n int) *Axes {
 	}
 	a.Off = learnt.Off
 	return a
+}
+
+// leading are n axes, about in the order in which vectors lie along them, those along which
+// they lie most first. They are of no use when ctx has ended.
+func leading(ctx context.Context, vectors []float32, dim, n int, r *rand.Rand) [][]float64 {
+	count := len(vectors) / dim
+	columns := make([]float32, len(vectors)) // [D, N]
+	for i := range count {
+		for k, v := range vectors[i*dim : (i+1)*dim] {
+			columns[k*count+i] = v
+		}
+	}
+	axes := make([][]float64, n)
+	for s := range axes {
+		axes[s] = random(r, dim)
+	}
+	along, back := make([]float32, count), make([]float32, dim)
+	for range iterations {
+		orthonormal(ctx, axes, r)
+		for _, axis := range axes {
+			if ctx.Err() != nil {
+				return axes
+			}
+			scan.Dots(along, single(axis), vectors)
+			scan.Dots(back, along, columns)
+			for k, v := range back {
+				axis[k] = float64(v)
+			}
+		}
+	}
+	orthonormal(ctx, axes, r)
+	return axes
 }
 
 // newAxes measures how far axes are from orthonormal once they are rounded.
@@ -122,8 +125,8 @@ func newAxes(axes [][]float64) *Axes {
 // product of the lengths; see scan.Dot.
 func roundings(dim int) float64 { return float64((dim+63)/64+6) * 0x1.01p-24 }
 
-// along sets out [S] to P x.
-func (a *Axes) along(out, x []float32) { scan.Dots(out, x, a.rows) }
+// along sets out to the first numbers of P x, by default all S.
+func (a *Axes) along(out, x []float32) { scan.Dots(out, x, a.rows[:len(out)*a.dim]) }
 
 // rest is no less than the length of r = x - Pᵀa, where a is what along gave. With
 // P x = a + e, |e| at most blur:  |r|² = |x|² - |a|² - 2 a·e + a·(P Pᵀ - 1)a.

@@ -1,4 +1,4 @@
-package indexing
+package near
 
 import (
 	"context"
@@ -59,10 +59,10 @@ func TestNearIsExact(t *testing.T) {
 	for _, c := range []struct {
 		n, d  int
 		least float64
-	}{{1, 3, 0.9}, {40, 3, 0.999}, {33, 64, 0.98}, {tileRows + 77, 20, 0.98}, {700, 128, 0.9}} {
+	}{{1, 3, 0.9}, {40, 3, 0.999}, {33, 64, 0.98}, {2125, 20, 0.98}, {700, 128, 0.9}} {
 		m := scattered(c.n, c.d, c.least, uint64(c.n))
 		want := naive(m, float32(c.least))
-		got, err := near(t.Context(), m, float32(c.least), func(int) {})
+		got, err := Join(t.Context(), m, float32(c.least), func(int) {})
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%d rows of %d from %v: %v\n%v\nwant\n%v", c.n, c.d, c.least, err, got, want)
 		}
@@ -84,7 +84,7 @@ func TestNearOfEqualsAndZeros(t *testing.T) {
 	for i := range 200 {
 		copy(m.Row(i), []float32{1, 0, 0, 0, 0})
 	}
-	got, err := near(t.Context(), m, 1, func(int) {})
+	got, err := Join(t.Context(), m, 1, func(int) {})
 	if err != nil || got[199] != 0 || got[200] != 200 || got[299] != 299 {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -93,7 +93,7 @@ func TestNearOfEqualsAndZeros(t *testing.T) {
 func TestNearStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := near(ctx, scattered(50, 4, 0.9, 1), 0.9, func(int) {}); !errors.Is(err, context.Canceled) {
+	if _, err := Join(ctx, scattered(50, 4, 0.9, 1), 0.9, func(int) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestNearStops(t *testing.T) {
 func BenchmarkNear(b *testing.B) {
 	m := scattered(20_000, 512, 0.98, 1)
 	for b.Loop() {
-		if _, err := near(b.Context(), m, 0.98, func(int) {}); err != nil {
+		if _, err := Join(b.Context(), m, 0.98, func(int) {}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,63 @@
+package near
+
+import (
+	"math/bits"
+	"sync"
+
+	"vicreg/server/index/scan"
+)
+
+// codes are all rows in 8 bits, for blocks of which points say too little. They are made
+// when first asked for: most sets of vectors do without.
+type codes struct {
+	once            sync.Once
+	codes           []int8 // [N, D], by places
+	scale, residual []float32
+}
+
+func (c *codes) of(l *layout) *codes {
+	c.once.Do(func() {
+		n, d := l.m.N, l.m.D
+		c.codes, c.scale, c.residual = make([]int8, n*d), make([]float32, n), make([]float32, n)
+		for i := range n {
+			c.scale[i], c.residual[i] = scan.Quantize(c.codes[i*d:(i+1)*d], l.row(i))
+		}
+	})
+	return c
+}
+
+// judge compares the pairs in masks, of which there are many: by 8 bits of each number
+// first, whose bound is that of scan.Query.
+func (w *worker) judge(masks []uint64, a, b int) {
+	if len(w.queries) == 0 {
+		from, to := w.of(a)
+		for i := from; i < to; i++ {
+			w.queries = append(w.queries, scan.NewQuery(w.row(i)))
+		}
+	}
+	c := w.codes.of(w.layout)
+	begin, end := w.of(b)
+	n := end - begin
+	if w.sums == nil {
+		w.sums = make([]int32, block*block)
+	}
+	sums := w.sums[:n*len(w.queries)]
+	scan.Products(sums, w.queries, c.codes[begin*w.m.D:end*w.m.D])
+	scale, residual := c.scale[begin:end], c.residual[begin:end]
+	for i, q := range w.queries {
+		base, slope := q.Margin(w.longest)
+		for mask := masks[i]; mask != 0; mask &= mask - 1 {
+			k := bits.TrailingZeros64(mask)
+			if q.Scale*scale[k]*float32(sums[i*n+k])+base+slope*residual[k] >= w.least {
+				w.meet(a*block+i, begin+k)
+			}
+		}
+	}
+}
+
+// meet joins two rows if they are alike.
+func (j *join) meet(a, b int) {
+	if j.joined.find(uint32(a)) != j.joined.find(uint32(b)) && scan.Dot(j.row(a), j.row(b)) >= j.least {
+		j.joined.join(uint32(a), uint32(b))
+	}
+}
