@@ -38,6 +38,14 @@ func (f *forest) all(from, to int, root uint32) bool {
 	return true
 }
 
+// roots sets out to the lowest numbers that those from first on are joined to.
+func (f *forest) roots(out []uint32, first int) {
+	for k := range out {
+		out[k] = f.find(uint32(first + k))
+	}
+}
+
+// join joins the sets of two numbers.
 func (f *forest) join(i, j uint32) {
 	for {
 		i, j = f.find(i), f.find(j)

@@ -95,24 +95,25 @@ func (l *layout) leads(ctx context.Context) ([]lead, error) {
 		return func(b int) {
 			from, to := l.of(b)
 			for i := from; i < to; i++ {
-				row, squares := l.m.Row(i), 0.0
-				for _, v := range row {
-					squares += float64(v) * float64(v)
-				}
-				longest.raise(squares)
+				row := l.m.Row(i)
+				longest.raise(float64(scan.Dot(row, row)))
 				l.axes.Along(leads[i][:min(leading, l.n)], row)
 			}
 		}
 	})
-	l.length = math.Sqrt(longest.value) * (1 + 1e-12)
+	l.length = math.Sqrt(longest.value * (1 + 2*l.rounded()))
 	return leads, err
 }
 
+// rounded is no less than what rounding does to scan.Dot, as a share of the product of the
+// lengths: ⌈D/64⌉+6 times.
+func (l *layout) rounded() float64 { return float64((l.m.D+63)/64+6) * 0x1.01p-24 }
+
 // distance is no less than that of two rows whose scan.Dot is least or more: as the
-// package says, and with what ⌈D/64⌉+6 roundings may have added to the product.
+// package says, and with what rounding may have added to the product. Numbers so small that
+// their products are no float32 any more add far less than 1e-12.
 func (l *layout) distance(least float32) float64 {
-	rounded := float64((l.m.D+63)/64+6) * 0x1.01p-24
-	return math.Sqrt(max(0, 2*l.length*l.length*(1+rounded)-2*float64(least)) + 1e-12)
+	return math.Sqrt(max(0, 2*l.length*l.length*(1+l.rounded())-2*float64(least)) + 1e-12)
 }
 
 // apart is how far apart two rows can be along the axes when their distance is that.

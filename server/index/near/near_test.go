@@ -33,7 +33,7 @@ func scattered(n, d int, least float64, seed uint64) stats.Matrix {
 	return m
 }
 
-// naive is near as one would write it for a dozen rows.
+// naive is Join as one would write it for a dozen rows.
 func naive(m stats.Matrix, least float32) []int {
 	roots := make([]int, m.N)
 	for i := range roots {
@@ -54,8 +54,8 @@ func naive(m stats.Matrix, least float32) []int {
 	return roots
 }
 
-// Pairs at the very threshold are where the cut to 8 bits could lose one.
-func TestNearIsExact(t *testing.T) {
+// Pairs at the very threshold are where a bound could lose one.
+func TestPairsAtTheThreshold(t *testing.T) {
 	for _, c := range []struct {
 		n, d  int
 		least float64
@@ -79,7 +79,7 @@ func TestNearIsExact(t *testing.T) {
 }
 
 // Equal rows are all joined, and zeros to nothing.
-func TestNearOfEqualsAndZeros(t *testing.T) {
+func TestJoinOfEqualsAndZeros(t *testing.T) {
 	m := stats.New(300, 5)
 	for i := range 200 {
 		copy(m.Row(i), []float32{1, 0, 0, 0, 0})
@@ -90,7 +90,7 @@ func TestNearOfEqualsAndZeros(t *testing.T) {
 	}
 }
 
-func TestNearStops(t *testing.T) {
+func TestJoinStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Join(ctx, scattered(50, 4, 0.9, 1), 0.9, func(int) {}); !errors.Is(err, context.Canceled) {
@@ -98,7 +98,7 @@ func TestNearStops(t *testing.T) {
 	}
 }
 
-func BenchmarkNear(b *testing.B) {
+func BenchmarkJoin(b *testing.B) {
 	m := scattered(20_000, 512, 0.98, 1)
 	for b.Loop() {
 		if _, err := Join(b.Context(), m, 0.98, func(int) {}); err != nil {
