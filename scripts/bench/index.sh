@@ -10,6 +10,7 @@
 #   ingest  items a second over raw SQLite, and searches meanwhile
 #   bulk    vicreg index add over the encoder alone, of small pictures and of photographs
 #   memory  of an open index over its vectors, and the time to open it
+#   duplicates  near duplicates over comparing all pairs, which must give the same, and their memory
 #   kill    --kills 200 of a process that writes, deletes and searches, and of a server: is anything acknowledged
 #           lost, is it synced before, and what does a full disk do?
 # The vectors are real: a ResNet-18 is trained on CIFAR-10 for some minutes; its vectors of the 50,000 training

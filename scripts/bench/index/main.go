@@ -1,6 +1,6 @@
 // Command index measures the similarity index beside faiss and raw SQLite: searches,
-// filters, writes, bulk indexing, memory, and what a kill leaves. The sides are
-// processes of their own that take turns. scripts/bench/index.sh runs it.
+// filters, writes, bulk indexing, memory, near duplicates, and what a kill leaves. The
+// sides are processes of their own that take turns. scripts/bench/index.sh runs it.
 package main
 
 import (
@@ -46,6 +46,7 @@ func cases() []peer.Case[*bench] {
 		{Name: "ingest", Run: ingest},
 		{Name: "bulk", Run: bulk},
 		{Name: "memory", Run: memory},
+		{Name: "duplicates", Run: duplicates},
 		{Name: "kill", Run: kill},
 	}
 }
