@@ -27,9 +27,6 @@ type layout struct {
 	lost   float64 // what rounding to whole numbers moves a point at most
 }
 
-// perAxis is how many rows the axes are learnt from, for each.
-const perAxis = 32
-
 // layOut learns axes and lays out rows by them.
 func layOut(ctx context.Context, m stats.Matrix) (*layout, error) {
 	l := &layout{m: m}
@@ -63,7 +60,7 @@ func layOut(ctx context.Context, m stats.Matrix) (*layout, error) {
 // what lies along them.
 func (l *layout) learn(ctx context.Context) error {
 	n := min(scan.PointCodes, l.m.D)
-	count := min(l.m.N, perAxis*n)
+	count := min(l.m.N, sketch.Sample(n))
 	sample := stats.New(count, l.m.D)
 	for i := range count {
 		copy(sample.Row(i), l.m.Row(i*l.m.N/count))
