@@ -1,7 +1,6 @@
 package near
 
 import (
-	"math/bits"
 	"sync"
 
 	"vicreg/server/index/scan"
@@ -27,32 +26,69 @@ func (c *codes) of(l *layout) *codes {
 	return c
 }
 
-// judge compares the pairs in masks, of which there are many: by 8 bits of each number
-// first, whose bound is that of scan.Query.
-func (w *worker) judge(masks []uint64, a, b int) {
-	if len(w.queries) == 0 {
-		from, to := w.of(a)
-		for i := from; i < to; i++ {
-			w.queries = append(w.queries, scan.NewQuery(w.row(i)))
-		}
+// run is blocks one after another with many pairs left, in masks. They are judged at once,
+// as products of few rows take longer each.
+type run struct {
+	first int
+	masks [][block]uint64
+}
+
+const longestRun = 16
+
+// later has the pairs in w.masks judged with those of other blocks, before the end of
+// compare.
+func (w *worker) later(a, b int) {
+	if len(w.run.masks) == longestRun || w.run.first+len(w.run.masks) != b {
+		w.judge(a)
 	}
-	if w.sums == nil {
-		w.sums = make([]int32, block*block)
+	if len(w.run.masks) == 0 {
+		w.run.first = b
+	}
+	w.run.masks = append(w.run.masks, w.masks)
+}
+
+// judge compares the pairs of block a and those of the run, which ends: by 8 bits of each
+// number first, whose bound is that of scan.Query.
+func (w *worker) judge(a int) {
+	if len(w.run.masks) == 0 {
+		return
+	}
+	if w.asked == nil {
+		w.ask(a)
 	}
 	c := w.codes.of(w.layout)
-	begin, end := w.of(b)
-	n := end - begin
-	sums := w.sums[:n*len(w.queries)]
-	scan.Products(sums, w.queries, c.codes[begin*w.m.D:end*w.m.D])
-	scale, residual := c.scale[begin:end], c.residual[begin:end]
-	for i, q := range w.queries {
-		base, slope := q.Margin(scan.Up(w.length))
-		for mask := masks[i]; mask != 0; mask &= mask - 1 {
-			k := bits.TrailingZeros64(mask)
-			if q.Scale*scale[k]*float32(sums[i*n+k])+base+slope*residual[k] >= w.least {
-				w.pair(a*block+i, begin+k)
-			}
+	begin := w.run.first * block
+	n := min(len(w.run.masks)*block, w.m.N-begin)
+	sums := w.sums[:n*len(w.asked)]
+	scan.Products(sums, w.asked, c.codes[begin*w.m.D:(begin+n)*w.m.D])
+	for i := range w.asked {
+		w.sieve(a, i, begin, sums[i*n:(i+1)*n])
+	}
+	w.run.masks = w.run.masks[:0]
+}
+
+// sieve looks at the products of the codes of row i of block a with those of the run, which
+// begin at row first.
+func (w *worker) sieve(a, i, first int, sums []int32) {
+	unit, base, slope, least := w.asked[i].Scale, w.base[i], w.slope[i], w.least
+	scale, residual := w.codes.scale[first:][:len(sums)], w.codes.residual[first:][:len(sums)]
+	for k, sum := range sums {
+		if unit*scale[k]*float32(sum)+base+slope*residual[k] >= least && w.run.masks[k/block][i]>>(k%block)&1 == 1 {
+			w.pair(a*block+i, first+k)
 		}
+	}
+}
+
+// ask makes queries of the rows of block a.
+func (w *worker) ask(a int) {
+	from, to := w.of(a)
+	for i := from; i < to; i++ {
+		q := scan.NewQuery(w.row(i))
+		w.base[i-from], w.slope[i-from] = q.Margin(scan.Up(w.length))
+		w.asked = append(w.asked, q)
+	}
+	if w.sums == nil {
+		w.sums = make([]int32, longestRun*block*block)
 	}
 }
 

@@ -10,11 +10,14 @@ import (
 // worker is one goroutine of a join, with what it uses again and again.
 type worker struct {
 	*join
-	masks   [block]uint64 // of the rows of a block, a bit for each of another block
-	at      []uint32
-	scores  [block]float32
-	queries []*scan.Query // of the block that is compared with others, where they are needed
-	sums    []int32
+	masks  [block]uint64 // of the rows of a block, a bit for each of another block
+	at     []uint32
+	scores [block]float32
+
+	asked       []*scan.Query  // the rows of the block that is compared with others, once they are needed
+	base, slope [block]float32 // of their bounds
+	sums        []int32
+	run         run
 }
 
 // few pairs of two blocks are compared one by one.
@@ -23,8 +26,8 @@ const few = block * block / 32
 // compare joins the rows of block a with each other and with those of the blocks after it.
 func (w *worker) compare(ctx context.Context, a int) error {
 	from, to := w.of(a)
-	asked, masks := w.points.Near(a, w.limit), w.masks[:to-from]
-	w.queries = w.queries[:0]
+	near, masks := w.points.Near(a, w.limit), w.masks[:to-from]
+	w.asked = nil
 	for b := a; b < w.blocks(); b++ {
 		if !w.boxes[a].within(&w.boxes[b], w.apart) || w.whole(a, b) {
 			continue
@@ -32,14 +35,15 @@ func (w *worker) compare(ctx context.Context, a int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		w.points.Close(masks, asked, b)
+		w.points.Close(masks, near, b)
 		switch left := w.left(masks, a, b); {
 		case left > few:
-			w.judge(masks, a, b)
+			w.later(a, b)
 		case left > 0:
 			w.look(masks, a, b)
 		}
 	}
+	w.judge(a)
 	return nil
 }
 
@@ -54,28 +58,37 @@ func (j *join) whole(a, b int) bool {
 // left takes from masks pairs that are joined already, those of a row with itself and those
 // with one before it, which are others. It counts what is left.
 func (j *join) left(masks []uint64, a, b int) (count int) {
-	var roots [block]uint32
-	known := false
+	var room [block]uint32
+	var roots []uint32 // of the rows of block b, once they are needed
+	var low, high uint32
 	for i, mask := range masks {
 		if a == b {
 			mask &= ^uint64(1) << i // those after i
 		}
-		if masks[i] = 0; mask == 0 {
-			continue
-		}
-		if !known {
-			begin, end := j.of(b)
-			j.joined.roots(roots[:end-begin], begin)
-			known = true
-		}
-		for root := j.joined.find(uint32(a*block + i)); mask != 0; mask &= mask - 1 {
-			if k := bits.TrailingZeros64(mask); roots[k] != root {
-				masks[i] |= 1 << k
-				count++
+		if mask != 0 {
+			if roots == nil {
+				begin, end := j.of(b)
+				roots = room[:end-begin]
+				low, high = j.joined.roots(roots, begin)
+			}
+			if root := j.joined.find(uint32(a*block + i)); low <= root && root <= high {
+				mask = others(mask, roots, root)
 			}
 		}
+		masks[i] = mask
+		count += bits.OnesCount64(mask)
 	}
 	return count
+}
+
+// others is mask without what is joined to root.
+func others(mask uint64, roots []uint32, root uint32) uint64 {
+	for k, r := range roots {
+		if r == root {
+			mask &^= 1 << k
+		}
+	}
+	return mask
 }
 
 // look compares the pairs in masks, of which there are few.

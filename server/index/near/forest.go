@@ -38,11 +38,15 @@ func (f *forest) all(from, to int, root uint32) bool {
 	return true
 }
 
-// roots sets out to the lowest numbers that those from first on are joined to.
-func (f *forest) roots(out []uint32, first int) {
+// roots sets out, of one number at least, to the lowest numbers that those from first on are
+// joined to, and tells the lowest and the highest of them.
+func (f *forest) roots(out []uint32, first int) (low, high uint32) {
+	low = f.find(uint32(first))
 	for k := range out {
 		out[k] = f.find(uint32(first + k))
+		low, high = min(low, out[k]), max(high, out[k])
 	}
+	return low, high
 }
 
 // join joins the sets of two numbers.
