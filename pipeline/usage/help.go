@@ -61,14 +61,18 @@ func entry(b *strings.Builder, f *flag.Flag) {
 	default:
 		text += " (default " + f.DefValue + ")"
 	}
-	dashes := "--"
-	if len(f.Name) == 1 {
-		dashes = "-"
-	}
-	fmt.Fprintf(b, "  %s%s%s\n", dashes, f.Name, value)
+	fmt.Fprintf(b, "  %s%s\n", dashed(f.Name), value)
 	for _, l := range wrap(text, width-indent) {
 		fmt.Fprintf(b, "%s%s\n", strings.Repeat(" ", indent), l)
 	}
+}
+
+// dashed is a flag as people write it: of one letter with one dash.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // wrap breaks text at spaces into lines of at most n bytes, longer words apart.

@@ -87,15 +87,14 @@ func clearer(fs *flag.FlagSet, err error) error {
 		var names []string
 		fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 		if near := Closest(name, names); near != "" {
-			return fmt.Errorf("unknown flag --%s; did you mean --%s?", name, near)
+			return fmt.Errorf("unknown flag %s; did you mean %s?", dashed(name), dashed(near))
 		}
-		return fmt.Errorf("unknown flag --%s", name)
+		return fmt.Errorf("unknown flag %s", dashed(name))
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
-		return fmt.Errorf("flag --%s needs a value", name)
+		return fmt.Errorf("flag %s needs a value", dashed(name))
 	}
-	text = strings.Replace(text, " for flag -", " for -", 1)
-	return errors.New(strings.Replace(text, " for -", " for --", 1))
+	return wrongValue(fs, text)
 }
 
 // Require returns an Error that names the first of the flags that was not given.
@@ -105,7 +104,7 @@ func Require(fs *flag.FlagSet, names ...string) error {
 			continue
 		}
 		value, _ := flag.UnquoteUsage(fs.Lookup(name))
-		return Errorf("--%s %s is missing", name, value)
+		return Errorf("%s %s is missing", dashed(name), value)
 	}
 	return nil
 }

@@ -60,8 +60,10 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"a --epoch 3":        "unknown flag --epoch; did you mean --epochs?",
 		"a --colour":         "unknown flag --colour",
 		"a --epochs":         "flag --epochs needs a value",
-		"a --epochs=many":    `invalid value "many" for --epochs: parse error`,
-		"a --resume=perhaps": `invalid boolean value "perhaps" for --resume: parse error`,
+		"a --epochs=many":    `invalid value "many" for --epochs: want a whole number`,
+		"a --resume=perhaps": `invalid boolean value "perhaps" for --resume: want true or false`,
+		"a -o":               "flag -o needs a value",
+		"a --O x":            "unknown flag -O",
 		"a -- --epochs":      `unexpected argument "--epochs"`,
 	} {
 		var out strings.Builder
@@ -72,6 +74,36 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		}
 		if out.Len() > 0 {
 			t.Errorf("%q: printed %q, the caller's business", args, out.String())
+		}
+	}
+}
+
+// A value that cannot be read is answered with what is wanted, for each type; what a
+// flag of its own type says stays, and so does what a value looks like.
+func TestParseSaysWhatIsWanted(t *testing.T) {
+	for args, want := range map[string]string{
+		"--epochs=1e2":                       `"1e2" for --epochs: want a whole number`,
+		"--epochs=64.5":                      `"64.5" for --epochs: want a whole number`,
+		"--epochs=99999999999999999999":      `"99999999999999999999" for --epochs: value out of range`,
+		"--bytes=1.5":                        `"1.5" for --bytes: want a whole number`,
+		"--seed=-5":                          `"-5" for --seed: want a whole number from 0`,
+		"--parts=x":                          `"x" for --parts: want a whole number from 0`,
+		"--lr=0,1":                           `"0,1" for --lr: want a number, such as 0.5 or 1e-3`,
+		"--time=60":                          `"60" for --time: want a time with its unit, such as 90s, 30m or 2h`,
+		"--time=1d":                          `"1d" for --time: want a time with its unit, such as 90s, 30m or 2h`,
+		"--side=up":                          `"up" for --side: want left or right`,
+		"--side=x for flag -lr: parse error": `"x for flag -lr: parse error" for --side: want left or right`,
+		"--lr=x for flag -time: parse error": `"x for flag -time: parse error" for --lr: want a number, such as 0.5 or 1e-3`,
+		"--resume=x for -lr and flag -time: parse error": `"x for -lr and flag -time: parse error" for --resume: want true or false`,
+	} {
+		f := exampleFlags(io.Discard)
+		f.Int64("bytes", 0, "")
+		f.Uint64("seed", 0, "")
+		f.Uint("parts", 0, "")
+		f.Duration("time", 0, "")
+		f.Func("side", "", func(string) error { return errors.New("want left or right") })
+		if err := Parse(f, []string{args}); err == nil || !strings.HasSuffix(err.Error(), "value "+want) {
+			t.Errorf("%q: got %v, want %s", args, err, want)
 		}
 	}
 }
@@ -112,6 +144,9 @@ func TestRequireAndGiven(t *testing.T) {
 		t.Error("given flags are told apart by their value")
 	}
 	if err := Require(f, "epochs", "lr"); err == nil || err.Error() != "--lr rate is missing" {
+		t.Errorf("got %v", err)
+	}
+	if err := Require(f, "o"); err == nil || err.Error() != "-o FILE is missing" {
 		t.Errorf("got %v", err)
 	}
 	if err := Require(f, "epochs"); err != nil {

@@ -1,0 +1,57 @@
+package usage
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// wrongValue puts what the flag package says of a value into words that help: of one
+// that it cannot read, what it wants instead.
+func wrongValue(fs *flag.FlagSet, text string) error {
+	before := " for flag -"
+	if strings.HasPrefix(text, "invalid boolean") {
+		before = " for -"
+	}
+	head, tail, found := cutLast(text, before) // the value stands before it, and may say the same
+	name, why, named := strings.Cut(tail, ": ")
+	f := fs.Lookup(name)
+	if !found || !named || f == nil {
+		return errors.New(text)
+	}
+	if want := wanted(f.Value); why == "parse error" && want != "" {
+		why = "want " + want
+	}
+	return fmt.Errorf("%s for %s: %s", head, dashed(name), why)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// wanted are the values that a flag of one of the flag package's types takes; "" of
+// another type.
+func wanted(v flag.Value) string {
+	g, ok := v.(flag.Getter)
+	if !ok {
+		return ""
+	}
+	switch g.Get().(type) {
+	case bool:
+		return "true or false"
+	case int, int64:
+		return "a whole number"
+	case uint, uint64:
+		return "a whole number from 0"
+	case float64:
+		return "a number, such as 0.5 or 1e-3"
+	case time.Duration:
+		return "a time with its unit, such as 90s, 30m or 2h"
+	}
+	return ""
+}
