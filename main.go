@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -107,7 +108,7 @@ func exitCode(ctx context.Context, name string, err error, stderr io.Writer) int
 	line := usage.Line(err.Error())
 	var wrong *usage.Error
 	if errors.As(err, &wrong) {
-		fmt.Fprintf(stderr, "vicreg %s: %s (vicreg %s --help explains)\n", name, line, name)
+		fmt.Fprintf(stderr, "vicreg %s: %s (vicreg %s --help explains)\n", name, line, cmp.Or(wrong.Command, name))
 		return exitWrongInput
 	}
 	fmt.Fprintf(stderr, "vicreg %s: %s\n", name, line)

@@ -17,9 +17,9 @@ func Data(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	switch word {
 	case "check":
-		return dataCheck(ctx, args, stdout, stderr)
+		return usage.Of("data check", dataCheck(ctx, args, stdout, stderr))
 	case "preview":
-		return dataPreview(ctx, args, stdout)
+		return usage.Of("data preview", dataPreview(ctx, args, stdout))
 	case "-h", "-help", "--help":
 		io.WriteString(stdout, `Look at images before a run.
 

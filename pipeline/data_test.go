@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"io"
 	"math"
@@ -104,13 +105,44 @@ func TestDataCheckOfGoodImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"files         1, ", "good          1 (png 1)", "median 30", "median 3.00", "mean=0.2000:0.2000:0.2000,std=0.0000", "bad           0", "0 files in 0 groups"} {
+	for _, want := range []string{"files         1, ", "good          1 (png 1)", "median 30", "median 3.00", "mean=0.2000:0.2000:0.2000,std=0.0000", "bad           0\n", "duplicates    0\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing:\n%s", want, out)
 		}
 	}
 	if strings.Contains(out, "folders") {
 		t.Errorf("folders where there are none:\n%s", out)
+	}
+}
+
+// What is too much to print is counted.
+func TestDataCheckCountsTheRest(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 12 {
+		put(t, dir, fmt.Sprintf("bad/%02d.png", i), []byte{byte(i), 1, 2})
+		put(t, dir, fmt.Sprintf("same/%02d.png", i), grey(t, 8, 8, 7))
+	}
+	out, err := data(t, "check", dir)
+	if err == nil {
+		t.Error("no error")
+	}
+	for _, want := range []string{"bad           12\n", "bad/09.png: ", "\n              and 2 more\nduplicates    12 files in 1 group of equal bytes, 11 of them copies\n",
+		" = same/09.png and 2 more\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "bad/10.png") || strings.Contains(out, "same/10.png") || strings.Count(out, "and 2 more") != 2 {
+		t.Errorf("printed\n%s", out)
+	}
+	for i := range 11 {
+		for _, name := range []string{"a", "b"} {
+			put(t, dir, fmt.Sprintf("pairs/%02d%s.png", i, name), grey(t, 9, 9, uint8(i)))
+		}
+	}
+	out, _ = data(t, "check", dir)
+	if want := "duplicates    34 files in 12 groups of equal bytes, 22 of them copies\n"; !strings.Contains(out, want) || !strings.HasSuffix(out, "\n              and 2 more\n") {
+		t.Errorf("no %q in\n%s", want, out)
 	}
 }
 

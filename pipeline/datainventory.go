@@ -126,15 +126,37 @@ func (f *inventory) text() string {
 	for _, bad := range first(f.Bad) {
 		line("", "%s: %s", usage.Printable(bad.Key), usage.Printable(bad.Reason))
 	}
-	copies := 0
-	for _, g := range f.Duplicates {
-		copies += len(g) - 1
+	rest := func(n int) {
+		if n > shown {
+			line("", "and %d more", n-shown)
+		}
 	}
-	line("duplicates", "%d files in %d groups", copies, len(f.Duplicates))
+	rest(len(f.Bad))
+	line("duplicates", "%s", f.copies())
 	for _, g := range first(f.Duplicates) {
-		line("", "%s", strings.Join(printable(first(g)), " = "))
+		more := ""
+		if len(g) > shown {
+			more = fmt.Sprintf(" and %d more", len(g)-shown)
+		}
+		line("", "%s%s", strings.Join(printable(first(g)), " = "), more)
 	}
+	rest(len(f.Duplicates))
 	return b.String()
+}
+
+// copies counts the files that have equals, and those of them that add nothing.
+func (f *inventory) copies() string {
+	files, groups := 0, "groups"
+	for _, g := range f.Duplicates {
+		files += len(g)
+	}
+	switch len(f.Duplicates) {
+	case 0:
+		return "0"
+	case 1:
+		groups = "group"
+	}
+	return fmt.Sprintf("%d files in %d %s of equal bytes, %d of them copies", files, len(f.Duplicates), groups, files-len(f.Duplicates))
 }
 
 func (f *inventory) pixels(line func(name, format string, args ...any)) {

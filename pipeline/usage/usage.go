@@ -13,7 +13,12 @@ import (
 
 // Error is wrong input: a flag, an argument or a setting that only the user can
 // put right. A command that fails for any other reason returns another error.
-type Error struct{ Err error }
+type Error struct {
+	Err error
+	// Command is the one whose help explains, where it is not that of the program's
+	// table: "data check".
+	Command string
+}
 
 func (e *Error) Error() string { return e.Err.Error() }
 
@@ -22,7 +27,16 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error; %w wraps as in fmt.Errorf.
 func Errorf(format string, args ...any) error {
-	return &Error{fmt.Errorf(format, args...)}
+	return &Error{Err: fmt.Errorf(format, args...)}
+}
+
+// Of gives an Error in err the command it is of; any other error stays what it is.
+func Of(command string, err error) error {
+	var wrong *Error
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return &Error{Err: err, Command: command}
 }
 
 // Positional is an argument that is no flag: Name as the help spells it ("RUN"),
@@ -43,7 +57,7 @@ func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
 		fs.Usage()
 		return flag.ErrHelp
 	case err != nil:
-		return &Error{clearer(fs, err)}
+		return &Error{Err: clearer(fs, err)}
 	case len(values) > len(positional):
 		return Errorf("unexpected argument %q", values[len(positional)])
 	case len(values) < len(positional) && !strings.HasPrefix(positional[len(values)].Name, "["):
