@@ -133,6 +133,8 @@ func (s *settings) resolve(given func(flag string) bool) error {
 		return usage.Errorf("--lr %g: want a rate above 0, at most %g", s.lr, maxRate)
 	case !(s.warmup >= 0 && s.warmup <= math.MaxInt32):
 		return usage.Errorf("--warmup %g: want a number of epochs from 0", s.warmup)
+	case s.warmupGiven && s.warmup > float64(s.Epochs):
+		return usage.Errorf("--warmup %g: the run has --epochs %d, and would end before its peak learning rate", s.warmup, s.Epochs)
 	}
 	return s.Validate()
 }

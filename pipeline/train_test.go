@@ -205,6 +205,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"--lr -1: want":                       {"--data", data, "--out", fresh, "--lr", "-1"},
 		"--lr NaN: want":                      {"--data", data, "--out", fresh, "--lr", "NaN"},
 		"--lr 1e+39: want":                    {"--data", data, "--out", fresh, "--lr", "1e39"},
+		"--warmup 3: the run has --epochs 2, ": {"--data", data, "--out", fresh, "--warmup", "3"},
 		"--warmup -1: want":                   {"--data", data, "--out", fresh, "--warmup", "-1"},
 		"--weight-decay NaN: want":            {"--data", data, "--out", fresh, "--weight-decay", "NaN"},
 		"--clip-norm -1: want":                {"--data", data, "--out", fresh, "--clip-norm", "-1"},

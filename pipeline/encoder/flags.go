@@ -72,6 +72,9 @@ func (f *Flags) Validate() error {
 	if err := f.how.Validate(); err != nil {
 		return usage.Errorf("--foreign: %w", err)
 	}
+	if f.how.Resize > 0 && f.how.Resize < f.how.Crop {
+		return usage.Errorf("--foreign: --resize %d is less than --crop %d: there would be black around each picture", f.how.Resize, f.how.Crop)
+	}
 	return nil
 }
 

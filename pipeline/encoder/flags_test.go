@@ -76,6 +76,7 @@ func TestFlagsRefuse(t *testing.T) {
 		{ours, "--layout nchw", "--layout is for a model from elsewhere", true},
 		{theirs, "--foreign --mean 0 --std 1", "--foreign: --crop pixels is missing", true},
 		{theirs, "--foreign --crop 16 --std 1", "--foreign: --mean R,G,B is missing", true},
+		{theirs, asTrained + " --resize 15", "--foreign: --resize 15 is less than --crop 16", true},
 		{theirs, asTrained + " --mean 124,116,104", "--foreign: mean 124: want that of pixels in 0..1", true},
 		{theirs, asTrained + " --mean .5,.5", `invalid value ".5,.5" for --mean: want three numbers parted by commas, or one`, true},
 		{theirs, asTrained + " --std .2,.2,x", `invalid value ".2,.2,x" for --std: "x" is no number`, true},
