@@ -72,7 +72,7 @@ models at the same D and number of images only. No weight is trained here.`, raw
 	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, in folders of the same names; by default those of --data")
 	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote")
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
-	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of each folder, evenly chosen")
+	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
 	e.foreign.Register(fs)
 	e.machine.Register(fs)
