@@ -70,7 +70,7 @@ models at the same D and number of images only. No weight is trained here.`, raw
 	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
 	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, in folders of the same names; by default those of --data")
-	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote")
+	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote, or all where there are fewer")
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
@@ -96,7 +96,7 @@ type evaluation struct {
 func (e *evaluation) load(ctx context.Context) (err error) {
 	switch {
 	case e.k < 1:
-		return usage.Errorf("--k %d: want at least 1 neighbour", e.k)
+		return usage.Errorf("-k %d: want at least 1 neighbour", e.k)
 	case !(e.temperature > 0 && e.temperature <= math.MaxFloat64):
 		return usage.Errorf("--temperature %g: want a finite number above 0", e.temperature)
 	case e.limit < 2:

@@ -222,7 +222,7 @@ func TestEvalOfFewImages(t *testing.T) {
 		null                       string // figures of kinds that are undefined
 	}{
 		{"one of each kind", lone, "", "no kind has two images: nothing to find; give others with --reference\ncosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered"},
-		{"one of each kind, with others", lone, data, "with k=20, temperature 0.07; 100.00 % less the mean\n", "cosine_within"},
+		{"one of each kind, with others", lone, data, "with k=6, temperature 0.07; 100.00 % less the mean\n", "cosine_within"},
 		{"one kind", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), "", "fewer than two folders", "all"},
 		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between"},
 		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "fewer than two folders", "all"},
@@ -264,6 +264,34 @@ func TestEvalOfFewImages(t *testing.T) {
 	}
 }
 
+// With fewer neighbours than were asked for all of them vote, and that is told.
+func TestEvalOfFewNeighbors(t *testing.T) {
+	data, reference := drawKinds(t, 2, 1), drawKinds(t, 3, 2) // 3 kinds each
+	model := someModel(t, data)
+	const note = "all neighbours vote"
+	for _, c := range []struct {
+		args         []string
+		among, right string
+		k            int
+		noted        bool
+	}{
+		{nil, "6 images, neighbours among 5 other images\n", "right with k=5, ", 5, true},
+		{[]string{"-k", "5"}, "among 5 other images\n", "right with k=5, ", 5, true},
+		{[]string{"-k", "4"}, "among 5 other images\n", "right with k=4, ", 4, false},
+		{[]string{"--reference", reference}, "6 images, neighbours among 9 images of the reference\n", "right with k=9, ", 9, true},
+		{[]string{"--reference", reference, "-k", "8"}, "among 9 images of the reference\n", "right with k=8, ", 8, false},
+	} {
+		args := append([]string{"--model", model, "--data", data}, c.args...)
+		out := evaluated(t, args...)
+		if !strings.Contains(out, c.among) || !strings.Contains(out, c.right) || strings.Contains(out, note) != c.noted {
+			t.Errorf("%v: printed\n%s", c.args, out)
+		}
+		if p := parse(t, evaluated(t, append(args, "--json")...)); p.Kinds.K != c.k {
+			t.Errorf("%v: k is %d", c.args, p.Kinds.K)
+		}
+	}
+}
+
 func TestEvalRefuses(t *testing.T) {
 	data := drawKinds(t, 2, 1)
 	model := someModel(t, data)
@@ -278,7 +306,7 @@ func TestEvalRefuses(t *testing.T) {
 		{[]string{"--data", data}, "--model FILE is missing"},
 		{[]string{"--model", model}, "--data DIR is missing"},
 		{[]string{"--model", model, "--data", filepath.Join(data, "none")}, "does not exist"},
-		{[]string{"--model", model, "--data", data, "--k", "0"}, "--k 0"},
+		{[]string{"--model", model, "--data", data, "--k", "0"}, "-k 0: want at least 1 neighbour"},
 		{[]string{"--model", model, "--data", data, "--temperature", "0"}, "--temperature 0: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--temperature", "-0.1"}, "--temperature -0.1: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--temperature", "NaN"}, "--temperature NaN: want a finite number above 0"},

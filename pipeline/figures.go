@@ -25,8 +25,8 @@ type figures struct {
 type kindFigures struct {
 	Count       int     `json:"count"`
 	Images      int     `json:"images"`
-	Reference   int     `json:"reference"` // images to find neighbours in
-	K           int     `json:"k"`
+	Reference   int     `json:"reference"` // images to find neighbours in; without others, all of --data
+	K           int     `json:"k"`         // neighbours that vote: those asked for, or all there are
 	Temperature float64 `json:"temperature"`
 	KNN         number  `json:"knn"`
 	KNNCentered number  `json:"knn_centered"` // less the mean in the model file
@@ -35,6 +35,8 @@ type kindFigures struct {
 	Chance      number  `json:"chance"` // of always naming the commonest kind
 	Within      number  `json:"cosine_within"`
 	Between     number  `json:"cosine_between"`
+
+	neighbors int // that each image has: all of the reference, or all other images
 }
 
 // number is a figure that may be undefined, which JSON calls null.
@@ -69,7 +71,12 @@ func compareKinds(queries, base *sample, center []float32, k int, temperature fl
 	if count < 2 || queries.y.N == 0 || others.y.N == 0 {
 		return nil
 	}
-	f := &kindFigures{Count: count, Images: queries.y.N, Reference: others.y.N, K: k, Temperature: temperature}
+	f := &kindFigures{Count: count, Images: queries.y.N, Reference: others.y.N, Temperature: temperature, neighbors: others.y.N}
+	if base == nil {
+		f.neighbors--
+	}
+	k = min(k, f.neighbors)
+	f.K = k
 	centered := minus(queries.y, center)
 	within, between := meanCosines(centered, labels)
 	f.Within, f.Between = number(within), number(between)
@@ -124,11 +131,18 @@ func (k *kindFigures) print(w io.Writer) {
 		fmt.Fprintln(w, "kinds       fewer than two folders of images: nothing to compare")
 		return
 	}
-	fmt.Fprintf(w, "kinds       %d, %d images, neighbours among %d\n", k.Count, k.Images, k.Reference)
+	among := "other images"
+	if k.neighbors == k.Reference {
+		among = "images of the reference"
+	}
+	fmt.Fprintf(w, "kinds       %d, %d images, neighbours among %d %s\n", k.Count, k.Images, k.neighbors, among)
 	if math.IsNaN(float64(k.KNN)) {
 		fmt.Fprintln(w, "knn         no kind has two images: nothing to find; give others with --reference")
 	} else {
 		fmt.Fprintf(w, "knn         %.2f %% right with k=%d, temperature %g; %.2f %% less the mean\n", 100*k.KNN, k.K, k.Temperature, 100*k.KNNCentered)
+		if k.K == k.neighbors {
+			fmt.Fprintln(w, "            all neighbours vote, so that this hardly says which are near: give a smaller -k, or more images")
+		}
 		fmt.Fprintf(w, "raw pixels  %.2f %%; %.2f %% less the mean\n", 100*k.KNNRaw, 100*k.RawCentered)
 		fmt.Fprintf(w, "chance      %.2f %%\n", 100*k.Chance)
 	}
