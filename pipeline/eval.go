@@ -65,7 +65,10 @@ more. Both are compared as they are and less their mean. Cosines within a kind
 and between kinds are of vectors less the mean in the model file; a --foreign
 model has none, and is compared as it is. Without kinds only RankMe and the
 spread are printed; both say how many dimensions are in use, and compare between
-models at the same D and number of images only. No weight is trained here.`, rawSide, rawSide),
+models at the same D and number of images only. Spread is on the scale of that in
+training, which is of the expander's embeddings; of these vectors, which a ReLU
+keeps from being negative, that of a healthy model is well below 1. No weight is
+trained here.`, rawSide, rawSide),
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
@@ -148,7 +151,8 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 		}
 	}
 	f := &figures{Fingerprint: enc.Fingerprint(), Images: queries.y.N, Dim: enc.Dim()}
-	f.RankMe, f.Spread = number(stats.RankMe(queries.y)), number(stats.NormalizedStd(queries.y))
+	f.RankMe, f.Std = number(stats.RankMe(queries.y)), number(stats.NormalizedStd(queries.y))
+	f.Spread = f.Std * number(math.Sqrt(float64(f.Dim)))
 	f.Kinds = compareKinds(queries, base, enc.Metadata().Center, e.k, e.temperature)
 	return f, ctx.Err()
 }

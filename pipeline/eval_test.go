@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -42,6 +43,8 @@ func evaluated(t *testing.T, args ...string) string {
 type parsed struct {
 	Images, Dim int
 	RankMe      *float64
+	Spread      float64
+	Std         float64 `json:"normalized_std"`
 	Kinds       *struct {
 		Count, Images, Reference, K int
 		KNN                         float64  `json:"knn"`
@@ -174,6 +177,12 @@ func TestEvalWithoutKinds(t *testing.T) {
 	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, "fewer than two folders") {
 		t.Errorf("printed\n%s", out)
 	}
+	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, fmt.Sprintf("spread      %.2f, std of vectors of length 1 times sqrt(32); ", p.Spread)) {
+		t.Errorf("printed\n%s", out)
+	}
+	if p.Std <= 0 || math.Abs(p.Spread-p.Std*math.Sqrt(32)) > 1e-12 {
+		t.Errorf("spread %v, std %v", p.Spread, p.Std)
+	}
 	if p := parse(t, evaluated(t, "--model", model, "--data", data, "--json", "--limit", "5")); p.Images != 5 {
 		t.Errorf("%d images with --limit 5", p.Images)
 	}
@@ -227,7 +236,7 @@ func TestEvalOfFewImages(t *testing.T) {
 		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between"},
 		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "fewer than two folders", "all"},
 		{"no kind can be read", folder(map[string][]byte{"a.jpg": red, "b.jpg": green, "x/c.jpg": red[:99], "y/d.jpg": red[:99]}), "", "fewer than two folders", "all"},
-		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.0000 ", ""},
+		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.00, ", ""},
 	} {
 		args := []string{"--model", model, "--data", c.dir}
 		if c.reference != "" {

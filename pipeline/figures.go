@@ -17,7 +17,8 @@ type figures struct {
 	Images      int          `json:"images"`
 	Dim         int          `json:"dim"`
 	RankMe      number       `json:"rankme"`
-	Spread      number       `json:"normalized_std"` // 1/sqrt(D) when all dimensions vary alike
+	Spread      number       `json:"spread"`         // as training's: std of the vectors at length 1 times sqrt(D)
+	Std         number       `json:"normalized_std"` // the same without sqrt(D)
 	Kinds       *kindFigures `json:"kinds,omitempty"`
 }
 
@@ -119,7 +120,7 @@ func (f *figures) print(w io.Writer) error {
 	fmt.Fprintf(&b, "model       %d numbers an image, fingerprint %s\n", f.Dim, f.Fingerprint)
 	fmt.Fprintf(&b, "images      %d\n", f.Images)
 	fmt.Fprintf(&b, "RankMe      %s\n", f.RankMe.text(fmt.Sprintf("%%.1f of at most %d", min(f.Images, f.Dim)), "undefined: all vectors are zero"))
-	fmt.Fprintf(&b, "spread      %.4f mean std of vectors of length 1; all dimensions alike would give %.4f\n", f.Spread, 1/math.Sqrt(float64(f.Dim)))
+	fmt.Fprintf(&b, "spread      %.2f, std of vectors of length 1 times sqrt(%d); 1 is all dimensions alike around 0, 0 is collapsed\n", f.Spread, f.Dim)
 	f.Kinds.print(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
