@@ -2,16 +2,19 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
 )
@@ -153,7 +156,14 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	f := &figures{Fingerprint: enc.Fingerprint(), Images: queries.y.N, Dim: enc.Dim()}
 	f.RankMe, f.Std = number(stats.RankMe(queries.y)), number(stats.NormalizedStd(queries.y))
 	f.Spread = f.Std * number(math.Sqrt(float64(f.Dim)))
+	if base != nil {
+		f.Copies = queries.among(base)
+	}
 	f.Kinds = compareKinds(queries, base, enc.Metadata().Center, e.k, e.temperature)
+	if f.Copies > 0 {
+		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each has itself as nearest neighbour, and knn is too good by that\n",
+			f.Copies, f.Images, e.queries.Source(), e.base.Source())
+	}
 	return f, ctx.Err()
 }
 
@@ -161,10 +171,15 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
 	chosen := evenly(set.Len(), e.limit)
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
-	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits})
+	files := make([]bulk.Hash, len(chosen))
+	file := func(i int) *bulk.Hash { at, _ := slices.BinarySearch(chosen, i); return &files[at] }
+	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, Look: &dataset.Look{
+		File:    func(i int, data []byte) bool { *file(i) = sha256.Sum256(data); return true },
+		Picture: func(int, *imaging.RGB) {},
+	}})
 	s := newSample(enc)
 	err := bulk.Represent(ctx, enc, reader, chosen, func(p dataset.Picture, y []float32) error {
-		s.add(set.Label(p.Index), p.Pixels, y)
+		s.add(set.Label(p.Index), *file(p.Index), p.Pixels, y)
 		return nil
 	})
 	if err != nil {

@@ -301,6 +301,38 @@ func TestEvalOfFewNeighbors(t *testing.T) {
 	}
 }
 
+// Images that are among those to find neighbours in are told of, by their bytes.
+func TestEvalNoticesEqualFiles(t *testing.T) {
+	data, other, some := drawKinds(t, 2, 1), drawKinds(t, 3, 2), drawKinds(t, 3, 2)
+	model := someModel(t, other)
+	for _, name := range names(t, filepath.Join(data, "red")) {
+		put(t, some, "blue/of another kind "+name, read(t, filepath.Join(data, "red", name)))
+	}
+	for _, c := range []struct {
+		reference string
+		want      int
+	}{{"", 0}, {other, 0}, {some, 2}, {data, 6}} {
+		args := []string{"--model", model, "--data", data, "--json", "--onnxruntime", orttest.Open(t).Path()}
+		if c.reference != "" {
+			args = append(args, "--reference", c.reference)
+		}
+		var out, errs bytes.Buffer
+		if err := Eval(t.Context(), args, &out, &errs); err != nil {
+			t.Fatal(err)
+		}
+		var found struct {
+			Copies int `json:"in_reference"`
+		}
+		if err := json.Unmarshal(out.Bytes(), &found); err != nil || found.Copies != c.want {
+			t.Errorf("%s: %+v, %v", c.reference, found, err)
+		}
+		line := fmt.Sprintf("vicreg eval: %d of 6 images in %s are also in %s, byte for byte: ", c.want, data, c.reference)
+		if strings.Contains(errs.String(), line) != (c.want > 0) || strings.Contains(errs.String(), "byte for byte") != (c.want > 0) {
+			t.Errorf("%s: said\n%s", c.reference, &errs)
+		}
+	}
+}
+
 func TestEvalRefuses(t *testing.T) {
 	data := drawKinds(t, 2, 1)
 	model := someModel(t, data)

@@ -17,8 +17,9 @@ type figures struct {
 	Images      int          `json:"images"`
 	Dim         int          `json:"dim"`
 	RankMe      number       `json:"rankme"`
-	Spread      number       `json:"spread"`         // as training's: std of the vectors at length 1 times sqrt(D)
-	Std         number       `json:"normalized_std"` // the same without sqrt(D)
+	Spread      number       `json:"spread"`                 // as training's: std of the vectors at length 1 times sqrt(D)
+	Std         number       `json:"normalized_std"`         // the same without sqrt(D)
+	Copies      int          `json:"in_reference,omitempty"` // images that are files of the reference, too
 	Kinds       *kindFigures `json:"kinds,omitempty"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
@@ -17,6 +18,7 @@ const rawSide = 32
 // sample is a set of encoded images, one a row.
 type sample struct {
 	kinds  []string     // "" for an image that is in no folder
+	files  []bulk.Hash  // of the bytes of each
 	y, raw stats.Matrix // vectors [N, D]; pixels [N, 3*side*side]
 
 	size    int // side of the pixels given to add
@@ -31,8 +33,8 @@ func newSample(enc *encoder.Encoder) *sample {
 }
 
 // add appends an image; pixels and y are copied.
-func (s *sample) add(kind string, pixels []uint8, y []float32) {
-	s.kinds = append(s.kinds, kind)
+func (s *sample) add(kind string, file bulk.Hash, pixels []uint8, y []float32) {
+	s.kinds, s.files = append(s.kinds, kind), append(s.files, file)
 	s.y.Data = append(s.y.Data, y...)
 	s.y.N++
 	small := make([]uint8, s.raw.D)
@@ -41,6 +43,20 @@ func (s *sample) add(kind string, pixels []uint8, y []float32) {
 		s.raw.Data = append(s.raw.Data, float32(v))
 	}
 	s.raw.N++
+}
+
+// among counts the images of s whose file has the bytes of one of others.
+func (s *sample) among(others *sample) (n int) {
+	there := map[bulk.Hash]bool{}
+	for _, h := range others.files {
+		there[h] = true
+	}
+	for _, h := range s.files {
+		if there[h] {
+			n++
+		}
+	}
+	return n
 }
 
 // named is the part of the sample that lies in folders.
