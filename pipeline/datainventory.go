@@ -12,7 +12,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// inventory are what a look through a data set brought to light.
+// inventory are what a look through a data set brought to light. Names in it are for
+// JSON, and escaped where they are not UTF-8.
 type inventory struct {
 	Files      int            `json:"files"`
 	Good       int            `json:"good"`
@@ -54,10 +55,10 @@ func summarise(set *dataset.Set, looks []sight) *inventory {
 	for i, s := range looks {
 		f.Bytes += s.bytes
 		if label := set.Label(i); label != "" {
-			f.Folders[label]++
+			f.Folders[usage.UTF8(label)]++
 		}
 		if s.reason != "" {
-			f.Bad = append(f.Bad, dataset.Bad{Key: set.Key(i), Reason: s.reason})
+			f.Bad = append(f.Bad, dataset.Bad{Key: usage.UTF8(set.Key(i)), Reason: usage.UTF8(s.reason)})
 			continue
 		}
 		f.Good++
@@ -95,9 +96,9 @@ func duplicates(set *dataset.Set, looks []sight) [][]string {
 			continue
 		}
 		if groups[j] == nil {
-			groups[j] = []string{set.Key(j)}
+			groups[j] = []string{usage.UTF8(set.Key(j))}
 		}
-		groups[j] = append(groups[j], set.Key(i))
+		groups[j] = append(groups[j], usage.UTF8(set.Key(i)))
 	}
 	out := [][]string{}
 	for _, j := range slices.Sorted(maps.Keys(groups)) {

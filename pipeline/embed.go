@@ -132,8 +132,8 @@ func (e *embedding) run(ctx context.Context) (err error) {
 }
 
 func (e *embedding) info() vectors.Info {
-	return vectors.Info{Model: filepath.Base(e.model), Fingerprint: e.enc.Fingerprint(), Dim: e.enc.Dim(),
-		Normalized: e.normalize, Source: e.data, Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
+	return vectors.Info{Model: usage.UTF8(filepath.Base(e.model)), Fingerprint: e.enc.Fingerprint(), Dim: e.enc.Dim(),
+		Normalized: e.normalize, Source: usage.UTF8(e.data), Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
 }
 
 // encode fills the journal up to the last image of the set.

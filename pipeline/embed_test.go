@@ -338,3 +338,39 @@ func TestEmbedRefusesLineBreaks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A path that JSON and Parquet cannot hold goes into .paths as it is, and is refused
+// elsewhere; where a bad image or an equal one is named, it is escaped.
+func TestEmbedOfNamesThatAreNotUTF8(t *testing.T) {
+	images, dir := drawKinds(t, 1, 1), t.TempDir()
+	model, latin := someModel(t, images), "caf\xe9.png"
+	if err := os.WriteFile(filepath.Join(images, latin), grey(t, 20, 20, 7), 0o666); err != nil {
+		t.Skip("this file system wants names in UTF-8: ", err)
+	}
+	put(t, images, "copy\xe9.png", grey(t, 20, 20, 7))
+	put(t, images, "torn\xe9.png", []byte("no picture"))
+	for _, name := range []string{"v.jsonl", "v.parquet"} {
+		var wrong *usage.Error
+		_, err := embed(t, t.Context(), images, "--model", filepath.Join(dir, "none.onnx"), "-o", filepath.Join(dir, name))
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), `"caf\xe9.png" is not UTF-8, which `) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	file := filepath.Join(dir, "v.npy")
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); err != nil {
+		t.Fatal(err)
+	}
+	if paths := string(readFile(t, file+".paths")); !strings.Contains(paths, latin+"\n") {
+		t.Errorf("paths %q", paths)
+	}
+	var info vectors.Info
+	if err := json.Unmarshal(readFile(t, file+".json"), &info); err != nil || len(info.Bad) != 1 || info.Bad[0].Path != `"torn\xe9.png"` {
+		t.Errorf("bad: %+v, %v", info.Bad, err)
+	}
+	text, _ := data(t, "check", images, "--json")
+	var found inventory
+	if err := json.Unmarshal([]byte(text), &found); err != nil || len(found.Bad) != 1 || found.Bad[0].Key != `"torn\xe9.png"` ||
+		len(found.Duplicates) != 1 || strings.Join(found.Duplicates[0], " ") != `"caf\xe9.png" "copy\xe9.png"` {
+		t.Errorf("%+v, %v", found, err)
+	}
+}

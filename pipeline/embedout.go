@@ -7,20 +7,22 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"vicreg/pipeline/usage"
 	"vicreg/pipeline/vectors"
 	"vicreg/pipeline/whole"
 )
 
-// checkKeys reports a path that has no place in the output.
+// checkKeys reports a path that has no place in the output. Rows without their paths,
+// or with others, would be of no use to whoever looks for them by path.
 func (e *embedding) checkKeys() error {
-	if !e.npy() {
-		return nil
-	}
 	for i := range e.set.Len() {
-		if key := e.set.Key(i); strings.ContainsAny(key, "\r\n") {
+		switch key := e.set.Key(i); {
+		case e.npy() && strings.ContainsAny(key, "\r\n"):
 			return usage.Errorf("%q holds a line break, and %s has a path a line: write .jsonl or .parquet instead", key, e.out+".paths")
+		case !e.npy() && !utf8.ValidString(key):
+			return usage.Errorf("%q is not UTF-8, which %s has to be: write .npy instead, or rename it", key, e.out)
 		}
 	}
 	return nil
@@ -48,7 +50,7 @@ func (e *embedding) finish() error {
 	info := e.info()
 	err := e.journal.All(func(i int, v []float32, bad string) error {
 		if v == nil {
-			info.Bad = append(info.Bad, vectors.Bad{Path: e.set.Key(i), Reason: bad})
+			info.Bad = append(info.Bad, vectors.Bad{Path: usage.UTF8(e.set.Key(i)), Reason: usage.UTF8(bad)})
 			return nil
 		}
 		info.Count++

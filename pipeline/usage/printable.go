@@ -23,6 +23,15 @@ func Printable(name string) string {
 	return name
 }
 
+// UTF8 is a name as JSON and other text in UTF-8 may hold it: as it is, or as Printable
+// has it where it is not UTF-8, since readers of such text lose or refuse other bytes.
+func UTF8(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
 // Line is a text in one line as people may see it: lines are joined by semicolons, and
 // what cannot be printed is escaped as in Go. Errors quote names of files as they are.
 func Line(text string) string {

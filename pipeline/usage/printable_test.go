@@ -3,6 +3,7 @@ package usage
 import (
 	"strconv"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestPrintable(t *testing.T) {
@@ -25,6 +26,9 @@ func TestPrintable(t *testing.T) {
 		got := Printable(name)
 		if got != want {
 			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+		if inJSON := UTF8(name); inJSON != name && (inJSON != got || utf8.ValidString(name)) || !utf8.ValidString(inJSON) {
+			t.Errorf("%q in JSON: %s", name, inJSON)
 		}
 		if back, err := strconv.Unquote(got); got != name && (err != nil || back != name) {
 			t.Errorf("%q comes back as %q, %v", name, back, err)
