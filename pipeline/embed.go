@@ -44,7 +44,8 @@ func Embed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			"vicreg embed photos --model backbone.onnx -o photos.npy",
 			"vicreg embed photos --model backbone.onnx -o photos.parquet --normalize",
 		},
-		Notes: `DIR is a folder of any depth, a text file with a path a line, or tar shards.
+		Notes: `DIR is a folder of any depth, a text file with a path a line (what follows a tab
+is its label, and no part of the path), or tar shards.
 VECTORS ends in .npy (rows of float32; the paths are in VECTORS.paths, a line a
 row), .jsonl or .parquet (path and embedding). VECTORS.json tells the model's
 fingerprint and lists the files that could not be read. Rows are in the order of

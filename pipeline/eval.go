@@ -60,9 +60,11 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 			"vicreg eval --model backbone.onnx --data test --reference train",
 			"vicreg eval --model backbone.onnx --data photos --json",
 		},
-		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. With at least two of them
-each image gets the kind that its K nearest neighbours vote for, weighted by
-exp(cosine/T): neighbours in --reference, or among the other images of --data.
+		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. In a text file with a path a
+line, the kind is what follows the path after a tab; in tar shards, the .cls
+member beside the image, else its first folder. With at least two kinds each image
+gets the one that its K nearest neighbours vote for, weighted by exp(cosine/T):
+neighbours in --reference, or among the other images of --data.
 Raw pixels are those the model sees, brought down to %d x %d where there are
 more. Both are compared as they are and less their mean. Cosines within a kind
 and between kinds are of vectors less the mean in the model file; a --foreign
@@ -74,8 +76,8 @@ keeps from being negative, that of a healthy model is well below 1. No weight is
 trained here.`, rawSide, rawSide),
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
-	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any")
-	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, in folders of the same names; by default those of --data")
+	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any; or a text file with a path, a tab and a kind a line; or tar shards")
+	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, of the same kinds; by default those of --data")
 	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote, or all where there are fewer")
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders")

@@ -78,7 +78,7 @@ func readList(r io.Reader) (*table, error) {
 }
 
 // anyThere is an error when not one file of a list was there: the paths are
-// relative to another folder, or a disk is missing.
+// relative to another folder, a disk is missing, or commas part them from labels.
 func (x *indexing) anyThere(t *table) error {
 	for i := range t.files {
 		if t.files[i].modified != 0 {
@@ -88,5 +88,12 @@ func (x *indexing) anyThere(t *table) error {
 	if t.len() == 0 {
 		return nil
 	}
-	return fmt.Errorf("none of the files listed exists, such as %s", usage.Printable(x.source.file(t.key(0))))
+	hint := ""
+	for row := range t.len() {
+		if name, _, comma := strings.Cut(t.key(row), ","); comma && isPicture(name) {
+			hint = "; what follows a path, as its label, is parted from it by a tab, not a comma"
+			break
+		}
+	}
+	return fmt.Errorf("none of the files listed exists, such as %s%s", usage.Printable(x.source.file(t.key(0))), hint)
 }

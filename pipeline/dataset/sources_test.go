@@ -63,13 +63,18 @@ func TestListRefuses(t *testing.T) {
 		"a.png\tcat\na.png\tdog\n": `a.png is listed with the labels "cat" and "dog"`,
 		"\ta.png\n":                "line 1 is no path",
 		"a.png\nx\n" + strings.Repeat("y", maxLine): "line 3: ",
-		"# nothing\n":    "no image in",
-		"b.png\nc.png\n": "none of the files listed exists, such as " + root,
-		"a.png\x00":      "neither a folder, nor a tar file, nor a text file",
+		"# nothing\n":             "no image in",
+		"b.png\nc.png\n":          "none of the files listed exists, such as " + root,
+		"path,label\na.png,cat\n": "; what follows a path, as its label, is parted from it by a tab, not a comma",
+		"a.png\x00":               "neither a folder, nor a tar file, nor a text file",
 	} {
 		raw(t, root, "list", []byte(text))
 		_, err := Index(filepath.Join(root, "list"))
 		refused(t, err, want)
+	}
+	raw(t, root, "list", []byte("b, c.png\n"))
+	if _, err := Index(filepath.Join(root, "list")); err == nil || strings.Contains(err.Error(), "label") {
+		t.Errorf("of a comma in a name: %v", err)
 	}
 	raw(t, root, "list", []byte("gone.png\n"))
 	_, err := Open(t.Context(), filepath.Join(root, "list"), Options{Dimensions: true})
