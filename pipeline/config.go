@@ -167,6 +167,9 @@ func (c *Config) Validate() error {
 			return usage.Errorf("--%s %g: want a coefficient from 0 to %g", name, x, maxCoefficient)
 		}
 	}
+	if c.Loss == (models.Loss{}) {
+		return usage.Errorf("--invariance 0 --variance 0 --covariance 0: the loss would always be 0, and nothing would be learnt")
+	}
 	return nil
 }
 

@@ -133,18 +133,22 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 	if err := r.agree(state); err != nil {
 		return err
 	}
+	var health *Health
 	if r.watch != nil {
-		health, err := r.watch.measure(state)
+		h, err := r.watch.measure(state)
 		if err != nil {
 			return err
 		}
-		if err := r.metrics.epoch(r.position, health); err != nil {
-			return err
-		}
-		line += health.String()
+		health = &h
+		line += h.String()
+	}
+	found := r.looks(r.position.Epoch, r.loader.BatchesPerEpoch(), p.variance, health)
+	if err := r.metrics.epoch(r.position, found != "", health); err != nil {
+		return err
 	}
 	p.Clear()
 	fmt.Fprintln(stdout, line)
+	p.collapse.warn(p.out, r.position.Epoch, found)
 	return r.saveState(state)
 }
 

@@ -24,6 +24,7 @@ type fakeStepper struct {
 	finite             func(step int) bool
 	loss               float64
 	norm               func(step int) float64 // of the gradient; nil for 1
+	variance           float64
 	steps              int
 	rates, scales      []float64
 	accepted, rejected int
@@ -63,7 +64,7 @@ func (f *fakeStepper) StepAhead(b, next tensor.Batch) (map[string]float64, error
 	f.steps++
 	f.rates = append(f.rates, float64(b[models.Rate].Float32()[0]))
 	f.scales = append(f.scales, float64(b[models.LossScale].Float32()[0]))
-	return map[string]float64{"loss": f.loss, "finite": ok, "grad_norm": norm, "invariance": 1, "variance": 2, "covariance": 3}, nil
+	return map[string]float64{"loss": f.loss, "finite": ok, "grad_norm": norm, "invariance": 1, "variance": f.variance, "covariance": 3}, nil
 }
 func (f *fakeStepper) NewBatch() (tensor.Batch, error) {
 	return tensor.Batch{models.Rate: tensor.New(tensor.Float32, 1), models.LossScale: tensor.New(tensor.Float32, 1),

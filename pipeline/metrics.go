@@ -76,11 +76,13 @@ func (m *metrics) step(position checkpoint.Position, epoch int, scalars map[stri
 	return m.write(line)
 }
 
-// epoch writes what the held-out images say after an epoch.
-func (m *metrics) epoch(position checkpoint.Position, h Health) error {
-	line := map[string]any{"kind": "epoch", "step": position.Step, "epoch": position.Epoch}
-	for name, x := range h.values() {
-		line[name] = x
+// epoch writes what there is to say after an epoch; h is nil where no image is held out.
+func (m *metrics) epoch(position checkpoint.Position, collapsed bool, h *Health) error {
+	line := map[string]any{"kind": "epoch", "step": position.Step, "epoch": position.Epoch, "collapsed": collapsed}
+	if h != nil {
+		for name, x := range h.values() {
+			line[name] = x
+		}
 	}
 	return m.write(line)
 }

@@ -22,6 +22,8 @@ type progress struct {
 	rejected    int // in a row
 	lost        int // rejected in this epoch
 	leaps       leaps
+	variance    float64 // mean of the term over the last epoch; NaN of no step
+	collapse    collapse
 }
 
 func newProgress(out io.Writer, r *run) *progress {
@@ -64,6 +66,7 @@ func (p *progress) line(s map[string]float64) string {
 // and starts the next.
 func (p *progress) epoch(done int) string {
 	n := float64(p.count) // 0 makes them NaN
+	p.variance = p.sum["variance"] / n
 	line := fmt.Sprintf("epoch %3d  loss %.4f  inv %.4f  var %.4f  cov %.4f  %.1f images/s",
 		done, p.sum["loss"]/n, p.sum["invariance"]/n, p.sum["variance"]/n, p.sum["covariance"]/n, p.rate)
 	if p.lost > 0 {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"flag"
+	"fmt"
 	"strings"
 
 	"vicreg/pipeline/imaging"
@@ -43,10 +44,27 @@ func (f *recipeFlags) recipe(fallback string) (imaging.Recipe, error) {
 			err = r.Set(c)
 		}
 	}
+	if err == nil {
+		err = normalises(r)
+	}
 	if err != nil {
 		return r, &usage.Error{Err: err}
 	}
 	return r, nil
+}
+
+// normalises is an error when mean and std cannot be those of pixels in 0..1, which is how
+// a graph sees them. With those of pixels in 0..255 all images would look alike to it.
+func normalises(r imaging.Recipe) error {
+	for c := range 3 {
+		if m := r.Mean[c]; !(m >= 0 && m <= 1) { // nor is it a NaN
+			return fmt.Errorf("--augment mean: %g: want that of pixels in 0..1; divide one of pixels in 0..255 by 255", m)
+		}
+		if s := r.Std[c]; !(s >= 1e-4 && s <= 1) {
+			return fmt.Errorf("--augment std: %g: want 0.0001 to 1, that of pixels in 0..1; divide one of pixels in 0..255 by 255", s)
+		}
+	}
+	return nil
 }
 
 // describeRecipe names a recipe and tells when it is not the one of that name.

@@ -136,6 +136,9 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if r.slow != "" {
 		fmt.Fprintln(stderr, "vicreg train:", r.slow)
 	}
+	if doubt := t.doubt(); doubt != "" {
+		fmt.Fprintln(stderr, "vicreg train:", doubt)
+	}
 	t.announce(stdout, r, train, held, why)
 	return r.loop(ctx, stdout, stderr)
 }

@@ -39,16 +39,23 @@ type Health struct {
 	// Alignment is the mean cosine of two views' embeddings; Retrieval is how
 	// often the nearest embedding is the other view of the same image.
 	Alignment, Retrieval float64
+	// Images is how many were looked at: by chance, Retrieval is one in so many.
+	Images int
 }
+
+// chance is the Retrieval of embeddings that say nothing.
+func (h Health) chance() float64 { return 1 / float64(h.Images) }
 
 func (h Health) values() map[string]float64 {
 	return map[string]float64{"loss": h.Loss, "invariance": h.Invariance, "variance": h.Variance, "covariance": h.Covariance,
-		"spread": h.Spread, "rank": h.Rank, "alignment": h.Alignment, "retrieval": h.Retrieval}
+		"spread": h.Spread, "rank": h.Rank, "alignment": h.Alignment, "retrieval": h.Retrieval,
+		"chance": h.chance()}
 }
 
 // String is the tail of the epoch line.
 func (h Health) String() string {
-	return fmt.Sprintf("  | held out: loss %.3f  spread %.2f  rank %.0f  finds its other view %.0f %%", h.Loss, h.Spread, h.Rank, 100*h.Retrieval)
+	return fmt.Sprintf("  | held out: loss %.3f  spread %.2f  rank %.0f  finds its other view %.0f %% (chance %.2g %%)",
+		h.Loss, h.Spread, h.Rank, 100*h.Retrieval, 100*h.chance())
 }
 
 // newWatch prepares the views of the held-out images; nil when fewer than two
@@ -145,7 +152,7 @@ func (w *watch) measure(state map[string]*tensor.Tensor) (h Health, err error) {
 	h.Spread = stats.NormalizedStd(a) * math.Sqrt(float64(a.D))
 	h.Rank = stats.RankMe(rep)
 	alignment := stats.Align(a, b)
-	h.Alignment, h.Retrieval = alignment.Cosine, alignment.Retrieval
+	h.Alignment, h.Retrieval, h.Images = alignment.Cosine, alignment.Retrieval, rows
 	return h, nil
 }
 
