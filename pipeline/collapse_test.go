@@ -67,7 +67,7 @@ func TestARunTellsOfItsCollapse(t *testing.T) {
 		t.Errorf("said\n%s", said)
 	}
 	lines := metricsOf(t, r)
-	if strings.Count(lines, `"collapsed":true,"epoch":`) != 2 || strings.Count(lines, `"collapsed":false,"epoch":1,"kind":"epoch"`) != 1 {
+	if strings.Count(lines, `"collapsed":true,"epoch":`) != 2 || strings.Count(lines, `"bad_images":0,"collapsed":false,"epoch":1,"kind":"epoch"`) != 1 {
 		t.Errorf("metrics:\n%s", lines)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"vicreg/models"
 	"vicreg/pipeline/checkpoint"
+	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
 )
 
@@ -132,13 +133,46 @@ func (t *trainFlags) writeArtifacts() error {
 	return nil
 }
 
-// listBad writes the files that could not be used, with the reason after a tab. What
-// does not print, and would break a line or a column, is escaped: usage.Printable.
-func (r *run) listBad() error {
+// bad are the files that this process has met and could not use.
+func (r *run) bad() []dataset.Bad {
 	bad := r.reader.Quarantined()
 	if r.watch != nil {
 		bad = append(bad, r.watch.reader.Quarantined()...)
 	}
+	return bad
+}
+
+// describeBad says how many files were found bad, by this process, and where they are
+// listed; "" for none.
+// One of several processes meets those of its part of each batch only.
+func (r *run) describeBad() string {
+	n, of, least := len(r.bad()), r.reader.Set().Len(), ""
+	if n == 0 {
+		return ""
+	}
+	if r.watch != nil {
+		of += r.watch.reader.Set().Len()
+	}
+	if r.group().Size() > 1 {
+		least = "at least "
+	}
+	return fmt.Sprintf("%s%d of %d images were found bad, see %s", least, n, of, filepath.Join(r.out, badFileOf(r.group().Rank())))
+}
+
+// tellBad is describeBad when there are more of them than it has told of.
+func (r *run) tellBad(p *progress) string {
+	n := len(r.bad())
+	if n <= p.bad {
+		return ""
+	}
+	p.bad = n
+	return r.describeBad()
+}
+
+// listBad writes the files that could not be used, with the reason after a tab. What
+// does not print, and would break a line or a column, is escaped: usage.Printable.
+func (r *run) listBad() error {
+	bad := r.bad()
 	if len(bad) == 0 {
 		return nil
 	}

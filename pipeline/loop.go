@@ -56,8 +56,12 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		}
 	}
 	device, err := r.deviceMemory()
-	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s; next: vicreg export %s\n",
-		r.position.Step, 100*p.waitShare(), device, r.out)
+	bad := r.describeBad()
+	if bad != "" {
+		bad = "; " + bad
+	}
+	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s%s; next: vicreg export %s\n",
+		r.position.Step, 100*p.waitShare(), device, bad, r.out)
 	return errors.Join(err, r.meet())
 }
 
@@ -142,8 +146,11 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 		health = &h
 		line += h.String()
 	}
+	if bad := r.tellBad(p); bad != "" {
+		line += "  | " + bad
+	}
 	found := r.looks(r.position.Epoch, r.loader.BatchesPerEpoch(), p.variance, health)
-	if err := r.metrics.epoch(r.position, found != "", health); err != nil {
+	if err := r.metrics.epoch(r.position, len(r.bad()), found != "", health); err != nil {
 		return err
 	}
 	p.Clear()

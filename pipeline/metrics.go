@@ -77,8 +77,8 @@ func (m *metrics) step(position checkpoint.Position, epoch int, scalars map[stri
 }
 
 // epoch writes what there is to say after an epoch; h is nil where no image is held out.
-func (m *metrics) epoch(position checkpoint.Position, collapsed bool, h *Health) error {
-	line := map[string]any{"kind": "epoch", "step": position.Step, "epoch": position.Epoch, "collapsed": collapsed}
+func (m *metrics) epoch(position checkpoint.Position, bad int, collapsed bool, h *Health) error {
+	line := map[string]any{"kind": "epoch", "step": position.Step, "epoch": position.Epoch, "bad_images": bad, "collapsed": collapsed}
 	if h != nil {
 		for name, x := range h.values() {
 			line[name] = x

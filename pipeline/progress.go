@@ -24,6 +24,7 @@ type progress struct {
 	leaps       leaps
 	variance    float64 // mean of the term over the last epoch; NaN of no step
 	collapse    collapse
+	bad         int // images that were told of
 }
 
 func newProgress(out io.Writer, r *run) *progress {

@@ -150,6 +150,14 @@ func TestTrainLearnsAndLeavesItsArtifacts(t *testing.T) {
 	if !strings.Contains(string(bad), "torn.png\t") || !strings.Contains(string(bad), "empty.jpg\t") {
 		t.Errorf("bad images listed:\n%s", bad)
 	}
+	told := "2 of 42 images were found bad, see " + filepath.Join(out, "bad-images.txt")
+	lines := strings.Split(printed, "\n")
+	if strings.Count(printed, "  | "+told+"\n") != 1 || !strings.Contains(lines[len(lines)-2], "; "+told+"; next: ") {
+		t.Errorf("no %q after an epoch and at the end:\n%s", told, printed)
+	}
+	if kept, _ := os.ReadFile(filepath.Join(out, metricsFile)); !strings.Contains(string(kept), `"bad_images":2,"chance":`) {
+		t.Errorf("metrics:\n%s", kept)
+	}
 }
 
 func TestInterruptedRunSavesAndSaysSo(t *testing.T) {
