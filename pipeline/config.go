@@ -10,6 +10,7 @@ import (
 
 	"vicreg/models"
 	"vicreg/models/optim"
+	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
@@ -19,7 +20,10 @@ import (
 type Config struct {
 	Data    string  `json:"data"` // the folder of images
 	Holdout float64 `json:"holdout"`
-	Seed    uint64  `json:"seed"`
+	// HoldoutLeast is how many images are held out where Holdout is a share and a hash
+	// gives fewer; runs of older versions have none.
+	HoldoutLeast int    `json:"holdout_least,omitempty"`
+	Seed         uint64 `json:"seed"`
 
 	Images  int    `json:"images"`   // to train on, when the run began or last went on
 	DataSet string `json:"data_set"` // their fingerprint, by which a resumed run knows them
@@ -74,7 +78,7 @@ type settings struct {
 
 func (s *settings) register(fs *flag.FlagSet) {
 	fs.StringVar(&s.Data, "data", "", "`DIR` with the images, in any depth of folders; or a text file with a path a line, perhaps with a tab and a label, which training ignores; or tar shards: a file, a folder of them, a pattern such as part-{000..127}.tar")
-	fs.Float64Var(&s.Holdout, "holdout", 0.05, "`share` of the images kept from training to watch it; chosen by a hash of the path")
+	fs.Float64Var(&s.Holdout, "holdout", 0.05, "`share` of the images kept from training to watch it, 2 at the least unless it is 0; chosen by a hash of the path")
 	fs.Uint64Var(&s.Seed, "seed", 1, "`N` that decides the first weights, the order of the images and their views")
 	fs.StringVar(&s.Model, "model", "resnet18", "`backbone`: "+strings.Join(models.ModelNames(), ", "))
 	fs.StringVar(&s.Stem, "stem", "", "first layer of the `kind` imagenet (7x7 and pooling) or cifar (3x3); by default cifar up to 64 pixels")
@@ -126,7 +130,7 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	if given("weight-decay") {
 		s.Optimizer.WeightDecay = s.weightDecay
 	}
-	s.Optimizer.ClipNorm = s.clipNorm
+	s.Optimizer.ClipNorm, s.HoldoutLeast = s.clipNorm, leastHeld
 	s.warmupGiven = given("warmup")
 	switch {
 	case given("lr") && !(s.lr > 0 && s.lr <= maxRate):
@@ -171,6 +175,20 @@ func (c *Config) Validate() error {
 		return usage.Errorf("--invariance 0 --variance 0 --covariance 0: the loss would always be 0, and nothing would be learnt")
 	}
 	return nil
+}
+
+// leastHeld is how many images there must be to tell one from another.
+const leastHeld = 2
+
+// split parts the images into those to train on and those held out. Of few images a share
+// may come to less than the least; then those are taken that would come next, if enough
+// for a batch stay.
+func (c *Config) split(all *dataset.Set) (train, held *dataset.Set) {
+	train, held = all.Split(c.Holdout)
+	if c.Holdout > 0 && held.Len() < c.HoldoutLeast && all.Len()-c.HoldoutLeast >= c.Batch {
+		return all.SplitFew(c.HoldoutLeast)
+	}
+	return train, held
 }
 
 // plan sets the learning-rate schedule for a number of training images and says

@@ -197,7 +197,7 @@ func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err 
 	case err != nil:
 		return nil, nil, &usage.Error{Err: err}
 	}
-	train, held = all.Split(t.Holdout)
+	train, held = t.split(all)
 	if t.Batch > train.Len() {
 		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s",
 			t.Batch, train.Len(), held.Len(), t.Data)
@@ -207,7 +207,11 @@ func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err 
 
 // announce prints what was found and chosen.
 func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why string) {
-	fmt.Fprintf(w, "images     %d to train on, %d held out, in %s\n", train.Len(), held.Len(), t.Data)
+	few := ""
+	if t.Holdout > 0 && held.Len() < leastHeld {
+		few = fmt.Sprintf(" (too few for %d and a batch of %d: training is not watched)", leastHeld, t.Batch)
+	}
+	fmt.Fprintf(w, "images     %d to train on, %d held out%s, in %s\n", train.Len(), held.Len(), few, t.Data)
 	fmt.Fprintf(w, "model      %s\n", t.Config.String())
 	if r.imported.Loaded > 0 {
 		fmt.Fprintf(w, "weights    %d tensors from %s, %d others ignored\n", r.imported.Loaded, t.Init, len(r.imported.Ignored))

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -88,12 +89,32 @@ func (s *Set) Source() string { return s.source.name }
 // a hash of each key, so that a picture stays on its side when others are added
 // or removed. Either part may be empty.
 func (s *Set) Split(holdout float64) (train, held *Set) {
+	return s.divide(func(key string) bool { return float64(hash(key)>>11)/(1<<53) < holdout })
+}
+
+// SplitFew sets the n pictures aside whose keys have the lowest hashes, all if there are
+// no more: those that Split with a share for so many would, where a share of few
+// pictures is a matter of luck.
+func (s *Set) SplitFew(n int) (train, held *Set) {
+	hashes := make([]uint64, s.Len())
+	for i := range hashes {
+		hashes[i] = hash(s.Key(i))
+	}
+	slices.Sort(hashes)
+	return s.divide(func(key string) bool {
+		_, below := slices.BinarySearch(hashes[:min(n, len(hashes))], hash(key))
+		return below
+	})
+}
+
+// divide sets aside the pictures whose keys are held.
+func (s *Set) divide(isHeld func(key string) bool) (train, held *Set) {
 	train = &Set{source: s.source, table: s.table, pick: []uint32{}}
 	held = &Set{source: s.source, table: s.table, pick: []uint32{}}
 	for i := range s.Len() {
 		row := s.row(i)
 		part := train
-		if float64(hash(s.table.key(row))>>11)/(1<<53) < holdout {
+		if isHeld(s.table.key(row)) {
 			part = held
 		}
 		part.pick = append(part.pick, uint32(row))
