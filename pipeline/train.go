@@ -44,6 +44,7 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 			"vicreg train --data photos --out runs/photos",
 			"vicreg train --data photos --out runs/small --image-size 32 --width 16 --epochs 20",
 			"vicreg train --out runs/photos --resume",
+			"vicreg train --out runs/photos --resume --epochs 200",
 		},
 		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
 checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
@@ -51,7 +52,10 @@ could not be read. Ctrl-C, SIGTERM or SIGHUP, which a lost terminal sends, finis
 the step, writes a checkpoint and ends with code 130; nohup keeps SIGHUP away, and
 a run goes on when nobody reads what it prints. --resume goes on from a
 checkpoint, bit for bit on the same CPU, and on another device
-or in another --precision, since weights are float32 in each. fp16 keeps
+or in another --precision, since weights are float32 in each. With --epochs it makes
+a run longer, a finished one, too: the learning rate goes on along the cosine of so
+many epochs. --init RUN/checkpoint-STEP.safetensors begins a new run with the backbone
+of another. fp16 keeps
 activations in 16 bits and scales the loss; the scale halves after a step whose
 gradient is not finite (that step is left out) and doubles after %d good ones.
 bf16 needs no scale, as its range is float32's, but keeps 8 bits of a number where
@@ -68,7 +72,7 @@ see the same images and, to resume, the same RUN, which the first of them writes
 	t.machine.register(fs)
 	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16 (from compute capability 8.0); by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where it can be")
 	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
-	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, only --data may move")
+	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, but --data may move and --epochs be another number")
 	fs.BoolVar(&t.force, "force", false, "start anew in a folder that holds a run already")
 	fs.DurationVar(&t.timeLimit, "time-limit", 0, "stop with a checkpoint after this `time`, such as 2h; --resume goes on")
 	fs.DurationVar(&t.every, "checkpoint-every", 10*time.Minute, "`time` between checkpoints within an epoch; one follows each epoch anyway")
@@ -99,6 +103,10 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	position, tensors, err := t.prepare(fs, stderr)
 	if err != nil {
 		return err
+	}
+	if done := t.finished(position); done != "" {
+		fmt.Fprintln(stdout, done)
+		return nil
 	}
 	if err := t.shares(); err != nil {
 		return err

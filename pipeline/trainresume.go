@@ -22,7 +22,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	fixed.register(names)
 	var given error
 	names.VisitAll(func(f *flag.Flag) {
-		if given == nil && f.Name != "data" && usage.Given(fs, f.Name) {
+		if given == nil && f.Name != "data" && f.Name != "epochs" && usage.Given(fs, f.Name) {
 			given = usage.Errorf("--%s belongs to the run and cannot change with --resume", f.Name)
 		}
 	})
@@ -39,7 +39,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	if err != nil {
 		return none, nil, err
 	}
-	data := t.Data
+	data, epochs := t.Data, t.Epochs
 	if err := json.Unmarshal(c.Config, &t.Config); err != nil {
 		return none, nil, fmt.Errorf("read the settings of %s: %w", t.out, err)
 	}
@@ -51,7 +51,37 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 		fmt.Fprintln(stderr, "vicreg train:", why)
 	}
 	beginScale(&c.Position, before, t.Precision)
+	if usage.Given(fs, "epochs") && epochs != t.Epochs {
+		said, err := t.lengthen(epochs, c.Position)
+		if err != nil {
+			return none, nil, err
+		}
+		fmt.Fprintln(stderr, "vicreg train:", said)
+	}
 	return c.Position, c.Tensors, t.Validate()
+}
+
+// lengthen gives a run another number of epochs, more as a rule, and says what that means.
+// Its learning rate goes on along the cosine that a run of so many has, warm-up included:
+// that of a finished run, which is next to nothing, would teach it no more.
+func (c *Config) lengthen(epochs int, p checkpoint.Position) (said string, err error) {
+	if epochs <= p.Epoch {
+		return "", usage.Errorf("--epochs %d: the run has %d behind it, and wants more to go on", epochs, p.Epoch)
+	}
+	perEpoch := max(1, c.Schedule.Total/c.Epochs)
+	at := p.Epoch*perEpoch + p.Batch
+	before, rate := c.Epochs, c.Schedule.At(at)
+	c.Epochs, c.Schedule.Total = epochs, perEpoch*epochs
+	return fmt.Sprintf("the run has %d epochs now in the place of %d; it goes on at epoch %d with the learning rate that a run of so many has there, %.3g in the place of %.3g",
+		epochs, before, p.Epoch+1, c.Schedule.At(at), rate), nil
+}
+
+// finished says that a run has no more to do, "" where it has.
+func (t *trainFlags) finished(p checkpoint.Position) string {
+	if !t.resume || p.Epoch < t.Epochs {
+		return ""
+	}
+	return fmt.Sprintf("done       this run is finished: %d epochs, %d steps; --resume --epochs N with more makes it longer; next: vicreg export %s", t.Epochs, p.Step, t.out)
 }
 
 // follow makes the run go on with images that are not those it had, and says so.

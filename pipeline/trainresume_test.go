@@ -171,3 +171,57 @@ func TestResumeFromElsewhere(t *testing.T) {
 		t.Error(printed, err)
 	}
 }
+
+// A run gets more epochs, or fewer, when it is finished or in the middle, and goes on with
+// the learning rates of a run that has so many.
+func TestResumeWithOtherEpochs(t *testing.T) {
+	data := writeImages(t, 16) // 2 steps an epoch
+	for _, c := range []struct {
+		steps  int // before the run stops, of the 4 that it has
+		epochs string
+		total  int
+		said   string
+	}{
+		{4, "4", 8, "the run has 4 epochs now in the place of 2; it goes on at epoch 3 with the learning rate that a run of so many has there, 0.0375 in the place of 5e-05\n"},
+		{1, "3", 6, "the run has 3 epochs now in the place of 2; it goes on at epoch 1 with "},
+		{1, "1", 2, "the run has 1 epochs now in the place of 2; it goes on at epoch 1 with "},
+	} {
+		out := t.TempDir()
+		stepwise(t, data, out, c.steps)
+		printed, err := train(t, t.Context(), "--out", out, "--resume", "--epochs", c.epochs)
+		if err != nil || !strings.Contains(printed, "vicreg train: "+c.said) {
+			t.Errorf("%v, printed\n%s", err, printed)
+		}
+		schedule := optim.Schedule{Peak: 0.05, Warmup: 2, Total: c.total}
+		var want []float64
+		for step := c.steps; step < c.total; step++ {
+			want = append(want, schedule.At(step))
+		}
+		if got := ratesOf(t, out)[c.steps:]; !slices.Equal(got, want) {
+			t.Errorf("rates %v, want %v", got, want)
+		}
+		if kept := configOf(t, out); kept.Schedule != schedule || 2*kept.Epochs != c.total {
+			t.Errorf("it ended with %+v", kept)
+		}
+	}
+}
+
+// A finished run says so, whatever images it is given, and wants more epochs to go on.
+func TestResumeOfAFinishedRun(t *testing.T) {
+	data, other, out := writeImages(t, 16), writeImages(t, 32), t.TempDir()
+	stepwise(t, data, out, 4)
+	for _, more := range [][]string{nil, {"--data", other}, {"--epochs", "2"}, {"--data", "nowhere"}} {
+		printed, err := train(t, t.Context(), append(more, "--out", out, "--resume")...)
+		if want := "done       this run is finished: 2 epochs, 4 steps; --resume --epochs N with more makes it longer; next: vicreg export " + out + "\n"; err != nil || printed != want {
+			t.Errorf("%v: %v, printed\n%s", more, err, printed)
+		}
+	}
+	var wrong *usage.Error
+	if _, err := train(t, t.Context(), "--out", out, "--resume", "--epochs", "1"); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--epochs 1: the run has 2 behind it") {
+		t.Errorf("got %v", err)
+	}
+	printed, err := train(t, t.Context(), "--out", out, "--resume", "--epochs", "3", "--data", other)
+	if err != nil || !strings.Contains(printed, "the run has 3 epochs now") || !strings.Contains(printed, "4 steps an epoch in the place of 2") || latest(t, out).Position.Step != 8 {
+		t.Errorf("%v, at %+v, printed\n%s", err, latest(t, out).Position, printed)
+	}
+}
