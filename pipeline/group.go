@@ -163,8 +163,8 @@ var errOther = errors.New("another process was interrupted")
 // meet waits for all processes at the end, as one that ends earlier may take the others
 // with it. After that, and only then, each leaves the group: one that fails ends without,
 // which is how what has started them knows.
-func (r *run) meet() error {
-	_, err := r.group().AllGather([]float32{0})
-	r.met = err == nil
+func (t *trainFlags) meet() error {
+	_, err := t.group().AllGather([]float32{0})
+	t.met = err == nil
 	return err
 }

@@ -106,7 +106,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	}
 	if done := t.finished(position); done != "" {
 		fmt.Fprintln(stdout, done)
-		return nil
+		return t.meet()
 	}
 	if err := t.shares(); err != nil {
 		return err
