@@ -11,6 +11,7 @@ import (
 	"vicreg/models"
 	"vicreg/models/optim"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	Size     int    `json:"image_size"`
 	Expander []int  `json:"expander"`
 	Init     string `json:"init,omitempty"` // where the first weights came from
+
+	imaging.Conversion // of image files to pixels, in training and for good
 
 	Recipe imaging.Recipe `json:"recipe"`
 	Loss   models.Loss    `json:"loss"`
@@ -86,6 +89,7 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.IntVar(&s.Size, "image-size", 224, "side of a view in `pixels`")
 	fs.StringVar(&s.expander, "expander", "", "`widths` of the expander; by default 2048-2048-2048 with the cifar stem, else 8192-8192-8192")
 	fs.StringVar(&s.Init, "init", "", "safetensors `FILE` with weights named as torchvision names them, to start from instead of random ones")
+	encoder.ConversionFlags(fs, &s.Conversion, "")
 	s.recipe.register(fs)
 	fs.Float64Var(&s.Loss.Invariance, "invariance", 25, "`coefficient` of the invariance term")
 	fs.Float64Var(&s.Loss.Variance, "variance", 25, "`coefficient` of the variance term")
@@ -227,7 +231,7 @@ func (c *Config) graphs(block int) models.Config {
 // the short side goes to 256/224 of the crop, as is the custom for ImageNet; a
 // smaller model sees the whole short side.
 func (c *Config) Preprocess() imaging.Preprocess {
-	p := imaging.Preprocess{Crop: c.Size, Interpolation: c.Recipe.Interpolation}
+	p := imaging.Preprocess{Crop: c.Size, Interpolation: c.Recipe.Interpolation, Conversion: c.Conversion}
 	if c.Size > smallImage {
 		p.Resize = (c.Size*256 + 112) / 224
 	}

@@ -14,6 +14,7 @@ import (
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 	"vicreg/pipeline/whole"
@@ -25,6 +26,7 @@ type check struct {
 	asJSON     bool
 	force      bool
 	workers    int
+	conversion imaging.Conversion
 }
 
 func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -37,14 +39,16 @@ func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) err
 			"vicreg data check photos --list bad.txt",
 		},
 		Notes: `Mean and std are per channel, of pixels of 0 to 1, each image with equal weight;
-the line that gives them can be pasted into vicreg train. Duplicates are files
-of equal bytes. The exit code is 1 when a file is bad, 0 when only duplicates
-were found. Training replaces a bad file by its neighbour and goes on.`,
+the line that gives them can be pasted into vicreg train, with the same --levels.
+Duplicates are files of equal bytes. The exit code is 1 when a file is bad, 0
+when only duplicates were found. Training replaces a bad file by its neighbour
+and goes on.`,
 	})
 	c := &check{}
 	fs.StringVar(&c.list, "list", "", "`FILE` to write every bad file with its reason and every group of duplicates to")
 	fs.BoolVar(&c.force, "force", false, "write over the FILE of --list if it exists")
 	fs.BoolVar(&c.asJSON, "json", false, "print one JSON object")
+	encoder.ConversionFlags(fs, &c.conversion, "")
 	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one a core")
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &c.data}); err != nil {
 		return err
@@ -84,7 +88,7 @@ func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*
 	group, ctx := errgroup.WithContext(ctx)
 	for range workers {
 		group.Go(func() error {
-			var d imaging.Decoder
+			d := imaging.Decoder{Conversion: c.conversion, Facts: new(imaging.Facts)}
 			defer d.Close()
 			var m imaging.RGB
 			for i := int(next.Add(1)) - 1; i < set.Len(); i = int(next.Add(1)) - 1 {
@@ -101,7 +105,7 @@ func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return summarise(set, looks), nil
+	return summarise(set, looks, c.conversion.Levels), nil
 }
 
 // sight is what was seen of one file.
@@ -112,6 +116,7 @@ type sight struct {
 	bytes    int64
 	hash     [sha256.Size]byte
 	mean, sq [3]float64 // of the pixels and of their squares, in 0..1
+	facts    imaging.Facts
 }
 
 func see(set *dataset.Set, i int, d *imaging.Decoder, m *imaging.RGB) (s sight) {
@@ -130,7 +135,7 @@ func see(set *dataset.Set, i int, d *imaging.Decoder, m *imaging.RGB) (s sight) 
 		s.reason = err.Error()
 		return s
 	}
-	s.format, s.w, s.h = info.Format, m.W, m.H
+	s.format, s.w, s.h, s.facts = info.Format, m.W, m.H, *d.Facts
 	s.measure(m)
 	return s
 }

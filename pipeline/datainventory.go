@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
 
@@ -25,8 +26,11 @@ type inventory struct {
 	Aspect     spread         `json:"aspect_ratio"` // width over height
 	Mean       [3]float64     `json:"mean"`         // of the good images' pixels, 0..1
 	Std        [3]float64     `json:"std"`
+	Deep       depth          `json:"sixteen_bits"` // images with 16 bits a channel
 	Bad        []dataset.Bad  `json:"bad"`
 	Duplicates [][]string     `json:"duplicates"` // groups of files of equal bytes
+
+	levels imaging.Levels // with which the images were decoded
 }
 
 // spread are quantiles.
@@ -48,8 +52,8 @@ func spreadOf(xs []float64) spread {
 }
 
 // summarise puts the looks at the files of a set together.
-func summarise(set *dataset.Set, looks []sight) *inventory {
-	f := &inventory{Files: len(looks), Formats: map[string]int{}, Folders: map[string]int{}, Bad: []dataset.Bad{}}
+func summarise(set *dataset.Set, looks []sight, levels imaging.Levels) *inventory {
+	f := &inventory{Files: len(looks), levels: levels, Formats: map[string]int{}, Folders: map[string]int{}, Bad: []dataset.Bad{}}
 	var widths, heights, ratios []float64
 	var mean, sq [3]float64
 	for i, s := range looks {
@@ -63,6 +67,7 @@ func summarise(set *dataset.Set, looks []sight) *inventory {
 		}
 		f.Good++
 		f.Formats[s.format]++
+		f.Deep.add(s.facts, levels)
 		widths, heights = append(widths, float64(s.w)), append(heights, float64(s.h))
 		ratios = append(ratios, float64(s.w)/float64(s.h))
 		for c := range 3 {
@@ -170,6 +175,12 @@ func (f *inventory) pixels(line func(name, format string, args ...any)) {
 	quantiles("aspect ratio", f.Aspect, 2)
 	line("mean and std", "--augment mean=%.4f:%.4f:%.4f,std=%.4f:%.4f:%.4f",
 		f.Mean[0], f.Mean[1], f.Mean[2], f.Std[0], f.Std[1], f.Std[2])
+	if d := f.Deep; d.Images > 0 {
+		line("16 bits", "%d images, values from %d to %d, 99 %% of each image within %d to %d", d.Images, d.Low, d.High, d.Inner[0], d.Inner[1])
+		if w := d.warning(f.levels); w != "" {
+			line("", "%s", w)
+		}
+	}
 }
 
 // listing is every bad file with its reason and every group of duplicates, a line

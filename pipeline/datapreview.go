@@ -15,6 +15,7 @@ import (
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 	"vicreg/pipeline/whole"
@@ -27,6 +28,7 @@ type preview struct {
 	size, images, draws int
 	seed                uint64
 	chosen              recipeFlags
+	conversion          imaging.Conversion
 
 	format  pictures.Format
 	recipe  imaging.Recipe
@@ -52,8 +54,8 @@ func dataPreview(ctx context.Context, args []string, stdout io.Writer) error {
 			"vicreg data preview scans -o preview.png --recipe mild --augment jitter=0",
 		},
 		Notes: `A row an image, evenly chosen: as it is, then both views of the first epochs.
-Training with the same --seed, --recipe, --augment and --image-size sees exactly
-these.
+Training with the same --seed, --recipe, --augment, --image-size and --levels sees
+exactly these.
 
 ` + recipeNotes(),
 	})
@@ -64,6 +66,7 @@ these.
 	fs.IntVar(&p.images, "images", 8, "`N` images")
 	fs.IntVar(&p.draws, "epochs", 2, "`N` epochs of which the views are shown")
 	fs.Uint64Var(&p.seed, "seed", 1, "`N` that decides the views, as in training")
+	encoder.ConversionFlags(fs, &p.conversion, "")
 	p.chosen.register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &p.data}); err != nil {
 		return err
@@ -84,7 +87,7 @@ these.
 	if err := spareImages("-o", p.out, set); err != nil {
 		return err
 	}
-	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits}), stdout)
+	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: p.conversion}), stdout)
 }
 
 func (p *preview) validate() (err error) {
@@ -137,7 +140,7 @@ func (p *preview) draw(reader *dataset.Reader, stdout io.Writer) error {
 	if err := whole.Write(p.out, func(w io.Writer) error { return pictures.Encode(w, sheet, p.format) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "wrote %s: %s, views of %d pixels\n", p.out, describeRecipe(p.recipe), p.size)
+	fmt.Fprintf(stdout, "wrote %s: %s, views of %d pixels\n", p.out, describeViews(p.recipe, p.conversion), p.size)
 	return nil
 }
 

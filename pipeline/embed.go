@@ -147,7 +147,7 @@ func (e *embedding) encode(ctx context.Context) error {
 	for i := range todo {
 		todo[i] = done + i
 	}
-	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: bulk.Limits, MaxBad: 1})
+	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: e.enc.Metadata().Preprocess.Conversion, MaxBad: 1})
 	line, begin := bulk.NewLine(e.stderr), time.Now()
 	err := bulk.Encode(ctx, e.enc, e.machine.Workers(), e.reader, todo, func(p dataset.Picture, y []float32) error {
 		if err := e.skip(p.Index); err != nil {

@@ -175,7 +175,7 @@ func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *data
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
 	files := make([]bulk.Hash, len(chosen))
 	file := func(i int) *bulk.Hash { at, _ := slices.BinarySearch(chosen, i); return &files[at] }
-	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, Look: &dataset.Look{
+	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: enc.Metadata().Preprocess.Conversion, Look: &dataset.Look{
 		File:    func(i int, data []byte) bool { *file(i) = sha256.Sum256(data); return true },
 		Picture: func(int, *imaging.RGB) {},
 	}})

@@ -67,6 +67,14 @@ func normalises(r imaging.Recipe) error {
 	return nil
 }
 
+// describeViews is describeRecipe with what files are converted with, if that was chosen.
+func describeViews(r imaging.Recipe, c imaging.Conversion) string {
+	if how := c.Describe(); how != "" {
+		return describeRecipe(r) + ", " + how
+	}
+	return describeRecipe(r)
+}
+
 // describeRecipe names a recipe and tells when it is not the one of that name.
 func describeRecipe(r imaging.Recipe) string {
 	if named, err := imaging.RecipeNamed(r.Name); err != nil || named != r {

@@ -129,6 +129,9 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	case t.DataSet != train.Fingerprint():
 		fmt.Fprintln(stderr, "vicreg train:", t.follow(train, &position))
 	}
+	if err := t.warnOfDepth(ctx, train, stderr); err != nil {
+		return err
+	}
 	lib, err := t.machine.Open()
 	if err != nil {
 		return err
@@ -224,7 +227,7 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	if r.imported.Loaded > 0 {
 		fmt.Fprintf(w, "weights    %d tensors from %s, %d others ignored\n", r.imported.Loaded, t.Init, len(r.imported.Ignored))
 	}
-	fmt.Fprintf(w, "views      %s\n", describeRecipe(t.Recipe))
+	fmt.Fprintf(w, "views      %s\n", describeViews(t.Recipe, t.Conversion))
 	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
 	clip := ""

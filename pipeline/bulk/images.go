@@ -30,7 +30,7 @@ type Image struct {
 func Images(ctx context.Context, enc *encoder.Encoder, workers int, set *dataset.Set,
 	want func(i int, hash Hash) bool, each func(Image) error) (bad []dataset.Bad, err error) {
 	s := sights{want: want, by: map[int]Image{}}
-	r := dataset.NewReader(set, dataset.ReaderConfig{Limits: Limits, MaxBad: 1,
+	r := dataset.NewReader(set, dataset.ReaderConfig{Limits: Limits, Conversion: enc.Metadata().Preprocess.Conversion, MaxBad: 1,
 		Look: &dataset.Look{File: s.file, Picture: s.picture}})
 	all := make([]int, set.Len())
 	for i := range all {

@@ -24,11 +24,15 @@ type Picture struct {
 // The first error that is not a bad file's, the end of
 // ctx, or that more than the share MaxBad is bad, is yielded last. workers of 0
 // means one a processor; they have all ended when the iteration has, however it
-// ended.
+// ended. That the reader's Conversion is another than that of pre is an error.
 func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preprocess, workers int) iter.Seq2[Picture, error] {
 	return func(yield func(Picture, error) bool) {
 		if err := pre.Validate(); err != nil {
 			yield(Picture{}, fmt.Errorf("preprocess images: %w", err))
+			return
+		}
+		if pre.Conversion != r.config.Conversion {
+			yield(Picture{}, fmt.Errorf("preprocess images: they are read with %+v and wanted with %+v", r.config.Conversion, pre.Conversion))
 			return
 		}
 		if workers < 1 {

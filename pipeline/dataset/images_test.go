@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -79,6 +80,12 @@ func TestImagesEnd(t *testing.T) {
 
 func TestImagesReportErrors(t *testing.T) {
 	root, set := folder(t, 6)
+	auto := imaging.Preprocess{Crop: 8, Interpolation: "bilinear", Conversion: imaging.Conversion{Levels: imaging.Levels{Auto: true}}}
+	for p, err := range Images(t.Context(), NewReader(set, ReaderConfig{}), []int{0}, auto, 1) {
+		if err == nil || !strings.Contains(err.Error(), "{Levels:full} and wanted with {Levels:auto}") {
+			t.Errorf("pixels of a reader that knows no levels: %v, %v", p, err)
+		}
+	}
 	for p, err := range Images(t.Context(), NewReader(set, ReaderConfig{}), []int{0}, imaging.Preprocess{Crop: 8}, 1) {
 		if err == nil {
 			t.Errorf("without an interpolation: picture %v", p)

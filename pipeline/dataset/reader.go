@@ -39,7 +39,8 @@ const (
 
 // ReaderConfig is what a Reader may be told; its zero value is usable.
 type ReaderConfig struct {
-	Limits imaging.Limits
+	Limits     imaging.Limits
+	Conversion imaging.Conversion
 	// CacheBytes is how much memory decoded pictures may take. What came first
 	// stays: with every picture read once an epoch, nothing else is better.
 	CacheBytes int64
@@ -123,6 +124,7 @@ func (r *Reader) image(i int, d *desk) (*imaging.RGB, error) {
 	}
 	if err == nil {
 		r.decoded.Add(1)
+		d.decoder.Conversion = r.config.Conversion
 		err = d.decoder.Decode(&d.picture, data, r.config.Limits)
 	}
 	if err != nil {

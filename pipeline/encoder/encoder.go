@@ -189,6 +189,7 @@ func (p *Preprocessor) Preprocess(file []byte, dst []uint8) error {
 	if s := p.e.Size(); len(dst) != 3*s*s {
 		return fmt.Errorf("preprocess picture: %d bytes of room, want [%d %d 3]", len(dst), s, s)
 	}
+	p.decoder.Conversion = p.e.metadata.Preprocess.Conversion
 	if err := p.decoder.Decode(&p.picture, file, p.e.Limits); err != nil {
 		return fmt.Errorf("preprocess picture: %w", err)
 	}

@@ -34,6 +34,10 @@ func Fingerprint(model *onnx.ModelProto, pre imaging.Preprocess) (string, error)
 	h.bytes(graph[:])
 	h.ints(int64(pre.Resize), int64(pre.Crop))
 	h.text(pre.Interpolation)
+	if l := pre.Levels; l != (imaging.Levels{}) { // those of older models are what they were
+		h.text("levels")
+		h.text(l.String())
+	}
 	sum := h.sum()
 	return hex.EncodeToString(sum[:16]), nil
 }

@@ -118,9 +118,16 @@ func TestFingerprintTellsModelsApart(t *testing.T) {
 		{Resize: 19, Crop: 16, Interpolation: "bicubic"},
 		{Resize: 18, Crop: 17, Interpolation: "bicubic"},
 		{Resize: 18, Crop: 16, Interpolation: "bilinear"},
+		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: leveled(0, 4095)},
+		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: leveled(1, 4095)},
+		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Levels: imaging.Levels{Auto: true}}},
 	} {
 		add("other preprocessing", fingerprint(t, resnet(t, 1), p))
 	}
+}
+
+func leveled(low, high uint16) imaging.Conversion {
+	return imaging.Conversion{Levels: imaging.Levels{Low: low, High: high}}
 }
 
 func TestFingerprintRefuses(t *testing.T) {
@@ -177,6 +184,36 @@ func TestMetadataIsDeterministic(t *testing.T) {
 	m.Center[0] /= 0
 	if err := m.Attach(a); err == nil {
 		t.Error("a center that is not finite was attached")
+	}
+}
+
+// What an older program cannot know of is in a file that it does not read; and all
+// others are as they were.
+func TestMetadataOfAConversion(t *testing.T) {
+	for _, c := range []struct {
+		conversion       imaging.Conversion
+		version, written string
+	}{
+		{imaging.Conversion{}, "1", `{"resize":18,"crop":16,"interpolation":"bicubic"}`},
+		{leveled(10, 4095), "2", `{"resize":18,"crop":16,"interpolation":"bicubic","levels":"10:4095"}`},
+		{imaging.Conversion{Levels: imaging.Levels{Auto: true}}, "2", `{"resize":18,"crop":16,"interpolation":"bicubic","levels":"auto"}`},
+	} {
+		model := resnet(t, 1)
+		m, err := encoder.ReadMetadata(onnx.Metadata(model))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Preprocess.Conversion = c.conversion
+		if err := m.Attach(model); err != nil {
+			t.Fatal(err)
+		}
+		kv := onnx.Metadata(model)
+		if kv["vicreg.format_version"] != c.version || kv["vicreg.preprocessing"] != c.written {
+			t.Errorf("version %s, %s", kv["vicreg.format_version"], kv["vicreg.preprocessing"])
+		}
+		if again, err := encoder.ReadMetadata(kv); err != nil || again.Preprocess != m.Preprocess {
+			t.Errorf("read again as %+v, %v", again, err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vicreg/models/ort"
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
 
@@ -22,7 +23,7 @@ type Flags struct {
 
 // foreignFlags say how pictures get to a foreign model; a model of vicreg's own
 // says that itself.
-var foreignFlags = []string{"crop", "input", "interpolation", "layout", "mean", "output", "resize", "std"}
+var foreignFlags = []string{"crop", "input", "interpolation", "layout", "levels", "mean", "output", "resize", "std"}
 
 // Register adds the flags to a command's.
 func (f *Flags) Register(fs *flag.FlagSet) {
@@ -31,11 +32,18 @@ func (f *Flags) Register(fs *flag.FlagSet) {
 	fs.IntVar(&f.how.Resize, "resize", 0, "with --foreign: `pixels` to which the shorter side is scaled; by default those of --crop")
 	fs.IntVar(&f.how.Crop, "crop", 0, "with --foreign: side in `pixels` of the square that is cut from the centre")
 	fs.StringVar(&f.how.Interpolation, "interpolation", "bilinear", "with --foreign: `filter` that scales, bilinear or bicubic")
+	ConversionFlags(fs, &f.how.Conversion, "with --foreign: ")
 	channels(fs, &f.how.Mean, "mean", "with --foreign: `R,G,B` taken off pixels of 0 to 1; one number holds for all three")
 	channels(fs, &f.how.Std, "std", "with --foreign: `R,G,B` that they are then divided by; --mean 0 --std 0.003921569 leaves 0 to 255")
 	fs.StringVar(&f.how.Layout, "layout", "nchw", "with --foreign: `order` of the input's dimensions, nchw or nhwc")
 	fs.StringVar(&f.how.Input, "input", "", "with --foreign: `NAME` of the input that takes the pictures; by default the only one")
 	fs.StringVar(&f.how.Output, "output", "", "with --foreign: `NAME` of the output that is the vector; by default the only one")
+}
+
+// ConversionFlags adds the flags that say how files become pixels; when begins their
+// texts.
+func ConversionFlags(fs *flag.FlagSet, c *imaging.Conversion, when string) {
+	fs.TextVar(&c.Levels, "levels", imaging.Levels{}, when+"`VALUES` of images with 16 bits a channel that become black and white: full, or LOW:HIGH, such as 0:4095 for 12-bit data, or auto, the 0.5 and 99.5 percentiles of each image")
 }
 
 // channels adds a flag of three numbers.

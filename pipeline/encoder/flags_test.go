@@ -73,6 +73,8 @@ func TestFlagsRefuse(t *testing.T) {
 		{theirs, "", "it was not exported by vicreg; for a model from elsewhere give --foreign and --crop, --mean and --std", false},
 		{ours, asTrained, "it has vicreg's own metadata, which says how pictures get to it", false},
 		{ours, "--resize 18", "--resize is for a model from elsewhere, with --foreign", true},
+		{ours, "--levels auto", "--levels is for a model from elsewhere", true},
+		{theirs, asTrained + " --levels 5", `invalid value "5" for --levels: want full, auto, or LOW:HIGH`, true},
 		{ours, "--layout nchw", "--layout is for a model from elsewhere", true},
 		{theirs, "--foreign --mean 0 --std 1", "--foreign: --crop pixels is missing", true},
 		{theirs, "--foreign --crop 16 --std 1", "--foreign: --mean R,G,B is missing", true},

@@ -10,15 +10,16 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// FormatVersion is the version of the metadata that this program writes; it reads
-// every version up to it.
-const FormatVersion = 1
+// FormatVersion is the newest version of the metadata that this program writes and
+// reads. It writes the oldest one that says all: a program that reads version 1 would
+// pass over a Conversion and see other pixels.
+const FormatVersion = 2
 
 // Keys of a model's metadata_props. Each value but the first and last is JSON. There is no
 // date among them: equal runs give equal files.
 const (
 	keyVersion       = "vicreg.format_version" // a decimal number
-	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"}; see imaging.Preprocess
+	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"} and, since version 2, what imaging.Conversion has; see imaging.Preprocess
 	keyNormalization = "vicreg.normalization"  // {"mean", "std"} of pixels in 0..1; the graph does it itself
 	keyDim           = "vicreg.dim"            // a number
 	keyCenter        = "vicreg.center"         // a list of dim numbers
@@ -64,7 +65,7 @@ func (m *Metadata) Attach(model *onnx.ModelProto) error {
 	if err := m.validate(); err != nil {
 		return fmt.Errorf("attach metadata: %w", err)
 	}
-	onnx.SetMetadata(model, keyVersion, strconv.Itoa(FormatVersion))
+	onnx.SetMetadata(model, keyVersion, strconv.Itoa(m.version()))
 	for _, f := range m.fields() {
 		text, err := json.Marshal(f.value)
 		if err != nil {
@@ -73,6 +74,14 @@ func (m *Metadata) Attach(model *onnx.ModelProto) error {
 		onnx.SetMetadata(model, f.key, string(text))
 	}
 	return nil
+}
+
+// version is the oldest that says all.
+func (m *Metadata) version() int {
+	if m.Preprocess.Conversion != (imaging.Conversion{}) {
+		return 2
+	}
+	return 1
 }
 
 // ErrForeign is the error of a model without metadata of vicreg's.

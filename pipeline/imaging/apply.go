@@ -51,19 +51,23 @@ func (s *Scratch) colour(pix []uint8, size int, p *Params) {
 }
 
 // Preprocess is the fixed way of a picture to a network outside of training:
-// scale the shorter side to Resize, cut Crop x Crop from the centre. With Resize
+// decode it as Conversion says, scale the shorter side to Resize, cut Crop x Crop from the centre. With Resize
 // 0 the shorter side is scaled to Crop itself, which leaves a picture of that
 // size alone.
 type Preprocess struct {
 	Resize        int    `json:"resize"`
 	Crop          int    `json:"crop"`
 	Interpolation string `json:"interpolation"` // bicubic or bilinear
+	Conversion
 }
 
 // Validate reports what makes p impossible.
 func (p Preprocess) Validate() error {
 	if p.Crop < 1 || p.Crop > 1<<14 || p.Resize < 0 || p.Resize > 1<<14 {
 		return fmt.Errorf("cannot resize to %d and crop to %d pixels", p.Resize, p.Crop)
+	}
+	if err := p.Conversion.Validate(); err != nil {
+		return err
 	}
 	_, err := ParseFilter(p.Interpolation)
 	return err

@@ -49,12 +49,19 @@ func Decode(data []byte, lim Limits) (*RGB, error) {
 // the next. Its zero value is ready. It must not be copied after its first use nor
 // used by two goroutines at once; each worker has its own.
 type Decoder struct {
+	// Conversion may be set before each picture.
+	Conversion Conversion
+	// Facts, if it is set, is filled with those of each picture, which costs another
+	// pass over some kinds.
+	Facts *Facts
+
 	src    file
 	turbo  turbo
 	up     upsampler
 	turned RGB     // a picture before its orientation is applied
 	frame  RGB     // of an animation, smaller than its canvas
 	planes []uint8 // the components of a CMYK picture
+	tones  *tones  // 320 kB, made when they are first needed
 }
 
 // Close frees what the decoder holds outside Go's memory. A decoder that is
@@ -68,8 +75,9 @@ func (d *Decoder) Close() { d.turbo.close() }
 // blending, CMYK multiplied out. JPEG pixels are within 3/255 of libjpeg's, and
 // equal to them when built with the tag turbojpeg.
 //
-// One deliberate difference: of 16-bit grey the high byte is kept, as for 16-bit
-// colour, where Pillow cuts everything above 255 to white. And two of necessity:
+// Of 16 bits a channel the high byte is kept, of grey, too, where Pillow cuts
+// everything above 255 to white: a deliberate difference. Conversion.Levels chooses
+// otherwise, for values that fill a part of the range. And two of necessity:
 // what image/jpeg cannot do is refused, CMYK with black at less than full size in
 // every build, and the rare JPEG that has halved chroma, several scans and restart
 // markers all at once in one without turbojpeg.
@@ -84,6 +92,9 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 			err = fmt.Errorf("decoder failed: %v", r)
 		}
 	}()
+	if d.Facts != nil {
+		*d.Facts = Facts{}
+	}
 	d.src = file{data: data, size: int64(len(data))}
 	h, err := d.src.header()
 	if err != nil {
@@ -117,13 +128,13 @@ func (d *Decoder) pixels(m *RGB, data []byte, h *header) error {
 	case "jpeg":
 		return d.jpeg(m, data, h)
 	case "png":
-		return m.png(data)
+		return d.png(m, data)
 	case "webp":
 		return d.webp(m, data, h)
 	case "gif":
 		return m.gif(data, h)
 	default:
-		return m.tiff(data)
+		return d.tiff(m, data, h)
 	}
 }
 

@@ -9,12 +9,17 @@ import (
 const (
 	tagWidth       = 256
 	tagHeight      = 257
+	tagBits        = 258
+	tagPhotometric = 262
 	tagOrientation = 274
 )
 
 // directory is what is read of the first directory of a TIFF structure; zero where
 // the tag is missing or has another type than it should.
-type directory struct{ w, h, orientation int64 }
+type directory struct {
+	w, h, orientation int64
+	tiffHeader
+}
 
 // directory reads the TIFF structure that fills the file from start to end. Where
 // it is cut short, what was read counts, as with Pillow.
@@ -48,33 +53,52 @@ func (f *file) directory(start, end int64) (d directory, err error) {
 		if err != nil {
 			return d, err
 		}
-		d.set(b, order)
+		list := d.set(b, order)
 		at += 12
+		if list != nil { // its first value lies elsewhere
+			*list, _ = f.number(start+*list, 2, order)
+		}
 	}
 	return d, nil
 }
 
-// set takes one entry of a directory: tag, type, count, value.
-func (d *directory) set(b []byte, order binary.ByteOrder) {
-	to := &d.orientation
-	switch order.Uint16(b) {
-	case tagOrientation:
-	case tagWidth:
-		to = &d.w
-	case tagHeight:
-		to = &d.h
-	default:
-		return
+// set takes one entry of a directory: tag, type, count, value. Of a list of shorts that
+// is too long for the entry it takes where that lies in the structure, and returns that
+// for the first value to be put there.
+func (d *directory) set(b []byte, order binary.ByteOrder) (list *int64) {
+	to, many := d.field(order.Uint16(b))
+	count := order.Uint32(b[4:])
+	if to == nil || count != 1 && !many {
+		return nil
 	}
-	if order.Uint32(b[4:]) != 1 {
-		return
-	}
-	switch order.Uint16(b[2:]) {
-	case 3: // short
+	switch kind := order.Uint16(b[2:]); {
+	case kind == 3 && count <= 2: // short
 		*to = int64(order.Uint16(b[8:]))
-	case 4: // long
+	case kind == 4 && count == 1: // long
 		*to = int64(order.Uint32(b[8:]))
+	case kind == 3:
+		*to = int64(order.Uint32(b[8:]))
+		return to
 	}
+	return nil
+}
+
+// field is where the value of a tag belongs, nil for nowhere; many says that it has one
+// for each sample, of which the first counts.
+func (d *directory) field(tag uint16) (to *int64, many bool) {
+	switch tag {
+	case tagWidth:
+		return &d.w, false
+	case tagHeight:
+		return &d.h, false
+	case tagBits:
+		return &d.bits, true
+	case tagPhotometric:
+		return &d.photometric, false
+	case tagOrientation:
+		return &d.orientation, false
+	}
+	return nil, false
 }
 
 // orientation reads the orientation from the EXIF block between start and end. One

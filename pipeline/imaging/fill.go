@@ -15,29 +15,27 @@ func (m *RGB) sized(im image.Image) error {
 	return nil
 }
 
-// fill converts im, which has the size of m. The decoders of the standard library
+// fill converts im, whose size that of m must be. The decoders of the standard library
 // give no type that is missing here.
-func (m *RGB) fill(im image.Image) error {
+func (d *Decoder) fill(m *RGB, im image.Image) error {
 	b := im.Bounds()
 	if err := m.sized(im); err != nil {
 		return err
+	}
+	if p, ok := deepOf(im); ok {
+		d.deep(m, &p)
+		return nil
 	}
 	for y := range m.H {
 		dst := m.Pix[3*m.W*y : 3*m.W*(y+1)]
 		switch im := im.(type) {
 		case *image.Gray:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 1, 0, 0)
-		case *image.Gray16:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 2, 0, 0)
 		case *image.RGBA:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
 			divide(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):])
 		case *image.NRGBA:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
-		case *image.RGBA64:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 8, 2, 4)
-		case *image.NRGBA64:
-			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 8, 2, 4)
 		case *image.CMYK:
 			inks(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):])
 		case *image.Paletted:

@@ -31,7 +31,7 @@ func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 	}
 	switch im := im.(type) {
 	case *image.Gray:
-		return m.fill(im)
+		return d.fill(m, im)
 	case *image.YCbCr:
 		d.up.fill(m, im, nil, h.jpeg.colours())
 		return nil

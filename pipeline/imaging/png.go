@@ -21,6 +21,11 @@ func (f *file) pngHeader(h *header) error {
 		return errors.New("PNG header has sizes over 31 bits")
 	}
 	h.W, h.H = int(w), int(hh)
+	depth, err := f.number(24, 1, binary.BigEndian)
+	if err != nil {
+		return err
+	}
+	h.Deep = depth > 8
 	for at := int64(8); ; {
 		b, err := f.bytes(at, 8)
 		if err != nil {
@@ -38,10 +43,10 @@ func (f *file) pngHeader(h *header) error {
 	}
 }
 
-func (m *RGB) png(data []byte) error {
+func (d *Decoder) png(m *RGB, data []byte) error {
 	im, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
-	return m.fill(im)
+	return d.fill(m, im)
 }

@@ -11,6 +11,7 @@ type Info struct {
 	Format      string // jpeg, png, webp, gif or tiff
 	W, H        int    // as shown, after the orientation
 	Orientation int    // EXIF's 1 to 8: how the stored pixels are to be turned; 1 when not given
+	Deep        bool   // it has more than 8 bits a channel
 }
 
 // Probe is Prober.Probe with memory of its own.
@@ -51,6 +52,7 @@ type header struct {
 	jpeg jpegHeader
 	webp webpHeader
 	gif  gifHeader
+	tiff tiffHeader
 }
 
 // header tells the format from the content and reads its header.

@@ -7,6 +7,11 @@ import (
 	"golang.org/x/image/tiff"
 )
 
+// tiffHeader is what a TIFF file says of its pixels.
+type tiffHeader struct{ bits, photometric int64 }
+
+const whiteIsZero = 0 // a photometric interpretation
+
 // tiffHeader reads the first directory of a TIFF file.
 func (f *file) tiffHeader(h *header) error {
 	d, err := f.directory(0, f.size)
@@ -16,17 +21,30 @@ func (f *file) tiffHeader(h *header) error {
 	if d.w < 1 || d.h < 1 {
 		return errors.New("TIFF file does not tell its size")
 	}
-	h.W, h.H = int(d.w), int(d.h)
+	h.W, h.H, h.Deep, h.tiff = int(d.w), int(d.h), d.bits > 8, d.tiffHeader
 	if 1 <= d.orientation && d.orientation <= 8 {
 		h.Orientation = int(d.orientation)
 	}
 	return nil
 }
 
-func (m *RGB) tiff(data []byte) error {
+// tiff decodes the first page. Levels hold for values as they are stored, also where
+// white is zero.
+func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
 	im, err := tiff.Decode(bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
-	return m.fill(im)
+	p, ok := deepOf(im)
+	inverted := ok && p.colours == 1 && h.tiff.photometric == whiteIsZero
+	if inverted {
+		p.invert()
+	}
+	if err := d.fill(m, im); err != nil || !inverted {
+		return err
+	}
+	for i := range m.Pix {
+		m.Pix[i] ^= 0xff
+	}
+	return nil
 }

@@ -18,7 +18,7 @@ func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
 		frame = &d.frame
 		frame.resize(w.w, w.h)
 	}
-	if err := frame.webp(data[w.start:w.end], w.lossless); err != nil {
+	if err := d.webpPicture(frame, data[w.start:w.end], w.lossless); err != nil {
 		return err
 	}
 	if frame != m {
@@ -29,14 +29,14 @@ func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
 	return nil
 }
 
-func (m *RGB) webp(data []byte, lossless bool) error {
+func (d *Decoder) webpPicture(m *RGB, data []byte, lossless bool) error {
 	r := bytes.NewReader(data)
 	if lossless {
 		im, err := vp8l.Decode(r)
 		if err != nil {
 			return err
 		}
-		return m.fill(im)
+		return d.fill(m, im)
 	}
 	v := vp8.NewDecoder()
 	v.Init(r, r.Len())
