@@ -10,6 +10,7 @@ const (
 	tagWidth       = 256
 	tagHeight      = 257
 	tagBits        = 258
+	tagCompression = 259
 	tagPhotometric = 262
 	tagOrientation = 274
 )
@@ -93,6 +94,8 @@ func (d *directory) field(tag uint16) (to *int64, many bool) {
 		return &d.h, false
 	case tagBits:
 		return &d.bits, true
+	case tagCompression:
+		return &d.compression, false
 	case tagPhotometric:
 		return &d.photometric, false
 	case tagOrientation:

@@ -3,14 +3,23 @@ package imaging
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"image"
 
 	"golang.org/x/image/tiff"
 )
 
 // tiffHeader is what a TIFF file says of its pixels.
-type tiffHeader struct{ bits, photometric int64 }
+type tiffHeader struct{ bits, photometric, compression int64 }
 
-const whiteIsZero = 0 // a photometric interpretation
+// Photometric interpretations.
+const (
+	whiteIsZero = 0
+	blackIsZero = 1
+)
+
+// fax says that the file is compressed as faxes are, with CCITT Group 3 or 4.
+func (t *tiffHeader) fax() bool { return t.compression == 3 || t.compression == 4 }
 
 // tiffHeader reads the first directory of a TIFF file.
 func (f *file) tiffHeader(h *header) error {
@@ -34,6 +43,17 @@ func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
 	im, err := tiff.Decode(bytes.NewReader(data))
 	if err != nil {
 		return err
+	}
+	if h.tiff.fax() && h.tiff.photometric == blackIsZero {
+		// A fax is white where its bits are 0, which x/image/tiff decodes to white also
+		// where the file says that 0 is black.
+		bits, ok := im.(*image.Gray)
+		if !ok {
+			return fmt.Errorf("TIFF decoder gave a %T of a fax", im)
+		}
+		for i := range bits.Pix {
+			bits.Pix[i] ^= 0xff
+		}
 	}
 	p, ok := deepOf(im)
 	inverted := ok && p.colours == 1 && h.tiff.photometric == whiteIsZero
