@@ -39,8 +39,8 @@ func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) err
 			"vicreg data check photos --list bad.txt",
 		},
 		Notes: `Mean and std are per channel, of pixels of 0 to 1, each image with equal weight;
-the line that gives them can be pasted into vicreg train, with the same --levels.
-Duplicates are files of equal bytes. The exit code is 1 when a file is bad, 0
+the line that gives them can be pasted into vicreg train, with the same --levels
+and --background. Duplicates are files of equal bytes. The exit code is 1 when a file is bad, 0
 when only duplicates were found. Training replaces a bad file by its neighbour
 and goes on.`,
 	})

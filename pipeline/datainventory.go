@@ -27,6 +27,7 @@ type inventory struct {
 	Mean       [3]float64     `json:"mean"`         // of the good images' pixels, 0..1
 	Std        [3]float64     `json:"std"`
 	Deep       depth          `json:"sixteen_bits"` // images with 16 bits a channel
+	Clear      int            `json:"transparent"`  // images with a pixel that is not opaque
 	Bad        []dataset.Bad  `json:"bad"`
 	Duplicates [][]string     `json:"duplicates"` // groups of files of equal bytes
 
@@ -68,6 +69,9 @@ func summarise(set *dataset.Set, looks []sight, levels imaging.Levels) *inventor
 		f.Good++
 		f.Formats[s.format]++
 		f.Deep.add(s.facts, levels)
+		if s.facts.Transparent {
+			f.Clear++
+		}
 		widths, heights = append(widths, float64(s.w)), append(heights, float64(s.h))
 		ratios = append(ratios, float64(s.w)/float64(s.h))
 		for c := range 3 {
@@ -175,6 +179,9 @@ func (f *inventory) pixels(line func(name, format string, args ...any)) {
 	quantiles("aspect ratio", f.Aspect, 2)
 	line("mean and std", "--augment mean=%.4f:%.4f:%.4f,std=%.4f:%.4f:%.4f",
 		f.Mean[0], f.Mean[1], f.Mean[2], f.Std[0], f.Std[1], f.Std[2])
+	if f.Clear > 0 {
+		line("transparency", "%d images; see --background", f.Clear)
+	}
 	if d := f.Deep; d.Images > 0 {
 		line("16 bits", "%d images, values from %d to %d, 99 %% of each image within %d to %d", d.Images, d.Low, d.High, d.Inner[0], d.Inner[1])
 		if w := d.warning(f.levels); w != "" {

@@ -226,3 +226,25 @@ func TestLevelsOfAForeignModel(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What is transparent is counted, and seen on the background.
+func TestTransparentImages(t *testing.T) {
+	dir := t.TempDir()
+	m := image.NewNRGBA(image.Rect(0, 0, 10, 10)) // black, and nothing of it is seen
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "a.png", b.Bytes())
+	put(t, dir, "b.png", grey(t, 10, 10, 0))
+	for flag, mean := range map[string]string{"": "mean=0.0000:0.0000:0.0000", "#ffffff": "mean=0.5000:0.5000:0.5000", "#ff0000": "mean=0.5000:0.0000:0.0000"} {
+		out, err := data(t, "check", dir, "--background", flag)
+		if err != nil || !strings.Contains(out, mean) || !strings.Contains(out, "transparency  1 images; see --background\n") {
+			t.Errorf("%q: %v\n%s", flag, err, out)
+		}
+	}
+	printed, err := train(t, t.Context(), "--data", writeImages(t, 8), "--background", "#ffffff", "--levels", "auto", "--holdout", "0", "--out", t.TempDir(), "--time-limit", "1ns")
+	if err != nil || !strings.Contains(printed, "cifar recipe, levels auto, transparent images on #ffffff\n") {
+		t.Errorf("%v\n%s", err, printed)
+	}
+}

@@ -82,7 +82,7 @@ func TestImagesReportErrors(t *testing.T) {
 	root, set := folder(t, 6)
 	auto := imaging.Preprocess{Crop: 8, Interpolation: "bilinear", Conversion: imaging.Conversion{Levels: imaging.Levels{Auto: true}}}
 	for p, err := range Images(t.Context(), NewReader(set, ReaderConfig{}), []int{0}, auto, 1) {
-		if err == nil || !strings.Contains(err.Error(), "{Levels:full} and wanted with {Levels:auto}") {
+		if err == nil || !strings.Contains(err.Error(), "{Levels:full Background:} and wanted with {Levels:auto Background:}") {
 			t.Errorf("pixels of a reader that knows no levels: %v, %v", p, err)
 		}
 	}

@@ -38,6 +38,10 @@ func Fingerprint(model *onnx.ModelProto, pre imaging.Preprocess) (string, error)
 		h.text("levels")
 		h.text(l.String())
 	}
+	if pre.Background.Set {
+		h.text("background")
+		h.text(pre.Background.String())
+	}
 	sum := h.sum()
 	return hex.EncodeToString(sum[:16]), nil
 }

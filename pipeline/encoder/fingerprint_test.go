@@ -121,6 +121,8 @@ func TestFingerprintTellsModelsApart(t *testing.T) {
 		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: leveled(0, 4095)},
 		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: leveled(1, 4095)},
 		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Levels: imaging.Levels{Auto: true}}},
+		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Background: imaging.Background{Set: true}}},
+		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Background: imaging.Background{Set: true, B: 1}}},
 	} {
 		add("other preprocessing", fingerprint(t, resnet(t, 1), p))
 	}
@@ -197,6 +199,7 @@ func TestMetadataOfAConversion(t *testing.T) {
 		{imaging.Conversion{}, "1", `{"resize":18,"crop":16,"interpolation":"bicubic"}`},
 		{leveled(10, 4095), "2", `{"resize":18,"crop":16,"interpolation":"bicubic","levels":"10:4095"}`},
 		{imaging.Conversion{Levels: imaging.Levels{Auto: true}}, "2", `{"resize":18,"crop":16,"interpolation":"bicubic","levels":"auto"}`},
+		{imaging.Conversion{Background: imaging.Background{Set: true, R: 255}}, "2", `{"resize":18,"crop":16,"interpolation":"bicubic","background":"#ff0000"}`},
 	} {
 		model := resnet(t, 1)
 		m, err := encoder.ReadMetadata(onnx.Metadata(model))

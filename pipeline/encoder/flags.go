@@ -23,7 +23,7 @@ type Flags struct {
 
 // foreignFlags say how pictures get to a foreign model; a model of vicreg's own
 // says that itself.
-var foreignFlags = []string{"crop", "input", "interpolation", "layout", "levels", "mean", "output", "resize", "std"}
+var foreignFlags = []string{"background", "crop", "input", "interpolation", "layout", "levels", "mean", "output", "resize", "std"}
 
 // Register adds the flags to a command's.
 func (f *Flags) Register(fs *flag.FlagSet) {
@@ -43,6 +43,7 @@ func (f *Flags) Register(fs *flag.FlagSet) {
 // ConversionFlags adds the flags that say how files become pixels; when begins their
 // texts.
 func ConversionFlags(fs *flag.FlagSet, c *imaging.Conversion, when string) {
+	fs.TextVar(&c.Background, "background", imaging.Background{}, when+"`COLOUR` that transparent images are laid upon, as #rrggbb; by default their alpha is dropped, and the colours that it hid are seen")
 	fs.TextVar(&c.Levels, "levels", imaging.Levels{}, when+"`VALUES` of images with 16 bits a channel that become black and white: full, or LOW:HIGH, such as 0:4095 for 12-bit data, or auto, the 0.5 and 99.5 percentiles of each image")
 }
 

@@ -75,6 +75,8 @@ func TestFlagsRefuse(t *testing.T) {
 		{ours, "--resize 18", "--resize is for a model from elsewhere, with --foreign", true},
 		{ours, "--levels auto", "--levels is for a model from elsewhere", true},
 		{theirs, asTrained + " --levels 5", `invalid value "5" for --levels: want full, auto, or LOW:HIGH`, true},
+		{ours, "--background #ffffff", "--background is for a model from elsewhere", true},
+		{theirs, asTrained + " --background white", `invalid value "white" for --background: want a colour as #rrggbb`, true},
 		{ours, "--layout nchw", "--layout is for a model from elsewhere", true},
 		{theirs, "--foreign --mean 0 --std 1", "--foreign: --crop pixels is missing", true},
 		{theirs, "--foreign --crop 16 --std 1", "--foreign: --mean R,G,B is missing", true},

@@ -72,7 +72,7 @@ func (d *Decoder) Close() { d.turbo.close() }
 // into dst, whose memory it reuses. Of an animation it takes the first frame. The
 // pixels are those of Pillow's ImageOps.exif_transpose and convert("RGB"): turned
 // upright by the EXIF orientation, grey and palette expanded, alpha dropped without
-// blending, CMYK multiplied out. JPEG pixels are within 3/255 of libjpeg's, and
+// blending unless Conversion.Background says otherwise, CMYK multiplied out. JPEG pixels are within 3/255 of libjpeg's, and
 // equal to them when built with the tag turbojpeg.
 //
 // Of 16 bits a channel the high byte is kept, of grey, too, where Pillow cuts
@@ -132,7 +132,7 @@ func (d *Decoder) pixels(m *RGB, data []byte, h *header) error {
 	case "webp":
 		return d.webp(m, data, h)
 	case "gif":
-		return m.gif(data, h)
+		return d.gif(m, data, h)
 	default:
 		return d.tiff(m, data, h)
 	}

@@ -34,12 +34,14 @@ func (d *Decoder) fill(m *RGB, im image.Image) error {
 		case *image.RGBA:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
 			divide(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):])
+			d.lay(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y)+3:], 4)
 		case *image.NRGBA:
 			spread(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], 4, 1, 2)
+			d.lay(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y)+3:], 4)
 		case *image.CMYK:
 			inks(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):])
 		case *image.Paletted:
-			if err := palette(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], im.Palette); err != nil {
+			if err := d.palette(dst, im.Pix[im.PixOffset(b.Min.X, b.Min.Y+y):], im.Palette); err != nil {
 				return err
 			}
 		default:
@@ -92,21 +94,27 @@ func blacken(dst, inks []uint8) {
 	}
 }
 
-// palette looks up each pixel; the alpha of an entry is dropped, not applied.
-func palette(dst, src []uint8, entries color.Palette) error {
-	var table [256][3]uint8
+// palette looks up each pixel.
+func (d *Decoder) palette(dst, src []uint8, entries color.Palette) error {
+	var table [256][4]uint8
 	for i, c := range entries[:min(len(entries), 256)] {
 		n, ok := c.(color.NRGBA)
 		if !ok {
 			n = color.NRGBAModel.Convert(c).(color.NRGBA)
 		}
-		table[i] = [3]uint8{n.R, n.G, n.B}
+		table[i] = [4]uint8{n.R, n.G, n.B, n.A}
+		if d.Conversion.Background.Set {
+			d.Conversion.Background.over(table[i][:3], n.A)
+		}
 	}
 	for i := range len(dst) / 3 {
 		if int(src[i]) >= len(entries) {
 			return fmt.Errorf("palette has %d entries, a pixel asks for %d", len(entries), src[i])
 		}
-		copy(dst[3*i:3*i+3], table[src[i]][:])
+		copy(dst[3*i:3*i+3], table[src[i]][:3])
+		if d.Facts != nil && table[src[i]][3] != 255 {
+			d.Facts.Transparent = true
+		}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 type gifHeader struct {
 	colours     [2]int64 // where the table of colours begins and ends
 	transparent uint8    // the colour that stands for nothing, 0 when none does
+	clear       bool     // one does
 }
 
 // gifHeader walks the blocks up to the first frame.
@@ -75,7 +76,7 @@ func (f *file) gifExtension(h *header, at int64) (int64, error) {
 				return 0, err
 			}
 			if b[0]&1 != 0 {
-				h.gif.transparent = b[3]
+				h.gif.transparent, h.gif.clear = b[3], true
 			}
 		}
 		at += 1 + n
@@ -84,8 +85,9 @@ func (f *file) gifExtension(h *header, at int64) (int64, error) {
 
 // gif decodes the first frame. What it leaves free of the screen shows the
 // transparent colour if there is one, else the first; Pillow drops the transparency
-// and keeps the colour, where image/gif forgets it.
-func (m *RGB) gif(data []byte, h *header) error {
+// and keeps the colour, where image/gif forgets it. A background is what is seen in
+// both places.
+func (d *Decoder) gif(m *RGB, data []byte, h *header) error {
 	im, err := gif.Decode(bytes.NewReader(data))
 	if err != nil {
 		return err
@@ -99,10 +101,20 @@ func (m *RGB) gif(data []byte, h *header) error {
 	for i := range len(colours) / 3 {
 		table[i] = [3]uint8(colours[3*i:])
 	}
+	rest := table[h.gif.transparent]
+	if back := d.Conversion.Background; back.Set {
+		rest = [3]uint8{back.R, back.G, back.B}
+		if h.gif.clear {
+			table[h.gif.transparent] = rest
+		}
+	}
 	for i := 0; i < len(m.Pix); i += 3 {
-		copy(m.Pix[i:i+3], table[h.gif.transparent][:])
+		copy(m.Pix[i:i+3], rest[:])
 	}
 	b := frame.Rect
+	if d.Facts != nil {
+		d.Facts.Transparent = b.Dx() < m.W || b.Dy() < m.H || h.gif.clear && bytes.IndexByte(frame.Pix, h.gif.transparent) >= 0
+	}
 	if !b.In(image.Rect(0, 0, m.W, m.H)) {
 		return errors.New("GIF frame lies outside of its screen")
 	}

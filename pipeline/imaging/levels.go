@@ -2,6 +2,7 @@ package imaging
 
 import (
 	"encoding"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -74,9 +75,10 @@ func (l Levels) Validate() error {
 // deep is a picture with 16 bits a channel, each value with its high byte first.
 type deep struct {
 	pix          []uint8
-	w, h, stride int // of a row, in bytes
-	step         int // from one pixel to the next, in bytes
-	colours      int // 1 or 3; with a step of 8 alpha follows
+	w, h, stride int  // of a row, in bytes
+	step         int  // from one pixel to the next, in bytes
+	colours      int  // 1 or 3; with a step of 8 alpha follows
+	multiplied   bool // the colours are multiplied with alpha
 }
 
 func deepOf(im image.Image) (p deep, ok bool) {
@@ -84,7 +86,7 @@ func deepOf(im image.Image) (p deep, ok bool) {
 	case *image.Gray16:
 		p = deep{pix: im.Pix, stride: im.Stride, step: 2, colours: 1}
 	case *image.RGBA64:
-		p = deep{pix: im.Pix, stride: im.Stride, step: 8, colours: 3}
+		p = deep{pix: im.Pix, stride: im.Stride, step: 8, colours: 3, multiplied: true}
 	case *image.NRGBA64:
 		p = deep{pix: im.Pix, stride: im.Stride, step: 8, colours: 3}
 	default:
@@ -100,6 +102,20 @@ func (p *deep) row(y int) []uint8 { return p.pix[y*p.stride:][:p.w*p.step] }
 func (p *deep) invert() {
 	for i := range p.pix {
 		p.pix[i] ^= 0xff
+	}
+}
+
+// divide takes alpha out of the colours that are multiplied with it.
+func (p *deep) divide() {
+	for y := range p.h {
+		row := p.row(y)
+		for i := 0; i < len(row); i += p.step {
+			a := uint32(binary.BigEndian.Uint16(row[i+6:]))
+			for c := i; a != 1<<16-1 && c < i+6; c += 2 {
+				v := uint32(binary.BigEndian.Uint16(row[c:]))
+				binary.BigEndian.PutUint16(row[c:], uint16(min(v*(1<<16-1)/max(a, 1), 1<<16-1)))
+			}
+		}
 	}
 }
 
@@ -167,6 +183,9 @@ func (t *tones) set(low, high uint16) {
 // deep converts a picture with 16 bits a channel as the levels say.
 func (d *Decoder) deep(m *RGB, p *deep) {
 	levels := d.Conversion.Levels
+	if p.multiplied && d.Conversion != (Conversion{}) { // without one it is left, as it always was
+		p.divide()
+	}
 	if d.tones == nil && (levels != Levels{} || d.Facts != nil) {
 		d.tones = new(tones)
 	}
@@ -192,6 +211,9 @@ func (d *Decoder) deep(m *RGB, p *deep) {
 			spread(dst, p.row(y), p.step, g, b)
 		} else {
 			d.tones.apply(dst, p.row(y), p.step, g, b)
+		}
+		if p.step == 8 {
+			d.lay(dst, p.row(y)[6:], p.step)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 // the canvas.
 type webpHeader struct {
 	start, end int64
+	alpha      [2]int64 // where the alpha of a lossy picture begins and ends
 	lossless   bool
 	x, y, w, h int
 }
@@ -39,6 +40,10 @@ func (f *file) webpHeader(h *header) error {
 		switch name {
 		case "VP8X":
 			exif, err = f.webpCanvas(h, body, n)
+		case "ALPH":
+			if h.webp.end == 0 {
+				h.webp.alpha = [2]int64{body, body + n}
+			}
 		case "VP8 ", "VP8L":
 			if h.webp.end == 0 {
 				err = f.webpPicture(h, name, body, n)
@@ -67,7 +72,7 @@ func (f *file) webpHeader(h *header) error {
 
 // fourCC names a chunk without allocating.
 func fourCC(b []byte) string {
-	for _, name := range [...]string{"VP8X", "VP8 ", "VP8L", "ANMF", "EXIF"} {
+	for _, name := range [...]string{"VP8X", "VP8 ", "VP8L", "ALPH", "ANMF", "EXIF"} {
 		if string(b[:4]) == name {
 			return name
 		}
@@ -109,7 +114,10 @@ func (f *file) webpFrame(h *header, body, n int64) error {
 		if at+8+size > body+n {
 			return errors.New("WebP file has a chunk that ends outside of its frame")
 		}
-		if name == "VP8 " || name == "VP8L" {
+		switch name {
+		case "ALPH":
+			h.webp.alpha = [2]int64{at + 8, at + 8 + size}
+		case "VP8 ", "VP8L":
 			return f.webpPicture(h, name, at+8, size)
 		}
 		at += 8 + size + size&1

@@ -2,23 +2,32 @@ package imaging
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"image"
 
 	"golang.org/x/image/vp8"
 	"golang.org/x/image/vp8l"
+	"golang.org/x/image/webp"
 )
 
 // webp decodes the picture or the first frame, which may cover a part of the canvas
-// only; the rest is black, as with Pillow.
+// only; the rest is black, as with Pillow, unless there is a background.
 func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
 	w := &h.webp
 	frame := m
 	if w.w != m.W || w.h != m.H {
-		clear(m.Pix)
+		back := d.Conversion.Background
+		for i := 0; i < len(m.Pix); i += 3 {
+			m.Pix[i], m.Pix[i+1], m.Pix[i+2] = back.R, back.G, back.B
+		}
+		if d.Facts != nil {
+			d.Facts.Transparent = true
+		}
 		frame = &d.frame
 		frame.resize(w.w, w.h)
 	}
-	if err := d.webpPicture(frame, data[w.start:w.end], w.lossless); err != nil {
+	if err := d.webpPicture(frame, data, w); err != nil {
 		return err
 	}
 	if frame != m {
@@ -29,9 +38,15 @@ func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
 	return nil
 }
 
-func (d *Decoder) webpPicture(m *RGB, data []byte, lossless bool) error {
-	r := bytes.NewReader(data)
-	if lossless {
+func (d *Decoder) webpPicture(m *RGB, data []byte, w *webpHeader) error {
+	if w.alpha[1] > 0 && !w.lossless && (d.Conversion.Background.Set || d.Facts != nil) {
+		err := d.webpAlpha(m, data, w)
+		if err == nil || d.Conversion.Background.Set {
+			return err // alpha that is broken matters to none but who asks for it
+		}
+	}
+	r := bytes.NewReader(data[w.start:w.end])
+	if w.lossless {
 		im, err := vp8l.Decode(r)
 		if err != nil {
 			return err
@@ -51,6 +66,37 @@ func (d *Decoder) webpPicture(m *RGB, data []byte, lossless bool) error {
 		return err
 	}
 	m.fillVP8(im)
+	return nil
+}
+
+// webpAlpha decodes a lossy picture with its alpha, which x/image/webp alone can do: it
+// is given a file of just these two.
+func (d *Decoder) webpAlpha(m *RGB, data []byte, w *webpHeader) error {
+	canvas := []byte{0x10, 0, 0, 0, uint8(w.w - 1), uint8((w.w - 1) >> 8), 0, uint8(w.h - 1), uint8((w.h - 1) >> 8), 0}
+	body := []byte("WEBP")
+	for _, c := range []struct {
+		name string
+		data []byte
+	}{{"VP8X", canvas}, {"ALPH", data[w.alpha[0]:w.alpha[1]]}, {"VP8 ", data[w.start:w.end]}} {
+		body = append(body, c.name...)
+		body = binary.LittleEndian.AppendUint32(body, uint32(len(c.data)))
+		body = append(append(body, c.data...), make([]byte, len(c.data)%2)...)
+	}
+	im, err := webp.Decode(bytes.NewReader(append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)))
+	if err != nil {
+		return err
+	}
+	both, ok := im.(*image.NYCbCrA)
+	if !ok {
+		return fmt.Errorf("WebP decoder gave a %T", im)
+	}
+	if err := m.sized(im); err != nil {
+		return err
+	}
+	m.fillVP8(&both.YCbCr)
+	for y := range m.H {
+		d.lay(m.Pix[3*m.W*y:3*m.W*(y+1)], both.A[both.AOffset(0, y):], 1)
+	}
 	return nil
 }
 
