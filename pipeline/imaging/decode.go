@@ -13,8 +13,8 @@ import (
 type Limits struct {
 	Side   int // longest side in pixels, 16384
 	Pixels int // width times height, 50,000,000
-	// TIFF lets TIFF files in. For training data of one's own only: the format has
-	// too many corners for files from sources that are not trusted.
+	// TIFF lets TIFF files in. For files of one's own only, not for a server's: the
+	// format has too many corners for files from sources that are not trusted.
 	TIFF bool
 }
 
@@ -97,11 +97,14 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	}
 	d.src = file{data: data, size: int64(len(data))}
 	h, err := d.src.header()
+	if err == errUnknown && lim.TIFF {
+		return errors.New("neither a JPEG nor a PNG file, nor WebP, GIF or TIFF")
+	}
 	if err != nil {
 		return err
 	}
 	if h.Format == "tiff" && !lim.TIFF {
-		return errors.New("TIFF files are accepted as training data only")
+		return errors.New("TIFF files are accepted as local files and training data only: send it as PNG")
 	}
 	if err := lim.check(h.W, h.H); err != nil {
 		return err

@@ -91,7 +91,8 @@ func TestDecodeRefuses(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, Limits{}, "file is empty"},
-		{"text", []byte("hello, world"), Limits{}, "neither a JPEG nor a PNG file, nor WebP, GIF or TIFF"},
+		{"text", []byte("hello, world"), Limits{TIFF: true}, "neither a JPEG nor a PNG file, nor WebP, GIF or TIFF"},
+		{"text where TIFF is not wanted", []byte("hello, world"), Limits{}, "neither a JPEG nor a PNG file, nor WebP or GIF"},
 		{"one byte", []byte("\xff"), Limits{}, "neither a JPEG"},
 		{"only the name of a format", []byte("GIF89a"), Limits{}, "file ends within its header"},
 		{"half a JPEG", readFile(t, "decode/s420.jpg")[:1000], Limits{}, "file ends before its picture does: unexpected EOF"},
@@ -100,7 +101,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a frame of 65535 pixels", long("rgb.png", 16, "\x00\x00\xff\xff"), Limits{}, "picture of 65535x13 pixels is over the limit"},
 		{"a GIF of 65535 pixels", long("whole.gif", 6, "\xff\xff"), Limits{}, "picture of 65535x9 pixels is over the limit"},
 		{"a canvas of 2^24 pixels", long("animated-part-lossless.webp", 24, "\xff\xff\xff"), Limits{}, "picture of 16777216x17 pixels is over the limit"},
-		{"TIFF", readFile(t, "decode/grey.tif"), Limits{}, "TIFF files are accepted as training data only"},
+		{"TIFF", readFile(t, "decode/grey.tif"), Limits{}, "TIFF files are accepted as local files and training data only: send it as PNG"},
 	} {
 		m, err := Decode(c.data, c.lim)
 		if m != nil || err == nil || !strings.Contains(err.Error(), c.want) {

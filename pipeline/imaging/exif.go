@@ -13,6 +13,10 @@ const (
 	tagCompression = 259
 	tagPhotometric = 262
 	tagOrientation = 274
+	tagSamples     = 277
+	tagPlanar      = 284
+	tagExtra       = 338
+	tagFormat      = 339
 )
 
 // directory is what is read of the first directory of a TIFF structure; zero where
@@ -46,6 +50,7 @@ func (f *file) directory(start, end int64) (d directory, err error) {
 		return d, err
 	}
 	at += 2
+	d.order, d.entries[0] = order, at
 	for range entries {
 		if at+12 > end {
 			break
@@ -54,6 +59,7 @@ func (f *file) directory(start, end int64) (d directory, err error) {
 		if err != nil {
 			return d, err
 		}
+		d.entries[1]++
 		list := d.set(b, order)
 		at += 12
 		if list != nil { // its first value lies elsewhere
@@ -100,6 +106,14 @@ func (d *directory) field(tag uint16) (to *int64, many bool) {
 		return &d.photometric, false
 	case tagOrientation:
 		return &d.orientation, false
+	case tagSamples:
+		return &d.samples, false
+	case tagPlanar:
+		return &d.planar, false
+	case tagExtra:
+		return &d.extra, true
+	case tagFormat:
+		return &d.format, true
 	}
 	return nil, false
 }

@@ -49,6 +49,9 @@ func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"grey.tif", "s420.jpg", "lossless.webp"} {
 		f.Add(readFile(f, "decode/"+name), false)
 	}
+	for _, name := range []string{"planar", "planar-strips", "planar16-big", "rgbx"} {
+		f.Add(readFile(f, "tiff/"+name+".tif"), true)
+	}
 	var d Decoder
 	used := NewRGB(256, 64)
 	f.Fuzz(func(t *testing.T, data []byte, tiff bool) {

@@ -38,6 +38,8 @@ func TestBrokenHeaders(t *testing.T) {
 		{webp("ANMF\x18\x00\x00\x00" + strings.Repeat("\x00", 24)), "WebP file has a frame without a picture"},
 		{webp("ANMF\x18\x00\x00\x00" + strings.Repeat("\x00", 16) + "VP8 \xff\x00\x00\x00"), "WebP file has a chunk that ends outside of its frame"},
 		{"II*\x00\x08\x00\x00\x00\x00\x00", "TIFF file does not tell its size"},
+		{"II+\x00\x08\x00\x00\x00\x10\x00", "BigTIFF is not supported: write it as PNG or as an ordinary TIFF, which holds up to 4 GB"},
+		{"MM\x00+\x00\x08\x00\x00", "BigTIFF is not supported: write it as PNG or as an ordinary TIFF, which holds up to 4 GB"},
 		{"II*\x00\xff\xff\xff\xff", "file ends within its header"},
 	} {
 		_, perr := Probe(strings.NewReader(c.data), int64(len(c.data)))

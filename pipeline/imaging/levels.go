@@ -98,13 +98,6 @@ func deepOf(im image.Image) (p deep, ok bool) {
 
 func (p *deep) row(y int) []uint8 { return p.pix[y*p.stride:][:p.w*p.step] }
 
-// invert turns black into white and back, as it is stored.
-func (p *deep) invert() {
-	for i := range p.pix {
-		p.pix[i] ^= 0xff
-	}
-}
-
 // divide takes alpha out of the colours that are multiplied with it.
 func (p *deep) divide() {
 	for y := range p.h {

@@ -45,6 +45,9 @@ func (p *Prober) Probe(r io.ReaderAt, size int64) (Info, error) {
 	return i, nil
 }
 
+// errUnknown names what is read everywhere; Decode names TIFF, too, where that is let in.
+var errUnknown = errors.New("neither a JPEG nor a PNG file, nor WebP or GIF")
+
 // header is what is known of a file before its pixels are decoded. W and H are as
 // stored, before the orientation.
 type header struct {
@@ -74,8 +77,10 @@ func (f *file) header() (h header, err error) {
 		h.Format, err = "webp", f.webpHeader(&h)
 	case bytes.HasPrefix(start, []byte("II*\x00")), bytes.HasPrefix(start, []byte("MM\x00*")):
 		h.Format, err = "tiff", f.tiffHeader(&h)
+	case bytes.HasPrefix(start, []byte("II+\x00")), bytes.HasPrefix(start, []byte("MM\x00+")):
+		err = errors.New("BigTIFF is not supported: write it as PNG or as an ordinary TIFF, which holds up to 4 GB")
 	default:
-		err = errors.New("neither a JPEG nor a PNG file, nor WebP, GIF or TIFF")
+		err = errUnknown
 	}
 	if f.failed != nil {
 		err = f.failed // also where not to find something is no error

@@ -1,25 +1,35 @@
 package imaging
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
+	"strings"
 
 	"golang.org/x/image/tiff"
 )
 
-// tiffHeader is what a TIFF file says of its pixels.
-type tiffHeader struct{ bits, photometric, compression int64 }
+// tiffHeader is what a TIFF file says of its pixels, 0 where it says nothing; of what
+// each sample has, that of the first.
+type tiffHeader struct {
+	bits, samples, format, extra     int64
+	photometric, compression, planar int64
+
+	order   binary.ByteOrder
+	entries [2]int64 // where those of the directory begin, and how many there are
+}
 
 // Photometric interpretations.
 const (
 	whiteIsZero = 0
 	blackIsZero = 1
+	rgb         = 2
+	paletted    = 3
 )
 
-// fax says that the file is compressed as faxes are, with CCITT Group 3 or 4.
-func (t *tiffHeader) fax() bool { return t.compression == 3 || t.compression == 4 }
+// unassociated is what an extra sample is that colours are not multiplied with.
+const unassociated = 2
 
 // tiffHeader reads the first directory of a TIFF file.
 func (f *file) tiffHeader(h *header) error {
@@ -37,10 +47,52 @@ func (f *file) tiffHeader(h *header) error {
 	return nil
 }
 
+// fax says that the file is compressed as faxes are, with CCITT Group 3 or 4.
+func (t *tiffHeader) fax() bool { return t.compression == 3 || t.compression == 4 }
+
+var tiffColours = map[int64]string{4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a colour filter array", 34892: "raw linear colours"}
+
+var tiffCompressions = map[int64]string{2: "CCITT run lengths", 6: "old-style JPEG", 7: "JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
+
+// named is the name of a number, or the number.
+func named(names map[int64]string, n int64) string {
+	if name := names[n]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("kind %d", n)
+}
+
+// readable says what a file is that is not read, and what is.
+func (t *tiffHeader) readable() error {
+	bands := max(1, t.samples)
+	switch {
+	case t.photometric > paletted:
+		return fmt.Errorf("TIFF file has %s: want grey, RGB or a palette", named(tiffColours, t.photometric))
+	case t.format == 2:
+		return errors.New("TIFF file has signed numbers: want unsigned ones of 8 or 16 bits")
+	case t.format == 3:
+		return errors.New("TIFF file has floating-point numbers: want unsigned whole ones of 8 or 16 bits")
+	case t.format > 3:
+		return fmt.Errorf("TIFF file has numbers of sample format %d: want unsigned ones of 8 or 16 bits", t.format)
+	case t.bits > 1 && t.bits != 8 && t.bits != 16:
+		return fmt.Errorf("TIFF file has %d bits a channel: want 8 or 16, or 1 for black and white", t.bits)
+	case t.photometric == rgb && bands < 3, t.photometric == rgb && bands > 4 && t.planar != 2:
+		return fmt.Errorf("TIFF file has %d bands of RGB: want 3, or 4 of which the last is alpha", bands)
+	case t.photometric == blackIsZero && bands == 2, t.photometric == whiteIsZero && bands == 2:
+		return errors.New("TIFF file has 2 bands, grey and another: want 1, or 3 of RGB")
+	case t.photometric != rgb && bands > 1:
+		return fmt.Errorf("TIFF file has %d bands that are said to be no colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)", bands)
+	}
+	if c := t.compression; c > 1 && c != 3 && c != 4 && c != 5 && c != 8 && c != 32773 && c != 32946 {
+		return fmt.Errorf("TIFF file is compressed with %s: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or none", named(tiffCompressions, c))
+	}
+	return nil
+}
+
 // tiff decodes the first page. Levels hold for values as they are stored, also where
 // white is zero.
 func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
-	im, err := tiff.Decode(bytes.NewReader(data))
+	im, err := h.tiff.decode(data)
 	if err != nil {
 		return err
 	}
@@ -51,20 +103,59 @@ func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
 		if !ok {
 			return fmt.Errorf("TIFF decoder gave a %T of a fax", im)
 		}
-		for i := range bits.Pix {
-			bits.Pix[i] ^= 0xff
-		}
+		invert(bits.Pix)
 	}
 	p, ok := deepOf(im)
 	inverted := ok && p.colours == 1 && h.tiff.photometric == whiteIsZero
 	if inverted {
-		p.invert()
+		invert(p.pix)
 	}
 	if err := d.fill(m, im); err != nil || !inverted {
 		return err
 	}
-	for i := range m.Pix {
-		m.Pix[i] ^= 0xff
-	}
+	invert(m.Pix)
 	return nil
+}
+
+// decode is x/image/tiff's Decode, for files that it does not read as they are, too.
+func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
+	if err := t.readable(); err != nil {
+		return nil, err
+	}
+	switch {
+	case t.planar == 2 && t.samples > 1:
+		im, err = t.planes(data)
+	case t.photometric == rgb && t.samples == 4 && t.extra != 1 && t.extra != unassociated:
+		// The fourth sample is anything: it is read as alpha, and left out.
+		if im, err = tiff.Decode(t.revised(data, t.asAlpha)); err == nil {
+			opaque(im)
+		}
+	default:
+		im, err = tiff.Decode(t.revised(data, nil))
+	}
+	if err == nil || strings.HasPrefix(err.Error(), "TIFF") {
+		return im, err
+	}
+	return nil, fmt.Errorf("TIFF file is broken or of a kind that is not supported: %w", err)
+}
+
+// opaque drops the alpha of a picture with one that colours are not multiplied with.
+func opaque(im image.Image) {
+	switch im := im.(type) {
+	case *image.NRGBA:
+		for i := 3; i < len(im.Pix); i += 4 {
+			im.Pix[i] = 0xff
+		}
+	case *image.NRGBA64:
+		for i := 6; i < len(im.Pix); i += 8 {
+			im.Pix[i], im.Pix[i+1] = 0xff, 0xff
+		}
+	}
+}
+
+// invert turns black into white and back.
+func invert(pix []uint8) {
+	for i := range pix {
+		pix[i] ^= 0xff
+	}
 }

@@ -36,3 +36,29 @@ OUT.mkdir(parents=True, exist_ok=True)
 bits = Image.fromarray(np.where((x * x + 3 * y) % 7 < 3, 0, 255).astype(np.uint8)).convert("1")
 for method in ["group3", "group4"]:
     bits.save(OUT / f"fax-{method}.tif", compression=method)
+
+# Read: the first three bands are red, green and blue; those of 16 bits are 257 times as large.
+write("rgbx.tif", bands(4), photometric="rgb", extrasamples=["unspecified"])
+write("rgbx16-big.tif", bands(4, kind=np.uint16, factor=257), photometric="rgb", extrasamples=["unspecified"], byteorder=">")
+for name, n, options in [
+    ("planar", 3, {}),
+    ("planar-strips", 3, dict(rowsperstrip=4, compression="lzw", predictor=True)),
+    ("planar-tiles", 3, dict(tile=(16, 16), compression="zlib")),
+    ("planar4", 4, dict(rowsperstrip=8, extrasamples=["unassalpha"])),
+    ("planar6", 6, dict(extrasamples=["unspecified"] * 3)),
+]:
+    write(name + ".tif", bands(n, 0), photometric="rgb", planarconfig="separate", **options)
+write("planar16-big.tif", bands(3, 0, np.uint16, 257), photometric="rgb", planarconfig="separate", rowsperstrip=5, byteorder=">")
+write("pages.tif", np.stack([value(0), 255 - value(0)]), photometric="minisblack")
+
+# Refused.
+write("no-big.tif", value(0), bigtiff=True)
+for n in (2, 3, 4):
+    write(f"no-grey{n}.tif", bands(n), photometric="minisblack", planarconfig="contig")
+write("no-rgb5.tif", bands(5), photometric="rgb")
+for kind in (np.int16, np.float32, np.uint32):
+    write(f"no-{np.dtype(kind)}.tif", value(0).astype(kind))
+write("no-cmyk.tif", bands(4), photometric="separated")
+write("no-jpeg.tif", value(0), compression="jpeg")
+write("no-ycbcr.tif", bands(3), photometric="ycbcr", compression="jpeg")
+write("no-zstd.tif", value(0), compression="zstd")
