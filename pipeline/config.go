@@ -10,6 +10,7 @@ import (
 
 	"vicreg/models"
 	"vicreg/models/optim"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
@@ -36,6 +37,7 @@ type Config struct {
 	Expander []int  `json:"expander"`
 	Init     string `json:"init,omitempty"` // where the first weights came from
 
+	bulk.Files         // what may be an image
 	imaging.Conversion // of image files to pixels, in training and for good
 
 	Recipe imaging.Recipe `json:"recipe"`
@@ -89,6 +91,7 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.IntVar(&s.Size, "image-size", 224, "side of a view in `pixels`")
 	fs.StringVar(&s.expander, "expander", "", "`widths` of the expander; by default 2048-2048-2048 with the cifar stem, else 8192-8192-8192")
 	fs.StringVar(&s.Init, "init", "", "safetensors `FILE` with weights named as torchvision names them, to start from instead of random ones")
+	s.Files.Register(fs)
 	encoder.ConversionFlags(fs, &s.Conversion, "")
 	s.recipe.register(fs)
 	fs.Float64Var(&s.Loss.Invariance, "invariance", 25, "`coefficient` of the invariance term")
@@ -169,6 +172,9 @@ func (c *Config) Validate() error {
 		return usage.Errorf("--weight-decay %g: want a factor from 0 to 1", c.Optimizer.WeightDecay)
 	case c.Optimizer.ClipNorm != 0 && !(c.Optimizer.ClipNorm >= minClip && c.Optimizer.ClipNorm <= maxClip):
 		return usage.Errorf("--clip-norm %g: want 0, or a norm from %g to %g", c.Optimizer.ClipNorm, minClip, maxClip)
+	}
+	if err := c.Files.Validate(); err != nil {
+		return err
 	}
 	for name, x := range map[string]float64{"invariance": c.Loss.Invariance, "variance": c.Loss.Variance, "covariance": c.Loss.Covariance} {
 		if !(x >= 0 && x <= maxCoefficient) {

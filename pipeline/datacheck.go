@@ -26,6 +26,7 @@ type check struct {
 	asJSON     bool
 	force      bool
 	workers    int
+	files      bulk.Files
 	conversion imaging.Conversion
 }
 
@@ -48,6 +49,7 @@ and goes on.`,
 	fs.StringVar(&c.list, "list", "", "`FILE` to write every bad file with its reason and every group of duplicates to")
 	fs.BoolVar(&c.force, "force", false, "write over the FILE of --list if it exists")
 	fs.BoolVar(&c.asJSON, "json", false, "print one JSON object")
+	c.files.Register(fs)
 	encoder.ConversionFlags(fs, &c.conversion, "")
 	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one a core")
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &c.data}); err != nil {
@@ -55,6 +57,9 @@ and goes on.`,
 	}
 	if c.workers < 0 || c.workers > bulk.MaxThreads {
 		return usage.Errorf("--workers %d: want 1 to %d", c.workers, bulk.MaxThreads)
+	}
+	if err := c.files.Validate(); err != nil {
+		return err
 	}
 	if c.list != "" {
 		if err := checkOutput("--list", c.list, c.force, c.data); err != nil {
@@ -95,7 +100,7 @@ func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				looks[i] = see(set, i, &d, &m)
+				looks[i] = see(set, i, c.files.Limits(), &d, &m)
 				n := done.Add(1)
 				line.Show(func() string { return fmt.Sprintf("checked %d of %d images", n, set.Len()) })
 			}
@@ -119,14 +124,14 @@ type sight struct {
 	facts    imaging.Facts
 }
 
-func see(set *dataset.Set, i int, d *imaging.Decoder, m *imaging.RGB) (s sight) {
+func see(set *dataset.Set, i int, limits imaging.Limits, d *imaging.Decoder, m *imaging.RGB) (s sight) {
 	data, err := set.ReadFile(i)
 	if err != nil {
 		s.reason = err.Error()
 		return s
 	}
 	s.bytes, s.hash = int64(len(data)), sha256.Sum256(data)
-	if err := d.Decode(m, data, bulk.Limits); err != nil {
+	if err := d.Decode(m, data, limits); err != nil {
 		s.reason = err.Error()
 		return s
 	}

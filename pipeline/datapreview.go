@@ -28,6 +28,7 @@ type preview struct {
 	size, images, draws int
 	seed                uint64
 	chosen              recipeFlags
+	files               bulk.Files
 	conversion          imaging.Conversion
 
 	format  pictures.Format
@@ -66,6 +67,7 @@ Training with the same --seed, --recipe, --augment, --image-size, --levels and
 	fs.IntVar(&p.images, "images", 8, "`N` images")
 	fs.IntVar(&p.draws, "epochs", 2, "`N` epochs of which the views are shown")
 	fs.Uint64Var(&p.seed, "seed", 1, "`N` that decides the views, as in training")
+	p.files.Register(fs)
 	encoder.ConversionFlags(fs, &p.conversion, "")
 	p.chosen.register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &p.data}); err != nil {
@@ -87,7 +89,7 @@ Training with the same --seed, --recipe, --augment, --image-size, --levels and
 	if err := spareImages("-o", p.out, set); err != nil {
 		return err
 	}
-	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: p.conversion}), stdout)
+	return p.draw(dataset.NewReader(set, dataset.ReaderConfig{Limits: p.files.Limits(), Conversion: p.conversion}), stdout)
 }
 
 func (p *preview) validate() (err error) {
@@ -98,6 +100,9 @@ func (p *preview) validate() (err error) {
 		return usage.Errorf("--images %d: want 1 to 100", p.images)
 	case p.draws < 1 || p.draws > 20:
 		return usage.Errorf("--epochs %d: want 1 to 20", p.draws)
+	}
+	if err := p.files.Validate(); err != nil {
+		return err
 	}
 	if p.format, err = pictures.FormatFromFilename(p.out); err != nil {
 		return usage.Errorf("-o %s: want a name that ends in .png or .jpg", p.out)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 )
@@ -73,7 +72,7 @@ const sampledDepth = 64
 
 // depthOf looks at a sample of a set: into the headers, and at the values of images with
 // 16 bits a channel. Bad files say nothing.
-func depthOf(ctx context.Context, set *dataset.Set, l imaging.Levels) (d depth, err error) {
+func depthOf(ctx context.Context, set *dataset.Set, limits imaging.Limits, l imaging.Levels) (d depth, err error) {
 	var f imaging.Facts
 	decoder := imaging.Decoder{Facts: &f}
 	defer decoder.Close()
@@ -91,7 +90,7 @@ func depthOf(ctx context.Context, set *dataset.Set, l imaging.Levels) (d depth, 
 			continue
 		}
 		f = imaging.Facts{}
-		if info.Deep && decoder.Decode(&m, data, bulk.Limits) != nil {
+		if info.Deep && decoder.Decode(&m, data, limits) != nil {
 			continue
 		}
 		d.add(f, l)
@@ -101,7 +100,7 @@ func depthOf(ctx context.Context, set *dataset.Set, l imaging.Levels) (d depth, 
 
 // warnOfDepth says so when the images of a run would be almost black.
 func (t *trainFlags) warnOfDepth(ctx context.Context, train *dataset.Set, stderr io.Writer) error {
-	d, err := depthOf(ctx, train, t.Levels)
+	d, err := depthOf(ctx, train, t.Limits(), t.Levels)
 	if w := d.warning(t.Levels); w != "" && err == nil {
 		fmt.Fprintln(stderr, "vicreg train:", w)
 	}

@@ -248,3 +248,36 @@ func TestTransparentImages(t *testing.T) {
 		t.Errorf("%v\n%s", err, printed)
 	}
 }
+
+// The limit of pixels is a flag, which a run keeps for its export.
+func TestMaxPixels(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 8 {
+		put(t, dir, fmt.Sprintf("%d.png", i), grey(t, 20, 10, uint8(30*i)))
+	}
+	wide := t.TempDir()
+	put(t, wide, "wide.png", grey(t, 17000, 2, 9))
+	const over = "picture of 20x10 pixels is over the limit of 199 a side and 199 in all"
+	if out, err := data(t, "check", dir, "--max-pixels", "199"); err == nil || !strings.Contains(out, over) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := data(t, "check", wide); err == nil || !strings.Contains(out, "of 17000x2 pixels is over the limit of 16384 a side") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := data(t, "check", wide, "--max-pixels", "40000"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out := t.TempDir()
+	if printed, err := train(t, t.Context(), "--data", dir, "--out", out, "--holdout", "0", "--max-pixels", "199"); err == nil || !strings.Contains(err.Error(), over) {
+		t.Errorf("%v\n%s", err, printed)
+	}
+	if printed, err := train(t, t.Context(), "--data", dir, "--out", out, "--force", "--holdout", "0", "--max-pixels", "200", "--time-limit", "1ns"); err != nil || configOf(t, out).Limits().Pixels != 200 {
+		t.Errorf("%v\n%s", err, printed)
+	}
+	exported(t, out)
+	model := filepath.Join(out, "backbone.onnx")
+	_, err := embed(t, t.Context(), dir, "--model", model, "-o", filepath.Join(t.TempDir(), "v.npy"), "--max-pixels", "199")
+	if err == nil || !strings.Contains(err.Error(), over) {
+		t.Error(err)
+	}
+}

@@ -23,6 +23,7 @@ type embedding struct {
 	data, model, out string
 	normalize, force bool
 	foreign          encoder.Flags
+	files            bulk.Files
 	machine          bulk.Machine
 	stdout, stderr   io.Writer
 
@@ -57,11 +58,12 @@ same command is given again and no image has changed.`,
 	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1")
 	fs.BoolVar(&e.force, "force", false, "write over VECTORS, and what stands beside it, if it exists, and begin anew")
 	e.foreign.Register(fs)
+	e.files.Register(fs)
 	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &e.data}); err != nil {
 		return err
 	}
-	if err := errors.Join(e.machine.Validate(), usage.Require(fs, "model", "o"), e.foreign.Validate()); err != nil {
+	if err := errors.Join(e.machine.Validate(), usage.Require(fs, "model", "o"), e.foreign.Validate(), e.files.Validate()); err != nil {
 		return err
 	}
 	if err := e.check(); err != nil {
@@ -147,7 +149,7 @@ func (e *embedding) encode(ctx context.Context) error {
 	for i := range todo {
 		todo[i] = done + i
 	}
-	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: e.enc.Metadata().Preprocess.Conversion, MaxBad: 1})
+	e.reader = dataset.NewReader(e.set, dataset.ReaderConfig{Limits: e.files.Limits(), Conversion: e.enc.Metadata().Preprocess.Conversion, MaxBad: 1})
 	line, begin := bulk.NewLine(e.stderr), time.Now()
 	err := bulk.Encode(ctx, e.enc, e.machine.Workers(), e.reader, todo, func(p dataset.Picture, y []float32) error {
 		if err := e.skip(p.Index); err != nil {

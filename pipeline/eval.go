@@ -29,7 +29,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := e.machine.Validate(); err != nil {
 		return err
 	}
-	if err := errors.Join(usage.Require(fs, "model", "data"), e.foreign.Validate()); err != nil {
+	if err := errors.Join(usage.Require(fs, "model", "data"), e.foreign.Validate(), e.files.Validate()); err != nil {
 		return err
 	}
 	if err := e.load(ctx); err != nil {
@@ -83,6 +83,7 @@ trained here.`, rawSide, rawSide),
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
 	e.foreign.Register(fs)
+	e.files.Register(fs)
 	e.machine.Register(fs)
 	return fs
 }
@@ -94,6 +95,7 @@ type evaluation struct {
 	temperature            float64
 	asJSON                 bool
 	foreign                encoder.Flags
+	files                  bulk.Files
 	machine                bulk.Machine
 	stderr                 io.Writer
 
@@ -175,7 +177,7 @@ func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *data
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
 	files := make([]bulk.Hash, len(chosen))
 	file := func(i int) *bulk.Hash { at, _ := slices.BinarySearch(chosen, i); return &files[at] }
-	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: enc.Metadata().Preprocess.Conversion, Look: &dataset.Look{
+	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: e.files.Limits(), Conversion: enc.Metadata().Preprocess.Conversion, Look: &dataset.Look{
 		File:    func(i int, data []byte) bool { *file(i) = sha256.Sum256(data); return true },
 		Picture: func(int, *imaging.RGB) {},
 	}})

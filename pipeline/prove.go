@@ -47,7 +47,7 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	}
 	defer enc.Close()
 	p.fingerprint = enc.Fingerprint()
-	reader := dataset.NewReader(e.images, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: e.config.Conversion})
+	reader := dataset.NewReader(e.images, dataset.ReaderConfig{Limits: e.config.Limits(), Conversion: e.config.Conversion})
 	if p.apart, p.compared, err = parity(ctx, lib, opt, &e.config, e.values, enc, reader); err != nil {
 		return p, err
 	}

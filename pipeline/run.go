@@ -12,7 +12,6 @@ import (
 	"vicreg/models"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
-	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
@@ -85,7 +84,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	if err = r.openStep(); err != nil {
 		return r, err
 	}
-	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: t.Conversion, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
+	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: t.Limits(), Conversion: t.Conversion, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
 	if t.leads() {
 		r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held)
 	}

@@ -8,7 +8,6 @@ import (
 	"vicreg/models"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
-	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/stats"
@@ -71,7 +70,7 @@ func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set) (
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{config: c, params: map[string]bool{}, reader: dataset.NewReader(held, dataset.ReaderConfig{Limits: bulk.Limits, Conversion: c.Conversion, MaxBad: 1})}
+	w := &watch{config: c, params: map[string]bool{}, reader: dataset.NewReader(held, dataset.ReaderConfig{Limits: c.Limits(), Conversion: c.Conversion, MaxBad: 1})}
 	for _, p := range a.Params {
 		w.params[p.Name] = true
 	}

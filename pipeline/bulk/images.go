@@ -24,13 +24,13 @@ type Image struct {
 
 // Images turns the images of a set into vectors, with workers as in Encode. Each file is read once and, when
 // want says so by its index and hash, decoded once: all else happens on the way, in
-// the goroutines that decode. want is called from several of them at once; each, in
+// the goroutines that decode. Files may be as large as limits say. want is called from several of them at once; each, in
 // the order of the set, from one, and its error ends all. Files that cannot be read
 // are returned, in the order of their keys.
-func Images(ctx context.Context, enc *encoder.Encoder, workers int, set *dataset.Set,
+func Images(ctx context.Context, enc *encoder.Encoder, workers int, limits imaging.Limits, set *dataset.Set,
 	want func(i int, hash Hash) bool, each func(Image) error) (bad []dataset.Bad, err error) {
 	s := sights{want: want, by: map[int]Image{}}
-	r := dataset.NewReader(set, dataset.ReaderConfig{Limits: Limits, Conversion: enc.Metadata().Preprocess.Conversion, MaxBad: 1,
+	r := dataset.NewReader(set, dataset.ReaderConfig{Limits: limits, Conversion: enc.Metadata().Preprocess.Conversion, MaxBad: 1,
 		Look: &dataset.Look{File: s.file, Picture: s.picture}})
 	all := make([]int, set.Len())
 	for i := range all {

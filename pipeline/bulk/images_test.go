@@ -90,7 +90,7 @@ func greys(t *testing.T, n int) *dataset.Set {
 func TestImages(t *testing.T) {
 	set := greys(t, 80)
 	var seen []int
-	bad, err := bulk.Images(t.Context(), colour(t), 3, set,
+	bad, err := bulk.Images(t.Context(), colour(t), 3, bulk.Limits, set,
 		func(i int, hash bulk.Hash) bool {
 			data, err := set.ReadFile(i)
 			if err != nil || sha256.Sum256(data) != hash {
@@ -144,7 +144,7 @@ func TestImagesStops(t *testing.T) {
 	for at := 1; at <= 70; at += 23 {
 		ctx, cancel := context.WithCancel(t.Context())
 		calls := 0
-		_, err := bulk.Images(ctx, colour(t), 2, set, func(int, bulk.Hash) bool { return true }, func(bulk.Image) error {
+		_, err := bulk.Images(ctx, colour(t), 2, bulk.Limits, set, func(int, bulk.Hash) bool { return true }, func(bulk.Image) error {
 			if calls++; calls == at {
 				cancel()
 			}
@@ -161,7 +161,7 @@ func TestImagesStops(t *testing.T) {
 func TestImagesEndsWithItsTaker(t *testing.T) {
 	set, full := greys(t, 40), errors.New("full")
 	calls := 0
-	_, err := bulk.Images(t.Context(), colour(t), 3, set, func(int, bulk.Hash) bool { return true },
+	_, err := bulk.Images(t.Context(), colour(t), 3, bulk.Limits, set, func(int, bulk.Hash) bool { return true },
 		func(bulk.Image) error { calls++; return full })
 	if !errors.Is(err, full) || calls != 1 {
 		t.Errorf("%d calls, %v", calls, err)

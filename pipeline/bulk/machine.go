@@ -5,13 +5,8 @@ import (
 
 	"vicreg/models/ort"
 	"vicreg/pipeline/encoder"
-	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
-
-// Limits are those of files that the user has chosen himself, unlike those that come
-// to a server.
-var Limits = imaging.Limits{TIFF: true}
 
 // MaxThreads is beyond any machine's cores.
 const MaxThreads = 4096

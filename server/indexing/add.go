@@ -23,6 +23,7 @@ type adding struct {
 	server, keyFile              string
 	prune                        bool
 	foreign                      encoder.Flags
+	files                        bulk.Files
 	machine                      bulk.Machine
 	stdout, stderr               io.Writer
 	flags                        *flag.FlagSet
@@ -91,6 +92,7 @@ With --server the images are sent to a server that owns the index and has the mo
 	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model; SSL_CERT_FILE in the environment names the certificate of a private CA")
 	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` with the server's API key: its first line that is neither blank nor a # comment")
 	a.foreign.Register(fs)
+	a.files.Register(fs)
 	a.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &a.data}); err != nil {
 		return err
@@ -120,9 +122,9 @@ func (a *adding) validate() error {
 	case a.prune && a.ofVectors():
 		return usage.Errorf("--prune is for folders and shards: a file of vectors does not tell what is gone")
 	}
-	for _, name := range []string{"model", "foreign", "threads", "onnxruntime"} {
+	for _, name := range []string{"model", "foreign", "threads", "onnxruntime", "max-pixels"} {
 		if a.server != "" && usage.Given(a.flags, name) {
-			return usage.Errorf("--%s goes with --index: a server has its own model", name)
+			return usage.Errorf("--%s goes with --index: a server has its own model and limits", name)
 		}
 	}
 	if a.prefix != "" {
@@ -130,7 +132,7 @@ func (a *adding) validate() error {
 			return usage.Errorf("--prefix: it %w", err)
 		}
 	}
-	return errors.Join(checkNamespace(a.namespace), a.foreign.Validate(), a.machine.Validate())
+	return errors.Join(checkNamespace(a.namespace), a.foreign.Validate(), a.files.Validate(), a.machine.Validate())
 }
 
 func (a *adding) run(ctx context.Context) (err error) {
@@ -184,7 +186,7 @@ func (a *adding) open(ctx context.Context, from *origin) (target, error) {
 		}
 		return r, err
 	}
-	l := &local{namespace: a.namespace, workers: a.machine.Workers()}
+	l := &local{namespace: a.namespace, workers: a.machine.Workers(), limits: a.files.Limits()}
 	var binding index.Binding
 	if a.model != "" {
 		lib, err := a.machine.Open()

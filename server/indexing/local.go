@@ -8,6 +8,7 @@ import (
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
 	"vicreg/server/index"
 )
 
@@ -17,6 +18,7 @@ type local struct {
 	namespace string
 	enc       *encoder.Encoder // nil where no image is added
 	workers   int              // batches that it encodes at once
+	limits    imaging.Limits   // of the images
 }
 
 // known reads the whole namespace.
@@ -80,7 +82,7 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func
 		}
 		return false
 	}
-	bad, err := bulk.Images(ctx, l.enc, l.workers, set, want, func(m bulk.Image) error {
+	bad, err := bulk.Images(ctx, l.enc, l.workers, l.limits, set, want, func(m bulk.Image) error {
 		a := p.addition(set, m.Index)
 		d := p.judge(a, m.Hash)
 		if p.left(d, a) { // the file that the id is of has come back

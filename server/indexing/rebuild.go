@@ -20,6 +20,7 @@ type rebuilding struct {
 	path, model    string
 	dropMissing    bool
 	foreign        encoder.Flags
+	files          bulk.Files
 	machine        bulk.Machine
 	stdout, stderr io.Writer
 
@@ -58,11 +59,12 @@ FILE is rebuilt, or leave the items out with --drop-missing.`,
 	fs.StringVar(&r.model, "model", "", "exported `FILE` of the new model")
 	fs.BoolVar(&r.dropMissing, "drop-missing", false, "leave out items that cannot be made anew")
 	r.foreign.Register(fs)
+	r.files.Register(fs)
 	r.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "FILE", Value: &r.path}); err != nil {
 		return err
 	}
-	if err := errors.Join(usage.Require(fs, "model"), r.foreign.Validate(), r.machine.Validate()); err != nil {
+	if err := errors.Join(usage.Require(fs, "model"), r.foreign.Validate(), r.files.Validate(), r.machine.Validate()); err != nil {
 		return err
 	}
 	return r.run(ctx)
@@ -183,7 +185,7 @@ func (r *rebuilding) images(ctx context.Context, set *dataset.Set, send func(mem
 		}
 		return false
 	}
-	bad, err := bulk.Images(ctx, r.enc, r.machine.Workers(), set, want, func(m bulk.Image) error {
+	bad, err := bulk.Images(ctx, r.enc, r.machine.Workers(), r.files.Limits(), set, want, func(m bulk.Image) error {
 		for _, it := range r.take(set.Path(m.Index), m.Hash) {
 			it.Vector, it.Thumbnail = m.Vector, m.Thumbnail
 			if err := r.next.Check(it.Item); err != nil {

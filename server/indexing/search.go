@@ -25,6 +25,7 @@ type searching struct {
 	threshold                         float64
 	asJSON                            bool
 	foreign                           encoder.Flags
+	files                             bulk.Files
 	machine                           bulk.Machine
 	stdout, stderr                    io.Writer
 
@@ -57,6 +58,7 @@ the index meanwhile.`,
 	fs.Float64Var(&s.threshold, "threshold", -1, "lowest `score` that counts")
 	fs.BoolVar(&s.asJSON, "json", false, "print one JSON object")
 	s.foreign.Register(fs)
+	s.files.Register(fs)
 	s.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "FILE", Value: &s.file}); err != nil {
 		return err
@@ -92,7 +94,7 @@ func (s *searching) validate(fs *flag.FlagSet) error {
 		}
 		s.query.Filter = f
 	}
-	return errors.Join(checkNamespace(s.namespace), s.foreign.Validate(), s.machine.Validate())
+	return errors.Join(checkNamespace(s.namespace), s.foreign.Validate(), s.files.Validate(), s.machine.Validate())
 }
 
 func (s *searching) run(ctx context.Context) (err error) {
@@ -139,7 +141,7 @@ func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 	if err != nil {
 		return b, usage.Errorf("--image: %w", err)
 	}
-	enc.Limits = bulk.Limits
+	enc.Limits = s.files.Limits()
 	if s.query.Vector, err = enc.EncodeImage(ctx, data); err != nil {
 		return b, usage.Errorf("--image %s: %w", usage.Printable(s.image), err)
 	}
