@@ -66,7 +66,8 @@ and goes on.`,
 			return err
 		}
 	}
-	set, err := dataset.Open(ctx, c.data, dataset.Options{})
+	// No index is kept: an older one would not know what else lies in the folders.
+	set, err := dataset.Open(ctx, c.data, dataset.Options{Index: dataset.NoIndex})
 	if err != nil {
 		return &usage.Error{Err: err}
 	}

@@ -31,6 +31,9 @@ type inventory struct {
 	Bad        []dataset.Bad  `json:"bad"`
 	Duplicates [][]string     `json:"duplicates"` // groups of files of equal bytes
 
+	Others map[string]int `json:"skipped"` // files that are no images by their names, by ending
+	others string         // the same in words
+
 	levels imaging.Levels // with which the images were decoded
 }
 
@@ -54,7 +57,10 @@ func spreadOf(xs []float64) spread {
 
 // summarise puts the looks at the files of a set together.
 func summarise(set *dataset.Set, looks []sight, levels imaging.Levels) *inventory {
-	f := &inventory{Files: len(looks), levels: levels, Formats: map[string]int{}, Folders: map[string]int{}, Bad: []dataset.Bad{}}
+	f := &inventory{Files: len(looks), Others: set.Others(), others: set.OthersLine(), levels: levels, Formats: map[string]int{}, Folders: map[string]int{}, Bad: []dataset.Bad{}}
+	if f.Others == nil {
+		f.Others = map[string]int{}
+	}
 	var widths, heights, ratios []float64
 	var mean, sq [3]float64
 	for i, s := range looks {
@@ -125,6 +131,9 @@ func (f *inventory) text() string {
 		fmt.Fprintf(&b, "%-13s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("files", "%d, %.1f MB", f.Files, float64(f.Bytes)/1e6)
+	if f.others != "" {
+		line("skipped", "%s", f.others)
+	}
 	line("good", "%d (%s)", f.Good, counts(f.Formats, len(f.Formats)))
 	if len(f.Folders) > 0 {
 		line("folders", "%d (%s)", len(f.Folders), counts(f.Folders, shown))

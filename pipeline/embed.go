@@ -141,6 +141,9 @@ func (e *embedding) info() vectors.Info {
 
 // encode fills the journal up to the last image of the set.
 func (e *embedding) encode(ctx context.Context) error {
+	if others := e.set.OthersLine(); others != "" {
+		fmt.Fprintln(e.stderr, "skipped", others)
+	}
 	done, n := e.journal.Len(), e.set.Len()
 	if done > 0 {
 		fmt.Fprintf(e.stderr, "going on after %d of %d images\n", done, n)

@@ -53,8 +53,9 @@ const listed = 1024
 
 // namesIn returns the names of the pictures and, with a slash at the end, which puts
 // them where the keys of their pictures belong, of the folders in a folder; and those
-// of links that are lost. Hidden ones are passed over.
-func namesIn(dir string) (names, lost []string, err error) {
+// of links that are lost. Hidden ones are passed over; of all others it counts how they
+// end.
+func namesIn(dir string, others map[string]int) (names, lost []string, err error) {
 	err = eachEntry(dir, func(name string, e entry) (more bool) {
 		switch e {
 		case subFolder:
@@ -63,6 +64,8 @@ func namesIn(dir string) (names, lost []string, err error) {
 			names = append(names, name)
 		case lostLink:
 			lost = append(lost, name)
+		default:
+			others[ending(name)]++
 		}
 		return true
 	})

@@ -21,6 +21,7 @@ type indexing struct {
 	source     *source
 	dimensions bool
 	workers    int
+	others     map[string]int // see Set.Others
 }
 
 // run brings an older index, which may be of nothing, up to date.

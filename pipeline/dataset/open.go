@@ -69,7 +69,7 @@ func Open(ctx context.Context, name string, opt Options) (*Set, error) {
 			return nil, err
 		}
 	}
-	return &Set{source: src, table: at.table}, nil
+	return &Set{source: src, table: at.table, others: x.others}, nil
 }
 
 // Index is Open with the default options.

@@ -27,6 +27,7 @@ type Set struct {
 	source *source
 	table  *table
 	pick   []uint32 // rows of the table, nil for all of them
+	others map[string]int
 }
 
 // Entry is what an index knows of a picture without having read its pixels: the

@@ -24,11 +24,13 @@ type walk struct {
 	kept  map[string]bool // those of known that have not changed
 	fresh builder         // pictures of the others, names only
 
+	others map[string]int // files that are no pictures, by ending
+
 	trail trail // to the folder that is visited
 }
 
 func newWalk(ctx context.Context, root string, known []part) *walk {
-	w := &walk{ctx: ctx, root: root, now: time.Now(), known: map[string]part{}, below: map[string][]string{}, kept: map[string]bool{}}
+	w := &walk{ctx: ctx, root: root, now: time.Now(), known: map[string]part{}, below: map[string][]string{}, kept: map[string]bool{}, others: map[string]int{}}
 	for _, p := range known {
 		w.known[p.name] = p
 		if p.name != "" {
@@ -94,7 +96,7 @@ func (w *walk) keep(name string) error {
 
 // read takes in a folder in the order that the keys of its pictures have.
 func (w *walk) read(name, full string) error {
-	entries, lost, err := namesIn(full)
+	entries, lost, err := namesIn(full, w.others)
 	if err != nil {
 		return err
 	}
@@ -139,6 +141,7 @@ func refreshTree(x *indexing, old *listing) (now *listing, changed bool, err err
 	if err := w.folder(""); err != nil {
 		return nil, false, err
 	}
+	x.others = w.others
 	if len(w.kept) == len(old.parts) && len(w.parts) == len(old.parts) {
 		return old, false, nil
 	}

@@ -309,3 +309,15 @@ func TestAddStops(t *testing.T) {
 	}
 	want(t, said(t, "add", dir, "--index", file, "--model", model), "4 new")
 }
+
+// Files that are no images by their names are told of, and no part of the count.
+func TestAddTellsWhatItSkips(t *testing.T) {
+	dir := colours(t, 3)
+	put(t, filepath.Join(dir, "scan.bmp"), []byte("BM"))
+	out, errs, err := run(t.Context(), "add", dir, "--index", filepath.Join(t.TempDir(), "photos.index"), "--model", colour(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, out, "3 new")
+	want(t, errs, "skipped 1 file with other endings than those of images (.bmp 1)\n")
+}

@@ -2,6 +2,7 @@ package indexing
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"path/filepath"
 
@@ -36,6 +37,9 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	root, err := filepath.Abs(a.data)
 	if err != nil {
 		return nil, err
+	}
+	if others := set.OthersLine(); others != "" {
+		fmt.Fprintln(a.stderr, "skipped", others)
 	}
 	o := &origin{n: set.Len(), root: root, roots: set.Roots(), tars: shardOf(set.Path(0)) != ""}
 	if o.roots == nil {

@@ -1,0 +1,51 @@
+package dataset
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"vicreg/pipeline/usage"
+)
+
+// namedEndings is how many endings of files that were passed over are named.
+const namedEndings = 5
+
+// ending is a name's extension in lower case, or none.
+func ending(name string) string {
+	return cmp.Or(strings.ToLower(path.Ext(name)), "none")
+}
+
+// Others are how many files of a tree are not in the set because of how their names
+// end, by that ending in lower case, "none" for names without one. Hidden files are no
+// part of it. Only folders that were read are: all of them with NoIndex.
+func (s *Set) Others() map[string]int { return s.others }
+
+// OthersLine says what Others are, "" when there are none.
+func (s *Set) OthersLine() string {
+	all := 0
+	for _, n := range s.others {
+		all += n
+	}
+	if all == 0 {
+		return ""
+	}
+	endings := slices.SortedFunc(maps.Keys(s.others), func(a, b string) int {
+		return cmp.Or(s.others[b]-s.others[a], strings.Compare(a, b))
+	})
+	var parts []string
+	for _, e := range endings[:min(len(endings), namedEndings)] {
+		parts = append(parts, fmt.Sprintf("%s %d", usage.Printable(e), s.others[e]))
+	}
+	if more := len(endings) - namedEndings; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d other endings", more))
+	}
+	files := "files"
+	if all == 1 {
+		files = "file"
+	}
+	return fmt.Sprintf("%d %s with other endings than those of images (%s)", all, files, strings.Join(parts, ", "))
+}
