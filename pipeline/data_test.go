@@ -225,6 +225,7 @@ func TestDataRefuses(t *testing.T) {
 		"check DIR --workers -1":          "--workers -1",
 		"preview DIR":                     "-o FILE is missing",
 		"preview DIR -o x.pn":             "ends in .png",
+		"preview DIR -o x.bmp":            "ends in .png or .jpg",
 		"preview DIR -o x --image-size 4": "8 to 1024",
 		"preview DIR -o x --images 0":     "1 to 100",
 		"preview DIR -o x --epochs 0":     "1 to 20",

@@ -104,7 +104,7 @@ func (p *preview) validate() (err error) {
 	if err := p.files.Validate(); err != nil {
 		return err
 	}
-	if p.format, err = pictures.FormatFromFilename(p.out); err != nil {
+	if p.format, err = pictures.FormatFromFilename(p.out); err != nil || p.format != pictures.PNG && p.format != pictures.JPEG {
 		return usage.Errorf("-o %s: want a name that ends in .png or .jpg", p.out)
 	}
 	if side := max(p.size, cell) + gap; (1+2*p.draws)*side*p.images*side > largestSheet {
