@@ -12,10 +12,11 @@ import (
 
 // depth tells of the images with 16 bits a channel among those that were looked at.
 type depth struct {
-	Looked int `json:"-"`
-	Images int `json:"images"`
-	Low    int `json:"low"` // the least value of all, as stored, and the most
-	High   int `json:"high"`
+	Looked int  `json:"-"`
+	Sample bool `json:"-"` // there are more
+	Images int  `json:"images"`
+	Low    int  `json:"low"` // the least value of all, as stored, and the most
+	High   int  `json:"high"`
 	// Inner are the least and the most of what Levels.Auto would take of each image.
 	Inner  [2]int `json:"inner"`
 	Narrow int    `json:"narrow"` // images whose inner values take little of the levels
@@ -63,8 +64,12 @@ func (d *depth) warning(l imaging.Levels) string {
 	if l != (imaging.Levels{}) {
 		of = "--levels " + l.String()
 	}
-	return fmt.Sprintf("%d of %d images have 16 bits a channel and use at most 1/%d of %s, with values from %d to %d: see --levels",
-		d.Narrow, d.Looked, narrowShare, of, d.Low, d.High)
+	images := "images"
+	if d.Sample {
+		images = "images looked at"
+	}
+	return fmt.Sprintf("%d of %d %s have 16 bits a channel and use at most 1/%d of %s, with values from %d to %d: see --levels",
+		d.Narrow, d.Looked, images, narrowShare, of, d.Low, d.High)
 }
 
 // sampledDepth bounds how many images are looked at before a run.
@@ -73,6 +78,7 @@ const sampledDepth = 64
 // depthOf looks at a sample of a set: into the headers, and at the values of images with
 // 16 bits a channel. Bad files say nothing.
 func depthOf(ctx context.Context, set *dataset.Set, limits imaging.Limits, l imaging.Levels) (d depth, err error) {
+	d.Sample = set.Len() > sampledDepth
 	var f imaging.Facts
 	decoder := imaging.Decoder{Facts: &f}
 	defer decoder.Close()

@@ -184,6 +184,18 @@ func TestDarkImagesAreToldOf(t *testing.T) {
 	}
 }
 
+func TestDepthOfASample(t *testing.T) {
+	deep, _ := depths(t, sampledDepth+1)
+	set, err := dataset.Index(deep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := depthOf(t.Context(), set, imaging.Limits{}, imaging.Levels{})
+	if err != nil || !strings.HasPrefix(d.warning(imaging.Levels{}), "64 of 64 images looked at have 16 bits") {
+		t.Errorf("%v, %s", err, d.warning(imaging.Levels{}))
+	}
+}
+
 func TestWhatIsNarrow(t *testing.T) {
 	for _, c := range []struct {
 		low, high uint16
