@@ -1,0 +1,154 @@
+package imaging
+
+import (
+	"encoding/binary"
+	"image"
+)
+
+// deep is a picture with 16 bits a channel, each value with its high byte first.
+type deep struct {
+	pix          []uint8
+	w, h, stride int  // of a row, in bytes
+	step         int  // from one pixel to the next, in bytes
+	colours      int  // 1 or 3; with a step of 8 alpha follows
+	multiplied   bool // the colours are multiplied with alpha
+}
+
+func deepOf(im image.Image) (p deep, ok bool) {
+	switch im := im.(type) {
+	case *image.Gray16:
+		p = deep{pix: im.Pix, stride: im.Stride, step: 2, colours: 1}
+	case *image.RGBA64:
+		p = deep{pix: im.Pix, stride: im.Stride, step: 8, colours: 3, multiplied: true}
+	case *image.NRGBA64:
+		p = deep{pix: im.Pix, stride: im.Stride, step: 8, colours: 3}
+	default:
+		return p, false
+	}
+	p.w, p.h = im.Bounds().Dx(), im.Bounds().Dy()
+	return p, true
+}
+
+func (p *deep) row(y int) []uint8 { return p.pix[y*p.stride:][:p.w*p.step] }
+
+// divide takes alpha out of the colours that are multiplied with it.
+func (p *deep) divide() {
+	for y := range p.h {
+		row := p.row(y)
+		for i := 0; i < len(row); i += p.step {
+			a := uint32(binary.BigEndian.Uint16(row[i+6:]))
+			for c := i; a != 1<<16-1 && c < i+6; c += 2 {
+				v := uint32(binary.BigEndian.Uint16(row[c:]))
+				binary.BigEndian.PutUint16(row[c:], uint16(min(v*(1<<16-1)/max(a, 1), 1<<16-1)))
+			}
+		}
+	}
+}
+
+// offsets of green and blue in a pixel, in bytes, for spread and tone.
+func (p *deep) offsets() (g, b int) {
+	if p.colours == 1 {
+		return 0, 0
+	}
+	return 2, 4
+}
+
+// tones is what a decoder keeps for pictures of 16 bits a channel.
+type tones struct {
+	counts    [1 << 16]uint32
+	table     [1 << 16]uint8
+	low, high uint16 // of the table
+}
+
+// count counts the values of the colours.
+func (t *tones) count(p *deep) {
+	clear(t.counts[:])
+	for y := range p.h {
+		row := p.row(y)
+		for i := 0; i < len(row); i += p.step {
+			for c := i; c < i+2*p.colours; c += 2 {
+				t.counts[uint16(row[c])<<8|uint16(row[c+1])]++
+			}
+		}
+	}
+}
+
+// rank is the smallest value that so many thousandths of those counted, and at least
+// one, do not exceed; all is how many there are.
+func (t *tones) rank(thousandths, all int) uint16 {
+	want := max(1, (thousandths*all+999)/1000)
+	for v, n := range t.counts {
+		if want -= int(n); want <= 0 {
+			return uint16(v)
+		}
+	}
+	return 1<<16 - 1
+}
+
+// stretch is what Levels.Auto makes of the values counted.
+func (t *tones) stretch(all int) (low, high uint16) {
+	if low, high = t.rank(5, all), t.rank(995, all); low == high {
+		low, high = t.rank(0, all), t.rank(1000, all)
+	}
+	return low, high
+}
+
+// set makes the table for levels, unless it is that already.
+func (t *tones) set(low, high uint16) {
+	if t.low == low && t.high == high && t.table[1<<16-1] != 0 {
+		return
+	}
+	t.low, t.high = low, high
+	span := max(1, uint32(high)-uint32(low))
+	for v := range t.table {
+		in := uint32(min(max(v, int(low)), int(high))) - uint32(low)
+		t.table[v] = uint8((2*255*in + span) / (2 * span))
+	}
+}
+
+// deep converts a picture with 16 bits a channel as the levels say.
+func (d *Decoder) deep(m *RGB, p *deep) {
+	levels := d.Conversion.Levels
+	if p.multiplied && d.Conversion != (Conversion{}) { // without one it is left, as it always was
+		p.divide()
+	}
+	if d.tones == nil && (levels != Levels{} || d.Facts != nil) {
+		d.tones = new(tones)
+	}
+	all := p.w * p.h * p.colours
+	if levels.Auto || d.Facts != nil {
+		d.tones.count(p)
+	}
+	if d.Facts != nil {
+		d.Facts.Deep, d.Facts.Low, d.Facts.High = true, d.tones.rank(0, all), d.tones.rank(1000, all)
+		d.Facts.Inner[0], d.Facts.Inner[1] = d.tones.stretch(all)
+	}
+	low, high := levels.Low, levels.High
+	if levels.Auto {
+		low, high = d.tones.stretch(all)
+	}
+	g, b := p.offsets()
+	if levels != (Levels{}) {
+		d.tones.set(low, high)
+	}
+	for y := range m.H {
+		dst := m.Pix[3*m.W*y : 3*m.W*(y+1)]
+		if levels == (Levels{}) {
+			spread(dst, p.row(y), p.step, g, b)
+		} else {
+			d.tones.apply(dst, p.row(y), p.step, g, b)
+		}
+		if p.step == 8 {
+			d.lay(dst, p.row(y)[6:], p.step)
+		}
+	}
+}
+
+// apply is spread through the table.
+func (t *tones) apply(dst, src []uint8, step, g, b int) {
+	at := func(i int) uint8 { return t.table[uint16(src[i])<<8|uint16(src[i+1])] }
+	for i := 0; i+2 < len(dst); i += 3 {
+		dst[i], dst[i+1], dst[i+2] = at(0), at(g), at(b)
+		src = src[min(step, len(src)):]
+	}
+}
