@@ -8,14 +8,19 @@ import (
 )
 
 // catch returns the context of a command, which ends with the first SIGINT, SIGTERM or
-// SIGHUP. A second SIGINT or SIGTERM ends the process at once. A second SIGHUP does not:
-// a terminal that goes away sends it from the shell and from the kernel.
+// SIGHUP, and that of training with SIGUSR1, which schedulers send before the time is up
+// and mpirun passes on. A second SIGINT or SIGTERM ends the process at once. A second SIGHUP
+// does not: a terminal that goes away sends it from the shell and from the kernel.
 func catch(name string) context.Context {
 	if outlivesReaders(name) {
 		// Not Ignore, which what we start would inherit. The signals stay in the channel.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if name == "train" {
+		ends = append(ends, syscall.SIGUSR1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	switch {
 	case name == "serve": // loads its model again; one that comes before it listens changes nothing
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)

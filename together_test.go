@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -78,9 +79,6 @@ func stepLosses(t *testing.T, run string) (losses []float64) {
 // their embeddings.
 func TestTrainTogether(t *testing.T) {
 	args, run := smallTraining(t, "2")
-	if err := os.WriteFile(filepath.Join(args[2], "zz-bad.png"), []byte("no picture"), 0o666); err != nil {
-		t.Fatal(err)
-	}
 	all := startTogether(t, 2, args...)
 	end(t, all, 0, 0)
 	if !strings.Contains(all[0].out.String(), "processes  2, each with 4 images of a batch\n") || !strings.Contains(all[0].out.String(), "done       6 steps") {
@@ -88,6 +86,9 @@ func TestTrainTogether(t *testing.T) {
 	}
 	if all[1].out.Len()+all[1].err.Len() > 0 {
 		t.Errorf("the second says\n%s%s", &all[1].out, &all[1].err)
+	}
+	if strings.Contains(all[0].err.String(), "process 0") {
+		t.Errorf("the first says\n%s", &all[0].err)
 	}
 	alone, other := smallTraining(t, "2")
 	alone[2] = args[2]
@@ -99,9 +100,36 @@ func TestTrainTogether(t *testing.T) {
 	if len(got) != 6 || len(want) != 6 || math.Abs(got[0]/want[0]-1) > 0.1 || got[0] == want[0] {
 		t.Errorf("losses %v together, %v alone", got, want)
 	}
-	listed, _ := filepath.Glob(filepath.Join(run, "bad-images*.txt"))
-	if len(listed) == 0 {
-		t.Error("no process has listed the bad image")
+}
+
+// Each process has its own part of the images: in an epoch every bad one is met by one.
+func TestTrainTogetherParts(t *testing.T) {
+	args, run := smallTraining(t, "1")
+	const bad = 8 // none behind another, as each is replaced by the next
+	for i := range bad {
+		if err := os.WriteFile(filepath.Join(args[2], fmt.Sprintf("%02d-bad.png", 2*i)), []byte("no picture"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end(t, startTogether(t, 2, args...), 0, 0)
+	met := map[string]int{}
+	for _, name := range []string{"bad-images.txt", "bad-images-rank1.txt"} {
+		list, err := os.ReadFile(filepath.Join(run, name))
+		if err != nil {
+			t.Error(err)
+		}
+		for line := range strings.Lines(string(list)) {
+			name, _, _ := strings.Cut(line, "\t")
+			met[name]++
+		}
+	}
+	if len(met) != bad { // 24 + 8 images are four batches without a rest
+		t.Errorf("%d of %d bad images are listed", len(met), bad)
+	}
+	for name, n := range met {
+		if n != 1 {
+			t.Errorf("%s is met by %d processes", name, n)
+		}
 	}
 }
 
@@ -115,7 +143,7 @@ func TestTrainTogetherStops(t *testing.T) {
 			steps = c.Position.Step
 		}
 	}
-	all[1].Process.Signal(syscall.SIGTERM)
+	all[1].Process.Signal(syscall.SIGUSR1)
 	end(t, all, 1, 130)
 	if said := all[0].err.String(); !strings.HasSuffix(said, "vicreg train: another process was interrupted\n") {
 		t.Errorf("the first says\n%s", said)
@@ -129,6 +157,19 @@ func TestTrainTogetherStops(t *testing.T) {
 	if after := saved(t, run).Step; after != step+2 {
 		t.Errorf("two more steps from %d lead to %d", step, after)
 	}
+}
+
+// startOther are two files of first weights.
+func startOther(t *testing.T, args []string) (files [2]string) {
+	t.Helper()
+	for i := range files {
+		run := filepath.Join(t.TempDir(), "run")
+		if out, err := program(t, nil, slices.Concat(args, []string{"--out", run, "--epochs", "1", "--seed", fmt.Sprint(i + 2)})...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		files[i] = filepath.Join(run, fmt.Sprintf("checkpoint-%d.safetensors", saved(t, run).Step))
+	}
+	return files
 }
 
 // Processes that would train apart do not begin.
@@ -152,6 +193,7 @@ func TestTrainTogetherAlike(t *testing.T) {
 		}
 		return said
 	}
+	other := startOther(t, args)
 	more := t.TempDir()
 	if err := writePictures(more, 25); err != nil {
 		t.Fatal(err)
@@ -159,6 +201,9 @@ func TestTrainTogetherAlike(t *testing.T) {
 	for want, change := range map[string]func(rank int, args []string) []string{
 		"process 1 has other settings than process 0": func(rank int, args []string) []string {
 			return append(args, "--variance", []string{"25", "24"}[rank])
+		},
+		"process 1 has other weights than process 0": func(rank int, args []string) []string {
+			return append(args, "--init", other[rank])
 		},
 		"process 1 has other images than process 0": func(rank int, args []string) []string {
 			return append(args, "--data", []string{args[2], more}[rank])

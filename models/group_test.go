@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -96,6 +97,21 @@ func TestGroupIsOneBatch(t *testing.T) {
 		}
 	}
 	alike(t, group.AllGather, got)
+	// The graph of a whole step is of these gradients.
+	step, err := Step(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := step.InitialState(0)
+	maps.Copy(full, state)
+	out, length := run(t, step.Graph, full, all, own, tensor.Batch{Rate: tensor.Of([]float32{0.1})}), 0.0
+	for _, p := range alone.Params {
+		if !p.Statistic {
+			length = math.Hypot(length, norm(wide(got[p.Name+gradSuffix]))/4)
+		}
+	}
+	atMost(t, "grad_norm", math.Abs(float64(out["grad_norm"].Float32()[0])/length-1), 1e-5)
+	alike(t, group.AllGather, out)
 }
 
 func mean(all []tensor.Batch, name string) []float64 {

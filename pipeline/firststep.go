@@ -17,19 +17,21 @@ import (
 // Where our own operators do not run, and nobody has asked for them, the run goes on with
 // the portable kernels, but for one in bf16, which those lack.
 func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
-	if !r.machine.OnHost() {
+	if !r.machine.OnHost() && r.leads() {
 		fmt.Fprintf(stderr, "vicreg train: choosing kernels on %v, which takes some seconds\n", r.machine.Device)
 	}
-	before := ort.ConvSearches()
-	defer func() { r.chosen = ort.ConvSearches().Sentence(before) }()
+	ort.ConvSearches() // of other runs
 	err := r.first(state)
-	if err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
+	if r.chosen = ort.ConvSearches().Sentence(); err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
 		return err
+	}
+	if r.group().Size() > 1 { // the others go on with the step, and cannot take it again
+		return fmt.Errorf("vicreg's own kernels do not run here; --kernels portable in all processes does without: %w", err)
 	}
 	if r.Precision == bf16 {
 		return fmt.Errorf("--precision bf16 needs vicreg's own kernels, which do not run here; another one does without them: %w", err)
 	}
-	r.machine.kernels = "portable"
+	r.machine.kernels, r.chosen = "portable", ""
 	if err := r.closeStep(); err != nil {
 		return err
 	}

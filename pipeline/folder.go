@@ -24,10 +24,10 @@ func badFileOf(rank int) string {
 	if rank == 0 {
 		return badFile
 	}
-	return fmt.Sprintf("bad-images-%d.txt", rank)
+	return fmt.Sprintf("bad-images-rank%d.txt", rank)
 }
 
-var badFiles = regexp.MustCompile(`^bad-images(-[0-9]+)?\.txt$`)
+var badFiles = regexp.MustCompile(`^bad-images(-rank[0-9]+)?\.txt$`)
 
 // artifacts are the graphs that lie in the folder of a run, by file name.
 var artifacts = map[string]func(models.Config) (*models.Artifact, error){
@@ -94,6 +94,22 @@ func clearFolder(dir string) error {
 	for _, path := range old {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("start anew in %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// clearRanks removes the lists of bad files of all processes but the first.
+func clearRanks(dir string) error {
+	files, err := runFiles(dir)
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		if name := filepath.Base(path); name != badFile && badFiles.MatchString(name) {
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("go on in %s: %w", dir, err)
+			}
 		}
 	}
 	return nil

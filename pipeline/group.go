@@ -10,12 +10,14 @@ import (
 	"io"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
 	"vicreg/models/graph"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/usage"
 )
 
@@ -36,16 +38,18 @@ func (lone) Size() int                                   { return 1 }
 func (lone) AllGather(mine []float32) ([]float32, error) { return mine, nil }
 
 // joinGroup joins the group of a library, or makes one of this process alone. The caller calls
-// leave at the end.
+// leave at the end: on the same thread, as MPI has it.
 func joinGroup(library string) (g group, leave func(), err error) {
 	if library == "" {
 		return lone{}, func() {}, nil
 	}
+	runtime.LockOSThread()
 	joined, err := ort.JoinGroup(library)
 	if err != nil {
+		runtime.UnlockOSThread()
 		return nil, nil, &usage.Error{Err: fmt.Errorf("--collectives: %w", err)}
 	}
-	return joined, joined.Close, nil
+	return joined, func() { joined.Close(); runtime.UnlockOSThread() }, nil
 }
 
 // place is the place of this process for the graphs.
@@ -82,25 +86,53 @@ func (t *trainFlags) quiet(w io.Writer) io.Writer {
 	return io.Discard
 }
 
+// named is w for the process that leads; others say who they are.
+func (t *trainFlags) named(w io.Writer) io.Writer {
+	if t.leads() {
+		return w
+	}
+	return &namedWriter{w, fmt.Sprintf("process %d: ", t.group().Rank())}
+}
+
+// namedWriter puts a name before whatever is written at once.
+type namedWriter struct {
+	io.Writer
+	name string
+}
+
+func (n *namedWriter) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(n.Writer, n.name+string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
 // agree is an error in every process where one has other settings, images or weights than
-// the first: they would train apart, and not say so.
+// the first, or computes them otherwise: they would train apart, and not say so. It is the
+// first that processes say to each other.
 func (r *run) agree(state map[string]*tensor.Tensor) error {
 	if r.group().Size() == 1 {
 		return nil
 	}
 	settings := r.Config
-	settings.Data, settings.Init, settings.Precision = "", "", "" // may be elsewhere, or another on other devices
+	settings.Data, settings.Init = "", "" // may be elsewhere
 	told, err := json.Marshal(struct {
 		Config   Config
-		Position any
+		Position checkpoint.Position
 	}{settings, r.position})
 	if err != nil {
 		return err
 	}
+	device := fmt.Sprint(r.machine.Device.Kind, r.machine.kernels)
 	sums := []struct {
 		what string
 		sum  uint32
-	}{{"images", crc32.ChecksumIEEE([]byte(r.DataSet))}, {"settings", crc32.ChecksumIEEE(told)}, {"weights", checksum(state)}}
+	}{
+		{"images", crc32.ChecksumIEEE([]byte(r.DataSet))},
+		{"devices or kernels", crc32.ChecksumIEEE([]byte(device))},
+		{"settings", crc32.ChecksumIEEE(told)},
+		{"weights", checksum(state)},
+	}
 	var mine []float32
 	for _, s := range sums { // as numbers that float32 has
 		mine = append(mine, float32(s.sum>>16), float32(s.sum&0xffff))
@@ -141,20 +173,37 @@ const (
 	interrupted
 )
 
-// ends asks all processes whether one of them has a reason to end, and gives the
-// strongest.
-func (r *run) ends(ctx context.Context, begin time.Time) (why int, err error) {
+// ends is why the run is to end behind a step, by this process.
+func (r *run) ends(ctx context.Context, begin time.Time, next checkpoint.Position) int {
 	switch {
 	case ctx.Err() != nil:
-		why = interrupted
-	case r.timeLimit > 0 && time.Since(begin) >= r.timeLimit && r.position.Epoch < r.Epochs:
-		why = outOfTime
+		return interrupted
+	case r.timeLimit > 0 && time.Since(begin) >= r.timeLimit && next.Epoch < r.Epochs:
+		return outOfTime
 	}
-	all, err := r.group().AllGather([]float32{float32(why)})
+	return goesOn
+}
+
+// verdict is what follows from a step.
+type verdict struct {
+	accepted bool // the new state is good
+	why      int  // the run ends
+	save     bool // a checkpoint is due
+}
+
+// vote turns the verdicts of all processes into one: good is what is good for all, the
+// strongest reason to end counts, and the first knows the time.
+func (r *run) vote(mine verdict) (verdict, error) {
+	number := map[bool]float32{true: 1}
+	all, err := r.group().AllGather([]float32{number[mine.accepted], float32(mine.why), number[mine.save]})
 	if err != nil {
-		return 0, err
+		return mine, err
 	}
-	return int(slices.Max(all)), nil
+	v := verdict{accepted: true, save: all[2] == 1}
+	for theirs := range slices.Chunk(all, 3) {
+		v.accepted, v.why = v.accepted && theirs[0] == 1, max(v.why, int(theirs[1]))
+	}
+	return v, nil
 }
 
 // errOther is how a process ends when another was interrupted.

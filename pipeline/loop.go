@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vicreg/models"
+	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 )
 
@@ -38,21 +39,17 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		if err != nil {
 			return errors.Join(err, r.listBad())
 		}
-		err = r.step(b, p)
+		v, err := r.step(ctx, b, p, begin)
 		r.loader.Release(b)
 		if err != nil {
 			return err
 		}
-		if err := r.between(stdout, p); err != nil {
+		if err := r.between(stdout, p, v.save); err != nil {
 			return err
 		}
-		why, err := r.ends(ctx, begin)
-		if err != nil {
-			return err
-		}
-		if why != goesOn {
+		if v.why != goesOn {
 			p.Clear()
-			return r.end(ctx, why, stdout)
+			return r.end(ctx, v.why, stdout)
 		}
 	}
 	device, err := r.deviceMemory()
@@ -65,16 +62,23 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return errors.Join(err, r.meet())
 }
 
-// end stops a run before its last epoch.
+// end stops a run before its last epoch. That it was interrupted is its error only where
+// the checkpoint is written.
 func (r *run) end(ctx context.Context, why int, stdout io.Writer) error {
+	said := "interrupted"
 	if why == outOfTime {
-		return errors.Join(r.stop(stdout, fmt.Sprintf("time limit of %v reached", r.timeLimit)), r.meet())
+		said = fmt.Sprintf("time limit of %v reached", r.timeLimit)
 	}
-	err := ctx.Err()
-	if err == nil {
-		err = errOther
+	if err := r.stop(stdout, said); err != nil {
+		return err
 	}
-	return errors.Join(r.stop(stdout, "interrupted"), r.meet(), err)
+	if err := r.meet(); err != nil || why == outOfTime {
+		return err
+	}
+	if ctx.Err() == nil {
+		return errOther
+	}
+	return ctx.Err()
 }
 
 // deviceMemory says what the run has taken of its device, and nothing on the host.
@@ -89,18 +93,26 @@ func (r *run) deviceMemory() (string, error) {
 // step runs one step. A gradient that is not finite leaves the state as it was; the
 // step counts all the same, so the learning rate follows the number of batches: those
 // of the present set of images, not the steps of one that the run had before.
-func (r *run) step(b *dataset.Batch, p *progress) error {
+func (r *run) step(ctx context.Context, b *dataset.Batch, p *progress, begin time.Time) (v verdict, err error) {
 	rate := r.Schedule.At(b.Epoch*r.loader.BatchesPerEpoch() + b.Index)
 	b.Tensors[models.Rate].Float32()[0] = float32(rate)
 	b.Tensors[models.LossScale].Float32()[0] = float32(r.position.LossScale)
 	scalars, err := r.state.StepAhead(b.Tensors, r.loader.Peek())
 	if err != nil {
-		return fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, r.explained(err))
+		return v, fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, r.explained(err))
 	}
 	scalars["lr"], scalars["loss_scale"] = rate, r.position.LossScale
 	loss := scalars["loss"] // may overflow where the gradient does not
-	accepted := scalars["finite"] == 1 && !math.IsNaN(loss) && !math.IsInf(loss, 0)
-	if accepted {
+	next := r.after(b)
+	v, err = r.vote(verdict{
+		accepted: scalars["finite"] == 1 && !math.IsNaN(loss) && !math.IsInf(loss, 0),
+		why:      r.ends(ctx, begin, next),
+		save:     time.Since(r.saved) >= r.every,
+	})
+	if err != nil {
+		return v, err
+	}
+	if v.accepted {
 		r.state.Accept()
 		p.rejected = 0
 	} else {
@@ -108,23 +120,30 @@ func (r *run) step(b *dataset.Batch, p *progress) error {
 		p.rejected++
 	}
 	if p.rejected >= maxRejected && !canFall(r.position) {
-		return fmt.Errorf("epoch %d: loss or gradient have not been finite for %d steps; the last checkpoint is good, but try again with a lower --lr", b.Epoch, p.rejected)
+		return v, fmt.Errorf("epoch %d: loss or gradient have not been finite for %d steps; the last checkpoint is good, but try again with a lower --lr", b.Epoch, p.rejected)
 	}
-	moveScale(&r.position, r.Precision, accepted)
-	r.position.Step++
-	r.position.Epoch, r.position.Batch = b.Epoch, b.Index+1
-	if r.position.Batch == r.loader.BatchesPerEpoch() {
-		r.position.Epoch, r.position.Batch = b.Epoch+1, 0
+	moveScale(&next, r.Precision, v.accepted)
+	r.position = next
+	p.step(scalars, v.accepted)
+	return v, r.metrics.step(r.position, b.Epoch, scalars, v.accepted, p)
+}
+
+// after is the position behind a batch.
+func (r *run) after(b *dataset.Batch) checkpoint.Position {
+	next := r.position
+	next.Step++
+	next.Epoch, next.Batch = b.Epoch, b.Index+1
+	if next.Batch == r.loader.BatchesPerEpoch() {
+		next.Epoch, next.Batch = b.Epoch+1, 0
 	}
-	p.step(scalars, accepted)
-	return r.metrics.step(r.position, b.Epoch, scalars, accepted, p)
+	return next
 }
 
 // between does what is due after a step: the held-out images and a checkpoint at
 // the end of an epoch, a checkpoint now and then.
-func (r *run) between(stdout io.Writer, p *progress) error {
+func (r *run) between(stdout io.Writer, p *progress, save bool) error {
 	if r.position.Batch != 0 {
-		if time.Since(r.saved) < r.every {
+		if !save {
 			return nil
 		}
 		return r.save()
@@ -132,9 +151,6 @@ func (r *run) between(stdout io.Writer, p *progress) error {
 	line := p.epoch(r.position.Epoch)
 	state, err := r.state.Snapshot()
 	if err != nil {
-		return err
-	}
-	if err := r.agree(state); err != nil {
 		return err
 	}
 	var health *Health

@@ -86,7 +86,7 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	}
 	r.reader = dataset.NewReader(train, dataset.ReaderConfig{Limits: t.Limits(), Conversion: t.Conversion, CacheBytes: int64(t.cacheMB) << 20, MaxBad: t.maxBad})
 	if t.leads() {
-		r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held)
+		r.watch, err = newWatch(lib, &t.Config, t.machine.Alone(), held, t.part())
 	}
 	return r, err
 }
@@ -130,10 +130,10 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 			}
 		}
 	}
-	if err := r.begin(tensors, stderr); err != nil {
+	if err := r.agree(tensors); err != nil {
 		return err
 	}
-	if err := r.agree(tensors); err != nil {
+	if err := r.begin(tensors, stderr); err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // the state was copied, and a step wants that memory
@@ -144,17 +144,23 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 	if r.folder, err = claimFolder(r.out); err != nil {
 		return err
 	}
-	if !r.resume {
-		if err := clearFolder(r.out); err != nil {
-			return err
-		}
+	if r.resume {
+		err = clearRanks(r.out) // there may be fewer now
+	} else {
+		err = clearFolder(r.out)
+	}
+	if err != nil {
+		return err
 	}
 	if err := r.writeArtifacts(); err != nil {
 		return err
 	}
 	r.metrics, err = openMetrics(filepath.Join(r.out, metricsFile), position.Step)
 	if err == nil && position.Step == 0 {
-		err = r.save() // from here on the folder holds a run that can be resumed
+		// From here on the folder holds a run that can be resumed.
+		if tensors, err = r.state.Snapshot(); err == nil {
+			err = r.write(tensors)
+		}
 	}
 	return err
 }
@@ -168,13 +174,22 @@ func (r *run) save() error {
 	return r.saveState(tensors)
 }
 
-// saveState is save for a state that was copied out already. Of several processes the one
-// that leads writes it, and each lists the bad files that it has met.
+// saveState is save for a state that was copied out already. Several processes see before
+// that it is the same in all. The one that leads writes it, and each lists the bad files that
+// it has met.
 func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
-	if !r.leads() {
-		r.saved = time.Now()
-		return r.listBad()
+	if err := r.agree(tensors); err != nil {
+		return err
 	}
+	if r.leads() {
+		return r.write(tensors)
+	}
+	r.saved = time.Now()
+	return r.listBad()
+}
+
+// write is saveState by the process that leads.
+func (r *run) write(tensors map[string]*tensor.Tensor) error {
 	config, err := json.Marshal(r.Config)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 		},
 		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
 checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
-could not be read. Ctrl-C, SIGTERM or SIGHUP, which a lost terminal sends, finishes
+could not be read. Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP, which a lost terminal sends, finishes
 the step, writes a checkpoint and ends with code 130; nohup keeps SIGHUP away, and
 a run goes on when nobody reads what it prints. --resume goes on from a
 checkpoint, bit for bit on the same CPU, and on another device
@@ -99,7 +99,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		}
 	}()
 	t.joined = joined
-	stdout, stderr = t.quiet(stdout), t.quiet(stderr)
+	stdout, stderr = t.quiet(stdout), t.named(stderr)
 	position, tensors, err := t.prepare(fs, stderr)
 	if err != nil {
 		return err
@@ -236,8 +236,8 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	}
 	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps%s\n",
 		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup, clip)
-	if n := t.group().Size(); n > 1 {
-		fmt.Fprintf(w, "processes  %d, each with %d images of a batch\n", n, t.part())
+	if t.collectives != "" {
+		fmt.Fprintf(w, "processes  %d, each with %d images of a batch\n", t.group().Size(), t.part())
 	}
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
 	if r.chosen != "" {

@@ -58,9 +58,9 @@ func (h Health) String() string {
 }
 
 // newWatch prepares the views of the held-out images; nil when fewer than two
-// are held out. They are looked at in float32, whatever the run is in.
-func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set) (*watch, error) {
-	batch := min(c.Batch, held.Len())
+// are held out. They are looked at in float32, whatever the run is in, batch at once.
+func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set, batch int) (*watch, error) {
+	batch = min(batch, held.Len())
 	if batch < 2 {
 		return nil, nil
 	}

@@ -31,7 +31,7 @@ func newSmallWatch(t *testing.T, opt ort.Options) (*watch, map[string]*tensor.Te
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWatch(orttest.Open(t), &f.Config, opt, held)
+	w, err := newWatch(orttest.Open(t), &f.Config, opt, held, f.Batch)
 	if err != nil {
 		t.Fatal(err)
 	}

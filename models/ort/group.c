@@ -33,7 +33,14 @@ static char *load(const char *path) {
   return NULL;
 }
 
-static char *copied(const char *message) { return message ? strdup(message) : NULL; }
+// What the library has last failed with: after that it is not called, as the processes no
+// longer know what the others wait for.
+static const char *failed;
+
+static char *copied(const char *message) {
+  if (failed == NULL) failed = message;
+  return message ? strdup(message) : NULL;
+}
 
 char *vr_group_open(const char *path, int *rank, int *size) {
   if (group.library != NULL) return strdup("this process is in a group already");
@@ -47,18 +54,23 @@ char *vr_group_open(const char *path, int *rank, int *size) {
 }
 
 void vr_group_close(void) {
-  if (group.size > 0) group.close();
+  if (group.size > 0 && failed == NULL) group.close();
   group.size = 0;
+  failed = "this process has left the others";
 }
 
 int vr_group_size(void) { return group.size > 0 ? group.size : 1; }
 
+int vr_group_rank(void) { return group.size > 0 ? group.rank : 0; }
+
 char *vr_group_gather(const float *mine, size_t count, float *all) {
+  if (failed != NULL) return strdup(failed);
   if (group.size > 0) return copied(group.all_gather(mine, count, all));
   memcpy(all, mine, count * sizeof *all);
   return NULL;
 }
 
 char *vr_group_reduce(float *values, size_t count) {
+  if (failed != NULL) return strdup(failed);
   return group.size > 0 ? copied(group.all_reduce(values, count)) : NULL;
 }

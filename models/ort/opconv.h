@@ -48,14 +48,15 @@ void vr_plan_leave(vr_plan *plan);
 // vr_plan_search makes a plan for a shape, as vr_plan_take does.
 char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan *plan);
 
-// vr_searches is what searches took since the program began: how many, their time and that
-// of the longest, in seconds, and what that one was for.
+// vr_searches is what searches took that found a kernel: how many, their time and that of the
+// longest, in seconds, and what that one was for. vr_take_searches gives those since its last
+// call.
 typedef struct {
   int64_t count;
   double seconds, longest;
   vr_conv_shape of;
 } vr_searches;
-void vr_all_searches(vr_searches *to);
+void vr_take_searches(vr_searches *to);
 
 // vr_execute computes with a plan of the graph library.
 char *vr_execute(const vr_conv_shape *shape, void *plan, const vr_conv_data *data, void *workspace);

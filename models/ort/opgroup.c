@@ -47,6 +47,11 @@ static void *create(const void *r, void *api, void *info, void **to) {
   char *error = vr_failed(STATUS(NODE_INT, void *, const char *, int64_t *)(info, "size", &n->size));
   if (error == NULL && n->size != vr_group_size())
     error = vr_error("the graph is for %lld processes, and here are %d", (long long)n->size, vr_group_size());
+  int64_t rank = 0; // of which the gradient takes the rows
+  if (error == NULL && n->of->gathers)
+    error = vr_failed(STATUS(NODE_INT, void *, const char *, int64_t *)(info, "rank", &rank));
+  if (error == NULL && n->of->gathers && rank != vr_group_rank())
+    error = vr_error("the graph is for process %lld, and this is %d", (long long)rank, vr_group_rank());
   if (error != NULL) free(n), n = NULL;
   *to = n;
   return status(r, error);

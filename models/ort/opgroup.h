@@ -15,6 +15,7 @@ void vr_group_close(void);
 char *vr_group_gather(const float *mine, size_t count, float *all);
 char *vr_group_reduce(float *values, size_t count);
 int vr_group_size(void); // 1 in a process by itself
+int vr_group_rank(void);
 
 // vr_add_collectives makes the operators known to the sessions of these options.
 char *vr_add_collectives(void *session_options);

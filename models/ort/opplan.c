@@ -43,9 +43,10 @@ static void searched(const vr_conv_shape *shape, double seconds) {
   if (seconds > searches.longest) searches.longest = seconds, searches.of = *shape;
 }
 
-void vr_all_searches(vr_searches *to) {
+void vr_take_searches(vr_searches *to) {
   pthread_mutex_lock(&lock);
   *to = searches;
+  searches = (vr_searches){0};
   pthread_mutex_unlock(&lock);
 }
 
@@ -58,9 +59,10 @@ char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data 
     double start = now();
     plan = calloc(1, sizeof *plan);
     error = vr_plan_search(run, shape, data, plan);
-    searched(shape, now() - start);
-    if (error == NULL) plan->next = plans, plans = plan;
-    else free(plan), plan = NULL;
+    if (error == NULL) {
+      searched(shape, now() - start);
+      plan->next = plans, plans = plan;
+    } else free(plan), plan = NULL;
   }
   if (plan != NULL) plan->users++;
   pthread_mutex_unlock(&lock);

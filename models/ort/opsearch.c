@@ -11,7 +11,8 @@
 // ENOUGH is after how many candidates the first hopeless one ends a search, as what comes
 // after it in the list is hardly better. ENOUGH_MS is after what time on the device the best
 // so far has to do.
-enum { MOST_CANDIDATES = 20, ENOUGH = 8, ENOUGH_MS = 1000, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
+// It is more for a convolution that takes long itself: ENOUGH_RUNS of the best.
+enum { MOST_CANDIDATES = 20, ENOUGH = 8, ENOUGH_MS = 1000, ENOUGH_RUNS = 40, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 
 typedef struct {
   vr_descriptors own;
@@ -19,11 +20,11 @@ typedef struct {
   int64_t workspace;
 } candidate;
 
-// limits are what a candidate may be: what workspace it may want, and whether it may be
-// the plain loops that cuDNN has for what it has no other kernel for. Those can take seconds
-// where the others take milliseconds.
+// limits are what a candidate may be: what workspace it may want, from and up to, and
+// whether it is to be the plain loops that cuDNN has for what it has no other kernel for. Those
+// can take seconds where the others take milliseconds.
 typedef struct {
-  int64_t workspace;
+  int64_t above, workspace;
   int loops;
 } limits;
 
@@ -32,7 +33,8 @@ typedef struct {
   vr_descriptors graph;
   void *operations;
   limits limits;
-  candidate all[MOST_CANDIDATES];
+  candidate all[3 * MOST_CANDIDATES];
+  int room;         // for how many of them
   int count, cores; // candidates, and how many of them compute on tensor cores
   float spent;      // ms on the device
 } search;
@@ -76,7 +78,7 @@ static engine describe(void *config) {
 // it is and float32 as TF32; what is converted down before loses more, as do sums of less
 // than float32, and neither is ever meant.
 static int allows(const search *s, engine e) {
-  return !e.rounds && (s->shape->tf32 || !e.cores) && (s->limits.loops || !e.loops);
+  return !e.rounds && (s->shape->tf32 || !e.cores) && s->limits.loops == e.loops;
 }
 
 static char *make_plan(const vr_conv_shape *s, void *config, candidate *c) {
@@ -93,7 +95,7 @@ static void consider(search *s, void *config) {
   engine e = describe(config);
   if (allows(s, e) && make_plan(s->shape, config, &c) == NULL &&
       attribute(c.plan, CUDNN_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &c.workspace) == 1 &&
-      c.workspace <= s->limits.workspace) {
+      c.workspace > s->limits.above && c.workspace <= s->limits.workspace) {
     s->all[s->count++] = c;
     s->cores += e.cores;
   } else vr_descriptors_free(&c.own);
@@ -121,34 +123,27 @@ static void gather(search *s, int heuristic) {
   vr_descriptor_end(&d, h);
   int64_t count = d.error ? 0 : results(h, configs);
   for (int64_t i = 0; i < count; i++) {
-    if (s->count < MOST_CANDIDATES) consider(s, configs[i]);
+    if (s->count < s->room) consider(s, configs[i]);
     else vr_cudnn.cudnnBackendDestroyDescriptor(configs[i]);
   }
   vr_descriptors_free(&d);
 }
 
-static void drop_all(search *s) {
-  while (s->count > 0) vr_descriptors_free(&s->all[--s->count].own);
-  s->cores = 0;
-}
-
-// gather_all finds candidates of little workspace. Where none of them computes on tensor
-// cores, although it might, any workspace will do: in float32 and with few channels cuDNN's
-// only such kernels turn the data into another layout first, which takes 2 GiB for the
-// gradient of a ResNet-50's first convolution, at the end of the step, when most of its
-// memory is free. The loops come last.
-static void gather_all(search *s) {
-  static const limits tries[] = {{(int64_t)1 << 30, 0}, {INT64_MAX, 0}, {INT64_MAX, 1}};
-  enum { TRIES = sizeof tries / sizeof *tries };
-  for (int i = 0; i < TRIES; i++) {
-    drop_all(s);
-    s->limits = tries[i];
-    gather(s, CUDNN_HEURISTIC_B);
-    // A knows convolutions that B does not, and otherwise the same.
-    if (s->count == 0) gather(s, CUDNN_HEURISTIC_A);
-    if (s->count == 0) gather(s, CUDNN_HEURISTIC_FALLBACK);
-    if (s->cores > 0 || (s->count > 0 && (i > 0 || !s->shape->tf32))) return;
-  }
+// gather_more finds candidates within the limits, at most MOST_CANDIDATES, and puts them
+// before those that there are. It returns how many.
+static int gather_more(search *s) {
+  candidate before[sizeof s->all / sizeof *s->all];
+  int old = s->count;
+  memcpy(before, s->all, old * sizeof *before);
+  s->count = 0, s->room = MOST_CANDIDATES;
+  gather(s, CUDNN_HEURISTIC_B);
+  // A knows convolutions that B does not, and otherwise the same.
+  if (s->count == 0) gather(s, CUDNN_HEURISTIC_A);
+  if (s->count == 0) gather(s, CUDNN_HEURISTIC_FALLBACK);
+  int found = s->count;
+  memcpy(&s->all[found], before, old * sizeof *before);
+  s->count += old;
+  return found;
 }
 
 // timed gives the time of some runs together.
@@ -208,12 +203,17 @@ static void *workspace_for(search *s) {
   }
 }
 
+// enough tells whether the best so far has to do.
+static int enough(const search *s, int best, float least) {
+  return best >= 0 && s->spent >= ENOUGH_MS && s->spent >= ENOUGH_RUNS * least;
+}
+
 // fastest gives the candidate that takes the least time, -1 with an error for none.
 static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *workspace, void *events[2],
                    char **error) {
   int best = -1;
   float least = FLT_MAX;
-  for (int i = 0; i < s->count && (best < 0 || s->spent < ENOUGH_MS); i++) {
+  for (int i = 0; i < s->count && !enough(s, best, least); i++) {
     float ms = 0;
     char *failed = measure(run, s, &s->all[i], data, workspace, events, least, &ms);
     if (failed != NULL) {
@@ -244,14 +244,33 @@ static int choose(vr_call *run, search *s, const vr_conv_data *data, char **erro
   return best;
 }
 
+// find gives the fastest candidate of little workspace. Where none of them computes on
+// tensor cores, although it might, much workspace will do: in float32 and with few channels
+// cuDNN's only such kernels turn the data into another layout first, which takes 2 GiB for the
+// gradient of a ResNet-50's first convolution, at the end of the step, when most of its memory
+// is free. The loops come last, where nothing else works.
+static int find(vr_call *run, search *s, const vr_conv_data *data, char **error) {
+  static const int64_t little = (int64_t)1 << 30, much = (int64_t)8 << 30;
+  const limits tries[] = {{-1, little, 0}, {little, much, 0}, {-1, much, 1}};
+  enum { TRIES = sizeof tries / sizeof *tries };
+  int best = -1;
+  for (int i = 0; i < TRIES && best < 0; i++) {
+    s->limits = tries[i];
+    int found = gather_more(s), wants = s->shape->tf32 && s->cores == 0;
+    if (s->count == 0 || (i == 0 && wants) || (i > 1 && found == 0)) continue;
+    free(*error), *error = NULL;
+    best = choose(run, s, data, error);
+  }
+  if (best < 0 && *error == NULL) *error = strdup("cuDNN has no kernel for this convolution");
+  return best;
+}
+
 char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan *plan) {
   search s = {.shape = shape};
   s.operations = vr_describe_conv(&s.graph, shape);
-  if (s.graph.error == NULL) gather_all(&s);
   char *error = s.graph.error;
   s.graph.error = NULL;
-  if (error == NULL && s.count == 0) error = strdup("cuDNN has no kernel for this convolution");
-  int best = error ? -1 : choose(run, &s, data, &error);
+  int best = error ? -1 : find(run, &s, data, &error);
   for (int i = 0; i < s.count; i++)
     if (i != best) vr_descriptors_free(&s.all[i].own);
   if (best < 0) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Searches is what the choice of kernels has taken since the program began: convolutions
-// of our own operators try several of cuDNN's when they first run.
+// Searches is what choices of kernels took: convolutions of our own operators try several
+// of cuDNN's when they first run.
 type Searches struct {
 	Count   int
 	Time    time.Duration
@@ -19,11 +19,11 @@ type Searches struct {
 	For     string // what the longest was for, in words
 }
 
-// ConvSearches gives the searches until now. It may be called at any time, and waits for
-// one that is under way.
+// ConvSearches gives the searches that have found a kernel since it was last called. It
+// may be called at any time, and waits for one that is under way.
 func ConvSearches() Searches {
 	var all C.vr_searches
-	C.vr_all_searches(&all)
+	C.vr_take_searches(&all)
 	s := Searches{Count: int(all.count), Time: seconds(all.seconds), Longest: seconds(all.longest)}
 	if s.Count > 0 {
 		s.For = describeConv(&all.of)
@@ -31,13 +31,12 @@ func ConvSearches() Searches {
 	return s
 }
 
-// Sentence says what the searches since an earlier account took, "" for none.
-func (s Searches) Sentence(since Searches) string {
-	n := s.Count - since.Count
-	if n == 0 {
+// Sentence says what the searches took, "" for none.
+func (s Searches) Sentence() string {
+	if s.Count == 0 {
 		return ""
 	}
-	return fmt.Sprintf("chosen for %d convolutions in %.1f s, at most %.1f s for one (%s)", n, (s.Time - since.Time).Seconds(), s.Longest.Seconds(), s.For)
+	return fmt.Sprintf("chosen for %d convolutions in %.1f s, at most %.1f s for one (%s)", s.Count, s.Time.Seconds(), s.Longest.Seconds(), s.For)
 }
 
 func seconds(s C.double) time.Duration { return time.Duration(float64(s) * float64(time.Second)) }

@@ -1,6 +1,10 @@
 // What a library must have that joins processes which train one model together:
 // vicreg train --collectives LIBRARY. scripts/collectives/mpi.c is one, over MPI.
 //
+// Values lie in the host's memory, aligned as float is, and are one at least; infinities and
+// NaNs are among them, and pass. A library that works on a device brings them there and
+// chooses it.
+//
 // Every function returns NULL, or a sentence that says what went wrong, which stays
 // where it is; after that none is called. Calls come one after the other, but from any
 // thread. All processes make the same calls in the same order, and each waits for the others;
@@ -20,11 +24,12 @@ const char *vicreg_group_open(int *rank, int *size);
 // must be the same in each process to the last bit.
 const char *vicreg_group_all_reduce(float *values, size_t count);
 
-// vicreg_group_all_gather fills all with the values of each process, by rank: size times
+// vicreg_group_all_gather fills all, to the last bit, with the values of each process, by rank: size times
 // count of them. mine and all do not overlap.
 const char *vicreg_group_all_gather(const float *mine, size_t count, float *all);
 
-// vicreg_group_close is called once, when all processes have come to the end.
+// vicreg_group_close is called once, when all processes have come to the end, on the thread
+// that vicreg_group_open was called on.
 void vicreg_group_close(void);
 
 #endif

@@ -271,7 +271,7 @@ func (l *Loader) judge(b *Batch) error {
 		}
 	}
 	l.tally.seen += len(b.rows)
-	if last >= 0 && l.tally.over(l.reader.config.MaxBad, l.reader.set.Len()) {
+	if last >= 0 && l.tally.over(l.reader.config.MaxBad, l.reader.set.Len()/max(1, l.config.Ranks)) {
 		return l.reader.tooMany(l.tally.bad, l.tally.seen, last)
 	}
 	return nil

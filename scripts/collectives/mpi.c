@@ -2,10 +2,11 @@
 // models/ort/vicreg_group.h. With any MPI of version 3 or later:
 //
 //   mpicc -O2 -shared -fPIC -I models/ort -o libvicreg_mpi.so scripts/collectives/mpi.c
-//   mpirun -n 4 vicreg train --data photos --out runs/photos --collectives ./libvicreg_mpi.so
+//   mpirun -n 4 --bind-to none vicreg train --data photos --out runs/photos --threads 8 --collectives ./libvicreg_mpi.so
 //
+// Open MPI would bind each process to a core; --threads is what each may use of its machine.
 // Sums are rounded alike in every process, as MPI advises implementations to do and the
-// common ones do; vicreg compares the weights after each epoch and stops where they are not.
+// common ones do; vicreg compares the weights at each checkpoint and stops where they are not.
 #include <mpi.h>
 #include <vicreg_group.h>
 

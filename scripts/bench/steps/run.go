@@ -21,7 +21,6 @@ type Run struct {
 	Device   ort.Device
 	Problem  string  // what keeps the launches of a step from being captured, if anything does
 	scale    float32 // of the loss
-	chosen   ort.Searches
 }
 
 // Seed decides the first weights of every Run.

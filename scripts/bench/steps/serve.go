@@ -71,7 +71,7 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 		}
 		loss = scalars["loss"]
 	}
-	r.sayChoice()
+	sayChoice()
 	answer := map[string]any{"ms": float64(time.Since(begin).Microseconds()) / 1000 / float64(n), "loss": loss}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		answer["loss"] = nil // JSON has no word for it
@@ -79,13 +79,11 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 	return json.NewEncoder(out).Encode(answer)
 }
 
-// sayChoice tells once, behind the first steps, what the choice of kernels took of them.
-func (r *Run) sayChoice() {
-	all := ort.ConvSearches()
-	if chosen := all.Sentence(r.chosen); chosen != "" {
+// sayChoice tells, behind the first steps, what the choice of kernels took of them.
+func sayChoice() {
+	if chosen := ort.ConvSearches().Sentence(); chosen != "" {
 		fmt.Fprintln(os.Stderr, "kernels", chosen)
 	}
-	r.chosen = all
 }
 
 func sayMemory(out io.Writer) error {
