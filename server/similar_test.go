@@ -229,3 +229,44 @@ func TestSimilarRefused(t *testing.T) {
 	told(t, "a part", ask(s, "POST", "/similar", field, "Content-Type", kind), 400, problem.BadRequest, `part "normalize" is no file`)
 	told(t, "the type", ask(s, "POST", "/similar", nil, "Content-Type", "text/plain"), 415, problem.BadMediaType, "text/plain")
 }
+
+// A vector of length 1 has lost what the centre is subtracted from: no search is made with
+// it, and no item of it. Without a centre it is as good as any.
+func TestNormalizedVectors(t *testing.T) {
+	s, m := searched(t, nil)
+	file := servertest.Photo(t, 1)
+	text := func(query string) string {
+		w := ask(s, "POST", "/embed"+query, file, "Content-Type", "image/png")
+		return string(read[reply](t, w, 200).Data[0].Embedding)
+	}
+	raw, unit := text(""), text("?normalize=true")
+	requests := map[string]func(v string) *httptest.ResponseRecorder{
+		"search": func(v string) *httptest.ResponseRecorder {
+			return ask(s, "POST", "/similar", []byte(`{"vector": `+v+`}`), "Content-Type", asJSON)
+		},
+		"searches": func(v string) *httptest.ResponseRecorder {
+			return ask(s, "POST", "/similar", []byte(`{"vectors": [`+raw+`, `+v+`]}`), "Content-Type", asJSON)
+		},
+		"put": func(v string) *httptest.ResponseRecorder {
+			return ask(s, "PUT", "/items/n", []byte(`{"vector": `+v+`}`), "Content-Type", asJSON)
+		},
+	}
+	for name, send := range requests {
+		m.binding.Center = nil
+		for _, v := range []string{raw, unit} {
+			if w := send(v); w.Code/100 != 2 {
+				t.Errorf("%s without a centre: %d %s", name, w.Code, w.Body)
+			}
+		}
+		m.binding.Center = make([]float32, m.binding.Dim)
+		m.binding.Center[0] = 2
+		if w := send(raw); w.Code/100 != 2 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		told(t, name, send(unit), 400, problem.BadRequest, "it has length 1: the index subtracts the model's mean first, which cannot be done to vectors of length 1 any more: send them as the model gives them, without normalize")
+	}
+	w := ask(s, "POST", "/items", []byte(`{"items": [{"id": "p", "vector": `+unit+`}, {"id": "q", "vector": `+raw+`}]}`), "Content-Type", asJSON)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "vector: it has length 1: ") || m.Has("default", "p") || !m.Has("default", "q") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

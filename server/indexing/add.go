@@ -41,6 +41,9 @@ type target interface {
 	// vector is that of an item.
 	vector(ctx context.Context, id string) ([]float32, error)
 	remove(ctx context.Context, ids []string) error
+	// space is what the vectors have in common. A server keeps its centre to itself, and
+	// judges vectors by it.
+	space() index.Binding
 }
 
 func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -153,6 +156,7 @@ func (a *adding) run(ctx context.Context) (err error) {
 	if c, ok := to.(io.Closer); ok {
 		defer func() { err = errors.Join(err, c.Close()) }()
 	}
+	p.space = to.space()
 	line := bulk.NewLine(a.stderr)
 	p.known, err = to.known(ctx, func(done, total int) {
 		line.Show(func() string { return fmt.Sprintf("read what is there: %d of %d items", done, total) })

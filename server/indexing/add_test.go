@@ -226,6 +226,12 @@ func TestAddVectors(t *testing.T) {
 		put(t, rows+".json", []byte(strings.Replace(string(text), `"normalized": false`, `"normalized": true`, 1)))
 		wrong(t, "written with --normalize", "add", rows, "--index", other)
 		wrong(t, "written with --normalize", "add", rows, "--index", filepath.Join(t.TempDir(), "x"), "--model", model)
+		if name == "v.jsonl" { // by hand, which the file does not tell
+			short := strings.Replace(string(textOf(t, rows)), `"embedding":[`, `"embedding":[0.6,0.8,0],"was":[`, 1)
+			put(t, rows, []byte(short))
+			put(t, rows+".json", text)
+			want(t, said(t, "add", rows, "--index", other), "4 unchanged, 1 bad", "its vector has length 1: the index subtracts the model's mean")
+		}
 		put(t, rows+".json", []byte(strings.Replace(string(text), opened(t, file).Binding().Fingerprint, "f00d", 1)))
 		wrong(t, "the vectors are of model f00d, those of "+other+" of "+opened(t, file).Binding().Fingerprint, "add", rows, "--index", other)
 	}
@@ -320,4 +326,13 @@ func TestAddTellsWhatItSkips(t *testing.T) {
 	}
 	want(t, out, "3 new")
 	want(t, errs, "skipped 1 file with other endings than those of images (.bmp 1)\n")
+}
+
+func textOf(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

@@ -49,7 +49,7 @@ func (o *origin) fits(b index.Binding, centered bool, where string) error {
 	case o.info.Fingerprint != b.Fingerprint || o.info.Dim != b.Dim:
 		return usage.Errorf("the vectors are of model %s, those of %s of %s", o.info.Fingerprint, usage.Printable(where), b.Fingerprint)
 	case o.info.Normalized && centered:
-		return usage.Errorf("the vectors were written with --normalize, and the index subtracts the model's mean first, which cannot be done any more: embed the images again without it")
+		return usage.Errorf("the vectors were written with --normalize: %w", index.ErrNormalized)
 	}
 	return nil
 }
@@ -89,6 +89,10 @@ func addVectors(ctx context.Context, name string, info vectors.Info, to target, 
 // long as the vector or the hash is the same.
 func (p *plan) judgeVector(ctx context.Context, to target, r vectors.Row) (deed, entry, error) {
 	a := addition{id: p.prefix + r.Path, source: r.Source, own: r.Metadata}
+	if p.space.Normalized(r.Embedding) { // by another tool than the one that wrote the file
+		p.refuse(a.id, "its vector has length 1: "+index.ErrNormalized.Error())
+		return hold, entry{}, nil
+	}
 	k, was := p.known[a.id]
 	e := entry{ID: a.id, Vector: r.Embedding, Metadata: p.metadata(a), Source: a.source}
 	hash, told := hashOf(r.Hash)

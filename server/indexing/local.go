@@ -155,6 +155,8 @@ func (l *local) remove(ctx context.Context, ids []string) error {
 	return err
 }
 
+func (l *local) space() index.Binding { return l.file.Binding() }
+
 // Close gives the file and the model up.
 func (l *local) Close() error {
 	var errs []error

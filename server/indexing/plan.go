@@ -66,9 +66,10 @@ type pending struct {
 type plan struct {
 	known  map[string]known
 	rows   rows
-	root   string   // what ids in metadata files may be below
-	roots  []string // what the sources of the additions are below
-	prefix string   // what all their ids begin with
+	root   string        // what ids in metadata files may be below
+	roots  []string      // what the sources of the additions are below
+	prefix string        // what all their ids begin with
+	space  index.Binding // of the vectors that are there; without the centre where that is a server's
 
 	mu        sync.Mutex
 	done      [deeds]int

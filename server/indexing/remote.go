@@ -55,6 +55,8 @@ func connect(ctx context.Context, c *client, namespace string) (*remote, error) 
 		centered: info.Index.Similarity != index.Binding{}.Similarity()}, nil
 }
 
+func (r *remote) space() index.Binding { return r.binding }
+
 // known asks for all items of the namespace.
 func (r *remote) known(ctx context.Context, progress func(done, total int)) (map[string]known, error) {
 	all := map[string]known{}

@@ -23,7 +23,11 @@ type bulk struct {
 
 // postItems answers POST /items when all items that are sound are on the disk.
 func (s *Shelf) postItems(c echo.Context, m Model) error {
-	b, err := s.readBulk(c, m.Dim())
+	of, err := s.binding(m)
+	if err != nil {
+		return err
+	}
+	b, err := s.readBulk(c, of)
 	if err != nil {
 		return err
 	}
@@ -50,9 +54,9 @@ func (s *Shelf) postItems(c echo.Context, m Model) error {
 	return c.JSON(http.StatusOK, map[string]any{"namespace": b.namespace, "data": data})
 }
 
-// readBulk takes the parameters and the body of POST /items. What the body says
+// readBulk takes the parameters and the body of POST /items; of is the index. What the body says
 // overrules the parameters.
-func (s *Shelf) readBulk(c echo.Context, dim int) (b *bulk, err error) {
+func (s *Shelf) readBulk(c echo.Context, of index.Binding) (b *bulk, err error) {
 	b = &bulk{}
 	if b.namespace, err = namespaceOf(c.QueryParam("namespace")); err != nil {
 		return nil, err
@@ -72,7 +76,7 @@ func (s *Shelf) readBulk(c echo.Context, dim int) (b *bulk, err error) {
 			b.namespace, err = namespaceOf(value)
 			return err
 		},
-		JSON: func(body io.Reader) error { return s.readItems(body, b, dim) },
+		JSON: func(body io.Reader) error { return s.readItems(body, b, of) },
 	})
 	if err == nil && len(b.items) == 0 {
 		err = problem.Errorf(problem.BadRequest, "there is no item in the request")
@@ -90,7 +94,7 @@ func fullName(part *multipart.Part) string {
 }
 
 // readItems takes the JSON body of POST /items.
-func (s *Shelf) readItems(body io.Reader, b *bulk, dim int) error {
+func (s *Shelf) readItems(body io.Reader, b *bulk, of index.Binding) error {
 	var ask struct {
 		Namespace *string         `json:"namespace"`
 		Items     json.RawMessage `json:"items"`
@@ -121,7 +125,7 @@ func (s *Shelf) readItems(body io.Reader, b *bulk, dim int) error {
 			return problem.Errorf(problem.BadRequest, "item %d cannot be read: %s", len(b.items), request.AboutJSON(err))
 		}
 		g := given{id: one.ID}
-		one.fill(&g, dim)
+		one.fill(&g, of)
 		b.items = append(b.items, g)
 	}
 	return nil

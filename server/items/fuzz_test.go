@@ -75,7 +75,7 @@ func FuzzSimilar(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q, taken := eitherWay(t, body, func(r io.Reader) (*search, error) {
 			q := &search{namespace: index.DefaultNamespace, k: defaultK}
-			return q, s.readSearchJSON(r, q, fuzzDim)
+			return q, s.readSearchJSON(r, q, index.Binding{Dim: fuzzDim})
 		})
 		if !taken {
 			return
@@ -122,7 +122,7 @@ func FuzzItems(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b, taken := eitherWay(t, body, func(r io.Reader) (*bulk, error) {
 			b := &bulk{namespace: index.DefaultNamespace}
-			return b, s.readItems(r, b, fuzzDim)
+			return b, s.readItems(r, b, index.Binding{Dim: fuzzDim})
 		})
 		if !taken {
 			return

@@ -35,9 +35,9 @@ type itemContent struct {
 	Hash     *string         `json:"sha256"`
 }
 
-// fill makes the item what the JSON says; dim is the length of a vector. What is wrong
+// fill makes the item what the JSON says; of is the index. What is wrong
 // with it becomes the item's own error.
-func (b *itemContent) fill(g *given, dim int) {
+func (b *itemContent) fill(g *given, of index.Binding) {
 	if there(b.Metadata) {
 		g.metadata = b.Metadata
 	}
@@ -56,7 +56,7 @@ func (b *itemContent) fill(g *given, dim int) {
 		image := request.FromText(*b.Image)
 		g.image = &image
 	default:
-		v, err := vectorOf(b.Vector, dim)
+		v, err := vectorOf(b.Vector, of)
 		if g.vector = v; err != nil {
 			g.err = problem.Errorf(problem.BadRequest, "vector: %v", err)
 		}
@@ -103,9 +103,9 @@ func (p *put) set(name, text string) (err error) {
 	return err
 }
 
-// readItem takes the parameters and the body of PUT /items/{id}. What the body says
+// readItem takes the parameters and the body of PUT /items/{id}; of is the index. What the body says
 // overrules the parameters.
-func (s *Shelf) readItem(c echo.Context, dim int) (p *put, err error) {
+func (s *Shelf) readItem(c echo.Context, of index.Binding) (p *put, err error) {
 	p = &put{namespace: index.DefaultNamespace}
 	if p.id, err = pathID(c); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (s *Shelf) readItem(c echo.Context, dim int) (p *put, err error) {
 		Image: p.take,
 		File:  func(_ *multipart.Part, data []byte) error { return p.take(data) },
 		Field: p.set,
-		JSON:  func(body io.Reader) error { return p.readJSON(body, dim) },
+		JSON:  func(body io.Reader) error { return p.readJSON(body, of) },
 	})
 	if err == nil && p.image == nil && p.vector == nil && p.err == nil {
 		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
@@ -138,7 +138,7 @@ func (p *put) take(file []byte) error {
 }
 
 // readJSON takes the JSON body of PUT /items/{id}.
-func (p *put) readJSON(body io.Reader, dim int) error {
+func (p *put) readJSON(body io.Reader, of index.Binding) error {
 	var ask struct {
 		Namespace *string `json:"namespace"`
 		itemContent
@@ -148,7 +148,7 @@ func (p *put) readJSON(body io.Reader, dim int) error {
 	if err := request.DecodeOne(d, &ask); err != nil {
 		return err
 	}
-	ask.fill(&p.given, dim)
+	ask.fill(&p.given, of)
 	if ask.Namespace == nil {
 		return nil
 	}

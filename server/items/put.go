@@ -15,7 +15,11 @@ import (
 
 // putItem answers PUT /items/{id} when the item is on the disk.
 func (s *Shelf) putItem(c echo.Context, m Model) error {
-	p, err := s.readItem(c, m.Dim())
+	of, err := s.binding(m)
+	if err != nil {
+		return err
+	}
+	p, err := s.readItem(c, of)
 	if err != nil {
 		return err
 	}

@@ -126,6 +126,15 @@ func (s *Shelf) Searchable(m Model) error {
 	return s.among(m, func(Index) error { return nil })
 }
 
+// binding is what the vectors have in common among which the model's can be looked for.
+func (s *Shelf) binding(m Model) (of index.Binding, err error) {
+	err = s.among(m, func(items Index) error {
+		of = items.Binding()
+		return nil
+	})
+	return of, err
+}
+
 // fits is for whoever holds the locs. While the index is made anew it fits no one: what a
 // request that began with the model before would store now, the new index would not have.
 func (s *Shelf) fits(m Model, items Index) error {

@@ -21,7 +21,11 @@ type found struct {
 
 // similar answers POST /similar.
 func (s *Shelf) similar(c echo.Context, m Model) error {
-	q, err := s.readSearch(c, m)
+	of, err := s.binding(m)
+	if err != nil {
+		return err
+	}
+	q, err := s.readSearch(c, of)
 	if err != nil {
 		return err
 	}

@@ -39,9 +39,9 @@ func (q *search) size() int { return len(q.images) + len(q.ids) + len(q.vectors)
 // fields in JSON, too.
 var options = []string{"namespace", "k", "filter", "threshold", "with_metadata"}
 
-// readSearch takes the parameters and the body of POST /similar. What the body says
+// readSearch takes the parameters and the body of POST /similar; of is the index. What the body says
 // overrules the parameters.
-func (s *Shelf) readSearch(c echo.Context, m Model) (*search, error) {
+func (s *Shelf) readSearch(c echo.Context, of index.Binding) (*search, error) {
 	q := &search{namespace: index.DefaultNamespace, k: defaultK}
 	for _, name := range options {
 		if text := c.QueryParam(name); text != "" {
@@ -62,7 +62,7 @@ func (s *Shelf) readSearch(c echo.Context, m Model) (*search, error) {
 			return nil
 		},
 		Field: q.set,
-		JSON:  func(body io.Reader) error { return s.readSearchJSON(body, q, m.Dim()) },
+		JSON:  func(body io.Reader) error { return s.readSearchJSON(body, q, of) },
 	})
 	switch {
 	case err != nil:

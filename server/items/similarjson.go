@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 
+	"vicreg/server/index"
 	"vicreg/server/problem"
 	"vicreg/server/request"
 )
@@ -22,8 +23,8 @@ type searchBody struct {
 	WithMetadata json.RawMessage `json:"with_metadata"`
 }
 
-// readSearchJSON takes the JSON body of POST /similar; dim is the length of a vector.
-func (s *Shelf) readSearchJSON(body io.Reader, q *search, dim int) error {
+// readSearchJSON takes the JSON body of POST /similar; of is the index.
+func (s *Shelf) readSearchJSON(body io.Reader, q *search, of index.Binding) error {
 	ask := searchBody{Inputs: request.Texts{Most: s.config.MaxItems}, IDs: request.Texts{Most: s.config.MaxItems}}
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
@@ -33,7 +34,7 @@ func (s *Shelf) readSearchJSON(body io.Reader, q *search, dim int) error {
 	if err := ask.options(q); err != nil {
 		return err
 	}
-	return s.takeQueries(&ask, q, dim)
+	return s.takeQueries(&ask, q, of)
 }
 
 // options are taken as parameters are.
@@ -58,7 +59,7 @@ func (b *searchBody) options(q *search) error {
 }
 
 // takeQueries takes what is looked for, of which there is one kind.
-func (s *Shelf) takeQueries(b *searchBody, q *search, dim int) (err error) {
+func (s *Shelf) takeQueries(b *searchBody, q *search, of index.Binding) (err error) {
 	kinds := 0
 	for _, is := range []bool{b.Inputs.Given, b.ID != nil, b.IDs.Given, there(b.Vector), there(b.Vectors)} {
 		if is {
@@ -76,11 +77,11 @@ func (s *Shelf) takeQueries(b *searchBody, q *search, dim int) (err error) {
 		q.ids = []string{*b.ID}
 	case there(b.Vector):
 		q.vectors = make([][]float32, 1)
-		if q.vectors[0], err = vectorOf(b.Vector, dim); err != nil {
+		if q.vectors[0], err = vectorOf(b.Vector, of); err != nil {
 			return problem.Errorf(problem.BadRequest, "vector: %v", err)
 		}
 	case there(b.Vectors):
-		q.vectors, err = s.vectorsOf(b.Vectors, dim)
+		q.vectors, err = s.vectorsOf(b.Vectors, of)
 	default:
 		q.images, q.ids = b.Inputs.Images(), b.IDs.Kept
 	}

@@ -51,9 +51,9 @@ func number(text string) (x float32, ok bool) {
 	return float32(v), err == nil
 }
 
-// vectorOf reads a vector of dim numbers from well-formed JSON. The error goes on from
-// the name of what it is the vector of.
-func vectorOf(raw []byte, dim int) ([]float32, error) {
+// vectorOf reads a vector of an index from well-formed JSON. The error goes on from the
+// name of what it is the vector of.
+func vectorOf(raw []byte, of index.Binding) ([]float32, error) {
 	raw = bytes.TrimSpace(raw)
 	if raw[0] != '[' {
 		return nil, errors.New("it is no list of numbers")
@@ -63,10 +63,10 @@ func vectorOf(raw []byte, dim int) ([]float32, error) {
 	if len(list) > 0 {
 		n = bytes.Count(list, []byte{','}) + 1
 	}
-	if n != dim {
-		return nil, fmt.Errorf("it has %d numbers, the vectors of the model have %d", n, dim)
+	if n != of.Dim {
+		return nil, fmt.Errorf("it has %d numbers, the vectors of the model have %d", n, of.Dim)
 	}
-	v := make([]float32, 0, dim)
+	v := make([]float32, 0, of.Dim)
 	for part := range bytes.SplitSeq(list, []byte{','}) {
 		text := problem.Cut(string(bytes.TrimSpace(part)), problem.MostWords)
 		x, ok := number(text)
@@ -75,14 +75,17 @@ func vectorOf(raw []byte, dim int) ([]float32, error) {
 		}
 		v = append(v, x)
 	}
-	if stats.Norm(v) == 0 {
+	switch {
+	case stats.Norm(v) == 0:
 		return nil, errors.New("it is zero and has no direction")
+	case of.Normalized(v):
+		return nil, fmt.Errorf("it has length 1: %w", index.ErrNormalized)
 	}
 	return v, nil
 }
 
 // vectorsOf reads a list of vectors from well-formed JSON.
-func (s *Shelf) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
+func (s *Shelf) vectorsOf(raw []byte, of index.Binding) (all [][]float32, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
 		return nil, problem.Errorf(problem.BadRequest, "vectors: they are no list")
@@ -95,7 +98,7 @@ func (s *Shelf) vectorsOf(raw []byte, dim int) (all [][]float32, err error) {
 		if err := d.Decode(&one); err != nil {
 			return nil, request.BadJSON(err)
 		}
-		v, err := vectorOf(one, dim)
+		v, err := vectorOf(one, of)
 		if err != nil {
 			return nil, problem.Errorf(problem.BadRequest, "vector %d: %v", len(all), err)
 		}
