@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -78,6 +79,17 @@ func TestNormalizeAndBase64(t *testing.T) {
 	again := parse(t, ask(s, "POST", "/embed?normalize=true", servertest.Photo(t, 0), "Content-Type", "image/png"))
 	if !close32(numbers(t, again.Data[0].Embedding), v, 1e-6) {
 		t.Error("?normalize=true gives other numbers")
+	}
+	fields, kind := formOf(t, map[string]string{"normalize": "true", "encoding_format": "base64"}, map[string][]byte{"x": servertest.Photo(t, 0)})
+	for name, w := range map[string]*httptest.ResponseRecorder{
+		"parameters":         ask(s, "POST", "/embed?normalize=true&encoding_format=base64", servertest.Photo(t, 0), "Content-Type", "image/png"),
+		"a form":             ask(s, "POST", "/embed", fields, "Content-Type", kind),
+		"the body overrules": ask(s, "POST", "/embed?normalize=false&encoding_format=float", []byte(body), "Content-Type", "application/json"),
+	} {
+		var text string
+		if err := json.Unmarshal(parse(t, w).Data[0].Embedding, &text); err != nil || text != packed {
+			t.Errorf("%s: %v, %.100s", name, err, w.Body)
+		}
 	}
 }
 

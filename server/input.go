@@ -19,11 +19,34 @@ type input struct {
 	single    bool // one image as the body itself: its error is the answer's
 }
 
-// read takes the body of a request for vectors.
+// embedOptions are the names of the parameters, which are those of parts of a form and of
+// fields in JSON, too.
+var embedOptions = []string{"normalize", "encoding_format"}
+
+// set takes a parameter, a part of a form, or the text of a field.
+func (in *input) set(name, text string) (err error) {
+	switch name {
+	case "normalize":
+		in.normalize, err = request.Truth(name, text)
+	case "encoding_format":
+		if text != "" && text != "float" && text != "base64" {
+			return problem.Errorf(problem.BadRequest, "encoding_format %q: want float or base64", text)
+		}
+		in.base64 = text == "base64"
+	default:
+		return request.NoFile(name, embedOptions...)
+	}
+	return err
+}
+
+// read takes the parameters and the body of a request for vectors. What the body says
+// overrules the parameters.
 func (s *Server) read(c echo.Context) (in *input, err error) {
 	in = &input{}
-	if in.normalize, err = request.Truth("normalize", c.QueryParam("normalize")); err != nil {
-		return nil, err
+	for _, name := range embedOptions {
+		if err := in.set(name, c.QueryParam(name)); err != nil {
+			return nil, err
+		}
 	}
 	err = request.Read(c, request.Taker{
 		Image: func(file []byte) error {
@@ -36,14 +59,8 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 			}
 			return nil
 		},
-		Field: func(name, value string) (err error) {
-			if name != "normalize" {
-				return request.NoFile(name)
-			}
-			in.normalize, err = request.Truth(name, value)
-			return err
-		},
-		JSON: func(body io.Reader) error { return s.readJSON(body, in) },
+		Field: in.set,
+		JSON:  func(body io.Reader) error { return s.readJSON(body, in) },
 	})
 	if err == nil && len(in.images) == 0 {
 		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
@@ -51,13 +68,18 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 	return in, err
 }
 
+// embedFields is what requests in JSON for vectors have in common.
+type embedFields struct {
+	Normalize  *bool   `json:"normalize"`
+	Encoding   *string `json:"encoding_format"`
+	Dimensions *int    `json:"dimensions"`
+}
+
 // readJSON takes {"inputs": [...], "normalize": bool, "encoding_format": ...}.
 func (s *Server) readJSON(body io.Reader, in *input) error {
 	var ask struct {
-		Inputs     request.Texts `json:"inputs"`
-		Normalize  bool          `json:"normalize"`
-		Encoding   string        `json:"encoding_format"`
-		Dimensions *int          `json:"dimensions"`
+		Inputs request.Texts `json:"inputs"`
+		embedFields
 	}
 	ask.Inputs.Most = s.config.MaxItems
 	d := json.NewDecoder(body)
@@ -65,21 +87,25 @@ func (s *Server) readJSON(body io.Reader, in *input) error {
 	if err := request.DecodeOne(d, &ask); err != nil {
 		return err
 	}
-	in.normalize = in.normalize || ask.Normalize
-	return s.takeTexts(in, &ask.Inputs, ask.Encoding, ask.Dimensions)
+	return s.takeTexts(in, &ask.Inputs, ask.embedFields)
 }
 
 // takeTexts takes the images of a JSON body and how their vectors are to be written.
-func (s *Server) takeTexts(in *input, list *request.Texts, encoding string, dimensions *int) error {
-	switch {
-	case dimensions != nil:
+func (s *Server) takeTexts(in *input, list *request.Texts, how embedFields) error {
+	if how.Dimensions != nil {
 		return problem.Errorf(problem.BadRequest, "dimensions: these vectors cannot be cut")
-	case encoding != "" && encoding != "float" && encoding != "base64":
-		return problem.Errorf(problem.BadRequest, "encoding_format %q: want float or base64", encoding)
-	case list.Over:
+	}
+	if how.Encoding != nil {
+		if err := in.set("encoding_format", *how.Encoding); err != nil {
+			return err
+		}
+	}
+	if how.Normalize != nil {
+		in.normalize = *how.Normalize
+	}
+	if list.Over {
 		return request.TooMany(s.config.MaxItems, "images")
 	}
-	in.base64 = encoding == "base64"
 	in.images = append(in.images, list.Images()...)
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 // openAI are the routes of OpenAI's embeddings API, so that its clients work as they
 // are: images come as base64 or data URIs in input.
 func (s *Server) openAI(e *echo.Echo, work func(func(echo.Context, embedder) error) echo.HandlerFunc) {
-	e.POST("/v1/embeddings", work(s.openAIEmbeddings))
+	e.POST("/v1/embeddings", work(s.openAIEmbeddings), request.Only("api-version")) // which clients for Azure send
 	e.GET("/v1/models", s.authorize(s.with(s.openAIModels)))
 	e.GET("/v1/models/:model", s.authorize(s.with(s.openAIModel)))
 }
@@ -37,6 +37,9 @@ func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 		return err
 	}
 	rows, err := s.vectors(c, e, in.images)
+	if in.normalize {
+		rows = normalized(rows)
+	}
 	if err == nil {
 		err = firstBad(rows)
 	}
@@ -49,22 +52,30 @@ func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 	})
 }
 
-// readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}.
+// readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}, and
+// "normalize", which OpenAI does not have: its vectors are of length 1 in any case. As
+// OpenAI does it refuses a field that it does not know: whoever sends one expects it to
+// do something. "user" does nothing there either.
 func (s *Server) readOpenAI(body io.Reader, e embedder) (*input, error) {
 	ask := struct {
-		Input      request.Texts `json:"input"`
-		Model      string        `json:"model"`
-		Encoding   string        `json:"encoding_format"`
-		Dimensions *int          `json:"dimensions"`
+		Input request.Texts   `json:"input"`
+		Model string          `json:"model"`
+		User  json.RawMessage `json:"user"`
+		embedFields
 	}{Input: request.Texts{Most: s.config.MaxItems, Lone: true}}
-	if err := request.DecodeOne(json.NewDecoder(body), &ask); err != nil {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := request.DecodeOne(d, &ask); err != nil {
 		return nil, err
+	}
+	if n := ask.Dimensions; n != nil && *n == e.Dim() { // which asks for what there is
+		ask.Dimensions = nil
 	}
 	if err := s.named(e, ask.Model); err != nil {
 		return nil, err
 	}
 	in := &input{}
-	if err := s.takeTexts(in, &ask.Input, ask.Encoding, ask.Dimensions); err != nil {
+	if err := s.takeTexts(in, &ask.Input, ask.embedFields); err != nil {
 		return nil, err
 	}
 	if len(in.images) == 0 {

@@ -8,9 +8,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
+	"vicreg/pipeline/stats"
 	"vicreg/server/servertest"
 )
 
@@ -63,6 +65,22 @@ func TestOpenAIEmbeddings(t *testing.T) {
 	}
 }
 
+// Vectors are of length 1 only when that is asked for; as many dimensions as there are may
+// be, and what a client for Azure adds to the URL.
+func TestOpenAILengths(t *testing.T) {
+	s := start(t, nil)
+	file := servertest.Photo(t, 0)
+	raw := direct(t, s, file)
+	unit := slices.Clone(raw)
+	stats.Unit(unit)
+	for more, want := range map[string][]float32{"": raw, `, "normalize": true`: unit, `, "normalize": null, "user": null`: raw, fmt.Sprintf(`, "dimensions": %d`, len(raw)): raw} {
+		w := ask(s, "POST", "/v1/embeddings?api-version=2026-01-01", openAIAsk("backbone", more, file))
+		if got := read[reply](t, w, 200); !close32(numbers(t, got.Data[0].Embedding), want, 1e-5) {
+			t.Errorf("%q: %.100s", more, w.Body)
+		}
+	}
+}
+
 // Errors have OpenAI's shape.
 func TestOpenAIErrors(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems = 1 })
@@ -80,6 +98,8 @@ func TestOpenAIErrors(t *testing.T) {
 		{"tokens", []byte(`{"input": [1, 2], "model": "backbone"}`), 400, "list of strings, not"},
 		{"object", []byte(`{"input": {}, "model": "backbone"}`), 400, "list of strings, not"},
 		{"dimensions", openAIAsk("backbone", `, "dimensions": 8`, good), 400, "cannot be cut"},
+		{"unknown", openAIAsk("backbone", `, "dimension": 8`, good), 400, `unknown field "dimension"; did you mean dimensions?`},
+		{"future", openAIAsk("backbone", `, "input_type": "query"`, good), 400, `unknown field "input_type"`},
 		{"JSON", []byte(`{`), 400, "cannot be read"},
 	} {
 		w := ask(s, "POST", "/v1/embeddings", c.body, "Content-Type", "application/json")
@@ -89,6 +109,9 @@ func TestOpenAIErrors(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != c.status || !strings.Contains(got.Error.Message, c.detail) || got.Error.Type != "invalid_request_error" || got.Error.Code == "" {
 			t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
 		}
+	}
+	if w := ask(s, "POST", "/v1/embeddings?encoding_format=base64", openAIAsk("backbone", "", good)); w.Code != 400 || !strings.Contains(w.Body.String(), "unknown parameter") {
+		t.Errorf("a parameter: %d %s", w.Code, w.Body)
 	}
 	if w := ask(s, "GET", "/v1/models/gpt", nil); w.Code != 404 {
 		t.Errorf("another model: %d", w.Code)

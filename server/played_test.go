@@ -83,5 +83,6 @@ func (p *played) Stats() engine.Stats {
 type absent struct{ embedder }
 
 func (absent) Fingerprint() string        { return "" }
+func (absent) Dim() int                   { return 3 }
 func (absent) Room(context.Context) error { return nil }
 func (absent) Use() (done func())         { return func() {} }

@@ -35,7 +35,7 @@ func (s *Server) routes() *echo.Echo {
 			return h(c, e)
 		})))
 	}
-	e.POST("/embed", work(s.embed)) // not in a group: its catch-all hides 405
+	e.POST("/embed", work(s.embed), request.Only(embedOptions...)) // not in a group: its catch-all hides 405
 	e.GET("/info", s.authorize(s.with(s.info)))
 	s.openAI(e, work)
 	s.inference(e, work)

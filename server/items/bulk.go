@@ -71,7 +71,7 @@ func (s *Shelf) readBulk(c echo.Context, of index.Binding) (b *bulk, err error) 
 		},
 		Field: func(name, value string) (err error) {
 			if name != "namespace" {
-				return request.NoFile(name)
+				return request.NoFile(name, "namespace")
 			}
 			b.namespace, err = namespaceOf(value)
 			return err
@@ -122,7 +122,7 @@ func (s *Shelf) readItems(body io.Reader, b *bulk, of index.Binding) error {
 			itemContent
 		}
 		if err := list.Decode(&one); err != nil {
-			return problem.Errorf(problem.BadRequest, "item %d cannot be read: %s", len(b.items), request.AboutJSON(err))
+			return problem.Errorf(problem.BadRequest, "item %d cannot be read: %s", len(b.items), request.AboutJSON(request.Named(err, &one)))
 		}
 		g := given{id: one.ID}
 		one.fill(&g, of)

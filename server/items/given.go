@@ -88,6 +88,9 @@ type put struct {
 	given
 }
 
+// itemFields are the names of the parameters, which are those of parts of a form, too.
+var itemFields = []string{"namespace", "metadata", "source"}
+
 // set takes a parameter or a part of a form.
 func (p *put) set(name, text string) (err error) {
 	switch name {
@@ -98,7 +101,7 @@ func (p *put) set(name, text string) (err error) {
 	case "source":
 		p.source = text
 	default:
-		return request.NoFile(name)
+		return request.NoFile(name, itemFields...)
 	}
 	return err
 }
@@ -110,7 +113,7 @@ func (s *Shelf) readItem(c echo.Context, of index.Binding) (p *put, err error) {
 	if p.id, err = pathID(c); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"namespace", "metadata", "source"} {
+	for _, name := range itemFields {
 		if text := c.QueryParam(name); text != "" {
 			if err := p.set(name, text); err != nil {
 				return nil, err

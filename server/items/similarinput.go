@@ -97,7 +97,7 @@ func (q *search) set(name, text string) (err error) {
 		with, err = request.Truth(name, text)
 		q.bare = !with
 	default:
-		return request.NoFile(name)
+		return request.NoFile(name, options...)
 	}
 	return err
 }

@@ -99,9 +99,6 @@ func (t Taker) readParts(r *multipart.Reader) error {
 	}
 }
 
-// NoFile is the error of a part of a form that means nothing.
-func NoFile(name string) error { return problem.Errorf(problem.BadRequest, "part %q is no file", name) }
-
 // TooMany is the error of a request that has more than most of something.
 func TooMany(most int, what string) *problem.Error {
 	return problem.Errorf(problem.TooLarge, "more than %d %s in one request", most, what)

@@ -14,7 +14,7 @@ import (
 // DecodeOne reads a body that is one JSON value.
 func DecodeOne(d *json.Decoder, into any) error {
 	if err := d.Decode(into); err != nil {
-		return BadJSON(err)
+		return BadJSON(Named(err, into))
 	}
 	switch _, err := d.Token(); {
 	case errors.Is(err, io.EOF):

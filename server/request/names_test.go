@@ -1,0 +1,43 @@
+package request
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+type around struct {
+	Inner
+	Normalize bool `json:"normalize"`
+}
+
+// Inner is a part of around.
+type Inner struct {
+	Format string `json:"encoding_format"`
+}
+
+// A field that nobody knows is told with the one that it was meant to be, if there is one.
+func TestUnknownFields(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"normalise": true}`:                    `unknown field "normalise"; did you mean normalize?`,
+		`{"encodingformat": "x"}`:                `unknown field "encodingformat"; did you mean encoding_format?`,
+		`{"other": 1}`:                           `unknown field "other"`,
+		`{"` + strings.Repeat("n", 70) + `": 1}`: `unknown field "` + strings.Repeat("n", 70) + `"`,
+	} {
+		d := json.NewDecoder(strings.NewReader(body))
+		d.DisallowUnknownFields()
+		err := DecodeOne(d, &around{})
+		if err == nil || !strings.HasSuffix(err.Error(), "the JSON cannot be read: "+want) {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
+	}
+}
+
+func TestNoFile(t *testing.T) {
+	if got := NoFile("kk", "k").Error(); !strings.HasSuffix(got, `part "kk" is no file; of fields want one of k`) {
+		t.Error(got)
+	}
+	if got := NoFile("normalise", "normalize").Error(); !strings.HasSuffix(got, "did you mean normalize?") {
+		t.Error(got)
+	}
+}
