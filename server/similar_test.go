@@ -148,6 +148,32 @@ func TestSimilarToAVector(t *testing.T) {
 	}
 }
 
+// A namespace that has no items, and a field that no item has, are no errors, but told of.
+func TestNothingFound(t *testing.T) {
+	s, m := searched(t, nil)
+	x := unit(s, 0)
+	type noted struct{ Note *string }
+	for _, c := range []struct{ query, note string }{
+		{"?namespace=defualt", "there is nothing in namespace defualt; did you mean default?"},
+		{"?filter=" + url.QueryEscape(`{"lable": "cat"}`), "no item of namespace default has the field lable"},
+		{"", ""},
+	} {
+		for name, w := range map[string]*httptest.ResponseRecorder{
+			"search": ask(s, "POST", "/similar"+c.query, []byte(`{"vectors": [`+x+`, `+x+`]}`), "Content-Type", asJSON),
+			"list":   ask(s, "GET", "/items"+c.query, nil),
+		} {
+			if got := read[noted](t, w, 200).Note; (got == nil) != (c.note == "") || got != nil && *got != c.note {
+				t.Errorf("%s %s: %s", name, c.query, w.Body)
+			}
+		}
+	}
+	m.spaces = map[string][]index.Item{}
+	w := ask(s, "POST", "/similar", []byte(`{"vector": `+x+`}`), "Content-Type", asJSON)
+	if got := read[noted](t, w, 200).Note; got == nil || *got != "there is nothing in namespace default" {
+		t.Errorf("an empty index: %s", w.Body)
+	}
+}
+
 // Metadata comes with the results unless it is not wanted; what is not known is null.
 func TestSimilarMetadata(t *testing.T) {
 	s, _ := searched(t, nil)

@@ -58,7 +58,9 @@ anything is deleted by it. A server may own the index meanwhile.`,
 	if err != nil {
 		return err
 	}
-	err = d.load(ctx, file)
+	if err = inhabited(file, path, d.namespace); err == nil {
+		err = d.load(ctx, file)
+	}
 	if err = errors.Join(err, file.Close()); err != nil { // its memory is of use below
 		return err
 	}

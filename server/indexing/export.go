@@ -62,6 +62,9 @@ meanwhile.`,
 		return err
 	}
 	defer func() { err = errors.Join(err, e.index.Close()) }()
+	if err := inhabited(e.index, e.file, e.namespace); err != nil {
+		return err
+	}
 	if err := e.write(ctx); err != nil {
 		return err
 	}

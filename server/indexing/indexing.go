@@ -83,6 +83,20 @@ func checkNamespace(name string) error {
 	return nil
 }
 
+// inhabited refuses a namespace without items, whose name is most likely misspelt: what
+// looks there would find nothing and say so. The default one of an index without any
+// items is as it should be.
+func inhabited(f *index.File, path, namespace string) error {
+	all := f.Namespaces()
+	if len(all) == 0 && namespace == index.DefaultNamespace {
+		return nil
+	}
+	if absent := index.Absent(all, namespace, nil); absent != "" {
+		return usage.Errorf("%s: %s", usage.Printable(path), absent)
+	}
+	return nil
+}
+
 // bindingOf is what an index keeps of a model.
 func bindingOf(enc *encoder.Encoder) index.Binding {
 	return index.Bind(enc.Fingerprint(), enc.Dim(), enc.Metadata().Center)

@@ -30,6 +30,7 @@ type searching struct {
 	stdout, stderr                    io.Writer
 
 	query index.Query
+	note  string // why nothing is found, if that can be told
 }
 
 // Search finds the images of an index that are most like another: vicreg search.
@@ -109,6 +110,9 @@ func (s *searching) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := inhabited(f, s.file, s.namespace); err != nil {
+		return err
+	}
 	hits, err := f.Search(ctx, s.namespace, s.query)
 	var no *index.QueryError
 	if errors.As(err, &no) {
@@ -116,6 +120,9 @@ func (s *searching) run(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if len(hits[0]) == 0 {
+		s.note = index.Absent(f.Namespaces(), s.namespace, s.query.Filter)
 	}
 	if s.asJSON {
 		return printJSON(s.stdout, s.object(f.Binding(), hits[0]))
@@ -151,7 +158,11 @@ func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 // table prints a line a hit.
 func (s *searching) table(hits []index.Hit) error {
 	if len(hits) == 0 {
-		_, err := fmt.Fprintf(s.stdout, "nothing in namespace %s is like it\n", usage.Printable(s.namespace))
+		text := "nothing in namespace " + usage.Printable(s.namespace) + " is like it"
+		if s.note != "" {
+			text += ": " + s.note
+		}
+		_, err := fmt.Fprintln(s.stdout, text)
 		return err
 	}
 	for i, h := range hits {
@@ -185,5 +196,9 @@ func (s *searching) object(b index.Binding, hits []index.Hit) any {
 			results[i].Metadata = json.RawMessage("{}")
 		}
 	}
-	return map[string]any{"model": b.Fingerprint, "namespace": s.namespace, "similarity": b.Similarity(), "results": results}
+	about := map[string]any{"model": b.Fingerprint, "namespace": s.namespace, "similarity": b.Similarity(), "results": results}
+	if s.note != "" {
+		about["note"] = s.note
+	}
+	return about
 }

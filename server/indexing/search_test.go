@@ -66,8 +66,36 @@ func TestSearch(t *testing.T) {
 	} {
 		wrong(t, words, append([]string{"search"}, args...)...)
 	}
-	wrong(t, "there is no such item", "search", file, "--id", "warm/red.png", "--namespace", "other")
+	wrong(t, "there is nothing in namespace other; there is default", "search", file, "--id", "warm/red.png", "--namespace", "other")
 	if _, _, err := run(t.Context(), "search", filepath.Join(dir, "none"), "--id", "a"); !os.IsNotExist(err) && !strings.Contains(err.Error(), "not exist") {
 		t.Errorf("no index: %v", err)
 	}
+}
+
+// A namespace that nothing is in is refused by all that look there, with the one that was
+// meant; the default one of an empty index is not.
+func TestUnknownNamespace(t *testing.T) {
+	model, file := colour(t, 255), filepath.Join(t.TempDir(), "photos.index")
+	dir := colours(t, 2)
+	said(t, "add", dir, "--index", file, "--model", model, "--namespace", "holidays")
+	asked := filepath.Join(dir, "00.png")
+	for _, args := range [][]string{
+		{"duplicates", file}, {"search", file, "--id", "00.png"}, {"search", file, "--image", asked, "--model", model},
+		{"export", file, "-o", filepath.Join(t.TempDir(), "x.npy")},
+	} {
+		wrong(t, "there is nothing in namespace holidas; did you mean holidays?", append(args, "--namespace", "holidas")...)
+		wrong(t, "there is nothing in namespace default; there is holidays", args...)
+	}
+	want(t, said(t, "search", file, "--id", "00.png", "--namespace", "holidays", "--filter", `{"year": 1}`), "no item of namespace holidays has the field year")
+	want(t, said(t, "search", file, "--id", "00.png", "--namespace", "holidays", "--filter", `{"year": 1}`, "--json"), `"note": "no item`)
+	empty := filepath.Join(t.TempDir(), "empty.index")
+	f, err := index.Open(t.Context(), empty, index.Options{Binding: index.Bind("f", 3, nil), Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, said(t, "duplicates", empty), "0 groups of 0 images")
+	wrong(t, "there is nothing in namespace x", "duplicates", empty, "--namespace", "x")
 }

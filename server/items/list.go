@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"vicreg/server/index"
+	"vicreg/server/index/filter"
 	"vicreg/server/problem"
 )
 
@@ -27,8 +28,11 @@ func (s *Shelf) listItems(c echo.Context) error {
 		return err
 	}
 	var page *index.Page
+	var absent string
 	if err := s.at(func(items Index) (err error) {
-		page, err = items.List(c.Request().Context(), namespace, q)
+		if page, err = items.List(c.Request().Context(), namespace, q); err == nil && page.Total == 0 {
+			absent = note(items, namespace, q.Filter)
+		}
 		return err
 	}); err != nil {
 		return err
@@ -42,8 +46,23 @@ func (s *Shelf) listItems(c echo.Context) error {
 		text := strconv.FormatInt(page.Next, 10)
 		next = &text
 	}
-	return c.JSON(http.StatusOK, map[string]any{"namespace": namespace, "total": page.Total, "data": data, "next": next})
+	answer := map[string]any{"namespace": namespace, "total": page.Total, "data": data, "next": next}
+	if absent != "" {
+		answer["note"] = absent
+	}
+	return c.JSON(http.StatusOK, answer)
 }
+
+// note is what an answer with nothing in it says of that. A namespace without items is
+// no error here, unlike for commands: it begins with its first item and ends with its
+// last, and a client that looks before it has put anything, or after another one has
+// deleted all, does nothing wrong. But that a name is misspelt must not go unnoticed.
+func note(items Index, namespace string, f *filter.Filter) string {
+	return problem.Cut(index.Absent(items.Namespaces(), namespace, f), mostNote)
+}
+
+// mostNote is how long a note may be, in bytes: the names in it are the client's.
+const mostNote = 1000
 
 // listingOf takes the parameters of a listing.
 func listingOf(c echo.Context) (q index.Listing, err error) {

@@ -78,6 +78,9 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 			if err == nil {
 				err = s.bounded(hits)
 			}
+			if !slices.ContainsFunc(hits, func(h []index.Hit) bool { return len(h) > 0 }) {
+				a.note = note(items, q.namespace, q.filter)
+			}
 			return err
 		}
 		return nil

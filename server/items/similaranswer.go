@@ -16,7 +16,8 @@ import (
 type similarAnswer struct {
 	model, namespace, measure string
 	rows                      []found
-	bare                      bool // without metadata and source
+	bare                      bool   // without metadata and source
+	note                      string // why nothing is found, if that can be told
 }
 
 // hit is an item that was found, in JSON.
@@ -50,7 +51,11 @@ func aboutOf(metadata json.RawMessage, source, thumbnail string) *about {
 
 // write sends the answer a query at a time: metadata may make it large.
 func (a *similarAnswer) write(c echo.Context) error {
-	head, err := json.Marshal(map[string]string{"model": a.model, "namespace": a.namespace, "similarity": a.measure})
+	about := map[string]string{"model": a.model, "namespace": a.namespace, "similarity": a.measure}
+	if a.note != "" {
+		about["note"] = a.note
+	}
+	head, err := json.Marshal(about)
 	if err != nil {
 		return err
 	}
