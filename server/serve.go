@@ -100,8 +100,10 @@ func (f *serveFlags) validate() error {
 	switch {
 	case f.MaxBatch > 1024:
 		return usage.Errorf("--max-batch %d: want 1 to 1024", f.MaxBatch)
-	case f.threads > 4096 || f.Decoders > 4096:
-		return usage.Errorf("--threads %d --decoders %d: want at most 4096", f.threads, f.Decoders)
+	case f.threads > 4096:
+		return usage.Errorf("--threads %d: want at most 4096", f.threads)
+	case f.Decoders > 4096:
+		return usage.Errorf("--decoders %d: want at most 4096", f.Decoders)
 	case f.Workers < 0 || f.Workers > f.threads:
 		return usage.Errorf("--workers %d: want 1 to the %d of --threads", f.Workers, f.threads)
 	case f.Workers > 1 && !f.runtime.OnHost():
@@ -112,10 +114,18 @@ func (f *serveFlags) validate() error {
 		return usage.Errorf("--queue %d: want at most %d", f.Queue, 1<<20)
 	case f.MaxItems > f.Queue:
 		return usage.Errorf("--max-items %d: a request of more images than --queue %d never fits", f.MaxItems, f.Queue)
-	case f.Deadline < time.Millisecond || f.Drain < 0 || f.Pause < 0 || f.watch < 0:
-		return usage.Errorf("--deadline %v --drain %v --pause %v --watch %v: want times above 0", f.Deadline, f.Drain, f.Pause, f.watch)
-	case f.MinRate < 0 || f.cacheMB < 0 || f.cacheMB > 1<<20:
-		return usage.Errorf("--min-rate %d --cache-mb %d: want 0 or more, and at most %d MiB", f.MinRate, f.cacheMB, 1<<20)
+	case f.Deadline < time.Millisecond:
+		return usage.Errorf("--deadline %v: want 1ms or more", f.Deadline)
+	case f.Drain < time.Millisecond: // without any, what is under way has no time to end well
+		return usage.Errorf("--drain %v: want 1ms or more", f.Drain)
+	case f.Pause < 0:
+		return usage.Errorf("--pause %v: want 0s or more", f.Pause)
+	case f.watch < 0:
+		return usage.Errorf("--watch %v: want 0s or more", f.watch)
+	case f.MinRate < 0:
+		return usage.Errorf("--min-rate %d: want 0 or more", f.MinRate)
+	case f.cacheMB < 0 || f.cacheMB > 1<<20:
+		return usage.Errorf("--cache-mb %d: want 0 to %d", f.cacheMB, 1<<20)
 	case f.rebuild && f.index == "":
 		return usage.Errorf("--rebuild goes with --index")
 	case f.addr == f.metricsAddr:
@@ -192,6 +202,9 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	}
 	if err := usage.Require(fs, "model"); err != nil {
 		return err
+	}
+	if f.Name == "" && usage.Given(fs, "name") {
+		return usage.Errorf("--name: it is empty, and clients could not send it; leave the flag out for the name of the file")
 	}
 	f.suit(func(name string) bool { return usage.Given(fs, name) })
 	if err := errors.Join(f.validate(), f.foreign.Validate()); err != nil {

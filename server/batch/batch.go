@@ -165,6 +165,9 @@ func (b *Batcher[T, R]) Close(ctx context.Context) error {
 	left := b.Waiting()
 	b.abort()
 	<-b.ended
+	if left == 0 { // nothing was cut off
+		return nil
+	}
 	return fmt.Errorf("drain the batcher: %d items left: %w", left, ctx.Err())
 }
 

@@ -421,6 +421,21 @@ func TestCloseDrains(t *testing.T) {
 	})
 }
 
+// A drain whose time is over is no error when nothing is left to be done.
+func TestCloseOfNothing(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 { // whichever of the two is seen first
+		synctest.Test(t, func(t *testing.T) {
+			b := New(new(machine).run, standard)
+			synctest.Wait()
+			if err := b.Close(ended); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A drain that takes too long is cut off: nothing runs any more when Close is back.
 func TestCloseCutsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

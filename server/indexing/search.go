@@ -58,7 +58,7 @@ the index meanwhile.`,
 	namespaceFlag(fs, &s.namespace)
 	fs.IntVar(&s.k, "k", 10, "`N` images at the most")
 	fs.StringVar(&s.filter, "filter", "", "`JSON` that the metadata must fulfil")
-	fs.Float64Var(&s.threshold, "threshold", -1, "lowest `score` that counts")
+	fs.Float64Var(&s.threshold, "threshold", -1, "lowest `score` that counts, -1 to 1")
 	fs.BoolVar(&s.asJSON, "json", false, "print one JSON object")
 	s.foreign.Register(fs)
 	s.files.Register(fs)
@@ -85,8 +85,8 @@ func (s *searching) validate(fs *flag.FlagSet) error {
 	s.query = index.Query{ID: s.id, K: s.k}
 	if usage.Given(fs, "threshold") {
 		least := float32(s.threshold)
-		if least != least {
-			return usage.Errorf("--threshold: want a number")
+		if !(least >= -1 && least <= 1) {
+			return usage.Errorf("--threshold %v: want a number from -1 to 1", s.threshold)
 		}
 		s.query.Least = &least
 	}

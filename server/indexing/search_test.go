@@ -52,17 +52,18 @@ func TestSearch(t *testing.T) {
 	}
 
 	for words, args := range map[string][]string{
-		"FILE is missing":         {"--id", "a"},
-		"want one of --image":     {file},
-		"want one of --image FIL": {file, "--image", asked, "--id", "a"},
-		"--model FILE is missing": {file, "--image", asked},
-		"-k 0: want 1 to 1000":    {file, "--id", "a", "-k", "0"},
-		"--filter: ":              {file, "--id", "a", "--filter", `{"label":`},
-		"want a number":           {file, "--id", "a", "--threshold", "NaN"},
-		"there is no such item":   {file, "--id", "none"},
-		"belongs to another":      {file, "--id", "warm/red.png", "--model", colour(t, 2)},
-		"--image: open none.png":  {file, "--model", model, "--image", "none.png"},
-		"--image " + file + ": ":  {file, "--model", model, "--image", file},
+		"FILE is missing":                             {"--id", "a"},
+		"want one of --image":                         {file},
+		"want one of --image FIL":                     {file, "--image", asked, "--id", "a"},
+		"--model FILE is missing":                     {file, "--image", asked},
+		"-k 0: want 1 to 1000":                        {file, "--id", "a", "-k", "0"},
+		"--filter: ":                                  {file, "--id", "a", "--filter", `{"label":`},
+		"--threshold NaN: want a number from -1 to 1": {file, "--id", "a", "--threshold", "NaN"},
+		"--threshold 2: want a number from -1 to 1":   {file, "--id", "a", "--threshold", "2"},
+		"there is no such item":                       {file, "--id", "none"},
+		"belongs to another":                          {file, "--id", "warm/red.png", "--model", colour(t, 2)},
+		"--image: open none.png":                      {file, "--model", model, "--image", "none.png"},
+		"--image " + file + ": ":                      {file, "--model", model, "--image", file},
 	} {
 		wrong(t, words, append([]string{"search"}, args...)...)
 	}
