@@ -27,6 +27,7 @@ type word struct {
 func words() []word {
 	return []word{
 		{"add", "DIR", "add images to an index, or bring it up to date", runAdd},
+		{"remove", "FILE ID...", "remove items, or all of a namespace", runRemove},
 		{"info", "FILE", "tell what is in an index", runInfo},
 		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},
 		{"check", "FILE", "read all of an index and compare it with its checksums", runCheck},
@@ -65,7 +66,7 @@ func overview() string {
 	var b strings.Builder
 	b.WriteString("Keep images with their vectors in a file, to find those that look alike.\n\nUsage:\n")
 	for _, w := range words() {
-		fmt.Fprintf(&b, "  vicreg index %-16s  %s\n", w.name+" "+w.synopsis, w.purpose)
+		fmt.Fprintf(&b, "  vicreg index %-17s  %s\n", w.name+" "+w.synopsis, w.purpose)
 	}
 	b.WriteString("\nEach explains itself with --help. vicreg search looks into an index, and vicreg\nserve --index answers requests from it.\n")
 	return b.String()
@@ -112,7 +113,7 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 	f, err := index.Open(ctx, path, o)
 	switch {
 	case errors.Is(err, index.ErrInUse) && !o.ReadOnly:
-		return nil, usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL)", err)
+		return nil, usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)", err)
 	case errors.Is(err, index.ErrModel), errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
 		return nil, &usage.Error{Err: err}
 	}

@@ -1,0 +1,191 @@
+package indexing
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"vicreg/pipeline/usage"
+	"vicreg/server/index"
+)
+
+// removing is a removal under way.
+type removing struct {
+	file, namespace string
+	server, keyFile string
+	all             bool
+	ids             []string // sorted, each once
+}
+
+// emptied is what items are removed from: a file, or the server that owns one.
+type emptied interface {
+	// lacking are those of the ids that are not there, in order.
+	lacking(ctx context.Context, ids []string) ([]string, error)
+	// known is all that is there.
+	known(ctx context.Context, progress func(done, total int)) (map[string]known, error)
+	remove(ctx context.Context, ids []string) error
+}
+
+func runRemove(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	r := &removing{}
+	f := usage.Flags(stdout, usage.Text{
+		Name:     "index remove",
+		Purpose:  "Remove items from an index, or all items of a namespace.",
+		Synopsis: "FILE ID... | FILE --namespace NAME --all | --server URL ID... [flags]",
+		Examples: []string{
+			"vicreg index remove photos.index cats/7.jpg cats/8.jpg",
+			"vicreg index remove photos.index --namespace holidays --all",
+			"vicreg index remove --server http://localhost:8080 cats/7.jpg",
+		},
+		Notes: `Image files are not touched; vicreg index add would add them again. When an ID is not
+there nothing is removed. What was removed is gone from the disk when the command
+ends, all of it or, when it fails, nothing; with --server one item after another.
+vicreg index compact gives the room back. IDs that begin with a dash come after --.`,
+	})
+	namespaceFlag(f, &r.namespace)
+	f.BoolVar(&r.all, "all", false, "remove all items of --namespace, and so the namespace")
+	f.StringVar(&r.server, "server", "", "`URL` of the server that owns the index, in place of FILE")
+	f.StringVar(&r.keyFile, "api-key-file", "", "`FILE` with the server's API key: its first line that is neither blank nor a # comment")
+	if err := r.parse(f, args); err != nil {
+		return err
+	}
+	from, leave, err := r.open(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	if err := r.settle(ctx, from); err != nil {
+		return err
+	}
+	if err := from.remove(ctx, r.ids); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "removed %d items of namespace %s from %s\n", len(r.ids), usage.Printable(r.namespace), usage.Printable(r.where()))
+	return err
+}
+
+// where is the index, for people.
+func (r *removing) where() string {
+	if r.server != "" {
+		return r.server
+	}
+	return r.file
+}
+
+// parse reads the arguments. Those that are no flags are FILE, unless there is a server,
+// and any number of ids.
+func (r *removing) parse(f *flag.FlagSet, args []string) error {
+	const none = "\x00" // which no argument can be
+	given := slices.Repeat([]string{none}, len(args))
+	places := make([]usage.Positional, len(args))
+	for i := range places {
+		places[i] = usage.Positional{Name: "[ID]", Value: &given[i]}
+	}
+	if err := usage.Parse(f, args, places...); err != nil {
+		return err
+	}
+	given = slices.DeleteFunc(given, func(text string) bool { return text == none })
+	if r.server == "" {
+		if len(given) == 0 {
+			return usage.Errorf("FILE is missing, or --server URL")
+		}
+		r.file, given = given[0], given[1:]
+	}
+	slices.Sort(given)
+	r.ids = slices.Compact(given)
+	switch {
+	case r.server == "" && r.keyFile != "":
+		return usage.Errorf("--api-key-file goes with --server")
+	case r.all && len(r.ids) > 0:
+		return usage.Errorf("--all removes all there is: leave the IDs out, or --all")
+	case r.all && !usage.Given(f, "namespace"):
+		return usage.Errorf("--all goes with --namespace: say which one is to be emptied, also if it is %s", index.DefaultNamespace)
+	case !r.all && len(r.ids) == 0:
+		return usage.Errorf("ID is missing, or --namespace NAME --all")
+	}
+	for _, id := range r.ids {
+		if err := index.CheckID(id); err != nil {
+			return usage.Errorf("an ID %w", err)
+		}
+	}
+	return checkNamespace(r.namespace)
+}
+
+// open opens the index, and leave gives it up.
+func (r *removing) open(ctx context.Context, stderr io.Writer) (from emptied, leave func() error, err error) {
+	if r.server != "" {
+		c, err := newClient(r.server, r.keyFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		to, err := connect(ctx, c, r.namespace)
+		return to, func() error { return nil }, err
+	}
+	f, err := open(ctx, r.file, index.Options{}, stderr)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := inhabited(f, r.file, r.namespace); err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return &local{file: f, namespace: r.namespace}, f.Close, nil
+}
+
+// settle finds out what --all is, and refuses ids that are not there.
+func (r *removing) settle(ctx context.Context, from emptied) error {
+	if r.all {
+		there, err := from.known(ctx, func(int, int) {})
+		if err == nil && len(there) == 0 {
+			err = usage.Errorf("there is nothing in namespace %s of %s", usage.Printable(r.namespace), usage.Printable(r.where()))
+		}
+		for id := range there {
+			r.ids = append(r.ids, id)
+		}
+		slices.Sort(r.ids)
+		return err
+	}
+	lacking, err := from.lacking(ctx, r.ids)
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	const few = 5
+	shown := make([]string, min(few, len(lacking)))
+	for i := range shown {
+		shown[i] = usage.Printable(lacking[i])
+	}
+	text := strings.Join(shown, ", ")
+	if more := len(lacking) - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return usage.Errorf("not in namespace %s of %s: %s; nothing was removed", usage.Printable(r.namespace), usage.Printable(r.where()), text)
+}
+
+func (l *local) lacking(_ context.Context, ids []string) (out []string, err error) {
+	for _, id := range ids {
+		if !l.file.Has(l.namespace, id) {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+func (r *remote) lacking(ctx context.Context, ids []string) (out []string, err error) {
+	query := url.Values{"namespace": {r.namespace}}
+	for _, id := range ids {
+		err := r.ask(ctx, http.MethodGet, "items/"+url.PathEscape(id), query, nil, nil)
+		var no *refusal
+		switch {
+		case errors.As(err, &no) && no.status == http.StatusNotFound:
+			out = append(out, id)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return out, nil
+}
