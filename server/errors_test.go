@@ -62,7 +62,7 @@ func TestEveryStatus(t *testing.T) {
 		{"JSON items", "POST", "/embed", inputs(good, good, good), "application/json", "", 413, "more than 2 images"},
 		{"no type", "POST", "/embed", good, "", "", 415, "Content-Type"},
 		{"type", "POST", "/embed", good, "text/plain", "", 415, "text/plain"},
-		{"no image", "POST", "/embed", []byte("hello"), "image/png", "", 422, ""},
+		{"no image", "POST", "/embed", []byte("hello"), "image/png", "", 422, "neither a JPEG nor a PNG file, nor WebP or GIF"},
 		{"pixels", "POST", "/embed", servertest.Photo(t, 300), "image/png", "", 422, "over the limit"},
 		{"TIFF", "POST", "/embed", []byte("II*\x00\x08\x00\x00\x00"), "image/tiff", "", 422, ""},
 		{"cut off", "POST", "/embed", servertest.Photo(t, 0)[:50], "image/png", "", 422, ""},

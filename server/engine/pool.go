@@ -50,6 +50,9 @@ func (p *pool) preprocess(ctx context.Context, file []byte, see func(*imaging.RG
 	if err != nil {
 		return nil, problem.Errorf(problem.BadImage, "%v", err)
 	}
+	if info.Format == "tiff" && !p.enc.Limits.TIFF { // said in the server's words: to files of one's own other rules apply
+		return nil, problem.Errorf(problem.BadImage, "the server takes no TIFF, which other commands read: send JPEG, PNG, WebP or GIF")
+	}
 	weight := p.weight(info)
 	if err := p.pixels.Acquire(ctx, weight); err != nil {
 		return nil, err

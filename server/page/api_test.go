@@ -250,7 +250,7 @@ func (a *api) similar(w http.ResponseWriter, r *http.Request) {
 	} else {
 		img, _, err := image.Decode(bytes.NewReader(body))
 		if err != nil {
-			refuse(w, 422, "bad-image", "neither a JPEG nor a PNG file, nor WebP, GIF or TIFF")
+			refuse(w, 422, "bad-image", "neither a JPEG nor a PNG file, nor WebP or GIF")
 			return
 		}
 		vector = histogram(img)
