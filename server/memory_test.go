@@ -137,7 +137,7 @@ func (m *memory) Search(ctx context.Context, namespace string, queries ...index.
 			if !q.Bare {
 				h.Metadata, h.Source, h.Pictured = it.Metadata, it.Source, len(it.Thumbnail) > 0
 			}
-			if (q.Vector != nil || it.ID != q.ID) && fulfils(q.Filter.String(), it.Metadata) && (q.Least == nil || h.Score >= *q.Least) {
+			if (q.Vector != nil || it.ID != q.ID) && !slices.Contains(q.Without, it.ID) && fulfils(q.Filter.String(), it.Metadata) && (q.Least == nil || h.Score >= *q.Least) {
 				hits = append(hits, h)
 			}
 		}

@@ -68,7 +68,7 @@ func embedRequests(t *testing.T, add func(int, string, string, []byte, ...string
 		add(200, route, path+"?normalize=true", good, "Content-Type", kind, "X-Request-Id", "1")
 	}
 	parts, kind := form(t, good, good)
-	add(200, route, path, parts, "Content-Type", kind)
+	add(200, route, path+"?encoding_format=base64", parts, "Content-Type", kind)
 	add(200, route, path, inputs(good, []byte("no image")), json...)
 	add(200, route, path, []byte(`{"inputs": ["`+base64.StdEncoding.EncodeToString(good)+`"], "encoding_format": "base64", "normalize": true}`), json...)
 	for _, form := range forms[1:] {
@@ -91,7 +91,9 @@ func similarRequests(t *testing.T, s *Server, add func(int, string, string, []by
 	add(200, route, path, parts, "Content-Type", kind)
 	add(200, route, path, inputs(good, []byte("no image")), json...)
 	add(200, route, path, []byte(`{"id": "a", "k": 3, "filter": {"label": {"$ne": "x"}}, "threshold": -1, "with_metadata": true, "namespace": "default"}`), json...)
-	add(200, route, path, []byte(`{"ids": ["a", "unknown"]}`), json...)
+	add(200, route, path, []byte(`{"ids": ["a", "unknown"], "exclude": ["b", "unknown"]}`), json...)
+	add(200, route, path+"?exclude=%5B%22b%22%5D", []byte(`{"id": "a"}`), json...)
+	add(200, route, path+"?namespace=none", []byte(`{"vector": `+unit(s, 0)+`}`), json...) // with a note
 	add(200, route, path, []byte(`{"vector": `+unit(s, 0)+`}`), json...)
 	add(200, route, path, []byte(`{"vectors": [`+unit(s, 0)+`]}`), json...)
 	add(400, route, path, []byte(`{"vector": [1]}`), json...)
@@ -135,7 +137,7 @@ func openAIRequests(t *testing.T, add func(int, string, string, []byte, ...strin
 	const route, path = "POST /v1/embeddings", "/v1/embeddings"
 	good, json := servertest.Photo(t, 0), []string{"Content-Type", "application/json"}
 	add(200, route, path, openAIAsk("backbone", `, "encoding_format": "base64"`, good), json...)
-	add(200, route, path, openAIAsk("backbone", `, "user": "u"`, good, good), json...)
+	add(200, route, path+"?api-version=1", openAIAsk("backbone", `, "user": "u", "normalize": true`, good, good), json...)
 	add(200, route, path, []byte(`{"model": "backbone", "input": "`+base64.StdEncoding.EncodeToString(good)+`"}`), json...)
 	add(400, route, path, openAIAsk("backbone", `, "dimensions": 8`, good), json...)
 	add(404, route, path, openAIAsk("gpt", "", good), json...)

@@ -60,12 +60,13 @@ type Item struct {
 
 // Query asks for the items most similar to a vector.
 type Query struct {
-	Vector []float32      // [D], as the model gives it; or
-	ID     string         // an item, which is left out of the hits itself
-	K      int            // at most as many hits, 1 to MaxK
-	Filter *filter.Filter // what the metadata must fulfil, nil for nothing
-	Least  *float32       // the lowest score that is a hit, nil for any
-	Bare   bool           // hits without metadata, source and whether there is a thumbnail
+	Vector  []float32      // [D], as the model gives it; or
+	ID      string         // an item, which is left out of the hits itself
+	K       int            // at most as many hits, 1 to MaxK
+	Filter  *filter.Filter // what the metadata must fulfil, nil for nothing
+	Without []string       // ids of items that are no hits; one that is not there changes nothing
+	Least   *float32       // the lowest score that is a hit, nil for any
+	Bare    bool           // hits without metadata, source and whether there is a thumbnail
 }
 
 // Hit is an item that was found.

@@ -21,6 +21,7 @@ type probe struct {
 	least float32         // the lowest score that is a hit
 	match *filter.Matcher // nil for no filter
 	self  int64           // place of the item that asks, nowhere for none
+	out   map[place]bool  // other items that are no hits, nil for none
 
 	base, slope float32 // of the bound: a score is within base + slope*residual of its estimate
 
@@ -46,6 +47,19 @@ func (p *probe) raise(score float32) {
 		if score <= math.Float32frombits(old) || p.bar.CompareAndSwap(old, math.Float32bits(score)) {
 			return
 		}
+	}
+}
+
+// leaveOut makes items no hits, those at places that are not nowhere.
+func (p *probe) leaveOut(places []int64) {
+	for _, at := range places {
+		if at == nowhere {
+			continue
+		}
+		if p.out == nil {
+			p.out = map[place]bool{}
+		}
+		p.out[place(at)] = true
 	}
 }
 
@@ -81,7 +95,7 @@ func (s *sieve) pass(j int, p part, first int, mask []uint64, products []int32) 
 		if score+miss < bar || mask[r/64]>>(r%64)&1 == 0 {
 			continue
 		}
-		if at := at(j, r); int64(at) != s.self {
+		if at := at(j, r); int64(at) != s.self && !s.out[at] {
 			s.rows = append(s.rows, candidate{at, score - miss, score + miss})
 			if s.lower.add(score-miss, s.k) {
 				s.raise(s.lower[0])
@@ -112,7 +126,7 @@ func (s *sieve) compare(j int, p part, rows []uint32) {
 	scan.DotsAt(scores, s.unit, p.vectors, rows)
 	s.compared += len(rows)
 	for i, r := range rows {
-		if at := at(j, int(r)); int64(at) != s.self && scores[i] >= s.reach() {
+		if at := at(j, int(r)); int64(at) != s.self && !s.out[at] && scores[i] >= s.reach() {
 			s.best.add(found{at, p.ids[r], scores[i]})
 			if s.lower.add(scores[i], s.k) { // no row is in lower twice
 				s.raise(s.lower[0])

@@ -44,8 +44,11 @@ func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe
 	for i, q := range queries {
 		ids[i] = q.ID
 	}
+	for _, q := range queries {
+		ids = append(ids, q.Without...)
+	}
 	s, places := st.collection(namespace).find(ids...)
-	probes := make([]*probe, len(queries))
+	probes, rest := make([]*probe, len(queries)), places[len(queries):]
 	for i, q := range queries {
 		unit, err := st.unitOf(s, q, places[i])
 		if err != nil {
@@ -59,6 +62,8 @@ func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe
 		if q.ID != "" {
 			probes[i].self = places[i]
 		}
+		probes[i].leaveOut(rest[:len(q.Without)])
+		rest = rest[len(q.Without):]
 	}
 	return s, probes, nil
 }

@@ -107,6 +107,11 @@ func someProbe(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand, 
 	}
 	p := newProbe(unit, k, least)
 	p.self = self
+	if r.IntN(3) == 0 {
+		for range 50 {
+			p.leaveOut([]int64{int64(at(0, r.IntN(s.parts[0].n))), nowhere})
+		}
+	}
 	if text := []string{"", `{"tenth": true}`, `{"most": true}`, `{"i": 5}`, `{"i": {"$lt": 700}}`}[r.IntN(5)]; text != "" {
 		f, err := filter.Parse([]byte(text))
 		if err != nil {
@@ -129,7 +134,7 @@ func (s *snapshot) compareAll(p *probe) (all []found) {
 		}
 		for _, i := range ones(mask) {
 			at := at(j, int(i))
-			if score := scan.Dot(p.unit, s.vector(at)); score >= p.least && int64(at) != p.self {
+			if score := scan.Dot(p.unit, s.vector(at)); score >= p.least && int64(at) != p.self && !p.out[at] {
 				all = append(all, found{at, s.id(at), score})
 			}
 		}

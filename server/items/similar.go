@@ -55,7 +55,7 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 	var queries []index.Query
 	var at []int // their rows
 	for i := range a.rows {
-		query := index.Query{K: q.k, Filter: q.filter, Least: q.least, Bare: q.bare}
+		query := index.Query{K: q.k, Filter: q.filter, Without: q.without, Least: q.least, Bare: q.bare}
 		if a.rows[i].err = q.aim(&query, made, i); a.rows[i].err == nil {
 			queries, at = append(queries, query), append(at, i)
 		}

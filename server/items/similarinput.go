@@ -23,13 +23,15 @@ type search struct {
 	k         int
 	filter    *filter.Filter
 	least     *float32
-	bare      bool // without metadata and source
+	without   []string // ids of items that are not to be found
+	bare      bool     // without metadata and source
 }
 
 // Limits and defaults of a search.
 const (
 	defaultK = 10
 	mostHits = 1 << 16 // of all queries of a request
+	mostOut  = 1000    // items that are left out
 )
 
 // size is the number of queries.
@@ -37,7 +39,7 @@ func (q *search) size() int { return len(q.images) + len(q.ids) + len(q.vectors)
 
 // options are the names of the parameters, which are those of parts of a form and of
 // fields in JSON, too.
-var options = []string{"namespace", "k", "filter", "threshold", "with_metadata"}
+var options = []string{"namespace", "k", "filter", "threshold", "with_metadata", "exclude"}
 
 // readSearch takes the parameters and the body of POST /similar; of is the index. What the body says
 // overrules the parameters.
@@ -92,6 +94,8 @@ func (q *search) set(name, text string) (err error) {
 			return problem.Errorf(problem.BadRequest, "threshold %s: want a number from -1 to 1", text)
 		}
 		q.least = &least
+	case "exclude":
+		q.without, err = idsOf(name, text)
 	case "with_metadata":
 		var with bool
 		with, err = request.Truth(name, text)

@@ -21,6 +21,7 @@ type searchBody struct {
 	Filter       json.RawMessage `json:"filter"`
 	Threshold    json.RawMessage `json:"threshold"`
 	WithMetadata json.RawMessage `json:"with_metadata"`
+	Exclude      json.RawMessage `json:"exclude"`
 }
 
 // readSearchJSON takes the JSON body of POST /similar; of is the index.
@@ -47,7 +48,7 @@ func (b *searchBody) options(q *search) error {
 	for _, o := range []struct {
 		name  string
 		value json.RawMessage
-	}{{"k", b.K}, {"filter", b.Filter}, {"threshold", b.Threshold}, {"with_metadata", b.WithMetadata}} {
+	}{{"k", b.K}, {"filter", b.Filter}, {"threshold", b.Threshold}, {"with_metadata", b.WithMetadata}, {"exclude", b.Exclude}} {
 		if !there(o.value) {
 			continue
 		}

@@ -42,6 +42,18 @@ func filterOf(text string) (*filter.Filter, error) {
 	return f, nil
 }
 
+// idsOf reads a list of ids from JSON.
+func idsOf(name, text string) ([]string, error) {
+	list := request.Texts{Most: mostOut}
+	switch err := json.Unmarshal([]byte(text), &list); {
+	case err != nil || !list.Given:
+		return nil, problem.Errorf(problem.BadRequest, "%s: want a list of ids, as JSON", name)
+	case list.Over:
+		return nil, request.TooMany(mostOut, "ids in "+name)
+	}
+	return list.Kept, nil
+}
+
 // number reads a number as JSON writes it. It is finite.
 func number(text string) (x float32, ok bool) {
 	if strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune("+-.0123456789eE", r) }) {

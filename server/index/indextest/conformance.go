@@ -67,6 +67,11 @@ func (m *maker) query(ids int) index.Query {
 		q.Vector = m.vector()
 	}
 	if m.IntN(4) == 0 {
+		for range 1 + m.IntN(20) {
+			q.Without = append(q.Without, fmt.Sprint("item ", m.IntN(2*ids))) // some of which are not there
+		}
+	}
+	if m.IntN(4) == 0 {
 		least := float32(m.Float64())
 		q.Least = &least
 	}

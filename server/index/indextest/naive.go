@@ -76,7 +76,7 @@ func (n *Naive) answer(items map[string]index.Item, q index.Query) []index.Hit {
 	hits := []index.Hit{}
 	for id, item := range items {
 		score := float32(n.similarity(q.Vector, item.Vector))
-		if id == q.ID || q.Least != nil && score < *q.Least || q.Filter != nil && !q.Filter.Holds(item.Metadata) {
+		if id == q.ID || slices.Contains(q.Without, id) || q.Least != nil && score < *q.Least || q.Filter != nil && !q.Filter.Holds(item.Metadata) {
 			continue
 		}
 		h := index.Hit{ID: id, Score: score}
