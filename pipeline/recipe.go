@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
@@ -45,26 +46,14 @@ func (f *recipeFlags) recipe(fallback string) (imaging.Recipe, error) {
 		}
 	}
 	if err == nil {
-		err = normalises(r)
+		if err = encoder.Normalises(r.Mean, r.Std); err != nil {
+			err = fmt.Errorf("--augment: %w", err)
+		}
 	}
 	if err != nil {
 		return r, &usage.Error{Err: err}
 	}
 	return r, nil
-}
-
-// normalises is an error when mean and std cannot be those of pixels in 0..1, which is how
-// a graph sees them. With those of pixels in 0..255 all images would look alike to it.
-func normalises(r imaging.Recipe) error {
-	for c := range 3 {
-		if m := r.Mean[c]; !(m >= 0 && m <= 1) { // nor is it a NaN
-			return fmt.Errorf("--augment mean: %g: want that of pixels in 0..1; divide one of pixels in 0..255 by 255", m)
-		}
-		if s := r.Std[c]; !(s >= 1e-4 && s <= 1) {
-			return fmt.Errorf("--augment std: %g: want 0.0001 to 1, that of pixels in 0..1; divide one of pixels in 0..255 by 255", s)
-		}
-	}
-	return nil
 }
 
 // describeViews is describeRecipe with what files are converted with, if that was chosen.

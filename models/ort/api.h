@@ -104,6 +104,10 @@ extern void *vr_environment;
 // vr_failed turns a status into a message, which the caller frees, and releases it.
 char *vr_failed(void *status);
 
+// vr_status turns an operator's message, which it frees, into the runtime's form of an error;
+// NULL into NULL.
+void *vr_status(const char *op, const char *domain, char *message);
+
 // vr_error makes a message, as printf does.
 char *vr_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -16,15 +16,7 @@ typedef struct {
   int type;
 } registered;
 
-// status turns a message into the runtime's form of an error.
-static void *status(const vr_operator *op, char *message) {
-  if (message == NULL) return NULL;
-  char *whole = vr_error("%s of %s: %s", op->name, VR_DOMAIN, message);
-  void *s = CALL(CREATE_STATUS, void *, int, const char *)(1, whole); // 1: failed
-  free(message);
-  free(whole);
-  return s;
-}
+static void *status(const vr_operator *op, char *message) { return vr_status(op->name, VR_DOMAIN, message); }
 
 static const registered *of(const void *table) { return table; }
 

@@ -24,14 +24,7 @@ typedef struct {
   int64_t size;
 } node;
 
-static void *status(const registered *r, char *message) {
-  if (message == NULL) return NULL;
-  char *whole = vr_error("%s of %s: %s", r->name, DOMAIN, message);
-  void *s = CALL(CREATE_STATUS, void *, int, const char *)(1, whole); // 1: failed
-  free(message);
-  free(whole);
-  return s;
-}
+static void *status(const registered *r, char *message) { return vr_status(r->name, DOMAIN, message); }
 
 static const char *name(const void *r) { return ((const registered *)r)->name; }
 static const char *provider(const void *r) { return "CPUExecutionProvider"; }

@@ -39,6 +39,15 @@ char *vr_error(const char *format, ...) {
   return text;
 }
 
+void *vr_status(const char *op, const char *domain, char *message) {
+  if (message == NULL) return NULL;
+  char *whole = vr_error("%s of %s: %s", op, domain, message);
+  void *s = CALL(CREATE_STATUS, void *, int, const char *)(1, whole); // 1: failed
+  free(message);
+  free(whole);
+  return s;
+}
+
 static api_base *base_of(void *library, char **error) {
   void *get = library ? dlsym(library, "OrtGetApiBase") : NULL;
   if (get == NULL) {

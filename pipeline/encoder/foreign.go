@@ -114,11 +114,17 @@ func (f Foreign) Validate() error {
 	if f.Layout != "nchw" && f.Layout != "nhwc" {
 		return fmt.Errorf("layout %q: want nchw or nhwc", f.Layout)
 	}
+	return Normalises(f.Mean, f.Std)
+}
+
+// Normalises is an error when mean and std cannot be those of pixels in 0..1, which is how
+// a graph sees them. With those of pixels in 0..255 all images would look alike to it.
+func Normalises[F float32 | float64](mean, std [3]F) error {
 	for i := range 3 {
-		if m := f.Mean[i]; !(m >= 0 && m <= 1) { // nor is it a NaN
+		if m := mean[i]; !(m >= 0 && m <= 1) { // nor is it a NaN
 			return fmt.Errorf("mean %g: want that of pixels in 0..1; divide one of pixels in 0..255 by 255", m)
 		}
-		if s := f.Std[i]; !(s >= 1e-4 && s <= 1) {
+		if s := std[i]; !(s >= 1e-4 && s <= 1) {
 			return fmt.Errorf("std %g: want 0.0001 to 1, that of pixels in 0..1; divide one of pixels in 0..255 by 255", s)
 		}
 	}
