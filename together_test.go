@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -133,16 +134,21 @@ func TestTrainTogetherParts(t *testing.T) {
 	}
 }
 
-// An interrupt of one ends all, with a checkpoint, from which one process goes on, or four;
-// a time limit ends them, too.
-func TestTrainTogetherStops(t *testing.T) {
-	args, run := smallTraining(t, "100000")
-	all := startTogether(t, 2, append(args, "--checkpoint-every", "1ms")...)
+// underWay returns once a run has taken two steps.
+func underWay(run string) {
 	for steps := int64(-1); steps < 2; {
 		if c, _, err := checkpoint.Latest(run); err == nil {
 			steps = c.Position.Step
 		}
 	}
+}
+
+// An interrupt of one ends all, with a checkpoint, from which one process goes on, or four;
+// a time limit ends them, too.
+func TestTrainTogetherStops(t *testing.T) {
+	args, run := smallTraining(t, "100000")
+	all := startTogether(t, 2, append(args, "--checkpoint-every", "1ms")...)
+	underWay(run)
 	all[1].Process.Signal(syscall.SIGUSR1)
 	end(t, all, 1, 130)
 	if said := all[0].err.String(); !strings.HasSuffix(said, "vicreg train: another process was interrupted\n") {
@@ -233,11 +239,14 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	args, run := smallTraining(t, "2")
-	train := func() (string, error) {
-		cmd := program(t, []string{"mpirun", "-n", "2"}, slices.Concat(args, []string{"--collectives", library, "--threads", "1"})...)
+	command := func(more ...string) *exec.Cmd {
+		cmd := program(t, []string{"mpirun", "-n", "2"}, slices.Concat(args, []string{"--collectives", library, "--threads", "1"}, more)...)
 		cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
 			"OMPI_MCA_rmaps_base_oversubscribe=1", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe")
-		out, err := cmd.CombinedOutput()
+		return cmd
+	}
+	train := func() (string, error) {
+		out, err := command().CombinedOutput()
 		return string(out), err
 	}
 	// One that fails while the other waits for it ends both.
@@ -257,5 +266,18 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 	lock.Close()
 	if out, err := train(); err != nil || !strings.Contains(out, "processes  2, each with 4 images of a batch\n") || saved(t, run).Step != 6 {
 		t.Errorf("%v\n%s", err, out)
+	}
+	// A signal that mpirun passes on ends both with a checkpoint.
+	var said bytes.Buffer
+	long := command("--force", "--epochs", "100000", "--checkpoint-every", "1ms")
+	long.Stdout, long.Stderr = &said, &said
+	if err := errors.Join(os.RemoveAll(run), long.Start()); err != nil {
+		t.Fatal(err)
+	}
+	underWay(run)
+	long.Process.Signal(syscall.SIGUSR1)
+	long.Wait()
+	if !strings.Contains(said.String(), "stopped    interrupted; saved at step") {
+		t.Errorf("%s", &said)
 	}
 }
