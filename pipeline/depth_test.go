@@ -65,6 +65,10 @@ func TestLevelsAreTheSameEverywhere(t *testing.T) {
 	if !reflect.DeepEqual(latest(t, runs[0]).Tensors, latest(t, runs[1]).Tensors) {
 		t.Error("training saw other pixels")
 	}
+	// A program that knows no levels must not go on with the first.
+	if a, b := latest(t, runs[0]).FormatVersion, latest(t, runs[1]).FormatVersion; a != 2 || b != 1 {
+		t.Errorf("checkpoints of the versions %d and %d", a, b)
+	}
 	first, second := exported(t, runs[0]), exported(t, runs[1])
 	models := [2]string{filepath.Join(runs[0], "backbone.onnx"), filepath.Join(runs[1], "backbone.onnx")}
 	a, b := openEncoder(t, models[0]), openEncoder(t, models[1])

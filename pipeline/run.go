@@ -14,6 +14,7 @@ import (
 	"vicreg/models/tensor"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
 
@@ -156,8 +157,8 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 		return err
 	}
 	r.metrics, err = openMetrics(filepath.Join(r.out, metricsFile), position.Step)
-	if err == nil && position.Step == 0 {
-		// From here on the folder holds a run that can be resumed.
+	if err == nil && (position.Step == 0 || r.replanned) {
+		// From here on the folder holds a run that can be resumed, or goes on as it does now.
 		if tensors, err = r.state.Snapshot(); err == nil {
 			err = r.write(tensors)
 		}
@@ -188,6 +189,14 @@ func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
 	return r.listBad()
 }
 
+// formatVersion is that of checkpoints with these settings.
+func (c *Config) formatVersion() int {
+	if c.Conversion != (imaging.Conversion{}) {
+		return 2
+	}
+	return 1
+}
+
 // write is saveState by the process that leads.
 func (r *run) write(tensors map[string]*tensor.Tensor) error {
 	config, err := json.Marshal(r.Config)
@@ -197,7 +206,7 @@ func (r *run) write(tensors map[string]*tensor.Tensor) error {
 	if err := r.metrics.Sync(); err != nil {
 		return err
 	}
-	if _, err := checkpoint.Save(r.out, &checkpoint.Checkpoint{Config: config, Position: r.position, Tensors: tensors}); err != nil {
+	if _, err := checkpoint.Save(r.out, &checkpoint.Checkpoint{FormatVersion: r.formatVersion(), Config: config, Position: r.position, Tensors: tensors}); err != nil {
 		return err
 	}
 	r.saved = time.Now()

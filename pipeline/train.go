@@ -32,6 +32,7 @@ type trainFlags struct {
 	maxBad        float64
 	collectives   string
 	joined        group // nil for a process by itself
+	replanned     bool  // the run has another plan than its last checkpoint
 	met           bool  // all processes have come to the end
 }
 

@@ -52,6 +52,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	}
 	beginScale(&c.Position, before, t.Precision)
 	if usage.Given(fs, "epochs") && epochs != t.Epochs {
+		t.replanned = true
 		said, err := t.lengthen(epochs, c.Position)
 		if err != nil {
 			return none, nil, err
@@ -62,17 +63,20 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 }
 
 // lengthen gives a run another number of epochs, more as a rule, and says what that means.
-// Its learning rate goes on along the cosine that a run of so many has, warm-up included:
-// that of a finished run, which is next to nothing, would teach it no more.
+// Its learning rate goes on along the cosine that ends with them; warm-up and peak stay. That
+// of a finished run, which is next to nothing, would teach it no more.
 func (c *Config) lengthen(epochs int, p checkpoint.Position) (said string, err error) {
 	if epochs <= p.Epoch {
 		return "", usage.Errorf("--epochs %d: the run has %d behind it, and wants more to go on", epochs, p.Epoch)
 	}
 	perEpoch := max(1, c.Schedule.Total/c.Epochs)
+	if perEpoch*epochs < c.Schedule.Warmup {
+		return "", usage.Errorf("--epochs %d: the run's warm-up alone is longer, %d steps of %d an epoch", epochs, c.Schedule.Warmup, perEpoch)
+	}
 	at := p.Epoch*perEpoch + p.Batch
 	before, rate := c.Epochs, c.Schedule.At(at)
 	c.Epochs, c.Schedule.Total = epochs, perEpoch*epochs
-	return fmt.Sprintf("the run has %d epochs now in the place of %d; it goes on at epoch %d with the learning rate that a run of so many has there, %.3g in the place of %.3g",
+	return fmt.Sprintf("the run has %d epochs now in the place of %d; it goes on at epoch %d along the cosine that ends with them, with the learning rate %.3g in the place of %.3g",
 		epochs, before, p.Epoch+1, c.Schedule.At(at), rate), nil
 }
 
@@ -92,7 +96,7 @@ func (t *trainFlags) follow(train *dataset.Set, p *checkpoint.Position) string {
 		said += fmt.Sprintf(", %d steps an epoch in the place of %d, from the same point of its epochs and learning rate", now, before)
 		t.replan(now, p)
 	}
-	t.Images, t.DataSet = train.Len(), train.Fingerprint()
+	t.Images, t.DataSet, t.replanned = train.Len(), train.Fingerprint(), true
 	return said
 }
 

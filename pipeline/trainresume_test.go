@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -182,9 +183,9 @@ func TestResumeWithOtherEpochs(t *testing.T) {
 		total  int
 		said   string
 	}{
-		{4, "4", 8, "the run has 4 epochs now in the place of 2; it goes on at epoch 3 with the learning rate that a run of so many has there, 0.0375 in the place of 5e-05\n"},
-		{1, "3", 6, "the run has 3 epochs now in the place of 2; it goes on at epoch 1 with "},
-		{1, "1", 2, "the run has 1 epochs now in the place of 2; it goes on at epoch 1 with "},
+		{4, "4", 8, "the run has 4 epochs now in the place of 2; it goes on at epoch 3 along the cosine that ends with them, with the learning rate 0.0375 in the place of 5e-05\n"},
+		{1, "3", 6, "the run has 3 epochs now in the place of 2; it goes on at epoch 1 along "},
+		{1, "1", 2, "the run has 1 epochs now in the place of 2; it goes on at epoch 1 along "},
 	} {
 		out := t.TempDir()
 		stepwise(t, data, out, c.steps)
@@ -203,6 +204,20 @@ func TestResumeWithOtherEpochs(t *testing.T) {
 		if kept := configOf(t, out); kept.Schedule != schedule || 2*kept.Epochs != c.total {
 			t.Errorf("it ended with %+v", kept)
 		}
+	}
+}
+
+// The new plan is on the disk before the run goes on with it.
+func TestResumeKeepsItsPlan(t *testing.T) {
+	data, out := writeImages(t, 16), t.TempDir()
+	stepwise(t, data, out, 4)
+	var seen []int
+	stdout := &printer{do: func() { seen = append(seen, configOf(t, out).Epochs) }}
+	if err := Train(t.Context(), smallRun(t, []string{"--out", out, "--resume", "--epochs", "4"}), stdout, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if seen[0] != 4 {
+		t.Errorf("%d epochs when the run begins to speak", seen[0])
 	}
 }
 

@@ -20,8 +20,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// FormatVersion is what this program writes; it reads every version up to it.
-const FormatVersion = 1
+// FormatVersion is the newest version of a checkpoint; every version up to it is read.
+// Version 2 has settings without which the images of a run become other pixels, so that
+// an older program must not go on with it; others are version 1.
+const FormatVersion = 2
 
 // The keys of the file's metadata.
 const (
@@ -36,7 +38,7 @@ var ErrNone = errors.New("no valid checkpoint")
 
 // Checkpoint is the whole state of a run between two steps.
 type Checkpoint struct {
-	FormatVersion int             // as read; Save writes the constant
+	FormatVersion int             // 1 where it is 0
 	Config        json.RawMessage // the run's effective settings
 	Position      Position
 	Tensors       map[string]*tensor.Tensor // parameters, statistics, optimiser state

@@ -151,7 +151,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	}
 	_, _, err = Latest(dir)
 	var newer *VersionError
-	if !errors.As(err, &newer) || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), "version 1") {
+	if !errors.As(err, &newer) || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -61,7 +61,7 @@ func encode(c *Checkpoint) (map[string]string, error) {
 		return nil, fmt.Errorf("encode position: %w", err)
 	}
 	meta := map[string]string{
-		keyVersion:  strconv.Itoa(FormatVersion),
+		keyVersion:  strconv.Itoa(max(1, c.FormatVersion)),
 		keyConfig:   string(c.Config),
 		keyPosition: string(position),
 	}

@@ -28,8 +28,8 @@ const (
 	paletted    = 3
 )
 
-// unassociated is what an extra sample is that colours are not multiplied with.
-const unassociated = 2
+// What an extra sample is: alpha that colours are multiplied with, or are not.
+const associated, unassociated = 1, 2
 
 // tiffHeader reads the first directory of a TIFF file.
 func (f *file) tiffHeader(h *header) error {
@@ -125,7 +125,7 @@ func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
 	switch {
 	case t.planar == 2 && t.samples > 1:
 		im, err = t.planes(data)
-	case t.photometric == rgb && t.samples == 4 && t.extra != 1 && t.extra != unassociated:
+	case t.photometric == rgb && t.samples == 4 && t.extra != associated && t.extra != unassociated:
 		// The fourth sample is anything: it is read as alpha, and left out.
 		if im, err = tiff.Decode(t.revised(data, t.asAlpha)); err == nil {
 			opaque(im)

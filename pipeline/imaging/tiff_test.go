@@ -1,6 +1,7 @@
 package imaging
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -49,7 +50,7 @@ func TestFaxes(t *testing.T) {
 // Of kinds that x/image/tiff does not read, these are.
 func TestTIFFOfSeveralBands(t *testing.T) {
 	for name, grey := range map[string]bool{"rgbx": false, "rgbx16-big": false, "planar": false, "planar-strips": false,
-		"planar-tiles": false, "planar4": false, "planar6": false, "planar16-big": false, "pages": true} {
+		"planar-tiles": false, "planar6": false, "planar16-big": false, "pages": true} {
 		d := Decoder{Facts: new(Facts), Conversion: Conversion{Background: Background{Set: true}}} // an unknown band is no alpha
 		var m RGB
 		if err := d.Decode(&m, readFile(t, "tiff/"+name+".tif"), Limits{TIFF: true}); err != nil {
@@ -64,6 +65,29 @@ func TestTIFFOfSeveralBands(t *testing.T) {
 		}), 0, 0)
 		if d.Facts.Transparent || d.Facts.Deep != strings.Contains(name, "16") {
 			t.Errorf("%s: %+v", name, d.Facts)
+		}
+	}
+}
+
+// A fourth band is the same by pixels and by bands: nothing, or alpha of either kind.
+func TestTIFFAlphaByBands(t *testing.T) {
+	for _, extra := range []byte{0, 1, 2} {
+		var pictures [2]RGB
+		for i, name := range []string{"rgbx", "planar4"} {
+			data := readFile(t, "tiff/"+name+".tif")
+			tag := []byte{0x52, 0x01, 3, 0, 1, 0, 0, 0} // ExtraSamples, one number of 16 bits
+			at := bytes.Index(data, tag)
+			if at < 0 {
+				t.Fatalf("%s has no ExtraSamples", name)
+			}
+			data[at+len(tag)] = extra
+			d := Decoder{Facts: new(Facts), Conversion: Conversion{Background: Background{Set: true}}}
+			if err := d.Decode(&pictures[i], data, Limits{TIFF: true}); err != nil || d.Facts.Transparent != (extra > 0) {
+				t.Errorf("%s, extra %d: %v, %+v", name, extra, err, d.Facts)
+			}
+		}
+		if !bytes.Equal(pictures[0].Pix, pictures[1].Pix) {
+			t.Errorf("extra %d: other pixels by bands than by pixels", extra)
 		}
 	}
 }

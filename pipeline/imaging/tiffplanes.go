@@ -65,10 +65,15 @@ func (t *tiffHeader) short(entry []byte, v uint16) bool {
 	return true
 }
 
-// planes decodes the first three bands of a file that has each of them apart.
+// planes decodes the first three bands of a file that has each of them apart, and the
+// fourth where it is alpha.
 func (t *tiffHeader) planes(data []byte) (image.Image, error) {
 	var joined image.Image
-	for c := range 3 {
+	bands := 3
+	if t.samples == 4 && (t.extra == associated || t.extra == unassociated) {
+		bands = 4
+	}
+	for c := range bands {
 		plane, err := tiff.Decode(t.revised(data, func(entry []byte, tag uint16) (bool, error) {
 			return t.alone(data, entry, tag, c)
 		}))
@@ -90,8 +95,24 @@ func (t *tiffHeader) planes(data []byte) (image.Image, error) {
 			return nil, fmt.Errorf("TIFF decoder gave a %T of a band", plane)
 		}
 	}
-	opaque(joined)
+	switch {
+	case bands == 3:
+		opaque(joined)
+	case t.extra == associated:
+		return multiplied(joined), nil
+	}
 	return joined, nil
+}
+
+// multiplied is a picture whose colours were multiplied with its alpha already.
+func multiplied(im image.Image) image.Image {
+	switch im := im.(type) {
+	case *image.NRGBA:
+		return &image.RGBA{Pix: im.Pix, Stride: im.Stride, Rect: im.Rect}
+	case *image.NRGBA64:
+		return &image.RGBA64{Pix: im.Pix, Stride: im.Stride, Rect: im.Rect}
+	}
+	return im
 }
 
 // weave puts pieces of so many bytes at every step.

@@ -18,15 +18,16 @@ const (
 	rounded = 1e-3
 	// exact allows for the rounding of float32.
 	exact = 2e-6
-	// longMean is the length of a mean from which none of the vectors that it is of can
-	// be expected to have length 1: they are as long as it is, or longer.
-	longMean = 1.5
+	// longMean is the length of a mean from which a vector of the model's own is hardly ever
+	// so near to length 1: the lengths of those that it is of have a mean as long or longer,
+	// and of such that scatter by two fifths (log-normal) it is one of a hundred thousand.
+	longMean = 4
 )
 
 // Normalized says that a vector has been brought to length 1, and that this does harm:
 // without a centre it does none. Nothing but the length tells. Where a vector may well
-// have a length of about 1 by itself, as the mean says, only what float32 rounds counts,
-// so that of a hundred thousand such vectors not one is wronged.
+// have a length of about 1 by itself, as the mean says, only what float32 rounds counts:
+// of a hundred thousand such vectors one or two are wronged.
 func (b Binding) Normalized(vector []float32) bool {
 	if b.Center == nil {
 		return false

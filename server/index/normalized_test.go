@@ -28,7 +28,7 @@ func near(mean float64, n int) (center []float32, vectors [][]float32) {
 
 // Vectors of length 1 are told from those of a model, of whatever length those are.
 func TestNormalized(t *testing.T) {
-	for _, mean := range []float64{0.05, 0.5, 0.9, 1, 1.4, 3, 40} {
+	for _, mean := range []float64{0.05, 0.5, 0.9, 1, 1.4, 3, 5, 40} {
 		center, vectors := near(mean, 2000)
 		b, plain := Bind("f", len(center), center), Bind("f", len(center), make([]float32, len(center)))
 		for i, v := range vectors {
