@@ -27,11 +27,17 @@ type member struct {
 }
 
 // startTogether starts so many processes of the same command, as one group.
-func startTogether(t *testing.T, size int, args ...string) (all []*member) {
+func startTogether(t *testing.T, size int, args ...string) []*member {
 	t.Helper()
-	args = slices.Concat(args, []string{"--collectives", orttest.GroupLibrary(t), "--threads", "1", "--workers", "1"})
-	for _, env := range orttest.GroupMembers(t, size) {
-		m := &member{Cmd: program(t, nil, args...)}
+	return startEach(t, size, func(int) []string { return args })
+}
+
+// startEach starts a group of processes that each have arguments of their own, by rank.
+func startEach(t *testing.T, size int, args func(rank int) []string) (all []*member) {
+	t.Helper()
+	more := []string{"--collectives", orttest.GroupLibrary(t), "--threads", "1", "--workers", "1"}
+	for rank, env := range orttest.GroupMembers(t, size) {
+		m := &member{Cmd: program(t, nil, slices.Concat(args(rank), more)...)}
 		m.Env, m.Stdout, m.Stderr = append(os.Environ(), env), &m.out, &m.err
 		if err := m.Start(); err != nil {
 			t.Fatal(err)
@@ -181,24 +187,6 @@ func startOther(t *testing.T, args []string) (files [2]string) {
 // Processes that would train apart do not begin.
 func TestTrainTogetherAlike(t *testing.T) {
 	args, _ := smallTraining(t, "2")
-	library := orttest.GroupLibrary(t)
-	start := func(change func(rank int, args []string) []string) (said []string) {
-		var all []*member
-		for rank, env := range orttest.GroupMembers(t, 2) {
-			own := change(rank, slices.Concat(args, []string{"--collectives", library, "--threads", "1"}))
-			m := &member{Cmd: program(t, nil, own...)}
-			m.Env, m.Stderr = append(os.Environ(), env), &m.err
-			if err := m.Start(); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, m)
-		}
-		for _, m := range all {
-			m.Wait()
-			said = append(said, m.err.String())
-		}
-		return said
-	}
 	other := startOther(t, args)
 	more := t.TempDir()
 	if err := writePictures(more, 25); err != nil {
@@ -218,8 +206,10 @@ func TestTrainTogetherAlike(t *testing.T) {
 			return append(args, "--batch", "7")
 		},
 	} {
-		for rank, said := range start(change) {
-			if !regexp.MustCompile(`vicreg train: ` + regexp.QuoteMeta(want)).MatchString(said) {
+		all := startEach(t, 2, func(rank int) []string { return change(rank, slices.Clone(args)) })
+		for rank, m := range all {
+			m.Wait()
+			if said := m.err.String(); !regexp.MustCompile(`vicreg train: ` + regexp.QuoteMeta(want)).MatchString(said) {
 				t.Errorf("process %d: want %q, got\n%s", rank, want, said)
 			}
 		}

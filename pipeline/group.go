@@ -37,11 +37,11 @@ func (lone) Rank() int                                   { return 0 }
 func (lone) Size() int                                   { return 1 }
 func (lone) AllGather(mine []float32) ([]float32, error) { return mine, nil }
 
-// joinGroup joins the group of a library, or makes one of this process alone. The caller calls
-// leave at the end: on the same thread, as MPI has it.
+// joinGroup joins the group of a library, nil for none. The caller calls leave at the end: on
+// the same thread, as MPI has it.
 func joinGroup(library string) (g group, leave func(), err error) {
 	if library == "" {
-		return lone{}, func() {}, nil
+		return nil, func() {}, nil
 	}
 	runtime.LockOSThread()
 	joined, err := ort.JoinGroup(library)

@@ -29,7 +29,7 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	p := newProgress(stderr, r)
+	p := newProgress(r.quiet(stderr), r) // it is the same in all processes
 	begin := time.Now()
 	for {
 		b, err := r.loader.Next()

@@ -10,8 +10,8 @@
 
 // ENOUGH is after how many candidates the first hopeless one ends a search, as what comes
 // after it in the list is hardly better. ENOUGH_MS is after what time on the device the best
-// so far has to do.
-// It is more for a convolution that takes long itself: ENOUGH_RUNS of the best.
+// so far has to do, and ENOUGH_RUNS how many of its runs that is at the least, for a
+// convolution that takes long itself.
 enum { MOST_CANDIDATES = 20, ENOUGH = 8, ENOUGH_MS = 1000, ENOUGH_RUNS = 40, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 
 typedef struct {
@@ -34,7 +34,6 @@ typedef struct {
   void *operations;
   limits limits;
   candidate all[3 * MOST_CANDIDATES];
-  int room;         // for how many of them
   int count, cores; // candidates, and how many of them compute on tensor cores
   float spent;      // ms on the device
 } search;
@@ -123,7 +122,7 @@ static void gather(search *s, int heuristic) {
   vr_descriptor_end(&d, h);
   int64_t count = d.error ? 0 : results(h, configs);
   for (int64_t i = 0; i < count; i++) {
-    if (s->count < s->room) consider(s, configs[i]);
+    if (s->count < MOST_CANDIDATES) consider(s, configs[i]);
     else vr_cudnn.cudnnBackendDestroyDescriptor(configs[i]);
   }
   vr_descriptors_free(&d);
@@ -135,7 +134,7 @@ static int gather_more(search *s) {
   candidate before[sizeof s->all / sizeof *s->all];
   int old = s->count;
   memcpy(before, s->all, old * sizeof *before);
-  s->count = 0, s->room = MOST_CANDIDATES;
+  s->count = 0;
   gather(s, CUDNN_HEURISTIC_B);
   // A knows convolutions that B does not, and otherwise the same.
   if (s->count == 0) gather(s, CUDNN_HEURISTIC_A);
