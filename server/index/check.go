@@ -77,14 +77,23 @@ func CheckID(id string) error {
 
 // unit is a vector as it is compared: less the centre, and of length 1.
 func (b Binding) unit(vector []float32) ([]float32, error) {
+	unit := make([]float32, b.Dim)
+	if err := b.unitOf(unit, vector); err != nil {
+		return nil, err
+	}
+	return unit, nil
+}
+
+// unitOf writes it to unit, [D], which may be vector itself; after an error something of
+// it is there.
+func (b Binding) unitOf(unit, vector []float32) error {
 	if len(vector) != b.Dim {
-		return nil, fmt.Errorf("the vector has %d numbers: those of this index have %d", len(vector), b.Dim)
+		return fmt.Errorf("the vector has %d numbers: those of this index have %d", len(vector), b.Dim)
 	}
 	var sum float64
-	unit := make([]float32, b.Dim)
 	for i, v := range vector {
 		if v-v != 0 {
-			return nil, fmt.Errorf("number %d of the vector is not finite", i)
+			return fmt.Errorf("number %d of the vector is not finite", i)
 		}
 		w := float64(v)
 		if b.Center != nil {
@@ -95,10 +104,10 @@ func (b Binding) unit(vector []float32) ([]float32, error) {
 	}
 	norm := math.Sqrt(sum)
 	if norm == 0 || float32(1/norm)-float32(1/norm) != 0 {
-		return nil, errors.New("the vector is zero, less the centre of the index if it has one: it has no direction")
+		return errors.New("the vector is zero, less the centre of the index if it has one: it has no direction")
 	}
 	for i, v := range unit {
 		unit[i] = float32(float64(v) / norm)
 	}
-	return unit, nil
+	return nil
 }

@@ -104,7 +104,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err := st.binding.Admits(o.Binding); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}
-	if err := st.load(ctx, o.Progress); err != nil {
+	if err := st.load(ctx, o.Threads, o.Progress); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}
 	return st, nil
@@ -121,45 +121,6 @@ func (b Binding) Admits(model Binding) error {
 	case b.Dim != model.Dim:
 		return fmt.Errorf("%w: its vectors have %d numbers, and those of the model %d", ErrModel, b.Dim, model.Dim)
 	}
-	return nil
-}
-
-// progressEvery is how many items are loaded between two calls of Options.Progress.
-const progressEvery = 1 << 14
-
-func (st *state) load(ctx context.Context, progress func(done, total int)) error {
-	total, err := st.db.Rows(ctx)
-	if err != nil {
-		return err
-	}
-	done := 0
-	err = st.db.Load(ctx, func(r *store.Row) error {
-		if done++; progress != nil && done%progressEvery == 0 {
-			progress(done, total)
-		}
-		return st.take(r)
-	})
-	if err != nil {
-		return err
-	}
-	for _, c := range st.names {
-		c.finish()
-	}
-	return nil
-}
-
-// take puts a row of the database into memory.
-func (st *state) take(r *store.Row) error {
-	unit, err := st.binding.unit(r.Vector)
-	if err != nil {
-		return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
-	}
-	c := st.make(r.Namespace)
-	meta, err := c.fields.Encode(r.Metadata)
-	if err != nil {
-		return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
-	}
-	c.places[r.ID] = c.add(r.Key, r.ID, newRow(unit), meta)
 	return nil
 }
 

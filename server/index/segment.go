@@ -36,9 +36,18 @@ type row struct {
 
 // newRow takes a vector of length 1.
 func newRow(unit []float32) row {
-	r := row{vector: unit, codes: make([]int8, len(unit))}
-	r.scale, r.residual = scan.Quantize(r.codes, unit)
+	var r row
+	r.become(unit)
 	return r
+}
+
+// become is newRow in the memory of another row's codes.
+func (r *row) become(unit []float32) {
+	if cap(r.codes) < len(unit) {
+		r.codes = make([]int8, len(unit))
+	}
+	r.vector, r.codes = unit, r.codes[:len(unit)]
+	r.scale, r.residual = scan.Quantize(r.codes, unit)
 }
 
 // firstRows is the room of a namespace's first segment, which doubles up to segmentRows:

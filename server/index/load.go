@@ -1,0 +1,157 @@
+package index
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"vicreg/server/index/store"
+)
+
+// loading brings the rows of a database into memory in three stages, which run at once:
+// one goroutine reads, others make vectors ready to be searched, batch by batch, and one
+// puts the rows where they belong, in the order in which they were read.
+type loading struct {
+	st       *state
+	free     chan *batch // to be filled
+	read     chan *batch // in order; each is ready when it says so
+	progress func(done, total int)
+}
+
+// batch is some rows on their way. Its memory is used again.
+type batch struct {
+	rows  []loaded // up to its capacity
+	ready chan error
+}
+
+// loaded is a row of the database, with memory of its own, and what a search needs of it.
+type loaded struct {
+	store.Row
+	row row
+}
+
+const (
+	batchNumbers = 1 << 18 // of the vectors of a batch
+	leastBatch   = 16      // rows
+	mostBatch    = 1024
+)
+
+// progressEvery is how many items are loaded between two calls of Options.Progress.
+const progressEvery = 1 << 14
+
+// load reads the whole database, on so many threads.
+func (st *state) load(ctx context.Context, threads int, progress func(done, total int)) error {
+	total, err := st.db.Rows(ctx)
+	if err != nil {
+		return err
+	}
+	l := &loading{st: st, free: make(chan *batch, threads+2), read: make(chan *batch, threads+2), progress: progress}
+	rows := min(max(batchNumbers/st.binding.Dim, leastBatch), mostBatch)
+	for range cap(l.free) {
+		l.free <- &batch{rows: make([]loaded, 0, rows), ready: make(chan error, 1)}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.fill(ctx, group) })
+	group.Go(func() error { return l.place(total) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, c := range st.names {
+		c.finish()
+	}
+	return nil
+}
+
+// fill reads rows into batches, which group makes ready.
+func (l *loading) fill(ctx context.Context, group *errgroup.Group) error {
+	defer close(l.read)
+	var b *batch
+	send := func() {
+		full := b
+		b = nil
+		l.read <- full // has room for all batches
+		group.Go(func() error { full.ready <- full.prepare(l.st.binding); return nil })
+	}
+	err := l.st.db.Load(ctx, func(r *store.Row) error {
+		if b == nil {
+			if b = l.next(ctx); b == nil {
+				return ctx.Err()
+			}
+		}
+		if b.keep(r); len(b.rows) == cap(b.rows) {
+			send()
+		}
+		return nil
+	})
+	if err == nil && b != nil {
+		send()
+	}
+	return err
+}
+
+// next waits for a batch to be filled, and is nil when ctx has ended.
+func (l *loading) next(ctx context.Context) *batch {
+	select {
+	case b := <-l.free:
+		if ctx.Err() == nil {
+			return b
+		}
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// keep copies a row, but for its strings, into memory that was another row's.
+func (b *batch) keep(r *store.Row) {
+	b.rows = b.rows[:len(b.rows)+1]
+	to := &b.rows[len(b.rows)-1]
+	vector, metadata := append(to.Vector[:0], r.Vector...), append(to.Metadata[:0], r.Metadata...)
+	to.Row = *r
+	to.Vector, to.Metadata = vector, metadata
+}
+
+// prepare makes the vectors ready to be searched.
+func (b *batch) prepare(binding Binding) error {
+	for i := range b.rows {
+		r := &b.rows[i]
+		if err := binding.unitOf(r.Vector, r.Vector); err != nil {
+			return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
+		}
+		r.row.become(r.Vector)
+	}
+	return nil
+}
+
+// place puts the rows of the batches into their collections.
+func (l *loading) place(total int) error {
+	done := 0
+	for b := range l.read {
+		if err := <-b.ready; err != nil {
+			return err
+		}
+		for i := range b.rows {
+			if err := l.st.take(&b.rows[i]); err != nil {
+				return err
+			}
+		}
+		before := done
+		if done += len(b.rows); l.progress != nil && done/progressEvery > before/progressEvery {
+			l.progress(done, total)
+		}
+		b.rows = b.rows[:0]
+		l.free <- b
+	}
+	return nil
+}
+
+// take puts a row into memory.
+func (st *state) take(r *loaded) error {
+	c := st.make(r.Namespace)
+	meta, err := c.fields.Encode(r.Metadata)
+	if err != nil {
+		return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
+	}
+	c.places[r.ID] = c.add(r.Key, r.ID, r.row, meta)
+	return nil
+}
