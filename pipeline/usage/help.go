@@ -15,7 +15,7 @@ type Text struct {
 	Purpose  string // one sentence
 	Synopsis string // what follows the name: "--data DIR --out RUN [flags]"
 	Examples []string
-	Notes    string // paragraphs, already broken into lines; may be empty
+	Notes    string // paragraphs with a blank line between them; an indented line stands as it is; may be empty
 }
 
 // Flags returns a flag set whose help is t, an example and one entry a flag, with
@@ -44,7 +44,7 @@ func help(fs *flag.FlagSet, t Text) string {
 		entry(&b, f)
 	})
 	if t.Notes != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.Trim(t.Notes, "\n"))
+		fmt.Fprintf(&b, "\n%s\n", strings.Join(flow(t.Notes), "\n"))
 	}
 	return b.String()
 }
@@ -73,6 +73,27 @@ func dashed(name string) string {
 		return "-" + name
 	}
 	return "--" + name
+}
+
+// flow breaks paragraphs into lines.
+func flow(text string) (lines []string) {
+	var run []string
+	end := func() {
+		if len(run) > 0 {
+			lines, run = append(lines, wrap(strings.Join(run, " "), width)...), nil
+		}
+	}
+	for line := range strings.Lines(strings.Trim(text, "\n")) {
+		line = strings.TrimRight(line, " \n")
+		if line != "" && line[0] != ' ' {
+			run = append(run, line)
+			continue
+		}
+		end()
+		lines = append(lines, line)
+	}
+	end()
+	return lines
 }
 
 // wrap breaks text at spaces into lines of at most n bytes, longer words apart.

@@ -53,6 +53,20 @@ The end.
 	}
 }
 
+func TestNotesFlow(t *testing.T) {
+	notes := "\nOne sentence, broken\nwherever the source was broken, and long enough to need two lines in the help.\nAnother.\n\nNames:\n  area   kept as it is\n  ratio  too\nthe end\n"
+	want := `One sentence, broken wherever the source was broken, and long enough to need two
+lines in the help. Another.
+
+Names:
+  area   kept as it is
+  ratio  too
+the end`
+	if got := strings.Join(flow(notes), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                   "RUN is missing",
