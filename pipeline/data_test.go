@@ -158,7 +158,7 @@ func TestDataCheckStops(t *testing.T) {
 func TestDataPreviewShowsWhatTrainingSees(t *testing.T) {
 	dir, file := writeImages(t, 4), filepath.Join(t.TempDir(), "p.png")
 	const size = cell
-	out, err := data(t, "preview", dir, "-o", file, "--image-size", "128", "--images", "4", "--epochs", "1", "--seed", "7", "--recipe", "mild", "--augment", "flip_v=1", "--augment", "hue=0.2")
+	out, err := data(t, "preview", dir, "-o", file, "--image-size", "128", "--images", "4", "--epochs", "1", "--seed", "7", "--recipe", "mild", "--augment", "flip_v=1", "--augment", "hue=0.2,rotate=1")
 	if err != nil || !strings.Contains(out, "mild recipe, changed by --augment") {
 		t.Fatal(out, err)
 	}
@@ -179,7 +179,7 @@ func TestDataPreviewShowsWhatTrainingSees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := recipe.Set("flip_v=1,hue=0.2"); err != nil {
+	if err := recipe.Set("flip_v=1,hue=0.2,rotate=1"); err != nil {
 		t.Fatal(err)
 	}
 	loader, err := dataset.NewLoader(t.Context(), dataset.NewReader(set, dataset.ReaderConfig{}),

@@ -10,14 +10,34 @@ func Apply(p Params, src *RGB, dst []uint8, size int, s *Scratch) {
 	x, y, w, h := p.Crop(src.W, src.H)
 	s.resample(&s.kx, p.Filter, w, 0, float64(w), size, 0, size)
 	s.resample(&s.ky, p.Filter, h, 0, float64(h), size, 0, size)
-	if p.FlipH {
+	flipH, flipV, transposed := p.orientation()
+	if flipH {
 		s.kx.reverse()
 	}
-	s.convolve(dst, src.cut(x, y, w, h), p.FlipV)
+	s.convolve(dst, src.cut(x, y, w, h), flipV)
+	if transposed {
+		transpose(dst, size)
+	}
 	s.colour(dst, size, &p)
 }
 
-// colour runs everything of p that comes after crop and flips on the size x size
+// orientation is the flips of p and its turns as one: flips, and then perhaps rows
+// for columns. Half a turn is both flips, a quarter one flip and the exchange.
+func (p *Params) orientation() (flipH, flipV, transposed bool) {
+	return p.FlipH != (p.Turns >= 2), p.FlipV != (p.Turns == 1 || p.Turns == 2), p.Turns&1 == 1
+}
+
+// transpose exchanges rows and columns of the size x size picture pix.
+func transpose(pix []uint8, size int) {
+	for y := 1; y < size; y++ {
+		for x := range y {
+			a, b := (*[3]uint8)(pix[3*(y*size+x):]), (*[3]uint8)(pix[3*(x*size+y):])
+			*a, *b = *b, *a
+		}
+	}
+}
+
+// colour runs everything of p that comes after crop, flips and turn on the size x size
 // picture pix.
 func (s *Scratch) colour(pix []uint8, size int, p *Params) {
 	t := identity()

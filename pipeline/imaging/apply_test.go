@@ -91,6 +91,37 @@ func TestFlips(t *testing.T) {
 	}
 }
 
+// turned is pix, turned right by a quarter.
+func turned(pix []uint8, size int) []uint8 {
+	out := make([]uint8, len(pix))
+	for y := range size {
+		for x := range size {
+			copy(out[3*(y*size+x):][:3], pix[3*((size-1-x)*size+y):])
+		}
+	}
+	return out
+}
+
+// Turns come after crop and flips, and move pixels without changing them; what comes
+// after sees the turned picture.
+func TestTurnsAreExact(t *testing.T) {
+	src := noisy(50, 31)
+	r := Recipes()[0]
+	for _, size := range []int{1, 8, 13} {
+		for i := range 8 {
+			p := r.Draw(1, i, "k", 1)
+			p.FlipH, p.FlipV, p.Sigma, p.Turns = i&1 > 0, i&2 > 0, 0, 0
+			want, got := make([]uint8, 3*size*size), make([]uint8, 3*size*size)
+			Apply(p, src, want, size, &Scratch{})
+			for p.Turns = 1; p.Turns < 4; p.Turns++ {
+				want = turned(want, size)
+				Apply(p, src, got, size, &Scratch{})
+				differ(t, fmt.Sprint(size, p.FlipH, p.FlipV, p.Turns), got, want, 0, 0)
+			}
+		}
+	}
+}
+
 func TestEvaluateLeavesTheRightSizeAlone(t *testing.T) {
 	src := noisy(32, 32)
 	for _, resize := range []int{0, 32} {

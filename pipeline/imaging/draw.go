@@ -17,6 +17,7 @@ type Params struct {
 	Filter      Filter
 
 	FlipH, FlipV bool
+	Turns        uint8 // quarter turns to the right after the flips, 0 to 3
 
 	// Jitter lists the colour operations in the order they run, NoOp where
 	// there is none.
@@ -90,6 +91,11 @@ func (r *Recipe) Draw(seed uint64, epoch int, key string, view int) Params {
 		p.Sigma = sigma
 	}
 	p.Solarise = s.hit(v.Solarise)
+	// Last, as draws that older versions made must stay what they were.
+	turned, turns := s.hit(v.Rotate), 1+uint8(s.unit()*3)
+	if turned {
+		p.Turns = turns
+	}
 	return p
 }
 

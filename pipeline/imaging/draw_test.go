@@ -1,6 +1,7 @@
 package imaging
 
 import (
+	"encoding/json"
 	"math"
 	"testing"
 )
@@ -29,6 +30,7 @@ func TestValidateFindsNonsense(t *testing.T) {
 		"hue":           func(r *Recipe) { r.Hue = 0.6 },
 		"sigma":         func(r *Recipe) { r.Sigma[0] = 0 },
 		"probability":   func(r *Recipe) { r.Views[1].Blur = 1.5 },
+		"turn":          func(r *Recipe) { r.Views[0].Rotate = -0.5 },
 		"std":           func(r *Recipe) { r.Std[2] = 0 },
 		"interpolation": func(r *Recipe) { r.Interpolation = "nearest" },
 	} {
@@ -103,6 +105,43 @@ func TestDrawFrequencies(t *testing.T) {
 		if d := math.Abs(c.got/n - c.want); d > 5*math.Sqrt(c.want*(1-c.want)/n) {
 			t.Errorf("%s: share of %.3f, want %.3f", c.name, c.got/n, c.want)
 		}
+	}
+}
+
+// A recipe that rotates draws all else as one that does not, turns each way alike, and
+// each view on its own; one stored by an older version does not rotate.
+func TestRotateAddsToTheDraw(t *testing.T) {
+	const n = 4000
+	for _, plain := range Recipes() {
+		r := plain
+		if err := r.Set("rotate=0.75"); err != nil {
+			t.Fatal(err)
+		}
+		var turns [2][4]float64
+		both := 0.0
+		for i := range n {
+			var p [2]Params
+			for view := range 2 {
+				p[view] = r.Draw(1, i, "x", view)
+				turns[view][p[view].Turns]++
+				q := p[view]
+				if q.Turns = 0; q != plain.Draw(1, i, "x", view) {
+					t.Fatalf("%s, draw %d, view %d: rotating moved another draw", r.Name, i, view)
+				}
+			}
+			if p[0].Turns == p[1].Turns {
+				both++
+			}
+		}
+		for _, got := range append(append(turns[0][:], turns[1][:]...), both) {
+			if d := math.Abs(got/n - 0.25); d > 5*math.Sqrt(0.25*0.75/n) {
+				t.Errorf("%s: turns %v and %v, the same in both views %v times of %d", r.Name, turns[0], turns[1], both, n)
+			}
+		}
+	}
+	old := Recipe{}
+	if err := json.Unmarshal([]byte(`{"name":"mild","views":[{"flip_h":0.5},{"flip_h":0.5}]}`), &old); err != nil || old.Views[0].Rotate != 0 {
+		t.Errorf("an older recipe rotates: %+v, %v", old, err)
 	}
 }
 

@@ -37,6 +37,7 @@ func settings() []setting {
 		}},
 		view("flip_h", "a flip left to right", func(v *View) *float64 { return &v.FlipH }),
 		view("flip_v", "a flip top to bottom", func(v *View) *float64 { return &v.FlipV }),
+		view("rotate", "a turn by 90, 180 or 270 degrees", func(v *View) *float64 { return &v.Rotate }),
 		view("jitter", "colour jitter", func(v *View) *float64 { return &v.Jitter }),
 		one("brightness", "of the jitter: factor 1-X to 1+X", func(r *Recipe) *float64 { return &r.Brightness }),
 		one("contrast", "of the jitter: factor 1-X to 1+X", func(r *Recipe) *float64 { return &r.Contrast }),

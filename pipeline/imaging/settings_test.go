@@ -24,6 +24,7 @@ func TestSet(t *testing.T) {
 			r.Views[0].Jitter, r.Views[1].Jitter, r.Views[0].Grey, r.Views[1].Grey = 0, 1, 1, 0
 			r.Views[0].Blur, r.Views[1].Blur, r.Sigma = 0.5, 0.5, [2]float64{1, 3}
 		}},
+		{"rotate=0.75:0.5", func(r *Recipe) { r.Views[0].Rotate, r.Views[1].Rotate = 0.75, 0.5 }},
 		{"solarise=0,threshold=200", func(r *Recipe) { r.Views[1].Solarise, r.Threshold = 0, 200 }},
 		{"mean=0.5:0.25:0.125,std=1:2:3", func(r *Recipe) { r.Mean, r.Std = [3]float32{0.5, 0.25, 0.125}, [3]float32{1, 2, 3} }},
 	} {
