@@ -82,7 +82,7 @@ type settings struct {
 }
 
 func (s *settings) register(fs *flag.FlagSet) {
-	fs.StringVar(&s.Data, "data", "", "`DIR` with the images, in any depth of folders; or a text file with a path a line, perhaps with a tab and a label, which training ignores; or tar shards: a file, a folder of them, a pattern such as part-{000..127}.tar")
+	fs.StringVar(&s.Data, "data", "", "`DIR` with the images, in any depth of folders; or a text file with a path a line, perhaps with a tab and a label, which training ignores; or tar shards: a file, a folder of them, a pattern such as part-{000..127}.tar; or a pattern of image files, in quotes, such as 'photos/*.jpg'")
 	fs.Float64Var(&s.Holdout, "holdout", 0.05, "`share` of the images kept from training to watch it, 2 at the least unless it is 0; chosen by a hash of the path")
 	fs.Uint64Var(&s.Seed, "seed", 1, "`N` that decides the first weights, the order of the images and their views")
 	fs.StringVar(&s.Model, "model", "resnet18", "`backbone`: "+strings.Join(models.ModelNames(), ", "))

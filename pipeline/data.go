@@ -24,8 +24,8 @@ func Data(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		io.WriteString(stdout, `Look at images before a run.
 
 Usage:
-  vicreg data check DIR      find bad and duplicate files, print sizes, mean and std
-  vicreg data preview DIR    draw the views that training would see
+  vicreg data check DIR...    find bad and duplicate files, print sizes, mean and std
+  vicreg data preview DIR...  draw the views that training would see
 
 Each explains itself with --help.
 `)

@@ -22,7 +22,8 @@ import (
 
 // check is a look through a data set under way.
 type check struct {
-	data, list string
+	data       []string
+	list       string
 	asJSON     bool
 	force      bool
 	workers    int
@@ -34,7 +35,7 @@ func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "data check",
 		Purpose:  "Decode every image of a data set; print what is there, what is bad or there twice, and mean and std.",
-		Synopsis: "DIR [flags]",
+		Synopsis: "DIR... [flags]",
 		Examples: []string{
 			"vicreg data check photos",
 			"vicreg data check photos --list bad.txt",
@@ -52,7 +53,7 @@ and goes on.`,
 	c.files.Register(fs)
 	encoder.ConversionFlags(fs, &c.conversion, "")
 	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one a core")
-	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &c.data}); err != nil {
+	if err := usage.ParseAll(fs, args, "DIR", &c.data); err != nil {
 		return err
 	}
 	if c.workers < 0 || c.workers > bulk.MaxThreads {
@@ -62,12 +63,12 @@ and goes on.`,
 		return err
 	}
 	if c.list != "" {
-		if err := checkOutput("--list", c.list, c.force, c.data); err != nil {
+		if err := checkOutput("--list", c.list, c.force, c.data...); err != nil {
 			return err
 		}
 	}
 	// No index is kept: an older one would not know what else lies in the folders.
-	set, err := dataset.Open(ctx, c.data, dataset.Options{Index: dataset.NoIndex})
+	set, err := dataset.OpenAll(ctx, c.data, dataset.Options{Index: dataset.NoIndex})
 	if err != nil {
 		return &usage.Error{Err: err}
 	}

@@ -23,7 +23,8 @@ import (
 
 // preview is a drawing of views under way.
 type preview struct {
-	data, out           string
+	data                []string
+	out                 string
 	force               bool
 	size, images, draws int
 	seed                uint64
@@ -49,7 +50,7 @@ func dataPreview(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "data preview",
 		Purpose:  "Draw images beside the random views that training would see of them.",
-		Synopsis: "DIR -o FILE [flags]",
+		Synopsis: "DIR... -o FILE [flags]",
 		Examples: []string{
 			"vicreg data preview photos -o preview.png",
 			"vicreg data preview scans -o preview.png --recipe mild --augment jitter=0",
@@ -70,7 +71,7 @@ Training with the same --seed, --recipe, --augment, --image-size, --levels and
 	p.files.Register(fs)
 	encoder.ConversionFlags(fs, &p.conversion, "")
 	p.chosen.register(fs)
-	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &p.data}); err != nil {
+	if err := usage.ParseAll(fs, args, "DIR", &p.data); err != nil {
 		return err
 	}
 	if err := usage.Require(fs, "o"); err != nil {
@@ -79,10 +80,10 @@ Training with the same --seed, --recipe, --augment, --image-size, --levels and
 	if err := p.validate(); err != nil {
 		return err
 	}
-	if err := checkOutput("-o", p.out, p.force, p.data); err != nil {
+	if err := checkOutput("-o", p.out, p.force, p.data...); err != nil {
 		return err
 	}
-	set, err := dataset.Open(ctx, p.data, dataset.Options{})
+	set, err := dataset.OpenAll(ctx, p.data, dataset.Options{})
 	if err != nil {
 		return &usage.Error{Err: err}
 	}

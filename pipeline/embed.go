@@ -20,7 +20,8 @@ import (
 
 // embedding is a bulk embedding under way.
 type embedding struct {
-	data, model, out string
+	data             []string
+	model, out       string
 	normalize, force bool
 	foreign          encoder.Flags
 	files            bulk.Files
@@ -40,13 +41,15 @@ func Embed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "embed",
 		Purpose:  "Turn images into vectors with an exported model, and write them to a file.",
-		Synopsis: "DIR --model FILE -o VECTORS [flags]",
+		Synopsis: "DIR... --model FILE -o VECTORS [flags]",
 		Examples: []string{
 			"vicreg embed photos --model backbone.onnx -o photos.npy",
 			"vicreg embed photos --model backbone.onnx -o photos.parquet --normalize",
+			"vicreg embed cat.jpg dog.jpg --model backbone.onnx -o pets.jsonl",
 		},
 		Notes: `DIR is a folder of any depth, a text file with a path a line (what follows a tab
-is its label, and no part of the path), or tar shards.
+is its label, and no part of the path), tar shards, or image files, also as a
+pattern in quotes. Of several, no two may have an image under the same path.
 VECTORS ends in .npy (rows of float32; the paths are in VECTORS.paths, a line a
 row), .jsonl or .parquet (path and embedding). VECTORS.json tells the model's
 fingerprint and lists the files that could not be read. Rows are in the order of
@@ -60,7 +63,7 @@ same command is given again and no image has changed.`,
 	e.foreign.Register(fs)
 	e.files.Register(fs)
 	e.machine.Register(fs)
-	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &e.data}); err != nil {
+	if err := usage.ParseAll(fs, args, "DIR", &e.data); err != nil {
 		return err
 	}
 	if err := errors.Join(e.machine.Validate(), usage.Require(fs, "model", "o"), e.foreign.Validate(), e.files.Validate()); err != nil {
@@ -81,7 +84,7 @@ func (e *embedding) check() error {
 	_, err := os.Stat(e.part())
 	goesOn := err == nil
 	for _, path := range e.outputs() {
-		if err := checkOutput("-o", path, e.force || goesOn && path != e.out, e.data, e.model); err != nil {
+		if err := checkOutput("-o", path, e.force || goesOn && path != e.out, append(e.data, e.model)...); err != nil {
 			return err
 		}
 	}
@@ -100,7 +103,7 @@ func (e *embedding) spare() error {
 
 func (e *embedding) run(ctx context.Context) (err error) {
 	// No index is kept: an older one would not know of a file that was replaced.
-	if e.set, err = dataset.Open(ctx, e.data, dataset.Options{Index: dataset.NoIndex}); err != nil {
+	if e.set, err = dataset.OpenAll(ctx, e.data, dataset.Options{Index: dataset.NoIndex}); err != nil {
 		return &usage.Error{Err: err}
 	}
 	if err := e.checkKeys(); err != nil {
@@ -136,7 +139,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 
 func (e *embedding) info() vectors.Info {
 	return vectors.Info{Model: usage.UTF8(filepath.Base(e.model)), Fingerprint: e.enc.Fingerprint(), Dim: e.enc.Dim(),
-		Normalized: e.normalize, Source: usage.UTF8(e.data), Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
+		Normalized: e.normalize, Source: usage.UTF8(e.set.Source()), Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
 }
 
 // encode fills the journal up to the last image of the set.

@@ -61,6 +61,34 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
+// Images that are named have the vectors that they have in their folder.
+func TestEmbedOfImages(t *testing.T) {
+	images := drawKinds(t, 3, 1)
+	model, dir := someModel(t, images), t.TempDir()
+	whole, some := filepath.Join(dir, "whole.jsonl"), filepath.Join(dir, "some.jsonl")
+	if printed, err := embed(t, t.Context(), images, "--model", model, "-o", whole); err != nil {
+		t.Fatal(printed, err)
+	}
+	printed, err := embed(t, t.Context(), filepath.Join(images, "green", "00[12].*"), filepath.Join(images, "blue", "000.jpg"), "--model", model, "-o", some)
+	if err != nil || !strings.Contains(printed, "3 vectors of") {
+		t.Fatal(printed, err)
+	}
+	known := map[string][]float32{}
+	paths, rows := jsonRows(t, whole)
+	for i, p := range paths {
+		known[p] = rows[i]
+	}
+	paths, rows = jsonRows(t, some)
+	if want := []string{"000.jpg", "001.jpg", "002.jpg"}; !slices.Equal(paths, want) {
+		t.Fatalf("paths %q, want %q", paths, want)
+	}
+	for i, p := range []string{"blue/000.jpg", "green/001.jpg", "green/002.jpg"} {
+		if known[p] == nil || !slices.Equal(rows[i], known[p]) {
+			t.Errorf("%s has another vector than in its folder", p)
+		}
+	}
+}
+
 // Every form holds the vectors that the encoder gives for each file alone, in the
 // order of the paths; bad files are listed.
 func TestEmbed(t *testing.T) {

@@ -24,5 +24,5 @@ func Files(paths []string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Set{source: &source{name: "a list of files", kind: list, root: string(filepath.Separator)}, table: t}, nil
+	return &Set{sources: []*source{{name: "a list of files", kind: list, root: string(filepath.Separator)}}, table: t}, nil
 }

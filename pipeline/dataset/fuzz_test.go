@@ -53,7 +53,7 @@ func FuzzIndex(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			set := &Set{source: s, table: x.table}
+			set := &Set{sources: []*source{s}, table: x.table}
 			for i := range set.Len() {
 				set.Key(i)
 				set.Label(i)
@@ -107,7 +107,7 @@ func FuzzShard(f *testing.F) {
 		if found, err = found.sorted(func(int, int) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
-		set := &Set{source: &source{kind: shards}, table: found}
+		set := &Set{sources: []*source{{kind: shards}}, table: found}
 		for i := range set.Len() {
 			set.Label(i)
 			if i > 0 && set.Key(i) <= set.Key(i-1) {
@@ -125,7 +125,7 @@ func FuzzList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		set := &Set{source: &source{kind: list}, table: found}
+		set := &Set{sources: []*source{{kind: list}}, table: found}
 		for i := range set.Len() {
 			set.Label(i)
 			if set.Key(i) == "" || i > 0 && set.Key(i) <= set.Key(i-1) {

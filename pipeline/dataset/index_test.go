@@ -116,7 +116,7 @@ func numbered(n int) *Set {
 		b.name(fmt.Sprintf("%06d.jpg", i))
 	}
 	t, _ := b.finish()
-	return &Set{source: &source{}, table: t}
+	return &Set{sources: []*source{{}}, table: t}
 }
 
 func TestSplitIsStable(t *testing.T) {

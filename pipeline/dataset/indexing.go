@@ -31,6 +31,8 @@ func (x *indexing) run(old *listing) (now *listing, changed bool, err error) {
 		now, changed, err = refreshList(x, old)
 	case shards:
 		now, changed, err = refreshShards(x, old)
+	case named:
+		now, changed, err = refreshNamed(x)
 	default:
 		now, changed, err = refreshTree(x, old)
 	}
@@ -39,7 +41,7 @@ func (x *indexing) run(old *listing) (now *listing, changed bool, err error) {
 		measured, err = x.measure(now.table)
 		changed = changed || measured
 	}
-	if err == nil && x.source.kind == list {
+	if err == nil && (x.source.kind == list || x.source.kind == named) {
 		err = x.anyThere(now.table)
 	}
 	return now, changed, err
@@ -171,7 +173,7 @@ func (l *look) close() {
 	l.shard, l.name = nil, ""
 }
 
-// file is the path of a picture of a tree or a list.
+// file is the path of a picture in a file of its own.
 func (s *source) file(key string) string {
 	if s.kind == list && filepath.IsAbs(key) {
 		return filepath.FromSlash(key)

@@ -21,11 +21,10 @@ const SaveFrom = 10_000
 // place is the file of a source's index, "" for none. asked says that the user
 // named it.
 func (o Options) place(s *source) (path string, asked bool) {
-	switch o.Index {
-	case NoIndex:
+	switch {
+	case o.Index == NoIndex || s.kind == named: // to find out which files there are is the work
 		return "", false
-	case "":
-	default:
+	case o.Index != "":
 		return o.Index, true
 	}
 	folder, err := os.UserCacheDir()

@@ -10,7 +10,7 @@ import (
 type Options struct {
 	// Index is the file that keeps the index from one start to the next. "" means a
 	// file in the user's cache folder, and only for sources of SaveFrom pictures or
-	// more, since fewer are listed as fast; a cache folder that cannot be written is
+	// more, since fewer are listed as fast, and not for files that were named; a cache folder that cannot be written is
 	// done without. NoIndex means none. A file that is named here is written
 	// whatever the size, and it is an error when that fails.
 	Index string
@@ -18,6 +18,13 @@ type Options struct {
 	// each file that the index does not know yet.
 	Dimensions bool
 	Workers    int // goroutines that look at files; 0 means one a processor
+}
+
+func (o Options) workers() int {
+	if o.Workers < 1 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return o.Workers
 }
 
 // Open indexes a source, which is one of
@@ -35,7 +42,11 @@ type Options struct {
 //   - tar files as WebDataset lays them out: one .tar file, a folder with *.tar
 //     files at its top and no picture in it, or a pattern such as
 //     train-{000..146}.tar. Members named as pictures are pictures. Compressed tar
-//     files are an error.
+//     files are an error;
+//   - an image file, by its name or what is in it, or a pattern of image files such as
+//     photos/*/*.{jpg,png}. The wildcards are those of path.Match, for tar files, too,
+//     and match hidden files and folders where they are asked for. A name that a file
+//     has is no pattern.
 //
 // A second start finds the index of the first and looks only at what tells that
 // something changed: the modification times of the folders, linked ones too, or those
@@ -44,14 +55,11 @@ type Options struct {
 // its new contents are used all the same (Reader says when). Nothing is written
 // into the source. A source without a picture is an error; so is the end of ctx.
 func Open(ctx context.Context, name string, opt Options) (*Set, error) {
-	if opt.Workers < 1 {
-		opt.Workers = runtime.GOMAXPROCS(0)
-	}
 	src, err := find(name)
 	if err != nil {
 		return nil, fmt.Errorf("index images: %w", err)
 	}
-	x := &indexing{ctx: ctx, source: src, dimensions: opt.Dimensions, workers: opt.Workers}
+	x := &indexing{ctx: ctx, source: src, dimensions: opt.Dimensions, workers: opt.workers()}
 	path, asked := opt.place(src)
 	old := &listing{table: &table{}}
 	if path != "" {
@@ -69,7 +77,7 @@ func Open(ctx context.Context, name string, opt Options) (*Set, error) {
 			return nil, err
 		}
 	}
-	return &Set{source: src, table: at.table, others: x.others}, nil
+	return &Set{sources: []*source{src}, table: at.table, others: x.others}, nil
 }
 
 // Index is Open with the default options.

@@ -22,15 +22,15 @@ func (s *Set) ReadFile(i int) ([]byte, error) {
 // refused when the shard is not what it was when it was indexed.
 func (s *Set) read(i int, buf []byte) (data []byte, mark uint32, err error) {
 	row := s.row(i)
-	key := s.table.key(row)
+	key, from := s.table.key(row), s.from(row)
 	var where shard
 	path := ""
-	if s.source.kind == shards {
+	if from.kind == shards {
 		name, _, _ := strings.Cut(key, "/")
-		where = s.source.shard[name]
+		where = from.shard[name]
 		path = where.path
 	} else {
-		path = s.source.file(key)
+		path = from.file(key)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Set) read(i int, buf []byte) (data []byte, mark uint32, err error) {
 	if err != nil {
 		return buf, 0, err
 	}
-	if s.source.kind != shards {
+	if from.kind != shards {
 		if data, err = fill(buf, f, 0, info.Size()); errors.Is(err, io.EOF) {
 			err = nil // it shrank since; the decoder has its say
 		}

@@ -17,17 +17,28 @@ import (
 	"time"
 )
 
-// Set is an indexed source of pictures, or a part of one, in ascending order of
+// Set is an indexed source of pictures, or several, or a part of them, in ascending order of
 // the pictures' keys. It is not changed after it was made, so that any number of
 // goroutines may read it.
 //
 // A picture's key is what draws and splits hash: in a tree its path below the
-// root, with slashes; in a list its path as listed; in tar shards SHARD/MEMBER.
+// root, with slashes; in a list its path as listed; in tar shards SHARD/MEMBER; of a
+// file that was named its name, of files that a pattern stands for their paths below
+// its folder, which is what comes before the first wildcard.
 type Set struct {
-	source *source
-	table  *table
-	pick   []uint32 // rows of the table, nil for all of them
-	others map[string]int
+	sources []*source
+	origin  []uint32 // index in sources by row of the table; nil for a single one
+	table   *table
+	pick    []uint32 // rows of the table, nil for all of them
+	others  map[string]int
+}
+
+// from is the source of a row of the table.
+func (s *Set) from(row int) *source {
+	if s.origin == nil {
+		return s.sources[0]
+	}
+	return s.sources[s.origin[row]]
 }
 
 // Entry is what an index knows of a picture without having read its pixels: the
@@ -59,7 +70,7 @@ func (s *Set) Len() int {
 func (s *Set) Key(i int) string { return s.table.key(s.row(i)) }
 
 // Label is what kind of picture i is said to be, "" when nothing says so: in a
-// tree the first folder of the key; in a list what follows the path; in a shard
+// tree, and of files that a pattern stands for, the first folder of the key; in a list what follows the path; in a shard
 // the member's .cls file, else the first folder of the member's path.
 func (s *Set) Label(i int) string {
 	row := s.row(i)
@@ -83,8 +94,9 @@ func (s *Set) Entry(i int) Entry {
 	return e
 }
 
-// Source is the folder, list or shards of the set, as they were named.
-func (s *Set) Source() string { return s.source.name }
+// Source is the folder, list, shards or files of the set, as they were named, the
+// first of many.
+func (s *Set) Source() string { return sourceNames(s.sources) }
 
 // Split sets aside about the given share of the pictures. Which ones follows from
 // a hash of each key, so that a picture stays on its side when others are added
@@ -110,8 +122,8 @@ func (s *Set) SplitFew(n int) (train, held *Set) {
 
 // divide sets aside the pictures whose keys are held.
 func (s *Set) divide(isHeld func(key string) bool) (train, held *Set) {
-	train = &Set{source: s.source, table: s.table, pick: []uint32{}}
-	held = &Set{source: s.source, table: s.table, pick: []uint32{}}
+	train = &Set{sources: s.sources, origin: s.origin, table: s.table, pick: []uint32{}}
+	held = &Set{sources: s.sources, origin: s.origin, table: s.table, pick: []uint32{}}
 	for i := range s.Len() {
 		row := s.row(i)
 		part := train

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"vicreg/pipeline/imaging"
 )
 
 // kind is how the pictures of a source lie.
@@ -19,6 +21,7 @@ const (
 	tree   kind = iota + 1 // files in a folder, at any depth
 	list                   // files named by a text file
 	shards                 // members of tar files
+	named                  // image files, named one by one or by a pattern
 )
 
 // source is where the pictures of a set are.
@@ -26,8 +29,8 @@ type source struct {
 	name  string // as given
 	kind  kind
 	path  string   // absolute: the folder, the list, or for shards what was given
-	root  string   // absolute: what the keys of a tree or a list are relative to
-	files []string // the shards
+	root  string   // absolute: what the keys of files are relative to
+	files []string // the shards; the keys of named files
 	shard map[string]shard
 }
 
@@ -35,10 +38,7 @@ type source struct {
 func find(name string) (*source, error) {
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if files, err := expand(name); err != nil || files != nil {
-			return shardSource(name, files, err)
-		}
-		return nil, fmt.Errorf("%s does not exist", name)
+		return patternSource(name)
 	}
 	if err != nil {
 		return nil, err
@@ -102,8 +102,12 @@ var packed = map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "
 // sniffed is how many bytes of a file tell what it is.
 const sniffed = 4096
 
-// fileSource tells a tar file from a list by its first bytes.
+// fileSource tells an image by its name, and else a tar file, an image and a list by
+// their first bytes.
 func fileSource(name, path string) (*source, error) {
+	if isPicture(name) {
+		return namedSource(name, filepath.Dir(name), []string{name})
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -121,10 +125,15 @@ func fileSource(name, path string) (*source, error) {
 	if isTar := len(head) >= 512 && string(head[257:262]) == "ustar"; isTar || strings.EqualFold(filepath.Ext(name), ".tar") {
 		return shardSource(name, []string{path}, nil)
 	}
-	if !isText(head) {
-		return nil, fmt.Errorf("%s is neither a folder, nor a tar file, nor a text file with a path on each line", name)
+	if isText(head) {
+		return &source{name: name, kind: list, path: path, root: filepath.Dir(path)}, nil
 	}
-	return &source{name: name, kind: list, path: path, root: filepath.Dir(path)}, nil
+	if info, err := f.Stat(); err == nil {
+		if _, err := imaging.Probe(f, info.Size()); err == nil {
+			return namedSource(name, filepath.Dir(name), []string{name})
+		}
+	}
+	return nil, fmt.Errorf("%s is neither a folder, nor a tar file, nor a text file with a path on each line, nor an image", name)
 }
 
 // isText allows for a letter that is cut at the end.

@@ -51,15 +51,12 @@ type Positional struct {
 // flags. On -h or --help it prints the help to fs.Output and returns
 // flag.ErrHelp; everything wrong is an *Error that names the argument.
 func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
-	values, err := split(fs, args)
+	values, err := read(fs, args)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fs.Usage()
-		return flag.ErrHelp
 	case err != nil:
-		return &Error{Err: clearer(fs, err)}
+		return err
 	case len(values) > len(positional):
-		return Errorf("unexpected argument %q", values[len(positional)])
+		return Errorf("unexpected argument %q%s", values[len(positional)], unquoted(fs))
 	case len(values) < len(positional) && !strings.HasPrefix(positional[len(values)].Name, "["):
 		return Errorf("%s is missing", positional[len(values)].Name)
 	}
@@ -67,6 +64,42 @@ func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
 		*positional[i].Value = value
 	}
 	return nil
+}
+
+// ParseAll is Parse for any number of positional arguments of one name, but one at the
+// least.
+func ParseAll(fs *flag.FlagSet, args []string, name string, values *[]string) error {
+	given, err := read(fs, args)
+	switch {
+	case err != nil:
+		return err
+	case len(given) == 0:
+		return Errorf("%s is missing", name)
+	}
+	*values = given
+	return nil
+}
+
+// read parses the flags, and prints the help where that is asked for.
+func read(fs *flag.FlagSet, args []string) (values []string, err error) {
+	values, err = split(fs, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fs.Usage()
+		return nil, flag.ErrHelp
+	case err != nil:
+		return nil, &Error{Err: clearer(fs, err)}
+	}
+	return values, nil
+}
+
+// unquoted is the likely cause of an argument too many where images are given with a
+// flag: the shell put many names in the place of a pattern.
+func unquoted(fs *flag.FlagSet) string {
+	if !Given(fs, "data") {
+		return ""
+	}
+	return "; --data is one folder or file, or a pattern in quotes: --data 'photos/*.jpg'"
 }
 
 // split parses the flags with fs kept quiet and returns the other arguments.

@@ -67,6 +67,29 @@ the end`
 	}
 }
 
+func TestParseAll(t *testing.T) {
+	for args, want := range map[string]string{
+		"a --epochs 3 b": "a b", "--resume a": "a", "-- -a": "-a",
+		"": "DIR is missing", "--epochs 3": "DIR is missing", "a --colour": "unknown flag --colour",
+	} {
+		var values []string
+		err := ParseAll(exampleFlags(io.Discard), strings.Fields(args), "DIR", &values)
+		if got := strings.Join(values, " "); err == nil && got != want || err != nil && err.Error() != want {
+			t.Errorf("%q: got %q, %v, want %s", args, got, err, want)
+		}
+	}
+}
+
+// A pattern that the shell has expanded gives a flag one name and leaves the others.
+func TestAnUnquotedPatternIsToldOf(t *testing.T) {
+	fs := exampleFlags(io.Discard)
+	fs.String("data", "", "")
+	err := Parse(fs, strings.Fields("--data a.jpg b.jpg c.jpg"))
+	if want := `unexpected argument "b.jpg"; --data is one folder or file, or a pattern in quotes: --data 'photos/*.jpg'`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                   "RUN is missing",

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"vicreg/pipeline/bulk"
@@ -18,15 +19,16 @@ import (
 
 // adding is an addition to an index under way.
 type adding struct {
-	data, file, model, namespace string
-	metadata, key, prefix        string
-	server, keyFile              string
-	prune                        bool
-	foreign                      encoder.Flags
-	files                        bulk.Files
-	machine                      bulk.Machine
-	stdout, stderr               io.Writer
-	flags                        *flag.FlagSet
+	data                   []string
+	file, model, namespace string
+	metadata, key, prefix  string
+	server, keyFile        string
+	prune                  bool
+	foreign                encoder.Flags
+	files                  bulk.Files
+	machine                bulk.Machine
+	stdout, stderr         io.Writer
+	flags                  *flag.FlagSet
 }
 
 // target is where additions go: a file, or the server that owns one.
@@ -51,20 +53,21 @@ func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "index add",
 		Purpose:  "Add images to a similarity index, or bring it up to date with a folder.",
-		Synopsis: "DIR (--index FILE --model FILE | --server URL) [flags]",
+		Synopsis: "DIR... (--index FILE --model FILE | --server URL) [flags]",
 		Examples: []string{
 			"vicreg index add photos --index photos.index --model backbone.onnx",
 			"vicreg index add photos --index photos.index --model backbone.onnx --metadata photos.csv --prune",
 			"vicreg index add photos.npy --index photos.index --model backbone.onnx",
 			"vicreg index add photos --server http://localhost:8080",
 		},
-		Notes: `DIR is a folder of any depth, a text file with a path a line, or tar shards; or a
-file of vectors that vicreg embed or vicreg index export wrote, .npy, .jsonl or
+		Notes: `DIR is a folder of any depth, a text file with a path a line, tar shards, or image
+files, also as a pattern in quotes; several are added as one, in which no two images
+may have one id. Or it is a file of vectors that vicreg embed or vicreg index export wrote, .npy, .jsonl or
 .parquet, with what stands beside it; what such a file does not tell of an item that
 is there, that keeps. The index is made where there is none.
 
 An image's id is its path below DIR, SHARD/MEMBER in shards, and the path as listed
-in a list, after the text of --prefix. An id that belongs to another image, which is
+in a list, an image file's name, after the text of --prefix. An id that belongs to another image, which is
 elsewhere and still there, stays with that: where folders have names in common, give
 each a prefix, such as --prefix A/, or a namespace. An image whose id and bytes (by
 SHA-256) are in the index already costs no more than reading its file. What is stored
@@ -97,7 +100,7 @@ With --server the images are sent to a server that owns the index and has the mo
 	a.foreign.Register(fs)
 	a.files.Register(fs)
 	a.machine.Register(fs)
-	if err := usage.Parse(fs, args, usage.Positional{Name: "DIR", Value: &a.data}); err != nil {
+	if err := usage.ParseAll(fs, args, "DIR", &a.data); err != nil {
 		return err
 	}
 	if err := a.validate(); err != nil {
@@ -107,7 +110,7 @@ With --server the images are sent to a server that owns the index and has the mo
 }
 
 // ofVectors says that DIR is a file of vectors.
-func (a *adding) ofVectors() bool { return vectors.Known(a.data) }
+func (a *adding) ofVectors() bool { return slices.ContainsFunc(a.data, vectors.Known) }
 
 // validate reports what does not go together.
 func (a *adding) validate() error {
@@ -122,6 +125,8 @@ func (a *adding) validate() error {
 		return usage.Errorf("--model FILE is missing")
 	case a.key != "" && a.metadata == "":
 		return usage.Errorf("--key goes with --metadata")
+	case a.ofVectors() && len(a.data) > 1:
+		return usage.Errorf("a file of vectors is added by itself: give one DIR")
 	case a.prune && a.ofVectors():
 		return usage.Errorf("--prune is for folders and shards: a file of vectors does not tell what is gone")
 	}
@@ -240,9 +245,9 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 	some(a.stdout, "gone", len(gone), func(i int) string { return usage.Printable(gone[i]) })
 	switch {
 	case removed > 0:
-		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, usage.Printable(a.data))
+		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, usage.Printable(from.name))
 	case len(gone) > 0:
-		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), usage.Printable(a.data))
+		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), usage.Printable(from.name))
 	}
 	if r, is := to.(*remote); is && r.bared.Load() > 0 {
 		fmt.Fprintf(a.stdout, "%d items have no thumbnail any more: a server makes them of images, and those are not on this disk\n", r.bared.Load())

@@ -237,6 +237,32 @@ func TestAddVectors(t *testing.T) {
 	}
 }
 
+// Images that were named get the ids that their folder would give them, alone and in any
+// company; a metadata file may name them by their paths.
+func TestAddImages(t *testing.T) {
+	dir, model := colours(t, 4), colour(t, 1)
+	put(t, filepath.Join(dir, "cats", "a.png"), filled(t, 250, 1, 1))
+	put(t, filepath.Join(dir, "cats", "00.png"), filled(t, 2, 1, 1))
+	file, about := filepath.Join(t.TempDir(), "photos.index"), filepath.Join(t.TempDir(), "m.csv")
+	put(t, about, []byte("path,year\n"+filepath.Join(dir, "02.png")+",2020\n"))
+	add := func(names ...string) []string {
+		args := []string{"add", "--index", file, "--model", model}
+		for _, n := range names {
+			args = append(args, filepath.Join(dir, n))
+		}
+		return args
+	}
+	want(t, said(t, append(add("02.png", "00.png"), "--metadata", about)...), "2 new, ", "2 items")
+	if it := got(t, file, "02.png"); string(it.Metadata) != `{"year":2020}` {
+		t.Errorf("stored %+v", it)
+	}
+	want(t, said(t, add("0[0-2].png", "cats/a.png")...), "2 new, 0 changed, 0 with other metadata or path, 2 unchanged", "4 items")
+	want(t, said(t, add("")...), "3 new, 0 changed, 0 with other metadata or path, 3 unchanged", "7 items", "1 images are indexed under another id, such as a.png")
+	wrong(t, "would both be called 00.png", add("00.png", "cats")...)
+	wrong(t, "nothing tells which images came from lists and single files, as in "+dir, append(add("00.png"), "--prune")...)
+	wrong(t, "a file of vectors is added by itself", add("00.png", "v.npy")...)
+}
+
 // wrong wants a command to find its input wrong.
 func wrong(t *testing.T, words string, args ...string) {
 	t.Helper()

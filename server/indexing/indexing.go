@@ -26,7 +26,7 @@ type word struct {
 
 func words() []word {
 	return []word{
-		{"add", "DIR", "add images to an index, or bring it up to date", runAdd},
+		{"add", "DIR...", "add images to an index, or bring it up to date", runAdd},
 		{"remove", "FILE ID...", "remove items, or all of a namespace", runRemove},
 		{"info", "FILE", "tell what is in an index", runInfo},
 		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 
 	"vicreg/pipeline/dataset"
@@ -13,6 +14,7 @@ import (
 
 // origin is where additions come from.
 type origin struct {
+	name  string                    // for people
 	n     int                       // additions
 	ids   iter.Seq[string]          // of all
 	paths iter.Seq2[string, string] // their ids and sources; nil where sources tell nothing
@@ -27,26 +29,22 @@ type origin struct {
 // find looks at what is to be added.
 func (a *adding) find(ctx context.Context) (*origin, error) {
 	if a.ofVectors() {
-		return findVectors(a.data, a.prefix)
+		return findVectors(a.data[0], a.prefix)
 	}
 	// No index is kept: an older one would not know of a file that was replaced.
-	set, err := dataset.Open(ctx, a.data, dataset.Options{Index: dataset.NoIndex})
+	set, err := dataset.OpenAll(ctx, a.data, dataset.Options{Index: dataset.NoIndex})
 	if err != nil {
 		return nil, &usage.Error{Err: err}
-	}
-	root, err := filepath.Abs(a.data)
-	if err != nil {
-		return nil, err
 	}
 	if others := set.OthersLine(); others != "" {
 		fmt.Fprintln(a.stderr, "skipped", others)
 	}
-	o := &origin{n: set.Len(), root: root, roots: set.Roots(), tars: shardOf(set.Path(0)) != ""}
-	if o.roots == nil {
-		o.root = filepath.Dir(root)
-		if a.prune {
-			return nil, usage.Errorf("--prune is for folders and shards: nothing tells which images came from the list %s", usage.Printable(a.data))
-		}
+	o := &origin{name: set.Source(), n: set.Len(), roots: set.Roots(), tars: set.Sharded()}
+	if o.root, err = rootOf(a.data); err != nil {
+		return nil, err
+	}
+	if o.roots == nil && a.prune {
+		return nil, usage.Errorf("--prune is for folders and shards: nothing tells which images came from lists and single files, as in %s", usage.Printable(o.name))
 	}
 	o.ids = func(yield func(string) bool) {
 		for i := range set.Len() {
@@ -64,4 +62,26 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	}
 	o.add = func(ctx context.Context, to target, p *plan, done func()) error { return to.images(ctx, set, p, done) }
 	return o, nil
+}
+
+// rootOf is the folder that the ids of images are relative to, where all sources have the
+// same one, else "": a folder itself, of a list or of files the one that they lie in.
+func rootOf(names []string) (root string, err error) {
+	for i, name := range names {
+		name, err = filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		switch info, err := os.Stat(name); {
+		case err != nil:
+			name = dataset.PatternFolder(name)
+		case !info.IsDir():
+			name = filepath.Dir(name)
+		}
+		if i > 0 && name != root {
+			return "", nil
+		}
+		root = name
+	}
+	return root, nil
 }

@@ -137,7 +137,7 @@ func TestIndexExplainsItself(t *testing.T) {
 		want(t, out, "Usage:\n  vicreg index "+w.name+" "+w.synopsis)
 	}
 	out, _, _ := run(t.Context(), "--help")
-	want(t, out, "vicreg index add DIR ", "vicreg index rebuild FILE ")
+	want(t, out, "vicreg index add DIR... ", "vicreg index rebuild FILE ")
 	wrong(t, `unknown word "chek", want add, `, "chek")
 	wrong(t, "did you mean check?", "chekc")
 }
