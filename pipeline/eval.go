@@ -62,7 +62,8 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 		},
 		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. In a text file with a path a
 line, the kind is what follows the path after a tab; in tar shards, the .cls
-member beside the image, else its first folder. With at least two kinds each image
+member beside the image, else "label" or "cls" in the .json one, else its first
+folder. With at least two kinds each image
 gets the one that its K nearest neighbours vote for, weighted by exp(cosine/T):
 neighbours in --reference, or among the other images of --data.
 Raw pixels are those the model sees, brought down to %d x %d where there are

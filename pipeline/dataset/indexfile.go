@@ -10,7 +10,7 @@ import (
 )
 
 // indexMagic begins an index file; its last letter is the version of the format.
-const indexMagic = "vicreg index 2\n"
+const indexMagic = "vicreg index 3\n"
 
 // writeIndex writes what is kept of a source.
 func writeIndex(w io.Writer, s *source, x *listing) error {

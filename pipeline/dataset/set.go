@@ -71,7 +71,8 @@ func (s *Set) Key(i int) string { return s.table.key(s.row(i)) }
 
 // Label is what kind of picture i is said to be, "" when nothing says so: in a
 // tree, and of files that a pattern stands for, the first folder of the key; in a list what follows the path; in a shard
-// the member's .cls file, else the first folder of the member's path.
+// the member's .cls file, else its .json file's "label" or "cls", else the first folder
+// of the member's path.
 func (s *Set) Label(i int) string {
 	row := s.row(i)
 	if s.table.label != nil {

@@ -144,6 +144,36 @@ func pack(t testing.TB, members ...member) []byte {
 	return b.Bytes()
 }
 
+// A label comes from .cls, else from .json, else from the folder; what is no label in a
+// .json member is let be.
+func TestLabelsInShards(t *testing.T) {
+	root := t.TempDir()
+	members := []member{{name: "k/cls.png", text: picture(1)}, {name: "k/cls.cls", text: "first\n"}, {name: "k/cls.json", text: `{"label": "second"}`}}
+	want := []string{"k/cls.png [first]"}
+	for i, c := range []struct{ object, label string }{
+		{`{"label": "cat", "cls": 7}`, "cat"}, {`{"cls": " dog\u0021 "}`, "dog!"}, {`{"caption": "x", "label": 7}`, "7"}, {`{"cls": -1.50e3}`, "-1.50e3"},
+		{`{"label": null, "cls": 0}`, "0"}, {`{"label": ["cat"], "cls": "dog"}`, "dog"}, {`{"label": ""}`, ""},
+		{`{"label": true}`, "k"}, {`{"label": {"cls": 3}}`, "k"}, {`{"Label": "cat"}`, "k"}, {`{"caption": "cat"}`, "k"}, {`[1]`, "k"}, {`null`, "k"}, {`"label"`, "k"},
+		{`{"label": "cat"`, "k"}, {`{"label": "cat"} x`, "k"}, {"", "k"}, {"\xff", "k"},
+		{`{"label": "` + strings.Repeat("x", maxLabel+1) + `"}`, "k"}, {`{"label": "cat"}` + strings.Repeat(" ", maxJSON), "k"},
+	} {
+		stem := fmt.Sprintf("k/%02d", i)
+		members = append(members, member{name: stem + ".json", text: c.object}, member{name: stem + ".x.png", text: picture(1)})
+		want = append(want, fmt.Sprintf("%s.x.png [%s]", stem, c.label))
+	}
+	slices.Sort(want)
+	raw(t, root, "s.tar", pack(t, members...))
+	got := lines(index(t, filepath.Join(root, "s.tar")))
+	for i := range got {
+		if got[i] != "s.tar/"+want[i] {
+			t.Errorf("%s, want %s", got[i], want[i])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d images of %d", len(got), len(want))
+	}
+}
+
 // packedShards are two tar files in a folder.
 func packedShards(t testing.TB) string {
 	t.Helper()

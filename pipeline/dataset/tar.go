@@ -11,16 +11,12 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// maxLabel bounds a .cls member, in bytes.
-const maxLabel = 1 << 10
-
 // readShard appends the pictures of a tar file of the given size to b, with their
 // places in it, so that each can be read alone. Only regular members count; hidden
-// ones are passed over. A member's label is that of the .cls member whose name is
-// the same up to the first dot, else its first folder.
+// ones are passed over. labels says what a member's label is.
 func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 	archive := tar.NewReader(r)
-	classes := map[string]string{}
+	var said labels
 	var members []string
 	for {
 		h, err := archive.Next()
@@ -35,8 +31,8 @@ func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 			continue
 		}
 		switch {
-		case path.Ext(member) == ".cls":
-			if classes[stem(member)], err = readLabel(archive, h.Size); err != nil {
+		case path.Ext(member) == ".cls", path.Ext(member) == ".json":
+			if err := said.read(member, archive, h.Size); err != nil {
 				return fmt.Errorf("%s: %w", usage.Printable(member), err)
 			}
 		case isPicture(member):
@@ -54,7 +50,7 @@ func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 		}
 	}
 	for _, m := range members {
-		b.as(labelOf(m, classes))
+		b.as(said.of(m))
 	}
 	return nil
 }
@@ -86,33 +82,4 @@ func cut(err error, members int) error {
 // hidden says that a member or a folder of it begins with a dot.
 func hidden(member string) bool {
 	return strings.HasPrefix(member, ".") || strings.Contains(member, "/.")
-}
-
-// stem is what WebDataset calls the key of a member: its name up to the first dot.
-func stem(member string) string {
-	folder, base := path.Split(member)
-	base, _, _ = strings.Cut(base, ".")
-	return folder + base
-}
-
-func readLabel(r io.Reader, size int64) (string, error) {
-	if size > maxLabel {
-		return "", fmt.Errorf("a label of %d bytes is over the limit of %d", size, maxLabel)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return "", cut(err, 0)
-	}
-	return strings.TrimSpace(string(text)), nil
-}
-
-func labelOf(member string, classes map[string]string) string {
-	if label, ok := classes[stem(member)]; ok {
-		return label
-	}
-	label, _, nested := strings.Cut(member, "/")
-	if !nested {
-		return ""
-	}
-	return label
 }

@@ -82,7 +82,7 @@ is in the first column when that is named id or path, else in that of --key; in 
 of that name. A column is numbers when each of its cells is a number as in JSON
 (0042 is not), booleans when each is true or false, else text; an empty cell says
 nothing. A new image has the label of its folder, of its line in a list or of its
-shard's .cls file as "label", unless its row has one; a folder tells nothing else.
+shard's .cls or .json member as "label", unless its row has one; a folder tells nothing else.
 Images that are in the index keep their metadata unless a row says otherwise.
 
 With --server the images are sent to a server that owns the index and has the model.`,
