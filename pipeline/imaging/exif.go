@@ -73,8 +73,14 @@ func (f *file) directory(start, end int64) (d directory, err error) {
 // is too long for the entry it takes where that lies in the structure, and returns that
 // for the first value to be put there.
 func (d *directory) set(b []byte, order binary.ByteOrder) (list *int64) {
-	to, many := d.field(order.Uint16(b))
-	count := order.Uint32(b[4:])
+	tag, count := order.Uint16(b), order.Uint32(b[4:])
+	to, many := d.field(tag)
+	switch tag {
+	case tagBits:
+		d.depths = int64(count)
+	case tagExtra:
+		d.explained = true
+	}
 	if to == nil || count != 1 && !many {
 		return nil
 	}

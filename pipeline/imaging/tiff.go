@@ -16,6 +16,9 @@ type tiffHeader struct {
 	bits, samples, format, extra     int64
 	photometric, compression, planar int64
 
+	depths    int64 // how many samples it has bits of
+	explained bool  // it says what its extra samples are
+
 	order   binary.ByteOrder
 	entries [2]int64 // where those of the directory begin, and how many there are
 }
@@ -39,6 +42,9 @@ func (f *file) tiffHeader(h *header) error {
 	}
 	if d.w < 1 || d.h < 1 {
 		return errors.New("TIFF file does not tell its size")
+	}
+	if d.samples == 0 && d.photometric == rgb { // it forgot to say so, and means no single one
+		d.samples = d.depths
 	}
 	h.W, h.H, h.Deep, h.tiff = int(d.w), int(d.h), d.bits > 8, d.tiffHeader
 	if 1 <= d.orientation && d.orientation <= 8 {
@@ -89,6 +95,12 @@ func (t *tiffHeader) readable() error {
 	return nil
 }
 
+// alpha says that the fourth sample of RGB is one: also where nothing is said of it, as
+// with Pillow.
+func (t *tiffHeader) alpha() bool {
+	return t.samples == 4 && (t.extra == associated || t.extra == unassociated || !t.explained)
+}
+
 // tiff decodes the first page. Levels hold for values as they are stored, also where
 // white is zero.
 func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
@@ -126,8 +138,8 @@ func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
 	case t.planar == 2 && t.samples > 1:
 		im, err = t.planes(data)
 	case t.photometric == rgb && t.samples == 4 && t.extra != associated && t.extra != unassociated:
-		// The fourth sample is anything: it is read as alpha, and left out.
-		if im, err = tiff.Decode(t.revised(data, t.asAlpha)); err == nil {
+		// The fourth sample is read as alpha, and left out if it is anything else.
+		if im, err = tiff.Decode(t.revised(data, toExtra, t.alphaEntry()...)); err == nil && !t.alpha() {
 			opaque(im)
 		}
 	default:

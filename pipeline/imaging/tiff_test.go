@@ -2,6 +2,9 @@ package imaging
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,6 +92,117 @@ func TestTIFFAlphaByBands(t *testing.T) {
 		if !bytes.Equal(pictures[0].Pix, pictures[1].Pix) {
 			t.Errorf("extra %d: other pixels by bands than by pixels", extra)
 		}
+	}
+}
+
+// tiffOf is a file of 3 x 2 pixels in one strip or, by bands, one each. It has bits of so
+// many samples and, where they are not negative, tags of their number and of what the
+// fourth is. Sample c of pixel i is 10*i+c, and that times 257.
+func tiffOf(order binary.AppendByteOrder, bits, bands, samples, extra int, planar bool) []byte {
+	const w, h = 3, 2
+	depth, planes := bits/8, 1
+	if planar {
+		planes = bands
+	}
+	size := w * h * bands * depth / planes // of a strip
+	type entry struct {
+		tag, kind uint16
+		values    []uint32
+	}
+	repeat := func(n int, v uint32) []uint32 { return slices.Repeat([]uint32{v}, n) }
+	strips := make([]uint32, planes)
+	entries := []entry{{tagWidth, 3, []uint32{w}}, {tagHeight, 3, []uint32{h}}, {tagBits, 3, repeat(bands, uint32(bits))}, {tagCompression, 3, []uint32{1}},
+		{tagPhotometric, 3, []uint32{rgb}}, {tagStripOffsets, 4, strips}}
+	if samples >= 0 {
+		entries = append(entries, entry{tagSamples, 3, []uint32{uint32(samples)}})
+	}
+	entries = append(entries, entry{278, 3, []uint32{h}}, entry{tagStripCounts, 4, repeat(planes, uint32(size))})
+	if planar {
+		entries = append(entries, entry{tagPlanar, 3, []uint32{2}})
+	}
+	if extra >= 0 {
+		entries = append(entries, entry{tagExtra, 3, []uint32{uint32(extra)}})
+	}
+	entries = append(entries, entry{34665, 4, []uint32{0}}) // something behind
+	number := func(b []byte, kind uint16, v uint32) []byte {
+		if kind == 3 {
+			return order.AppendUint16(b, uint16(v))
+		}
+		return order.AppendUint32(b, v)
+	}
+	at := 8 + 2 + 12*len(entries) + 4 // where lists that are too long for an entry begin
+	pixels := at + 100                // behind all of them
+	for i := range strips {
+		strips[i] = uint32(pixels + i*size)
+	}
+	file := append(order.AppendUint16(nil, 0x4949), 42, 0)
+	if order.AppendUint16(nil, 1)[0] == 0 {
+		file = []byte("MM\x00*")
+	}
+	file = order.AppendUint16(order.AppendUint32(file, 8), uint16(len(entries)))
+	var lists []byte
+	for _, e := range entries {
+		var list []byte
+		for _, v := range e.values {
+			list = number(list, e.kind, v)
+		}
+		file = order.AppendUint32(order.AppendUint16(order.AppendUint16(file, e.tag), e.kind), uint32(len(e.values)))
+		if len(list) <= 4 {
+			file = append(file, append(list, make([]byte, 4-len(list))...)...)
+			continue
+		}
+		file, lists = order.AppendUint32(file, uint32(at+len(lists))), append(lists, list...)
+	}
+	file = append(append(file, make([]byte, 4)...), lists...)
+	file = append(file, make([]byte, pixels-len(file))...)
+	for n := range w * h * bands {
+		v := 10*(n/bands) + n%bands
+		if planar {
+			v = 10*(n%(w*h)) + n/(w*h)
+		}
+		if depth == 1 {
+			file = append(file, uint8(v))
+		} else {
+			file = order.AppendUint16(file, uint16(257*v))
+		}
+	}
+	return file
+}
+
+// Pillow's reading, of 13.0: a fourth band of which nothing is said is alpha that the
+// colours are not multiplied with. It does not read RGB that lacks the number of its
+// samples, which their bits tell.
+func TestTIFFThatSaysTooLittle(t *testing.T) {
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, bits := range []int{8, 16} {
+			for _, planar := range []bool{false, true} {
+				for _, c := range []struct {
+					bands, samples, extra int
+					alpha                 bool
+				}{{4, 4, -1, true}, {4, 4, 0, false}, {4, 4, 2, true}, {4, -1, -1, true}, {4, -1, 0, false}, {3, -1, -1, false}, {3, 3, -1, false}} {
+					name := fmt.Sprint(order, bits, planar, c)
+					file := tiffOf(order, bits, c.bands, c.samples, c.extra, planar)
+					d := Decoder{Facts: new(Facts)}
+					var m RGB
+					if err := d.Decode(&m, file, Limits{TIFF: true}); err != nil {
+						t.Errorf("%s: %v", name, err)
+						continue
+					}
+					var want []uint8
+					for i := range 6 {
+						want = append(want, uint8(10*i), uint8(10*i+1), uint8(10*i+2))
+					}
+					differ(t, name, m.Pix, want, 0, 0)
+					if d.Facts.Transparent != c.alpha {
+						t.Errorf("%s: transparent %v", name, d.Facts.Transparent)
+					}
+				}
+			}
+		}
+	}
+	_, err := Decode(tiffOf(binary.LittleEndian, 8, 3, 1, -1, false), Limits{TIFF: true})
+	if err == nil || !strings.Contains(err.Error(), "TIFF file has 1 bands of RGB") {
+		t.Errorf("of one sample with bits of three: %v", err)
 	}
 }
 

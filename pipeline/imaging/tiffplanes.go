@@ -26,14 +26,14 @@ type revision func(entry []byte, tag uint16) (stays bool, err error)
 // which were cut off are missed, and not taken from there.
 const behind = 1 << 31
 
-// revised is a file with another directory; with none to revise it is the file. That
-// the directory is broken shows when it is decoded.
-func (t *tiffHeader) revised(data []byte, revise revision) io.Reader {
+// revised is a file with another directory, with more entries at its end; with none to
+// revise it is the file. That the directory is broken shows when it is decoded.
+func (t *tiffHeader) revised(data []byte, revise revision, more ...byte) io.Reader {
 	if revise == nil || len(data) >= behind {
 		return bytes.NewReader(data)
 	}
 	var count uint16
-	entries := make([]byte, 2, 2+12*t.entries[1])
+	entries := make([]byte, 2, 2+12*t.entries[1]+int64(len(more)))
 	for i := range t.entries[1] {
 		entry := [12]byte(data[t.entries[0]+12*i:])
 		stays, err := revise(entry[:], t.order.Uint16(entry[:]))
@@ -45,15 +45,23 @@ func (t *tiffHeader) revised(data []byte, revise revision) io.Reader {
 			count++
 		}
 	}
+	entries, count = append(entries, more...), count+uint16(len(more)/12)
 	t.order.PutUint16(entries, count)
 	head := [8]byte(data)
 	t.order.PutUint32(head[4:], behind)
 	return &patched{head: head, data: data, tail: entries}
 }
 
-// asAlpha makes alpha of the fourth sample.
-func (t *tiffHeader) asAlpha(entry []byte, tag uint16) (stays bool, err error) {
-	return tag != tagExtra && tag != tagFormat || tag == tagExtra && t.short(entry, unassociated), nil
+// toExtra leaves the entries before that of the extra samples; those behind it are not
+// needed for pixels.
+func toExtra(_ []byte, tag uint16) (stays bool, err error) { return tag < tagExtra, nil }
+
+// alphaEntry makes alpha of the fourth sample.
+func (t *tiffHeader) alphaEntry() []byte {
+	entry := make([]byte, 12)
+	t.order.PutUint16(entry, tagExtra)
+	t.short(entry, unassociated)
+	return entry
 }
 
 // short makes the value of an entry one short, and is true.
@@ -70,7 +78,7 @@ func (t *tiffHeader) short(entry []byte, v uint16) bool {
 func (t *tiffHeader) planes(data []byte) (image.Image, error) {
 	var joined image.Image
 	bands := 3
-	if t.samples == 4 && (t.extra == associated || t.extra == unassociated) {
+	if t.alpha() {
 		bands = 4
 	}
 	for c := range bands {
