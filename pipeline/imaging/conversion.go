@@ -31,7 +31,8 @@ type Facts struct {
 	Transparent bool // a pixel is not opaque
 	Deep        bool // it has 16 bits a channel
 	// Low and High are the smallest and the largest value of the colours of such a
-	// picture as it is stored; Inner are the two that Levels.Auto takes.
+	// picture as it is stored, without those that a background hides; Inner are the two
+	// that Levels.Auto takes.
 	Low, High uint16
 	Inner     [2]uint16
 }

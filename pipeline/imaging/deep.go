@@ -60,17 +60,26 @@ type tones struct {
 	low, high uint16 // of the table
 }
 
-// count counts the values of the colours.
-func (t *tones) count(p *deep) {
+// count counts the values of the colours, those alone that a background leaves to be seen
+// where covered says that there is one, and returns how many there are.
+func (t *tones) count(p *deep, covered bool) (all int) {
 	clear(t.counts[:])
 	for y := range p.h {
 		row := p.row(y)
 		for i := 0; i < len(row); i += p.step {
+			if covered && p.step == 8 && row[i+6] == 0 { // lay goes by the high byte
+				continue
+			}
+			all += p.colours
 			for c := i; c < i+2*p.colours; c += 2 {
 				t.counts[uint16(row[c])<<8|uint16(row[c+1])]++
 			}
 		}
 	}
+	if all == 0 && covered { // nothing is seen: what is hidden does no harm
+		return t.count(p, false)
+	}
+	return all
 }
 
 // rank is the smallest value that so many thousandths of those counted, and at least
@@ -115,9 +124,9 @@ func (d *Decoder) deep(m *RGB, p *deep) {
 	if d.tones == nil && (levels != Levels{} || d.Facts != nil) {
 		d.tones = new(tones)
 	}
-	all := p.w * p.h * p.colours
+	all := 0
 	if levels.Auto || d.Facts != nil {
-		d.tones.count(p)
+		all = d.tones.count(p, d.Conversion.Background.Set)
 	}
 	if d.Facts != nil {
 		d.Facts.Deep, d.Facts.Low, d.Facts.High = true, d.tones.rank(0, all), d.tones.rank(1000, all)

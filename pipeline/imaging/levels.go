@@ -18,7 +18,8 @@ import (
 type Levels struct {
 	// Auto takes the 0.5 and 99.5 percentiles of each picture's own values, those of
 	// all its colours together: NumPy's percentile with method "inverted_cdf". Where the
-	// two are equal, the smallest and the largest value. It makes pictures comparable
+	// two are equal, the smallest and the largest value. Colours that alpha hides count
+	// where it is dropped, and they are seen, but not under a Background. It makes pictures comparable
 	// that were taken each in its own unit, and takes out how bright they are.
 	Auto      bool
 	Low, High uint16 // black and white, for all pictures alike

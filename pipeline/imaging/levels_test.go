@@ -163,6 +163,50 @@ func TestAutomaticLevelsOfFlatPictures(t *testing.T) {
 	}
 }
 
+// Under a background what alpha hides does not count for automatic levels; without one,
+// where it is seen, and in a picture of nothing else, it does.
+func TestAutomaticLevelsOfHiddenColours(t *testing.T) {
+	picture := func(shown int) []byte {
+		im := image.NewNRGBA64(image.Rect(0, 0, 100, 10))
+		for i := range 1000 {
+			c := color.NRGBA64{R: 60_000, G: 1, B: 40_000, A: 0xff} // the high byte is what counts
+			if i < shown {
+				v := uint16(1000 + i%11*100)
+				c = color.NRGBA64{R: v, G: v, B: v, A: 0xffff}
+			}
+			im.SetNRGBA64(i%100, i/100, c)
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, im); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	white := Background{true, 255, 255, 255}
+	for _, c := range []struct {
+		shown             int
+		back              Background
+		low, high         uint16
+		first, sixth, end uint8
+	}{
+		{500, white, 1000, 2000, 0, 128, 255},
+		{500, Background{}, 1, 60_000, 4, 6, 170},
+		{0, white, 1, 60_000, 255, 255, 255},
+	} {
+		d := Decoder{Facts: new(Facts), Conversion: Conversion{Levels: Levels{Auto: true}, Background: c.back}}
+		var m RGB
+		if err := d.Decode(&m, picture(c.shown), Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := [3]uint8{m.Pix[0], m.Pix[15], m.Pix[len(m.Pix)-1]}; got != [3]uint8{c.first, c.sixth, c.end} {
+			t.Errorf("%+v: pixels %v", c, got)
+		}
+		if f := *d.Facts; f.Inner != [2]uint16{c.low, c.high} || f.Low != c.low || f.High != c.high || !f.Transparent {
+			t.Errorf("%+v: %+v", c, f)
+		}
+	}
+}
+
 // Pictures of 8 bits are what they are, whatever the levels.
 func TestLevelsLeaveBytesAlone(t *testing.T) {
 	var plain, leveled Decoder
