@@ -9,15 +9,20 @@ import (
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
+	"vicreg/pipeline/whole"
 )
 
 // checkOutput is an error when a command must not write to path, which the user gave
 // with a flag: there is no folder for it, what is there is no file, is one of a
 // training run or, under whatever name, one of those to spare, which need not be
-// there; or it is there at all and there is no force.
+// there; or it is there at all and there is no force. A pipe, a device of characters or
+// /dev/stdout, which nothing is lost by writing to, may be there.
 func checkOutput(flag, path string, force bool, spared ...string) error {
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
 		return usage.Errorf("%s %s: %s is not a folder", flag, path, filepath.Dir(path))
+	}
+	if whole.Direct(path) {
+		return nil
 	}
 	if ofRun(path) {
 		return usage.Errorf("%s %s is a file of a training run: give another name", flag, path)

@@ -14,8 +14,14 @@ import (
 // Write makes the file at path from what write writes to it, over what is there.
 // When it fails, or the process dies in the middle, what was there is as it was;
 // a death may leave a file NAME.*.tmp beside it. Two at once on one path do not
-// mix: the last one to end wins.
+// mix: the last one to end wins. Where path is Direct, what is written goes there at once.
 func Write(path string, write func(io.Writer) error) error {
+	if Direct(path) {
+		if err := direct(path, write); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		return nil
+	}
 	var f *os.File
 	err := Through(path, func() (File, string, error) {
 		made, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
