@@ -20,12 +20,15 @@ import (
 // Config is everything that decides what a run computes. It is stored in every
 // checkpoint, so that a resumed run and an export need no flags.
 type Config struct {
-	Data    string  `json:"data"` // the folder of images
+	Data    string  `json:"data"` // the folder of images, or what else dataset.Open takes
 	Holdout float64 `json:"holdout"`
 	// HoldoutLeast is how many images are held out where Holdout is a share and a hash
 	// gives fewer; runs of older versions have none.
-	HoldoutLeast int    `json:"holdout_least,omitempty"`
-	Seed         uint64 `json:"seed"`
+	HoldoutLeast int `json:"holdout_least,omitempty"`
+	// HoldoutBelow is the share that is held out for that; no image within it was ever
+	// trained on. Runs of older versions have none.
+	HoldoutBelow float64 `json:"holdout_below,omitempty"`
+	Seed         uint64  `json:"seed"`
 
 	Images  int    `json:"images"`   // to train on, when the run began or last went on
 	DataSet string `json:"data_set"` // their fingerprint, by which a resumed run knows them
@@ -190,16 +193,26 @@ func (c *Config) Validate() error {
 // leastHeld is how many images there must be to tell one from another.
 const leastHeld = 2
 
-// split parts the images into those to train on and those held out. Of few images a share
-// may come to less than the least; then those are taken that would come next, if enough
-// for a batch stay.
-func (c *Config) split(all *dataset.Set) (train, held *dataset.Set) {
-	train, held = all.Split(c.Holdout)
-	if c.Holdout > 0 && held.Len() < c.HoldoutLeast && all.Len()-c.HoldoutLeast >= c.Batch {
-		return all.SplitFew(c.HoldoutLeast)
+// split parts the images into those to train on and those held out, and says with which
+// share. Of few images Holdout may come to less than the least; then those are held out
+// that would come next, if enough for a batch stay. In a run that goes on with other
+// images that never reaches what it was trained on, even if too few are left.
+func (c *Config) split(all *dataset.Set) (train, held *dataset.Set, below float64) {
+	below = c.Holdout
+	train, held = all.Split(below)
+	if below > 0 && held.Len() < c.HoldoutLeast && c.spares(all.Len()) {
+		below = all.ShareOf(c.HoldoutLeast)
+		if c.HoldoutBelow > 0 {
+			below = min(below, c.HoldoutBelow)
+		}
+		train, held = all.Split(below)
 	}
-	return train, held
+	return train, held, below
 }
+
+// spares says that so many images are enough for a batch and those that are held out at
+// the least.
+func (c *Config) spares(images int) bool { return images-c.HoldoutLeast >= c.Batch }
 
 // plan sets the learning-rate schedule for a number of training images and says
 // in words how it came about.

@@ -129,7 +129,7 @@ func (e *export) findImages(ctx context.Context) error {
 	if err != nil {
 		return &usage.Error{Err: err}
 	}
-	if e.images, _ = e.config.split(all); e.images.Len() == 0 {
+	if e.images, _, _ = e.config.split(all); e.images.Len() == 0 {
 		return usage.Errorf("all %d images in %s belong to the held-out part", all.Len(), dir)
 	}
 	if e.images.Fingerprint() != e.config.DataSet {

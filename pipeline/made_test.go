@@ -90,7 +90,7 @@ func smallConfig(t *testing.T, data string, size int) Config {
 func madeRun(t *testing.T, c Config, change func(map[string]*tensor.Tensor)) string {
 	t.Helper()
 	if all, err := dataset.Index(c.Data); err == nil { // some tests want a run whose images are gone
-		train, _ := c.split(all)
+		train, _, _ := c.split(all)
 		c.Images, c.DataSet = train.Len(), train.Fingerprint()
 	}
 	a, err := models.Step(c.graphs(0))

@@ -209,7 +209,7 @@ func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err 
 	case err != nil:
 		return nil, nil, &usage.Error{Err: err}
 	}
-	train, held = t.split(all)
+	train, held, t.HoldoutBelow = t.split(all)
 	if t.Batch > train.Len() {
 		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s",
 			t.Batch, train.Len(), held.Len(), t.Data)
@@ -222,6 +222,9 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	few := ""
 	if t.Holdout > 0 && held.Len() < leastHeld {
 		few = fmt.Sprintf(" (too few for %d and a batch of %d: training is not watched)", leastHeld, t.Batch)
+		if t.resume && t.spares(train.Len()+held.Len()) {
+			few = " (all others were trained on: training is not watched)"
+		}
 	}
 	fmt.Fprintf(w, "images     %d to train on, %d held out%s, in %s\n", train.Len(), held.Len(), few, t.Data)
 	fmt.Fprintf(w, "model      %s\n", t.Config.String())

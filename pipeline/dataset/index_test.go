@@ -141,17 +141,17 @@ func TestSplitIsStable(t *testing.T) {
 }
 
 // Those of a few are those of a share that comes to as many.
-func TestSplitFew(t *testing.T) {
+func TestShareOf(t *testing.T) {
 	all := numbered(300)
 	for _, share := range []float64{0.01, 0.05, 0.5, 1} {
 		train, held := all.Split(share)
-		few, some := all.SplitFew(held.Len())
+		few, some := all.Split(all.ShareOf(held.Len()))
 		if held.Len() == 0 || !slices.Equal(keys(some), keys(held)) || !slices.Equal(keys(few), keys(train)) {
 			t.Errorf("a share of %v holds %v out, as many as that are %v", share, keys(held), keys(some))
 		}
 	}
 	for n, want := range map[int]int{0: 0, 2: 2, 300: 300, 301: 300} {
-		if train, held := all.SplitFew(n); held.Len() != want || train.Len() != 300-want {
+		if train, held := all.Split(all.ShareOf(n)); held.Len() != want || train.Len() != 300-want {
 			t.Errorf("%d held out of %d, want %d", held.Len(), n, want)
 		}
 	}

@@ -103,38 +103,35 @@ func (s *Set) Source() string { return sourceNames(s.sources) }
 // a hash of each key, so that a picture stays on its side when others are added
 // or removed. Either part may be empty.
 func (s *Set) Split(holdout float64) (train, held *Set) {
-	return s.divide(func(key string) bool { return float64(hash(key)>>11)/(1<<53) < holdout })
-}
-
-// SplitFew sets the n pictures aside whose keys have the lowest hashes, all if there are
-// no more: those that Split with a share for so many would, where a share of few
-// pictures is a matter of luck.
-func (s *Set) SplitFew(n int) (train, held *Set) {
-	hashes := make([]uint64, s.Len())
-	for i := range hashes {
-		hashes[i] = hash(s.Key(i))
-	}
-	slices.Sort(hashes)
-	return s.divide(func(key string) bool {
-		_, below := slices.BinarySearch(hashes[:min(n, len(hashes))], hash(key))
-		return below
-	})
-}
-
-// divide sets aside the pictures whose keys are held.
-func (s *Set) divide(isHeld func(key string) bool) (train, held *Set) {
 	train = &Set{sources: s.sources, origin: s.origin, table: s.table, pick: []uint32{}}
 	held = &Set{sources: s.sources, origin: s.origin, table: s.table, pick: []uint32{}}
 	for i := range s.Len() {
 		row := s.row(i)
 		part := train
-		if isHeld(s.table.key(row)) {
+		if place(s.table.key(row)) < holdout {
 			part = held
 		}
 		part.pick = append(part.pick, uint32(row))
 	}
 	return train, held
 }
+
+// ShareOf is the share with which Split sets n pictures aside, all if there are no more:
+// what a share of few pictures comes to is a matter of luck.
+func (s *Set) ShareOf(n int) float64 {
+	if n = min(n, s.Len()); n < 1 {
+		return 0
+	}
+	places := make([]float64, s.Len())
+	for i := range places {
+		places[i] = place(s.Key(i))
+	}
+	slices.Sort(places)
+	return places[n-1] + 1./(1<<53)
+}
+
+// place is where a key lies, by its hash, from 0 to below 1.
+func place(key string) float64 { return float64(hash(key)>>11) / (1 << 53) }
 
 // Fingerprint tells two sets apart by their keys: a resumed run wants the set it
 // began with.
