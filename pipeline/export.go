@@ -16,6 +16,7 @@ import (
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 	"vicreg/pipeline/whole"
 )
@@ -30,6 +31,7 @@ func Export(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 			"vicreg export runs/photos",
 			"vicreg export runs/photos -o backbone.onnx",
 			"vicreg export runs/photos --untrained -o untrained.onnx",
+			"vicreg export runs/photos --fit pad -o padded.onnx",
 		},
 		Notes: fmt.Sprintf(`The model takes uint8 pixels [N, S, S, 3], red green blue, and gives float32
 vectors [N, D]; the expander is left behind. Normalisation is inside, and the file
@@ -37,12 +39,19 @@ says how an image becomes those pixels. It also carries the mean vector over up
 to %d of the training images, which centring needs. The model is compared with
 the training graph on images of the run first and written only if it agrees. An
 older file of that name is replaced in one piece; what training wrote into RUN,
-and images, are refused.`, centerImages),
+and images, are refused.
+
+What --fit says is in the file, too, and in the fingerprint: all that opens the
+model does it without being told. The --background is that of the run. Training
+saw parts of images, little out of shape and without bars, to which crop is
+closest. Where the ends of images count, export the run in each way, and let
+vicreg eval tell which one is better.`, centerImages),
 	})
 	e := export{stderr: stderr}
 	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, where they have moved")
 	fs.BoolVar(&e.untrained, "untrained", false, "export the weights that the run began with, as a baseline to compare with")
+	encoder.FitFlag(fs, &e.fit, "")
 	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "RUN", Value: &e.run}); err != nil {
 		return err
@@ -60,6 +69,7 @@ and images, are refused.`, centerImages),
 type export struct {
 	run, out, data string
 	untrained      bool
+	fit            imaging.Fit
 	machine        bulk.Machine
 	stderr         io.Writer
 
@@ -180,11 +190,22 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	}
 	size := e.config.Size
 	fmt.Fprintf(stdout, "model       %s, %.1f MB, %s\n", e.out, float64(len(file))/1e6, e.state())
-	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels\n", metadata.Dim, size, size)
+	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels%s\n", metadata.Dim, size, size, fitting(metadata.Preprocess))
 	fmt.Fprintf(stdout, "fingerprint %s\n", r.fingerprint)
 	fmt.Fprintf(stdout, "parity      %.1e from the training graph on %d images (at most %g)\n", r.apart, r.compared, e.limit())
 	fmt.Fprintf(stdout, "mean        over %d of %d training images\n", r.averaged, e.images.Len())
 	return nil
+}
+
+// fitting says in words what is not the default.
+func fitting(p imaging.Preprocess) string {
+	switch p.Fit {
+	case imaging.FitPad:
+		return ", to which images are padded with " + p.Fill.String()
+	case imaging.FitSquash:
+		return ", to which images are squashed"
+	}
+	return ""
 }
 
 func (e *export) state() string {
@@ -206,9 +227,10 @@ func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 		return nil, nil, err
 	}
 	version, _ := built(debug.ReadBuildInfo())
+	normalization := encoder.Normalization{Mean: c.Mean, Std: c.Std}
 	metadata := &encoder.Metadata{
-		Preprocess:    e.config.Preprocess(),
-		Normalization: encoder.Normalization{Mean: c.Mean, Std: c.Std},
+		Preprocess:    encoder.Fitted(e.config.Preprocess(), e.fit, normalization),
+		Normalization: normalization,
 		Dim:           c.Backbone.Dim(),
 		Center:        make([]float32, c.Backbone.Dim()),
 		Training: encoder.Training{

@@ -42,6 +42,11 @@ func Fingerprint(model *onnx.ModelProto, pre imaging.Preprocess) (string, error)
 		h.text("background")
 		h.text(pre.Background.String())
 	}
+	if pre.Fit != imaging.FitCrop {
+		h.text("fit")
+		h.text(pre.Fit.String())
+		h.text(pre.Fill.String())
+	}
 	sum := h.sum()
 	return hex.EncodeToString(sum[:16]), nil
 }

@@ -123,6 +123,10 @@ func TestFingerprintTellsModelsApart(t *testing.T) {
 		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Levels: imaging.Levels{Auto: true}}},
 		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Background: imaging.Background{Set: true}}},
 		{Resize: 18, Crop: 16, Interpolation: "bicubic", Conversion: imaging.Conversion{Background: imaging.Background{Set: true, B: 1}}},
+		{Crop: 16, Interpolation: "bicubic"},
+		{Crop: 16, Interpolation: "bicubic", Fit: imaging.FitSquash},
+		{Crop: 16, Interpolation: "bicubic", Fit: imaging.FitPad, Fill: imaging.Background{Set: true}},
+		{Crop: 16, Interpolation: "bicubic", Fit: imaging.FitPad, Fill: imaging.Background{Set: true, G: 1}},
 	} {
 		add("other preprocessing", fingerprint(t, resnet(t, 1), p))
 	}
@@ -216,6 +220,42 @@ func TestMetadataOfAConversion(t *testing.T) {
 		}
 		if again, err := encoder.ReadMetadata(kv); err != nil || again.Preprocess != m.Preprocess {
 			t.Errorf("read again as %+v, %v", again, err)
+		}
+	}
+}
+
+func TestMetadataOfAFit(t *testing.T) {
+	grey := imaging.Conversion{Background: imaging.Background{Set: true, R: 9, G: 9, B: 9}}
+	for _, c := range []struct {
+		fit              imaging.Fit
+		conversion       imaging.Conversion
+		version, written string
+	}{
+		{imaging.FitCrop, grey, "2", `{"resize":18,"crop":16,"interpolation":"bicubic","background":"#090909"}`},
+		{imaging.FitSquash, grey, "3", `{"resize":0,"crop":16,"interpolation":"bicubic","background":"#090909","fit":"squash"}`},
+		{imaging.FitPad, grey, "3", `{"resize":0,"crop":16,"interpolation":"bicubic","background":"#090909","fit":"pad","fill":"#090909"}`},
+		// the mean is .5, .4, .3
+		{imaging.FitPad, imaging.Conversion{}, "3", `{"resize":0,"crop":16,"interpolation":"bicubic","fit":"pad","fill":"#80664d"}`},
+	} {
+		model := resnet(t, 1)
+		m, err := encoder.ReadMetadata(onnx.Metadata(model))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Preprocess.Conversion = c.conversion
+		m.Preprocess = encoder.Fitted(m.Preprocess, c.fit, m.Normalization)
+		if err := m.Attach(model); err != nil {
+			t.Fatal(err)
+		}
+		kv := onnx.Metadata(model)
+		if kv["vicreg.format_version"] != c.version || kv["vicreg.preprocessing"] != c.written {
+			t.Errorf("version %s, %s", kv["vicreg.format_version"], kv["vicreg.preprocessing"])
+		}
+		if again, err := encoder.ReadMetadata(kv); err != nil || again.Preprocess != m.Preprocess {
+			t.Errorf("read again as %+v, %v", again, err)
+		}
+		if crop := encoder.Fitted(m.Preprocess, imaging.FitCrop, m.Normalization); crop.Validate() != nil || crop.Fill.Set {
+			t.Errorf("back to crop: %+v", crop)
 		}
 	}
 }

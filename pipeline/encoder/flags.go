@@ -23,15 +23,16 @@ type Flags struct {
 
 // foreignFlags say how pictures get to a foreign model; a model of vicreg's own
 // says that itself.
-var foreignFlags = []string{"background", "crop", "input", "interpolation", "layout", "levels", "mean", "output", "resize", "std"}
+var foreignFlags = []string{"background", "crop", "fit", "input", "interpolation", "layout", "levels", "mean", "output", "resize", "std"}
 
 // Register adds the flags to a command's.
 func (f *Flags) Register(fs *flag.FlagSet) {
 	f.fs = fs
 	fs.BoolVar(&f.foreign, "foreign", false, "the model is not vicreg's but takes float32 or float16 [N, 3, H, W] and gives [N, D]; --crop, --mean and --std say what it was trained with")
 	fs.IntVar(&f.how.Resize, "resize", 0, "with --foreign: `pixels` to which the shorter side is scaled; by default those of --crop")
-	fs.IntVar(&f.how.Crop, "crop", 0, "with --foreign: side in `pixels` of the square that is cut from the centre")
+	fs.IntVar(&f.how.Crop, "crop", 0, "with --foreign: side in `pixels` of the square that is cut from the centre; see --fit")
 	fs.StringVar(&f.how.Interpolation, "interpolation", "bilinear", "with --foreign: `filter` that scales, bilinear or bicubic")
+	FitFlag(fs, &f.how.Fit, "with --foreign: ")
 	ConversionFlags(fs, &f.how.Conversion, "with --foreign: ")
 	channels(fs, &f.how.Mean, "mean", "with --foreign: `R,G,B` taken off pixels of 0 to 1; one number holds for all three")
 	channels(fs, &f.how.Std, "std", "with --foreign: `R,G,B` that they are then divided by; --mean 0 --std 0.003921569 leaves 0 to 255")
@@ -78,6 +79,10 @@ func (f *Flags) Validate() error {
 	if err := usage.Require(f.fs, "crop", "mean", "std"); err != nil {
 		return usage.Errorf("--foreign: %w; no file says what its model was trained with", err)
 	}
+	if f.how.Fit != imaging.FitCrop && f.how.Resize > 0 {
+		return usage.Errorf("--foreign: --resize is for --fit crop: with %v, all of each picture is scaled to --crop", f.how.Fit)
+	}
+	f.how.Preprocess = Fitted(f.how.Preprocess, f.how.Fit, f.how.Normalization)
 	if err := f.how.Validate(); err != nil {
 		return usage.Errorf("--foreign: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"vicreg/models/ort/orttest"
 	"vicreg/models/tensor"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/usage"
 )
 
@@ -64,6 +65,32 @@ func TestFlagsOpen(t *testing.T) {
 	}
 }
 
+func TestFlagsFit(t *testing.T) {
+	const plain = "--foreign --crop 16 --mean .485,.456,.406 --std .229,.224,.225 "
+	for line, want := range map[string]imaging.Preprocess{
+		"":             {},
+		"--fit crop":   {},
+		"--fit squash": {Fit: imaging.FitSquash},
+		"--fit pad":    {Fit: imaging.FitPad, Fill: imaging.Background{Set: true, R: 124, G: 116, B: 104}},
+		"--fit pad --background #fffffe": {Fit: imaging.FitPad, Fill: imaging.Background{Set: true, R: 255, G: 255, B: 254},
+			Conversion: imaging.Conversion{Background: imaging.Background{Set: true, R: 255, G: 255, B: 254}}},
+	} {
+		f, err := parse(t, plain+line)
+		if err != nil || f.Validate() != nil {
+			t.Fatal(err, f.Validate())
+		}
+		e, err := f.Open(orttest.Open(t), keep(t, "m", marshal(t, plainForeign(t))), ort.Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		want.Crop, want.Interpolation = 16, "bilinear"
+		if md := e.Metadata(); md.Preprocess != want {
+			t.Errorf("%q: %+v", line, md.Preprocess)
+		}
+	}
+}
+
 func TestFlagsRefuse(t *testing.T) {
 	ours, theirs := keep(t, "ours", marshal(t, averager(t, 16))), keep(t, "theirs", marshal(t, plainForeign(t)))
 	for _, c := range []struct {
@@ -77,6 +104,9 @@ func TestFlagsRefuse(t *testing.T) {
 		{theirs, asTrained + " --levels 5", `invalid value "5" for --levels: want full, auto, or LOW:HIGH`, true},
 		{ours, "--background #ffffff", "--background is for a model from elsewhere", true},
 		{theirs, asTrained + " --background white", `invalid value "white" for --background: want a colour as #rrggbb`, true},
+		{ours, "--fit pad", "--fit is for a model from elsewhere", true},
+		{theirs, asTrained + " --fit border", `invalid value "border" for --fit: want crop, pad or squash`, true},
+		{theirs, asTrained + " --fit pad", "--foreign: --resize is for --fit crop: with pad, all of each picture is scaled to --crop", true},
 		{ours, "--layout nchw", "--layout is for a model from elsewhere", true},
 		{theirs, "--foreign --mean 0 --std 1", "--foreign: --crop pixels is missing", true},
 		{theirs, "--foreign --crop 16 --std 1", "--foreign: --mean R,G,B is missing", true},

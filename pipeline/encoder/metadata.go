@@ -12,14 +12,14 @@ import (
 
 // FormatVersion is the newest version of the metadata that this program writes and
 // reads. It writes the oldest one that says all: a program that reads version 1 would
-// pass over a Conversion and see other pixels.
-const FormatVersion = 2
+// pass over a Conversion, one that reads 2 over a Fit, and see other pixels.
+const FormatVersion = 3
 
 // Keys of a model's metadata_props. Each value but the first and last is JSON. There is no
 // date among them: equal runs give equal files.
 const (
 	keyVersion       = "vicreg.format_version" // a decimal number
-	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"} and, since version 2, what imaging.Conversion has; see imaging.Preprocess
+	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"}, since version 2 what imaging.Conversion has, since 3 "fit" and "fill"; see imaging.Preprocess
 	keyNormalization = "vicreg.normalization"  // {"mean", "std"} of pixels in 0..1; the graph does it itself
 	keyDim           = "vicreg.dim"            // a number
 	keyCenter        = "vicreg.center"         // a list of dim numbers
@@ -78,6 +78,9 @@ func (m *Metadata) Attach(model *onnx.ModelProto) error {
 
 // version is the oldest that says all.
 func (m *Metadata) version() int {
+	if m.Preprocess.Fit != imaging.FitCrop {
+		return 3
+	}
 	if m.Preprocess.Conversion != (imaging.Conversion{}) {
 		return 2
 	}

@@ -29,9 +29,11 @@ func TestApplyAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("drawing and applying allocates %v times a view", n)
 	}
-	pre := Preprocess{Resize: 256, Crop: 224, Interpolation: "bicubic"}
-	if n := testing.AllocsPerRun(5, func() { Evaluate(src, dst, pre, &s) }); n != 0 {
-		t.Errorf("evaluating allocates %v times a picture", n)
+	for _, pre := range []Preprocess{{Resize: 256}, {Fit: FitPad, Fill: Background{Set: true}}, {Fit: FitSquash}} {
+		pre.Crop, pre.Interpolation = 224, "bicubic"
+		if n := testing.AllocsPerRun(5, func() { Evaluate(src, dst, pre, &s) }); n != 0 {
+			t.Errorf("evaluating with %v allocates %v times a picture", pre.Fit, n)
+		}
 	}
 }
 

@@ -163,15 +163,9 @@ func TestBlurIsGaussian(t *testing.T) {
 
 func TestEvaluateEqualsTorchvision(t *testing.T) {
 	wide := load(t, "big.png")
-	tall := NewRGB(wide.H, wide.W) // turned to the left
-	for y := range tall.H {
-		for x := range tall.W {
-			copy(tall.Pix[3*(y*tall.W+x):][:3], wide.Pix[3*(x*wide.W+wide.W-1-y):])
-		}
-	}
 	var s Scratch
 	for _, g := range goldens(t, "evaluate") {
-		src := map[string]*RGB{"wide": wide, "tall": tall}[g.File]
+		src := map[string]*RGB{"wide": wide, "tall": turned(wide)}[g.File]
 		dst := make([]uint8, 3*g.Crop*g.Crop)
 		Evaluate(src, dst, Preprocess{Resize: g.Resize, Crop: g.Crop, Interpolation: g.Filter}, &s)
 		differ(t, g.Name, dst, g.Result, 0, 0)

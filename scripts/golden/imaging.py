@@ -128,6 +128,18 @@ def evaluating(big):
             add(f"evaluate {name} {resize} {crop}", "evaluate", out, file=name, resize=resize, crop=crop, filter=mode.value)
 
 
+def fitting(big):
+    """Both ways to a square in which nothing is cut off."""
+    tall, line = big.transpose(Image.Transpose.ROTATE_90), big.crop((0, 9, 61, 13))
+    pil = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+    for name, im in (("wide", big), ("tall", tall), ("line", line)):
+        for mode, filter in pil.items():
+            for crop in (12, 17, 30) if name != "line" else (16, 61, 64):
+                padded = ImageOps.pad(im, (crop, crop), filter, color=(124, 116, 104))
+                add(f"pad {name} {crop} {mode}", "pad", padded, file=name, crop=crop, filter=mode)
+                add(f"squash {name} {crop} {mode}", "squash", im.resize((crop, crop), filter), file=name, crop=crop, filter=mode)
+
+
 def cropped(u, size):
     """torchvision's own choice of crop, fed with given random numbers."""
     u = iter(u)
@@ -201,5 +213,6 @@ blurring(small)
 evaluating(big)
 cropping()
 applying(big)
+fitting(big)
 (OUT / "cases.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 (OUT / "expected.bin.gz").write_bytes(gzip.compress(bytes(expected), mtime=0))
