@@ -22,6 +22,7 @@ import (
 type embedding struct {
 	data             []string
 	model, out       string
+	center           bool // before normalize
 	normalize, force bool
 	foreign          encoder.Flags
 	files            bulk.Files
@@ -29,6 +30,7 @@ type embedding struct {
 	stdout, stderr   io.Writer
 
 	enc     *encoder.Encoder
+	mean    []float32 // of the model; nil when nobody knows it
 	set     *dataset.Set
 	reader  *dataset.Reader
 	journal *vectors.Journal
@@ -44,7 +46,7 @@ func Embed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Synopsis: "DIR... --model FILE -o VECTORS [flags]",
 		Examples: []string{
 			"vicreg embed photos --model backbone.onnx -o photos.npy",
-			"vicreg embed photos --model backbone.onnx -o photos.parquet --normalize",
+			"vicreg embed photos --model backbone.onnx -o photos.parquet --center --normalize",
 			"vicreg embed cat.jpg dog.jpg --model backbone.onnx -o pets.jsonl",
 		},
 		Notes: `DIR is a folder of any depth, a text file with a path a line (what follows a tab
@@ -54,11 +56,17 @@ VECTORS ends in .npy (rows of float32; the paths are in VECTORS.paths, a line a
 row), .jsonl or .parquet (path and embedding). VECTORS.json tells the model's
 fingerprint and lists the files that could not be read. Rows are in the order of
 the paths. A run that was stopped or killed goes on from VECTORS.part when the
-same command is given again and no image has changed.`,
+same command is given again and no image has changed.
+
+For a vector database give --center: the cosine of two centred vectors is the score
+that vicreg search and POST /similar give the two images; cosines of vectors as the
+model makes them are all near 1. vicreg index wants those, without --center and
+--normalize: it takes the mean off by itself.`,
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE`")
 	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
-	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1")
+	fs.BoolVar(&e.center, "center", false, "take the model's mean vector, which its file has, off each vector")
+	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1, after --center")
 	fs.BoolVar(&e.force, "force", false, "write over VECTORS, and what stands beside it, if it exists, and begin anew")
 	e.foreign.Register(fs)
 	e.files.Register(fs)
@@ -120,6 +128,9 @@ func (e *embedding) run(ctx context.Context) (err error) {
 		return &usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
+	if e.mean = e.enc.Metadata().Mean(); e.center && e.mean == nil {
+		return usage.Errorf("--center: %s has no mean vector in its file: leave --center out", usage.Printable(e.model))
+	}
 	part := e.part()
 	if err := e.openJournal(part); err != nil {
 		return err
@@ -139,7 +150,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 
 func (e *embedding) info() vectors.Info {
 	return vectors.Info{Model: usage.UTF8(filepath.Base(e.model)), Fingerprint: e.enc.Fingerprint(), Dim: e.enc.Dim(),
-		Normalized: e.normalize, Source: usage.UTF8(e.set.Source()), Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
+		Centered: e.center, Normalized: e.normalize, Source: usage.UTF8(e.set.Source()), Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
 }
 
 // encode fills the journal up to the last image of the set.
@@ -163,6 +174,9 @@ func (e *embedding) encode(ctx context.Context) error {
 		}
 		if !bulk.Finite(y) {
 			return e.journal.AddBad("its vector is not finite")
+		}
+		if e.center {
+			stats.Subtract(y, e.mean)
 		}
 		if e.normalize && !stats.Unit(y) {
 			return e.journal.AddBad("its vector has no direction")

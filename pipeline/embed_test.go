@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"vicreg/models/tensor"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
 	"vicreg/pipeline/vectors"
 )
@@ -155,6 +157,74 @@ func TestEmbed(t *testing.T) {
 	if info.Fingerprint != enc.Fingerprint() || info.Count != 45 || info.Dim != enc.Dim() || len(info.Bad) != 1 ||
 		info.Bad[0].Path != "green/torn.jpg" || info.Bad[0].Reason == "" {
 		t.Errorf("got %+v", info)
+	}
+}
+
+// Centred vectors are the plain ones less the mean, and normalised after that; the file
+// says so, and a run that was begun with another setting does not go on.
+func TestEmbedCenters(t *testing.T) {
+	images := drawKinds(t, 3, 1)
+	model := someModel(t, images)
+	mean := openEncoder(t, model).Metadata().Center
+	embedded := func(path string, args ...string) ([][]float32, vectors.Info) {
+		if _, err := embed(t, t.Context(), append([]string{images, "--model", model, "-o", path}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+		info, err := vectors.ReadInfo(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rows := jsonRows(t, path)
+		return rows, info
+	}
+	dir := t.TempDir()
+	want, _ := embedded(filepath.Join(dir, "plain.jsonl"))
+	for _, v := range want {
+		stats.Subtract(v, mean)
+	}
+	less, info := embedded(filepath.Join(dir, "less.jsonl"), "--center")
+	if !info.Centered || info.Normalized || !reflect.DeepEqual(less, want) {
+		t.Errorf("%+v, the vectors are less the mean: %v", info, reflect.DeepEqual(less, want))
+	}
+	for _, v := range want {
+		stats.Unit(v)
+	}
+	unit, info := embedded(filepath.Join(dir, "unit.jsonl"), "--center", "--normalize")
+	if !info.Centered || !info.Normalized || !reflect.DeepEqual(unit, want) {
+		t.Errorf("%+v, the vectors are less the mean and then of length 1: %v", info, reflect.DeepEqual(unit, want))
+	}
+
+	set, err := dataset.Open(t.Context(), images, dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Images = stateOf(set)
+	begun := filepath.Join(dir, "begun.jsonl")
+	j, err := vectors.OpenJournal(begun+".part", info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.Add(want[0]), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", begun, "--normalize"); err == nil || !strings.Contains(err.Error(), "--force begins anew") {
+		t.Errorf("without --center: %v", err)
+	}
+	if again, _ := embedded(begun, "--normalize", "--center"); !reflect.DeepEqual(again, want) {
+		t.Error("went on with other vectors")
+	}
+}
+
+// A model from elsewhere has no mean, and that is said before any image is read.
+func TestEmbedCannotCenterForeign(t *testing.T) {
+	o := filepath.Join(t.TempDir(), "v.npy")
+	_, err := embed(t, t.Context(), drawKinds(t, 1, 1), "--model", foreignModel(t), "-o", o, "--center", "--foreign", "--crop", "16", "--mean", ".5", "--std", ".5")
+	var wrong *usage.Error
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "has no mean vector in its file: leave --center out") {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(o + "*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

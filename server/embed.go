@@ -10,7 +10,6 @@ import (
 	"vicreg/pipeline/stats"
 	"vicreg/server/engine"
 	"vicreg/server/problem"
-	"vicreg/server/request"
 )
 
 // embed answers POST /embed.
@@ -23,12 +22,9 @@ func (s *Server) embed(c echo.Context, e embedder) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.vectors(c, e, in.images)
+	rows, err := s.wanted(c, e, in)
 	if err != nil {
 		return err
-	}
-	if in.normalize {
-		rows = normalized(rows)
 	}
 	if in.single && rows[0].Err != nil {
 		return rows[0].Err
@@ -37,12 +33,21 @@ func (s *Server) embed(c echo.Context, e embedder) error {
 	return a.write(c, form)
 }
 
-// vectors embeds the images of a request, and says in the headers where the time went.
-// A bad image fails alone; the error is the whole request's. The vectors may be
-// others', too: they are only to be read.
-func (s *Server) vectors(c echo.Context, e embedder, images []request.Image) ([]engine.Outcome, error) {
-	r, err := e.Embed(c.Request().Context(), images, false)
-	return r.Rows, s.told(c, r.Spans, 0, err)
+// wanted embeds the images of a request as it wants them, and says in the headers where
+// the time went. A bad image fails alone; the error is the whole request's. The vectors
+// may be others', too: they are only to be read.
+func (s *Server) wanted(c echo.Context, e embedder, in *input) ([]engine.Outcome, error) {
+	mean := e.Metadata().Mean()
+	if !in.center {
+		mean = nil
+	} else if mean == nil {
+		return nil, problem.Errorf(problem.BadRequest, "center: this model has no mean that could be taken off")
+	}
+	r, err := e.Embed(c.Request().Context(), in.images, false)
+	if err = s.told(c, r.Spans, 0, err); err != nil || mean == nil && !in.normalize {
+		return r.Rows, err
+	}
+	return changed(r.Rows, mean, in.normalize), nil
 }
 
 // told says in the headers where the time of a request went, also that of a failure, and
@@ -70,15 +75,17 @@ func timing(t engine.Spans, search time.Duration) string {
 	return text
 }
 
-// normalized is the vectors at length 1.
-func normalized(rows []engine.Outcome) []engine.Outcome {
+// changed is the vectors less the mean, nil for none, and then at length 1 if they are to
+// be normalized.
+func changed(rows []engine.Outcome, mean []float32, normalize bool) []engine.Outcome {
 	out := slices.Clone(rows)
 	for i, r := range out {
 		if r.Err != nil {
 			continue
 		}
 		v := slices.Clone(r.Vector)
-		if out[i].Vector = v; !stats.Unit(v) {
+		stats.Subtract(v, mean)
+		if out[i].Vector = v; normalize && !stats.Unit(v) {
 			out[i] = engine.Outcome{Err: problem.Errorf(problem.BadImage, "its vector is zero and has no direction")}
 		}
 	}

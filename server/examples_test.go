@@ -19,7 +19,7 @@ func TestDocumentedCommands(t *testing.T) {
 			t.Skipf("%s is not installed", tool)
 		}
 	}
-	s := start(t, nil)
+	s, _ := centered(t)
 	s.Items.SetIndex(memoryFor(s))
 	for n, id := range []string{"cat.jpg", "dog.png"} {
 		if w := ask(s, "PUT", "/items/photos%2F"+id, servertest.Photo(t, n), "Content-Type", "image/png"); w.Code != 201 {

@@ -50,7 +50,7 @@ func bothWays(t *testing.T, body []byte, read func(io.Reader) (*input, error)) (
 		}
 		return nil, false
 	}
-	if in.normalize != slow.normalize || in.base64 != slow.base64 || !slices.EqualFunc(in.images, slow.images, sameSource) {
+	if in.normalize != slow.normalize || in.center != slow.center || in.base64 != slow.base64 || !slices.EqualFunc(in.images, slow.images, sameSource) {
 		t.Errorf("%+v; a byte at a time %+v", in, slow)
 	}
 	if len(in.images) == 0 || len(in.images) > mostItems {

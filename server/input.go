@@ -14,6 +14,7 @@ import (
 // input is what a request asks to have embedded.
 type input struct {
 	images    []request.Image
+	center    bool // before normalize
 	normalize bool
 	base64    bool // vectors as base64 in JSON
 	single    bool // one image as the body itself: its error is the answer's
@@ -21,13 +22,15 @@ type input struct {
 
 // embedOptions are the names of the parameters, which are those of parts of a form and of
 // fields in JSON, too.
-var embedOptions = []string{"normalize", "encoding_format"}
+var embedOptions = []string{"normalize", "center", "encoding_format"}
 
 // set takes a parameter, a part of a form, or the text of a field.
 func (in *input) set(name, text string) (err error) {
 	switch name {
 	case "normalize":
 		in.normalize, err = request.Truth(name, text)
+	case "center":
+		in.center, err = request.Truth(name, text)
 	case "encoding_format":
 		if text != "" && text != "float" && text != "base64" {
 			return problem.Errorf(problem.BadRequest, "encoding_format %q: want float or base64", text)
@@ -71,11 +74,12 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 // embedFields is what requests in JSON for vectors have in common.
 type embedFields struct {
 	Normalize  *bool   `json:"normalize"`
+	Center     *bool   `json:"center"`
 	Encoding   *string `json:"encoding_format"`
 	Dimensions *int    `json:"dimensions"`
 }
 
-// readJSON takes {"inputs": [...], "normalize": bool, "encoding_format": ...}.
+// readJSON takes {"inputs": [...], "normalize": bool, "center": bool, "encoding_format": ...}.
 func (s *Server) readJSON(body io.Reader, in *input) error {
 	var ask struct {
 		Inputs request.Texts `json:"inputs"`
@@ -102,6 +106,9 @@ func (s *Server) takeTexts(in *input, list *request.Texts, how embedFields) erro
 	}
 	if how.Normalize != nil {
 		in.normalize = *how.Normalize
+	}
+	if how.Center != nil {
+		in.center = *how.Center
 	}
 	if list.Over {
 		return request.TooMany(s.config.MaxItems, "images")

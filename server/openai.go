@@ -36,10 +36,7 @@ func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.vectors(c, e, in.images)
-	if in.normalize {
-		rows = normalized(rows)
-	}
+	rows, err := s.wanted(c, e, in)
 	if err == nil {
 		err = firstBad(rows)
 	}
@@ -53,7 +50,7 @@ func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 }
 
 // readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}, and
-// "normalize", which OpenAI does not have: its vectors are of length 1 in any case. As
+// "normalize" and "center", which OpenAI does not have: its vectors are of length 1 in any case. As
 // OpenAI does it refuses a field that it does not know: whoever sends one expects it to
 // do something. "user" does nothing there either.
 func (s *Server) readOpenAI(body io.Reader, e embedder) (*input, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"vicreg/models/onnx"
@@ -33,7 +34,7 @@ type Metadata struct {
 	Preprocess    imaging.Preprocess
 	Normalization Normalization
 	Dim           int       // D, the length of a vector
-	Center        []float32 // [D], the mean vector over training images
+	Center        []float32 // [D], the mean vector over training images; zero where nobody knows it
 	Training      Training
 }
 
@@ -58,6 +59,14 @@ type Training struct {
 	Recipe    string `json:"recipe"`    // of augmentation
 	Optimizer string `json:"optimizer"` // "lars"
 	Version   string `json:"vicreg"`    // of the program that exported
+}
+
+// Mean is Center, or nil where nobody knows it, as of a model from elsewhere.
+func (m *Metadata) Mean() []float32 {
+	if slices.ContainsFunc(m.Center, func(v float32) bool { return v != 0 }) {
+		return m.Center
+	}
+	return nil
 }
 
 // Attach writes the metadata into a model, over what is there.

@@ -71,6 +71,13 @@ func Unit(v []float32) bool {
 	return true
 }
 
+// Subtract takes mean, of the same length, off v in place.
+func Subtract(v, mean []float32) {
+	for i, x := range mean {
+		v[i] -= x
+	}
+}
+
 // finite tells whether m holds no NaN and no infinity.
 func (m Matrix) finite() bool {
 	for _, v := range m.Data {

@@ -64,7 +64,7 @@ func OpenJournal(path string, info Info) (j *Journal, err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", path, ErrInUse)
 	}
-	info = Info{Fingerprint: info.Fingerprint, Dim: info.Dim, Normalized: info.Normalized, Images: info.Images}
+	info = Info{Fingerprint: info.Fingerprint, Dim: info.Dim, Centered: info.Centered, Normalized: info.Normalized, Images: info.Images}
 	j = &Journal{f: f, info: info}
 	end, err := j.recover()
 	if err != nil {

@@ -17,14 +17,15 @@ import (
 
 // Info says what the vectors of a file are.
 type Info struct {
-	Model       string `json:"model"`       // file name of the model
-	Fingerprint string `json:"fingerprint"` // vectors compare only between equal ones
-	Dim         int    `json:"dim"`         // D, the length of a vector
-	Normalized  bool   `json:"normalized"`  // to length 1
-	Source      string `json:"source"`      // of the images
-	Images      string `json:"images"`      // fingerprint of their paths
-	Count       int    `json:"count"`       // vectors, one for each good image
-	Bad         []Bad  `json:"bad"`         // images that have none
+	Model       string `json:"model"`              // file name of the model
+	Fingerprint string `json:"fingerprint"`        // vectors compare only between equal ones
+	Dim         int    `json:"dim"`                // D, the length of a vector
+	Centered    bool   `json:"centered,omitempty"` // less the model's mean, before they were normalized
+	Normalized  bool   `json:"normalized"`         // to length 1
+	Source      string `json:"source"`             // of the images
+	Images      string `json:"images"`             // fingerprint of their paths
+	Count       int    `json:"count"`              // vectors, one for each good image
+	Bad         []Bad  `json:"bad"`                // images that have none
 }
 
 // Bad is an image without a vector.
@@ -59,7 +60,7 @@ func Known(name string) bool {
 //   - .npy: float32 [Count, D] in rows, without the paths;
 //   - .jsonl: an object {"path", "embedding"} a line;
 //   - .parquet: columns path (string) and embedding (list of float32); model,
-//     fingerprint, dim and normalized are key-value metadata.
+//     fingerprint, dim, centered and normalized are key-value metadata.
 func Create(w io.Writer, name string, info Info) (Writer, error) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".npy":
@@ -138,6 +139,7 @@ func newParquet(w io.Writer, info Info) *columns {
 		parquet.KeyValueMetadata("vicreg.model", info.Model),
 		parquet.KeyValueMetadata("vicreg.fingerprint", info.Fingerprint),
 		parquet.KeyValueMetadata("vicreg.dim", fmt.Sprint(info.Dim)),
+		parquet.KeyValueMetadata("vicreg.centered", fmt.Sprint(info.Centered)),
 		parquet.KeyValueMetadata("vicreg.normalized", fmt.Sprint(info.Normalized)))}
 }
 

@@ -10,7 +10,7 @@ import (
 // ErrNormalized is why vectors that somebody has brought to length 1 have no place beside
 // others where a centre is subtracted first. What the model gave cannot be had back from
 // them: their lengths are lost.
-var ErrNormalized = errors.New("the index subtracts the model's mean first, which cannot be done to vectors of length 1 any more: send them as the model gives them, without normalize")
+var ErrNormalized = errors.New("the index subtracts the model's mean first, which cannot be done to vectors of length 1 any more: send them as the model gives them, without normalize and center")
 
 // How near to 1 a length is that a vector was brought to.
 const (

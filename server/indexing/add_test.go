@@ -226,6 +226,10 @@ func TestAddVectors(t *testing.T) {
 		put(t, rows+".json", []byte(strings.Replace(string(text), `"normalized": false`, `"normalized": true`, 1)))
 		wrong(t, "written with --normalize", "add", rows, "--index", other)
 		wrong(t, "written with --normalize", "add", rows, "--index", filepath.Join(t.TempDir(), "x"), "--model", model)
+		put(t, rows+".json", []byte(strings.Replace(string(text), `"normalized": false`, `"centered": true, "normalized": false`, 1)))
+		wrong(t, "written with --center", "add", rows, "--index", other)
+		wrong(t, "written with --center", "add", rows, "--index", filepath.Join(t.TempDir(), "x"), "--model", model)
+		put(t, rows+".json", []byte(strings.Replace(string(text), `"normalized": false`, `"normalized": true`, 1)))
 		if name == "v.jsonl" { // by hand, which the file does not tell
 			short := strings.Replace(string(textOf(t, rows)), `"embedding":[`, `"embedding":[0.6,0.8,0],"was":[`, 1)
 			put(t, rows, []byte(short))

@@ -48,6 +48,8 @@ func (o *origin) fits(b index.Binding, centered bool, where string) error {
 		return nil
 	case o.info.Fingerprint != b.Fingerprint || o.info.Dim != b.Dim:
 		return usage.Errorf("the vectors are of model %s, those of %s of %s", o.info.Fingerprint, usage.Printable(where), b.Fingerprint)
+	case o.info.Centered:
+		return usage.Errorf("the vectors were written with --center: the index takes the model's mean off by itself, and would do so again; write them without")
 	case o.info.Normalized && centered:
 		return usage.Errorf("the vectors were written with --normalize: %w", index.ErrNormalized)
 	}
