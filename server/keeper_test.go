@@ -173,7 +173,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	}
 	log.wait(t, cannotBe)
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
-	for _, want := range []string{"model-mismatch", "are gone or have changed", "--drop-missing"} {
+	for _, want := range []string{"model-mismatch", "are gone, have changed", "--drop-missing"} {
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 		}

@@ -75,7 +75,7 @@ func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger)
 	m := newMetrics()
 	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m,
 		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), engines: engine.NewShared(config.Config, log, m.registry)}
-	s.Items = items.New(items.Config{MaxItems: config.MaxItems, MaxBody: config.MaxBody, Deadline: config.Deadline}, log,
+	s.Items = items.New(items.Config{MaxItems: config.MaxItems, MaxBody: config.MaxBody, Limits: config.Limits, Deadline: config.Deadline}, log,
 		items.Host{Told: s.told, Kept: keep, Use: func() (func(), error) {
 			_, done, err := s.use()
 			return done, err

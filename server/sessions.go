@@ -7,8 +7,12 @@ import (
 	"vicreg/server/engine"
 )
 
-// suit gives the flags that were not given the defaults of the device.
+// suit gives the flags that were not given the defaults of the device, and settings that
+// are no flags what follows from those that were.
 func (f *serveFlags) suit(given func(flag string) bool) {
+	if given("max-pixels") { // of any shape, as of every command
+		f.Limits.Side = f.Limits.Pixels
+	}
 	if f.runtime.OnHost() {
 		return
 	}

@@ -20,7 +20,7 @@ import (
 // Encoder is a backbone ready to run. All methods but Close may be called at
 // once; each Preprocessor is for one goroutine.
 type Encoder struct {
-	// Limits of the pictures Preprocess accepts; to be set before the first use.
+	// Limits of the pictures that are accepted; to be set before the first use.
 	Limits imaging.Limits
 
 	session       *ort.Session
@@ -174,6 +174,9 @@ func (e *Encoder) Encode(ctx context.Context, pixels []uint8, n int) ([]float32,
 // memory from one to the next. It is for one goroutine at a time; Close frees what
 // the garbage collector does not see.
 type Preprocessor struct {
+	// Limits of the next pictures, those of the encoder at first.
+	Limits imaging.Limits
+
 	e       *Encoder
 	decoder imaging.Decoder
 	picture imaging.RGB
@@ -181,7 +184,7 @@ type Preprocessor struct {
 }
 
 // NewPreprocessor returns a Preprocessor for the pictures of e.
-func (e *Encoder) NewPreprocessor() *Preprocessor { return &Preprocessor{e: e} }
+func (e *Encoder) NewPreprocessor() *Preprocessor { return &Preprocessor{Limits: e.Limits, e: e} }
 
 // Preprocess turns the bytes of an image file into the pixels of one picture:
 // 3*S*S bytes in dst. A file that is no picture or over the limits is an error.
@@ -190,7 +193,7 @@ func (p *Preprocessor) Preprocess(file []byte, dst []uint8) error {
 		return fmt.Errorf("preprocess picture: %d bytes of room, want [%d %d 3]", len(dst), s, s)
 	}
 	p.decoder.Conversion = p.e.metadata.Preprocess.Conversion
-	if err := p.decoder.Decode(&p.picture, file, p.e.Limits); err != nil {
+	if err := p.decoder.Decode(&p.picture, file, p.Limits); err != nil {
 		return fmt.Errorf("preprocess picture: %w", err)
 	}
 	imaging.Evaluate(&p.picture, dst, p.e.metadata.Preprocess, &p.scratch)

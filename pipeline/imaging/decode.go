@@ -18,6 +18,15 @@ type Limits struct {
 	TIFF bool
 }
 
+// Check reports what Decode refuses of a picture with this header, before any of it is
+// decoded.
+func (l Limits) Check(i Info) error {
+	if i.Format == "tiff" && !l.TIFF {
+		return errors.New("TIFF files are accepted as local files and training data only: send it as PNG")
+	}
+	return l.check(i.W, i.H)
+}
+
 func (l Limits) check(w, h int) error {
 	if l.Side == 0 {
 		l.Side = 16384
@@ -103,10 +112,7 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	if err != nil {
 		return err
 	}
-	if h.Format == "tiff" && !lim.TIFF {
-		return errors.New("TIFF files are accepted as local files and training data only: send it as PNG")
-	}
-	if err := lim.check(h.W, h.H); err != nil {
+	if err := lim.Check(h.Info); err != nil {
 		return err
 	}
 	upright := dst

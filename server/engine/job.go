@@ -26,12 +26,14 @@ type job struct {
 // waited for, and computed here when that one gave up.
 func (j *job) embed() error {
 	var todo []int
+	local := false
 	for i, m := range j.images {
 		if j.Rows[i].Err = m.Err; m.Err == nil {
 			todo = append(todo, i)
 		}
+		local = local || m.Local
 	}
-	if j.e.shared.cache == nil {
+	if j.e.shared.cache == nil || local { // what is refused of others must not be known by its content
 		return j.compute(todo)
 	}
 	names := make([]content, len(j.images))
@@ -209,9 +211,9 @@ func (j *job) each(todo []int, one func(k, i int) error) error {
 // preprocess decodes image i, and makes its thumbnail by the way.
 func (j *job) preprocess(i int) ([]uint8, error) {
 	if j.Thumbs == nil {
-		return j.e.pool.preprocess(j.ctx, j.images[i].File, nil)
+		return j.e.pool.preprocess(j.ctx, j.images[i], nil)
 	}
-	return j.e.pool.preprocess(j.ctx, j.images[i].File, func(m *imaging.RGB) (err error) {
+	return j.e.pool.preprocess(j.ctx, j.images[i], func(m *imaging.RGB) (err error) {
 		j.Thumbs[i], err = thumbnail.Make(m)
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // pool turns files into pixels with a bounded number of decoders, and a bounded
@@ -40,17 +41,19 @@ func newPool(enc *encoder.Encoder, decoders int, pixels *semaphore.Weighted) *po
 	return p
 }
 
-// preprocess turns a file into the pixels that the model sees, uint8 [S,S,3]. see, if
+// preprocess turns an image into the pixels that the model sees, uint8 [S,S,3]. see, if
 // there is one, sees the whole picture, for as long as it runs. An image that cannot be
 // used is a *problem.Error; any other error is that of ctx or of see.
-func (p *pool) preprocess(ctx context.Context, file []byte, see func(*imaging.RGB) error) ([]uint8, error) {
+func (p *pool) preprocess(ctx context.Context, image request.Image, see func(*imaging.RGB) error) ([]uint8, error) {
+	file, limits := image.File, p.enc.Limits
+	limits.TIFF = limits.TIFF || image.Local
 	p.files.Add(1)
 	defer p.files.Add(-1)
 	info, err := imaging.Probe(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return nil, problem.Errorf(problem.BadImage, "%v", err)
 	}
-	if info.Format == "tiff" && !p.enc.Limits.TIFF { // said in the server's words: to files of one's own other rules apply
+	if info.Format == "tiff" && !limits.TIFF { // said in the server's words: to files of one's own other rules apply
 		return nil, problem.Errorf(problem.BadImage, "the server takes no TIFF, which other commands read: send JPEG, PNG, WebP or GIF")
 	}
 	weight := p.weight(info)
@@ -65,6 +68,7 @@ func (p *pool) preprocess(ctx context.Context, file []byte, see func(*imaging.RG
 		return nil, ctx.Err()
 	}
 	defer func() { p.free <- worker }()
+	worker.Limits = limits
 	pixels := make([]uint8, 3*p.enc.Size()*p.enc.Size())
 	begin := time.Now()
 	if err = worker.Preprocess(file, pixels); err != nil {

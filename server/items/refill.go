@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vicreg/pipeline/imaging"
 	"vicreg/server/batch"
 	"vicreg/server/engine"
 	"vicreg/server/index"
@@ -28,6 +29,7 @@ type refill struct {
 	from, to    *index.File
 	done, total atomic.Int64
 	missing     int // items that cannot be made anew
+	prober      imaging.Prober
 }
 
 // refillAtOnce is how many images a rebuild has in the queue: few, for those who ask
@@ -43,7 +45,7 @@ const refillAgain = 10 * time.Second
 
 // errMissing is what clients are told of items that cannot be made anew: which files
 // there are is not theirs to know.
-var errMissing = errors.New("the files of some items are gone or have changed: the server's log names them, and vicreg index rebuild --drop-missing leaves them out")
+var errMissing = errors.New("the files of some items are gone, have changed or are too large for the server: its log names them and says which; vicreg index rebuild has limits of its own, and leaves items out with --drop-missing")
 
 // refill runs until the index fits m or ctx ends.
 func (s *Shelf) refill(ctx context.Context, m Model) {
@@ -120,12 +122,39 @@ func (r *refill) namespace(ctx context.Context, name string, pass func(context.C
 	}
 }
 
-// look finds items that cannot be made anew before any time is spent on the others.
-func (r *refill) look(_ context.Context, _ string, items []index.Item) error {
+// look finds items that cannot be made anew before any time is spent on the others. Of
+// their files it reads the headers.
+func (r *refill) look(ctx context.Context, _ string, items []index.Item) error {
 	for _, item := range items {
-		if _, err := r.there(item); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := r.fits(item); err != nil {
 			r.miss(item, err)
 		}
+	}
+	return nil
+}
+
+// fits says why an item's file cannot be taken, as far as its header tells.
+func (r *refill) fits(item index.Item) error {
+	size, err := r.there(item)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(item.Source)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := r.prober.Probe(f, size)
+	if err != nil {
+		return fmt.Errorf("%s: %w", item.Source, err)
+	}
+	limits := r.s.config.Limits
+	limits.TIFF = true
+	if err := limits.Check(info); err != nil {
+		return fmt.Errorf("%s: %w; --max-pixels moves that", item.Source, err)
 	}
 	return nil
 }
@@ -154,7 +183,7 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 			r.miss(item, err)
 			continue
 		}
-		todo, images = append(todo, item), append(images, request.Image{File: file})
+		todo, images = append(todo, item), append(images, request.Image{File: file, Local: true})
 	}
 	if len(todo) == 0 {
 		return nil
@@ -190,7 +219,7 @@ func (r *refill) there(item index.Item) (size int64, err error) {
 	case !info.Mode().IsRegular():
 		return 0, fmt.Errorf("%s is no regular file", item.Source)
 	case info.Size() > r.s.config.MaxBody:
-		return 0, fmt.Errorf("%s has %d bytes, more than the %d of a request", item.Source, info.Size(), r.s.config.MaxBody)
+		return 0, fmt.Errorf("%s has %d bytes, more than the %d of a request; --max-body moves that", item.Source, info.Size(), r.s.config.MaxBody)
 	}
 	return info.Size(), nil
 }

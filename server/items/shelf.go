@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/imaging"
 	"vicreg/server/engine"
 	"vicreg/server/index"
 	"vicreg/server/problem"
@@ -50,9 +51,10 @@ type Host struct {
 
 // Config says how requests are taken. Every field must be set.
 type Config struct {
-	MaxItems int           // images, items or queries of a request
-	MaxBody  int64         // bytes of a request, of an image file, and of the metadata in an answer
-	Deadline time.Duration // for the images that a rebuild has embedded at once
+	MaxItems int            // images, items or queries of a request
+	MaxBody  int64          // bytes of a request, of an image file, and of the metadata in an answer
+	Limits   imaging.Limits // of an image; a rebuild takes TIFF, too
+	Deadline time.Duration  // for the images that a rebuild has embedded at once
 }
 
 // Shelf is the index in service, with its routes. It may be used by many goroutines.

@@ -13,6 +13,9 @@ import (
 type Image struct {
 	File []byte
 	Err  *problem.Error
+	// Local says that the file is no client's: it lies on this machine's disk, and TIFF is
+	// let in.
+	Local bool
 }
 
 // Texts is a list of strings of which no more than Most are kept: a body of

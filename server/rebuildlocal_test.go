@@ -1,0 +1,131 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/image/tiff"
+
+	"vicreg/pipeline/usage"
+	"vicreg/server/servertest"
+)
+
+// reasons is a log like said that keeps why items cannot be made anew.
+type reasons struct {
+	said
+	kept *[]string
+}
+
+func (r reasons) Handle(ctx context.Context, line slog.Record) error {
+	if line.Message == "an item cannot be made anew" {
+		line.Attrs(func(a slog.Attr) bool {
+			if a.Key == "error" {
+				*r.kept = append(*r.kept, a.Value.String())
+			}
+			return true
+		})
+	}
+	return r.said.Handle(ctx, line)
+}
+
+// remaking is a server that makes its index anew for another model, which has items of
+// these files as vicreg index add brings them: by their vectors, and whatever the server
+// would say of the files.
+func remaking(t *testing.T, change func(*Config), files map[string][]byte) (*Server, reasons) {
+	t.Helper()
+	weights := uint64(1)
+	log := reasons{said{slog.DiscardHandler, make(chan string, 10)}, new([]string)}
+	s := prepareLogging(t, func() ([]byte, error) { return servertest.Model(t, weights), nil }, change, slog.New(log))
+	s.Items.Keep(filepath.Join(t.TempDir(), "photos.index"), true)
+	t.Cleanup(func() { s.Close(context.Background()) })
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, data := range files {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		vector := strings.TrimSuffix(strings.Repeat("1,", s.current().Dim()), ",")
+		body := fmt.Sprintf(`{"vector": [%s], "source": %q, "sha256": "%x"}`, vector, path, sha256.Sum256(data))
+		if w := ask(s, "PUT", "/items/"+name, []byte(body), "Content-Type", asJSON); w.Code != 201 {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	weights = 2
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return s, log
+}
+
+// A file on the server's own disk may be TIFF; one that a client sends may not, also
+// after the server has embedded the same bytes.
+func TestRebuildReadsTIFF(t *testing.T) {
+	photo := servertest.Photo(t, 3)
+	m, err := png.Decode(bytes.NewReader(photo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := tiff.Encode(&file, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, log := remaking(t, nil, map[string][]byte{"a.tif": file.Bytes()})
+	log.wait(t, fits)
+	found := read[similarReply](t, ask(s, "POST", "/similar", photo, "Content-Type", "image/png"), 200)
+	if hits := *found.Data[0].Results; len(hits) != 1 || hits[0].ID != "a.tif" || hits[0].Score < 0.99999 {
+		t.Errorf("%+v", hits)
+	}
+	if w := ask(s, "GET", "/items/a.tif/thumbnail", nil); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := ask(s, "POST", "/embed", file.Bytes(), "Content-Type", "image/png"); w.Code != 422 || !strings.Contains(w.Body.String(), "the server takes no TIFF") {
+		t.Errorf("a client's: %d %s", w.Code, w.Body)
+	}
+}
+
+// What is too large for the server keeps the index from being made anew, before any work
+// is done, and is called so.
+func TestRebuildNamesWhatIsTooLarge(t *testing.T) {
+	var wide bytes.Buffer
+	if err := png.Encode(&wide, image.NewGray(image.Rect(0, 0, 17000, 2))); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"wide.png": wide.Bytes(), "good.png": servertest.Photo(t, 0)}
+	s, log := remaking(t, nil, files)
+	log.wait(t, cannotBe)
+	if why := strings.Join(*log.kept, "\n"); strings.Count(why, "\n") > 0 ||
+		!strings.HasSuffix(why, "wide.png: picture of 17000x2 pixels is over the limit of 16384 a side and 50000000 in all; --max-pixels moves that") {
+		t.Errorf("the log has %q", why)
+	}
+	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
+	if w.Code != 409 || !strings.Contains(w.Body.String(), "or are too large for the server") || strings.Contains(w.Body.String(), "wide.png") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	_, log = remaking(t, func(c *Config) { c.Limits.Pixels, c.Limits.Side = 34000, 34000 }, files)
+	log.wait(t, fits)
+}
+
+// --max-pixels is of images of any shape, as it is for all commands.
+func TestMaxPixelsMovesTheSide(t *testing.T) {
+	for args, want := range map[string]int{"": 16384, "--max-pixels 34000": 34000, "--max-pixels 50000000": 50_000_000} {
+		f, fs := newServeFlags(io.Discard)
+		err := usage.Parse(fs, strings.Fields(args))
+		f.suit(func(name string) bool { return usage.Given(fs, name) })
+		if err != nil || f.Limits.Side != want {
+			t.Errorf("%q: %v, sides up to %d, want %d", args, err, f.Limits.Side, want)
+		}
+	}
+}
