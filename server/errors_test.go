@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -85,6 +86,34 @@ func TestEveryStatus(t *testing.T) {
 	if w := ask(s, "POST", "/embed", []byte(`{"inputs": ["https://example.org/cat.jpg"]}`), "Content-Type", "application/json"); !strings.Contains(w.Body.String(), "not fetched") {
 		t.Errorf("an address: %s", w.Body)
 	}
+}
+
+// Whoever has no key is told so, and nothing of what else is wrong.
+func TestKeysBeforeAllElse(t *testing.T) {
+	s := start(t, func(c *Config) { c.Keys = []string{"key"} })
+	s.Items.SetIndex(memoryFor(s))
+	guarded := 0
+	for route, op := range contractOf(t).operations() {
+		if op.Security == nil || len(*op.Security) == 0 {
+			continue
+		}
+		guarded++
+		method, path, _ := strings.Cut(route, " ")
+		path = regexp.MustCompile("{[^}]*}").ReplaceAllString(path, "x")
+		for name, w := range map[string]*httptest.ResponseRecorder{
+			"an unknown parameter": ask(s, method, path+"?nonsense=1", nil),
+			"an unknown type":      ask(s, method, path, []byte("x"), "Content-Type", "text/x-none", "Accept", "text/x-none"),
+		} {
+			if w.Code != 401 {
+				t.Errorf("%s: %s: %d %s", route, name, w.Code, w.Body)
+			}
+		}
+	}
+	if guarded < 15 {
+		t.Errorf("only %d routes ask for a key", guarded)
+	}
+	w := ask(s, "POST", "/embed?nonsense=1", servertest.Photo(t, 0), "Content-Type", "image/png", "Authorization", "Bearer key")
+	told(t, "with a key", w, 400, problem.BadRequest, `unknown parameter "nonsense"`)
 }
 
 func TestKeys(t *testing.T) {

@@ -26,7 +26,7 @@ func (s *Server) inference(e *echo.Echo, work func(func(echo.Context, embedder) 
 	for _, path := range []string{"/v2/models/:model", "/v2/models/:model/versions/:version"} {
 		e.GET(path, s.authorize(s.with(s.inferModel)))
 		e.GET(path+"/ready", s.authorize(s.with(s.inferReady)))
-		e.POST(path+"/infer", work(s.infer))
+		e.POST(path+"/infer", s.authorize(work(s.infer)))
 	}
 }
 

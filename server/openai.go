@@ -17,7 +17,7 @@ import (
 // openAI are the routes of OpenAI's embeddings API, so that its clients work as they
 // are: images come as base64 or data URIs in input.
 func (s *Server) openAI(e *echo.Echo, work func(func(echo.Context, embedder) error) echo.HandlerFunc) {
-	e.POST("/v1/embeddings", work(s.openAIEmbeddings), request.Only("api-version")) // which clients for Azure send
+	e.POST("/v1/embeddings", s.permit(work(s.openAIEmbeddings), "api-version")) // which clients for Azure send
 	e.GET("/v1/models", s.authorize(s.with(s.openAIModels)))
 	e.GET("/v1/models/:model", s.authorize(s.with(s.openAIModel)))
 }

@@ -28,14 +28,14 @@ func (s *Server) base() *echo.Echo {
 func (s *Server) routes() *echo.Echo {
 	e := s.base()
 	work := func(h func(echo.Context, embedder) error) echo.HandlerFunc {
-		return s.authorize(s.limit(s.with(func(c echo.Context, e embedder) error {
+		return s.limit(s.with(func(c echo.Context, e embedder) error {
 			if err := e.Room(c.Request().Context()); err != nil {
 				return err
 			}
 			return h(c, e)
-		})))
+		}))
 	}
-	e.POST("/embed", work(s.embed), request.Only(embedOptions...)) // not in a group: its catch-all hides 405
+	e.POST("/embed", s.permit(work(s.embed), embedOptions...)) // not in a group: its catch-all hides 405
 	e.GET("/info", s.authorize(s.with(s.info)))
 	s.openAI(e, work)
 	s.inference(e, work)
@@ -49,10 +49,16 @@ func (s *Server) routes() *echo.Echo {
 	return e
 }
 
+// permit asks for an API key, and only then refuses other parameters than these: what a
+// route takes is for those who may use it.
+func (s *Server) permit(next echo.HandlerFunc, parameters ...string) echo.HandlerFunc {
+	return s.authorize(request.Only(parameters...)(next))
+}
+
 // indexed are the routes of the index.
 func (s *Server) indexed(e *echo.Echo) {
-	vectors := func(h func(echo.Context, items.Model) error) echo.HandlerFunc {
-		return s.authorize(s.limit(s.with(func(c echo.Context, e embedder) error {
+	vectors := func(h func(echo.Context, items.Model) error, parameters ...string) echo.HandlerFunc {
+		return s.permit(s.limit(s.with(func(c echo.Context, e embedder) error {
 			if err := s.Items.Searchable(e); err != nil {
 				return err
 			}
@@ -62,9 +68,11 @@ func (s *Server) indexed(e *echo.Echo) {
 				}
 			}
 			return h(c, e)
-		})))
+		})), parameters...)
 	}
-	plain := func(h echo.HandlerFunc) echo.HandlerFunc { return s.authorize(s.limit(s.serving(h))) } // whatever the model is
+	plain := func(h echo.HandlerFunc, parameters ...string) echo.HandlerFunc { // whatever the model is
+		return s.permit(s.limit(s.serving(h)), parameters...)
+	}
 	s.Items.Register(e, vectors, plain)
 }
 
