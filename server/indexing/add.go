@@ -42,7 +42,7 @@ type target interface {
 	put(ctx context.Context, entries []entry) (bad []string, err error)
 	// vector is that of an item.
 	vector(ctx context.Context, id string) ([]float32, error)
-	remove(ctx context.Context, ids []string) error
+	remove(ctx context.Context, ids []string) (removed int, err error)
 	// space is what the vectors have in common. A server keeps its centre to itself, and
 	// judges vectors by it.
 	space() index.Binding
@@ -228,25 +228,26 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 		return fmt.Errorf("none of the %d images could be indexed; %s", from.n, told(p.bad[0], ": "))
 	}
 	gone, elsewhere := p.leftOver(from)
-	removed := 0
+	items, removed := len(p.known)+p.done[insert], 0
 	if a.prune {
-		if err := to.remove(ctx, gone); err != nil {
+		var err error
+		if removed, err = to.remove(ctx, gone); err != nil {
 			return err
 		}
-		removed = len(gone)
+		items -= len(gone)
 	}
 	where := a.file
 	if a.server != "" {
 		where = a.server
 	}
 	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata or path, %d unchanged, %d bad; %d items\n", usage.Printable(where), usage.Printable(a.namespace),
-		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), len(p.known)+p.done[insert]-removed)
+		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), items)
 	some(a.stdout, "bad", len(p.bad), func(i int) string { return told(p.bad[i], ": ") })
 	some(a.stdout, "gone", len(gone), func(i int) string { return usage.Printable(gone[i]) })
 	switch {
 	case removed > 0:
 		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, usage.Printable(from.name))
-	case len(gone) > 0:
+	case len(gone) > 0 && !a.prune:
 		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), usage.Printable(from.name))
 	}
 	if r, is := to.(*remote); is && r.bared.Load() > 0 {

@@ -43,7 +43,7 @@ func Index(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var names []string
 	for _, w := range words() {
 		if len(args) > 0 && args[0] == w.name {
-			return w.run(ctx, args[1:], stdout, stderr)
+			return usage.Of("index "+w.name, w.run(ctx, args[1:], stdout, stderr))
 		}
 		names = append(names, w.name)
 	}

@@ -150,9 +150,14 @@ func (l *local) vector(ctx context.Context, id string) ([]float32, error) {
 	return it.Vector, nil
 }
 
-func (l *local) remove(ctx context.Context, ids []string) error {
-	_, err := l.file.Delete(ctx, l.namespace, ids...)
-	return err
+func (l *local) remove(ctx context.Context, ids []string) (removed int, err error) {
+	there, err := l.file.Delete(ctx, l.namespace, ids...)
+	for _, was := range there {
+		if was {
+			removed++
+		}
+	}
+	return removed, err
 }
 
 func (l *local) space() index.Binding { return l.file.Binding() }

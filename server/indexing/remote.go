@@ -176,15 +176,18 @@ func (r *remote) vector(ctx context.Context, id string) ([]float32, error) {
 	return item.Vector, err
 }
 
-// remove deletes items. Those that are gone already are gone.
-func (r *remote) remove(ctx context.Context, ids []string) error {
+// remove deletes items. Those that somebody else has removed are gone, and do not count.
+func (r *remote) remove(ctx context.Context, ids []string) (removed int, err error) {
 	query := url.Values{"namespace": {r.namespace}}
 	for _, id := range ids {
 		err := r.ask(ctx, http.MethodDelete, "items/"+url.PathEscape(id), query, nil, nil)
 		var no *refusal
-		if err != nil && !(errors.As(err, &no) && no.status == http.StatusNotFound) {
-			return err
+		switch {
+		case err == nil:
+			removed++
+		case !errors.As(err, &no) || no.status != http.StatusNotFound:
+			return removed, err
 		}
 	}
-	return nil
+	return removed, nil
 }

@@ -29,7 +29,9 @@ type emptied interface {
 	lacking(ctx context.Context, ids []string) ([]string, error)
 	// known is all that is there.
 	known(ctx context.Context, progress func(done, total int)) (map[string]known, error)
-	remove(ctx context.Context, ids []string) error
+	// remove tells how many it has removed, also after an error; those that are not there are
+	// no error.
+	remove(ctx context.Context, ids []string) (removed int, err error)
 }
 
 func runRemove(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -63,11 +65,20 @@ vicreg index compact gives the room back. IDs that begin with a dash come after 
 	if err := r.settle(ctx, from); err != nil {
 		return err
 	}
-	if err := from.remove(ctx, r.ids); err != nil {
-		return err
+	removed, err := from.remove(ctx, r.ids)
+	if removed > 0 || err == nil {
+		fmt.Fprintf(stdout, "removed %d items of namespace %s from %s%s\n", removed, usage.Printable(r.namespace), usage.Printable(r.where()), others(len(r.ids)-removed, err))
 	}
-	_, err = fmt.Fprintf(stdout, "removed %d items of namespace %s from %s\n", len(r.ids), usage.Printable(r.namespace), usage.Printable(r.where()))
 	return err
+}
+
+// others says that so many items were removed by somebody else meanwhile, of which
+// nothing is known after an error.
+func others(n int, err error) string {
+	if n == 0 || err != nil {
+		return ""
+	}
+	return fmt.Sprintf("; %d more were gone meanwhile", n)
 }
 
 // where is the index, for people.

@@ -1,9 +1,16 @@
 package indexing
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"vicreg/pipeline/usage"
 	"vicreg/server/index"
 )
 
@@ -49,4 +56,49 @@ func TestRemove(t *testing.T) {
 	}
 	said(t, "check", file)
 	wrong(t, "there is nothing in namespace other", "remove", file, "--namespace", "other", "--all")
+}
+
+// What others remove meanwhile counts for them.
+func TestRemoveCountsItsOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		status map[string]int // of deletions
+		want   string
+		failed string
+	}{
+		"all":         {nil, "removed 3 items of namespace n from ", ""},
+		"one is gone": {map[string]int{"b": 404}, "removed 2 items of namespace n from URL; 1 more were gone meanwhile\n", ""},
+		"all gone":    {map[string]int{"a": 404, "b": 404, "c": 404}, "removed 0 items of namespace n from URL; 3 more were gone meanwhile\n", ""},
+		"it breaks":   {map[string]int{"b": 404, "c": 500}, "removed 1 items of namespace n from URL\n", "the server refuses: no more (500)"},
+		"at once":     {map[string]int{"a": 500}, "", "the server refuses: no more (500)"},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			status := c.status[strings.TrimPrefix(r.URL.Path, "/items/")]
+			switch {
+			case r.URL.Path == "/info":
+				io.WriteString(w, `{"fingerprint":"f00d","dim":3,"limits":{"body_bytes":4000,"images":5},"index":{"fingerprint":"f00d","similarity":"cosine"}}`)
+			case r.Method == http.MethodDelete && status != 0:
+				refuse(w, status, "no more")
+			}
+		}))
+		defer s.Close()
+		var out bytes.Buffer
+		err := Index(t.Context(), []string{"remove", "--server", s.URL, "--namespace", "n", "c", "a", "b"}, &out, io.Discard)
+		if (err == nil) != (c.failed == "") || err != nil && !strings.Contains(err.Error(), c.failed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := out.String(); !strings.HasPrefix(got, strings.Replace(c.want, "URL", s.URL, 1)) || c.want == "" && got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// What is wrong with a word's arguments is explained by that word's help.
+func TestWordsHaveTheirOwnHelp(t *testing.T) {
+	for _, w := range words() {
+		var wrong *usage.Error
+		err := Index(t.Context(), []string{w.name, "--nonsense"}, io.Discard, io.Discard)
+		if !errors.As(err, &wrong) || wrong.Command != "index "+w.name {
+			t.Errorf("%s: %v, %+v", w.name, err, wrong)
+		}
+	}
 }
