@@ -6,7 +6,7 @@ import (
 )
 
 // turned is a picture turned to the left.
-func turned(m *RGB) *RGB {
+func quarterTurned(m *RGB) *RGB {
 	out := NewRGB(m.H, m.W)
 	for y := range out.H {
 		for x := range out.W {
@@ -19,7 +19,7 @@ func turned(m *RGB) *RGB {
 func TestFitEqualsPillow(t *testing.T) {
 	wide := load(t, "big.png")
 	line := &RGB{W: wide.W, H: 4, Pix: wide.Pix[3*9*wide.W : 3*13*wide.W]}
-	sources := map[string]*RGB{"wide": wide, "tall": turned(wide), "line": line}
+	sources := map[string]*RGB{"wide": wide, "tall": quarterTurned(wide), "line": line}
 	var s Scratch
 	for _, fit := range []Fit{FitPad, FitSquash} {
 		for _, g := range goldens(t, fit.String()) {

@@ -165,7 +165,7 @@ func TestEvaluateEqualsTorchvision(t *testing.T) {
 	wide := load(t, "big.png")
 	var s Scratch
 	for _, g := range goldens(t, "evaluate") {
-		src := map[string]*RGB{"wide": wide, "tall": turned(wide)}[g.File]
+		src := map[string]*RGB{"wide": wide, "tall": quarterTurned(wide)}[g.File]
 		dst := make([]uint8, 3*g.Crop*g.Crop)
 		Evaluate(src, dst, Preprocess{Resize: g.Resize, Crop: g.Crop, Interpolation: g.Filter}, &s)
 		differ(t, g.Name, dst, g.Result, 0, 0)
