@@ -21,7 +21,7 @@ var layers = map[string]int{
 	"server/batch": 0, "server/index/filter": 0, "server/index/scan": 0, "server/index/store": 0, "server/jsonlog": 0, "server/page": 0,
 	"server/index/sketch": 1, "server/index/near": 2, "server/index": 2, "server/problem": 3, "server/request": 4, "server/engine": 5, "server/items": 6, "server/servertest": 4,
 	"models/graph": 1, "models/ort": 1, "models/ort/standin": 0, "pipeline/checkpoint": 1, "pipeline/dataset": 1, "pipeline/thumbnail": 1,
-	"models/grad": 2, "models/graph/reference": 2, "models/nn": 2, "models/optim": 2, "models/ort/orttest": 2, "pipeline/encoder": 2, "server/index/indextest": 3,
+	"models/quantize": 1, "models/grad": 2, "models/graph/reference": 2, "models/nn": 2, "models/optim": 2, "models/ort/orttest": 2, "pipeline/encoder": 2, "server/index/indextest": 3,
 	"models": 3, "pipeline/bulk": 3,
 	"pipeline": 4, "pipeline/report": 3,
 	"server": 7, "server/indexing": 5,
