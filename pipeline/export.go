@@ -48,16 +48,20 @@ closest. Where the ends of images count, export the run in each way, and let
 vicreg eval tell which one is better.`, centerImages),
 	})
 	e := export{stderr: stderr}
-	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx")
+	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx; with --int8 backbone-int8.onnx")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, where they have moved")
 	fs.BoolVar(&e.untrained, "untrained", false, "export the weights that the run began with, as a baseline to compare with")
 	encoder.FitFlag(fs, &e.fit, "")
+	fs.BoolVar(&e.int8, "int8", false, "let convolutions multiply 8-bit integers, for CPUs: about twice as fast, a quarter of the size, and vectors that are a little off; to a file of its own, as it is another model for an index")
 	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "RUN", Value: &e.run}); err != nil {
 		return err
 	}
 	if err := e.machine.Validate(); err != nil {
 		return err
+	}
+	if e.int8 && !e.machine.OnHost() {
+		return usage.Errorf("--int8 makes a model for CPUs, and so does not go with --device %v", e.machine.Device)
 	}
 	if err := e.load(ctx); err != nil {
 		return err
@@ -69,6 +73,7 @@ vicreg eval tell which one is better.`, centerImages),
 type export struct {
 	run, out, data string
 	untrained      bool
+	int8           bool
 	fit            imaging.Fit
 	machine        bulk.Machine
 	stderr         io.Writer
@@ -152,11 +157,14 @@ func (e *export) findImages(ctx context.Context) error {
 // place settles where the file goes, which may be over an older export.
 func (e *export) place() error {
 	if e.out == "" {
-		name := "backbone.onnx"
+		name := "backbone"
 		if e.untrained {
-			name = "untrained.onnx"
+			name = "untrained"
 		}
-		e.out = filepath.Join(e.run, name)
+		if e.int8 {
+			name += "-int8"
+		}
+		e.out = filepath.Join(e.run, name+".onnx")
 	}
 	spared, err := runFiles(e.run)
 	if err != nil {
@@ -178,10 +186,10 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := metadata.Attach(model); err != nil {
+	if err := metadata.Attach(r.model); err != nil {
 		return err
 	}
-	file, err := encoder.Marshal(model)
+	file, err := encoder.Marshal(r.model)
 	if err != nil {
 		return err
 	}
@@ -193,6 +201,10 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels%s\n", metadata.Dim, size, size, fitting(metadata.Preprocess))
 	fmt.Fprintf(stdout, "fingerprint %s\n", r.fingerprint)
 	fmt.Fprintf(stdout, "parity      %.1e from the training graph on %d images (at most %g)\n", r.apart, r.compared, e.limit())
+	if q := r.int8; q != nil {
+		fmt.Fprintf(stdout, "int8        cosine %.4f to the vectors in float32, less their mean, on %d other images (at the least %.4f); the nearest image is the same for %.0f %%\n",
+			q.mean, q.compared, q.worst, 100*q.sameNearest)
+	}
 	fmt.Fprintf(stdout, "mean        over %d of %d training images\n", r.averaged, e.images.Len())
 	return nil
 }

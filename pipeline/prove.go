@@ -24,13 +24,15 @@ const (
 
 // proof is what became of a model that ran on images.
 type proof struct {
+	model              *onnx.ModelProto // to be written: what was proven, or that in int8
 	fingerprint        string
-	apart              float64 // from the training graph
-	compared, averaged int     // images
+	apart              float64    // from the training graph
+	compared, averaged int        // images
+	int8               *quantized // nil without
 }
 
-// prove runs the model: it must agree with the training graph. It sets the mean
-// vector in metadata.
+// prove runs the model: it must agree with the training graph, and is then made one of
+// integers if that is wanted. It sets the mean vector in metadata.
 func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *encoder.Metadata) (p proof, err error) {
 	lib, err := e.machine.Open()
 	if err != nil {
@@ -46,7 +48,6 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 		return p, fmt.Errorf("check the exported model: %w", err)
 	}
 	defer enc.Close()
-	p.fingerprint = enc.Fingerprint()
 	reader := dataset.NewReader(e.images, dataset.ReaderConfig{Limits: e.config.Limits(), Conversion: e.config.Conversion})
 	if p.apart, p.compared, err = parity(ctx, lib, opt, &e.config, e.values, enc, reader); err != nil {
 		return p, err
@@ -54,6 +55,16 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	if limit := e.limit(); !(p.apart <= limit) {
 		return p, fmt.Errorf("the exported model is %.2g of a vector's length away from the training graph on images of the run, more than %g: nothing was written", p.apart, limit)
 	}
+	p.model = model
+	if e.int8 {
+		if p.int8, err = e.quantize(ctx, lib, model, enc, reader); err != nil {
+			return p, err
+		}
+		p.model, enc = p.int8.model, p.int8.enc
+		defer enc.Close()
+		metadata.Training.Quantization = &p.int8.metadata
+	}
+	p.fingerprint = enc.Fingerprint()
 	chosen := evenly(e.images.Len(), centerImages)
 	fmt.Fprintf(e.stderr, "encoding %d of %d training images for their mean\n", len(chosen), e.images.Len())
 	p.averaged, err = meanVector(ctx, enc, reader, chosen, metadata.Center)

@@ -1,8 +1,11 @@
 package quantize
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,9 +38,11 @@ func block(t *testing.T, change func(name string, weight, bias []float32)) *onnx
 		x := g.Mul(g.Input("x", tensor.Float32, graph.Batch, 4, 9, 9), g.Float(1)) // as pixels are normalised first
 		x = g.Relu(conv(x, "stem", 8, graph.Square(3, 1, 1)))
 		x, _ = g.MaxPool(x, graph.Square(3, 2, 1))
-		y := g.Relu(conv(x, "one", 8, graph.Square(3, 1, 1)))
-		y = g.Relu(g.Add(conv(y, "two", 8, graph.Square(1, 1, 0)), x))
-		g.Output("y", g.ReduceMean(y, false, 2, 3))
+		for _, name := range []string{"one", "two"} {
+			y := g.Relu(conv(x, name+".1", 8, graph.Square(3, 1, 1)))
+			x = g.Relu(g.Add(conv(y, name+".2", 8, graph.Square(1, 1, 0)), x))
+		}
+		g.Output("y", g.ReduceMean(x, false, 2, 3))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +174,51 @@ func TestInt8OfOddChannels(t *testing.T) {
 	if !slices.Equal(got, make([]float32, 16)) {
 		t.Errorf("zeros of nothing but zeros are %v", got)
 	}
+}
+
+// The runtime has an operator of integers for each of ours, but for the last sum, of which
+// the mean is taken.
+func TestInt8RunsAsIntegers(t *testing.T) {
+	x := input(2)
+	q := seen(t, block(t, nil), x)
+	ran := operators(t, q, x)
+	if ran["QLinearConv"] != 5 || ran["QLinearAdd"] != 1 || ran["Add"] != 1 || ran["Conv"]+ran["FusedConv"] != 0 || ran["QuantizeLinear"] != 1 || ran["DequantizeLinear"] != 2 {
+		t.Errorf("the runtime ran %v", ran)
+	}
+}
+
+// operators counts those that a run of a model was made of, once optimised.
+func operators(t *testing.T, m *onnx.ModelProto, x *tensor.Tensor) map[string]int {
+	t.Helper()
+	prefix := filepath.Join(t.TempDir(), "p")
+	s := orttest.Session(t, m, ort.Options{ProfilePrefix: prefix})
+	if _, err := s.Run(tensor.Batch{"x": x}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	files, _ := filepath.Glob(prefix + "*.json")
+	if len(files) != 1 {
+		t.Fatalf("profiles: %v", files)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []struct {
+		Args struct {
+			Op string `json:"op_name"`
+		}
+	}
+	if err := json.Unmarshal(b, &events); err != nil {
+		t.Fatal(err)
+	}
+	ran := map[string]int{}
+	for _, e := range events {
+		if e.Args.Op != "" {
+			ran[e.Args.Op]++
+		}
+	}
+	return ran
 }
 
 func TestInt8Refuses(t *testing.T) {

@@ -82,6 +82,9 @@ func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metada
 	if err != nil {
 		return nil, err
 	}
+	if metadata.Training.Quantization != nil && opt.Device.Kind != tensor.Host {
+		return nil, errors.New("the model computes in 8-bit integers, which is for CPUs; for a CUDA device export it without --int8")
+	}
 	e := &Encoder{metadata: metadata, fingerprint: fingerprint}
 	for i, o := range append([]ort.Options{opt}, more...) {
 		on := e

@@ -59,6 +59,16 @@ type Training struct {
 	Recipe    string `json:"recipe"`    // of augmentation
 	Optimizer string `json:"optimizer"` // "lars"
 	Version   string `json:"vicreg"`    // of the program that exported
+
+	Quantization *Quantization `json:"quantization,omitempty"` // of a graph that computes with integers
+}
+
+// Quantization tells how float32 became integers. What they are is in the graph.
+type Quantization struct {
+	Weights     string  `json:"weights"`     // "int8", of 7 bits
+	Activations string  `json:"activations"` // "uint8"
+	Images      int     `json:"images"`      // that showed the ranges of activations
+	Cosine      float64 `json:"cosine"`      // of vectors and those of float32, both less their mean, over other images
 }
 
 // Mean is Center, or nil where nobody knows it, as of a model from elsewhere.

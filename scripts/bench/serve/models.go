@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"vicreg/models"
 	"vicreg/models/graph"
@@ -12,6 +11,7 @@ import (
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
 	"vicreg/pipeline/whole"
+	"vicreg/scripts/bench/networks"
 )
 
 // averager is a model that costs nothing to run: its vector is the mean colour, in
@@ -29,41 +29,6 @@ func averager(size int) (*onnx.ModelProto, error) {
 	return attach(g, encoder.Metadata{
 		Preprocess:    imaging.Preprocess{Crop: size, Interpolation: "bilinear"},
 		Normalization: encoder.Normalization{Std: [3]float64{1. / 255, 1. / 255, 1. / 255}}, Dim: 3, Center: make([]float32, 3),
-	})
-}
-
-// resnet is a network whose weights were drawn. Without training the last gain of
-// every block is 0, which leaves its branch out: it is set to 1.
-func resnet(name string, width, resize, size int, seed uint64) (*onnx.ModelProto, error) {
-	backbone, err := models.NewResNet(name, "imagenet", width)
-	if err != nil {
-		return nil, err
-	}
-	c := models.Config{Backbone: backbone, Size: size, Mean: [3]float64{.485, .456, .406}, Std: [3]float64{.229, .224, .225}}
-	a, err := models.Represent(c)
-	if err != nil {
-		return nil, err
-	}
-	last := ".bn2.weight"
-	if backbone.Depth >= 50 {
-		last = ".bn3.weight"
-	}
-	values := a.InitialState(seed)
-	for name, x := range values {
-		if strings.HasSuffix(name, last) {
-			for i := range x.Float32() {
-				x.Float32()[i] = 1
-			}
-		}
-	}
-	g, err := models.Export(c, values)
-	if err != nil {
-		return nil, err
-	}
-	return attach(g, encoder.Metadata{
-		Preprocess:    imaging.Preprocess{Resize: resize, Crop: size, Interpolation: "bicubic"},
-		Normalization: encoder.Normalization{Mean: c.Mean, Std: c.Std}, Dim: backbone.Dim(), Center: make([]float32, backbone.Dim()),
-		Training: encoder.Training{Model: name, Stem: "imagenet", Width: width, ImageSize: size},
 	})
 }
 
@@ -113,11 +78,11 @@ func build(name string) (*onnx.ModelProto, error) {
 	case "nocost-large":
 		return averager(largeSide)
 	case "resnet18", "resnet50":
-		return resnet(name, 64, 256, networkSide, 1)
+		return networks.ResNet(name, 64, 256, networkSide, 1)
 	case "small-a": // of two models that are changed for one another, and quick
-		return resnet("resnet18", 8, 72, 64, 1)
+		return networks.ResNet("resnet18", 8, 72, 64, 1)
 	case "small-b":
-		return resnet("resnet18", 8, 72, 64, 2)
+		return networks.ResNet("resnet18", 8, 72, 64, 2)
 	}
 	return nil, fmt.Errorf("no model %s", name)
 }
