@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/json"
 	"io"
-	"mime/multipart"
 
 	"github.com/labstack/echo/v4"
 
@@ -51,20 +50,14 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 			return nil, err
 		}
 	}
-	err = request.Read(c, request.Taker{
-		Image: func(file []byte) error {
-			in.images, in.single = []request.Image{{File: file}}, true
-			return nil
-		},
-		File: func(_ *multipart.Part, data []byte) error {
-			if in.images = append(in.images, request.Image{File: data}); len(in.images) > s.config.MaxItems {
-				return request.TooMany(s.config.MaxItems, "images")
-			}
-			return nil
-		},
-		Field: in.set,
-		JSON:  func(body io.Reader) error { return s.readJSON(body, in) },
-	})
+	take := request.TakeImages(&in.images, s.config.MaxItems)
+	alone := take.Image
+	take.Image = func(file []byte) error {
+		in.single = true
+		return alone(file)
+	}
+	take.Field, take.JSON = in.set, func(body io.Reader) error { return s.readJSON(body, in) }
+	err = request.Read(c, take)
 	if err == nil && len(in.images) == 0 {
 		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
 	}

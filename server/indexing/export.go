@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,39 +84,24 @@ func (e *exporting) check() error {
 	if !vectors.Known(e.out) {
 		return usage.Errorf("-o %s: want a name that ends in %s", usage.Printable(e.out), strings.Join(vectors.Formats, ", "))
 	}
-	if info, err := os.Stat(filepath.Dir(e.out)); err != nil || !info.IsDir() {
-		return usage.Errorf("-o %s: %s is not a folder", usage.Printable(e.out), usage.Printable(filepath.Dir(e.out)))
-	}
 	for _, side := range append([]string{""}, e.sides()...) {
-		name := e.out + side
-		info, err := os.Stat(name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return usage.Errorf("-o %s: %w", usage.Printable(e.out), err)
-		case e.own(info):
-			return usage.Errorf("-o %s: %s is a file of the index itself", usage.Printable(e.out), usage.Printable(name))
-		case !info.Mode().IsRegular():
-			return usage.Errorf("-o %s: %s is there and no file", usage.Printable(e.out), usage.Printable(name))
-		case !e.force:
-			return usage.Errorf("%s exists; --force writes over it", usage.Printable(name))
+		if err := usage.CheckOutput("-o", e.out+side, e.force, e.own()...); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// own says that a file is one of those that the index consists of.
-func (e *exporting) own(info fs.FileInfo) bool {
+// own are the files that the index consists of.
+func (e *exporting) own() (files []string) {
 	path, err := filepath.EvalSymlinks(e.file) // the others lie beside the file itself
 	if err != nil {
 		path = e.file
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
-		if part, err := os.Stat(path + suffix); err == nil && os.SameFile(info, part) {
-			return true
-		}
+		files = append(files, path+suffix)
 	}
-	return false
+	return files
 }
 
 // write makes all files in a folder of their own first, so that a failure leaves what

@@ -23,8 +23,8 @@ func TestExportSparesWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, out := range []string{filepath.Join(folder, "v.npy"), link, hard, log, filepath.Join(folder, "x.npy")} {
-		wrong(t, "is a file of the index itself", "export", file, "-o", out, "--force")
-		wrong(t, "is a file of the index itself", "export", link, "-o", out, "--force")
+		wrong(t, "which must stay: give another name", "export", file, "-o", out, "--force")
+		wrong(t, "which must stay: give another name", "export", link, "-o", out, "--force")
 	}
 	if got := size(t, file); got != before {
 		t.Errorf("%d bytes became %d", before, got)
@@ -40,7 +40,7 @@ func TestExportSparesWhatIsThere(t *testing.T) {
 	if err := os.MkdirAll(other+".json", 0o777); err != nil {
 		t.Fatal(err)
 	}
-	wrong(t, "d.jsonl.json is there and no file", "export", file, "-o", other, "--force")
+	wrong(t, "d.jsonl.json is a folder", "export", file, "-o", other, "--force")
 }
 
 // namesOf are the files of a folder with their first words.

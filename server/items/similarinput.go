@@ -2,7 +2,6 @@ package items
 
 import (
 	"io"
-	"mime/multipart"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -52,20 +51,9 @@ func (s *Shelf) readSearch(c echo.Context, of index.Binding) (*search, error) {
 			}
 		}
 	}
-	err := request.Read(c, request.Taker{
-		Image: func(file []byte) error {
-			q.images = []request.Image{{File: file}}
-			return nil
-		},
-		File: func(_ *multipart.Part, data []byte) error {
-			if q.images = append(q.images, request.Image{File: data}); len(q.images) > s.config.MaxItems {
-				return request.TooMany(s.config.MaxItems, "images")
-			}
-			return nil
-		},
-		Field: q.set,
-		JSON:  func(body io.Reader) error { return s.readSearchJSON(body, q, of) },
-	})
+	take := request.TakeImages(&q.images, s.config.MaxItems)
+	take.Field, take.JSON = q.set, func(body io.Reader) error { return s.readSearchJSON(body, q, of) }
+	err := request.Read(c, take)
 	switch {
 	case err != nil:
 		return nil, err

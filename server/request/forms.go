@@ -21,6 +21,23 @@ type Taker struct {
 	JSON  func(body io.Reader) error
 }
 
+// TakeImages is a Taker that puts images into a list, of a form no more than most. Its
+// Field and JSON are left to be set.
+func TakeImages(into *[]Image, most int) Taker {
+	return Taker{
+		Image: func(file []byte) error {
+			*into = []Image{{File: file}}
+			return nil
+		},
+		File: func(_ *multipart.Part, data []byte) error {
+			if *into = append(*into, Image{File: data}); len(*into) > most {
+				return TooMany(most, "images")
+			}
+			return nil
+		},
+	}
+}
+
 // Read takes the body apart by its media type. An error of the taker ends it.
 func Read(c echo.Context, t Taker) error {
 	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
