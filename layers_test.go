@@ -22,7 +22,7 @@ var layers = map[string]int{
 	"server/index/sketch": 1, "server/index/near": 2, "server/index": 2, "server/problem": 3, "server/request": 4, "server/engine": 5, "server/items": 6, "server/servertest": 4,
 	"models/graph": 1, "models/ort": 1, "models/ort/standin": 0, "pipeline/checkpoint": 1, "pipeline/dataset": 1, "pipeline/thumbnail": 1,
 	"models/quantize": 1, "models/grad": 2, "models/graph/reference": 2, "models/nn": 2, "models/optim": 2, "models/ort/orttest": 2, "pipeline/encoder": 2, "server/index/indextest": 3,
-	"models": 3, "pipeline/bulk": 3,
+	"models": 3, "pipeline/bulk": 3, "pipeline/linear": 3,
 	"pipeline": 4, "pipeline/report": 3,
 	"server": 7, "server/indexing": 5,
 	".": 8, "scripts/samples": 6, "scripts/bench/peer": 0, "scripts/bench/int8": 6, "scripts/bench/networks": 5, "scripts/bench/steps": 4, "scripts/bench/trainstep": 6, "scripts/bench/gpu": 6, "scripts/bench/listing": 6, "scripts/bench/index": 6, "scripts/bench/data": 6, "scripts/bench/serve": 6,

@@ -132,7 +132,7 @@ func TestEmbed(t *testing.T) {
 			numbers = numbers[4:]
 		}
 	}
-	measured := &evaluation{data: images, k: 1, temperature: 1, limit: 1000, stderr: io.Discard}
+	measured := &evaluation{data: images, k: "1", temperature: 1, limit: 1000, stderr: io.Discard}
 	if err := measured.load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,14 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/imaging"
+	"vicreg/pipeline/linear"
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
 )
@@ -60,26 +63,12 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 			"vicreg eval --model backbone.onnx --data test --reference train",
 			"vicreg eval --model backbone.onnx --data photos --json",
 		},
-		Notes: fmt.Sprintf(`Folders directly in DIR are the kinds of the images. In a text file with a path a
-line, the kind is what follows the path after a tab; in tar shards, the .cls
-member beside the image, else "label" or "cls" in the .json one, else its first
-folder. With at least two kinds each image
-gets the one that its K nearest neighbours vote for, weighted by exp(cosine/T):
-neighbours in --reference, or among the other images of --data.
-Raw pixels are those the model sees, brought down to %d x %d where there are
-more. Both are compared as they are and less their mean. Cosines within a kind
-and between kinds are of vectors less the mean in the model file; a --foreign
-model has none, and is compared as it is. Without kinds only RankMe and the
-spread are printed; both say how many dimensions are in use, and compare between
-models at the same D and number of images only. Spread is on the scale of that in
-training, which is of the expander's embeddings; of these vectors, which a ReLU
-keeps from being negative, that of a healthy model is well below 1. No weight is
-trained here.`, rawSide, rawSide),
+		Notes: evalNotes(),
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any; or a text file with a path, a tab and a kind a line; or tar shards")
 	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, of the same kinds; by default those of --data")
-	fs.IntVar(&e.k, "k", 20, "`K` nearest neighbours that vote, or all where there are fewer")
+	fs.StringVar(&e.k, "k", "20,200", "`K` nearest neighbours that vote: a number, or several with commas, of which those are left out that are more than there are")
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
@@ -92,7 +81,9 @@ trained here.`, rawSide, rawSide),
 // evaluation is one evaluation under way.
 type evaluation struct {
 	model, data, reference string
-	k, limit               int
+	k                      string
+	ks                     []int // of neighbours that vote
+	limit                  int
 	temperature            float64
 	asJSON                 bool
 	foreign                encoder.Flags
@@ -105,9 +96,10 @@ type evaluation struct {
 
 // load checks the flags and indexes the folders.
 func (e *evaluation) load(ctx context.Context) (err error) {
+	if e.ks, err = neighborCounts(e.k); err != nil {
+		return err
+	}
 	switch {
-	case e.k < 1:
-		return usage.Errorf("-k %d: want at least 1 neighbour", e.k)
 	case !(e.temperature > 0 && e.temperature <= math.MaxFloat64):
 		return usage.Errorf("--temperature %g: want a finite number above 0", e.temperature)
 	case e.limit < 2:
@@ -137,6 +129,21 @@ func (e *evaluation) load(ctx context.Context) (err error) {
 	return usage.Errorf("no folder in %s is named like one in %s: there is nothing to find", e.reference, e.data)
 }
 
+// neighborCounts reads the numbers of neighbours that vote.
+func neighborCounts(text string) (ks []int, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		k, err := strconv.Atoi(strings.TrimSpace(part))
+		switch {
+		case err != nil:
+			return nil, usage.Errorf("-k %s: want a whole number, or several with commas", text)
+		case k < 1:
+			return nil, usage.Errorf("-k %s: want at least 1 neighbour", text)
+		}
+		ks = append(ks, k)
+	}
+	return ks, nil
+}
+
 // measure encodes the images and computes the figures.
 func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	lib, err := e.machine.Open()
@@ -164,10 +171,15 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	if base != nil {
 		f.Copies = queries.among(base)
 	}
-	f.Kinds = compareKinds(queries, base, enc.Metadata().Center, e.k, e.temperature)
 	if f.Copies > 0 {
-		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each has itself as nearest neighbour, and knn is too good by that\n",
+		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each has itself as nearest neighbour and was trained on, and all accuracies are too good by that\n",
 			f.Copies, f.Images, e.queries.Source(), e.base.Source())
+	}
+	if c := newComparison(queries, base, enc.Metadata().Center, e.ks, e.temperature); c != nil {
+		c.progress = e.stderr
+		if f.Kinds, err = c.measure(ctx, &linear.Prober{Runtime: lib, Threads: e.machine.Threads}); err != nil {
+			return nil, err
+		}
 	}
 	return f, ctx.Err()
 }

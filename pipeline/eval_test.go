@@ -17,6 +17,7 @@ import (
 
 	"vicreg/models/onnx"
 	"vicreg/models/ort/orttest"
+	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/stats"
 	"vicreg/pipeline/usage"
@@ -53,6 +54,33 @@ type parsed struct {
 		Chance                      float64  `json:"chance"`
 		Within                      *float64 `json:"cosine_within"`
 		Between                     *float64 `json:"cosine_between"`
+		At                          []struct {
+			K       int
+			Vectors struct {
+				Right    float64 `json:"accuracy"`
+				Balanced float64 `json:"balanced_accuracy"`
+			}
+		} `json:"knn_at"`
+		Retrieval struct {
+			Images  int
+			Recall1 *float64 `json:"recall_at_1"`
+			MAP     *float64 `json:"map_at_r"`
+			Chance  struct {
+				Recall1 *float64 `json:"recall_at_1"`
+				MAP     *float64 `json:"map_at_r"`
+			}
+		}
+		Linear *struct {
+			Form, Protocol string
+			Unseen         int
+			Vectors, Raw   struct {
+				Right    float64 `json:"accuracy"`
+				Low      float64 `json:"accuracy_low"`
+				High     float64 `json:"accuracy_high"`
+				Balanced float64 `json:"balanced_accuracy"`
+				L2       []float64
+			}
+		}
 	}
 }
 
@@ -69,11 +97,14 @@ func TestEvalTellsColoursApart(t *testing.T) {
 	data, reference := drawKinds(t, 6, 1), drawKinds(t, 10, 2)
 	model := someModel(t, reference)
 	for _, c := range []struct {
-		args      []string
-		reference int
+		args        []string
+		reference   int
+		protocol    string
+		classifiers int
+		chance      float64 // that the nearest is of the kind
 	}{
-		{nil, 18},
-		{[]string{"--reference", reference}, 30},
+		{nil, 18, "5-fold cross-validation", 5, 5. / 17},
+		{[]string{"--reference", reference}, 30, "reference", 1, 1. / 3},
 	} {
 		args := append([]string{"--model", model, "--data", data, "--k", "5", "--json"}, c.args...)
 		p := parse(t, evaluated(t, args...))
@@ -84,12 +115,25 @@ func TestEvalTellsColoursApart(t *testing.T) {
 		if k.KNN != 1 || k.Centered != 1 || k.Raw != 1 || math.Abs(k.Chance-1./3) > 1e-9 {
 			t.Errorf("%v: %+v", c.args, k)
 		}
+		if l := k.Linear; l == nil || l.Vectors.Right != 1 || l.Vectors.Balanced != 1 || l.Raw.Right != 1 || l.Vectors.High != 1 || l.Vectors.Low < 0.8 || l.Vectors.Low > 0.85 ||
+			l.Protocol != c.protocol || l.Unseen != 0 || len(l.Raw.L2) != c.classifiers {
+			t.Errorf("%v: linear probe %+v", c.args, l)
+		}
+		if r := k.Retrieval; r.Images != 18 || *r.Recall1 != 1 || *r.MAP != 1 || math.Abs(*r.Chance.Recall1-c.chance) > 1e-9 || *r.Chance.MAP >= *r.Chance.Recall1 {
+			t.Errorf("%v: retrieval %+v", c.args, r)
+		}
 		if *k.Within < 0.9 || *k.Between > 0.2 {
 			t.Errorf("%v: cosines %v within, %v between", c.args, *k.Within, *k.Between)
 		}
 	}
 	out := evaluated(t, "--model", model, "--data", data, "-k", "5")
-	for _, want := range []string{"knn         100.00 % right with k=5, temperature 0.07; 100.00 % less the mean\n", "raw pixels  100.00 %; 100.00 % less the mean\n", "chance      33.33 %\n"} {
+	for _, want := range []string{
+		"                      vectors  raw pixels      chance\n",
+		"\nlinear probe         100.00 %    100.00 %     33.33 %   95 % interval 82.41 to 100.00 %\n  mean of kinds      100.00 %    100.00 %     33.33 %   5-fold cross-validation\n",
+		"\nknn k=5              100.00 %    100.00 %     33.33 %   temperature 0.07\n  less the mean      100.00 %    100.00 %\n",
+		"\nrecall@1             100.00 %                 29.41 %   less the mean, as the rows below\n",
+		"\nmAP@R                100.00 %                 ",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -230,13 +274,13 @@ func TestEvalOfFewImages(t *testing.T) {
 		what, dir, reference, want string
 		null                       string // figures of kinds that are undefined
 	}{
-		{"one of each kind", lone, "", "no kind has two images: nothing to find; give others with --reference\ncosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered"},
-		{"one of each kind, with others", lone, data, "with k=6, temperature 0.07; 100.00 % less the mean\n", "cosine_within"},
+		{"one of each kind", lone, "", "cosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered linear"},
+		{"one of each kind, with others", lone, data, "\nknn k=6              100.00 %", "cosine_within linear"},
 		{"one kind", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), "", "fewer than two folders", "all"},
-		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between"},
+		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between linear"},
 		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "fewer than two folders", "all"},
 		{"no kind can be read", folder(map[string][]byte{"a.jpg": red, "b.jpg": green, "x/c.jpg": red[:99], "y/d.jpg": red[:99]}), "", "fewer than two folders", "all"},
-		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.00, ", ""},
+		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.00, ", "linear"},
 	} {
 		args := []string{"--model", model, "--data", c.dir}
 		if c.reference != "" {
@@ -284,11 +328,11 @@ func TestEvalOfFewNeighbors(t *testing.T) {
 		k            int
 		noted        bool
 	}{
-		{nil, "6 images, neighbours among 5 other images\n", "right with k=5, ", 5, true},
-		{[]string{"-k", "5"}, "among 5 other images\n", "right with k=5, ", 5, true},
-		{[]string{"-k", "4"}, "among 5 other images\n", "right with k=4, ", 4, false},
-		{[]string{"--reference", reference}, "6 images, neighbours among 9 images of the reference\n", "right with k=9, ", 9, true},
-		{[]string{"--reference", reference, "-k", "8"}, "among 9 images of the reference\n", "right with k=8, ", 8, false},
+		{nil, "6 images, neighbours among 5 other images\n", "knn k=5  ", 5, true},
+		{[]string{"-k", "5"}, "among 5 other images\n", "knn k=5  ", 5, true},
+		{[]string{"-k", "4"}, "among 5 other images\n", "knn k=4  ", 4, false},
+		{[]string{"--reference", reference}, "6 images, neighbours among 9 images of the reference\n", "knn k=9  ", 9, true},
+		{[]string{"--reference", reference, "-k", "8"}, "among 9 images of the reference\n", "knn k=8  ", 8, false},
 	} {
 		args := append([]string{"--model", model, "--data", data}, c.args...)
 		out := evaluated(t, args...)
@@ -348,6 +392,8 @@ func TestEvalRefuses(t *testing.T) {
 		{[]string{"--model", model}, "--data DIR is missing"},
 		{[]string{"--model", model, "--data", filepath.Join(data, "none")}, "does not exist"},
 		{[]string{"--model", model, "--data", data, "--k", "0"}, "-k 0: want at least 1 neighbour"},
+		{[]string{"--model", model, "--data", data, "-k", "20,-1"}, "-k 20,-1: want at least 1 neighbour"},
+		{[]string{"--model", model, "--data", data, "-k", "many"}, "-k many: want a whole number, or several with commas"},
 		{[]string{"--model", model, "--data", data, "--temperature", "0"}, "--temperature 0: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--temperature", "-0.1"}, "--temperature -0.1: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--temperature", "NaN"}, "--temperature NaN: want a finite number above 0"},
@@ -406,17 +452,29 @@ func TestMeanCosinesAgainstAllPairs(t *testing.T) {
 	}
 }
 
-// Each row is left out of its own neighbours, an equal row is not.
-func TestNeighborsOfOthers(t *testing.T) {
+// Each row is left out of its own neighbours, an equal row is not, and one without
+// another of its kind is left out of what is averaged.
+func TestComparisonLeavesItselfOut(t *testing.T) {
 	m := stats.Of([]float32{1, 0, 1, 0, 0, 1}, 3, 2)
+	s := &sample{kinds: []string{"a", "a", "b"}, files: make([]bulk.Hash, 3), y: m, raw: m, tiny: m}
+	c := newComparison(s, nil, make([]float32, 2), []int{1, 9}, 1)
+	if c.neighbors() != 2 || !slices.Equal(c.ks, []int{1}) || !slices.Equal(c.toFind(), []int{1, 1, 0}) {
+		t.Fatalf("%d neighbours, k %v, to find %v", c.neighbors(), c.ks, c.toFind())
+	}
+	ranks, near := newRanking(c, c.toFind()), make([][]stats.Neighbor, 3)
+	if err := c.search(t.Context(), m, m, ranks, near); err != nil {
+		t.Fatal(err)
+	}
 	for i, want := range []int{1, 0, 0} {
-		near := neighborsOfOthers(m, 1)[i]
-		if len(near) == 0 || near[0].Index != want {
-			t.Errorf("row %d: %v, want %d first", i, near, want)
+		if len(near[i]) != 1 || near[i][0].Index != want {
+			t.Errorf("row %d: %v, want %d", i, near[i], want)
 		}
-		if all := neighborsOfOthers(m, math.MaxInt)[i]; len(all) != 2 {
-			t.Errorf("row %d: %v, want all others", i, all)
-		}
+	}
+	if f := ranks.figures(); f.Images != 2 || f.Recall1 != 1 || f.MAP != 1 || f.Chance.Recall1 != 0.5 || f.Chance.MAP != 0.5 {
+		t.Errorf("%+v", f)
+	}
+	if c := newComparison(s, s, make([]float32, 2), []int{9}, 1); c.neighbors() != 3 || !slices.Equal(c.ks, []int{3}) || !slices.Equal(c.toFind(), []int{2, 2, 1}) {
+		t.Errorf("with a reference %d neighbours, k %v, to find %v", c.neighbors(), c.ks, c.toFind())
 	}
 }
 

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"errors"
 	"math"
-	"slices"
 
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/encoder"
@@ -11,25 +10,30 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// rawSide is the side to which raw pixels are brought down: a picture of 224
-// pixels would be a vector of 150,528 numbers.
-const rawSide = 32
+// Sides to which raw pixels are brought down: a picture of 224 pixels would be a vector
+// of 150,528 numbers. The linear probe of CIFAR-10's pixels is as often right at 16 x 16
+// as at 32 x 32 (39.6 and 39.5 %), in a fifth of the time.
+const (
+	rawSide  = 32
+	tinySide = 16
+)
 
 // sample is a set of encoded images, one a row.
 type sample struct {
-	kinds  []string     // "" for an image that is in no folder
-	files  []bulk.Hash  // of the bytes of each
-	y, raw stats.Matrix // vectors [N, D]; pixels [N, 3*side*side]
+	kinds []string     // "" for an image that is in no folder
+	files []bulk.Hash  // of the bytes of each
+	y     stats.Matrix // vectors [N, D]
+	raw   stats.Matrix // pixels [N, 3*side*side], for neighbours
+	tiny  stats.Matrix // fewer, for the linear probe
 
 	size    int // side of the pixels given to add
-	pre     imaging.Preprocess
+	filter  string
 	scratch imaging.Scratch
 }
 
 func newSample(enc *encoder.Encoder) *sample {
-	side := min(enc.Size(), rawSide)
-	pre := imaging.Preprocess{Crop: side, Interpolation: enc.Metadata().Preprocess.Interpolation}
-	return &sample{size: enc.Size(), pre: pre, y: stats.New(0, enc.Dim()), raw: stats.New(0, 3*side*side)}
+	of := func(side int) stats.Matrix { side = min(side, enc.Size()); return stats.New(0, 3*side*side) }
+	return &sample{size: enc.Size(), filter: enc.Metadata().Preprocess.Interpolation, y: stats.New(0, enc.Dim()), raw: of(rawSide), tiny: of(tinySide)}
 }
 
 // add appends an image; pixels and y are copied.
@@ -37,12 +41,19 @@ func (s *sample) add(kind string, file bulk.Hash, pixels []uint8, y []float32) {
 	s.kinds, s.files = append(s.kinds, kind), append(s.files, file)
 	s.y.Data = append(s.y.Data, y...)
 	s.y.N++
-	small := make([]uint8, s.raw.D)
-	imaging.Evaluate(&imaging.RGB{Pix: pixels, W: s.size, H: s.size}, small, s.pre, &s.scratch)
+	s.addPixels(&s.raw, rawSide, pixels)
+	s.addPixels(&s.tiny, tinySide, pixels)
+}
+
+// addPixels appends a picture to m, brought down to the side where it is larger.
+func (s *sample) addPixels(m *stats.Matrix, side int, pixels []uint8) {
+	small := make([]uint8, m.D)
+	pre := imaging.Preprocess{Crop: min(side, s.size), Interpolation: s.filter}
+	imaging.Evaluate(&imaging.RGB{Pix: pixels, W: s.size, H: s.size}, small, pre, &s.scratch)
 	for _, v := range small {
-		s.raw.Data = append(s.raw.Data, float32(v))
+		m.Data = append(m.Data, float32(v))
 	}
-	s.raw.N++
+	m.N++
 }
 
 // among counts the images of s whose file has the bytes of one of others.
@@ -61,27 +72,23 @@ func (s *sample) among(others *sample) (n int) {
 
 // named is the part of the sample that lies in folders.
 func (s *sample) named() *sample {
-	n := &sample{y: stats.New(0, s.y.D), raw: stats.New(0, s.raw.D)}
+	n := &sample{y: stats.New(0, s.y.D), raw: stats.New(0, s.raw.D), tiny: stats.New(0, s.tiny.D)}
 	for i, kind := range s.kinds {
 		if kind == "" {
 			continue
 		}
-		n.kinds = append(n.kinds, kind)
-		n.y.Data = append(n.y.Data, s.y.Row(i)...)
-		n.raw.Data = append(n.raw.Data, s.raw.Row(i)...)
-		n.y.N++
-		n.raw.N++
+		n.kinds, n.files = append(n.kinds, kind), append(n.files, s.files[i])
+		copyRow(&n.y, s.y, i)
+		copyRow(&n.raw, s.raw, i)
+		copyRow(&n.tiny, s.tiny, i)
 	}
 	return n
 }
 
-// neighborsOfOthers are each row's k nearest among all other rows.
-func neighborsOfOthers(m stats.Matrix, k int) [][]stats.Neighbor {
-	found := stats.Neighbors(m, m, min(k, m.N)+1)
-	for i, near := range found {
-		found[i] = slices.DeleteFunc(near, func(n stats.Neighbor) bool { return n.Index == i })
-	}
-	return found
+// copyRow appends row i of from.
+func copyRow(to *stats.Matrix, from stats.Matrix, i int) {
+	to.Data = append(to.Data, from.Row(i)...)
+	to.N++
 }
 
 // minus is m with a row taken off every row.
@@ -107,16 +114,6 @@ func meanRow(m stats.Matrix) []float32 {
 		mean[j] = float32(v / float64(m.N))
 	}
 	return mean
-}
-
-// commonest is the share of the most frequent label.
-func commonest(labels []int) float64 {
-	most, counts := 0, map[int]int{}
-	for _, l := range labels {
-		counts[l]++
-		most = max(most, counts[l])
-	}
-	return float64(most) / float64(len(labels))
 }
 
 // meanCosines is the mean cosine over all pairs of different rows with equal

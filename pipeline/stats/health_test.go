@@ -97,15 +97,17 @@ func TestFewRows(t *testing.T) {
 // What cannot belong together is refused aloud.
 func TestPanics(t *testing.T) {
 	for name, call := range map[string]func(){
-		"data":        func() { Of(make([]float32, 5), 2, 3) },
-		"width":       func() { Neighbors(New(2, 3), New(2, 4), 1) },
-		"k":           func() { Neighbors(New(2, 3), New(2, 3), 0) },
-		"labels":      func() { KNN(New(2, 3), []int{1}, New(1, 3), []int{1}, 1, 1) },
-		"cold":        func() { Vote(nil, nil, 1, 0) },
-		"hot":         func() { Vote(nil, nil, 1, math.Inf(1)) },
-		"no number":   func() { Vote(nil, nil, 1, math.NaN()) },
-		"predictions": func() { Accuracy([]int{1}, nil) },
-		"views":       func() { Align(New(2, 3), New(3, 3)) },
+		"data":         func() { Of(make([]float32, 5), 2, 3) },
+		"width":        func() { Neighbors(New(2, 3), New(2, 4), 1) },
+		"k":            func() { Neighbors(New(2, 3), New(2, 3), 0) },
+		"scores":       func() { TopAccuracy(New(2, 3), []int{1}, 1) },
+		"balanced":     func() { BalancedAccuracy([]int{1}, nil) },
+		"none to find": func() { AveragePrecision(nil, nil, 1, 0) },
+		"cold":         func() { Vote(nil, nil, 1, 0) },
+		"hot":          func() { Vote(nil, nil, 1, math.Inf(1)) },
+		"no number":    func() { Vote(nil, nil, 1, math.NaN()) },
+		"predictions":  func() { Accuracy([]int{1}, nil) },
+		"views":        func() { Align(New(2, 3), New(3, 3)) },
 	} {
 		func() {
 			defer func() {

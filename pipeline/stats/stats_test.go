@@ -149,7 +149,7 @@ func TestVoteByHand(t *testing.T) {
 	if got := Vote(near, []int{9, 8, 7, 6}, 3, 1e300); got[0] != 7 {
 		t.Errorf("of equal votes class %d won, want the smallest, 7", got[0])
 	}
-	if got := KNN(base, labels, Of([]float32{5, 0, -1, 0}, 2, 2), []int{5, 5}, 1, 1); got != 0.5 {
+	if got := Accuracy(Vote(Neighbors(base, Of([]float32{5, 0, -1, 0}, 2, 2), 1), labels, 1, 1), []int{5, 5}); got != 0.5 {
 		t.Errorf("accuracy %g, want 0.5", got)
 	}
 }

@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"vicreg/pipeline/linear"
+	"vicreg/pipeline/stats"
+)
+
+// fewKinds is with how many kinds, or fewer, nearly every image has its own among the
+// five likeliest.
+const fewKinds = 5
+
+// linearFigures are those of the linear probe.
+type linearFigures struct {
+	Form     string         `json:"form"`
+	Protocol string         `json:"protocol"`
+	Unseen   int            `json:"unseen"` // images of kinds that there was none of to train on: all wrong
+	Vectors  linearAccuracy `json:"vectors"`
+	Raw      linearAccuracy `json:"raw"` // of raw pixels, 16 x 16
+}
+
+// linearAccuracy is what classifiers of one kind of vectors achieve.
+type linearAccuracy struct {
+	accuracy
+	Low  number    `json:"accuracy_low"` // of its 95 % interval
+	High number    `json:"accuracy_high"`
+	Top5 number    `json:"top5_accuracy,omitempty"` // with more kinds than that
+	L2   []float64 `json:"l2"`                      // strength of the penalty of each classifier, of the mean loss
+}
+
+// The form of the probe, and what its classifiers are trained on.
+const (
+	linearForm      = "multinomial logistic regression on frozen vectors"
+	linearTransfer  = "reference"
+	linearCrossFold = "5-fold cross-validation"
+)
+
+// probe trains linear classifiers of vectors and of raw pixels. It returns nil where
+// there are too few images to choose a penalty, train and test.
+func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearFigures, error) {
+	train := c.others()
+	if !linear.Enough(train.files, c.among) {
+		return nil, nil
+	}
+	f := &linearFigures{Form: linearForm, Protocol: linearCrossFold}
+	if c.base != nil {
+		f.Protocol = linearTransfer
+	}
+	fmt.Fprintf(c.progress, "training linear classifiers of %d kinds\n", c.kinds)
+	parts := linear.Parts(train.files, c.among)
+	f.Unseen = c.unseen(parts)
+	for _, s := range []struct {
+		train, test stats.Matrix
+		into        *linearAccuracy
+	}{{train.y, c.queries.y, &f.Vectors}, {train.tiny, c.queries.tiny, &f.Raw}} {
+		samples := linear.Samples{X: s.train, Labels: c.among, Parts: parts}
+		var r linear.Result
+		var err error
+		if c.base != nil {
+			r, err = prober.Transfer(ctx, samples, s.test, c.kinds)
+		} else {
+			r, err = prober.CrossValidate(ctx, samples, c.kinds)
+		}
+		if err != nil {
+			return nil, err
+		}
+		*s.into = c.linearAccuracy(r)
+	}
+	return f, nil
+}
+
+func (c *comparison) linearAccuracy(r linear.Result) linearAccuracy {
+	a := linearAccuracy{accuracy: accuracyOf(linear.Classes(r.Scores), c.labels), L2: r.L2}
+	low, high := stats.Wilson(float64(a.Right), len(c.labels))
+	a.Low, a.High = number(low), number(high)
+	if c.kinds > fewKinds {
+		a.Top5 = number(stats.TopAccuracy(r.Scores, c.labels, fewKinds))
+	}
+	return a
+}
+
+// unseen counts the tested images of kinds that their classifier was not shown.
+func (c *comparison) unseen(parts []int) (n int) {
+	total, inPart := counted(c.among), map[[2]int]int{}
+	for i, l := range c.among {
+		inPart[[2]int{l, parts[i]}]++
+	}
+	for i, l := range c.labels {
+		shown := total[l]
+		if c.base == nil {
+			shown -= inPart[[2]int{l, parts[i]}]
+		}
+		if shown == 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,116 @@
+package linear
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/optimize"
+
+	"vicreg/models/tensor"
+	"vicreg/pipeline/stats"
+)
+
+const (
+	// tolerance is the largest element of the gradient at which a fit ends, as
+	// scikit-learn's default. Scores in float32 leave noise of about a hundredth of it.
+	tolerance = 1e-4
+	// looseTolerance is that of fits which only choose the penalty. At 1e-3 weak
+	// penalties would end where the stronger one before them did.
+	looseTolerance = 3e-4
+	// iterations end a fit that does not come so far.
+	iterations = 200
+)
+
+// objective is the penalised loss of a classifier on training vectors. Its argument
+// are the weights [K, D] and then the intercepts [K].
+type objective struct {
+	ctx    context.Context
+	m      *products
+	scale  scale
+	x      *tensor.Tensor // [N, D], standardised
+	labels []int
+	l2     float64
+
+	at   []float64      // the argument of the last evaluation
+	loss float64        // there
+	miss *tensor.Tensor // [N, K], there: probabilities less 1 at the label, over N
+	bias []float64      // [K], their sums
+	err  error          // ends the minimisation
+}
+
+func newObjective(ctx context.Context, m *products, s Samples) *objective {
+	o := &objective{ctx: ctx, m: m, scale: scaleOf(s.X), labels: s.Labels}
+	o.x = o.scale.apply(s.X)
+	return o
+}
+
+func (o *objective) size() int { return o.m.k * (o.m.d + 1) }
+
+// minimize fits a classifier, from a start that stays as it is.
+func (o *objective) minimize(l2, tolerance float64, start []float64) (*classifier, error) {
+	o.l2, o.at, o.err = l2, nil, nil
+	problem := optimize.Problem{Func: o.value, Grad: o.gradient, Status: func() (optimize.Status, error) {
+		if o.err != nil {
+			return optimize.Failure, o.err
+		}
+		return optimize.NotTerminated, nil
+	}}
+	r, err := optimize.Minimize(problem, start, &optimize.Settings{
+		GradientThreshold: tolerance, MajorIterations: iterations, Converger: optimize.NeverTerminate{},
+	}, &optimize.LBFGS{Linesearcher: &optimize.MoreThuente{}})
+	if o.err != nil {
+		return nil, fmt.Errorf("train a linear classifier: %w", o.err)
+	}
+	// A line search finds nothing better where the loss is flat to its last bits.
+	if r == nil {
+		return nil, fmt.Errorf("train a linear classifier: %w", errors.Join(err, errors.New("no step could be taken")))
+	}
+	return &classifier{m: o.m, scale: o.scale, weights: slices.Clone(r.X), l2: l2, loss: r.F, evaluations: r.FuncEvaluations}, nil
+}
+
+// value implements optimize.Problem.
+func (o *objective) value(w []float64) float64 {
+	o.evaluate(w)
+	return o.loss
+}
+
+// gradient implements optimize.Problem.
+func (o *objective) gradient(g, w []float64) {
+	o.evaluate(w)
+	if o.err != nil {
+		return
+	}
+	out, err := o.m.gradient(o.ctx, o.miss, o.x)
+	if err != nil {
+		o.err = err
+		return
+	}
+	penalised := o.m.k * o.m.d
+	for i, v := range out.Float32() {
+		g[i] = float64(v) + o.l2*w[i]
+	}
+	copy(g[penalised:], o.bias)
+}
+
+// evaluate computes loss, miss and bias at w, unless they are there.
+func (o *objective) evaluate(w []float64) {
+	if o.err != nil || o.at != nil && slices.Equal(w, o.at) {
+		return
+	}
+	o.at = append(o.at[:0], w...)
+	var scores *tensor.Tensor
+	if scores, o.err = o.m.scores(o.ctx, o.x, w); o.err != nil {
+		o.loss = math.NaN()
+		return
+	}
+	o.miss = scores
+	n, k := len(o.labels), o.m.k
+	intercepts := w[k*o.m.d:]
+	o.loss, o.bias = crossEntropy(stats.Of(scores.Float32(), n, k), intercepts, o.labels)
+	for _, v := range w[:k*o.m.d] {
+		o.loss += o.l2 / 2 * v * v
+	}
+}
