@@ -48,9 +48,10 @@ const varianceEps = 1e-4
 // Forward computes the loss of two views' embeddings z, z' [N, D].
 func (l Loss) Forward(g *graph.Graph, z, z2 *graph.Value) Terms {
 	diff := g.Sub(z, z2)
+	// A mean over N and D, as in the authors' code; the paper's equation has no 1/D.
 	invariance := scale(g, g.ReduceSumSquare(diff, false, 0, 1), 1/float64(z.Elements()))
-	v, c := spread(g, z)
-	v2, c2 := spread(g, z2)
+	v, c := varianceAndCovariance(g, z)
+	v2, c2 := varianceAndCovariance(g, z2)
 	t := Terms{
 		Invariance: g.Reshape(invariance, 1),
 		// The authors' code halves the variance term, the paper does not.
@@ -61,8 +62,9 @@ func (l Loss) Forward(g *graph.Graph, z, z2 *graph.Value) Terms {
 	return t
 }
 
-// spread returns the variance hinge and the covariance term of one view's z [N, D].
-func spread(g *graph.Graph, z *graph.Value) (variance, covariance *graph.Value) {
+// varianceAndCovariance are the variance hinge and the covariance term of one view's
+// z [N, D].
+func varianceAndCovariance(g *graph.Graph, z *graph.Value) (variance, covariance *graph.Value) {
 	n, d := z.Shape[0], z.Shape[1]
 	zc := g.Sub(z, g.ReduceMean(z, true, 0))                               // [N, D]
 	v := scale(g, g.ReduceSumSquare(zc, false, 0), 1/float64(n-1))         // [D]

@@ -70,7 +70,7 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, of the same kinds; by default those of --data")
 	fs.StringVar(&e.k, "k", "20,200", "`K` nearest neighbours that vote: a number, or several with commas, of which those are left out that are more than there are")
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
-	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders")
+	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders; published kNN figures have the whole training set as --reference")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
 	e.foreign.Register(fs)
 	e.files.Register(fs)

@@ -227,6 +227,17 @@ func (e *export) state() string {
 	return fmt.Sprintf("%s after step %d", e.config.Model, e.position.Step)
 }
 
+// settings are those of the run, without what is of the machine it ran on: two runs that
+// differ in that alone give one file.
+func (e *export) settings() (json.RawMessage, error) {
+	c := e.config
+	c.Data = ""
+	if c.Init != "" {
+		c.Init = filepath.Base(c.Init)
+	}
+	return json.Marshal(c)
+}
+
 // freeze builds the model with its metadata, whose center is still to be found.
 func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 	c := e.config.graphs(0)
@@ -235,6 +246,10 @@ func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 		return nil, nil, fmt.Errorf("freeze the backbone of %s: %w", e.run, err)
 	}
 	model, err := g.Model()
+	if err != nil {
+		return nil, nil, err
+	}
+	settings, err := e.settings()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -249,7 +264,7 @@ func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 			Model: e.config.Model, Stem: e.config.Stem, Width: e.config.Width, ImageSize: e.config.Size,
 			Images: e.config.Images, Data: e.config.DataSet,
 			Epochs: e.position.Epoch, Steps: e.position.Step, Seed: e.config.Seed,
-			Recipe: e.config.Recipe.Name, Optimizer: e.config.Optimizer.Name, Version: version,
+			Recipe: e.config.Recipe.Name, Optimizer: e.config.Optimizer.Name, Version: version, Settings: settings,
 		},
 	}
 	return model, metadata, metadata.Attach(model)

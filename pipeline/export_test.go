@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"math"
@@ -180,6 +181,21 @@ func TestExportUntrained(t *testing.T) {
 	exported(t, given, "--untrained")
 	if openEncoder(t, filepath.Join(given, "untrained.onnx")).Fingerprint() == first.Fingerprint() {
 		t.Error("the weights of --init are not those the run began with")
+	}
+}
+
+// The model says all of how it was trained, but where the images lay.
+func TestExportKeepsSettings(t *testing.T) {
+	c := smallConfig(t, drawKinds(t, 4, 1), 16)
+	c.Init = "/somewhere/resnet.safetensors"
+	run := madeRun(t, c, nil)
+	exported(t, run)
+	var got Config
+	if err := json.Unmarshal(openEncoder(t, filepath.Join(run, "backbone.onnx")).Metadata().Training.Settings, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Data != "" || got.Init != "resnet.safetensors" || got.Batch != c.Batch || got.Recipe != c.Recipe || got.Optimizer != c.Optimizer || !slices.Equal(got.Expander, c.Expander) {
+		t.Errorf("settings %+v", got)
 	}
 }
 

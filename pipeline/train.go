@@ -211,8 +211,8 @@ func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err 
 	}
 	train, held, t.HoldoutBelow = t.split(all)
 	if t.Batch > train.Len() {
-		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s",
-			t.Batch, train.Len(), held.Len(), t.Data)
+		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s: give a smaller one, such as --batch %d",
+			t.Batch, train.Len(), held.Len(), t.Data, max(2, train.Len()/4))
 	}
 	return train, held, nil
 }

@@ -60,6 +60,9 @@ type Training struct {
 	Optimizer string `json:"optimizer"` // "lars"
 	Version   string `json:"vicreg"`    // of the program that exported
 
+	// Settings are all of the run's, as its checkpoints have them, but for paths.
+	Settings json.RawMessage `json:"settings,omitempty"`
+
 	Quantization *Quantization `json:"quantization,omitempty"` // of a graph that computes with integers
 }
 
