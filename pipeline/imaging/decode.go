@@ -43,6 +43,16 @@ func (l Limits) check(w, h int) error {
 	return nil
 }
 
+// hold checks all that decoding makes room for: the picture and, of a WebP file, the
+// frame on its canvas. The other formats have one size, which their decoders read from
+// the same bytes and refuse to be told twice.
+func (l Limits) hold(h *header) error {
+	if err := l.Check(h.Info); err != nil || h.Format != "webp" {
+		return err
+	}
+	return l.check(h.webp.w, h.webp.h)
+}
+
 // Decode is Decoder.Decode into a picture of its own.
 func Decode(data []byte, lim Limits) (*RGB, error) {
 	var d Decoder
@@ -112,7 +122,7 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := lim.Check(h.Info); err != nil {
+	if err := lim.hold(&h); err != nil {
 		return err
 	}
 	upright := dst

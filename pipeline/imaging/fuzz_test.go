@@ -15,7 +15,7 @@ func allowed(data []byte, lim Limits) int {
 	n := 128<<10 + 16*len(data)
 	f := file{data: data, size: int64(len(data))}
 	h, err := f.header()
-	if err != nil || lim.check(h.W, h.H) != nil || h.Format == "tiff" && !lim.TIFF {
+	if err != nil || lim.hold(&h) != nil || h.Format == "tiff" && !lim.TIFF {
 		return n
 	}
 	switch {
@@ -51,6 +51,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, name := range []string{"planar", "planar-strips", "planar16-big", "rgbx"} {
 		f.Add(readFile(f, "tiff/"+name+".tif"), true)
+	}
+	for _, data := range twoSizes(f) {
+		f.Add(data, true)
 	}
 	var d Decoder
 	used := NewRGB(256, 64)

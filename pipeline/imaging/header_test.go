@@ -34,6 +34,7 @@ func TestBrokenHeaders(t *testing.T) {
 		{webp("VP8 \x0a\x00\x00\x00\x00\x00\x00\x9d\x01\x2b\x08\x00\x08\x00"), "WebP file has a picture without its signature"},
 		{webp("VP8 \x02\x00\x00\x00\x00\x00"), "file ends within its header"},
 		{webp("VP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x06\x00\x00\x06\x00\x00VP8 \x0a\x00\x00\x00\x00\x00\x00\x9d\x01\x2a\x08\x00\x08\x00"), "WebP frame of 8x8 pixels does not fit its canvas of 7x7"},
+		{webp("JUNK\x00\x00\x00\x00VP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x06\x00\x00\x06\x00\x00"), "WebP file has its canvas (VP8X) elsewhere than at its start"},
 		{webp("ANMF\x10\x00\x00\x00" + strings.Repeat("\x00", 16)), "file ends within its header"},
 		{webp("ANMF\x18\x00\x00\x00" + strings.Repeat("\x00", 24)), "WebP file has a frame without a picture"},
 		{webp("ANMF\x18\x00\x00\x00" + strings.Repeat("\x00", 16) + "VP8 \xff\x00\x00\x00"), "WebP file has a chunk that ends outside of its frame"},

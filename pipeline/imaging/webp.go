@@ -16,7 +16,8 @@ type webpHeader struct {
 }
 
 // webpHeader walks the chunks until it has seen the picture and, if the file says
-// that there is one, the EXIF block, which comes last.
+// that there is one, the EXIF block, which comes last. The canvas comes first and once:
+// pictures are held against it, and limits against both.
 func (f *file) webpHeader(h *header) error {
 	riff, err := f.number(4, 4, binary.LittleEndian)
 	if err != nil {
@@ -39,6 +40,9 @@ func (f *file) webpHeader(h *header) error {
 		}
 		switch name {
 		case "VP8X":
+			if at != 12 {
+				return errors.New("WebP file has its canvas (VP8X) elsewhere than at its start")
+			}
 			exif, err = f.webpCanvas(h, body, n)
 		case "ALPH":
 			if h.webp.end == 0 {
