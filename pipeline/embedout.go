@@ -44,8 +44,8 @@ func (e *embedding) npy() bool { return strings.EqualFold(filepath.Ext(e.out), "
 
 var errNoVector = errors.New("none of the images has a vector")
 
-// finish writes the output from the journal: first what goes beside it, so that
-// where VECTORS is, all is.
+// finish writes the output from the journal, all of its files or none: what was there
+// before does not go with what is new.
 func (e *embedding) finish() error {
 	info := e.info()
 	err := e.journal.All(func(i int, v []float32, bad string) error {
@@ -66,18 +66,17 @@ func (e *embedding) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := whole.Write(e.out+".json", func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s\n", text)
-		return err
-	}); err != nil {
-		return err
+	parts := []whole.Part{
+		{Write: func(w io.Writer) error { return e.vectors(w, info) }},
+		{Ending: ".json", Write: func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "%s\n", text)
+			return err
+		}},
 	}
 	if e.npy() {
-		if err := whole.Write(e.out+".paths", e.paths); err != nil {
-			return err
-		}
+		parts = append(parts, whole.Part{Ending: ".paths", Write: e.paths})
 	}
-	if err := whole.Write(e.out, func(w io.Writer) error { return e.vectors(w, info) }); err != nil {
+	if err := whole.Together(e.out, parts...); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "wrote %s: %d vectors of %d numbers, model %s\n", e.out, info.Count, info.Dim, info.Fingerprint)

@@ -17,13 +17,23 @@ import (
 // mix: the last one to end wins. Where path is Direct, what is written goes there at once.
 func Write(path string, write func(io.Writer) error) error {
 	if Direct(path) {
-		if err := direct(path, write); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-		return nil
+		return named(path, direct(path, write))
 	}
+	return named(path, file(path, write))
+}
+
+// named says of an error which file it is about.
+func named(path string, err error) error {
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// file is Write for a path that is not Direct.
+func file(path string, write func(io.Writer) error) error {
 	var f *os.File
-	err := Through(path, func() (File, string, error) {
+	return Through(path, func() (File, string, error) {
 		made, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 		if err != nil {
 			return nil, "", err
@@ -37,10 +47,6 @@ func Write(path string, write func(io.Writer) error) error {
 		}
 		return errors.Join(b.Flush(), f.Chmod(0o644))
 	})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }
 
 // File is what a write needs of *os.File.

@@ -104,8 +104,7 @@ func (e *exporting) own() (files []string) {
 	return files
 }
 
-// write makes all files in a folder of their own first, so that a failure leaves what
-// was there.
+// write makes all files or, after a failure, leaves what was there.
 func (e *exporting) write(ctx context.Context) error {
 	h := sha256.New()
 	err := each(ctx, e.index, e.namespace, false, func(it index.Item, _ int) error {
@@ -121,24 +120,11 @@ func (e *exporting) write(ctx context.Context) error {
 	}
 	b := e.index.Binding()
 	e.info = vectors.Info{Fingerprint: b.Fingerprint, Dim: b.Dim, Source: e.file, Images: hex.EncodeToString(h.Sum(nil)[:16]), Count: len(e.ids), Bad: []vectors.Bad{}}
-	folder, err := os.MkdirTemp(filepath.Dir(e.out), filepath.Base(e.out)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	made := filepath.Join(folder, filepath.Base(e.out))
-	err = whole.Write(made, func(w io.Writer) error { return e.rows(ctx, w) })
+	parts := []whole.Part{{Write: func(w io.Writer) error { return e.rows(ctx, w) }}}
 	for _, side := range e.sides() {
-		if err == nil {
-			err = whole.Write(made+side, func(w io.Writer) error { return e.side(side, w) })
-		}
+		parts = append(parts, whole.Part{Ending: side, Write: func(w io.Writer) error { return e.side(side, w) }})
 	}
-	if err == nil {
-		err = exchange(folder, filepath.Dir(e.out), filepath.Base(e.out), e.sides())
-	}
-	if _, lost := os.Stat(made + ".old"); err != nil && lost == nil {
-		return fmt.Errorf("%w; what was there is in %s", err, usage.Printable(folder))
-	}
-	return errors.Join(err, os.RemoveAll(folder))
+	return whole.Together(e.out, parts...)
 }
 
 // side writes what stands beside the vectors.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -41,44 +40,4 @@ func TestExportSparesWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong(t, "d.jsonl.json is a folder", "export", file, "-o", other, "--force")
-}
-
-// namesOf are the files of a folder with their first words.
-func namesOf(t *testing.T, folder string) string {
-	t.Helper()
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(folder, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, e.Name()+"="+string(text))
-	}
-	return strings.Join(names, " ")
-}
-
-func TestExchange(t *testing.T) {
-	from, to := t.TempDir(), t.TempDir()
-	fill := func(dir, text string, names ...string) {
-		for _, name := range names {
-			put(t, filepath.Join(dir, name), []byte(text))
-		}
-	}
-	fill(from, "new", "v", "v.json", "v.paths")
-	fill(to, "old", "v", "v.json")
-	if err := exchange(from, to, "v", []string{".json", ".paths"}); err != nil || namesOf(t, to) != "v=new v.json=new v.paths=new" {
-		t.Errorf("got %s, %v", namesOf(t, to), err)
-	}
-	again := t.TempDir()
-	fill(again, "newer", "v", "v.paths") // and no v.json
-	if err := exchange(again, to, "v", []string{".json", ".paths"}); !errors.Is(err, os.ErrNotExist) || namesOf(t, to) != "v=new v.json=new v.paths=new" {
-		t.Errorf("after a failure: %s, %v", namesOf(t, to), err)
-	}
-	if got := namesOf(t, again); got != "v=newer v.paths=newer" {
-		t.Errorf("left %s", got)
-	}
 }
