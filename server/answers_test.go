@@ -132,6 +132,7 @@ func states(s *Server, m *memory) map[string]state {
 	return map[string]state{
 		"well":     {none, none, false},
 		"keys":     {func() { s.config.Keys = []string{"key"} }, func() { s.config.Keys = nil }, false},
+		"astray":   {func() { s.config.Names = []string{"localhost"} }, func() { s.config.Names = nil }, false},
 		"slow":     {none, none, true},
 		"small":    {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},
 		"full":     swap(played{refusal: &batch.Full{After: time.Second}}),

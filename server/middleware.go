@@ -104,11 +104,14 @@ func (s *Server) survive(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// authorize asks for an API key where there are any. All are compared, each in
-// constant time.
+// authorize asks for an API key where there are any, and else who has sent the request.
+// All keys are compared, each in constant time.
 func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if len(s.config.Keys) == 0 {
+			if err := s.invited(c.Request()); err != nil {
+				return err
+			}
 			return next(c)
 		}
 		scheme, given, ok := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")

@@ -29,7 +29,7 @@ import (
 type serveFlags struct {
 	Config
 	model, addr, metricsAddr string
-	keyFile, cert, key       string
+	keyFile, cert, key, host string
 	runtime                  encoder.RuntimeFlags
 	threads, cacheMB         int
 	watch                    time.Duration
@@ -83,6 +83,7 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.DurationVar(&f.Pause, "pause", f.Pause, "`time` between SIGTERM, when /readyz says no, and the last connection that is taken")
 	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` for what is under way when the server stops")
 	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY")
+	fs.StringVar(&f.host, "host", "", "`NAMES`, with commas between, by which browsers reach the server through a proxy, where no key is asked for: requests may be for them on localhost, too, and come from their pages")
 	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM; read again when it changes")
 	fs.StringVar(&f.key, "tls-key", "", "`FILE` with its key, PEM")
 	f.runtime.Register(fs)
@@ -140,8 +141,8 @@ func (f *serveFlags) validate() error {
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(f.model), ".onnx")
 	}
-	if f.keyFile == "" {
-		return nil
+	if err := f.readHosts(); err != nil || f.keyFile == "" {
+		return err
 	}
 	return f.readKeys()
 }
@@ -220,7 +221,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	f.OwnMetrics = l.Metrics != nil
+	f.OwnMetrics, f.Names = l.Metrics != nil, f.known(l.API.Addr())
 	defer runtime.KeepAlive(ballast())
 	s := New(func() (*encoder.Encoder, error) {
 		enc, err := f.foreign.Open(lib, f.model, f.wide(), f.more()...)

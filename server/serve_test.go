@@ -77,3 +77,51 @@ func body(t *testing.T, address string) string {
 	}
 	return string(text)
 }
+
+// Without keys a server on localhost answers to its own names alone.
+func TestServeOnLocalhost(t *testing.T) {
+	orttest.Open(t)
+	file := filepath.Join(t.TempDir(), "backbone.onnx")
+	if err := os.WriteFile(file, servertest.Model(t, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := make(chan string, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, []string{"--model", file, "--addr", "127.0.0.1:0", "--max-batch", "1", "--pause", "0s", "--host", "photos.example"}, passed(out), io.Discard)
+	}()
+	var text string
+	select {
+	case text = <-out:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	_, address, _ := strings.Cut(strings.TrimSpace(text), " on ")
+	for host, want := range map[string]int{"": 200, "localhost": 200, "photos.example": 200, "evil.example": 403} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/info", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		w, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Body.Close(); w.StatusCode != want {
+			t.Errorf("host %q: %d, want %d", host, w.StatusCode, want)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// passed passes on what is written.
+type passed chan<- string
+
+func (o passed) Write(b []byte) (int, error) {
+	o <- string(b)
+	return len(b), nil
+}

@@ -20,6 +20,7 @@ export function explain(failure, { id, filtered } = {}) {
     case "unreachable": return say("The server cannot be reached.", ["retry"], "It may have stopped, or the network is down.");
     case "slow": return say("The server has not answered within a minute.", ["retry"]);
     case "strange": return say("The answer is not one of this server: something stands in between.", ["retry"]);
+    case "forbidden": return say("The server takes no searches from this address.", ["retry"], detail);
     case "no-index": return say("This server has no index to search.", ["retry"], "Start it with --index FILE.");
   }
   switch (status) {

@@ -18,6 +18,7 @@ type Code string
 const (
 	BadRequest    Code = "bad-request"
 	Unauthorized  Code = "unauthorized"
+	Forbidden     Code = "forbidden"
 	NotFound      Code = "not-found"
 	BadMethod     Code = "method-not-allowed"
 	NotAcceptable Code = "not-acceptable"
@@ -43,6 +44,7 @@ var statuses = map[Code]struct {
 }{
 	BadRequest:    {http.StatusBadRequest, "The request is malformed"},
 	Unauthorized:  {http.StatusUnauthorized, "An API key is missing or wrong"},
+	Forbidden:     {http.StatusForbidden, "The request may be another site's"},
 	NotFound:      {http.StatusNotFound, "There is nothing at this path"},
 	BadMethod:     {http.StatusMethodNotAllowed, "The path does not take this method"},
 	NotAcceptable: {http.StatusNotAcceptable, "None of the accepted media types is on offer"},
