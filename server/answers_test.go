@@ -13,11 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vicreg/server/batch"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 	"vicreg/server/servertest"
 )
 
@@ -136,6 +138,7 @@ func states(s *Server, m *memory) map[string]state {
 		"slow":     {none, none, true},
 		"small":    {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},
 		"full":     swap(played{refusal: &batch.Full{After: time.Second}}),
+		"unread":   {func() { s.answers = taken() }, func() { s.answers = request.NewAnswers(s.config.Answers) }, false},
 		"late":     {func() { s.config.Deadline = time.Nanosecond }, func() { s.config.Deadline = time.Minute }, false},
 		"draining": {func() { s.stopping.Store(true); s.draining.Store(true) }, func() { s.stopping.Store(false); s.draining.Store(false) }, false},
 		"loading":  {func() { s.engine = nil }, func() { s.engine = e }, false},
@@ -150,6 +153,16 @@ func states(s *Server, m *memory) map[string]state {
 		"failing":   swap(played{bad: problem.Errorf(problem.Internal, "the model failed on this image")}),
 		"senseless": swap(played{bad: problem.Errorf(problem.BadImage, "its vector is not finite")}),
 	}
+}
+
+// taken is room for answers that another one has.
+func taken() *request.Answers {
+	a, c := request.NewAnswers(1), echo.New().NewContext(httptest.NewRequest("GET", "/", nil), httptest.NewRecorder())
+	a.Serve(c)
+	if err := request.Hold(c, 1); err != nil {
+		panic(err)
+	}
+	return a
 }
 
 // broken is a collector whose one metric cannot be gathered.

@@ -10,6 +10,7 @@ import (
 	"vicreg/pipeline/stats"
 	"vicreg/server/engine"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // embed answers POST /embed.
@@ -44,10 +45,20 @@ func (s *Server) wanted(c echo.Context, e embedder, in *input) ([]engine.Outcome
 		return nil, problem.Errorf(problem.BadRequest, "center: this model has no mean that could be taken off")
 	}
 	r, err := e.Embed(c.Request().Context(), in.images, false)
-	if err = s.told(c, r.Spans, 0, err); err != nil || mean == nil && !in.normalize {
+	if err = s.told(c, r.Spans, 0, err); err == nil {
+		err = holdRows(c, len(r.Rows), e.Dim())
+	}
+	if err != nil || mean == nil && !in.normalize {
 		return r.Rows, err
 	}
 	return changed(r.Rows, mean, in.normalize), nil
+}
+
+// holdRows takes room for the answer of n vectors. A number has up to 15 bytes in JSON,
+// which are there twice for a moment; a row without any has a problem.
+func holdRows(c echo.Context, n, dim int) error {
+	const number, row = 32, 1 << 10
+	return request.Hold(c, int64(n)*int64(number*dim+row))
 }
 
 // told says in the headers where the time of a request went, also that of a failure, and

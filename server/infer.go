@@ -100,6 +100,9 @@ func (s *Server) infer(c echo.Context, e embedder) error {
 	if err == nil {
 		err = firstBad(r.Rows)
 	}
+	if err == nil {
+		err = holdRows(c, len(r.Rows), e.Dim())
+	}
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func (m *memory) Thumbnail(ctx context.Context, namespace, id string) ([]byte, e
 func (m *memory) List(ctx context.Context, namespace string, q index.Listing) (*index.Page, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	page := &index.Page{}
+	page, size := &index.Page{}, 0
 	for i, it := range m.spaces[namespace] {
 		if !fulfils(q.Filter.String(), it.Metadata) {
 			continue
@@ -200,7 +200,7 @@ func (m *memory) List(ctx context.Context, namespace string, q index.Listing) (*
 		if int64(i) < q.After {
 			continue
 		}
-		if len(page.Items) < q.Limit {
+		if size += len(it.Metadata); page.Next == 0 && len(page.Items) < q.Limit && (q.Bytes == 0 || size <= int(q.Bytes) || len(page.Items) == 0) {
 			page.Items = append(page.Items, it)
 		} else if page.Next == 0 {
 			page.Next = int64(i)

@@ -128,7 +128,7 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limit bounds the body, and gives the request its deadline.
+// limit bounds body and answer, and gives the request its deadline.
 func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -143,6 +143,7 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		r = r.WithContext(ctx)
 		defer request.Pace(c.Response(), r, request.Pacing{Most: s.config.MaxBody, Rate: s.config.MinRate, Deadline: deadline, Room: s.bodies})()
 		c.SetRequest(r)
+		defer s.answers.Serve(c)()
 		return next(c)
 	}
 }

@@ -36,6 +36,7 @@ type Server struct {
 	open    func() (*encoder.Encoder, error)
 	log     *slog.Logger
 	bodies  *semaphore.Weighted // bytes of bodies in memory
+	answers *request.Answers    // and of answers
 	engines *engine.Shared
 	metrics *metrics
 	handler *echo.Echo
@@ -74,7 +75,8 @@ const bodiesAtOnce = 4
 func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger) *Server {
 	m := newMetrics()
 	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m,
-		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), engines: engine.NewShared(config.Config, log, m.registry)}
+		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), answers: request.NewAnswers(config.Answers),
+		engines: engine.NewShared(config.Config, log, m.registry)}
 	s.Items = items.New(items.Config{MaxItems: config.MaxItems, MaxBody: config.MaxBody, Limits: config.Limits, Deadline: config.Deadline}, log,
 		items.Host{Told: s.told, Kept: keep, Use: func() (func(), error) {
 			_, done, err := s.use()

@@ -332,6 +332,36 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A page of many bytes ends before them, and the next one goes on there; one that has
+// room for none has one.
+func TestListOfBytes(t *testing.T) {
+	f := made(t, 10)
+	const item = 5 + 8 // the id, and {"i": 0}
+	for bytes, want := range map[int64]string{1: "1111111111", item: "1111111111", 2*item - 1: "1111111111", 3 * item: "3331", 9 * item: "91", 10 * item: "A", 1 << 20: "A"} {
+		var pages []byte
+		next := 0
+		for l := (index.Listing{Limit: 1000, Bytes: bytes}); ; {
+			page, err := f.List(context.Background(), "default", l)
+			if err != nil || page.Total != 10 {
+				t.Fatalf("%+v, %v", page, err)
+			}
+			for _, it := range page.Items {
+				if it.ID != fmt.Sprintf("%05d", next) {
+					t.Errorf("%d bytes: %s instead of item %d", bytes, it.ID, next)
+				}
+				next++
+			}
+			pages = fmt.Appendf(pages, "%X", len(page.Items))
+			if l.After = page.Next; page.Next == 0 {
+				break
+			}
+		}
+		if string(pages) != want {
+			t.Errorf("pages of up to %d bytes have %s items, want %s", bytes, pages, want)
+		}
+	}
+}
+
 func parse(t *testing.T, text string) *filter.Filter {
 	t.Helper()
 	f, err := filter.Parse([]byte(text))

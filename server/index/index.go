@@ -67,6 +67,7 @@ type Query struct {
 	Without []string       // ids of items that are no hits; one that is not there changes nothing
 	Least   *float32       // the lowest score that is a hit, nil for any
 	Bare    bool           // hits without metadata, source and whether there is a thumbnail
+	Bytes   int64          // that ids, metadata and sources of all hits of the call, each counted once, may have up to this query's; more is ErrMuch; 0 for any number
 }
 
 // Hit is an item that was found.
@@ -99,6 +100,7 @@ func (b Binding) Similarity() string {
 var (
 	ErrUnknown = errors.New("there is no such item")
 	ErrModel   = errors.New("the index belongs to another model")
+	ErrMuch    = errors.New("the items that are found have more metadata than is wanted")
 	ErrClosed  = store.ErrClosed
 )
 

@@ -15,6 +15,7 @@ type Listing struct {
 	Filter  *filter.Filter // what the metadata must fulfil, nil for nothing
 	After   int64          // the Next of the page before, 0 for the first
 	Limit   int            // items at the most
+	Bytes   int64          // of their ids, metadata and sources at the most, but one item at the least; 0 for any number
 	Vectors bool           // items with their vectors
 }
 
@@ -42,17 +43,26 @@ func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, er
 		keys = keys[:l.Limit]
 		page.Next = keys[l.Limit-1]
 	}
-	rows, err := st.rows(ctx, keys, l.Vectors)
+	if len(keys) == 0 {
+		return page, nil
+	}
+	var size, last int64
+	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row) (more bool) { // none of what was deleted a moment ago
+		if size += weight(r); l.Bytes > 0 && size > l.Bytes && last != 0 {
+			page.Next = last
+			return false
+		}
+		page.Items, last = append(page.Items, item(*r)), keys[i]
+		return true
+	})
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range keys {
-		if row, is := rows[key]; is { // else it was deleted a moment ago
-			page.Items = append(page.Items, item(row))
-		}
-	}
 	return page, nil
 }
+
+// weight is how many bytes of a row are texts.
+func weight(r *store.Row) int64 { return int64(len(r.ID) + len(r.Metadata) + len(r.Source)) }
 
 // keysAfter are the lowest keys above l.After of items that fulfil the filter, sorted
 // and one more than the limit where there are as many; and how many items fulfil it.

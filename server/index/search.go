@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"vicreg/server/index/filter"
+	"vicreg/server/index/store"
 )
 
 // Search is Index's. What is not searched by is read after the search: an item that was
@@ -103,15 +104,7 @@ func (st *state) unitOf(s *snapshot, q Query, at int64) ([]float32, error) {
 
 // hits adds to rows what else is known of them.
 func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows [][]found) ([][]Hit, error) {
-	var keys []int64
-	for i, found := range rows {
-		for _, r := range found {
-			if !queries[i].Bare {
-				keys = append(keys, s.key(r.place))
-			}
-		}
-	}
-	more, err := st.rows(ctx, keys, false)
+	more, err := st.texts(ctx, s, queries, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -132,4 +125,36 @@ func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows []
 		}
 	}
 	return all, nil
+}
+
+// texts reads what queries want to know of their hits, by key.
+func (st *state) texts(ctx context.Context, s *snapshot, queries []Query, rows [][]found) (map[int64]store.Row, error) {
+	texts := map[int64]store.Row{}
+	var keys, most []int64 // and how many bytes there may be with each
+	for i, found := range rows {
+		for _, r := range found {
+			key := s.key(r.place)
+			if _, known := texts[key]; queries[i].Bare || known {
+				continue
+			}
+			texts[key] = store.Row{}
+			keys, most = append(keys, key), append(most, queries[i].Bytes)
+		}
+	}
+	clear(texts)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	var size int64
+	much := false
+	err := st.db.Each(ctx, keys, false, func(i int, r *store.Row) bool {
+		size += weight(r)
+		much = most[i] > 0 && size > most[i]
+		texts[keys[i]] = *r
+		return !much
+	})
+	if err == nil && much {
+		err = ErrMuch
+	}
+	return texts, err
 }

@@ -41,6 +41,9 @@ func (s *Shelf) postItems(c echo.Context, m Model) error {
 		Created *bool             `json:"created,omitempty"`
 		Error   *problem.Document `json:"error,omitempty"`
 	}
+	if err := request.Hold(c, int64(len(rows))*(perItem+index.MaxID)); err != nil {
+		return err
+	}
 	data := make([]row, len(rows))
 	for i, r := range rows {
 		data[i] = row{Index: i, ID: problem.Cut(b.items[i].id, index.MaxID)}

@@ -9,12 +9,14 @@ import (
 	"vicreg/server/index"
 	"vicreg/server/index/filter"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // Items of a page.
 const (
 	defaultPage = 100
 	mostPage    = 1000
+	pageBytes   = 4 << 20 // of ids, metadata and sources: one with more ends before
 )
 
 // listItems answers GET /items.
@@ -29,6 +31,7 @@ func (s *Shelf) listItems(c echo.Context) error {
 	}
 	var page *index.Page
 	var absent string
+	q.Bytes = pageBytes
 	if err := s.at(func(items Index) (err error) {
 		if page, err = items.List(c.Request().Context(), namespace, q); err == nil && page.Total == 0 {
 			absent = note(items, namespace, q.Filter)
@@ -37,21 +40,30 @@ func (s *Shelf) listItems(c echo.Context) error {
 	}); err != nil {
 		return err
 	}
-	data := make([]item, len(page.Items))
+	var size int64
 	for i := range page.Items {
-		data[i] = itemOf(namespace, &page.Items[i])
+		it := &page.Items[i]
+		size += perItem + int64(len(it.ID)+len(it.Metadata)+len(it.Source))
+	}
+	if err := request.Hold(c, size); err != nil {
+		return err
 	}
 	var next *string
 	if page.Next != 0 {
 		text := strconv.FormatInt(page.Next, 10)
 		next = &text
 	}
-	answer := map[string]any{"namespace": namespace, "total": page.Total, "data": data, "next": next}
+	about := map[string]any{"namespace": namespace, "total": page.Total, "next": next}
 	if absent != "" {
-		answer["note"] = absent
+		about["note"] = absent
 	}
-	return c.JSON(http.StatusOK, answer)
+	return stream(c, about, len(page.Items), func(w *jsonWriter, i int) error {
+		return w.value(itemOf(namespace, &page.Items[i]))
+	})
 }
+
+// perItem is what an item takes in memory, or in an answer, beside its texts, in bytes.
+const perItem = 512
 
 // note is what an answer with nothing in it says of that. A namespace without items is
 // no error here, unlike for commands: it begins with its first item and ends with its
@@ -97,6 +109,16 @@ func (s *Shelf) listNamespaces(c echo.Context) error {
 		}
 		return nil
 	}); err != nil {
+		return err
+	}
+	var size int64
+	for _, n := range data {
+		size += perItem + int64(len(n.Name))
+		for _, field := range n.Fields {
+			size += 32 + int64(len(field))
+		}
+	}
+	if err := request.Hold(c, size); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, map[string]any{"data": data})

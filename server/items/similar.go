@@ -11,6 +11,7 @@ import (
 	"vicreg/server/engine"
 	"vicreg/server/index"
 	"vicreg/server/problem"
+	"vicreg/server/request"
 )
 
 // found is the answer to one query.
@@ -44,6 +45,9 @@ func (s *Shelf) similar(c echo.Context, m Model) error {
 	if len(a.rows) == 1 && a.rows[0].err != nil {
 		return a.rows[0].err
 	}
+	if err := request.Hold(c, a.size()); err != nil {
+		return err
+	}
 	return a.write(c)
 }
 
@@ -55,7 +59,7 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 	var queries []index.Query
 	var at []int // their rows
 	for i := range a.rows {
-		query := index.Query{K: q.k, Filter: q.filter, Without: q.without, Least: q.least, Bare: q.bare}
+		query := index.Query{K: q.k, Filter: q.filter, Without: q.without, Least: q.least, Bare: q.bare, Bytes: s.config.MaxBody}
 		if a.rows[i].err = q.aim(&query, made, i); a.rows[i].err == nil {
 			queries, at = append(queries, query), append(at, i)
 		}
@@ -75,7 +79,10 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 			for k, h := range hits {
 				a.rows[at[k]].hits = h
 			}
-			if err == nil {
+			switch {
+			case errors.Is(err, index.ErrMuch):
+				err = s.tooMuch()
+			case err == nil:
 				err = s.bounded(hits)
 			}
 			if !slices.ContainsFunc(hits, func(h []index.Hit) bool { return len(h) > 0 }) {
@@ -98,9 +105,13 @@ func (s *Shelf) bounded(answers [][]index.Hit) error {
 		}
 	}
 	if size > s.config.MaxBody {
-		return problem.Errorf(problem.TooLarge, "the metadata of all results has %d bytes, more than %d: ask for fewer, or with_metadata=false", size, s.config.MaxBody)
+		return s.tooMuch()
 	}
 	return nil
+}
+
+func (s *Shelf) tooMuch() error {
+	return problem.Errorf(problem.TooLarge, "the metadata of all results has more than %d bytes: ask for fewer, or with_metadata=false", s.config.MaxBody)
 }
 
 // aim says what query i looks for, or why it cannot.

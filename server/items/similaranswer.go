@@ -1,10 +1,9 @@
 package items
 
 import (
-	"bufio"
 	"encoding/json"
+	"fmt"
 	"math"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -49,51 +48,47 @@ func aboutOf(metadata json.RawMessage, source, thumbnail string) *about {
 	return a
 }
 
-// write sends the answer a query at a time: metadata may make it large.
+// size is about what the answer takes in memory, in bytes.
+func (a *similarAnswer) size() (n int64) {
+	for _, f := range a.rows {
+		n += perItem
+		for _, h := range f.hits {
+			n += perItem + int64(len(h.ID)+len(h.Metadata)+len(h.Source))
+		}
+	}
+	return n
+}
+
+// write sends the answer.
 func (a *similarAnswer) write(c echo.Context) error {
-	about := map[string]string{"model": a.model, "namespace": a.namespace, "similarity": a.measure}
+	about := map[string]any{"model": a.model, "namespace": a.namespace, "similarity": a.measure}
 	if a.note != "" {
 		about["note"] = a.note
 	}
-	head, err := json.Marshal(about)
-	if err != nil {
-		return err
-	}
-	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	c.Response().WriteHeader(http.StatusOK)
-	w := bufio.NewWriter(c.Response())
-	w.Write(head[:len(head)-1])
-	w.WriteString(`,"data":[`)
-	for i, f := range a.rows {
-		if i > 0 {
-			w.WriteByte(',')
+	return stream(c, about, len(a.rows), func(w *jsonWriter, i int) error {
+		if f := a.rows[i]; f.err != nil {
+			return w.value(struct {
+				Index int              `json:"index"`
+				Error problem.Document `json:"error"`
+			}{i, f.err.Document("")})
 		}
-		row, err := json.Marshal(f.row(i, a.namespace, a.bare))
-		if err != nil {
-			return err
-		}
-		w.Write(row)
-	}
-	w.WriteString("]}")
-	return w.Flush()
+		return a.results(w, i)
+	})
 }
 
-// row is an answer in JSON.
-func (f found) row(i int, namespace string, bare bool) any {
-	if f.err != nil {
-		return struct {
-			Index int              `json:"index"`
-			Error problem.Document `json:"error"`
-		}{i, f.err.Document("")}
+// results writes what query i found, a hit at a time.
+func (a *similarAnswer) results(w *jsonWriter, i int) error {
+	fmt.Fprintf(w, `{"index":%d,"results":[`, i)
+	for k, h := range a.rows[i].hits {
+		if k > 0 {
+			w.WriteByte(',')
+		}
+		if err := w.value(hitOf(a.namespace, h, a.bare)); err != nil {
+			return err
+		}
 	}
-	results := make([]hit, len(f.hits))
-	for k, h := range f.hits {
-		results[k] = hitOf(namespace, h, bare)
-	}
-	return struct {
-		Index   int   `json:"index"`
-		Results []hit `json:"results"`
-	}{i, results}
+	_, err := w.WriteString("]}")
+	return err
 }
 
 func hitOf(namespace string, h index.Hit, bare bool) hit {

@@ -197,6 +197,17 @@ func replaces(t *testing.T, x index.Index, b index.Binding) {
 	if hits, err := x.Search(ctx, "a", index.Query{Vector: second.Vector, K: 1, Bare: true}); err != nil || hits[0][0].Metadata != nil || hits[0][0].Source != "" || hits[0][0].Score < 1-near {
 		t.Errorf("a bare hit: %+v %v", hits, err)
 	}
+	size := int64(len(second.ID) + len(second.Metadata) + len(second.Source))
+	twice := func(q index.Query) []index.Query { return []index.Query{q, q} } // whose hits are counted once
+	if hits, err := x.Search(ctx, "a", twice(index.Query{Vector: second.Vector, K: 1, Bytes: size})...); err != nil || len(hits[1]) != 1 {
+		t.Errorf("hits with as much metadata as is wanted: %v %v", hits, err)
+	}
+	if hits, err := x.Search(ctx, "a", twice(index.Query{Vector: second.Vector, K: 1, Bytes: size - 1})...); !errors.Is(err, index.ErrMuch) {
+		t.Errorf("hits with more metadata than is wanted: %v %v", hits, err)
+	}
+	if hits, err := x.Search(ctx, "a", twice(index.Query{Vector: second.Vector, K: 1, Bytes: 1, Bare: true})...); err != nil || len(hits[1]) != 1 {
+		t.Errorf("bare hits: %v %v", hits, err)
+	}
 	for i, want := range [][]bool{{true, false, false}, {false, false, false}} {
 		if gone, err := x.Delete(ctx, "a", second.ID, "other", second.ID); err != nil || !slices.Equal(gone, want) {
 			t.Errorf("delete %d: %v %v, want %v", i, gone, err, want)

@@ -69,6 +69,17 @@ func (n *Naive) Search(_ context.Context, namespace string, queries ...index.Que
 		}
 		all[i] = n.answer(n.items[namespace], q)
 	}
+	seen, size := map[string]bool{}, int64(0)
+	for i, q := range queries {
+		for _, h := range all[i] {
+			if !q.Bare && !seen[h.ID] {
+				seen[h.ID] = true
+				if size += int64(len(h.ID) + len(h.Metadata) + len(h.Source)); q.Bytes > 0 && size > q.Bytes {
+					return nil, index.ErrMuch
+				}
+			}
+		}
+	}
 	return all, nil
 }
 

@@ -35,25 +35,34 @@ func (s *Store) Rows(ctx context.Context) (n int, err error) {
 // are asked for. Keys without a row are left out. All rows are of one moment.
 func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]Row, error) {
 	found := make(map[int64]Row, len(keys))
-	get := func(c *conn) error {
-		for _, key := range keys {
-			r, err := s.row(ctx, c, key, vectors)
-			if err != nil {
-				return err
-			}
-			if r != nil {
-				found[key] = *r
-			}
-		}
-		return nil
-	}
-	err := s.read(ctx, "read from index", func(c *conn) error {
-		return snapshot(c, func() error { return get(c) }) // beginning to read costs as much as a row
+	err := s.Each(ctx, keys, vectors, func(i int, r *Row) (more bool) {
+		found[keys[i]] = *r
+		return true
 	})
 	if err != nil {
 		return nil, err
 	}
 	return found, nil
+}
+
+// Each is Get, but a row at a time, in the order of the keys, to take, which may keep it,
+// for as long as that wants more: what it does not want is not read. i is the place of the
+// row's key.
+func (s *Store) Each(ctx context.Context, keys []int64, vectors bool, take func(i int, r *Row) (more bool)) error {
+	return s.read(ctx, "read from index", func(c *conn) error {
+		return snapshot(c, func() error { // beginning to read costs as much as a row
+			for i, key := range keys {
+				r, err := s.row(ctx, c, key, vectors)
+				if err != nil {
+					return err
+				}
+				if r != nil && !take(i, r) {
+					return nil
+				}
+			}
+			return nil
+		})
+	})
 }
 
 // row reads a row into memory of its own; nil if there is none.

@@ -117,6 +117,29 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// A row at a time, and none that is not wanted any more: that one is damaged does not show.
+func TestEach(t *testing.T) {
+	s := made(t, testAbout)
+	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
+	if err := run(s.writer.conn, "UPDATE items SET metadata = 'x' WHERE key = 4"); err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	each := func(most int) error {
+		got = nil
+		return s.Each(context.Background(), []int64{3, 77, 1, 4, 2}, false, func(i int, r *Row) bool {
+			got = append(got, i)
+			return len(got) < most
+		})
+	}
+	if err := each(2); err != nil || !slices.Equal(got, []int{0, 2}) {
+		t.Errorf("two rows: %v, %v", got, err)
+	}
+	if err := each(3); !errors.Is(err, ErrDamaged) || len(got) != 2 {
+		t.Errorf("a damaged one, too: %v, %v", got, err)
+	}
+}
+
 func TestLoadThatIsEnded(t *testing.T) {
 	s := made(t, testAbout)
 	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
