@@ -92,10 +92,12 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 
 // validate reports the first flag that cannot work, and reads the API keys.
 func (f *serveFlags) validate() error {
-	for name, v := range map[string]int{"threads": f.threads, "decoders": f.Decoders, "max-batch": f.MaxBatch,
-		"queue": f.Queue, "max-items": f.MaxItems, "max-pixels": f.Limits.Pixels} {
-		if v < 1 || v > 1<<30 {
-			return usage.Errorf("--%s %d: want 1 to %d", name, v, 1<<30)
+	for _, n := range []struct {
+		name string
+		v    int
+	}{{"threads", f.threads}, {"decoders", f.Decoders}, {"max-batch", f.MaxBatch}, {"queue", f.Queue}, {"max-items", f.MaxItems}, {"max-pixels", f.Limits.Pixels}} {
+		if n.v < 1 || n.v > 1<<30 {
+			return usage.Errorf("--%s %d: want 1 to %d", n.name, n.v, 1<<30)
 		}
 	}
 	switch {
@@ -141,30 +143,12 @@ func (f *serveFlags) validate() error {
 	if f.Name == "" {
 		f.Name = strings.TrimSuffix(filepath.Base(f.model), ".onnx")
 	}
-	if err := f.readHosts(); err != nil || f.keyFile == "" {
+	err := f.readHosts()
+	if err != nil || f.keyFile == "" {
 		return err
 	}
-	return f.readKeys()
-}
-
-func (f *serveFlags) readKeys() error {
-	text, err := os.ReadFile(f.keyFile)
-	if err != nil {
-		return usage.Errorf("--api-key-file: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		switch line = strings.TrimSpace(line); {
-		case line == "" || line[0] == '#':
-		case strings.ContainsAny(line, " \t"):
-			return usage.Errorf("--api-key-file %s: a key has a space in it", f.keyFile)
-		default:
-			f.Keys = append(f.Keys, line)
-		}
-	}
-	if len(f.Keys) == 0 {
-		return usage.Errorf("--api-key-file %s: there is no key in it", f.keyFile)
-	}
-	return nil
+	f.Keys, err = usage.Keys(f.keyFile)
+	return err
 }
 
 func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {

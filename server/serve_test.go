@@ -125,3 +125,16 @@ func (o passed) Write(b []byte) (int, error) {
 	o <- string(b)
 	return len(b), nil
 }
+
+// Of several flags that cannot work the first is told, every time.
+func TestValidateInOrder(t *testing.T) {
+	for range 20 {
+		f, fs := newServeFlags(io.Discard)
+		if err := fs.Parse([]string{"--max-pixels", "0", "--queue", "0", "--decoders", "0", "--max-items", "0", "--deadline", "0s"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.validate(); err == nil || !strings.HasPrefix(err.Error(), "--decoders 0: ") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -45,17 +44,12 @@ func newClient(address, keyFile string) (*client, error) {
 	if keyFile == "" {
 		return c, nil
 	}
-	text, err := os.ReadFile(keyFile)
+	keys, err := usage.Keys(keyFile)
 	if err != nil {
-		return nil, usage.Errorf("--api-key-file: %w", err)
+		return nil, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			c.key = line
-			return c, nil
-		}
-	}
-	return nil, usage.Errorf("--api-key-file %s: there is no key in it", keyFile)
+	c.key = keys[0]
+	return c, nil
 }
 
 // pause waits, or until ctx ends.

@@ -1,0 +1,33 @@
+package usage
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	for text, want := range map[string]string{
+		"# mine\n\n  abc \r\n#def\nghi": "abc,ghi",
+		"abc def\n":                     "a key has a space in it",
+		"abc\nd\tef\n":                  "a key has a space in it",
+		"# abc\n":                       "there is no key in it",
+		"":                              "there is no key in it",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := Keys(file)
+		var wrong *Error
+		if err == nil && !slices.Equal(keys, strings.Split(want, ",")) || err != nil && (!errors.As(err, &wrong) || err.Error() != "--api-key-file "+file+": "+want) {
+			t.Errorf("%q: %q, %v, want %s", text, keys, err, want)
+		}
+	}
+	if _, err := Keys(file + "none"); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "--api-key-file: ") {
+		t.Error(err)
+	}
+}
