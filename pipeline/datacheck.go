@@ -40,11 +40,11 @@ func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) err
 			"vicreg data check photos",
 			"vicreg data check photos --list bad.txt",
 		},
-		Notes: `Mean and std are per channel, of pixels of 0 to 1, each image with equal weight;
-the line that gives them can be pasted into vicreg train, with the same --levels
-and --background. Duplicates are files of equal bytes. The exit code is 1 when a file is bad, 0
-when only duplicates were found. Training replaces a bad file by its neighbour
-and goes on.`,
+		Notes: `Mean and std are per channel, of pixels from 0 to 1, each image with equal weight; the
+line that prints them can be pasted into vicreg train, with the same --levels and
+--background. Duplicates are byte-identical files. The exit code is 1 if a file is bad,
+and 0 if only duplicates were found. Training replaces a bad file by its neighbour and
+goes on.`,
 	})
 	c := &check{}
 	fs.StringVar(&c.list, "list", "", "`FILE` to write every bad file with its reason and every group of duplicates to")

@@ -55,7 +55,7 @@ func dataPreview(ctx context.Context, args []string, stdout io.Writer) error {
 			"vicreg data preview photos -o preview.png",
 			"vicreg data preview scans -o preview.png --recipe mild --augment jitter=0",
 		},
-		Notes: `A row an image, evenly chosen: as it is, then both views of the first epochs.
+		Notes: `One row per image, evenly chosen: the image as it is, then both views of the first epochs.
 Training with the same --seed, --recipe, --augment, --image-size, --levels and
 --background sees exactly these.
 

@@ -49,19 +49,19 @@ func Embed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			"vicreg embed photos --model backbone.onnx -o photos.parquet --center --normalize",
 			"vicreg embed cat.jpg dog.jpg --model backbone.onnx -o pets.jsonl",
 		},
-		Notes: `DIR is a folder of any depth, a text file with a path a line (what follows a tab
-is its label, and no part of the path), tar shards, or image files, also as a
-pattern in quotes. Of several, no two may have an image under the same path.
-VECTORS ends in .npy (rows of float32; the paths are in VECTORS.paths, a line a
-row), .jsonl or .parquet (path and embedding). VECTORS.json tells the model's
-fingerprint and lists the files that could not be read. Rows are in the order of
-the paths. A run that was stopped or killed goes on from VECTORS.part when the
-same command is given again and no image has changed.
+		Notes: `DIR is a folder of any depth, a text file with one path per line (whatever follows a tab
+is a label), tar shards, or image files, also as a quoted pattern. No two images of
+several DIRs may have the same path.
+
+VECTORS ends in .npy (rows of float32; VECTORS.paths has the paths, one per line),
+.jsonl or .parquet (path and embedding). Rows are in the order of the paths.
+VECTORS.json holds the model's fingerprint and the files that could not be read. After an
+interruption the same command continues from VECTORS.part, if no image has changed.
 
 For a vector database give --center: the cosine of two centred vectors is the score
-that vicreg search and POST /similar give the two images; cosines of vectors as the
-model makes them are all near 1. vicreg index wants those, without --center and
---normalize: it takes the mean off by itself.`,
+that vicreg search and POST /similar give the two images, while cosines of vectors as the
+model makes them are all near 1. vicreg index subtracts the mean itself: it wants vectors
+made without --center and --normalize.`,
 	})
 	fs.StringVar(&e.model, "model", "", "exported `FILE`")
 	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")

@@ -60,32 +60,33 @@ func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 			"vicreg index add photos.npy --index photos.index --model backbone.onnx",
 			"vicreg index add photos --server http://localhost:8080",
 		},
-		Notes: `DIR is a folder of any depth, a text file with a path a line, tar shards, or image
-files, also as a pattern in quotes; several are added as one, in which no two images
-may have one id. Or it is a file of vectors that vicreg embed or vicreg index export wrote, .npy, .jsonl or
-.parquet, with what stands beside it; what such a file does not tell of an item that
-is there, that keeps. The index is made where there is none.
+		Notes: `DIR is a folder of any depth, a text file with one path per line, tar shards, or image
+files, also as a quoted pattern. Several are added as one set, in which no two images may
+have the same id. DIR may also be a file of vectors written by vicreg embed or vicreg
+index export (.npy, .jsonl or .parquet, with the files beside it); an existing item keeps
+whatever such a file does not mention. The index is created if there is none.
 
-An image's id is its path below DIR, SHARD/MEMBER in shards, and the path as listed
-in a list, an image file's name, after the text of --prefix. An id that belongs to another image, which is
-elsewhere and still there, stays with that: where folders have names in common, give
-each a prefix, such as --prefix A/, or a namespace. An image whose id and bytes (by
-SHA-256) are in the index already costs no more than reading its file. What is stored
-is on the disk: a run that was stopped goes on when the same command is given again.
-Images that were indexed from a folder or shards and are not there any more are named,
-and removed with --prune; an image that is still where its item says is never one of
-them, whatever its id.
+An image's id is its path below DIR (SHARD/MEMBER in shards, the path as written in a
+list, the name of a single file) after the text of --prefix. If an id already belongs to
+another image that still exists elsewhere, it stays with that one: give folders that
+share file names a --prefix each, such as A/, or a namespace each. An image that is
+indexed with the same id and bytes (by SHA-256) costs no more than reading its file.
+Whatever was stored is on disk: to continue after an interruption, give the same command
+again.
 
-A metadata file is .csv, its first line naming the columns, or .jsonl, an object a
-line. Each row belongs to the image whose id, with the prefix or without, or whose path
-is in the first column when that is named id or path, else in that of --key; in an object, in the member
-of that name. A column is numbers when each of its cells is a number as in JSON
-(0042 is not), booleans when each is true or false, else text; an empty cell says
-nothing. A new image has the label of its folder, of its line in a list or of its
-shard's .cls or .json member as "label", unless its row has one; a folder tells nothing else.
-Images that are in the index keep their metadata unless a row says otherwise.
+Images that were indexed from a folder or shards and have disappeared are listed, and
+removed with --prune. --prune never removes an item whose source file still exists.
 
-With --server the images are sent to a server that owns the index and has the model.`,
+A metadata file is .csv, with column names in its first line, or .jsonl, with one object
+per line. A row is matched to an image by id (with or without the prefix) or by path,
+taken from the first column if that is named id or path, else from the column (or member)
+that --key names. A column is numeric if each of its cells is a number as in JSON (0042
+is not), boolean if each is true or false, else text; empty cells are left out. New
+images get the label of their folder, list line, or shard's .cls or .json member as
+"label", unless their row has one. Indexed images keep their metadata unless a row says
+otherwise.
+
+With --server the images go to a server that owns the index and has the model.`,
 	})
 	a.flags = fs
 	fs.StringVar(&a.file, "index", "", "`FILE` of the index")

@@ -33,12 +33,12 @@ func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer)
 			"vicreg index duplicates photos.index",
 			"vicreg index duplicates photos.index --threshold 0.99 --json",
 		},
-		Notes: `Groups are printed largest first, an image a line. Images look nearly the same when
-the cosine of their vectors, as the model gave them, is at least the threshold; each
-is as near to some other of its group. The number before one is its cosine with the
-first. Of files with equal bytes one stands for all in the second part. How near
-different images come depends on the model: look at what a threshold gives before
-anything is deleted by it. A server may own the index meanwhile.`,
+		Notes: `Groups are printed largest first, one image per line. Images count as nearly the same
+when the cosine of their vectors, as the model gave them, is at least the threshold. Each
+image is within the threshold of at least one other in its group; the number before it is
+its cosine to the first. In the second part, byte-identical files are represented by one
+of them. How close different images come depends on the model: look at what a threshold
+finds before you delete anything. A server may own the index meanwhile.`,
 	})
 	d := &duplicates{}
 	namespaceFlag(f, &d.namespace)

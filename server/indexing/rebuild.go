@@ -46,15 +46,15 @@ func runRebuild(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		Purpose:  "Make all vectors of an index anew with another model, from the files that its items came from.",
 		Synopsis: "FILE --model FILE [flags]",
 		Examples: []string{"vicreg index rebuild photos.index --model better.onnx"},
-		Notes: `Images are not kept in an index. Each item's file must be on this disk, where it was,
-and hold the same bytes; those of shards are read there. The new index grows in
-FILE.rebuild: a rebuild that was stopped goes on when the same command is given again.
-FILE is what it was until all is there, and is then replaced in one step.
+		Notes: `An index does not store images. Each item's file must still be on this disk, in the same
+place with the same bytes; members of shards are read from there. The new index grows in
+FILE.rebuild: to continue after an interruption, give the same command again. FILE stays
+as it is until everything is there, and is then replaced in one step.
 
-What cannot be made anew keeps FILE from being replaced: items that were stored as
-vectors, that were sent to a server (PUT or POST) without a path on this disk, and
-those whose files have changed or gone. They are named; send their images again once
-FILE is rebuilt, or leave the items out with --drop-missing.`,
+FILE is not replaced as long as some items cannot be remade: those stored as vectors,
+those sent to a server (PUT or POST) without a path on this disk, and those whose files
+have changed or disappeared. They are listed. Leave them out with --drop-missing, or send
+their images again once FILE is rebuilt.`,
 	})
 	fs.StringVar(&r.model, "model", "", "exported `FILE` of the new model")
 	fs.BoolVar(&r.dropMissing, "drop-missing", false, "leave out items that cannot be made anew")

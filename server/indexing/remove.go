@@ -45,10 +45,10 @@ func runRemove(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 			"vicreg index remove photos.index --namespace holidays --all",
 			"vicreg index remove --server http://localhost:8080 cats/7.jpg",
 		},
-		Notes: `Image files are not touched; vicreg index add would add them again. When an ID is not
-there nothing is removed. What was removed is gone from the disk when the command
-ends, all of it or, when it fails, nothing; with --server one item after another.
-vicreg index compact gives the room back. IDs that begin with a dash come after --.`,
+		Notes: `Image files are not touched, so vicreg index add would add them again. If an ID does not
+exist, nothing is removed. In a file all items are removed, on disk, when the command
+ends, or none if it fails; with --server they go one after another. vicreg index compact
+returns the space to the disk. IDs that begin with a dash come after --.`,
 	})
 	namespaceFlag(f, &r.namespace)
 	f.BoolVar(&r.all, "all", false, "remove all items of --namespace, and so the namespace")

@@ -44,13 +44,13 @@ func Search(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 			"vicreg search photos.index --model backbone.onnx --image cat.jpg",
 			`vicreg search photos.index --id cats/7.jpg -k 3 --filter '{"year": {"$gte": 2020}}'`,
 		},
-		Notes: `Each line has the rank, the score (from -1 to 1), in percent the pairs of images in
-the namespace that are less alike than that, and the id. The percentage is of all
-pairs of up to 81 images; of more it is estimated from a random sample of them, 40 an
-image and 20,000 at the most. An image that is found by --id
-is not among its own results. A filter is a JSON object: {"label": "cat"} and the
-operators $eq $ne $in $nin $gt $gte $lt $lte $exists $and $or $not. A server may own
-the index meanwhile.`,
+		Notes: `Each line has the rank, the score (-1 to 1), the percentile (how many pairs of images in
+the namespace have a lower score, in percent) and the id. Above 81 images the percentile
+is estimated from random pairs, 40 per image and at most 20,000. An image given by --id
+is not among its own results.
+
+A filter is a JSON object, such as {"label": "cat"}, with the operators $eq $ne $in $nin
+$gt $gte $lt $lte $exists $and $or $not. A server may own the index meanwhile.`,
 	})
 	fs.StringVar(&s.image, "image", "", "`FILE` of the image to find others like")
 	fs.StringVar(&s.model, "model", "", "exported `FILE` that the index was made with")
