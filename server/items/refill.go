@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"vicreg/pipeline/imaging"
-	"vicreg/server/batch"
-	"vicreg/server/engine"
 	"vicreg/server/index"
 	"vicreg/server/request"
 )
@@ -26,18 +24,15 @@ import (
 type refill struct {
 	s           *Shelf
 	m           Model
+	turns       *turns
 	from, to    *index.File
 	done, total atomic.Int64
 	missing     int // items that cannot be made anew
 	prober      imaging.Prober
 }
 
-// refillAtOnce is how many images a rebuild has in the queue: few, for those who ask
-// the server meanwhile. refillPage is how many items it looks for at a time.
-const (
-	refillAtOnce = 8
-	refillPage   = 1000
-)
+// refillPage is how many items a rebuild looks for at a time.
+const refillPage = 1000
 
 // refillAgain is after what time a rebuild that waits for a reader of the file tries
 // again to take its place.
@@ -45,22 +40,18 @@ const refillAgain = 10 * time.Second
 
 // errMissing is what clients are told of items that cannot be made anew: which files
 // there are is not theirs to know.
-var errMissing = errors.New("the files of some items are gone, have changed or are too large for the server: its log names them and says which; vicreg index rebuild has limits of its own, and leaves items out with --drop-missing")
+var errMissing = errors.New("the files of some items are gone, have changed, or are too large or too slow for the server: its log names them and says which; vicreg index rebuild has limits of its own, and leaves items out with --drop-missing")
 
 // refill runs until the index fits m or ctx ends.
 func (s *Shelf) refill(ctx context.Context, m Model) {
 	begin := time.Now()
-	r := &refill{s: s, m: m, from: s.keeper.file}
+	r := &refill{s: s, m: m, turns: newTurns(m, s.config.Deadline, s.log, s.retries), from: s.keeper.file}
 	s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
 	err := r.run(ctx)
 	for errors.Is(err, index.ErrInUse) { // somebody reads the file; what is made is kept
 		s.log.Warn("the index is rebuilt, and waits for its place", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(refillAgain):
-		}
-		r.done.Store(0)
-		if err = ctx.Err(); err == nil {
+		if err = pause(ctx, refillAgain); err == nil {
+			r.done.Store(0)
 			err = r.run(ctx)
 		}
 	}
@@ -161,7 +152,7 @@ func (r *refill) fits(item index.Item) error {
 
 // make makes items anew, a few at a time.
 func (r *refill) make(ctx context.Context, name string, items []index.Item) error {
-	for few := range slices.Chunk(items, refillAtOnce) {
+	for few := range slices.Chunk(items, turnsAtOnce) {
 		if err := r.few(ctx, name, few); err != nil {
 			return err
 		}
@@ -188,7 +179,7 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 	if len(todo) == 0 {
 		return nil
 	}
-	result, err := r.embed(ctx, images)
+	result, err := r.turns.embed(ctx, images)
 	if err != nil {
 		return err
 	}
@@ -251,31 +242,5 @@ const mostMissing = 20
 func (r *refill) miss(item index.Item, why error) {
 	if r.missing++; r.missing <= mostMissing {
 		r.s.log.Error("an item cannot be made anew", "id", item.ID, "error", why)
-	}
-}
-
-// embed waits for its turn when the queue is full.
-func (r *refill) embed(ctx context.Context, images []request.Image) (*engine.Result, error) {
-	for {
-		limited, cancel := context.WithTimeout(ctx, r.s.config.Deadline)
-		result, err := r.m.Embed(limited, images, true)
-		cancel()
-		var full *batch.Full
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return result, err
-		case errors.As(err, &full):
-		case !errors.Is(err, context.DeadlineExceeded):
-			return nil, err
-		}
-		wait := time.Second
-		if full != nil {
-			wait = max(full.After, 10*time.Millisecond)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(wait):
-		}
 	}
 }

@@ -59,11 +59,12 @@ type Config struct {
 
 // Shelf is the index in service, with its routes. It may be used by many goroutines.
 type Shelf struct {
-	config Config
-	log    *slog.Logger
-	host   Host
-	writes *writes
-	keeper *keeper // of the index file, nil for none
+	config  Config
+	log     *slog.Logger
+	host    Host
+	writes  *writes
+	keeper  *keeper                // of the index file, nil for none
+	retries *prometheus.CounterVec // of rebuilds, by reason
 
 	mu      sync.RWMutex // to be at the index, and to put another in its place
 	index   Index        // nil for none
@@ -75,7 +76,7 @@ type Shelf struct {
 // Prometheus.
 func New(config Config, log *slog.Logger, host Host, to prometheus.Registerer) *Shelf {
 	s := &Shelf{config: config, log: log, host: host, writes: newWrites(to)}
-	to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_items", Help: "Items of the index."}, s.items))
+	s.count(to)
 	return s
 }
 
@@ -152,16 +153,6 @@ func (s *Shelf) fits(m Model, items Index) error {
 		detail += fmt.Sprintf(": it cannot be rebuilt: %v", s.failed)
 	}
 	return &problem.Error{Code: problem.Mismatch, Detail: detail}
-}
-
-// items is how many there are, for the metrics.
-func (s *Shelf) items() float64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.index == nil {
-		return 0
-	}
-	return float64(s.index.Len())
 }
 
 // Describe is the index as GET /info has it, nil for none.
