@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"vicreg/server/jsonlog"
+	"vicreg/server/engine"
 )
 
 // metrics are what Prometheus is told. Times are in seconds.
@@ -18,6 +18,7 @@ type metrics struct {
 	seconds              *prometheus.HistogramVec
 	queue, infer, search prometheus.Histogram
 	inFlight             prometheus.Gauge
+	panics               prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -26,7 +27,7 @@ func newMetrics() *metrics {
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_" + name, Help: help, Buckets: buckets})
 	}
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_requests_total", Help: "Requests answered."}, []string{"route", "code"})
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_requests_total", Help: "Requests answered; 499 where the client left, also in the middle of an answer."}, []string{"route", "code"})
 	m.rejected = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_rejected_total", Help: "Requests answered with a problem."}, []string{"reason"})
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_reloads_total", Help: "Times the model was loaded again."}, []string{"result"})
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vicreg_request_seconds", Help: "From the headers to the answer.", Buckets: buckets}, []string{"route"})
@@ -34,27 +35,13 @@ func newMetrics() *metrics {
 	m.infer = histogram("infer_seconds", "Longest run of a batch that an image of a request was in.", buckets)
 	m.search = histogram("search_seconds", "Searching the index for all queries of a request.", buckets)
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
-	m.registry.MustRegister(m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
+	m.panics = engine.Panics("request")
+	for _, result := range []string{"ok", "failed"} { // a rate wants its 0
+		m.reloads.WithLabelValues(result)
+	}
+	m.registry.MustRegister(m.panics, m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-// watch adds what is read from the server when it is asked for.
-func (m *metrics) watch(s *Server) {
-	gauge := func(name, help string, read func(embedder) float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_" + name, Help: help}, func() float64 {
-			if e := s.current(); e != nil {
-				return read(e)
-			}
-			return 0
-		}))
-	}
-	gauge("queue_depth", "Images taken on and not embedded.", func(e embedder) float64 { return float64(e.Stats().Waiting) })
-	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e embedder) float64 { return float64(e.Stats().Batch) })
-	gauge("canary_age_seconds", "Since the canary was last right.", func(e embedder) float64 { return e.Stats().CanaryAge.Seconds() })
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Lines of the log that could not be written."},
-		func() float64 { return jsonlog.Lost(s.log) }))
-	gauge("panics", "Batches that panicked since the model was loaded.", func(e embedder) float64 { return float64(e.Stats().Panics) })
 }
 
 func (m *metrics) handler() http.Handler {

@@ -1,15 +1,20 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -31,6 +36,7 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 			rand.Read(b[:])
 			id = hex.EncodeToString(b[:])
 		}
+		c.SetRequest(c.Request().WithContext(request.WithID(c.Request().Context(), id)))
 		h := c.Response().Header()
 		h.Set(echo.HeaderXRequestID, id)
 		if e := s.current(); e != nil {
@@ -61,14 +67,19 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		begin := time.Now()
 		err := next(c)
-		if err != nil && c.Response().Committed { // the answer is on its way, and its reader's to lose
-			s.log.Warn("an answer broke off", "error", err, "request_id", requestID(c))
+		var panicked *problem.Panic
+		if errors.As(err, &panicked) {
+			s.metrics.panics.Inc()
+		}
+		broke := 0
+		if err != nil && c.Response().Committed { // too late for another answer
+			broke = s.broken(err, c)
 			err = nil
 		}
 		if err != nil {
 			s.fail(err, c)
 		}
-		took, status, route := time.Since(begin), c.Response().Status, c.Path()
+		took, status, route := time.Since(begin), cmp.Or(broke, c.Response().Status), c.Path()
 		if route == "" {
 			route = "none"
 		}
@@ -82,6 +93,18 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			"traceparent", traceparent(c), "remote", c.RealIP())
 		return nil
 	}
+}
+
+// broken logs an answer that broke off, and is the status to count it by, whatever the
+// client was told: that of a client who left, or that of our own fault.
+func (s *Server) broken(err error, c echo.Context) (status int) {
+	var lost net.Error // also of a client that does not read: see httpServer
+	code, level := problem.Internal, slog.LevelError
+	if c.Request().Context().Err() != nil || errors.As(err, &lost) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		code, level = problem.Gone, slog.LevelWarn
+	}
+	s.log.Log(context.WithoutCancel(c.Request().Context()), level, "an answer broke off", "error", err, "request_id", requestID(c))
+	return (&problem.Error{Code: code}).Document("").Status
 }
 
 // fail is the framework's handler of errors: every one leaves as problem+json.

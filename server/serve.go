@@ -151,6 +151,7 @@ func (f *serveFlags) validate() error {
 	return err
 }
 
+// certificates are nil for none.
 func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {
 	if f.cert == "" {
 		return nil, nil
@@ -214,6 +215,9 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		}
 		return enc, nil
 	}, f.Config, log)
+	if l.TLS != nil {
+		s.metrics.expires(l.TLS.GetCertificate)
+	}
 	if f.index != "" {
 		s.Items.Keep(f.index, f.rebuild)
 	}

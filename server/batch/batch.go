@@ -17,12 +17,13 @@ type Func[T, R any] func(ctx context.Context, items []T) ([]R, error)
 
 // Config says how batches are formed.
 type Config struct {
-	Workers int           // batches under way at once, unless they are very short
-	Max     int           // items of a batch at the most, which is also the size at the beginning without Learnt
-	Queue   int           // items that may wait or run
-	Limit   time.Duration // of one call of the Func; 0 for none
-	Sizes   []int         // at which batches can be run, ascending up to Max: others take the time of the next; none for any size
-	Learnt  []Point       // what Best saw: the size to begin with, and the first guess of how long batches take
+	Workers  int           // batches under way at once, unless they are very short
+	Max      int           // items of a batch at the most, which is also the size at the beginning without Learnt
+	Queue    int           // items that may wait or run
+	Limit    time.Duration // of one call of the Func; 0 for none
+	Sizes    []int         // at which batches can be run, ascending up to Max: others take the time of the next; none for any size
+	Panicked func()        // told of each call of the Func that panicked; nil for nobody
+	Learnt   []Point       // what Best saw: the size to begin with, and the first guess of how long batches take
 }
 
 // Result is the outcome of one item, and what its way through the batcher was.
@@ -43,7 +44,6 @@ type Batcher[T, R any] struct {
 	config Config
 	queue  chan *task[T, R] // room for every item taken on: sending never blocks
 	taken  atomic.Int64     // items waiting or running
-	panics atomic.Int64
 	cost   cost
 	size   *sizer
 	cut    func(n int) int
@@ -143,9 +143,6 @@ func (b *Batcher[T, R]) Waiting() int { return int(b.taken.Load()) }
 
 // Busy tells whether there are items for more than half of the workers.
 func (b *Batcher[T, R]) Busy() bool { return 2*b.Waiting() > b.config.Workers }
-
-// Panics is the number of calls of the Func that panicked.
-func (b *Batcher[T, R]) Panics() int { return int(b.panics.Load()) }
 
 // Close takes no more items on, and waits until those it has are done. When ctx
 // ends first, what runs is told to stop and what waits fails. In either case no

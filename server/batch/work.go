@@ -105,7 +105,9 @@ func (b *Batcher[T, R]) try(tasks []*task[T, R]) (err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			b.panics.Add(1)
+			if b.config.Panicked != nil {
+				b.config.Panicked()
+			}
 			err = fmt.Errorf("a batch of %d panicked: %v\n%s", len(tasks), r, debug.Stack())
 		}
 	}()

@@ -1,12 +1,17 @@
 package engine
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"vicreg/server/problem"
+)
 
 // counts are what Prometheus is told of images. Times are in seconds.
 type counts struct {
 	hits            *prometheus.CounterVec
+	errors          *prometheus.CounterVec // by the code of the problem
 	decode, batches prometheus.Histogram
-	images          prometheus.Counter
+	images, panics  prometheus.Counter
 }
 
 func newCounts(to prometheus.Registerer) *counts {
@@ -16,9 +21,30 @@ func newCounts(to prometheus.Registerer) *counts {
 		decode: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_decode_seconds",
 			Help: "Decoding and resizing the images of a request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_batch_size",
-			Help: "Images of a batch.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64}}),
+			Help: "Images of a batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}), // to the most that --max-batch takes
 		images: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_image_errors_total",
+			Help: "Images without a vector, also those of requests that were answered with 200."}, []string{"reason"}),
+		panics: Panics("batch"),
 	}
-	to.MustRegister(c.hits, c.decode, c.batches, c.images)
+	for _, code := range []problem.Code{problem.BadImage, problem.Internal} { // a rate wants its 0
+		c.errors.WithLabelValues(string(code))
+	}
+	to.MustRegister(c.hits, c.decode, c.batches, c.images, c.errors, c.panics)
 	return c
+}
+
+// Panics counts those of one part of the program.
+func Panics(in string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_panics_total",
+		Help: "Panics that were survived, in batches and in what else requests do.", ConstLabels: prometheus.Labels{"in": in}})
+}
+
+// failed counts the images that have no vector.
+func (c *counts) failed(rows []Outcome) {
+	for _, r := range rows {
+		if r.Err != nil {
+			c.errors.WithLabelValues(string(r.Err.Code)).Inc()
+		}
+	}
 }

@@ -36,6 +36,7 @@ func (e *Engine) Embed(ctx context.Context, images []request.Image, pictured boo
 	if pictured {
 		j.Thumbs = make([][]byte, len(images))
 	}
+	defer func() { e.shared.counts.failed(j.Rows) }()
 	err := j.embed()
 	if err == nil && pictured {
 		err = j.illustrate()
@@ -46,5 +47,6 @@ func (e *Engine) Embed(ctx context.Context, images []request.Image, pictured boo
 // EmbedPixels is Embed for images as the model sees them, uint8 [S,S,3] each.
 func (e *Engine) EmbedPixels(ctx context.Context, images [][]uint8) (*Result, error) {
 	j := &job{e: e, ctx: ctx, Result: &Result{Rows: make([]Outcome, len(images))}}
+	defer func() { e.shared.counts.failed(j.Rows) }()
 	return j.Result, j.tensors(images)
 }

@@ -71,13 +71,12 @@ type Stats struct {
 	Batch      int           // images of a batch at the most, as was measured to pay
 	Throughput []batch.Point // by batch size, as measured at the start
 	Waiting    int           // images taken on and not embedded
-	Panics     int           // batches that panicked
 	CanaryAge  time.Duration // since the canary was last right
 }
 
 // Stats are those of now.
 func (e *Engine) Stats() Stats {
-	return Stats{Since: e.since, Batch: e.batcher.Size(), Throughput: e.sizes, Waiting: e.batcher.Waiting(), Panics: e.batcher.Panics(), CanaryAge: e.canary.age()}
+	return Stats{Since: e.since, Batch: e.batcher.Size(), Throughput: e.sizes, Waiting: e.batcher.Waiting(), CanaryAge: e.canary.age()}
 }
 
 // Room refuses a request before its body is read, when even one image would come too

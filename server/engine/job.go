@@ -163,7 +163,7 @@ func (j *job) run(items [][]uint8, at []int) error {
 		case errors.Is(r.Err, context.Canceled): // and not by the client: the time to drain is over
 			return problem.Stopping
 		case r.Err != nil:
-			j.e.shared.log.Error("an image failed in the model", "error", r.Err)
+			j.e.shared.log.Error("an image failed in the model", "error", r.Err, "request_id", request.ID(j.ctx))
 			j.Rows[at[k]].Err = problem.Errorf(problem.Internal, "the model failed on this image")
 			continue
 		}

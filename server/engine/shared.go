@@ -64,7 +64,7 @@ func (s *Shared) Start(enc *encoder.Encoder) (*Engine, error) {
 		return nil, errors.Join(fmt.Errorf("measure the model: %w", err), enc.Close())
 	}
 	e.batcher = batch.New(e.encode, batch.Config{Workers: s.config.Workers, Max: s.config.MaxBatch, Queue: s.config.Queue,
-		Limit: s.config.Deadline, Sizes: e.shapes, Learnt: e.sizes})
+		Limit: s.config.Deadline, Sizes: e.shapes, Learnt: e.sizes, Panicked: s.counts.panics.Inc})
 	e.pool = newPool(enc, s.config.Decoders, s.pixels)
 	if err := e.canary.begin(e, s.log); err != nil {
 		return nil, errors.Join(fmt.Errorf("embed the first image: %w", err), e.Close(context.Background()))

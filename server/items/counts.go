@@ -1,6 +1,10 @@
 package items
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"vicreg/server/index"
+)
 
 // count tells Prometheus of the index and of its rebuild.
 func (s *Shelf) count(to prometheus.Registerer) {
@@ -16,6 +20,9 @@ func (s *Shelf) count(to prometheus.Registerer) {
 		done, _ := s.progress()
 		return float64(done)
 	})
+	gauge("memory_bytes", "Vectors, their codes and sketches, and the columns of filters in memory.", func() float64 { return float64(s.sizes().Memory) })
+	gauge("disk_bytes", "The file of the index.", func() float64 { return float64(s.sizes().Disk) })
+	gauge("wal_bytes", "The write-ahead log beside the file of the index.", func() float64 { return float64(s.sizes().Log) })
 	s.retries = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_index_rebuild_retries_total",
 		Help: "Times that rebuilds tried images again, which took too long or found the queue full."}, []string{"reason"})
 	for _, reason := range []string{"busy", "late"} { // a rate wants its 0
@@ -32,6 +39,16 @@ func (s *Shelf) items() float64 {
 		return 0
 	}
 	return float64(s.index.Len())
+}
+
+// sizes are those of an index that knows them.
+func (s *Shelf) sizes() index.Stats {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if measured, is := s.index.(interface{ Stats() index.Stats }); is {
+		return measured.Stats()
+	}
+	return index.Stats{}
 }
 
 // progress is how far the rebuild has come.

@@ -45,6 +45,7 @@ var errMissing = errors.New("the files of some items are gone, have changed, or 
 // refill runs until the index fits m or ctx ends.
 func (s *Shelf) refill(ctx context.Context, m Model) {
 	begin := time.Now()
+	ctx = request.WithID(ctx, "rebuild")
 	r := &refill{s: s, m: m, turns: newTurns(m, s.config.Deadline, s.log, s.retries), from: s.keeper.file}
 	s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
 	err := r.run(ctx)

@@ -164,14 +164,42 @@ func (s *Shelf) Describe(m Model) any {
 	}
 	of := s.index.Binding()
 	about := map[string]any{"items": s.index.Len(), "namespaces": len(s.index.Namespaces()), "fingerprint": of.Fingerprint,
-		"similarity": of.Similarity(), "state": "ready", "progress": nil}
-	switch {
-	case of.Fingerprint == m.Fingerprint():
-	case s.rebuild == nil:
-		about["state"] = "stale"
-	default:
+		"similarity": of.Similarity(), "state": s.state(m), "progress": nil}
+	if s.state(m) == rebuilding {
 		done, total := s.rebuild()
-		about["state"], about["progress"] = "rebuilding", map[string]int{"done": done, "total": total}
+		about["progress"] = map[string]int{"done": done, "total": total}
 	}
 	return about
+}
+
+// What an index is for a model.
+const (
+	none       = "none"
+	ready      = "ready"      // its vectors are the model's
+	stale      = "stale"      // they are another's: there is no search
+	rebuilding = "rebuilding" // the model's are being made
+)
+
+// States are all that State may say.
+var States = []string{none, ready, stale, rebuilding}
+
+// State is what the index is for a model, one of States.
+func (s *Shelf) State(m Model) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.index == nil {
+		return none
+	}
+	return s.state(m)
+}
+
+// state is State for whoever holds the lock and has an index.
+func (s *Shelf) state(m Model) string {
+	switch {
+	case s.index.Binding().Fingerprint == m.Fingerprint():
+		return ready
+	case s.rebuild == nil:
+		return stale
+	}
+	return rebuilding
 }

@@ -69,9 +69,17 @@ func ofIndex(err error) *Error {
 	return Errorf(Internal, "see the server's log for the request id")
 }
 
+// Panic is the error that a panic became.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+func (p *Panic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
+
 // Caught makes a panic the error. It is to be deferred.
 func Caught(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		*err = &Panic{r, debug.Stack()}
 	}
 }
