@@ -17,6 +17,19 @@ type Listeners struct {
 	API     net.Listener
 	TLS     *tls.Config  // of API; nil for plain HTTP
 	Metrics net.Listener // of /metrics and the probes apart, plain HTTP; nil for none
+
+	Profiles net.Listener // of /debug/pprof/, plain HTTP, for this machine alone; nil for none
+}
+
+// close gives up those that are there.
+func (l Listeners) close() error {
+	var errs []error
+	for _, one := range []net.Listener{l.API, l.Metrics, l.Profiles} {
+		if one != nil {
+			errs = append(errs, one.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Run loads the model, if Load has not, while it serves already, and calls ready then.
@@ -26,7 +39,7 @@ type Listeners struct {
 func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 	api := s.httpServer(s.handler)
 	api.TLSConfig = l.TLS
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() {
 		if l.TLS != nil {
 			ended <- api.ServeTLS(l.API, "", "")
@@ -34,11 +47,20 @@ func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 		}
 		ended <- api.Serve(l.API)
 	}()
-	servers := []*http.Server{api}
+	servers, running := []*http.Server{api}, 1
+	beside := func(h *http.Server, l net.Listener) {
+		running++
+		go func() { ended <- h.Serve(l) }()
+	}
 	if l.Metrics != nil {
 		side := s.httpServer(s.operations())
 		servers = append(servers, side)
-		go func() { ended <- side.Serve(l.Metrics) }()
+		beside(side, l.Metrics)
+	}
+	profiler := s.httpServer(profiles())
+	profiler.WriteTimeout = 0 // a profile takes as long as was asked for
+	if l.Profiles != nil {
+		beside(profiler, l.Profiles)
 	}
 	loaded := make(chan error, 1)
 	var loading sync.WaitGroup
@@ -54,8 +76,8 @@ func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 	if err == nil {
 		s.pause()
 	}
-	err = errors.Join(err, s.stop(ctx, servers))
-	for range servers {
+	err = errors.Join(err, profiler.Close(), s.stop(ctx, servers)) // nobody waits for a profile
+	for range running {
 		<-ended
 	}
 	return err

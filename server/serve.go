@@ -28,7 +28,8 @@ import (
 // serveFlags are those of the command.
 type serveFlags struct {
 	Config
-	model, addr, metricsAddr string
+	model, addr              string
+	metricsAddr, pprofAddr   string
 	keyFile, cert, key, host string
 	runtime                  encoder.RuntimeFlags
 	threads, cacheMB         int
@@ -65,6 +66,7 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	f.foreign.Register(fs)
 	fs.StringVar(&f.addr, "addr", "localhost:8080", "`HOST:PORT` to listen on; :8080 for all interfaces")
 	fs.StringVar(&f.metricsAddr, "metrics-addr", "", "`HOST:PORT` for /metrics and the probes apart; by default /metrics is on --addr")
+	fs.StringVar(&f.pprofAddr, "pprof-addr", "", "`HOST:PORT` for the profiles of net/http/pprof, which show what the program does and slow it down: of this machine alone, as localhost:6060; by default there are none")
 	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
 	fs.StringVar(&f.index, "index", "", "`FILE` of the similarity index for /similar and /items, made when it is not there; vicreg index explains")
 	fs.BoolVar(&f.rebuild, "rebuild", false, "with --index: make its vectors anew, from the files that its items came from, TIFF, too, when they are another model's")
@@ -171,11 +173,19 @@ func (f *serveFlags) listen(log *slog.Logger) (l Listeners, err error) {
 	if l.API, err = net.Listen("tcp", f.addr); err != nil {
 		return l, usage.Errorf("--addr %s: %w", f.addr, err)
 	}
-	if f.metricsAddr == "" {
+	if f.metricsAddr != "" {
+		if l.Metrics, err = net.Listen("tcp", f.metricsAddr); err != nil {
+			return l, errors.Join(usage.Errorf("--metrics-addr %s: %w", f.metricsAddr, err), l.close())
+		}
+	}
+	if f.pprofAddr == "" {
 		return l, nil
 	}
-	if l.Metrics, err = net.Listen("tcp", f.metricsAddr); err != nil {
-		return l, errors.Join(usage.Errorf("--metrics-addr %s: %w", f.metricsAddr, err), l.API.Close())
+	if l.Profiles, err = net.Listen("tcp", f.pprofAddr); err != nil {
+		return l, errors.Join(usage.Errorf("--pprof-addr %s: %w", f.pprofAddr, err), l.close())
+	}
+	if !loopback(l.Profiles.Addr()) {
+		return l, errors.Join(usage.Errorf("--pprof-addr %s: others reach it: want an address of this machine alone, as localhost:6060", f.pprofAddr), l.close())
 	}
 	return l, nil
 }

@@ -27,6 +27,9 @@ func newCounts(to prometheus.Registerer) *counts {
 			Help: "Images without a vector, also those of requests that were answered with 200."}, []string{"reason"}),
 		panics: Panics("batch"),
 	}
+	for _, how := range []string{"known", "under way"} {
+		c.hits.WithLabelValues(how)
+	}
 	for _, code := range []problem.Code{problem.BadImage, problem.Internal} { // a rate wants its 0
 		c.errors.WithLabelValues(string(code))
 	}
