@@ -133,7 +133,7 @@ func states(s *Server, m *memory) map[string]state {
 	others := index.Binding{Fingerprint: strings.Repeat("0", 32), Dim: e.Dim()}
 	return map[string]state{
 		"well":     {none, none, false},
-		"keys":     {func() { s.config.Keys = []string{"key"} }, func() { s.config.Keys = nil }, false},
+		"keys":     {func() { s.keys.set([]string{"key"}) }, func() { s.keys.set(nil) }, false},
 		"astray":   {func() { s.config.Names = []string{"localhost"} }, func() { s.config.Names = nil }, false},
 		"slow":     {none, none, true},
 		"small":    {func() { s.config.MaxBody = 1 }, func() { s.config.MaxBody = 64 << 20 }, false},

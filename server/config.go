@@ -17,7 +17,7 @@ type Config struct {
 	MaxItems int           // images of a request
 	Pause    time.Duration // from the signal to stop until no connection is taken any more
 	Drain    time.Duration // for what is under way when the server stops
-	Keys     []string      // API keys; none means that no key is asked for
+	Keys     []string      // API keys at the start; none means that no key is asked for
 	Hosts    []string      // names for a proxy in front; without keys, pages of theirs may send requests
 	Names    []string      // that requests may be for where no key is asked for; none means any
 

@@ -14,7 +14,7 @@ import (
 type metrics struct {
 	registry             *prometheus.Registry
 	requests, rejected   *prometheus.CounterVec
-	reloads              *prometheus.CounterVec
+	reloads, keyReloads  *prometheus.CounterVec
 	seconds              *prometheus.HistogramVec
 	queue, infer, search prometheus.Histogram
 	inFlight             prometheus.Gauge
@@ -30,6 +30,7 @@ func newMetrics() *metrics {
 	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_requests_total", Help: "Requests answered; 499 where the client left, also in the middle of an answer."}, []string{"route", "code"})
 	m.rejected = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_rejected_total", Help: "Requests answered with a problem."}, []string{"reason"})
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_reloads_total", Help: "Times the model was loaded again."}, []string{"result"})
+	m.keyReloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_api_key_reloads_total", Help: "Times the API keys were read again."}, []string{"result"})
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "vicreg_request_seconds", Help: "From the headers to the answer.", Buckets: buckets}, []string{"route"})
 	m.queue = histogram("queue_seconds", "Longest wait of an image of a request for its batch.", buckets)
 	m.infer = histogram("infer_seconds", "Longest run of a batch that an image of a request was in.", buckets)
@@ -38,8 +39,9 @@ func newMetrics() *metrics {
 	m.panics = engine.Panics("request")
 	for _, result := range []string{"ok", "failed"} { // a rate wants its 0
 		m.reloads.WithLabelValues(result)
+		m.keyReloads.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.panics, m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
+	m.registry.MustRegister(m.panics, m.keyReloads, m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

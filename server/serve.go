@@ -31,6 +31,7 @@ type serveFlags struct {
 	model, addr              string
 	metricsAddr, pprofAddr   string
 	keyFile, cert, key, host string
+	keyWatch                 watched // of keyFile, from when its keys were read
 	runtime                  encoder.RuntimeFlags
 	threads, cacheMB         int
 	watch                    time.Duration
@@ -58,7 +59,8 @@ to search on. GET /info describes the model and
 the limits, /docs the whole API, with that of OpenAI's clients and the Open
 Inference Protocol; /livez and /readyz are for probes, /metrics for Prometheus.
 Logs are JSON lines on standard error. SIGHUP or a changed FILE loads the model
-again without losing a request; SIGTERM finishes what is under way, then ends.`,
+again without losing a request, and reads the API keys again; SIGTERM finishes what
+is under way, then ends.`,
 	})
 	cores := ort.Cores()
 	f := &serveFlags{Config: Defaults(cores)}
@@ -70,7 +72,7 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
 	fs.StringVar(&f.index, "index", "", "`FILE` of the similarity index for /similar and /items, made when it is not there; vicreg index explains")
 	fs.BoolVar(&f.rebuild, "rebuild", false, "with --index: make its vectors anew, from the files that its items came from, TIFF, too, when they are another model's")
-	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file, which is loaded again when it has changed; 0 for SIGHUP alone")
+	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file and that of the API keys, which are read again when they have changed; 0 for SIGHUP alone")
 	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
 	fs.IntVar(&f.Workers, "workers", 0, "`N` batches run at once under load, at most --threads and by default as many; 1 halves the memory; always 1 on a CUDA device")
 	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "`N` images decoded at once")
@@ -84,7 +86,7 @@ again without losing a request; SIGTERM finishes what is under way, then ends.`,
 	fs.IntVar(&f.cacheMB, "cache-mb", int(f.Cache>>20), "`N` MiB of vectors that are kept by the content of their images; 0 for none")
 	fs.DurationVar(&f.Pause, "pause", f.Pause, "`time` between SIGTERM, when /readyz says no, and the last connection that is taken")
 	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` for what is under way when the server stops")
-	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY")
+	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY; read again when it changes, as --watch has it, and on SIGHUP")
 	fs.StringVar(&f.host, "host", "", "`NAMES`, with commas between, by which browsers reach the server through a proxy, where no key is asked for: requests may be for them on localhost, too, and come from their pages")
 	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM; read again when it changes")
 	fs.StringVar(&f.key, "tls-key", "", "`FILE` with its key, PEM")
@@ -149,6 +151,7 @@ func (f *serveFlags) validate() error {
 	if err != nil || f.keyFile == "" {
 		return err
 	}
+	f.keyWatch = watch(f.keyFile)
 	f.Keys, err = usage.Keys(f.keyFile)
 	return err
 }
@@ -248,6 +251,13 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	defer cancel()
+	if f.keyFile != "" {
+		keysToo := make(chan os.Signal, 1) // a model may be loaded meanwhile, and a key may not wait for it
+		signal.Notify(keysToo, syscall.SIGHUP)
+		defer signal.Stop(keysToo)
+		w := &keyWatcher{s, f.keyWatch}
+		reloads.Go(func() { w.run(ctx, looks{keysToo, f.watch}) })
+	}
 	watcher := s.Watch(f.model)
 	scheme := "http"
 	if l.TLS != nil {

@@ -1,12 +1,16 @@
 package server
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"vicreg/models/ort/orttest"
@@ -136,5 +140,53 @@ func TestValidateInOrder(t *testing.T) {
 		if err := f.validate(); err == nil || !strings.HasPrefix(err.Error(), "--decoders 0: ") {
 			t.Fatalf("got %v", err)
 		}
+	}
+}
+
+// SIGHUP takes a key back that is no longer in the file, in a server that looks at no files.
+func TestServeTakesKeysBack(t *testing.T) {
+	orttest.Open(t)
+	dir := t.TempDir()
+	file, keys := filepath.Join(dir, "backbone.onnx"), filepath.Join(dir, "keys")
+	if err := errors.Join(os.WriteFile(file, servertest.Model(t, 1), 0o600), os.WriteFile(keys, []byte("leaked\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	out, in := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, []string{"--model", file, "--addr", "127.0.0.1:0", "--max-batch", "1", "--pause", "0s", "--watch", "0s", "--api-key-file", keys}, in, io.Discard)
+		in.Close()
+	}()
+	text, _ := bufio.NewReader(out).ReadString('\n')
+	_, address, _ := strings.Cut(strings.TrimSpace(text), " on ")
+	status := func(key string) int {
+		r, err := http.NewRequest("GET", address+"/info", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		w, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Body.Close()
+		return w.StatusCode
+	}
+	if got := status("leaked"); got != 200 {
+		t.Fatalf("%d", got)
+	}
+	if err := errors.Join(os.WriteFile(keys, []byte("new\n"), 0o600), syscall.Kill(os.Getpid(), syscall.SIGHUP)); err != nil {
+		t.Fatal(err)
+	}
+	for status("new") != 200 { // the signal is on its way
+		runtime.Gosched()
+	}
+	if got := status("leaked"); got != 401 {
+		t.Errorf("a key that was taken back: %d", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -35,6 +35,7 @@ type Server struct {
 	config  Config
 	open    func() (*encoder.Encoder, error)
 	log     *slog.Logger
+	keys    *keys
 	bodies  *semaphore.Weighted // bytes of bodies in memory
 	answers *request.Answers    // and of answers
 	engines *engine.Shared
@@ -74,7 +75,7 @@ const bodiesAtOnce = 4
 // New prepares a server whose models open gives. Load loads the first one.
 func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger) *Server {
 	m := newMetrics()
-	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m,
+	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m, keys: newKeys(config.Keys),
 		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), answers: request.NewAnswers(config.Answers),
 		engines: engine.NewShared(config.Config, log, m.registry)}
 	s.Items = items.New(items.Config{MaxItems: config.MaxItems, MaxBody: config.MaxBody, Limits: config.Limits, Deadline: config.Deadline}, log,

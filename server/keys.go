@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"sync/atomic"
+	"vicreg/pipeline/usage"
+)
+
+// keys are the API keys in use, by their sums, which all have one length. Others may
+// take their place at any time.
+type keys struct {
+	sums atomic.Pointer[[][sha256.Size]byte]
+}
+
+func newKeys(list []string) *keys {
+	k := &keys{}
+	k.set(list)
+	return k
+}
+
+// set puts these keys in the place of all before.
+func (k *keys) set(list []string) {
+	sums := make([][sha256.Size]byte, len(list))
+	for i, key := range list {
+		sums[i] = sha256.Sum256([]byte(key))
+	}
+	k.sums.Store(&sums)
+}
+
+// wanted tells whether requests need a key.
+func (k *keys) wanted() bool { return len(*k.sums.Load()) > 0 }
+
+// has tells whether a key is one of them. All are compared, each in constant time.
+func (k *keys) has(given string) bool {
+	found, sum := 0, sha256.Sum256([]byte(given))
+	for _, want := range *k.sums.Load() {
+		found |= subtle.ConstantTimeCompare(sum[:], want[:])
+	}
+	return found == 1
+}
+
+// keyWatcher reads a server's API keys again when it is told to or their file changes.
+type keyWatcher struct {
+	s    *Server
+	file watched // as it was when the keys in use were read
+}
+
+// run does so as Watcher.Run does for the model.
+func (w *keyWatcher) run(ctx context.Context, l looks) {
+	l.run(ctx, func() {
+		w.file.try()
+		w.read("signal")
+	}, w.look)
+}
+
+func (w *keyWatcher) look() {
+	if w.file.changed() {
+		w.read("the file changed")
+	}
+}
+
+// read takes the keys of the file, and keeps those in use where there are none.
+func (w *keyWatcher) read(why string) {
+	list, err := usage.Keys(w.file.path)
+	if err != nil {
+		w.s.log.Error("the API keys in use stay: the file cannot be used", "why", why, "error", err)
+		w.s.metrics.keyReloads.WithLabelValues("failed").Inc()
+		return
+	}
+	w.s.keys.set(list)
+	w.s.log.Info("API keys read again", "why", why, "keys", len(list))
+	w.s.metrics.keyReloads.WithLabelValues("ok").Inc()
+}
