@@ -111,7 +111,7 @@ func TestRebuildNamesWhatIsTooLarge(t *testing.T) {
 		t.Errorf("the log has %q", why)
 	}
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
-	if w.Code != 409 || !strings.Contains(w.Body.String(), "or are too large for the server") || strings.Contains(w.Body.String(), "wide.png") {
+	if w.Code != 409 || !strings.Contains(w.Body.String(), "or are too large or too slow for the server") || strings.Contains(w.Body.String(), "wide.png") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	_, log = remaking(t, func(c *Config) { c.Limits.Pixels, c.Limits.Side = 34000, 34000 }, files)
