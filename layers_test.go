@@ -25,7 +25,7 @@ var layers = map[string]int{
 	"models": 3, "pipeline/bulk": 3, "pipeline/linear": 3,
 	"pipeline": 4, "pipeline/report": 3,
 	"server": 7, "server/indexing": 5,
-	".": 8, "scripts/samples": 6, "scripts/bench/peer": 0, "scripts/bench/int8": 6, "scripts/bench/networks": 5, "scripts/bench/steps": 4, "scripts/bench/trainstep": 6, "scripts/bench/gpu": 6, "scripts/bench/listing": 6, "scripts/bench/index": 6, "scripts/bench/data": 6, "scripts/bench/serve": 6,
+	".": 8, "scripts/samples": 6, "scripts/bench/peer": 0, "scripts/bench/int8": 6, "scripts/bench/networks": 5, "scripts/bench/steps": 4, "scripts/bench/trainstep": 6, "scripts/bench/gpu": 6, "scripts/bench/listing": 6, "scripts/bench/index": 6, "scripts/bench/collectives": 6, "scripts/bench/data": 6, "scripts/bench/serve": 6,
 	"scripts/golden": 1,
 }
 

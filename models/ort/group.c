@@ -1,6 +1,8 @@
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api.h"
 #include "opgroup.h"
@@ -63,14 +65,48 @@ int vr_group_size(void) { return group.size > 0 ? group.size : 1; }
 
 int vr_group_rank(void) { return group.size > 0 ? group.rank : 0; }
 
+// What has been exchanged since it was last asked for.
+static vr_exchanges exchanges;
+static pthread_mutex_t exchanges_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static void note(int64_t count, size_t values, double begin) {
+  pthread_mutex_lock(&exchanges_lock);
+  exchanges.count += count;
+  exchanges.values += values;
+  exchanges.seconds += now() - begin;
+  pthread_mutex_unlock(&exchanges_lock);
+}
+
+void vr_take_exchanges(vr_exchanges *all) {
+  pthread_mutex_lock(&exchanges_lock);
+  *all = exchanges;
+  exchanges = (vr_exchanges){0};
+  pthread_mutex_unlock(&exchanges_lock);
+}
+
 char *vr_group_gather(const float *mine, size_t count, float *all) {
   if (failed != NULL) return strdup(failed);
-  if (group.size > 0) return copied(group.all_gather(mine, count, all));
-  memcpy(all, mine, count * sizeof *all);
-  return NULL;
+  if (group.size == 0) {
+    memcpy(all, mine, count * sizeof *all);
+    return NULL;
+  }
+  double begin = now();
+  char *error = copied(group.all_gather(mine, count, all));
+  note(1, count, begin);
+  return error;
 }
 
 char *vr_group_reduce(float *values, size_t count) {
   if (failed != NULL) return strdup(failed);
-  return group.size > 0 ? copied(group.all_reduce(values, count)) : NULL;
+  if (group.size == 0) return NULL;
+  double begin = now();
+  char *error = copied(group.all_reduce(values, count));
+  note(1, count, begin);
+  return error;
 }

@@ -9,6 +9,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"time"
 	"unsafe"
 )
 
@@ -52,3 +53,18 @@ func (g *Group) AllGather(mine []float32) ([]float32, error) {
 
 // Close leaves the group. What other processes still wait for never comes.
 func (g *Group) Close() { C.vr_group_close() }
+
+// Exchanged is what a process has exchanged with the others of its group.
+type Exchanged struct {
+	Count int           // calls of the library
+	Bytes int64         // that this process gave
+	Time  time.Duration // in them, also that of waiting for the others to come to the same call
+}
+
+// Exchanges gives what has been exchanged since it was last called, by graphs and by the
+// methods of Group. It may be called at any time.
+func Exchanges() Exchanged {
+	var all C.vr_exchanges
+	C.vr_take_exchanges(&all)
+	return Exchanged{int(all.count), int64(all.values) * C.sizeof_float, seconds(all.seconds)}
+}

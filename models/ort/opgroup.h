@@ -4,6 +4,7 @@
 #define VICREG_OPGROUP_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 // vr_group_open loads a library as vicreg_group.h describes it and joins the group, which
 // may be done once in a process; vr_group_close leaves it for good.
@@ -16,6 +17,16 @@ char *vr_group_gather(const float *mine, size_t count, float *all);
 char *vr_group_reduce(float *values, size_t count);
 int vr_group_size(void); // 1 in a process by itself
 int vr_group_rank(void);
+
+// What a process has exchanged with the others: calls of the library, the values that it
+// gave, and the time in them, of which the most may be spent waiting for the others.
+typedef struct {
+  int64_t count, values;
+  double seconds;
+} vr_exchanges;
+
+// vr_take_exchanges gives those since it was last called.
+void vr_take_exchanges(vr_exchanges *all);
 
 // vr_add_collectives makes the operators known to the sessions of these options.
 char *vr_add_collectives(void *session_options);

@@ -49,7 +49,7 @@ TUNED = {"OMP_WAIT_POLICY": "passive", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THR
          "MALLOC_TOP_PAD_": str(1 << 26), "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-def arguments():
+def parser():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", choices=("resnet18", "resnet34", "resnet50", "none"), default="resnet18",
                    help="none: the expander and the loss alone, on random representations")
@@ -68,7 +68,7 @@ def arguments():
     p.add_argument("--loss", choices=("float32", "autocast"), default="float32", help="what the loss computes in")
     p.add_argument("--compile", nargs="?", const="default", metavar="MODE", help="run through torch.compile")
     p.add_argument("--tune", action=argparse.BooleanOptionalAction, default=True)
-    return p.parse_args()
+    return p
 
 
 def restart(args):
@@ -204,17 +204,19 @@ def peak():
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
 
 
-def main():
-    args = arguments()
+def prepare(args):
     if args.device == "cpu":
         restart(args)
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    step = Step(args)
+
+
+def answer(step, args, lines):
+    """Answer commands until the lines end."""
     parameters = sum(p.numel() for p in step.model.parameters())
     say = lambda **answer: print(json.dumps(answer), flush=True)
     say(torch=torch.__version__, threads=torch.get_num_threads(), layout=args.layout, parameters=parameters)
-    for line in sys.stdin:
+    for line in lines:
         command, _, count = line.strip().partition(" ")
         if command in ("step", "steps"):
             say(**step.timed(int(count or 1)))
@@ -226,6 +228,12 @@ def main():
             return
         else:
             say(error=f"unknown command {command!r}; want step, steps, mem, profile or quit")
+
+
+def main():
+    args = parser().parse_args()
+    prepare(args)
+    answer(Step(args), args, sys.stdin)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,29 @@ import (
 
 // Serve is our side of a comparison, as a process: it builds the step of a setup given
 // as JSON and answers commands as train_step_torch.py does, "step", "steps N" and
-// "mem".
+// "mem". Of the processes of a group each is told all commands, and the first answers.
 func Serve(setup string, in io.Reader, out io.Writer) error {
 	var s Setup
 	if err := json.Unmarshal([]byte(setup), &s); err != nil {
+		return err
+	}
+	joined, leave, err := s.join()
+	if err != nil {
+		return err
+	}
+	if s.group.Rank > 0 {
+		out = io.Discard
+	}
+	if err := s.serve(joined, in, out); err != nil {
+		return err // without leaving: the others would wait for it
+	}
+	leave()
+	return nil
+}
+
+func (s Setup) serve(joined *ort.Group, in io.Reader, out io.Writer) error {
+	in, err := s.told(joined, in)
+	if err != nil {
 		return err
 	}
 	r, err := Open(s)
@@ -40,7 +59,7 @@ func Serve(setup string, in io.Reader, out io.Writer) error {
 		command, count, _ := strings.Cut(lines.Text(), " ")
 		switch command {
 		case "step", "steps":
-			err = r.timed(out, batch, count)
+			err = r.timed(out, batch, count, joined)
 		case "mem":
 			err = sayMemory(out)
 		default:
@@ -54,8 +73,8 @@ func Serve(setup string, in io.Reader, out io.Writer) error {
 }
 
 // timed takes steps, one if count is empty, and answers with the time of one and the
-// last loss.
-func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
+// last loss, and what a process of a group has exchanged in them.
+func (r *Run) timed(out io.Writer, batch tensor.Batch, count string, joined *ort.Group) error {
 	n := 1
 	if count != "" {
 		var err error
@@ -63,6 +82,7 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 			return fmt.Errorf("%q steps", count)
 		}
 	}
+	ort.Exchanges()
 	begin, loss := time.Now(), 0.0
 	for range n {
 		scalars, err := r.Take(batch, batch, Rate)
@@ -75,6 +95,11 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string) error {
 	answer := map[string]any{"ms": float64(time.Since(begin).Microseconds()) / 1000 / float64(n), "loss": loss}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		answer["loss"] = nil // JSON has no word for it
+	}
+	if joined != nil {
+		if err := exchanged(answer, n, joined); err != nil {
+			return err
+		}
 	}
 	return json.NewEncoder(out).Encode(answer)
 }

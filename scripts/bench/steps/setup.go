@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vicreg/models"
+	"vicreg/models/graph"
 	"vicreg/models/optim"
 	"vicreg/models/ort"
 	"vicreg/models/tensor"
@@ -28,6 +29,10 @@ type Setup struct {
 	Threads   int
 	Capture   bool   // record the launches of a step and replay them
 	Profile   string // prefix of the profile's file, "" for none
+
+	Collectives string // the library that joins the processes that share Batch; "" for one process
+	Socket      string // on which the first of them passes on what it is told
+	group       graph.Group
 }
 
 // String is the setup in a line.
@@ -41,7 +46,7 @@ var computes = map[string]tensor.DType{"fp32": tensor.Float32, "tf32": tensor.Fl
 
 // config describes the graph of the step on a device.
 func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err error) {
-	c = models.Config{Loss: models.Loss{Invariance: 25, Variance: 25, Covariance: 1}, Batch: s.Batch, Size: s.Size,
+	c = models.Config{Loss: models.Loss{Invariance: 25, Variance: 25, Covariance: 1}, Batch: s.Batch / max(s.group.Size, 1), Size: s.Size, Group: s.group,
 		Mean: [3]float64{0.4914, 0.4822, 0.4465}, Std: [3]float64{0.2470, 0.2435, 0.2616}}
 	if c.Backbone, err = models.NewResNet(s.Model, s.Stem, s.Width); err != nil {
 		return c, err

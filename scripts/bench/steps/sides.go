@@ -44,5 +44,15 @@ func Torch(name, python string, s Setup, layout string, flags ...string) Side {
 	}}
 }
 
+// TorchTogether is PyTorch's step by so many processes of this machine, which share the batch
+// and the threads of the setup.
+func TorchTogether(name, python string, s Setup, processes int, layout string) Side {
+	return Side{name, func() (*peer.Process, error) {
+		s.Threads = max(s.Threads/processes, 1)
+		args := append([]string{"scripts/bench/train_ddp_torch.py", "--layout", layout, "--lr", fmt.Sprint(Rate), "--processes", fmt.Sprint(processes)}, s.flags()...)
+		return peer.Start(name, nil, python, args...)
+	}}
+}
+
 // Python is the interpreter for the peers: VICREG_TORCH_PYTHON, else python3.
 func Python() string { return cmp.Or(os.Getenv("VICREG_TORCH_PYTHON"), "python3") }
