@@ -2,6 +2,7 @@ package models
 
 import (
 	"cmp"
+	"slices"
 	"sync"
 
 	"vicreg/models/grad"
@@ -155,7 +156,8 @@ func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 // loss is that of the embeddings of all processes that train together.
 func (c Config) loss(g *graph.Graph, mode nn.Mode, z, z2 *graph.Value) Terms {
 	if mode == nn.Train && !c.Group.Alone() {
-		z, z2 = g.AllGather(z, c.Group), g.AllGather(z2, c.Group)
+		all := g.AllGather(c.Group, z, z2)
+		z, z2 = all[0], all[1]
 	}
 	return c.Loss.Forward(g, z, z2)
 }
@@ -197,8 +199,9 @@ func (f forward) outputs(g *graph.Graph) {
 	g.Output("covariance", f.terms.Covariance)
 }
 
-// backward adds the gradients of the scaled loss for every parameter: the sum of what
-// the embeddings of each process of a group give.
+// backward adds the gradients of the scaled loss for every parameter. With a group it is the
+// sum of what the embeddings of each process give, and each running statistic after the step
+// the mean of theirs.
 func (f forward) backward(g *graph.Graph, lossScale *graph.Value, group graph.Group) []optim.Variable {
 	var vars []optim.Variable
 	var wrt []*graph.Value
@@ -208,26 +211,44 @@ func (f forward) backward(g *graph.Graph, lossScale *graph.Value, group graph.Gr
 			wrt = append(wrt, p.In)
 		}
 	}
-	for i, d := range grad.Gradients(g, f.terms.Loss, lossScale, wrt) {
-		if vars[i].Grad = d; !group.Alone() {
-			vars[i].Grad = g.AllReduce(d, group)
-		}
+	grads := grad.Gradients(g, f.terms.Loss, lossScale, wrt)
+	if !group.Alone() {
+		grads = f.exchange(g, grads, group)
+	}
+	for i, d := range grads {
+		vars[i].Grad = d
 	}
 	return vars
 }
 
-// statistics makes the running statistics after the step outputs: the means of those of a
-// group's processes.
-func (f forward) statistics(g *graph.Graph, group graph.Group) []StateVar {
+// exchange sums gradients over the processes of a group, and means the running statistics. It
+// is all in one operator: in a step nothing can come before it in one process and after it in
+// another.
+func (f forward) exchange(g *graph.Graph, grads []*graph.Value, group graph.Group) []*graph.Value {
+	all := slices.Clone(grads)
+	f.scope.Settle()
+	for _, p := range f.scope.Params() {
+		if p.Statistic {
+			all = append(all, p.Out)
+		}
+	}
+	all = g.AllReduce(group, all...)
+	sums := all[len(grads):]
+	for _, p := range f.scope.Params() {
+		if p.Statistic {
+			p.Out, sums = g.Mul(sums[0], g.Float(1/float64(group.Size))), sums[1:]
+		}
+	}
+	return all[:len(grads)]
+}
+
+// statistics makes the running statistics after the step outputs.
+func (f forward) statistics(g *graph.Graph) []StateVar {
 	var vars []StateVar
 	f.scope.Settle()
 	for _, p := range f.scope.Params() {
 		if p.Statistic {
-			next := p.Out
-			if !group.Alone() {
-				next = g.Mul(g.AllReduce(next, group), g.Float(1/float64(group.Size)))
-			}
-			g.Output(p.Name+nextSuffix, next)
+			g.Output(p.Name+nextSuffix, p.Out)
 			vars = append(vars, StateVar{p.Name, p.Name + nextSuffix, p.Shape})
 		}
 	}
@@ -247,7 +268,7 @@ func Training(c Config) (*Artifact, error) {
 		for _, v := range f.backward(g, lossScale, c.Group) {
 			g.Output(v.Name+gradSuffix, v.Grad)
 		}
-		a.State, a.Params = f.statistics(g, c.Group), f.scope.Params()
+		a.State, a.Params = f.statistics(g), f.scope.Params()
 	})
 	return a, err
 }
@@ -304,7 +325,7 @@ func Step(c Config) (*Artifact, error) {
 		f := newForward(g, c, nn.Train)
 		f.outputs(g)
 		vars := f.backward(g, lossScale, c.Group)
-		a.State = append(optimize(g, c, vars, lossScale), f.statistics(g, c.Group)...)
+		a.State = append(optimize(g, c, vars, lossScale), f.statistics(g)...)
 		a.Params = f.scope.Params()
 	})
 	return a, err

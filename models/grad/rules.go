@@ -188,8 +188,14 @@ func transpose(c *Call) []*graph.Value {
 // they make of it must be the same, too: the gradient of anything before is the sum of
 // theirs, as in the authors' FullGatherLayer but for the division by their number.
 func allGather(c *Call) []*graph.Value {
-	n, rank := c.Inputs[0].Shape[0], c.Attr("rank").(int)
-	return []*graph.Value{c.G.Slice(c.Dy[0], 0, rank*n, (rank+1)*n)}
+	rank := c.Attr("rank").(int)
+	return c.each(func(i int) *graph.Value {
+		if c.Dy[i] == nil {
+			return nil
+		}
+		n := c.Inputs[i].Shape[0]
+		return c.G.Slice(c.Dy[i], 0, rank*n, (rank+1)*n)
+	})
 }
 
 // each calls f for the inputs that need a gradient.

@@ -123,7 +123,14 @@ func movementRows() []row {
 		}},
 		{key: "Split", name: "one", in: []input{in(4, 3)}, f: func(g *graph.Graph, x []value) value { return g.Split(x[0], 0, 2)[1] }},
 		{key: "vicreg.collectives.AllGather", name: "alone", in: []input{in(2, 3)}, f: func(g *graph.Graph, x []value) value {
-			return g.Mul(g.AllGather(x[0], graph.Group{Size: 1}), x[0])
+			return g.Mul(g.AllGather(graph.Group{Size: 1}, x[0])[0], x[0])
+		}},
+		{key: "vicreg.collectives.AllGather", name: "two", in: []input{in(2, 3), in(2, 3)}, f: func(g *graph.Graph, x []value) value {
+			all := g.AllGather(graph.Group{Size: 1}, x...)
+			return g.Mul(all[0], all[1])
+		}},
+		{key: "vicreg.collectives.AllGather", name: "one of two", in: []input{in(2, 3), in(2, 3)}, f: func(g *graph.Graph, x []value) value {
+			return g.Mul(g.AllGather(graph.Group{Size: 1}, x...)[1], x[0])
 		}},
 		{key: "Transpose", name: "swap", in: []input{in(2, 3)}, f: func(g *graph.Graph, x []value) value { return g.Transpose(x[0], 1, 0) }},
 	}

@@ -177,12 +177,12 @@ var lastRows = []struct {
 		return append(list, g.Halves([]value{a, b}, tensor.BFloat16)...), append(plain, g.Cast(a, tensor.BFloat16), g.Cast(b, tensor.BFloat16))
 	}},
 	{"AllGather", func(g *graph.Graph, in maker) ([]value, []value) {
-		x, alone := in(2, 3), graph.Group{Size: 1}
-		return []value{g.AllGather(x, alone), g.AllReduce(x, alone)}, []value{x, x}
+		x, z, alone := in(2, 3), in(4), graph.Group{Size: 1}
+		return append(g.AllGather(alone, x, z), g.AllReduce(alone, x)...), []value{x, z, x}
 	}},
 	{"AllReduce", func(g *graph.Graph, in maker) ([]value, []value) {
-		x := in(2, 3)
-		return []value{g.AllReduce(x, graph.Group{Size: 1})}, []value{x}
+		x, z := in(2, 3), in(4)
+		return g.AllReduce(graph.Group{Size: 1}, x, z), []value{x, z}
 	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value

@@ -108,14 +108,15 @@ var errorRows = []struct {
 		g.Sums([]value{g.Cast(in(2), tensor.Float16)}, []value{in(2)})
 	}},
 	{"AllGather", "no rows of rank 2 of 2 in shape [3]", func(g *graph.Graph, in maker) {
-		g.AllGather(in(3), graph.Group{Rank: 2, Size: 2})
+		g.AllGather(graph.Group{Rank: 2, Size: 2}, in(3))
 	}},
 	{"AllGather", "no rows of rank 0 of 1 in shape []", func(g *graph.Graph, in maker) {
-		g.AllGather(in(), graph.Group{Size: 1})
+		g.AllGather(graph.Group{Size: 1}, in())
 	}},
-	{"AllReduce", "no standard operator", func(g *graph.Graph, in maker) { g.Standard = true; g.AllReduce(in(3), graph.Group{Size: 2}) }},
+	{"AllReduce", "no tensors", func(g *graph.Graph, in maker) { g.AllReduce(graph.Group{Size: 2}) }},
+	{"AllReduce", "no standard operator", func(g *graph.Graph, in maker) { g.Standard = true; g.AllReduce(graph.Group{Size: 2}, in(3)) }},
 	{"AllReduce", "is float16: processes exchange float32", func(g *graph.Graph, in maker) {
-		g.AllReduce(g.Cast(in(3), tensor.Float16), graph.Group{Size: 2})
+		g.AllReduce(graph.Group{Size: 2}, in(3), g.Cast(in(3), tensor.Float16))
 	}},
 	{"Halves", "no tensors", func(g *graph.Graph, in maker) { g.Halves(nil, tensor.Float16) }},
 	{"Input", "name exists", func(g *graph.Graph, in maker) { in(2); g.Input("in0", tensor.Float32, 2) }},

@@ -15,15 +15,32 @@ import (
 	"vicreg/models/tensor"
 )
 
-// collectives is y = AllGather(x), s = AllReduce(-x), and n = AllReduce(x), which may not take the place of x.
+// many is how many tensors are reduced beside n: more than one buffer takes.
+const many = 40
+
+// collectives is y and h = AllGather(x, x+x), s = AllReduce(-x), and n = AllReduce(x), which may
+// not take the place of x, among others of its list: a and b of one row, wide of more
+// numbers than are buffered, and many.
 func collectives(t *testing.T, p graph.Group, shape ...int) []byte {
 	t.Helper()
 	g, err := graph.Build("collectives", func(g *graph.Graph) {
 		x := g.Input("x", tensor.Float32, shape...)
-		g.Output("y", g.AllGather(x, p))
-		g.Output("s", g.AllReduce(g.Neg(x), p))
-		g.Output("n", g.AllReduce(x, p))
-		g.Output("x2", g.Add(x, x))
+		twice := g.Add(x, x)
+		gathered := g.AllGather(p, x, twice)
+		g.Output("y", gathered[0])
+		g.Output("h", gathered[1])
+		g.Output("s", g.AllReduce(p, g.Neg(x))[0])
+		list := []*graph.Value{g.Slice(x, 0, 0, 1), x, g.Concat(0, x, x, x), g.Slice(x, 0, 1, 2)}
+		for range many {
+			list = append(list, g.Concat(0, x, x))
+		}
+		sums := g.AllReduce(p, list...)
+		for i, name := range []string{"a", "n", "wide", "b"} {
+			g.Output(name, sums[i])
+		}
+		g.Output("first", sums[4])
+		g.Output("last", sums[len(sums)-1])
+		g.Output("x2", twice)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,12 +74,18 @@ func TestCollectives(t *testing.T) {
 				x.Float32()[i] = v
 				want["x2"] = append(want["x2"], 2*v)
 			}
+			want["h"] = append(want["h"], 2*v)
 		}
 	}
 	for i := range 100_000 {
 		sum := 3*float32(i%977) + 1.5
 		want["n"], want["s"] = append(want["n"], sum), append(want["s"], -sum)
 	}
+	n := want["n"]
+	want["a"], want["b"], want["wide"] = n[:1000], n[1000:2000], slices.Repeat(n, 3)
+	want["first"] = slices.Repeat(n, 2)
+	want["last"] = want["first"]
+	ort.Exchanges()
 	for range 3 {
 		out, err := s.Run(tensor.Batch{"x": x})
 		if err != nil {
@@ -72,6 +95,11 @@ func TestCollectives(t *testing.T) {
 			if !slices.Equal(out[name].Float32(), values) {
 				t.Errorf("rank %d: %s is wrong", p.Rank, name)
 			}
+		}
+		// Two are gathered; s is reduced, wide by itself, and the others in two buffers.
+		e := ort.Exchanges()
+		if values := int64(3+1+3+2*many)*100_000 + 2000; e.Count != 6 || e.Bytes != 4*values || e.Time <= 0 {
+			t.Errorf("%+v for %d values", e, values)
 		}
 	}
 	all, err := group.AllGather([]float32{float32(p.Rank), 7})

@@ -1,4 +1,4 @@
-// The operators AllGather and AllReduce, on float32 of any shape. Source: ONNX Runtime's C
+// The operators AllGather and AllReduce, each on a list of float32 of any shapes. Source: ONNX Runtime's C
 // API, struct OrtCustomOp.
 #include "opgroup.h"
 
@@ -31,7 +31,10 @@ static const char *provider(const void *r) { return "CPUExecutionProvider"; }
 static int type(const void *r, size_t i) { return FLOAT; }
 static size_t one(const void *r) { return 1; }
 static int none(const void *r, size_t i) { return 0; }
-static int no(const void *r) { return 0; }
+enum { VARIADIC = 2 };
+static int listed(const void *r, size_t i) { return VARIADIC; }
+// A list has one at least, and all are of one type.
+static int least(const void *r) { return 1; }
 static int version(const void *r) { return 1; }
 
 static void *create(const void *r, void *api, void *info, void **to) {
@@ -52,31 +55,46 @@ static void *create(const void *r, void *api, void *info, void **to) {
 
 static void destroy(void *n) { free(n); }
 
-static char *exchange(const node *n, void *context) {
-  void *value = NULL, *x = NULL, *y = NULL;
+// look finds input i and makes the output for it.
+static char *look(const node *n, void *context, size_t i, vr_reduction *r) {
+  void *value = NULL;
   vr_shape shape;
-  char *error = vr_failed(STATUS(RUN_INPUT, void *, size_t, void **)(context, 0, &value));
-  if (error == NULL) error = vr_look(value, &shape, &x);
+  char *error = vr_failed(STATUS(RUN_INPUT, void *, size_t, void **)(context, i, &value));
+  if (error == NULL) error = vr_look(value, &shape, (void **)&r->from);
   if (error != NULL) return error;
-  size_t count = 1;
-  for (size_t i = 0; i < shape.rank; i++) count *= shape.dims[i];
+  r->count = 1;
+  for (size_t d = 0; d < shape.rank; d++) r->count *= shape.dims[d];
   if (n->of->gathers && shape.rank > 0) shape.dims[0] *= n->size;
-  error = vr_failed(STATUS(RUN_OUTPUT, void *, size_t, const int64_t *, size_t, void **)(context, 0, shape.dims,
+  error = vr_failed(STATUS(RUN_OUTPUT, void *, size_t, const int64_t *, size_t, void **)(context, i, shape.dims,
                                                                                          shape.rank, &value));
-  if (error == NULL) error = vr_failed(STATUS(TENSOR_DATA, void *, void **)(value, &y));
-  if (error != NULL || count == 0) return error;
-  if (n->of->gathers) return vr_group_gather(x, count, y);
-  if (y != x) memcpy(y, x, count * sizeof(float));
-  return vr_group_reduce(y, count);
+  return error != NULL ? error : vr_failed(STATUS(TENSOR_DATA, void *, void **)(value, (void **)&r->to));
+}
+
+static char *exchange(const node *n, void *context) {
+  size_t inputs = 0, used = 0;
+  char *error = vr_failed(STATUS(RUN_INPUT_COUNT, void *, size_t *)(context, &inputs));
+  if (error != NULL) return error;
+  vr_reduction *all = calloc(inputs, sizeof *all);
+  for (size_t i = 0; error == NULL && i < inputs; i++) {
+    error = look(n, context, i, &all[used]);
+    if (all[used].count > 0) used++;
+  }
+  if (error == NULL && !n->of->gathers) error = vr_group_reduce(all, used);
+  for (size_t i = 0; error == NULL && n->of->gathers && i < used; i++)
+    error = vr_group_gather(all[i].from, all[i].count, all[i].to);
+  free(all);
+  return error;
 }
 
 static void *compute(void *n, void *context) { return status(((node *)n)->of, exchange(n, context)); }
 
-// A sum may take the place of what is summed.
-static int input_0[] = {0}, output_0[] = {0};
+// A sum may take the place of what is summed, as far as these reach; behind that it is copied.
+enum { SHARES = 1024 };
+static int shares[SHARES];
 static size_t may_share(int **inputs, int **outputs) {
-  *inputs = input_0, *outputs = output_0;
-  return 1;
+  for (int i = 0; i < SHARES; i++) shares[i] = i;
+  *inputs = *outputs = shares;
+  return SHARES;
 }
 static size_t shares_nothing(int **inputs, int **outputs) { return 0; }
 static void release_shares(int *inputs, int *outputs) {}
@@ -96,10 +114,10 @@ static void make_domain(void) {
                               .output_type = type,
                               .output_count = one,
                               .destroy = destroy,
-                              .input_characteristic = none,
-                              .output_characteristic = none,
+                              .input_characteristic = listed,
+                              .output_characteristic = listed,
                               .input_memory = none,
-                              .variadic = {no, no, no, no},
+                              .variadic = {least, least, least, least},
                               .create = create,
                               .compute = compute,
                               .versions = {version, NULL},

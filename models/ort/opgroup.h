@@ -11,15 +11,22 @@
 char *vr_group_open(const char *path, int *rank, int *size);
 void vr_group_close(void);
 
-// vr_group_gather and vr_group_reduce are the library's; in a process by itself they copy
-// and do nothing.
+// A tensor to be reduced, which may be where its sum goes; not empty.
+typedef struct {
+  const float *from;
+  float *to;
+  size_t count;
+} vr_reduction;
+
+// vr_group_gather and vr_group_reduce are the library's, the latter for many tensors in few
+// calls; in a process by itself they copy.
 char *vr_group_gather(const float *mine, size_t count, float *all);
-char *vr_group_reduce(float *values, size_t count);
+char *vr_group_reduce(const vr_reduction *reductions, size_t n);
 int vr_group_size(void); // 1 in a process by itself
 int vr_group_rank(void);
 
 // What a process has exchanged with the others: calls of the library, the values that it
-// gave, and the time in them, of which the most may be spent waiting for the others.
+// gave, and the time in them, with that of waiting for the others.
 typedef struct {
   int64_t count, values;
   double seconds;
