@@ -110,7 +110,7 @@ func (n *namedWriter) Write(b []byte) (int, error) {
 // agree is an error in every process where one has other settings, images or weights than
 // the first, or computes them otherwise: they would train apart, and not say so. It is the
 // first that processes say to each other.
-func (r *run) agree(state map[string]*tensor.Tensor) error {
+func (r *run) agree(weights func() (uint32, error)) error {
 	if r.group().Size() == 1 {
 		return nil
 	}
@@ -123,6 +123,10 @@ func (r *run) agree(state map[string]*tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
+	sum, err := weights()
+	if err != nil {
+		return err
+	}
 	device := fmt.Sprint(r.machine.Device.Kind, r.machine.kernels)
 	sums := []struct {
 		what string
@@ -131,7 +135,7 @@ func (r *run) agree(state map[string]*tensor.Tensor) error {
 		{"images", crc32.ChecksumIEEE([]byte(r.DataSet))},
 		{"devices or kernels", crc32.ChecksumIEEE([]byte(device))},
 		{"settings", crc32.ChecksumIEEE(told)},
-		{"weights", checksum(state)},
+		{"weights", sum},
 	}
 	var mine []float32
 	for _, s := range sums { // as numbers that float32 has
@@ -151,19 +155,31 @@ func (r *run) agree(state map[string]*tensor.Tensor) error {
 	return nil
 }
 
+// weights is a checksum of the state as it is now, which is not copied for it.
+func (r *run) weights() (sum uint32, err error) {
+	err = r.state.Each(func(_ string, t *tensor.Tensor) { sum = add(sum, t) })
+	return sum, err
+}
+
 // checksum is one over all tensors of a state.
-func checksum(state map[string]*tensor.Tensor) uint32 {
-	h, part := crc32.NewIEEE(), make([]byte, 0, 1<<12)
+func checksum(state map[string]*tensor.Tensor) (sum uint32) {
 	for _, name := range slices.Sorted(maps.Keys(state)) {
-		for values := range slices.Chunk(state[name].Float32(), cap(part)/4) {
-			part = part[:0]
-			for _, v := range values {
-				part = binary.LittleEndian.AppendUint32(part, math.Float32bits(v))
-			}
-			h.Write(part)
-		}
+		sum = add(sum, state[name])
 	}
-	return h.Sum32()
+	return sum
+}
+
+// add adds a tensor to a checksum.
+func add(sum uint32, t *tensor.Tensor) uint32 {
+	part := make([]byte, 0, 1<<12)
+	for values := range slices.Chunk(t.Float32(), cap(part)/4) {
+		part = part[:0]
+		for _, v := range values {
+			part = binary.LittleEndian.AppendUint32(part, math.Float32bits(v))
+		}
+		sum = crc32.Update(sum, crc32.IEEETable, part)
+	}
+	return sum
 }
 
 // Why a run ends before its last epoch, the strongest last.

@@ -149,7 +149,7 @@ func (r *run) between(stdout io.Writer, p *progress, save bool) error {
 		return r.save()
 	}
 	line := p.epoch(r.position.Epoch)
-	state, err := r.state.Snapshot()
+	state, err := r.snapshot()
 	if err != nil {
 		return err
 	}

@@ -76,8 +76,12 @@ func (f *fakeStepper) Snapshot() (map[string]*tensor.Tensor, error) {
 	return map[string]*tensor.Tensor{"w": tensor.Of([]float32{1})}, nil
 }
 func (f *fakeStepper) Restore(map[string]*tensor.Tensor) error { return nil }
-func (f *fakeStepper) DeviceMemory() (int64, error)            { return 3 << 29, nil }
-func (f *fakeStepper) Close() error                            { return nil }
+func (f *fakeStepper) Each(see func(string, *tensor.Tensor)) error {
+	see("w", tensor.Of([]float32{1}))
+	return nil
+}
+func (f *fakeStepper) DeviceMemory() (int64, error) { return 3 << 29, nil }
+func (f *fakeStepper) Close() error                 { return nil }
 
 func fakeRun(t *testing.T, f *fakeStepper, epochs int) *run {
 	t.Helper()

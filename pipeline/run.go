@@ -32,6 +32,9 @@ type stepper interface {
 	// Snapshot copies the state out, Restore sets it; by the name of the input.
 	Snapshot() (map[string]*tensor.Tensor, error)
 	Restore(map[string]*tensor.Tensor) error
+	// Each gives f the state tensor by tensor, in an order that is the same for the same
+	// graph; f neither changes nor keeps them.
+	Each(f func(name string, t *tensor.Tensor)) error
 	// DeviceMemory is how many bytes of its device are taken; 0 on the host.
 	DeviceMemory() (int64, error)
 	Close() error
@@ -131,7 +134,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 			}
 		}
 	}
-	if err := r.agree(tensors); err != nil {
+	if err := r.agree(func() (uint32, error) { return checksum(tensors), nil }); err != nil {
 		return err
 	}
 	if err := r.begin(tensors, stderr); err != nil {
@@ -168,18 +171,26 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 
 // save writes a checkpoint of the accepted state and the list of bad files.
 func (r *run) save() error {
-	tensors, err := r.state.Snapshot()
+	tensors, err := r.snapshot()
 	if err != nil {
 		return err
 	}
 	return r.saveState(tensors)
 }
 
-// saveState is save for a state that was copied out already. Several processes see before
-// that it is the same in all. The one that leads writes it, and each lists the bad files that
-// it has met.
+// snapshot copies the state out in the process that leads. Others have no use for a copy, and
+// get nil.
+func (r *run) snapshot() (map[string]*tensor.Tensor, error) {
+	if !r.leads() {
+		return nil, nil
+	}
+	return r.state.Snapshot()
+}
+
+// saveState is save for what snapshot has given. Several processes see before that the state
+// is the same in all. The one that leads writes it, and each lists the bad files that it has met.
 func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
-	if err := r.agree(tensors); err != nil {
+	if err := r.agree(r.weights); err != nil {
 		return err
 	}
 	if r.leads() {

@@ -138,6 +138,18 @@ func (h *deviceState) read() (map[string]*tensor.Tensor, error) {
 	return state, nil
 }
 
+func (h *deviceState) each(f func(string, *tensor.Tensor)) error {
+	for i, v := range h.vars {
+		t, from := tensor.New(v.Type, v.Shape...), h.sets[h.current][i:i+1]
+		if err := lend([]*tensor.Tensor{t}, func(to []*block) error { return h.memory.copy(from, to) }); err != nil {
+			return fmt.Errorf("state %q from the device: %w", v.Name, err)
+		}
+		h.moved.FromDevice += bytesOf(from)
+		f(v.Name, t)
+	}
+	return nil
+}
+
 func (h *deviceState) write(state map[string]*tensor.Tensor) error {
 	tensors := make([]*tensor.Tensor, len(h.vars))
 	for i, v := range h.vars {

@@ -1,6 +1,7 @@
 package ort_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -71,12 +72,22 @@ func TestStepsOnCUDA(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			seen := 0
+			err = st.Each(func(name string, x *tensor.Tensor) {
+				seen++
+				if !reflect.DeepEqual(x.Data, got[name].Data) {
+					t.Errorf("step %d: %s is %v, and %v at a look", i, name, got[name].Data, x.Data)
+				}
+			})
+			if err != nil || seen != len(got) {
+				t.Errorf("%d tensors seen, %v", seen, err)
+			}
 			if !slices.Equal(got["w"].Float32(), want["w"].Float32()) || got["n"].Data.([]int64)[0] != want["n"].Data.([]int64)[0] {
 				t.Fatalf("capture %v, step %d: %v %v, want %v %v", capture, i, got["w"].Data, got["n"].Data, want["w"].Data, want["n"].Data)
 			}
 		}
 		const batch, state = 6*4 + 8 + 4, 6*4 + 8
-		if got, want := st.Traffic(), (ort.Traffic{ToDevice: state + 9*batch, FromDevice: 9*4 + 9*state}); got != want {
+		if got, want := st.Traffic(), (ort.Traffic{ToDevice: state + 9*batch, FromDevice: 9*4 + 2*9*state}); got != want {
 			t.Errorf("%+v moved, want %+v", got, want)
 		}
 		if bytes, err := st.DeviceMemory(); err != nil || bytes < 2*state+batch {

@@ -123,6 +123,13 @@ func (h *pairState) read() (map[string]*tensor.Tensor, error) {
 	return state, nil
 }
 
+func (h *pairState) each(f func(string, *tensor.Tensor)) error {
+	for i, v := range h.vars {
+		f(v.Name, &h.sets[h.current][i].Tensor)
+	}
+	return nil
+}
+
 func (h *pairState) write(state map[string]*tensor.Tensor) error {
 	for i, v := range h.vars {
 		if err := h.sets[h.current][i].CopyFrom(state[v.Name]); err != nil {

@@ -54,6 +54,8 @@ type holder interface {
 	flip()
 	// read copies the current state out, by the name of its input.
 	read() (map[string]*tensor.Tensor, error)
+	// each gives f the current state, tensor by tensor.
+	each(f func(name string, t *tensor.Tensor)) error
 	// write sets the current state, which the Stepper has checked.
 	write(map[string]*tensor.Tensor) error
 	// specs describes the state, in the order of the configuration.

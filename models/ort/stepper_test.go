@@ -62,6 +62,14 @@ func weights(t *testing.T, st *ort.Stepper) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	err = st.Each(func(name string, x *tensor.Tensor) {
+		if !reflect.DeepEqual(x, s[name]) {
+			t.Errorf("%s is %v, and %v at a look", name, s[name], x)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return s["w"].Float32()
 }
 

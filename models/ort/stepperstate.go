@@ -21,6 +21,20 @@ func (st *Stepper) Snapshot() (map[string]*tensor.Tensor, error) {
 	return state, nil
 }
 
+// Each gives f the current state tensor by tensor, by the names of its inputs and in the order of
+// the configuration, without a copy of all of it: on the host f is given the state itself, which
+// it must neither change nor keep. A pending step is not in it.
+func (st *Stepper) Each(f func(name string, t *tensor.Tensor)) error {
+	err := st.usable()
+	if err == nil {
+		err = st.state.each(f)
+	}
+	if err != nil {
+		return fmt.Errorf("look at the state: %w", err)
+	}
+	return nil
+}
+
 // Restore sets the whole current state to a copy of what is given and drops a
 // pending step. Names, types and shapes must be exactly the graph's; else
 // nothing changes.

@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"vicreg/models/ort"
+	"vicreg/models/tensor"
+)
+
+// behind is the second process of two, of which the first has said something already.
+type behind struct{ said []float32 }
+
+func (b *behind) Rank() int { return 1 }
+func (b *behind) Size() int { return 2 }
+func (b *behind) AllGather(mine []float32) ([]float32, error) {
+	if b.said == nil {
+		b.said = mine
+	}
+	return append(b.said[:len(mine):len(mine)], mine...), nil
+}
+
+// seen is a stepper whose state is looked at, but not copied out.
+type seen struct {
+	*fakeStepper
+	state []float32
+}
+
+func (s *seen) Snapshot() (map[string]*tensor.Tensor, error) {
+	return nil, errors.New("the state is copied")
+}
+
+func (s *seen) Each(f func(string, *tensor.Tensor)) error {
+	f("w", tensor.Of(s.state))
+	return nil
+}
+
+// A process that does not lead compares its state at a checkpoint without a copy of it, and
+// one number that is another ends the run.
+func TestCheckpointsCompare(t *testing.T) {
+	s := &seen{state: make([]float32, 5000)} // more than a part of a checksum
+	r := fakeRun(t, &fakeStepper{}, 1)
+	r.state, r.joined, r.machine.Device = s, &behind{}, ort.Device{}
+	for range 2 {
+		if err := r.save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range []int{0, 4999} {
+		s.state[i] = 1e-30
+		if err := r.save(); err == nil || !strings.Contains(err.Error(), "process 1 has other weights than process 0") {
+			t.Errorf("another number %d: %v", i, err)
+		}
+		s.state[i] = 0
+	}
+}
