@@ -154,6 +154,39 @@ func sortedBatch(b tensor.Batch) func(yield func(string, *tensor.Tensor) bool) {
 	}
 }
 
+// The two collectives of a step are in one order in every process, whatever else differs in
+// its graph: the gradients of the second follow from what the first has gathered.
+func TestGroupHasOneOrder(t *testing.T) {
+	c := twinConfig("relu", 8, 0)
+	for rank := range 2 {
+		c.Group = graph.Group{Rank: rank, Size: 2}
+		step, err := Step(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []*graph.Node
+		for _, n := range step.Graph.Nodes {
+			if n.Domain == graph.DomainCollectives {
+				all = append(all, n)
+			}
+		}
+		if len(all) != 2 || all[0].Op != "AllGather" || all[1].Op != "AllReduce" {
+			t.Fatalf("rank %d: %v", rank, all)
+		}
+		if !follows(all[1], all[0], map[*graph.Node]bool{}) {
+			t.Errorf("rank %d: %s does not wait for %s", rank, all[1].Name, all[0].Name)
+		}
+	}
+}
+
+// follows tells whether a node takes, by way of others not yet seen, what another gives.
+func follows(n, other *graph.Node, seen map[*graph.Node]bool) bool {
+	seen[n] = true
+	return n == other || slices.ContainsFunc(n.Inputs, func(v *graph.Value) bool {
+		return v != nil && v.Node != nil && !seen[v.Node] && follows(v.Node, other, seen)
+	})
+}
+
 // A process by itself has the graph that it has without a group.
 func TestGroupOfOne(t *testing.T) {
 	c := twinConfig("relu", 8, 0)
