@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -23,8 +24,8 @@ var layers = map[string]int{
 	"models/graph": 1, "models/ort": 1, "models/ort/standin": 0, "pipeline/checkpoint": 1, "pipeline/dataset": 1, "pipeline/thumbnail": 1,
 	"models/quantize": 1, "models/grad": 2, "models/graph/reference": 2, "models/nn": 2, "models/optim": 2, "models/ort/orttest": 2, "pipeline/encoder": 2, "server/index/indextest": 3,
 	"models": 3, "pipeline/bulk": 3, "pipeline/linear": 3,
-	"pipeline": 4, "pipeline/report": 3,
-	"server": 7, "server/indexing": 5,
+	"pipeline": 4,
+	"server":   7, "server/indexing": 5,
 	".": 8, "scripts/samples": 6, "scripts/bench/peer": 0, "scripts/bench/int8": 6, "scripts/bench/networks": 5, "scripts/bench/steps": 4, "scripts/bench/trainstep": 6, "scripts/bench/gpu": 6, "scripts/bench/listing": 6, "scripts/bench/index": 6, "scripts/bench/collectives": 6, "scripts/bench/data": 6, "scripts/bench/serve": 6,
 	"scripts/golden": 1,
 }
@@ -52,6 +53,38 @@ func TestLayers(t *testing.T) {
 	for _, v := range violations(t, os.DirFS(".")) {
 		t.Error(v)
 	}
+}
+
+// The rules name no package that is gone.
+func TestLayersAreOfPackages(t *testing.T) {
+	named := slices.Concat(slices.Collect(maps.Keys(layers)), barred, forTests, native, []string{path.Dir(nativeFile)})
+	for _, pair := range sideways {
+		from, to, _ := strings.Cut(pair, " > ")
+		named = append(named, from, to)
+	}
+	for _, pkg := range gone(t, os.DirFS("."), named) {
+		t.Errorf("%s is named in layers_test.go, and there is no such package", pkg)
+	}
+	tree := fstest.MapFS{"models/a.go": {}, "pipeline/report/README.md": {}}
+	if got := gone(t, tree, []string{"server", "pipeline/report", "models", "server"}); !slices.Equal(got, []string{"pipeline/report", "server"}) {
+		t.Errorf("found %q", got)
+	}
+}
+
+// gone are those of some packages that a tree does not have, sorted and each once.
+func gone(t *testing.T, tree fs.FS, packages []string) (missing []string) {
+	t.Helper()
+	for _, pkg := range packages {
+		files, err := fs.Glob(tree, path.Join(pkg, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 0 {
+			missing = append(missing, pkg)
+		}
+	}
+	slices.Sort(missing)
+	return slices.Compact(missing)
 }
 
 // The test can fail: each rule is broken once in a made-up tree.

@@ -20,7 +20,7 @@ import (
 
 // stepper runs training steps on a state it holds. The state after a step is
 // pending until it is accepted or rejected, so a bad step costs nothing but its
-// time. ort.Stepper implements it on the host.
+// time. ort.Stepper implements it, on the host and on a device.
 type stepper interface {
 	// NewBatch returns tensors for what a step is fed, in memory that needs no copy.
 	NewBatch() (tensor.Batch, error)

@@ -45,7 +45,8 @@ func (s *Server) wanted(c echo.Context, e embedder, in *input) ([]engine.Outcome
 		return nil, problem.Errorf(problem.BadRequest, "center: this model has no mean that could be taken off")
 	}
 	r, err := e.Embed(c.Request().Context(), in.images, false)
-	if err = s.told(c, r.Spans, 0, err); err == nil {
+	s.spent(c, r.Spans, 0)
+	if err == nil {
 		err = holdRows(c, len(r.Rows), e.Dim())
 	}
 	if err != nil || mean == nil && !in.normalize {
@@ -61,20 +62,15 @@ func holdRows(c echo.Context, n, dim int) error {
 	return request.Hold(c, int64(n)*int64(number*dim+row))
 }
 
-// told says in the headers where the time of a request went, also that of a failure, and
-// passes the error on; search is 0 for none.
-func (s *Server) told(c echo.Context, t engine.Spans, search time.Duration, err error) error {
+// spent tells the client and the metrics where the time of a request went, also that of
+// a failure; search is 0 for none.
+func (s *Server) spent(c echo.Context, t engine.Spans, search time.Duration) {
+	s.metrics.spent(t, search)
 	h := c.Response().Header()
 	h.Set("Server-Timing", timing(t, search))
 	if t.Batch > 0 {
 		h.Set("X-Batch-Size", fmt.Sprint(t.Batch))
-		s.metrics.queue.Observe(t.Queue.Seconds())
-		s.metrics.infer.Observe(t.Infer.Seconds())
 	}
-	if search > 0 {
-		s.metrics.search.Observe(search.Seconds())
-	}
-	return err
 }
 
 func timing(t engine.Spans, search time.Duration) string {

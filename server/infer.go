@@ -96,7 +96,7 @@ func (s *Server) infer(c echo.Context, e embedder) error {
 		return err
 	}
 	r, err := e.EmbedPixels(c.Request().Context(), items)
-	err = s.told(c, r.Spans, 0, err)
+	s.spent(c, r.Spans, 0)
 	if err == nil {
 		err = firstBad(r.Rows)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -44,6 +45,17 @@ func newMetrics() *metrics {
 	m.registry.MustRegister(m.panics, m.keyReloads, m.inFlight, m.requests, m.rejected, m.reloads, m.seconds, m.queue, m.infer, m.search,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// spent counts where the time of a request went; search is 0 for none.
+func (m *metrics) spent(t engine.Spans, search time.Duration) {
+	if t.Batch > 0 {
+		m.queue.Observe(t.Queue.Seconds())
+		m.infer.Observe(t.Infer.Seconds())
+	}
+	if search > 0 {
+		m.search.Observe(search.Seconds())
+	}
 }
 
 func (m *metrics) handler() http.Handler {

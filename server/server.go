@@ -79,7 +79,7 @@ func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger)
 		bodies: semaphore.NewWeighted(bodiesAtOnce * config.MaxBody), answers: request.NewAnswers(config.Answers),
 		engines: engine.NewShared(config.Config, log, m.registry)}
 	s.Items = items.New(items.Config{MaxItems: config.MaxItems, MaxBody: config.MaxBody, Limits: config.Limits, Deadline: config.Deadline}, log,
-		items.Host{Told: s.told, Kept: keep, Use: func() (func(), error) {
+		items.Host{Spent: s.spent, Kept: keep, Use: func() (func(), error) {
 			_, done, err := s.use()
 			return done, err
 		}}, m.registry)

@@ -95,7 +95,7 @@ func (s *Shelf) complete(c echo.Context, m Model, items []given) ([]index.Item, 
 		return whole, rows, nil
 	}
 	made, err := m.Embed(c.Request().Context(), images, true)
-	if err = s.host.Told(c, made.Spans, 0, err); err != nil {
+	if s.host.Spent(c, made.Spans, 0); err != nil {
 		return nil, nil, err
 	}
 	for k, i := range at {

@@ -44,9 +44,9 @@ type Model interface {
 
 // Host is what a server does for the routes.
 type Host struct {
-	Told func(c echo.Context, t engine.Spans, search time.Duration, err error) error // says where the time went, and passes the error on
-	Kept func(c echo.Context, kind string, file []byte) error                        // answers with a file that clients may keep
-	Use  func() (done func(), err error)                                             // keeps the model in service open
+	Spent func(c echo.Context, t engine.Spans, search time.Duration) // tells where the time of a request went, before its answer
+	Kept  func(c echo.Context, kind string, file []byte) error       // answers with a file that clients may keep
+	Use   func() (done func(), err error)                            // keeps the model in service open
 }
 
 // Config says how requests are taken. Every field must be set.
@@ -138,7 +138,7 @@ func (s *Shelf) binding(m Model) (of index.Binding, err error) {
 	return of, err
 }
 
-// fits is for whoever holds the locs. While the index is made anew it fits no one: what a
+// fits is for whoever holds the lock. While the index is made anew it fits no one: what a
 // request that began with the model before would store now, the new index would not have.
 func (s *Shelf) fits(m Model, items Index) error {
 	of := items.Binding().Fingerprint

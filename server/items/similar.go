@@ -39,7 +39,7 @@ func (s *Shelf) similar(c echo.Context, m Model) error {
 	if err == nil {
 		took, err = s.find(c.Request().Context(), m, q, made.Rows, a)
 	}
-	if err = s.host.Told(c, made.Spans, took, err); err != nil {
+	if s.host.Spent(c, made.Spans, took); err != nil {
 		return err
 	}
 	if len(a.rows) == 1 && a.rows[0].err != nil {
