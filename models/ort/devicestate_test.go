@@ -41,8 +41,8 @@ func TestTraffic(t *testing.T) {
 	}
 	check("after three steps")
 	weights(t, st)
-	want.FromDevice += state
-	check("after a snapshot")
+	want.FromDevice += 2 * state
+	check("after a snapshot and a look")
 	if on := newHostStepper(t); on.Traffic() != (ort.Traffic{}) {
 		t.Errorf("on the host: %+v", on.Traffic())
 	}
