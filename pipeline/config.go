@@ -81,7 +81,7 @@ type settings struct {
 	expander, optimizer     string
 	lr, warmup, weightDecay float64
 	clipNorm                float64
-	warmupGiven             bool // 0 is a warm-up, too
+	decayGiven, warmupGiven bool // 0 is one, too
 }
 
 func (s *settings) register(fs *flag.FlagSet) {
@@ -102,15 +102,15 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.Float64Var(&s.Loss.Covariance, "covariance", 1, "`coefficient` of the covariance term")
 	fs.IntVar(&s.Batch, "batch", 256, "`images` a step")
 	fs.IntVar(&s.Epochs, "epochs", 100, "`N` passes over the images")
-	fs.StringVar(&s.optimizer, "optimizer", "lars", "`name`: lars, sgd or adamw")
-	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default chosen from recipe, optimizer, batch and epochs, and printed")
-	fs.Float64Var(&s.warmup, "warmup", 0, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps")
+	fs.StringVar(&s.optimizer, "optimizer", "", "`name`: lars, sgd or adamw; by default adamw, and lars in runs of 10,000 steps and more without --init")
+	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default chosen from optimizer, model, batch and epochs, a fifth of that with --init, and printed")
+	fs.Float64Var(&s.warmup, "warmup", 0, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps, but 200 steps, or 400 with --init, unless that is more than half of the run")
 	fs.Float64Var(&s.weightDecay, "weight-decay", 0, "`factor`; by default that of the optimizer")
 	fs.Float64Var(&s.clipNorm, "clip-norm", 0, "`norm` over all gradients of a step that longer ones are scaled to, before weight decay; 0 for none")
 }
 
 // resolve checks the flags and fills in what those left open that are not given;
-// the schedule needs the number of images and is set by plan.
+// optimizer and schedule need the number of images and are set by plan.
 func (s *settings) resolve(given func(flag string) bool) error {
 	if s.Stem == "" {
 		s.Stem = "imagenet"
@@ -134,14 +134,13 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	if s.Recipe, err = s.recipe.recipe(s.Stem); err != nil {
 		return err
 	}
-	if s.Optimizer, err = optim.For(s.Recipe.Name, s.optimizer); err != nil {
-		return &usage.Error{Err: err}
+	if s.optimizer != "" {
+		if _, err := optim.Default(s.optimizer); err != nil {
+			return &usage.Error{Err: err}
+		}
 	}
-	if given("weight-decay") {
-		s.Optimizer.WeightDecay = s.weightDecay
-	}
-	s.Optimizer.ClipNorm, s.HoldoutLeast = s.clipNorm, leastHeld
-	s.warmupGiven = given("warmup")
+	s.Optimizer, s.HoldoutLeast = optim.Config{Name: s.optimizer, WeightDecay: s.weightDecay, ClipNorm: s.clipNorm}, leastHeld
+	s.decayGiven, s.warmupGiven = given("weight-decay"), given("warmup")
 	switch {
 	case given("lr") && !(s.lr > 0 && s.lr <= maxRate):
 		return usage.Errorf("--lr %g: want a rate above 0, at most %g", s.lr, maxRate)
@@ -214,22 +213,43 @@ func (c *Config) split(all *dataset.Set) (train, held *dataset.Set, below float6
 // the least.
 func (c *Config) spares(images int) bool { return images-c.HoldoutLeast >= c.Batch }
 
-// plan sets the learning-rate schedule for a number of training images and says
-// in words how it came about.
-func (s *settings) plan(images int) (why string) {
+// plan sets optimizer and learning-rate schedule for a number of training images.
+func (s *settings) plan(images int) (chosen choice, err error) {
 	perEpoch := images / s.Batch
-	total := perEpoch * s.Epochs
-	s.Schedule = optim.Schedule{Warmup: optim.Warmup(perEpoch, total), Total: total, Peak: s.lr}
+	task := optim.Task{Small: s.Stem == "cifar", Width: s.Width, Expander: slices.Max(s.Expander),
+		Batch: s.Batch, PerEpoch: perEpoch, Epochs: s.Epochs, Tuned: s.Init != ""}
+	name := s.optimizer
+	if name == "" {
+		name, chosen.optimizer = task.Optimizer()
+	}
+	if s.Optimizer, err = task.Constants(name); err != nil {
+		return chosen, &usage.Error{Err: err}
+	}
+	if s.decayGiven {
+		s.Optimizer.WeightDecay = s.weightDecay
+	}
+	s.Optimizer.ClipNorm = s.clipNorm
+	s.Schedule = optim.Schedule{Warmup: task.Warmup(), Total: perEpoch * s.Epochs, Peak: s.lr}
 	if s.warmupGiven {
-		s.Schedule.Warmup = min(total, int(s.warmup*float64(perEpoch)))
+		s.Schedule.Warmup = min(s.Schedule.Total, int(s.warmup*float64(perEpoch)))
 	}
-	why = "given"
+	chosen.rate = "given"
 	if s.lr == 0 {
-		rate, reason := optim.BaseRate(s.Recipe.Name, s.Optimizer.Name, s.Batch, s.Epochs)
-		s.Schedule.Peak = rate * float64(s.Batch) / 256
-		why = reason
+		s.Schedule.Peak, chosen.rate = task.Rate(name)
 	}
-	return why
+	return chosen, nil
+}
+
+// choice says in words why a run has its optimizer and its learning rate.
+type choice struct{ optimizer, rate string }
+
+// describe is the optimizer with all its constants and the schedule, in words.
+func (c choice) describe(o optim.Config, s optim.Schedule) string {
+	text := o.String()
+	if c.optimizer != "" {
+		text = strings.Replace(text, o.Name, o.Name+" ("+c.optimizer+")", 1)
+	}
+	return fmt.Sprintf("%s, peak lr %.4g (%s), %d of %d steps warm-up", text, s.Peak, c.rate, s.Warmup, s.Total)
 }
 
 // graphs describes the graphs of the run, for a channel block of the CPU kernels

@@ -116,12 +116,12 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	why := "as before"
+	why := choice{rate: "as before"}
 	switch {
 	case !t.resume:
 		t.Images, t.DataSet = train.Len(), train.Fingerprint()
-		why = t.plan(train.Len())
-		if t.leads() {
+		why, err = t.plan(train.Len())
+		if err == nil && t.leads() {
 			err = checkFolder(t.out, t.force)
 		}
 		if err != nil {
@@ -218,7 +218,7 @@ func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err 
 }
 
 // announce prints what was found and chosen.
-func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why string) {
+func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why choice) {
 	few := ""
 	if t.Holdout > 0 && held.Len() < leastHeld {
 		few = fmt.Sprintf(" (too few for %d and a batch of %d: training is not watched)", leastHeld, t.Batch)
@@ -234,12 +234,7 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	fmt.Fprintf(w, "views      %s\n", describeViews(t.Recipe, t.Conversion))
 	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
-	clip := ""
-	if t.Optimizer.ClipNorm > 0 {
-		clip = fmt.Sprintf(", gradients clipped to a norm of %g", t.Optimizer.ClipNorm)
-	}
-	fmt.Fprintf(w, "optimizer  %s, weight decay %g, peak lr %.4g (%s), %d warm-up steps%s\n",
-		t.Optimizer.Name, t.Optimizer.WeightDecay, t.Schedule.Peak, why, t.Schedule.Warmup, clip)
+	fmt.Fprintf(w, "optimizer  %s\n", why.describe(t.Optimizer, t.Schedule))
 	if t.collectives != "" {
 		fmt.Fprintf(w, "processes  %d, each with %d images of a batch\n", t.group().Size(), t.part())
 	}

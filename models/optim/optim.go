@@ -24,28 +24,25 @@ type Config struct {
 	ClipNorm float64 `json:"clip_norm,omitempty"` // bound of the norm over all gradients, which longer ones are scaled to; 0 for none
 }
 
-// Default returns the usual constants of an optimiser: LARS as the authors of
-// VICReg use it, SGD with momentum, AdamW as PyTorch ships it.
-func Default(name string) (Config, error) {
-	switch name {
+// String is the optimiser with all its constants.
+func (c Config) String() string {
+	text := c.Name
+	switch c.Name {
 	case "lars":
-		return Config{Name: name, Momentum: 0.9, WeightDecay: 1e-6, Trust: 0.001}, nil
-	case "sgd":
-		return Config{Name: name, Momentum: 0.9, WeightDecay: 1e-4}, nil
+		text += fmt.Sprintf(", momentum %g, trust %g", c.Momentum, c.Trust)
+		if c.Clip {
+			text += " clipped at lr"
+		}
 	case "adamw":
-		return Config{Name: name, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01}, nil
+		text += fmt.Sprintf(", betas %g and %g, eps %g", c.Beta1, c.Beta2, c.Eps)
+	default:
+		text += fmt.Sprintf(", momentum %g", c.Momentum)
 	}
-	return Config{}, fmt.Errorf("unknown optimizer %q: want lars, sgd or adamw", name)
-}
-
-// For is Default with the constants that go with an augmentation recipe. LARS on
-// small images takes those of solo-learn's VICReg on CIFAR.
-func For(recipe, name string) (Config, error) {
-	c, err := Default(name)
-	if recipe == "cifar" && name == "lars" {
-		c.Trust, c.Clip, c.WeightDecay = 0.02, true, 1e-4
+	text += fmt.Sprintf(", weight decay %g", c.WeightDecay)
+	if c.ClipNorm > 0 {
+		text += fmt.Sprintf(", gradients clipped to a norm of %g", c.ClipNorm)
 	}
-	return c, err
+	return text
 }
 
 // Variable is a parameter with its gradient, both float32 of one shape.
