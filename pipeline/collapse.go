@@ -14,14 +14,14 @@ const (
 	collapsedRank   = 2
 	// The rank of fewer images says nothing, and their spread is theirs, not the
 	// model's: then only a mean cosine of 0.9996 counts.
-	fewWatched           = 8
+	fewRanked            = 8
 	collapsedSpreadOfFew = 0.02
 	// Of the loss over a whole epoch: a std of 0.05 where VICReg wants 1. The terms of
 	// a new model begin near 0.66.
 	collapsedVariance = 0.95
 )
 
-// collapse tells of embeddings that have collapsed, once until they recover.
+// collapse tells of embeddings that have collapsed or of a loss that is apart, once until they recover.
 type collapse struct{ told bool }
 
 // looks says in words what of an epoch's figures looks collapsed, "" for nothing. health is
@@ -30,10 +30,10 @@ type collapse struct{ told bool }
 func (c *Config) looks(done, perEpoch int, variance float64, health *Health) string {
 	if health != nil && done*perEpoch > c.Schedule.Warmup {
 		least := collapsedSpread
-		if health.Images < fewWatched {
+		if health.Images < fewRanked {
 			least = collapsedSpreadOfFew
 		}
-		if health.Spread < least && (health.Rank < collapsedRank || health.Images < fewWatched) {
+		if health.Spread < least && (health.Rank < collapsedRank || health.Images < fewRanked) {
 			return fmt.Sprintf("spread %.2f and rank %.0f of the held-out images", health.Spread, health.Rank)
 		}
 	}
@@ -43,13 +43,18 @@ func (c *Config) looks(done, perEpoch int, variance float64, health *Health) str
 	return ""
 }
 
-// warn prints one line when what was found is new.
-func (c *collapse) warn(out io.Writer, epoch int, found string) {
-	if found != "" && !c.told {
+// warn prints one line when what was found is new: that the embeddings look collapsed, or
+// that the held-out images' loss is apart from training's, which explains the first.
+func (c *collapse) warn(out io.Writer, epoch int, collapsed, apart string) {
+	switch {
+	case c.told:
+	case apart != "":
+		fmt.Fprintf(out, "vicreg train: epoch %d: %s: weights and running statistics have run apart; should that stay, begin anew with a lower --lr or a longer --warmup\n", epoch, apart)
+	case collapsed != "":
 		fmt.Fprintf(out, "vicreg train: epoch %d: the embeddings look collapsed: %s; should that stay, see whether the images differ (vicreg data check) "+
-			"and what training sees of them (vicreg data preview), or try a lower --lr or a higher --variance\n", epoch, found)
+			"and what training sees of them (vicreg data preview), or try a lower --lr or a higher --variance\n", epoch, collapsed)
 	}
-	c.told = found != ""
+	c.told = collapsed != "" || apart != ""
 }
 
 // doubt is what is wrong with settings that are allowed, "" for nothing.

@@ -47,7 +47,7 @@ func TestACollapseIsToldOfOnceUntilItIsOver(t *testing.T) {
 	var c collapse
 	var out bytes.Buffer
 	for epoch, found := range []string{"", "a", "a", "b", "", "c", "c"} {
-		c.warn(&out, epoch, found)
+		c.warn(&out, epoch, found, "")
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], "vicreg train: epoch 1: the embeddings look collapsed: a; ") || !strings.HasPrefix(lines[1], "vicreg train: epoch 5: the embeddings look collapsed: c; ") {

@@ -10,7 +10,11 @@ import (
 const (
 	leapFactor = 20
 	leapLong   = 100 // norms that the median is of, at the most
-	leapShort  = 20  // and at the least
+	leapShort  = 5   // and at the least
+
+	// In the first steps, where rates are lowest, norms rather fall, and so much is a leap.
+	leapEarly       = 20 // norms
+	leapEarlyFactor = 8
 )
 
 // leaps looks for leaps in the norms of a run's accepted steps.
@@ -27,7 +31,11 @@ func (l *leaps) add(norm float64) (median float64, leapt bool) {
 		sorted := slices.Clone(l.norms)
 		slices.Sort(sorted)
 		median = sorted[n/2]
-		high := norm > leapFactor*median
+		factor := float64(leapFactor)
+		if n < leapEarly {
+			factor = leapEarlyFactor
+		}
+		high := norm > factor*median
 		leapt, l.high = high && !l.high, high
 	}
 	if len(l.norms) < leapLong {

@@ -20,6 +20,9 @@ func TestLeaps(t *testing.T) {
 		"two":          {[]float64{1, 30, 1, 30}, []int{50, 2, 1, 2}, []int{50, 53}},
 		"too soon":     {[]float64{1, 1000}, []int{leapShort - 1, 1}, nil},
 		"soon":         {[]float64{1, 1000}, []int{leapShort, 1}, []int{leapShort}},
+		"early":        {[]float64{1, 9, 1}, []int{leapEarly - 1, 1, 50}, []int{leapEarly - 1}},
+		"early, small": {[]float64{1, 8, 1}, []int{leapEarly - 1, 1, 50}, nil},
+		"no more":      {[]float64{1, 9, 1}, []int{leapEarly, 1, 50}, nil},
 		"of late":      {[]float64{100, 1, 50}, []int{100, 60, 1}, []int{160}},
 		"to the old":   {[]float64{100, 1, 50}, []int{100, 40, 1}, nil},
 		"from nothing": {[]float64{0, 1, 2}, []int{30, 1, 1}, []int{30}},
@@ -37,6 +40,26 @@ func TestLeaps(t *testing.T) {
 		if len(got) != len(c.want) || len(got) > 0 && got[0] != c.want[0] || len(got) > 1 && got[1] != c.want[1] {
 			t.Errorf("%s: leaps at %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// What LARS with eleven steps of warm-up did to a small run, from which it did not recover, and
+// the beginning of one that was calm.
+func TestLeapsInTheWarmUp(t *testing.T) {
+	told := func(norms ...float64) (at int) {
+		var l leaps
+		for i, norm := range norms {
+			if _, leapt := l.add(norm); leapt {
+				return i + 1
+			}
+		}
+		return 0
+	}
+	if at := told(23.4, 27.5, 9.5, 17.2, 12.4, 48.8, 87.3, 445.9, 500.5, 351.0, 35.7, 19.4); at != 8 {
+		t.Errorf("told of at step %d", at)
+	}
+	if at := told(23.4, 27.5, 16.2, 7.0, 4.4, 5.2, 8.0, 5.8, 4.6, 3.3, 2.9, 2.8, 2.7, 3.4); at != 0 {
+		t.Errorf("told of at step %d of a calm run", at)
 	}
 }
 

@@ -30,6 +30,9 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	p := newProgress(r.quiet(stderr), r) // it is the same in all processes
+	if err := r.before(stdout); err != nil {
+		return err
+	}
 	begin := time.Now()
 	for {
 		b, err := r.loader.Next()
@@ -52,6 +55,10 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 			return r.end(ctx, v.why, stdout)
 		}
 	}
+	p.Clear()
+	if said := unlearnt(r.initial, r.last); said != "" {
+		fmt.Fprintln(p.out, "vicreg train:", said)
+	}
 	device, err := r.deviceMemory()
 	bad := r.describeBad()
 	if bad != "" {
@@ -60,6 +67,26 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s%s; next: vicreg export %s\n",
 		r.position.Step, 100*p.waitShare(), device, bad, r.out)
 	return errors.Join(err, r.meet())
+}
+
+// before measures the held-out images before a run's first step: what later figures are
+// compared with. One that was resumed finds them in its metrics.
+func (r *run) before(stdout io.Writer) error {
+	r.initial = r.metrics.first
+	if r.initial != nil || r.watch == nil || r.position.Step > 0 {
+		return nil
+	}
+	state, err := r.state.Snapshot()
+	if err != nil {
+		return err
+	}
+	h, err := r.watch.measure(state)
+	if err != nil {
+		return err
+	}
+	r.initial = &h
+	fmt.Fprintln(stdout, "epoch   0  before the first step"+h.String())
+	return r.metrics.epoch(r.position, len(r.bad()), false, &h)
 }
 
 // end stops a run before its last epoch. That it was interrupted is its error only where
@@ -159,7 +186,7 @@ func (r *run) between(stdout io.Writer, p *progress, save bool) error {
 		if err != nil {
 			return err
 		}
-		health = &h
+		health, r.last = &h, &h
 		line += h.String()
 	}
 	if bad := r.tellBad(p); bad != "" {
@@ -171,7 +198,7 @@ func (r *run) between(stdout io.Writer, p *progress, save bool) error {
 	}
 	p.Clear()
 	fmt.Fprintln(stdout, line)
-	p.collapse.warn(p.out, r.position.Epoch, found)
+	p.collapse.warn(p.out, r.position.Epoch, found, r.apart(p.loss, health))
 	return r.saveState(state)
 }
 

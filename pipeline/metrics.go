@@ -20,8 +20,9 @@ const metricsFile = "metrics.jsonl"
 // metrics appends one JSON object a line to the run's metrics file. Numbers that
 // JSON cannot hold are left out of their line.
 type metrics struct {
-	file *os.File // nil for none
-	out  *bufio.Writer
+	file  *os.File // nil for none
+	out   *bufio.Writer
+	first *Health // of the line before the first step, as far as it says; nil where there is none
 }
 
 // noMetrics are for a process that leaves them to another.
@@ -50,7 +51,7 @@ func openMetrics(path string, step int64) (*metrics, error) {
 		f.Close()
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
-	return &metrics{f, bufio.NewWriter(f)}, nil
+	return &metrics{f, bufio.NewWriter(f), beforeFirst(kept)}, nil
 }
 
 // upTo is the lines that belong to steps up to the given one.
@@ -64,6 +65,25 @@ func upTo(data []byte, step int64) (kept []byte) {
 		}
 	}
 	return kept
+}
+
+// beforeFirst finds the line on the held-out images before the first step.
+func beforeFirst(lines []byte) *Health {
+	for line := range bytes.Lines(lines) {
+		var at struct {
+			Kind            string
+			Step            int64
+			Rank, Retrieval float64
+			Images          int `json:"held_out"`
+		}
+		if json.Unmarshal(line, &at) == nil && at.Kind == "epoch" && at.Step == 0 {
+			return &Health{Rank: at.Rank, Retrieval: at.Retrieval, Images: at.Images}
+		}
+		if at.Step > 0 {
+			break
+		}
+	}
+	return nil
 }
 
 // step writes a step's scalars; position is the one after it.

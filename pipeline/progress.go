@@ -22,7 +22,8 @@ type progress struct {
 	rejected    int // in a row
 	lost        int // rejected in this epoch
 	leaps       leaps
-	variance    float64 // mean of the term over the last epoch; NaN of no step
+	loss        float64 // mean over the last epoch; NaN of no step
+	variance    float64 // that of its term
 	collapse    collapse
 	bad         int // images that were told of
 }
@@ -67,7 +68,7 @@ func (p *progress) line(s map[string]float64) string {
 // and starts the next.
 func (p *progress) epoch(done int) string {
 	n := float64(p.count) // 0 makes them NaN
-	p.variance = p.sum["variance"] / n
+	p.loss, p.variance = p.sum["loss"]/n, p.sum["variance"]/n
 	line := fmt.Sprintf("epoch %3d  loss %.4f  inv %.4f  var %.4f  cov %.4f  %.1f images/s",
 		done, p.sum["loss"]/n, p.sum["invariance"]/n, p.sum["variance"]/n, p.sum["covariance"]/n, p.rate)
 	if p.lost > 0 {

@@ -59,6 +59,8 @@ type run struct {
 	metrics   *metrics
 	folder    *os.File // locked while the run is in progress
 
+	initial, last *Health // of the held-out images, before the first step and now; nil where not measured
+
 	imported imported // by --init
 	position checkpoint.Position
 	saved    time.Time

@@ -13,7 +13,7 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// maxWatched bounds the held-out images that are looked at after each epoch.
+// maxWatched bounds the held-out images that are looked at before the first epoch and after each.
 const maxWatched = 1024
 
 // watch looks at the held-out images with the eval graph: two fixed views of
@@ -25,36 +25,6 @@ type watch struct {
 	params  map[string]bool
 	batches []tensor.Batch
 	config  *Config
-}
-
-// Health is what a watch finds.
-type Health struct {
-	Loss, Invariance, Variance, Covariance float64
-	// Spread is the mean standard deviation of the normalised embeddings times
-	// sqrt(D): near 1 in a healthy run, near 0 in a collapsed one.
-	Spread float64
-	// Rank is RankMe of the representations, out of D or the number of images.
-	Rank float64
-	// Alignment is the mean cosine of two views' embeddings; Retrieval is how
-	// often the nearest embedding is the other view of the same image.
-	Alignment, Retrieval float64
-	// Images is how many were looked at: by chance, Retrieval is one in so many.
-	Images int
-}
-
-// chance is the Retrieval of embeddings that say nothing.
-func (h Health) chance() float64 { return 1 / float64(h.Images) }
-
-func (h Health) values() map[string]float64 {
-	return map[string]float64{"loss": h.Loss, "invariance": h.Invariance, "variance": h.Variance, "covariance": h.Covariance,
-		"spread": h.Spread, "rank": h.Rank, "alignment": h.Alignment, "retrieval": h.Retrieval,
-		"chance": h.chance()}
-}
-
-// String is the tail of the epoch line.
-func (h Health) String() string {
-	return fmt.Sprintf("  | held out: loss %.3f  spread %.2f  rank %.0f  finds its other view %.0f %% (chance %.2g %%)",
-		h.Loss, h.Spread, h.Rank, 100*h.Retrieval, 100*h.chance())
 }
 
 // newWatch prepares the views of the held-out images; nil when fewer than two
@@ -138,10 +108,9 @@ func (w *watch) measure(state map[string]*tensor.Tensor) (h Health, err error) {
 			return h, fmt.Errorf("held-out images: %w", err)
 		}
 		n := float64(len(w.batches))
-		h.Loss += float64(out["loss"].Float32()[0]) / n
 		h.Invariance += float64(out["invariance"].Float32()[0]) / n
 		h.Variance += float64(out["variance"].Float32()[0]) / n
-		h.Covariance += float64(out["covariance"].Float32()[0]) / n
+		h.Covariance += w.covariance(out) / n
 		y = append(y, out[models.Representation1].Float32()...)
 		z = append(z, out[models.Embedding1].Float32()...)
 		z2 = append(z2, out[models.Embedding2].Float32()...)
@@ -151,8 +120,27 @@ func (w *watch) measure(state map[string]*tensor.Tensor) (h Health, err error) {
 	h.Spread = stats.NormalizedStd(a) * math.Sqrt(float64(a.D))
 	h.Rank = stats.RankMe(rep)
 	alignment := stats.Align(a, b)
-	h.Alignment, h.Retrieval, h.Images = alignment.Cosine, alignment.Retrieval, rows
+	h.Alignment, h.Retrieval = alignment.Cosine, alignment.Retrieval
+	h.Images, h.Of, h.MostRank = rows, w.reader.Set().Len(), min(rep.N, rep.D)
+	l := w.config.Loss
+	h.Loss = l.Invariance*h.Invariance + l.Variance*h.Variance + l.Covariance*h.Covariance
 	return h, nil
+}
+
+// covariance is the term of a batch of held-out images as it would be in one of training's
+// size; that of very few images stays as it is.
+func (w *watch) covariance(out map[string]*tensor.Tensor) float64 {
+	found := float64(out["covariance"].Float32()[0])
+	n := out[models.Embedding1].Shape[0]
+	if n < fewWatched || n == w.config.Batch {
+		return found
+	}
+	var pairs float64
+	for _, name := range []string{models.Embedding1, models.Embedding2} {
+		z := out[name]
+		pairs += stats.VariancePairs(stats.Of(z.Float32(), n, z.Shape[1]))
+	}
+	return stats.CovarianceTermAt(found, pairs, n, w.config.Batch)
 }
 
 // Close releases the session, if there is one.

@@ -23,8 +23,11 @@ func newSmallWatch(t *testing.T, opt ort.Options) (*watch, map[string]*tensor.Te
 	if _, _, err := f.prepare(fs, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	_, held, err := f.images(t.Context())
+	train, held, err := f.images(t.Context())
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.plan(train.Len()); err != nil {
 		t.Fatal(err)
 	}
 	step, err := models.Step(f.graphs(0))

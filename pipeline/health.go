@@ -1,0 +1,90 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+)
+
+// Health is what a watch finds.
+type Health struct {
+	// The loss and its terms. Covariance depends on the size of a batch: it is told as it
+	// would be in batches of training's size, where there are images enough.
+	Loss, Invariance, Variance, Covariance float64
+	// Spread is the mean standard deviation of the normalised embeddings times
+	// sqrt(D): near 1 in a healthy run, near 0 in a collapsed one.
+	Spread float64
+	// Rank is RankMe of the representations, out of MostRank: D or the number of images.
+	Rank     float64
+	MostRank int
+	// Alignment is the mean cosine of two views' embeddings; Retrieval is how
+	// often the nearest embedding is the other view of the same image.
+	Alignment, Retrieval float64
+	// Images is how many were looked at, Of all that are held out: by chance, Retrieval is
+	// one in Images.
+	Images, Of int
+}
+
+// fewWatched is how many images it takes for figures that are more than chance.
+const fewWatched = 30
+
+// chance is the Retrieval of embeddings that say nothing.
+func (h Health) chance() float64 { return 1 / float64(h.Images) }
+
+func (h Health) values() map[string]float64 {
+	return map[string]float64{"loss": h.Loss, "invariance": h.Invariance, "variance": h.Variance, "covariance": h.Covariance,
+		"spread": h.Spread, "rank": h.Rank, "alignment": h.Alignment, "retrieval": h.Retrieval,
+		"chance": h.chance(), "held_out": float64(h.Images)}
+}
+
+// String is the tail of the epoch line.
+func (h Health) String() string {
+	images := fmt.Sprint(h.Images)
+	if h.Images < h.Of {
+		images += fmt.Sprintf(" of %d", h.Of)
+	}
+	noise := ""
+	if h.Images < fewWatched {
+		noise = ", so few that this is noise"
+	}
+	loss := fmt.Sprintf("%.3f", h.Loss)
+	if h.Loss >= 1e4 {
+		loss = fmt.Sprintf("%.3g", h.Loss)
+	}
+	return fmt.Sprintf("  | %s held out%s: loss %s  spread %.2f  rank %.0f of at most %d  finds its other view %.0f %% (chance %.2g %%)",
+		images, noise, loss, h.Spread, h.Rank, h.MostRank, 100*h.Retrieval, 100*h.chance())
+}
+
+// apartFactor is far beyond what any healthy run showed, in which they are nearly alike.
+const apartFactor = 10
+
+// apart says that the loss of the held-out images is out of all proportion to the mean of
+// training's, train: it takes the running statistics where training takes those of each batch.
+// "" where it is not. The covariance of few images may be anything and does not count.
+func (c *Config) apart(train float64, h *Health) string {
+	if h == nil || c.Loss.Invariance*h.Invariance+c.Loss.Variance*h.Variance <= apartFactor*train {
+		return ""
+	}
+	if math.IsNaN(train) { // no step was taken
+		return ""
+	}
+	return fmt.Sprintf("the loss of the held-out images is %.3g and that of training %.3g", h.Loss, train)
+}
+
+// unlearnt says that a run's last figures are no better than those before its first step, by
+// more than chance; "" where they are, or are noise, or of other images, or there are none.
+func unlearnt(first, last *Health) string {
+	if first == nil || last == nil || last.Images < fewWatched || last.Images != first.Images {
+		return ""
+	}
+	p := max(first.Retrieval, first.chance())
+	finds := first.Retrieval + 2*math.Sqrt(p*(1-p)/float64(first.Images)) // two standard errors
+	if last.Rank > first.Rank && last.Retrieval > min(finds, foundAlmostAll) {
+		return ""
+	}
+	return fmt.Sprintf("the held-out images have rank %.0f and find their other view %.0f %% after training, rank %.0f and %.0f %% before: "+
+		"little was learnt that shows; more --epochs or images, or another --lr may help",
+		last.Rank, 100*last.Retrieval, first.Rank, 100*first.Retrieval)
+}
+
+// foundAlmostAll is a Retrieval that need not grow.
+const foundAlmostAll = 0.9
