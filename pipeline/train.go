@@ -47,24 +47,26 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 			"vicreg train --out runs/photos --resume",
 			"vicreg train --out runs/photos --resume --epochs 200",
 		},
-		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (a line a step, one an epoch on the held-out images),
-checkpoints, the training artifacts as ONNX files, and bad-images.txt when files
-could not be read. Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP, which a lost terminal sends, finishes
-the step, writes a checkpoint and ends with code 130; nohup keeps SIGHUP away, and
-a run goes on when nobody reads what it prints. --resume goes on from a
-checkpoint, bit for bit on the same CPU, and on another device
-or in another --precision, since weights are float32 in each. With --epochs it makes
-a run longer, a finished one, too: the learning rate goes on along the cosine of so
-many epochs. --init RUN/checkpoint-STEP.safetensors begins a new run with the backbone
-of another. fp16 keeps
-activations in 16 bits and scales the loss; the scale halves after a step whose
-gradient is not finite (that step is left out) and doubles after %d good ones.
-bf16 needs no scale, as its range is float32's, but keeps 8 bits of a number where
+		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (one line per step, and one per epoch on the held-out images),
+checkpoints, the training artifacts as ONNX files, and bad-images.txt if files could not
+be read. vicreg data preview shows the views that a recipe makes.
+
+Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP (a lost terminal; nohup keeps it away) finish the
+step, write a checkpoint and exit with code 130. A run continues when nobody reads its
+output any more. --resume continues from the newest checkpoint: bit for bit on the same
+CPU, and also on another device or in another --precision, since weights are float32 in
+each. With --epochs it extends a run, even a finished one; the learning rate then follows
+the cosine of that many epochs. --init RUN/checkpoint-STEP.safetensors begins a new run
+with the backbone of another.
+
+fp16 keeps activations in 16 bits and scales the loss: the scale halves after a step
+whose gradient is not finite (which is skipped), and doubles after %d good ones. bf16
+needs no scale, since its range is that of float32, but keeps 8 bits of a number where
 fp16 keeps 11.
-vicreg data preview shows the views that a recipe makes.
---collectives joins processes, on one machine or many, that share each batch: a
-library of four functions over MPI, NCCL or the like. All run the same command, and
-see the same images and, to resume, the same RUN, which the first of them writes.
+
+--collectives joins processes, on one machine or many, that share each batch, through a
+library of four functions over MPI, NCCL or the like. All run the same command and see the
+same images and, to resume, the same RUN, which the first of them writes.
 
 `, growAfter) + recipeNotes(),
 	})
@@ -85,7 +87,7 @@ see the same images and, to resume, the same RUN, which the first of them writes
 }
 
 // Train pretrains a backbone: vicreg train.
-func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func Train(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	t, fs := newTrainFlags(stdout)
 	if err := usage.Parse(fs, args); err != nil {
 		return err
@@ -100,7 +102,11 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		}
 	}()
 	t.joined = joined
-	stdout, stderr = t.quiet(stdout), t.named(stderr)
+	return t.run(ctx, fs, t.quiet(stdout), t.named(stderr))
+}
+
+// run begins or resumes the run and trains until it is done or ctx ends.
+func (t *trainFlags) run(ctx context.Context, fs *flag.FlagSet, stdout, stderr io.Writer) (err error) {
 	position, tensors, err := t.prepare(fs, stderr)
 	if err != nil {
 		return err
@@ -116,19 +122,9 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	why := choice{rate: "as before"}
-	switch {
-	case !t.resume:
-		t.Images, t.DataSet = train.Len(), train.Fingerprint()
-		why, err = t.plan(train.Len())
-		if err == nil && t.leads() {
-			err = checkFolder(t.out, t.force)
-		}
-		if err != nil {
-			return err
-		}
-	case t.DataSet != train.Fingerprint():
-		fmt.Fprintln(stderr, "vicreg train:", t.follow(train, &position))
+	why, err := t.settle(train, &position, stderr)
+	if err != nil {
+		return err
 	}
 	if err := t.warnOfDepth(ctx, train, stderr); err != nil {
 		return err
@@ -145,14 +141,30 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err := r.start(position, tensors, stderr); err != nil {
 		return err
 	}
-	if r.slow != "" {
-		fmt.Fprintln(stderr, "vicreg train:", r.slow)
-	}
-	if doubt := t.doubt(); doubt != "" {
-		fmt.Fprintln(stderr, "vicreg train:", doubt)
+	for _, warning := range []string{r.slow, t.doubt()} {
+		if warning != "" {
+			fmt.Fprintln(stderr, "vicreg train:", warning)
+		}
 	}
 	t.announce(stdout, r, train, held, why)
 	return r.loop(ctx, stdout, stderr)
+}
+
+// settle makes the settings those of a run on these images, whose number decides the
+// schedule: of a new one, which gets its folder checked, or of one that goes on, perhaps
+// with other images. It tells why they are what they are.
+func (t *trainFlags) settle(train *dataset.Set, position *checkpoint.Position, stderr io.Writer) (why choice, err error) {
+	if t.resume {
+		if t.DataSet != train.Fingerprint() {
+			fmt.Fprintln(stderr, "vicreg train:", t.follow(train, position))
+		}
+		return choice{rate: "as before"}, nil
+	}
+	t.Images, t.DataSet = train.Len(), train.Fingerprint()
+	if why, err = t.plan(train.Len()); err == nil && t.leads() {
+		err = checkFolder(t.out, t.force)
+	}
+	return why, err
 }
 
 // prepare settles the configuration: from the flags, or with --resume from the
