@@ -18,7 +18,7 @@ Needs Go and a C compiler, and pip or npm to fetch the ONNX Runtime library.
 EOF
 }
 
-out=quickstart images= check=
+out=quickstart images="" check=""
 while (($#)); do
 	case $1 in
 	-h | --help) usage && exit 0 ;;

@@ -68,7 +68,8 @@ race=() plain=()
 for p in $packages; do
   case $p in
     vicreg/server/page) plain+=("$p") ;;
-    vicreg/models/tensor | vicreg/pipeline/checkpoint | vicreg/pipeline/dataset | vicreg/pipeline/encoder | vicreg/pipeline/stats | vicreg/pipeline/usage | vicreg/server*)
+    vicreg/models/tensor | vicreg/pipeline/bulk | vicreg/pipeline/checkpoint | vicreg/pipeline/dataset | vicreg/pipeline/encoder | vicreg/pipeline/stats | \
+      vicreg/pipeline/thumbnail | vicreg/pipeline/usage | vicreg/pipeline/vectors | vicreg/pipeline/whole | vicreg/server*)
       race+=("$p") ;;
     *) plain+=("$p") ;;
   esac
@@ -78,6 +79,8 @@ step "tests"
 go test "$@" "${plain[@]}" || failed=1
 step "tests with the race detector"
 go test -race "$@" "${race[@]}" || failed=1
+step "sessions that run at once, with the race detector"
+go test -race -run 'Buffer|Session|RunAtOnce|RunsAtOnce|RunStops' "$@" ./models/ort || failed=1 # the rest is arithmetic
 
 # The build with the other JPEG decoder, which Debian has in libturbojpeg0-dev.
 step "tests with libjpeg-turbo"

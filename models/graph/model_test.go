@@ -203,7 +203,7 @@ func TestModelRefusesOneNameForTwo(t *testing.T) {
 // One constant serves everybody who asks for its name.
 func TestConstantsAreShared(t *testing.T) {
 	g := graph.New("constants")
-	if g.Float(0.1) != g.Float(0.1) || g.Float(0.1) == g.Float(0.2) || g.Ints(1, 2) == g.Ints(12) || g.Full(1, 2, 3) == g.Full(1, 23) {
+	if tenth := g.Float(0.1); g.Float(0.1) != tenth || g.Float(0.1) == g.Float(0.2) || g.Ints(1, 2) == g.Ints(12) || g.Full(1, 2, 3) == g.Full(1, 23) {
 		t.Error("constants are not told apart by their value")
 	}
 	if v := g.Lookup("i64[1,2]"); v == nil || v != g.Ints(1, 2) {

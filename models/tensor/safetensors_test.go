@@ -28,7 +28,7 @@ func read(b []byte) (map[string]*Tensor, map[string]string, error) {
 // everyType holds each dtype once, with odd lengths, a scalar and an empty tensor.
 func everyType() map[string]*Tensor {
 	return map[string]*Tensor{
-		"f64":    Of([]float64{math.Pi, math.Inf(-1), -0.0}, 3, 1),
+		"f64":    Of([]float64{math.Pi, math.Inf(-1), math.Copysign(0, -1)}, 3, 1),
 		"f32":    Of([]float32{1, -2.5, float32(math.Inf(1))}),
 		"f16":    {Type: Float16, Shape: []int{3}, Data: []uint16{0x3c00, 0xc100, 1}},
 		"bf16":   {Type: BFloat16, Shape: []int{1}, Data: []uint16{0x3f80}},

@@ -158,7 +158,7 @@ func TestShareOf(t *testing.T) {
 }
 
 func TestFingerprint(t *testing.T) {
-	if numbered(5).Fingerprint() == numbered(6).Fingerprint() || numbered(5).Fingerprint() != numbered(5).Fingerprint() {
+	if five := numbered(5).Fingerprint(); five == numbered(6).Fingerprint() || five != numbered(5).Fingerprint() {
 		t.Error("the fingerprint does not follow the keys")
 	}
 }

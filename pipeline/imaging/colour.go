@@ -5,11 +5,6 @@ import "math"
 // The operations of this file follow torchvision on Pillow images: every step
 // rounds to 8 bits as Pillow's C code does, in float32 where it uses float.
 
-// luma is Pillow's conversion to mode L (ITU-R 601 in 16-bit fixed point).
-func luma(r, g, b uint8) uint8 {
-	return uint8((uint32(r)*19595 + uint32(g)*38470 + uint32(b)*7471 + 0x8000) >> 16)
-}
-
 // blend moves from a towards b by factor (beyond b when it exceeds 1), cut off to
 // 0..255 and truncated, as Pillow's Image.blend.
 func blend(a, b uint8, factor float32) uint8 {

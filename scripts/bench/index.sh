@@ -20,7 +20,7 @@
 # ../shared/data); without it, or with --quick, sample images are drawn, and with --quick also the weights. The
 # figures want a machine without other work.
 set -euo pipefail
-quick= only=all
+quick="" only=all
 arguments=("$@")
 for ((i = 0; i < $#; i++)); do
 	case ${arguments[i]} in

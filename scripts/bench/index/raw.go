@@ -36,7 +36,7 @@ func openRaw(path string) (_ *raw, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := s.Exec(nil); err != nil {
+		if _, err := execute(s); err != nil {
 			return nil, err
 		}
 		s.Close()
@@ -50,20 +50,25 @@ func openRaw(path string) (_ *raw, err error) {
 	return r, nil
 }
 
+// execute runs a statement without a context, which there is nobody to end.
+func execute(s driver.Stmt, args ...driver.Value) (driver.Result, error) {
+	//lint:ignore SA1019 see above
+	return s.Exec(args)
+}
+
 // write stores items in one transaction.
 func (r *raw) write(items []index.Item) error {
-	if _, err := r.begin.Exec(nil); err != nil {
+	if _, err := execute(r.begin); err != nil {
 		return err
 	}
 	for _, it := range items {
 		r.next++
-		_, err := r.insert.Exec([]driver.Value{r.next, index.DefaultNamespace, it.ID, it.Source, string(it.Metadata), r.next << 20,
-			vectors.Append(nil, it.Vector)})
+		_, err := execute(r.insert, r.next, index.DefaultNamespace, it.ID, it.Source, string(it.Metadata), r.next<<20, vectors.Append(nil, it.Vector))
 		if err != nil {
 			return err
 		}
 	}
-	_, err := r.commit.Exec(nil)
+	_, err := execute(r.commit)
 	return err
 }
 

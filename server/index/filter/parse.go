@@ -76,10 +76,10 @@ func (p *parser) tests(place, field string) (tests []test, err error) {
 	switch p.next() {
 	case '[':
 		return nil, at(place, `a field is not compared with a list; for one of several values write {"$in":[...]}`)
+	case '{':
 	default:
 		t, err := p.test(place, "$eq")
 		return []test{t}, err
-	case '{':
 	}
 	err = p.members(func(operator string) error {
 		if !slices.Contains(operators, operator) {

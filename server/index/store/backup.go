@@ -88,7 +88,7 @@ func (s *Store) copy(ctx context.Context, draft string) (err error) {
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
-			drop(draft, draft+journalSuffix) //nolint:errcheck // the next one tries it again
+			drop(draft, draft+journalSuffix) // the next one tries it again
 		}
 	}()
 	info, err := os.Stat(s.path)

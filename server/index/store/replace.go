@@ -140,7 +140,7 @@ func settle(path string) error {
 		err = dropBeside(path)
 	}
 	if syncFolder(path) != nil {
-		syncFolder(path) //nolint:errcheck // the file is in use from now on, synced or not
+		syncFolder(path) // the file is in use from now on, synced or not
 	}
 	if logSize(path) == 0 {
 		return nil

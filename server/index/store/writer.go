@@ -79,7 +79,8 @@ func (w *writer) close() error {
 // do runs a prepared statement and returns the number that it answers with, if any.
 // A query takes fewer crossings into C than what the driver calls Exec.
 func (w *writer) do(statement int, args ...driver.Value) (answer int64, found bool, err error) {
-	rows, err := w.statement[statement].Query(args) //nolint:staticcheck // there is no context to heed
+	//lint:ignore SA1019 there is no context to heed
+	rows, err := w.statement[statement].Query(args)
 	if err != nil {
 		return 0, false, err
 	}
