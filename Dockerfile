@@ -2,6 +2,12 @@
 # and on an NVIDIA GPU: docker build -t vicreg:cuda --target cuda .
 # How to run them is in scripts/deploy/README.md. Every step is a script of
 # scripts/docker, and scripts/docker/test.sh runs them without a container engine.
+#
+# The bases are named by tags, which get security fixes without a change here, and so are
+# not the same bytes for ever. For builds that are, pin each by its digest: what
+#     docker buildx imagetools inspect --format '{{.Manifest.Digest}}' debian:bookworm-slim
+# prints goes behind the tag, FROM debian:bookworm-slim@sha256:..., and has to be renewed
+# by hand or by a program such as Renovate.
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src

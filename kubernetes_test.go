@@ -73,6 +73,8 @@ func TestManifestFaults(t *testing.T) {
 		{"matchLabels:\n      app.kubernetes.io/name: vicreg", "matchLabels:\n      app.kubernetes.io/name: other", "the deployment selects other pods"},
 		{"mountPath: /models\n              readOnly: true", "mountPath: /models", "/models/backbone.onnx is not of a read-only mount"},
 		{"mountPath: /models", "mountPath: /model", "/models/backbone.onnx is not of a read-only mount"},
+		{"image: vicreg:1.0.0", "image: vicreg:latest", "the image is vicreg:latest: want a tag that says which"},
+		{"image: vicreg:1.0.0", "image: registry.example:5000/vicreg", "the image is registry.example:5000/vicreg: want a tag that says which"},
 		{"runAsUser: 65532", "runAsUser: 1000", "the pod runs as 1000, and the image as 65532:65532"},
 	} {
 		if !strings.Contains(good, c.old) {
@@ -108,6 +110,7 @@ type pod struct {
 }
 
 type container struct {
+	Image string
 	Args  []string
 	Ports []struct {
 		Name          string
@@ -161,6 +164,9 @@ func manifestFaults(t *testing.T, text string) (faults []string) {
 	end := server.Defaults(1).Drain + time.Duration(c.Lifecycle.PreStop.Sleep.Seconds)*time.Second
 	if grace := time.Duration(pod.Grace) * time.Second; grace <= end {
 		fault("%v to end, and preStop and --drain take %v", grace, end)
+	}
+	if _, tag, _ := strings.Cut(path.Base(c.Image), ":"); tag == "" || tag == "latest" {
+		fault("the image is %s: want a tag that says which", c.Image)
 	}
 	readOnly := false
 	for _, m := range c.VolumeMounts {
