@@ -82,7 +82,7 @@ func unlearnt(first, last *Health) string {
 		return ""
 	}
 	return fmt.Sprintf("the held-out images have rank %.0f and find their other view %.0f %% after training, rank %.0f and %.0f %% before: "+
-		"little was learnt that shows; more --epochs or images, or another --lr may help",
+		"by that the run has learnt little; more --epochs or images, or another --lr may help",
 		last.Rank, 100*last.Retrieval, first.Rank, 100*first.Retrieval)
 }
 

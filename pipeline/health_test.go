@@ -49,7 +49,7 @@ func TestUnlearnt(t *testing.T) {
 			t.Errorf("%s: %q", what, got)
 		}
 	}
-	want := "the held-out images have rank 3 and find their other view 5 % after training, rank 4 and 6 % before: little was learnt that shows; "
+	want := "the held-out images have rank 3 and find their other view 5 % after training, rank 4 and 6 % before: by that the run has learnt little; "
 	if got := unlearnt(first, &Health{Rank: 3, Retrieval: 0.05, Images: 64}); !strings.HasPrefix(got, want) {
 		t.Errorf("%q", got)
 	}
