@@ -62,7 +62,7 @@ fi
 step "pretrain"
 ./vicreg train --data "$images" --out "$out/run" --force \
 	--image-size 32 --width 16 --expander 512-512-512 --batch 128 \
-	--epochs 20 --optimizer adamw --lr 0.003 --time-limit 160s
+	--epochs 20 --optimizer adamw --lr 0.003 --warmup 2 --time-limit 160s
 
 step "export"
 ./vicreg export "$out/run" --untrained -o "$out/untrained.onnx"

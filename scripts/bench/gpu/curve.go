@@ -24,7 +24,7 @@ const (
 // back to where it was, on a CPU, too.
 func (b *bench) training(dir string, epochs, batch int) []string {
 	set := []string{"train", "--data", dir, "--holdout", "0", "--image-size", "32", "--seed", "1", "--optimizer", "adamw",
-		"--lr", "0.001", "--epochs", fmt.Sprint(epochs), "--threads", fmt.Sprint(b.threads)}
+		"--lr", "0.001", "--warmup", fmt.Sprint(float64(epochs) / 10), "--epochs", fmt.Sprint(epochs), "--threads", fmt.Sprint(b.threads)}
 	if b.quick {
 		return append(set, "--width", "8", "--batch", "32", "--expander", "64-64-64")
 	}
