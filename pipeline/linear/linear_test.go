@@ -179,3 +179,20 @@ func BenchmarkTransfer(b *testing.B) {
 		}
 	}
 }
+
+// A fit ends where no step is left that makes the loss lower in the last bits of its
+// scores, and a line search would look for one for ever.
+func TestFitEndsWhereTheLossIsFlat(t *testing.T) {
+	for _, seed := range []uint64{5, 6} { // for which it does
+		s := clouds(8, 6, 768, 0.1, seed)
+		m, err := newProducts(prober(t), s.X.D, 6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.close()
+		o := newObjective(t.Context(), m, s)
+		if _, err := o.minimize(grid[0], looseTolerance, make([]float64, o.size())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -22,6 +22,9 @@ const (
 	looseTolerance = 3e-4
 	// iterations end a fit that does not come so far.
 	iterations = 200
+	// fruitless evaluations in a row, of values and gradients, end it, too: where the loss is flat to the last bits
+	// of the scores, a line search would go on for ever.
+	fruitless = 40
 )
 
 // objective is the penalised loss of a classifier on training vectors. Its argument
@@ -33,6 +36,9 @@ type objective struct {
 	x      *tensor.Tensor // [N, D], standardised
 	labels []int
 	l2     float64
+
+	lowest float64 // loss of this fit
+	since  int     // evaluations since that was found
 
 	at   []float64      // the argument of the last evaluation
 	loss float64        // there
@@ -51,10 +57,13 @@ func (o *objective) size() int { return o.m.k * (o.m.d + 1) }
 
 // minimize fits a classifier, from a start that stays as it is.
 func (o *objective) minimize(l2, tolerance float64, start []float64) (*classifier, error) {
-	o.l2, o.at, o.err = l2, nil, nil
+	o.l2, o.at, o.err, o.lowest, o.since = l2, nil, nil, math.Inf(1), 0
 	problem := optimize.Problem{Func: o.value, Grad: o.gradient, Status: func() (optimize.Status, error) {
 		if o.err != nil {
 			return optimize.Failure, o.err
+		}
+		if o.since >= fruitless {
+			return optimize.FunctionConvergence, nil
 		}
 		return optimize.NotTerminated, nil
 	}}
@@ -97,6 +106,7 @@ func (o *objective) gradient(g, w []float64) {
 
 // evaluate computes loss, miss and bias at w, unless they are there.
 func (o *objective) evaluate(w []float64) {
+	o.since++ // also where nothing is left of a step, and w is what it was
 	if o.err != nil || o.at != nil && slices.Equal(w, o.at) {
 		return
 	}
@@ -112,5 +122,8 @@ func (o *objective) evaluate(w []float64) {
 	o.loss, o.bias = crossEntropy(stats.Of(scores.Float32(), n, k), intercepts, o.labels)
 	for _, v := range w[:k*o.m.d] {
 		o.loss += o.l2 / 2 * v * v
+	}
+	if o.loss < o.lowest {
+		o.lowest, o.since = o.loss, 0
 	}
 }
