@@ -84,7 +84,8 @@ func TestLevelsAreTheSameEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, rows[i] = jsonRows(t, o)
-		figures[i] = strings.ReplaceAll(evaluated(t, "--data", dir, "--model", models[i], "--json"), b.Fingerprint(), a.Fingerprint())
+		// Without the probe, whose folds follow from the bytes of the files.
+		figures[i] = strings.ReplaceAll(evaluated(t, "--data", dir, "--model", models[i], "--json", "--probe=false"), b.Fingerprint(), a.Fingerprint())
 		sheet := filepath.Join(out, fmt.Sprintf("%d.png", i))
 		args := []string{"preview", dir, "-o", sheet, "--image-size", "16"}
 		if i == 0 {

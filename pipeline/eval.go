@@ -71,6 +71,7 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 	fs.StringVar(&e.k, "k", "20,200", "`K` nearest neighbours that vote: a number, or several with commas, of which those are left out that are more than there are")
 	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
 	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders; published kNN figures have the whole training set as --reference")
+	fs.BoolVar(&e.probe, "probe", true, "train the linear probe; --probe=false leaves it out, which takes longest with many kinds")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
 	e.foreign.Register(fs)
 	e.files.Register(fs)
@@ -86,6 +87,7 @@ type evaluation struct {
 	limit                  int
 	temperature            float64
 	asJSON                 bool
+	probe                  bool
 	foreign                encoder.Flags
 	files                  bulk.Files
 	machine                bulk.Machine
@@ -175,8 +177,12 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each has itself as nearest neighbour and was trained on, and all accuracies are too good by that\n",
 			f.Copies, f.Images, e.queries.Source(), e.base.Source())
 	}
+	if n := queries.repeated(); base == nil && n > 0 {
+		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are byte for byte like another one there, which each has as nearest neighbour: knn and recall are too good by that (vicreg data check lists them)\n",
+			n, f.Images, e.queries.Source())
+	}
 	if c := newComparison(queries, base, enc.Metadata().Center, e.ks, e.temperature); c != nil {
-		c.progress = e.stderr
+		c.progress, c.bare = e.stderr, !e.probe
 		if f.Kinds, err = c.measure(ctx, &linear.Prober{Runtime: lib, Threads: e.machine.Threads}); err != nil {
 			return nil, err
 		}

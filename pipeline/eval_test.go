@@ -345,6 +345,19 @@ func TestEvalOfFewNeighbors(t *testing.T) {
 	}
 }
 
+// Images that are there twice are told of: each finds its copy.
+func TestEvalNoticesCopies(t *testing.T) {
+	data := drawKinds(t, 2, 1)
+	put(t, data, "green/again.png", read(t, filepath.Join(data, "red", names(t, filepath.Join(data, "red"))[0])))
+	var out, errs bytes.Buffer
+	if err := Eval(t.Context(), []string{"--model", someModel(t, data), "--data", data, "--onnxruntime", orttest.Open(t).Path()}, &out, &errs); err != nil {
+		t.Fatal(err)
+	}
+	if want := "vicreg eval: 2 of 7 images in " + data + " are byte for byte like another one there"; !strings.Contains(errs.String(), want) {
+		t.Errorf("said\n%s", &errs)
+	}
+}
+
 // Images that are among those to find neighbours in are told of, by their bytes.
 func TestEvalNoticesEqualFiles(t *testing.T) {
 	data, other, some := drawKinds(t, 2, 1), drawKinds(t, 3, 2), drawKinds(t, 3, 2)

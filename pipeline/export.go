@@ -199,14 +199,17 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	if err := whole.WriteFile(e.out, file); err != nil {
 		return err
 	}
+	if whole.Direct(e.out) { // which may be where this goes
+		stdout = e.stderr
+	}
 	size := e.config.Size
 	fmt.Fprintf(stdout, "model       %s, %.1f MB, %s\n", e.out, float64(len(file))/1e6, e.state())
 	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels%s\n", metadata.Dim, size, size, fitting(metadata.Preprocess))
 	fmt.Fprintf(stdout, "fingerprint %s\n", r.fingerprint)
-	fmt.Fprintf(stdout, "parity      %.1e from the training graph on %d images (at most %g)\n", r.apart, r.compared, e.limit())
+	fmt.Fprintf(stdout, "parity      %.1e from the training graph%s on %d images (at most %g)\n", r.apart, e.inFloat(), r.compared, e.limit())
 	if q := r.int8; q != nil {
-		fmt.Fprintf(stdout, "int8        cosine %.4f to the vectors in float32, less their mean, on %d other images (at the least %.4f); the nearest image is the same for %.0f %%\n",
-			q.mean, q.compared, q.worst, 100*q.sameNearest)
+		fmt.Fprintf(stdout, "int8        cosine %.4f to the vectors in float32, less their mean, on %d %s images (at the least %.4f); the nearest image is the same for %.0f %%\n",
+			q.mean, q.compared, q.which, q.worst, 100*q.sameNearest)
 	}
 	fmt.Fprintf(stdout, "mean        over %d of %d training images\n", r.averaged, e.images.Len())
 	return nil
@@ -219,6 +222,14 @@ func fitting(p imaging.Preprocess) string {
 		return ", to which images are padded with " + p.Fill.String()
 	case imaging.FitSquash:
 		return ", to which images are squashed"
+	}
+	return ""
+}
+
+// inFloat says which model was compared, where that is not the one that is written.
+func (e *export) inFloat() string {
+	if e.int8 {
+		return ", of the model in float32,"
 	}
 	return ""
 }

@@ -52,7 +52,7 @@ func row(w io.Writer, name string, vectors, raw, chance number, note string) {
 func (k *kindFigures) printLinear(w io.Writer) {
 	l := k.Linear
 	if l == nil {
-		fmt.Fprintln(w, "linear probe       fewer than two kinds have 5 different images to train on: too few")
+		fmt.Fprintln(w, "linear probe       "+k.noLinear)
 		return
 	}
 	row(w, "linear probe", l.Vectors.Right, l.Raw.Right, k.Chance, fmt.Sprintf("95 %% interval %.2f to %.2f %%", 100*l.Vectors.Low, 100*l.Vectors.High))
@@ -62,10 +62,10 @@ func (k *kindFigures) printLinear(w io.Writer) {
 	}
 	row(w, "  mean of kinds", l.Vectors.Balanced, l.Raw.Balanced, k.Balanced, note)
 	if k.Count > fewKinds {
-		row(w, "  in the top 5", l.Vectors.Top5, l.Raw.Top5, k.Top5, "")
+		row(w, "  in the top 5", *l.Vectors.Top5, *l.Raw.Top5, k.Top5, "")
 	}
 	if l.Unseen > 0 {
-		fmt.Fprintf(w, "  of %d images no other of their kind is there to train on: counted as wrong\n", l.Unseen)
+		fmt.Fprintf(w, "  images without another of their kind to train on, counted as wrong: %d\n", l.Unseen)
 	}
 }
 

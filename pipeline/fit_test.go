@@ -98,7 +98,8 @@ func TestFitIsTheSameEverywhere(t *testing.T) {
 		t.Error("embed saw other pixels")
 	}
 	figures := func(dir, model string) string {
-		return strings.ReplaceAll(evaluated(t, "--data", dir, "--model", model, "--json"), padding.Fingerprint(), cutting.Fingerprint())
+		// Without the probe, whose folds follow from the bytes of the files.
+		return strings.ReplaceAll(evaluated(t, "--data", dir, "--model", model, "--json", "--probe=false"), padding.Fingerprint(), cutting.Fingerprint())
 	}
 	if a, b := figures(given, models["pad"]), figures(square, models["square"]); a != b {
 		t.Errorf("eval saw other pixels:\n%s%s", a, b)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -20,6 +21,7 @@ const (
 	calibrationImages = 256 // show the ranges of activations
 	calibrationBatch  = 16
 	comparedImages    = 256  // others, whose vectors are compared with those of float32
+	fewCompared       = 16   // are too few to tell much: then those that showed the ranges are, too
 	leastCosine       = 0.95 // of a vector in int8 with the one in float32, less their mean; in the mean
 )
 
@@ -31,6 +33,7 @@ type quantized struct {
 	mean, worst float64 // cosines with the vectors of float32
 	sameNearest float64 // share of images whose nearest neighbour is the same
 	compared    int     // images
+	which       string  // whether they are others than those that showed the ranges
 }
 
 // quantize makes integers of a model whose encoder is full, with ranges from some of the
@@ -45,15 +48,16 @@ func (e *export) quantize(ctx context.Context, lib *ort.Runtime, model *onnx.Mod
 			others = append(others, c)
 		}
 	}
-	if len(others) < 2 {
-		others = chosen
+	which := "other"
+	if len(others) < fewCompared {
+		others, which = chosen, "of the same"
 	}
 	fmt.Fprintf(e.stderr, "looking at %d training images for the ranges of activations\n", len(shown))
 	ranges, seen, err := e.observe(ctx, lib, model, full, reader, shown)
 	if err != nil {
 		return nil, fmt.Errorf("ranges of activations: %w", err)
 	}
-	q = &quantized{metadata: encoder.Quantization{Weights: "int8", Activations: "uint8", Images: seen}}
+	q = &quantized{which: which, metadata: encoder.Quantization{Weights: "int8", Activations: "uint8", Images: seen}}
 	if q.model, err = quantize.Int8(model, ranges); err != nil {
 		return nil, err
 	}
@@ -131,7 +135,10 @@ func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *
 	if err != nil {
 		return err
 	}
-	center(want, got)
+	want, got = distinct(want, got)
+	if len(want) == 0 {
+		return errors.New("all images give one and the same vector: the model tells nothing apart, and there is nothing to compare")
+	}
 	q.compared, q.worst = len(want), 1
 	same := 0
 	for i := range want {
@@ -150,6 +157,31 @@ func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *
 	return nil
 }
 
+// distinct takes the mean of the wanted vectors off both, and leaves out those that are it,
+// but for rounding: they have no direction.
+func distinct(want, got [][]float32) (w, g [][]float32) {
+	const rounding = 1e-5
+	lengths := make([]float64, len(want))
+	for i, y := range want {
+		lengths[i] = length(y)
+	}
+	center(want, got)
+	for i := range want {
+		if length(want[i]) > rounding*lengths[i] {
+			w, g = append(w, want[i]), append(g, got[i])
+		}
+	}
+	return w, g
+}
+
+func length(y []float32) float64 {
+	var squares float64
+	for _, v := range y {
+		squares += float64(v) * float64(v)
+	}
+	return math.Sqrt(squares)
+}
+
 // center takes the mean of the wanted vectors off both.
 func center(want, got [][]float32) {
 	mean := make([]float64, len(want[0]))
@@ -165,16 +197,21 @@ func center(want, got [][]float32) {
 	}
 }
 
-// cosine is that of the angle of two vectors; 1 of two without length.
+// cosine is that of the angle of two vectors; 1 of two without length, and 0 where one
+// has none.
 func cosine(a, b []float32) float64 {
-	var ab, aa, bb float64
+	var ab float64
 	for i, v := range a {
-		ab, aa, bb = ab+float64(v)*float64(b[i]), aa+float64(v)*float64(v), bb+float64(b[i])*float64(b[i])
+		ab += float64(v) * float64(b[i])
 	}
-	if aa == 0 && bb == 0 {
+	switch la, lb := length(a), length(b); {
+	case la == 0 && lb == 0:
 		return 1
+	case la == 0 || lb == 0:
+		return 0
+	default:
+		return ab / (la * lb)
 	}
-	return ab / math.Sqrt(aa*bb)
 }
 
 // nearest is the vector of the largest cosine with vector i, other than that.

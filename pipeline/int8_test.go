@@ -5,8 +5,10 @@ import (
 	"context"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"vicreg/models/ort"
@@ -84,6 +86,40 @@ func TestInt8ThatIsFarOffIsRefused(t *testing.T) {
 	}
 	if matches, _ := filepath.Glob(filepath.Join(run, "*int8*")); len(matches) > 0 {
 		t.Errorf("left behind: %v", matches)
+	}
+}
+
+// Images of which none has a direction of its own leave nothing to compare, and one of
+// them among others is passed over.
+func TestDistinct(t *testing.T) {
+	want, got := distinct([][]float32{{3, 4}, {3, 4}}, [][]float32{{3, 4.1}, {3, 4}})
+	if len(want) != 0 || len(got) != 0 {
+		t.Errorf("of equal vectors %v and %v are left", want, got)
+	}
+	want, got = distinct([][]float32{{1, 0}, {2, 0}, {3, 0}}, [][]float32{{1, 1}, {2, 1}, {3, 1}})
+	if len(want) != 2 || len(got) != 2 || got[1][0] != 1 || got[1][1] != 1 {
+		t.Errorf("%v and %v are left", want, got)
+	}
+}
+
+// A model that goes to a pipe is all that goes there.
+func TestExportToAPipe(t *testing.T) {
+	run := madeRun(t, smallConfig(t, drawKinds(t, 4, 1), 16), nil)
+	exported(t, run)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan []byte)
+	go func() {
+		b, _ := os.ReadFile(pipe)
+		read <- b
+	}()
+	if out := exported(t, run, "-o", pipe); out != "" {
+		t.Errorf("printed where the model may go to: %s", out)
+	}
+	if want, _ := os.ReadFile(filepath.Join(run, "backbone.onnx")); !bytes.Equal(<-read, want) {
+		t.Error("the pipe has another model than the file")
 	}
 }
 

@@ -31,11 +31,14 @@ type kindFigures struct {
 	Retrieval retrievalFigures `json:"retrieval"`
 	Linear    *linearFigures   `json:"linear"` // nil where there are too few images
 
-	neighbors int // that each image has: all of the reference, or all other images
+	noLinear  string // why there is no linear probe, if so
+	neighbors int    // that each image has: all of the reference, or all other images
 }
 
 // comparison is what kinds are compared by.
 type comparison struct {
+	bare          bool    // without the linear probe
+	noLinear      string  // why there is none, if so
 	queries, base *sample // named, and base nil to find each image's neighbours among the others
 	labels, among []int   // of the queries, and of those that neighbours are found in
 	kinds         int
@@ -81,7 +84,12 @@ func (c *comparison) neighbors() int {
 // possible are the numbers of neighbours of which there are as many, or all there are
 // where each of ks is more.
 func possible(ks []int, neighbors int) []int {
-	fit := slices.DeleteFunc(slices.Clone(ks), func(k int) bool { return k > neighbors })
+	seen := map[int]bool{}
+	fit := slices.DeleteFunc(slices.Clone(ks), func(k int) bool {
+		twice := seen[k]
+		seen[k] = true
+		return twice || k > neighbors
+	})
 	if len(fit) == 0 {
 		return []int{neighbors}
 	}
@@ -108,6 +116,7 @@ func (c *comparison) measure(ctx context.Context, prober *linear.Prober) (*kindF
 	f.KNN, f.KNNCentered, f.KNNRaw, f.RawCentered = first.Vectors.Right, first.Centered.Right, first.Raw.Right, first.RawCentered.Right
 	var err error
 	f.Linear, err = c.probe(ctx, prober)
+	f.noLinear = c.noLinear
 	return f, err
 }
 

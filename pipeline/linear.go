@@ -12,6 +12,10 @@ import (
 // five likeliest.
 const fewKinds = 5
 
+// mostScores, of images times kinds, are as many as a linear probe has time for: ten
+// thousand images of four hundred kinds take some minutes.
+const mostScores = 4_000_000
+
 // linearFigures are those of the linear probe.
 type linearFigures struct {
 	Form     string         `json:"form"`
@@ -26,7 +30,7 @@ type linearAccuracy struct {
 	accuracy
 	Low  number    `json:"accuracy_low"` // of its 95 % interval
 	High number    `json:"accuracy_high"`
-	Top5 number    `json:"top5_accuracy,omitempty"` // with more kinds than that
+	Top5 *number   `json:"top5_accuracy,omitempty"` // with more kinds than that
 	L2   []float64 `json:"l2"`                      // strength of the penalty of each classifier, of the mean loss
 }
 
@@ -41,7 +45,7 @@ const (
 // there are too few images to choose a penalty, train and test.
 func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearFigures, error) {
 	train := c.others()
-	if !linear.Enough(train.files, c.among) {
+	if c.noLinear = c.without(train); c.noLinear != "" {
 		return nil, nil
 	}
 	f := &linearFigures{Form: linearForm, Protocol: linearCrossFold}
@@ -71,12 +75,26 @@ func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearF
 	return f, nil
 }
 
+// without says why there is no probe, "" where there is one.
+func (c *comparison) without(train *sample) string {
+	switch {
+	case c.bare:
+		return "left out by --probe=false"
+	case !linear.Enough(train.files, c.among):
+		return "fewer than two kinds have 5 different images to train on: too few"
+	case int64(train.y.N)*int64(c.kinds) > mostScores:
+		return fmt.Sprintf("left out: with %d images of %d kinds it would take too long; --limit takes fewer images", train.y.N, c.kinds)
+	}
+	return ""
+}
+
 func (c *comparison) linearAccuracy(r linear.Result) linearAccuracy {
 	a := linearAccuracy{accuracy: accuracyOf(linear.Classes(r.Scores), c.labels), L2: r.L2}
 	low, high := stats.Wilson(float64(a.Right), len(c.labels))
 	a.Low, a.High = number(low), number(high)
 	if c.kinds > fewKinds {
-		a.Top5 = number(stats.TopAccuracy(r.Scores, c.labels, fewKinds))
+		top := number(stats.TopAccuracy(r.Scores, c.labels, fewKinds))
+		a.Top5 = &top
 	}
 	return a
 }

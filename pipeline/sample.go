@@ -70,6 +70,20 @@ func (s *sample) among(others *sample) (n int) {
 	return n
 }
 
+// repeated counts the images of s whose file has the bytes of another one.
+func (s *sample) repeated() (n int) {
+	times := map[bulk.Hash]int{}
+	for _, h := range s.files {
+		times[h]++
+	}
+	for _, k := range times {
+		if k > 1 {
+			n += k
+		}
+	}
+	return n
+}
+
 // named is the part of the sample that lies in folders.
 func (s *sample) named() *sample {
 	n := &sample{y: stats.New(0, s.y.D), raw: stats.New(0, s.raw.D), tiny: stats.New(0, s.tiny.D)}

@@ -23,7 +23,11 @@ func (s *Server) embed(c echo.Context, e embedder) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.wanted(c, e, in)
+	number := bytesAsBinary
+	if form == forms[0] {
+		number = inJSON(in.base64)
+	}
+	rows, err := s.wanted(c, e, in, number)
 	if err != nil {
 		return err
 	}
@@ -34,10 +38,19 @@ func (s *Server) embed(c echo.Context, e embedder) error {
 	return a.write(c, form)
 }
 
-// wanted embeds the images of a request as it wants them, and says in the headers where
+// inJSON is how many bytes a number has in JSON.
+func inJSON(base64 bool) int {
+	if base64 {
+		return bytesInBase64
+	}
+	return bytesInJSON
+}
+
+// wanted embeds the images of a request as it wants them, takes room for its answer, with
+// so many bytes a number, and says in the headers where
 // the time went. A bad image fails alone; the error is the whole request's. The vectors
 // may be others', too: they are only to be read.
-func (s *Server) wanted(c echo.Context, e embedder, in *input) ([]engine.Outcome, error) {
+func (s *Server) wanted(c echo.Context, e embedder, in *input, number int) ([]engine.Outcome, error) {
 	mean := e.Metadata().Mean()
 	if !in.center {
 		mean = nil
@@ -47,7 +60,7 @@ func (s *Server) wanted(c echo.Context, e embedder, in *input) ([]engine.Outcome
 	r, err := e.Embed(c.Request().Context(), in.images, false)
 	s.spent(c, r.Spans, 0)
 	if err == nil {
-		err = holdRows(c, len(r.Rows), e.Dim())
+		err = holdRows(c, len(r.Rows), e.Dim(), number)
 	}
 	if err != nil || mean == nil && !in.normalize {
 		return r.Rows, err
@@ -55,10 +68,17 @@ func (s *Server) wanted(c echo.Context, e embedder, in *input) ([]engine.Outcome
 	return changed(r.Rows, mean, in.normalize), nil
 }
 
-// holdRows takes room for the answer of n vectors. A number has up to 15 bytes in JSON,
-// which are there twice for a moment; a row without any has a problem.
-func holdRows(c echo.Context, n, dim int) error {
-	const number, row = 32, 1 << 10
+// The bytes of a number in an answer. In JSON it has up to 15, and those of base64 have a
+// third more than float32; both are there twice for a moment.
+const (
+	bytesInJSON   = 32
+	bytesInBase64 = 11
+	bytesAsBinary = 4
+)
+
+// holdRows takes room for the answer of n vectors; a row without any has a problem.
+func holdRows(c echo.Context, n, dim, number int) error {
+	const row = 1 << 10
 	return request.Hold(c, int64(n)*int64(number*dim+row))
 }
 

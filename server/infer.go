@@ -101,7 +101,11 @@ func (s *Server) infer(c echo.Context, e embedder) error {
 		err = firstBad(r.Rows)
 	}
 	if err == nil {
-		err = holdRows(c, len(r.Rows), e.Dim())
+		number := bytesInJSON
+		if binary {
+			number = bytesAsBinary
+		}
+		err = holdRows(c, len(r.Rows), e.Dim(), number)
 	}
 	if err != nil {
 		return err

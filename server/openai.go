@@ -36,7 +36,7 @@ func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.wanted(c, e, in)
+	rows, err := s.wanted(c, e, in, inJSON(in.base64))
 	if err == nil {
 		err = firstBad(rows)
 	}

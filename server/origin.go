@@ -22,9 +22,9 @@ var crossOrigin http.CrossOriginProtection
 
 // invited refuses what a page of others may have sent to a server that asks for no key.
 func (s *Server) invited(r *http.Request) error {
-	if name := hostOf(r.Host); name != "" && len(s.config.Names) > 0 && !slices.Contains(s.config.Names, name) {
+	if name := hostOf(r.Host); name != "" && len(s.config.Names) > 0 && net.ParseIP(name) == nil && !slices.Contains(s.config.Names, name) {
 		return problem.Errorf(problem.Forbidden,
-			"the request is for the host %q: without API keys a server on localhost answers to that name, those of --addr and of --host alone", r.Host)
+			"the request is for the host %q: without API keys this server answers to localhost, to addresses, and to the names of --addr and --host alone", r.Host)
 	}
 	if crossOrigin.Check(r) == nil {
 		return nil
@@ -65,11 +65,13 @@ func (f *serveFlags) readHosts() error {
 	return nil
 }
 
-// known are the names that a server answers to which listens at an address and asks for no
-// key: any, unless only this machine reaches it.
+// known are the names, beside addresses, that a server answers to which listens somewhere
+// and asks for no key: any, unless only this machine reaches it or --host gives some.
 func (f *serveFlags) known(at net.Addr) []string {
-	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() || len(f.Keys) > 0 {
+	tcp, ok := at.(*net.TCPAddr)
+	local := ok && tcp.IP.IsLoopback()
+	if len(f.Keys) > 0 || !local && len(f.Hosts) == 0 {
 		return nil
 	}
-	return append([]string{"localhost", "127.0.0.1", "::1", hostOf(f.addr)}, f.Hosts...)
+	return append([]string{"localhost", hostOf(f.addr)}, f.Hosts...)
 }

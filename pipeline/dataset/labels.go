@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ func (l *labels) read(member string, r io.Reader, size int64) error {
 // labelIn is the label in an object, a number as it is written there.
 func labelIn(object []byte) (label string, ok bool) {
 	var members map[string]json.RawMessage // a struct would take "Label", too
-	if json.Unmarshal(object, &members) != nil {
+	if json.Unmarshal(bytes.TrimPrefix(object, []byte("\ufeff")), &members) != nil {
 		return "", false
 	}
 	for _, name := range []string{"label", "cls"} {
@@ -59,7 +60,9 @@ func labelIn(object []byte) (label string, ok bool) {
 		switch {
 		case len(text) == 0 || string(text) == "null":
 		case text[0] == '"' && json.Unmarshal(text, &label) == nil && len(label) <= maxLabel:
-			return strings.TrimSpace(label), true
+			if label = strings.TrimSpace(label); label != "" {
+				return label, true
+			}
 		case text[0] != '"' && json.Unmarshal(text, &number) == nil && len(number) <= maxLabel:
 			return number.String(), true
 		}

@@ -152,7 +152,7 @@ func TestLabelsInShards(t *testing.T) {
 	want := []string{"k/cls.png [first]"}
 	for i, c := range []struct{ object, label string }{
 		{`{"label": "cat", "cls": 7}`, "cat"}, {`{"cls": " dog\u0021 "}`, "dog!"}, {`{"caption": "x", "label": 7}`, "7"}, {`{"cls": -1.50e3}`, "-1.50e3"},
-		{`{"label": null, "cls": 0}`, "0"}, {`{"label": ["cat"], "cls": "dog"}`, "dog"}, {`{"label": ""}`, ""},
+		{`{"label": null, "cls": 0}`, "0"}, {`{"label": ["cat"], "cls": "dog"}`, "dog"}, {`{"label": ""}`, "k"}, {`{"label": " ", "cls": "dog"}`, "dog"}, {"\ufeff" + `{"label": "cat"}`, "cat"},
 		{`{"label": true}`, "k"}, {`{"label": {"cls": 3}}`, "k"}, {`{"Label": "cat"}`, "k"}, {`{"caption": "cat"}`, "k"}, {`[1]`, "k"}, {`null`, "k"}, {`"label"`, "k"},
 		{`{"label": "cat"`, "k"}, {`{"label": "cat"} x`, "k"}, {"", "k"}, {"\xff", "k"},
 		{`{"label": "` + strings.Repeat("x", maxLabel+1) + `"}`, "k"}, {`{"label": "cat"}` + strings.Repeat(" ", maxJSON), "k"},

@@ -108,6 +108,9 @@ func (s *Shelf) fail(err error) {
 func (s *Shelf) at(do func(Index) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.index == nil && s.keeper != nil {
+		return problem.LoadingIndex
+	}
 	if s.index == nil {
 		return problem.Errorf(problem.NoIndex, "the server has no index: start it with --index FILE")
 	}

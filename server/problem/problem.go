@@ -120,6 +120,7 @@ func (p *Error) Document(instance string) Document {
 
 // Errors of requests that come too early and too late.
 var (
-	Loading  = &Error{Unavailable, "the model is being loaded", time.Second}
-	Stopping = &Error{Unavailable, "the server is shutting down", time.Second}
+	Loading      = &Error{Unavailable, "the model is being loaded", time.Second}
+	LoadingIndex = &Error{Unavailable, "the index is being loaded", time.Second}
+	Stopping     = &Error{Unavailable, "the server is shutting down", time.Second}
 )

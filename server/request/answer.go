@@ -1,6 +1,7 @@
 package request
 
 import (
+	"context"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -37,17 +38,22 @@ func (a *Answers) Serve(c echo.Context) (free func()) {
 	return func() { a.room.Release(h.bytes) }
 }
 
-// Hold takes room for so many more bytes of the answer, before it begins. Without any
-// the client is to come again: the others' answers are in memory. One larger than all
-// the room is let have that.
+// holdPatience is how long an answer waits for room: those who read theirs make it.
+const holdPatience = time.Second
+
+// Hold takes room for so many more bytes of the answer, before it begins, and waits for it
+// a little. Without any the client is to come again: the others' answers are in memory.
+// One larger than all the room is let have that.
 func Hold(c echo.Context, bytes int64) error {
 	h, ok := c.Get(heldKey).(*held)
 	if !ok { // of a route whose answers are small
 		return nil
 	}
 	bytes = min(bytes, h.of.all-h.bytes)
-	if !h.of.room.TryAcquire(bytes) {
-		return &problem.Error{Code: problem.Busy, Detail: "too many bytes of answers wait in memory for clients to read them", After: time.Second}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), holdPatience)
+	defer cancel()
+	if h.of.room.Acquire(ctx, bytes) != nil {
+		return &problem.Error{Code: problem.Busy, Detail: "there is no room in memory for the answer beside those that are being sent", After: time.Second}
 	}
 	h.bytes += bytes
 	return nil
