@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,6 +40,21 @@ func TestNoIndex(t *testing.T) {
 	}
 	if w := ask(s, "GET", "/info", nil); !strings.Contains(w.Body.String(), `"index":null`) {
 		t.Errorf("%s", w.Body)
+	}
+}
+
+// While the index is being loaded they say that, and when to come again.
+func TestIndexIsBeingLoaded(t *testing.T) {
+	s, _ := searched(t, nil)
+	s.Items.SetIndex(nil)
+	s.Items.Keep(filepath.Join(t.TempDir(), "x.index"), false)
+	for name, send := range asks(t, s) {
+		if code, body, _ := send(); code != 503 || !strings.Contains(body, "the index is being loaded") {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	if w := ask(s, "GET", "/items", nil); w.Header().Get("Retry-After") != "1" {
+		t.Errorf("%v", w.Header())
 	}
 }
 
