@@ -45,7 +45,7 @@ figure() { # FILE NAME: a number of an eval's JSON
 	sed -n "s/^ *\"$2\": *\([-0-9.e+]*\).*/\1/p" "$1"
 }
 measure() { # MODEL OUT
-	"$work/vicreg" eval --model "$1" --data "$work/cifar/test" --reference "$train" --limit "$tested" --json >"$2"
+	"$work/vicreg" eval --model "$1" --data "$work/cifar/test" --reference "$train" --limit "$tested" --probe=false --json >"$2"
 }
 spread() { # RUN: of the held-out embeddings after the last epoch
 	grep '"kind":"epoch"' "$1/metrics.jsonl" | tail -n 1 | sed 's/.*"spread":\([0-9.e+-]*\).*/\1/'
