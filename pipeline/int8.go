@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"vicreg/models"
 	"vicreg/models/onnx"
@@ -15,6 +14,7 @@ import (
 	"vicreg/pipeline/bulk"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/stats"
 )
 
 const (
@@ -123,33 +123,33 @@ func (e *export) observe(ctx context.Context, lib *ort.Runtime, model *onnx.Mode
 // compare measures how far the vectors are from those of float32. Vectors that are
 // another thing are an error.
 func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *dataset.Reader, chosen []int) error {
-	var want, got [][]float32
+	want, got := stats.New(0, full.Dim()), stats.New(0, full.Dim())
 	err := bulk.Represent(ctx, full, reader, chosen, func(p dataset.Picture, y []float32) error {
 		x, err := q.enc.Encode(ctx, p.Pixels, 1)
-		want, got = append(want, y), append(got, x)
+		appendRow(&want, y)
+		appendRow(&got, x)
 		return err
 	})
-	if err == nil && len(want) == 0 {
+	if err == nil && want.N == 0 {
 		err = errNoPicture
 	}
 	if err != nil {
 		return err
 	}
-	want, got = distinct(want, got)
-	if len(want) == 0 {
+	if want, got = distinct(want, got); want.N == 0 {
 		return errors.New("all images give one and the same vector: the model tells nothing apart, and there is nothing to compare")
 	}
-	q.compared, q.worst = len(want), 1
-	same := 0
-	for i := range want {
-		c := cosine(want[i], got[i])
-		q.mean += c / float64(len(want))
+	q.compared, q.worst = want.N, 1
+	same, nearest := 0, nearestOf(got)
+	for i, at := range nearestOf(want) {
+		c := cosine(want.Row(i), got.Row(i))
+		q.mean += c / float64(want.N)
 		q.worst = min(q.worst, c)
-		if nearest(want, i) == nearest(got, i) {
+		if at == nearest[i] {
 			same++
 		}
 	}
-	q.sameNearest = float64(same) / float64(len(want))
+	q.sameNearest = float64(same) / float64(want.N)
 	q.metadata.Cosine = math.Round(q.mean*1e4) / 1e4
 	if !(q.mean >= leastCosine) {
 		return fmt.Errorf("the cosine of their vectors, less the mean, is %.3f, and at least %g is wanted: nothing was written", q.mean, leastCosine)
@@ -159,42 +159,18 @@ func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *
 
 // distinct takes the mean of the wanted vectors off both, and leaves out those that are it,
 // but for rounding: they have no direction.
-func distinct(want, got [][]float32) (w, g [][]float32) {
+func distinct(want, got stats.Matrix) (w, g stats.Matrix) {
 	const rounding = 1e-5
-	lengths := make([]float64, len(want))
-	for i, y := range want {
-		lengths[i] = length(y)
-	}
-	center(want, got)
-	for i := range want {
-		if length(want[i]) > rounding*lengths[i] {
-			w, g = append(w, want[i]), append(g, got[i])
+	mean := meanRow(want)
+	centered, others := minus(want, mean), minus(got, mean)
+	w, g = stats.New(0, want.D), stats.New(0, got.D)
+	for i := range want.N {
+		if stats.Norm(centered.Row(i)) > rounding*stats.Norm(want.Row(i)) {
+			appendRow(&w, centered.Row(i))
+			appendRow(&g, others.Row(i))
 		}
 	}
 	return w, g
-}
-
-func length(y []float32) float64 {
-	var squares float64
-	for _, v := range y {
-		squares += float64(v) * float64(v)
-	}
-	return math.Sqrt(squares)
-}
-
-// center takes the mean of the wanted vectors off both.
-func center(want, got [][]float32) {
-	mean := make([]float64, len(want[0]))
-	for _, y := range want {
-		for i, v := range y {
-			mean[i] += float64(v) / float64(len(want))
-		}
-	}
-	for _, y := range slices.Concat(want, got) {
-		for i := range y {
-			y[i] -= float32(mean[i])
-		}
-	}
 }
 
 // cosine is that of the angle of two vectors; 1 of two without length, and 0 where one
@@ -204,7 +180,7 @@ func cosine(a, b []float32) float64 {
 	for i, v := range a {
 		ab += float64(v) * float64(b[i])
 	}
-	switch la, lb := length(a), length(b); {
+	switch la, lb := stats.Norm(a), stats.Norm(b); {
 	case la == 0 && lb == 0:
 		return 1
 	case la == 0 || lb == 0:
@@ -214,12 +190,17 @@ func cosine(a, b []float32) float64 {
 	}
 }
 
-// nearest is the vector of the largest cosine with vector i, other than that.
-func nearest(all [][]float32, i int) int {
-	best, at := math.Inf(-1), -1
-	for k, y := range all {
-		if c := cosine(all[i], y); k != i && c > best {
-			best, at = c, k
+// nearestOf is, of each row, the one with the largest cosine beside it; -1 where there is
+// none.
+func nearestOf(m stats.Matrix) []int {
+	at := make([]int, m.N)
+	for i, near := range stats.Neighbors(m, m, 2) {
+		at[i] = -1
+		for _, n := range near {
+			if n.Index != i {
+				at[i] = n.Index
+				break
+			}
 		}
 	}
 	return at

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"vicreg/models/ort/orttest"
 	"vicreg/models/tensor"
 	"vicreg/pipeline/encoder"
+	"vicreg/pipeline/stats"
 )
 
 // A model in int8 is another file, beside that in float32, with nearly its vectors; two
@@ -92,12 +94,12 @@ func TestInt8ThatIsFarOffIsRefused(t *testing.T) {
 // Images of which none has a direction of its own leave nothing to compare, and one of
 // them among others is passed over.
 func TestDistinct(t *testing.T) {
-	want, got := distinct([][]float32{{3, 4}, {3, 4}}, [][]float32{{3, 4.1}, {3, 4}})
-	if len(want) != 0 || len(got) != 0 {
+	want, got := distinct(stats.Of([]float32{3, 4, 3, 4}, 2, 2), stats.Of([]float32{3, 4.1, 3, 4}, 2, 2))
+	if want.N != 0 || got.N != 0 {
 		t.Errorf("of equal vectors %v and %v are left", want, got)
 	}
-	want, got = distinct([][]float32{{1, 0}, {2, 0}, {3, 0}}, [][]float32{{1, 1}, {2, 1}, {3, 1}})
-	if len(want) != 2 || len(got) != 2 || got[1][0] != 1 || got[1][1] != 1 {
+	want, got = distinct(stats.Of([]float32{1, 0, 2, 0, 3, 0}, 3, 2), stats.Of([]float32{1, 1, 2, 1, 3, 1}, 3, 2))
+	if want.N != 2 || got.N != 2 || got.Row(1)[0] != 1 || got.Row(1)[1] != 1 {
 		t.Errorf("%v and %v are left", want, got)
 	}
 }
@@ -124,18 +126,18 @@ func TestExportToAPipe(t *testing.T) {
 }
 
 func TestNearestAndCosine(t *testing.T) {
-	all := [][]float32{{1, 0}, {0.9, 0.1}, {0, 1}, {-1, 0}}
-	for i, want := range []int{1, 0, 1, 2} {
-		if got := nearest(all, i); got != want {
-			t.Errorf("nearest to %v: %v", all[i], all[got])
-		}
+	all := stats.Of([]float32{1, 0, 0.9, 0.1, 0, 1, -1, 0}, 4, 2)
+	if got := nearestOf(all); !slices.Equal(got, []int{1, 0, 1, 2}) {
+		t.Errorf("nearest are %v", got)
+	}
+	if got := nearestOf(stats.Of([]float32{1, 0}, 1, 2)); got[0] != -1 {
+		t.Errorf("nearest to one alone is %v", got)
 	}
 	if c := cosine([]float32{3, 4}, []float32{4, 3}); math.Abs(c-0.96) > 1e-12 || cosine([]float32{0}, []float32{0}) != 1 {
 		t.Errorf("cosine %v", c)
 	}
-	want, got := [][]float32{{1, 2}, {3, 4}}, [][]float32{{2, 2}, {3, 5}}
-	center(want, got)
-	if want[0][0] != -1 || want[1][1] != 1 || got[0][0] != 0 || got[1][1] != 2 {
+	want, got := distinct(stats.Of([]float32{1, 2, 3, 4}, 2, 2), stats.Of([]float32{2, 2, 3, 5}, 2, 2))
+	if want.Row(0)[0] != -1 || want.Row(1)[1] != 1 || got.Row(0)[0] != 0 || got.Row(1)[1] != 2 {
 		t.Errorf("centred: %v and %v", want, got)
 	}
 }

@@ -39,8 +39,7 @@ func newSample(enc *encoder.Encoder) *sample {
 // add appends an image; pixels and y are copied.
 func (s *sample) add(kind string, file bulk.Hash, pixels []uint8, y []float32) {
 	s.kinds, s.files = append(s.kinds, kind), append(s.files, file)
-	s.y.Data = append(s.y.Data, y...)
-	s.y.N++
+	appendRow(&s.y, y)
 	s.addPixels(&s.raw, rawSide, pixels)
 	s.addPixels(&s.tiny, tinySide, pixels)
 }
@@ -92,17 +91,17 @@ func (s *sample) named() *sample {
 			continue
 		}
 		n.kinds, n.files = append(n.kinds, kind), append(n.files, s.files[i])
-		copyRow(&n.y, s.y, i)
-		copyRow(&n.raw, s.raw, i)
-		copyRow(&n.tiny, s.tiny, i)
+		appendRow(&n.y, s.y.Row(i))
+		appendRow(&n.raw, s.raw.Row(i))
+		appendRow(&n.tiny, s.tiny.Row(i))
 	}
 	return n
 }
 
-// copyRow appends row i of from.
-func copyRow(to *stats.Matrix, from stats.Matrix, i int) {
-	to.Data = append(to.Data, from.Row(i)...)
-	to.N++
+// appendRow makes a row the last of m.
+func appendRow(m *stats.Matrix, row []float32) {
+	m.Data = append(m.Data, row...)
+	m.N++
 }
 
 // minus is m with a row taken off every row.

@@ -1,10 +1,8 @@
 package quantize
 
 import (
-	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -196,24 +194,8 @@ func operators(t *testing.T, m *onnx.ModelProto, x *tensor.Tensor) map[string]in
 		t.Fatal(err)
 	}
 	s.Close()
-	files, _ := filepath.Glob(prefix + "*.json")
-	if len(files) != 1 {
-		t.Fatalf("profiles: %v", files)
-	}
-	b, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var events []struct {
-		Args struct {
-			Op string `json:"op_name"`
-		}
-	}
-	if err := json.Unmarshal(b, &events); err != nil {
-		t.Fatal(err)
-	}
 	ran := map[string]int{}
-	for _, e := range events {
+	for _, e := range orttest.Profile(t, prefix) {
 		if e.Args.Op != "" {
 			ran[e.Args.Op]++
 		}

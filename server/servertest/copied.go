@@ -1,10 +1,7 @@
 package servertest
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"vicreg/models/onnx"
@@ -39,25 +36,8 @@ func Copied(t *testing.T, sessions int, profiles string) (*encoder.Encoder, erro
 // RanSizes are the batch sizes that a session ran, by its profile.
 func RanSizes(t *testing.T, prefix string) map[int]int {
 	t.Helper()
-	files, err := filepath.Glob(prefix + "*")
-	if err != nil || len(files) != 1 {
-		t.Fatalf("profiles %v, %v", files, err)
-	}
-	b, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var events []struct {
-		Name string
-		Args struct {
-			Inputs []map[string][]int `json:"input_type_shape"`
-		}
-	}
-	if err := json.Unmarshal(b, &events); err != nil {
-		t.Fatal(err)
-	}
 	sizes := map[int]int{}
-	for _, e := range events {
+	for _, e := range orttest.Profile(t, prefix) {
 		if e.Name == "there_kernel_time" {
 			sizes[e.Args.Inputs[0]["uint8"][0]]++
 		}
