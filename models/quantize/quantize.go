@@ -64,7 +64,6 @@ func Is(m *onnx.ModelProto) bool {
 
 // network is a model with what has to be known to change it.
 type network struct {
-	graph  *onnx.GraphProto
 	specs  map[string]tensor.Spec // of what nodes compute
 	consts map[string]*onnx.TensorProto
 	makers map[string]*onnx.NodeProto
@@ -74,7 +73,7 @@ type network struct {
 
 func newNetwork(m *onnx.ModelProto) (*network, error) {
 	g := m.Graph
-	n := &network{graph: g, specs: map[string]tensor.Spec{}, consts: map[string]*onnx.TensorProto{}, makers: map[string]*onnx.NodeProto{}, used: map[string]bool{}}
+	n := &network{specs: map[string]tensor.Spec{}, consts: map[string]*onnx.TensorProto{}, makers: map[string]*onnx.NodeProto{}, used: map[string]bool{}}
 	for _, t := range g.Initializer {
 		n.consts[t.Name] = t
 	}
