@@ -22,6 +22,7 @@ type Config struct {
 	CustomOps bool          // of a graph for CUDA: see graph.Graph
 	TF32      bool          // of a graph for CUDA: see graph.Graph
 	Apart     bool          // the two views pass one after the other where one batch could be both, in training
+	SumsApart bool          // of a graph for CUDA: see graph.Graph
 	Group     graph.Group   // the processes that train together, in training
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
@@ -43,6 +44,7 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 			g.Fail("graph", "%v on CUDA needs the custom operators: the runtime's own kernels lack it", tensor.BFloat16)
 		}
 		g.Block, g.Standard, g.Device, g.CustomOps, g.TF32 = c.Block, c.Standard, c.Device, c.CustomOps, c.TF32
+		g.SumsApart = c.SumsApart
 		f(g)
 		if c.Device == tensor.CUDA && c.CustomOps && c.compute().Half() {
 			g.HalvesTogether(c.compute())

@@ -43,13 +43,25 @@ func numbers(x *tensor.Tensor) []float64 {
 // the gradients in the middle and at worst.
 type errorsOf struct{ loss, running, middle, worst float64 }
 
-// compareStep measures a step, under a loss scale, by the portable graph in float32.
-func compareStep(t *testing.T, c Config, evaluate evaluator, lossScale float64) (e errorsOf) {
+// meanStep is the mean of what compareStep gives for several batches.
+func meanStep(t *testing.T, c Config, evaluate evaluator, lossScale float64, batches []string) (mean errorsOf) {
+	t.Helper()
+	n := float64(len(batches))
+	for _, batch := range batches {
+		e := compareStep(t, c, evaluate, lossScale, batch)
+		mean = errorsOf{mean.loss + e.loss/n, mean.running + e.running/n, mean.middle + e.middle/n, mean.worst + e.worst/n}
+	}
+	return mean
+}
+
+// compareStep measures a step on some images of many, under a loss scale, by the portable graph
+// in float32.
+func compareStep(t *testing.T, c Config, evaluate evaluator, lossScale float64, batch string) (e errorsOf) {
 	t.Helper()
 	portable := c
 	portable.Compute, portable.Device = 0, tensor.Host
 	host, a := trainingOf(t, portable), trainingOf(t, c)
-	state, images := twinState(host), views(c, "")
+	state, images := twinState(host), views(c, batch)
 	want := run(t, host.Graph, state, images)
 	images[LossScale] = tensor.Of([]float32{float32(lossScale)})
 	got := evaluate.on(t, a, state, images)
@@ -88,7 +100,7 @@ func TestGradientsOnCUDA(t *testing.T) {
 			}
 			for family, custom := range families {
 				c.Device, c.CustomOps, c.Backbone.Activation, c.Expander.Activation = tensor.CUDA, custom, activation, activation
-				e := compareStep(t, c, reference.Run, 1024)
+				e := compareStep(t, c, reference.Run, 1024, "")
 				t.Logf("%s, resnet%d, %s, float32: %.1e", family, c.Backbone.Depth, activation, e)
 				atMost(t, "the loss", e.loss, 1e-5)
 				atMost(t, "a running statistic", e.running, 1e-5)
@@ -100,7 +112,9 @@ func TestGradientsOnCUDA(t *testing.T) {
 
 // In half precision the gradients are as near as those of the portable graph, which takes
 // all sums over copies in float32. bfloat16 has three digits less than float16, so bounds
-// are eight times as wide, and needs no loss scale.
+// are eight times as wide, and needs no loss scale. With ReLU, signs that rounding flips make the
+// worst gradient of one batch in bfloat16 anything from 0.55 to 1.2 off, by any of the graphs: there
+// the mean of some says more.
 func TestHalfGradientsOnCUDA(t *testing.T) {
 	for _, h := range []struct {
 		compute    tensor.DType
@@ -108,24 +122,26 @@ func TestHalfGradientsOnCUDA(t *testing.T) {
 		families   map[string]bool
 		scale      float64
 		wide       float64
+		batches    []string
+		most       float64 // that the worst gradient may be off
 	}{
-		{tensor.Float16, "gelu", families, 64, 1},
-		{tensor.BFloat16, "gelu", map[string]bool{"custom": true}, 1, 8},
-		{tensor.BFloat16, "relu", map[string]bool{"custom": true}, 1, 8}, // by the kernels that a run takes
+		{tensor.Float16, "gelu", families, 64, 1, []string{""}, 0.75},
+		{tensor.BFloat16, "gelu", map[string]bool{"custom": true}, 1, 8, []string{""}, 0.75},
+		{tensor.BFloat16, "relu", map[string]bool{"custom": true}, 1, 8, []string{"", "a", "b"}, 1}, // by the kernels that a run takes
 	} {
 		c := netConfig(t, "resnet18", "cifar", 8, 16, 8)
 		c.Compute, c.Backbone.Activation, c.Expander.Activation = h.compute, h.activation, h.activation
-		portable := compareStep(t, c, reference.Rounded, h.scale)
+		portable := meanStep(t, c, reference.Rounded, h.scale, h.batches)
 		t.Logf("%v, %s, portable: %.1e", h.compute, h.activation, portable)
 		c.Device = tensor.CUDA
 		for family, custom := range h.families {
 			c.CustomOps = custom
-			e := compareStep(t, c, reference.Rounded, h.scale)
+			e := meanStep(t, c, reference.Rounded, h.scale, h.batches)
 			t.Logf("%v, %s, %s: %.1e", h.compute, h.activation, family, e)
 			atMost(t, "the loss", e.loss, 3e-3*h.wide)
 			atMost(t, "a running statistic", e.running, 5e-3*h.wide)
 			atMost(t, "the median gradient", e.middle, 1.2*portable.middle)
-			atMost(t, "the worst gradient", e.worst, min(1.5*portable.worst, 0.75))
+			atMost(t, "the worst gradient", e.worst, min(1.5*portable.worst, h.most))
 		}
 	}
 }

@@ -13,8 +13,11 @@ func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *
 	out := g.Composite("ConvNorm", attrs, inputs, func(save func(string, *graph.Value)) []*graph.Value {
 		c := newConvolution(g, x, w, win)
 		save("x", c.x)
-		if c.foldable() {
+		switch {
+		case c.foldable():
 			return c.foldedNorm(gamma, beta, o, save)
+		case c.measures(o):
+			return c.measuredNorm(gamma, beta, o, save)
 		}
 		return normalize(g, c.forward(), gamma, beta, o, save)
 	})

@@ -13,12 +13,37 @@ func fusible(g *graph.Graph, x *graph.Value, o BatchNormOptions) bool {
 
 // fusedNorm is normalize by an operator that does all of it.
 func fusedNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	n := o.norm(g, x, save)
+	return savedNorm(x, gamma, beta, g.NormalizeBatch(x, gamma, beta, n), save)
+}
+
+// measures reports whether the convolution can take the statistics of its result, and the
+// operators of graph/batchnorm.go do the rest.
+func (c convolution) measures(o BatchNormOptions) bool {
+	return lastChannels(c.g) && c.cudnn() && !c.g.SumsApart && (o.Residual == nil || o.Relu)
+}
+
+// measuredNorm is the convolution and its normalisation by statistics that the convolution
+// takes.
+func (c convolution) measuredNorm(gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
+	n := graph.Norm{Eps: float32(o.Eps), Groups: o.Groups}
+	x := c.g.CudnnConvMoments(c.x, c.lastWeights(c.padded(c.w)), c.win, n)
+	n = o.norm(c.g, x.Y, save)
+	return savedNorm(x.Y, gamma, beta, c.g.Normalize(x, gamma, beta, n), save)
+}
+
+// norm are the options for a normalisation of x, with the residual in its form.
+func (o BatchNormOptions) norm(g *graph.Graph, x *graph.Value, save func(string, *graph.Value)) graph.Norm {
 	n := graph.Norm{Eps: float32(o.Eps), Relu: o.Relu, Groups: o.Groups}
 	if o.Residual != nil {
 		n.Residual = sameLayout(g, o.Residual, x)
 		save("residual", n.Residual)
 	}
-	y := g.NormalizeBatch(x, gamma, beta, n)
+	return n
+}
+
+// savedNorm saves what fusedNormGradient needs of a normalisation of x to y.
+func savedNorm(x, gamma, beta *graph.Value, y graph.Normalized, save func(string, *graph.Value)) []*graph.Value {
 	save("normalized", x)
 	save("gamma", gamma)
 	save("beta", beta)

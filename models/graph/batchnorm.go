@@ -21,11 +21,21 @@ type Norm struct {
 }
 
 func (n Norm) attrs() []Attr {
-	attrs := []Attr{{"eps", n.Eps}, {"relu", bit(n.Relu)}}
+	return n.grouped([]Attr{{"eps", n.Eps}, {"relu", bit(n.Relu)}})
+}
+
+func (n Norm) grouped(attrs []Attr) []Attr {
 	if n.Groups > 1 {
 		attrs = append(attrs, Attr{"groups", n.Groups})
 	}
 	return attrs
+}
+
+// divides fails for images that are not as many in each group.
+func (n Norm) divides(g *Graph, op string, x *Value) {
+	if x.Shape[0]%max(n.Groups, 1) != 0 {
+		g.Fail(op, "%d images in %d groups", x.Shape[0], n.Groups)
+	}
 }
 
 // statistic is a value for each channel of x and each group.
@@ -44,23 +54,37 @@ type Normalized struct{ Y, Mean, Variance, Istd, Mask *Value }
 // NormalizeBatch normalises x by the statistics of the batch.
 func (g *Graph) NormalizeBatch(x, gamma, beta *Value, n Norm) Normalized {
 	g.rowsOf("BatchNorm", x)
-	if x.Shape[0]%max(n.Groups, 1) != 0 {
-		g.Fail("BatchNorm", "%d images in %d groups", x.Shape[0], n.Groups)
-	}
-	in, outputs := []*Value{x, gamma, beta}, []*Value{like(x), n.statistic(x), n.statistic(x), n.statistic(x)}
-	if n.Residual != nil {
-		if !n.Relu || !alike(n.Residual, x) {
-			g.Fail("BatchNorm", "a residual of %v%v for %v%v, with ReLU: %v", n.Residual.Type, n.Residual.Shape, x.Type, x.Shape, n.Relu)
-		}
-		in = append(in, n.Residual)
-		outputs = append(outputs, &Value{Type: tensor.Uint8, Shape: []int{x.Elements() / masked(x)}})
-	}
+	n.divides(g, "BatchNorm", x)
+	in, outputs := n.residual(g, "BatchNorm", x, []*Value{x, gamma, beta}, []*Value{like(x), n.statistic(x), n.statistic(x), n.statistic(x)})
 	out := g.op(DomainCUDA, "BatchNorm", n.attrs(), in, outputs...)
 	y := Normalized{Y: out[0], Mean: out[1], Variance: out[2], Istd: out[3]}
 	if n.Residual != nil {
 		y.Mask = out[4]
 	}
 	return y
+}
+
+// Normalize is NormalizeBatch of what CudnnConvMoments has given, with its statistics.
+func (g *Graph) Normalize(x Normalized, gamma, beta *Value, n Norm) Normalized {
+	in, outputs := n.residual(g, "Normalize", x.Y, []*Value{x.Y, gamma, beta, x.Mean, x.Istd}, []*Value{like(x.Y)})
+	out := g.op(DomainCUDA, "Normalize", n.grouped([]Attr{{"relu", bit(n.Relu)}}), in, outputs...)
+	y := Normalized{Y: out[0], Mean: x.Mean, Variance: x.Variance, Istd: x.Istd}
+	if n.Residual != nil {
+		y.Mask = out[1]
+	}
+	return y
+}
+
+// residual adds to the inputs and outputs of a normalisation of x what comes with a residual.
+func (n Norm) residual(g *Graph, op string, x *Value, in, outputs []*Value) (withIn, withOutputs []*Value) {
+	r := n.Residual
+	if r == nil {
+		return in, outputs
+	}
+	if !n.Relu || !alike(r, x) {
+		g.Fail(op, "a residual of %v%v for %v%v, with ReLU: %v", r.Type, r.Shape, x.Type, x.Shape, n.Relu)
+	}
+	return append(in, r), append(outputs, &Value{Type: tensor.Uint8, Shape: []int{x.Elements() / masked(x)}})
 }
 
 // masked is how many numbers of x share a byte of a mask.

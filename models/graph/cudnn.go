@@ -1,5 +1,7 @@
 package graph
 
+import "vicreg/models/tensor"
+
 // The operators of this file are vicreg's own, over NVIDIA's cuDNN; package ort
 // registers them with every session on a CUDA device: convolutions, whose gradients ONNX
 // Runtime has no operators for. Values are in the NHWC layout, weights plain
@@ -13,6 +15,21 @@ func (g *Graph) CudnnConv(x, w *Value, win Window) *Value {
 		g.Fail("Conv", "%v", err)
 	}
 	return g.nhwc(DomainCUDA, "Conv", g.tf32(cudnnWindow(win)), []*Value{x, w}, x.Type, shape)
+}
+
+// CudnnConvMoments is CudnnConv with the statistics of its result by which n normalises that: the
+// result is Y of what is returned, without a mask.
+func (g *Graph) CudnnConvMoments(x, w *Value, win Window, n Norm) Normalized {
+	g.cudnnOperands("ConvMoments", win, w, x)
+	shape, err := ConvShape(x.Shape, []int{w.Shape[0], w.Shape[3], w.Shape[1], w.Shape[2]}, win, 1)
+	if err != nil {
+		g.Fail("ConvMoments", "%v", err)
+	}
+	n.divides(g, "ConvMoments", x)
+	y := &Value{Type: x.Type, Shape: shape, Layout: tensor.NHWC}
+	attrs := append(g.tf32(cudnnWindow(win)), Attr{"eps", n.Eps})
+	out := g.op(DomainCUDA, "ConvMoments", n.grouped(attrs), []*Value{x, w}, y, n.statistic(y), n.statistic(y), n.statistic(y))
+	return Normalized{Y: out[0], Mean: out[1], Variance: out[2], Istd: out[3]}
 }
 
 // CudnnConvInputGrad is the gradient of CudnnConv with respect to x of h x w pixels,

@@ -62,6 +62,11 @@ type Graph struct {
 	// and slow: a step of ResNet-18 in fp16 takes 42.8 ms on an H200, against 12.3 with.
 	CustomOps bool
 
+	// SumsApart has a normalisation read what a convolution has written to take its statistics.
+	// Otherwise the convolution takes them as it writes, wherever that is quicker. It is there
+	// to measure the difference.
+	SumsApart bool
+
 	// TF32 lets the convolutions of cuDNN round float32 operands to 10 bits.
 	TF32 bool
 

@@ -147,7 +147,24 @@ func TestCaptureOnCuDNN(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	c := convCases[2]
+	a := []*onnx.AttributeProto{onnx.Float("eps", eps), onnx.Int("relu", 1)}
+	t.Run("Conv and BatchNorm", func(t *testing.T) {
+		c := convCases[2]
+		testCapture(t, c, 2, func(m *custom) {
+			m.node("Conv", "x w", "y", c.attributes()...).node("BatchNorm", "y Gamma Beta", "z Mean Variance Istd", a...)
+		})
+	})
+	t.Run("ConvMoments and Normalize", func(t *testing.T) {
+		c := momentsCases[0]
+		testCapture(t, c, 3, func(m *custom) {
+			m.node("ConvMoments", "x w", "y Mean Variance Istd", c.attributes(onnx.Float("eps", eps))...).
+				node("Normalize", "y Gamma Beta Mean Istd", "z", a...)
+		})
+	})
+}
+
+// testCapture takes steps with a layer, of which one takes as many searches.
+func testCapture(t *testing.T, c convCase, searches int, forward func(*custom)) {
 	r := seeded()
 	x, w, g := random(r, f16, c.x[:]...), random(r, f16, c.w[:]...), random(r, f32, c.w[0])
 	y := []int{c.x[0], c.out[0], c.out[1], c.w[0]}
@@ -160,8 +177,8 @@ func TestCaptureOnCuDNN(t *testing.T) {
 		m.value(f32, name, c.w[0])
 	}
 	a := []*onnx.AttributeProto{onnx.Float("eps", eps), onnx.Int("relu", 1)}
-	m.node("Conv", "x w", "y", c.attributes()...).node("BatchNorm", "y Gamma Beta", "z Mean Variance Istd", a...).
-		node("BatchNormGrad", "z - y Gamma Beta Mean Istd", "dy Gamma.next Beta.next", a...).
+	forward(m)
+	m.node("BatchNormGrad", "z - y Gamma Beta Mean Istd", "dy Gamma.next Beta.next", a...).
 		node("ConvWeightGrad", "dy x", "w.next", c.attributes(onnx.Ints("kernel", int64(c.w[1]), int64(c.w[2])))...)
 	m.builder.node("Identity", "Loss", "Rate")
 	s := orttest.Session(t, m.model(), ort.Options{Device: cuda, Capture: true})
@@ -177,6 +194,7 @@ func TestCaptureOnCuDNN(t *testing.T) {
 	if err := st.Restore(map[string]*tensor.Tensor{"w": m.in["w"], "Gamma": m.in["Gamma"], "Beta": m.in["Beta"]}); err != nil {
 		t.Fatal(err)
 	}
+	asked(t)
 	var logs []string
 	for range 4 {
 		if _, err := st.Step(tensor.Batch{"x": m.in["x"], "Rate": m.in["Rate"]}); err != nil {
@@ -186,7 +204,7 @@ func TestCaptureOnCuDNN(t *testing.T) {
 		logs = append(logs, asked(t))
 	}
 	// Of the two sets of the state each is captured once.
-	if n := strings.Count(logs[0], "heuristics 1\n"); n != 2 || strings.Contains(strings.Join(logs[1:], ""), "heuristics") || logs[2]+logs[3] != "" {
+	if n := strings.Count(logs[0], "heuristics 1\n"); n != searches || strings.Contains(strings.Join(logs[1:], ""), "heuristics") || logs[2]+logs[3] != "" {
 		t.Errorf("asked of cuDNN, by step: %q", logs)
 	}
 }

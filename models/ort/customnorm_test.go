@@ -245,17 +245,23 @@ func TestCustomOperatorsRefuse(t *testing.T) {
 		"do not give a y of the shape of dy":     newCustom(f32).give("dy", x).give("w", random(r, f32, 3, 3, 3, 3)).want("dx", 1, 5, 4, 3).node("ConvInputGrad", "dy w", "dx", onnx.Ints("pads", 1, 1), onnx.Int("stride", 1), onnx.Ints("size", 5, 4)),
 		"no kernel def matches node inputs":      newCustom(f16).give("x", x).give("W", w).want("y", 1, 4, 4, 2).node("Conv", "x W", "y", onnx.Ints("pads", 1, 1), onnx.Int("stride", 1)),
 	} {
-		b, err := onnx.Marshal(m.model())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := orttest.Open(t).NewSession(b, ort.Options{Device: cuda})
-		if err == nil {
-			_, err = s.Run(m.in)
-			s.Close()
-		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
-		}
+		refuses(t, m, want)
+	}
+}
+
+// refuses wants an error, from making the session or from its run.
+func refuses(t *testing.T, m *custom, want string) {
+	t.Helper()
+	b, err := onnx.Marshal(m.model())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := orttest.Open(t).NewSession(b, ort.Options{Device: cuda})
+	if err == nil {
+		_, err = s.Run(m.in)
+		s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }

@@ -57,11 +57,10 @@ static char *domain_error;
 
 // The domain is made once for the process and never freed, as sessions refer to it.
 static void make_domain(void) {
-  static const vr_operator *const operators[] = {&vr_conv,         &vr_conv_input_grad, &vr_conv_weight_grad,
-                                                 &vr_batch_norm,   &vr_batch_norm_grad, &vr_max_pool,
-                                                 &vr_max_pool_grad, &vr_dots,           &vr_momentum,
-                                                 &vr_adam,         &vr_blend,           &vr_pixels,
-                                                 &vr_sums,         &vr_halves};
+  static const vr_operator *const operators[] = {
+      &vr_conv,     &vr_conv_input_grad, &vr_conv_weight_grad, &vr_conv_moments, &vr_batch_norm, &vr_batch_norm_grad,
+      &vr_normalize, &vr_max_pool,       &vr_max_pool_grad,    &vr_dots,         &vr_momentum,   &vr_adam,
+      &vr_blend,    &vr_pixels,          &vr_sums,             &vr_halves};
   static const int types[] = {VR_FLOAT, VR_FLOAT16, VR_BFLOAT16};
   enum { N = sizeof operators / sizeof *operators, TYPES = sizeof types / sizeof *types };
   static registered all[TYPES * N]; // each for all types

@@ -58,8 +58,8 @@ typedef struct {
   void (*forget)(void *state); // may be NULL
 } vr_operator;
 
-extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad;
-extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_max_pool, vr_max_pool_grad, vr_pixels;
+extern const vr_operator vr_conv, vr_conv_input_grad, vr_conv_weight_grad, vr_conv_moments;
+extern const vr_operator vr_batch_norm, vr_batch_norm_grad, vr_normalize, vr_max_pool, vr_max_pool_grad, vr_pixels;
 extern const vr_operator vr_dots, vr_momentum, vr_adam, vr_blend, vr_sums, vr_halves;
 
 // vr_node is one node of a session, which runs on one thread at a time.

@@ -12,12 +12,17 @@ typedef struct {
   int64_t direction, type, tf32; // type: as cuDNN numbers it
   int64_t x[4], w[4], y[4]; // [N, H, W, C], [M, KH, KW, C], [N, OH, OW, M]
   int64_t pads[2], stride;
+  // Where y's sums are taken, too, into how many groups N is divided, which are convolved one
+  // after the other; else 0.
+  int64_t groups;
   void *cudnn; // plans belong to a handle, and so to one device and thread
 } vr_conv_shape;
 
-// The tensors of a convolution, by the names they have in the forward pass.
+// The tensors of a convolution, by the names they have in the forward pass. The sums of y's
+// channels and of their squares are [groups, M].
 typedef struct {
   void *x, *w, *y;
+  float *sum, *squares;
 } vr_conv_data;
 
 // vr_descriptors is a list of descriptors of the graph library, which are freed
@@ -32,8 +37,9 @@ typedef struct {
 typedef struct vr_plan {
   vr_conv_shape shape;
   vr_descriptors graph, own; // what plan refers to, and itself
-  void *plan;
+  void *plan;                // NULL where sums are to be taken and cuDNN has no kernel for that
   size_t workspace;
+  int way; // how a convolution whose sums are taken is computed, once that is known; see opmoments.c
   int users;
   struct vr_plan *next;
 } vr_plan;
@@ -45,18 +51,33 @@ typedef struct vr_plan {
 char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **plan);
 void vr_plan_leave(vr_plan *plan);
 
+// vr_conv_plan has *kept be the plan for a shape, whichever it was for.
+char *vr_conv_plan(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **kept);
+
+// vr_conv_run computes with a plan, in workspace of the run.
+char *vr_conv_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data);
+
+// vr_conv_shapes works out y's shape from those of x and w, and vr_conv_forward describes that
+// convolution for the node of the run.
+char *vr_conv_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out);
+vr_conv_shape vr_conv_forward(vr_call *run);
+
 // vr_plan_search makes a plan for a shape, as vr_plan_take does.
 char *vr_plan_search(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan *plan);
 
 // vr_searches is what searches took that found a kernel: how many, their time and that of the
-// longest, in seconds, and what that one was for. vr_take_searches gives those since its last
-// call.
+// longest, in seconds, and what that one was for; and of convolutions whose statistics are
+// wanted, of how many kinds they are and how many take them as they write. vr_take_searches
+// gives those since its last call.
 typedef struct {
-  int64_t count;
+  int64_t count, moments, fused;
   double seconds, longest;
   vr_conv_shape of;
 } vr_searches;
 void vr_take_searches(vr_searches *to);
+
+// vr_moments_chosen adds to the account how statistics will be taken for a kind of convolution.
+void vr_moments_chosen(int fused);
 
 // vr_execute computes with a plan of the graph library.
 char *vr_execute(const vr_conv_shape *shape, void *plan, const vr_conv_data *data, void *workspace);
@@ -68,7 +89,7 @@ void vr_descriptor_set(vr_descriptors *d, void *descriptor, int name, int type, 
 void vr_descriptor_end(vr_descriptors *d, void *descriptor);
 void vr_descriptors_free(vr_descriptors *d);
 
-// vr_describe_conv describes a convolution: what a plan is made for.
+// vr_describe_conv describes a convolution, of one group: what a plan is made for.
 void *vr_describe_conv(vr_descriptors *d, const vr_conv_shape *shape);
 
 #endif

@@ -76,10 +76,8 @@ static const struct {
                         CUDNN_BACKWARD_FILTER_DW, CUDNN_BACKWARD_FILTER_DY},
 };
 
-void *vr_describe_conv(vr_descriptors *d, const vr_conv_shape *s) {
-  void *x = describe_tensor(d, 'x', s->type, s->x);
-  void *w = describe_tensor(d, 'w', s->type, s->w);
-  void *y = describe_tensor(d, 'y', s->type, s->y);
+// describe_conv describes the operation from and to the tensors.
+static void *describe_conv(vr_descriptors *d, const vr_conv_shape *s, void *x, void *w, void *y) {
   void *window = describe_window(d, s);
   int first = operations[s->direction].alpha;
   void *op = vr_descriptor_begin(d, operations[s->direction].kind);
@@ -91,10 +89,34 @@ void *vr_describe_conv(vr_descriptors *d, const vr_conv_shape *s) {
   vr_descriptor_set(d, op, operations[s->direction].w, CUDNN_TYPE_DESCRIPTOR, 1, &w);
   vr_descriptor_set(d, op, operations[s->direction].y, CUDNN_TYPE_DESCRIPTOR, 1, &y);
   vr_descriptor_end(d, op);
+  return op;
+}
 
+// describe_sums describes the sums of y's channels and of their squares, in float32.
+static void *describe_sums(vr_descriptors *d, const vr_conv_shape *s, void *y) {
+  const int64_t channels[] = {1, 1, 1, s->y[3]};
+  void *sum = describe_tensor(d, 's', CUDNN_FLOAT, channels), *squares = describe_tensor(d, 'q', CUDNN_FLOAT, channels);
+  void *op = vr_descriptor_begin(d, CUDNN_DESCRIBE_STATISTICS);
+  const int mode = CUDNN_SUM_AND_SQUARES, compute = CUDNN_FLOAT;
+  vr_descriptor_set(d, op, CUDNN_STATISTICS_MODE, CUDNN_TYPE_STATISTICS_MODE, 1, &mode);
+  vr_descriptor_set(d, op, CUDNN_STATISTICS_COMPUTE_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute);
+  vr_descriptor_set(d, op, CUDNN_STATISTICS_X, CUDNN_TYPE_DESCRIPTOR, 1, &y);
+  vr_descriptor_set(d, op, CUDNN_STATISTICS_SUM, CUDNN_TYPE_DESCRIPTOR, 1, &sum);
+  vr_descriptor_set(d, op, CUDNN_STATISTICS_SQUARES, CUDNN_TYPE_DESCRIPTOR, 1, &squares);
+  vr_descriptor_end(d, op);
+  return op;
+}
+
+void *vr_describe_conv(vr_descriptors *d, const vr_conv_shape *s) {
+  vr_conv_shape one = *s; // of the groups
+  if (s->groups) one.x[0] /= s->groups, one.y[0] /= s->groups;
+  void *x = describe_tensor(d, 'x', s->type, one.x);
+  void *w = describe_tensor(d, 'w', s->type, one.w);
+  void *y = describe_tensor(d, 'y', s->type, one.y);
+  void *ops[] = {describe_conv(d, s, x, w, y), s->groups ? describe_sums(d, s, y) : NULL};
   void *graph = vr_descriptor_begin(d, CUDNN_DESCRIBE_GRAPH);
   vr_descriptor_set(d, graph, CUDNN_GRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &s->cudnn);
-  vr_descriptor_set(d, graph, CUDNN_GRAPH_OPERATIONS, CUDNN_TYPE_DESCRIPTOR, 1, &op);
+  vr_descriptor_set(d, graph, CUDNN_GRAPH_OPERATIONS, CUDNN_TYPE_DESCRIPTOR, s->groups ? 2 : 1, ops);
   vr_descriptor_end(d, graph);
   return graph;
 }

@@ -8,14 +8,16 @@
 // Plans, their runs, and who uses them.
 
 // Identifiers of the tensors; see describe_tensor.
-static const int64_t ids[] = {'x', 'w', 'y'};
+static const int64_t ids[] = {'x', 'w', 'y', 's', 'q'};
 
-char *vr_execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, void *workspace) {
+// execute computes one group of a convolution.
+static char *execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, void *workspace) {
   vr_descriptors d = {0};
-  void *pointers[] = {data->x, data->w, data->y};
+  void *pointers[] = {data->x, data->w, data->y, data->sum, data->squares};
+  const int tensors = s->groups ? 5 : 3;
   void *pack = vr_descriptor_begin(&d, CUDNN_DESCRIBE_PACK);
-  vr_descriptor_set(&d, pack, CUDNN_PACK_IDS, CUDNN_TYPE_INT64, 3, ids);
-  vr_descriptor_set(&d, pack, CUDNN_PACK_POINTERS, CUDNN_TYPE_POINTER, 3, pointers);
+  vr_descriptor_set(&d, pack, CUDNN_PACK_IDS, CUDNN_TYPE_INT64, tensors, ids);
+  vr_descriptor_set(&d, pack, CUDNN_PACK_POINTERS, CUDNN_TYPE_POINTER, tensors, pointers);
   vr_descriptor_set(&d, pack, CUDNN_PACK_WORKSPACE, CUDNN_TYPE_POINTER, 1, &workspace);
   vr_descriptor_end(&d, pack);
   if (d.error == NULL)
@@ -23,6 +25,25 @@ char *vr_execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, v
   char *error = d.error;
   d.error = NULL;
   vr_descriptors_free(&d);
+  return error;
+}
+
+// bytes is the size of a tensor's group.
+static int64_t bytes(const vr_conv_shape *s, const int64_t dims[4]) {
+  return dims[0] / s->groups * dims[1] * dims[2] * dims[3] * (s->type == CUDNN_FLOAT ? 4 : 2);
+}
+
+char *vr_execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, void *workspace) {
+  if (s->groups == 0) return execute(s, plan, data, workspace);
+  char *error = NULL;
+  for (int64_t i = 0; error == NULL && i < s->groups; i++)
+    error = execute(s, plan,
+                    &(vr_conv_data){.x = (char *)data->x + i * bytes(s, s->x),
+                                    .w = data->w,
+                                    .y = (char *)data->y + i * bytes(s, s->y),
+                                    .sum = data->sum + i * s->y[3],
+                                    .squares = data->squares + i * s->y[3]},
+                    workspace);
   return error;
 }
 
@@ -43,6 +64,13 @@ static void searched(const vr_conv_shape *shape, double seconds) {
   if (seconds > searches.longest) searches.longest = seconds, searches.of = *shape;
 }
 
+void vr_moments_chosen(int fused) {
+  pthread_mutex_lock(&lock);
+  searches.moments++;
+  searches.fused += fused;
+  pthread_mutex_unlock(&lock);
+}
+
 void vr_take_searches(vr_searches *to) {
   pthread_mutex_lock(&lock);
   *to = searches;
@@ -59,10 +87,10 @@ char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data 
     double start = now();
     plan = calloc(1, sizeof *plan);
     error = vr_plan_search(run, shape, data, plan);
-    if (error == NULL) {
-      searched(shape, now() - start);
-      plan->next = plans, plans = plan;
-    } else free(plan), plan = NULL;
+    if (error == NULL) searched(shape, now() - start);
+    else if (shape->groups) *plan = (vr_plan){.shape = *shape}, free(error), error = NULL; // it is known now
+    if (error == NULL) plan->next = plans, plans = plan;
+    else free(plan), plan = NULL;
   }
   if (plan != NULL) plan->users++;
   pthread_mutex_unlock(&lock);

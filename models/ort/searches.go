@@ -17,6 +17,10 @@ type Searches struct {
 	Time    time.Duration
 	Longest time.Duration
 	For     string // what the longest was for, in words
+
+	// Moments counts the kinds of convolutions whose statistics a normalisation wants, and Fused
+	// those that take them as they write.
+	Moments, Fused int
 }
 
 // ConvSearches gives the searches that have found a kernel since it was last called. It
@@ -24,7 +28,7 @@ type Searches struct {
 func ConvSearches() Searches {
 	var all C.vr_searches
 	C.vr_take_searches(&all)
-	s := Searches{Count: int(all.count), Time: seconds(all.seconds), Longest: seconds(all.longest)}
+	s := Searches{Moments: int(all.moments), Fused: int(all.fused), Count: int(all.count), Time: seconds(all.seconds), Longest: seconds(all.longest)}
 	if s.Count > 0 {
 		s.For = describeConv(&all.of)
 	}
@@ -36,7 +40,11 @@ func (s Searches) Sentence() string {
 	if s.Count == 0 {
 		return ""
 	}
-	return fmt.Sprintf("chosen for %d convolutions in %.1f s, at most %.1f s for one (%s)", s.Count, s.Time.Seconds(), s.Longest.Seconds(), s.For)
+	sentence := fmt.Sprintf("chosen for %d convolutions in %.1f s, at most %.1f s for one (%s)", s.Count, s.Time.Seconds(), s.Longest.Seconds(), s.For)
+	if s.Moments > 0 {
+		sentence += fmt.Sprintf("; of %d kinds that are normalised %d take the statistics as they write", s.Moments, s.Fused)
+	}
+	return sentence
 }
 
 func seconds(s C.double) time.Duration { return time.Duration(float64(s) * float64(time.Second)) }

@@ -70,37 +70,74 @@ func (c *call) groups(n int) (count, size int) {
 	return count, n / count
 }
 
-func fusedBatchNorm(c *call) []array {
-	x, gamma, beta := c.in[0], c.in[1].data, c.in[2].data
-	ch, eps := len(gamma), c.float("eps", 0)
+// statistics are mean, variance and 1/sqrt(variance+eps) of the channels of x in each group.
+func (c *call) statistics(x array, like []int) []array {
+	ch, eps := x.shape[len(x.shape)-1], c.float("eps", 0)
 	count, size := c.groups(len(x.data))
-	var mean, variance, istd []float64
+	all := []array{{shape: like}, {shape: like}, {shape: like}}
 	for i := range count {
 		m, v := lastMoments(array{[]int{size / ch, ch}, x.data[i*size : (i+1)*size]})
-		mean, variance = append(mean, m...), append(variance, v...)
+		all[0].data, all[1].data = append(all[0].data, m...), append(all[1].data, v...)
 	}
-	for _, v := range variance {
-		istd = append(istd, 1/math.Sqrt(v+eps))
+	for _, v := range all[1].data {
+		all[2].data = append(all[2].data, 1/math.Sqrt(v+eps))
 	}
-	y := zeros(x.shape...)
+	return all
+}
+
+// normalized is x by statistics, with the residual z where there is one, and its mask where
+// that has a shape.
+func (c *call) normalized(x array, gamma, beta, mean, istd []float64, z array, mask []int) (y array, masks []array) {
+	ch := len(gamma)
+	_, size := c.groups(len(x.data))
+	y = zeros(x.shape...)
 	for i, v := range x.data {
 		k := i/size*ch + i%ch
 		y.data[i] = (v-mean[k])*istd[k]*gamma[i%ch] + beta[i%ch]
-		if c.present(3) {
-			y.data[i] += c.in[3].data[i]
+		if z.data != nil {
+			y.data[i] += z.data[i]
 		}
 	}
-	statistic := c.Outputs[1].Shape
-	all := []array{y, {statistic, mean}, {statistic, variance}, {statistic, istd}}
-	if len(c.Outputs) > len(all) {
-		all = append(all, maskOf(y, c.Outputs[len(all)].Shape[0]))
+	if mask != nil {
+		masks = []array{maskOf(y, mask[0])}
 	}
 	if c.int("relu", 0) == 1 {
 		for i, v := range y.data {
 			y.data[i] = max(v, 0)
 		}
 	}
-	return all
+	return y, masks
+}
+
+// optional is an input that may be left out, and shapeOf the shape of an output that may.
+func (c *call) optional(i int) array {
+	if c.present(i) {
+		return c.in[i]
+	}
+	return array{}
+}
+
+func (c *call) shapeOf(i int) []int {
+	if i < len(c.Outputs) {
+		return c.Outputs[i].Shape
+	}
+	return nil
+}
+
+func cudnnConvMoments(c *call) []array {
+	y := cudnnConv(c)
+	return append([]array{y}, c.statistics(y, c.Outputs[1].Shape)...)
+}
+
+func fusedBatchNorm(c *call) []array {
+	s := c.statistics(c.in[0], c.Outputs[1].Shape)
+	y, mask := c.normalized(c.in[0], c.in[1].data, c.in[2].data, s[0].data, s[2].data, c.optional(3), c.shapeOf(4))
+	return append([]array{y, s[0], s[1], s[2]}, mask...)
+}
+
+func fusedNormalize(c *call) []array {
+	y, mask := c.normalized(c.in[0], c.in[1].data, c.in[2].data, c.in[3].data, c.in[4].data, c.optional(5), c.shapeOf(1))
+	return append([]array{y}, mask...)
 }
 
 // maskOf has a bit for each number, whether it is above 0, in so many bytes.

@@ -47,6 +47,14 @@ const (
 	EnvNaiveMS = "VICREG_STANDIN_NAIVE_MS"
 )
 
+// EnvSums and EnvNoSums name the environment variables with what the stand-in for cuDNN multiplies
+// the time of a convolution by where it adds up its result as well, and that leave it no kernel
+// for that.
+const (
+	EnvSums   = "VICREG_STANDIN_SUMS"
+	EnvNoSums = "VICREG_STANDIN_NO_SUMS"
+)
+
 // EnvLoops names the environment variable that leaves the stand-in for cuDNN nothing but
 // the engine of last resort.
 const EnvLoops = "VICREG_STANDIN_LOOPS"

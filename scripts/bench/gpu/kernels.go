@@ -42,6 +42,24 @@ func precisions(_ context.Context, b *bench, s steps.Setup) error {
 	return nil
 }
 
+// sums times whole steps whose convolutions take the statistics of what they write, where that is
+// quicker, and steps that read it once more for them. On a machine without a device there is
+// one of both.
+func sums(_ context.Context, b *bench, s steps.Setup) error {
+	s = b.setup(s, "fp16")
+	var all []steps.Setup
+	for _, name := range []string{"auto", "apart"} {
+		s.Name, s.SumsApart = name, name == "apart"
+		all = append(all, s)
+	}
+	if b.onHost() {
+		all = all[:1]
+	}
+	failed := b.times(all)
+	b.verdict(failed == 0, "steps with statistics from convolutions, and without, run on %v", b.device)
+	return nil
+}
+
 // times measures steps one after the other, as far as the time goes, and returns how many
 // do not run.
 func (b *bench) times(all []steps.Setup) (failed int) {

@@ -71,6 +71,8 @@ func pieces() []piece {
 		of("kernels-r50", with(kernels, steps.R50), 90, "the same of ResNet-50"),
 		of("precisions-r18", with(precisions, steps.R18), 70, "steps of ResNet-18 in each precision, the views together and apart"),
 		of("precisions-r50", with(precisions, steps.R50), 130, "the same of ResNet-50"),
+		of("sums-r18", with(sums, steps.R18), 40, "steps of ResNet-18 whose convolutions take the statistics of what they write, and that read it again"),
+		of("sums-r50", with(sums, steps.R50), 60, "the same of ResNet-50"),
 		of("curve", curve, 100, "500 steps on CIFAR-10 in fp16 and in fp32"),
 		of("learn", learn, 180, "kNN accuracy after equal epochs on CIFAR-10, ours and PyTorch's"),
 		of("resume", resume, 60, "runs that go from device to CPU and back"),

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 func TestPieces(t *testing.T) {
 	for _, p := range pieces() {
 		switch p.Name {
-		case "gradients", "moved", "step-r18", "profile-r18", "kernels-r18", "precisions-r18":
+		case "gradients", "moved", "step-r18", "profile-r18", "kernels-r18", "precisions-r18", "sums-r18":
 		default:
 			continue
 		}

@@ -26,6 +26,7 @@ type Setup struct {
 	Precision string // "fp32", or on a CUDA device "tf32", "fp16" or "bf16"
 	Kernels   string // "auto" or "portable", as vicreg train has them
 	Apart     bool   // the views pass one after the other where they could be one batch
+	SumsApart bool   // no convolution takes the statistics of its result as it writes
 	Threads   int
 	Capture   bool   // record the launches of a step and replay them
 	Profile   string // prefix of the profile's file, "" for none
@@ -67,6 +68,7 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	}
 	if d.Kind != tensor.Host {
 		c.Device, c.TF32, c.Apart = d.Kind, s.Precision == "tf32", s.Apart
+		c.SumsApart = s.SumsApart
 		c.CustomOps = s.Kernels != "portable"
 	}
 	return c, err

@@ -7,6 +7,10 @@
 // fifth is exact and slow, and the sixth is, too, and takes long; of that there are as
 // many configurations more as VICREG_STANDIN_NAIVE says, of VICREG_STANDIN_NAIVE_MS each. The
 // last is cuDNN's last resort, and takes for ever; it is alone with VICREG_STANDIN_LOOPS.
+//
+// For a convolution with sums of its result there are those that compute on tensor cores, where
+// channels divide by 8 and it is not for VICREG_STANDIN_NO_SUMS. Their time is a quarter of that
+// without, or as many times it as VICREG_STANDIN_SUMS says.
 #include "cudnn.h"
 
 #include <math.h>
@@ -20,6 +24,7 @@ enum {
   FORWARD = 10,
   BACKWARD_FILTER,
   BACKWARD_DATA,
+  STATISTICS = 14,
   GRAPH = 15,
   PACK,
   TENSOR
@@ -33,7 +38,8 @@ enum {
   T_MODE,
   T_HEURISTIC,
   T_NOTE = 11,
-  T_DESCRIPTOR = 15
+  T_DESCRIPTOR = 15,
+  T_STATISTICS_MODE
 };
 // As the log numbers them.
 enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, NAIVE, LOOPS, ENGINES };
@@ -75,14 +81,19 @@ static const rule rules[] = {
     {BACKWARD_FILTER, 716, T_DESCRIPTOR, 1, 1, 1},
     {BACKWARD_FILTER, 717, T_DESCRIPTOR, 1, 1, 1},
     {GRAPH, 800, T_HANDLE, 1, 1, 1},
-    {GRAPH, 801, T_DESCRIPTOR, 1, 1, 1},
+    {STATISTICS, 770, T_STATISTICS_MODE, 1, 1, 1},
+    {STATISTICS, 771, T_DATA_TYPE, 1, 1, 1},
+    {STATISTICS, 772, T_DESCRIPTOR, 1, 1, 1},
+    {STATISTICS, 773, T_DESCRIPTOR, 1, 1, 1},
+    {STATISTICS, 774, T_DESCRIPTOR, 1, 1, 1},
+    {GRAPH, 801, T_DESCRIPTOR, 1, 2, 1},
     {TENSOR, 900, T_INT64, 1, 1, 1},
     {TENSOR, 901, T_DATA_TYPE, 1, 1, 1},
     {TENSOR, 902, T_INT64, 4, 4, 1},
     {TENSOR, 903, T_INT64, 4, 4, 1},
     {TENSOR, 906, T_INT64, 1, 1, 1},
-    {PACK, 1000, T_INT64, 3, 3, 1},
-    {PACK, 1001, T_POINTER, 3, 3, 1},
+    {PACK, 1000, T_INT64, 3, 5, 1},
+    {PACK, 1001, T_POINTER, 3, 5, 1},
     {PACK, 1003, T_POINTER, 1, 1, 1},
 };
 enum { RULES = sizeof rules / sizeof *rules };
@@ -91,11 +102,11 @@ typedef struct descriptor {
   int kind, final, engine;
   struct descriptor *graph; // of what follows from one
   char set[RULES];
-  int64_t values[RULES][4];
+  int64_t values[RULES][5];
 } descriptor;
 
 static size_t size_of(int type) {
-  return type == T_DATA_TYPE || type == T_MODE || type == T_HEURISTIC || type == T_FLOAT || type == T_NOTE ? 4 : 8;
+  return type == T_DATA_TYPE || type == T_MODE || type == T_STATISTICS_MODE || type == T_HEURISTIC || type == T_FLOAT || type == T_NOTE ? 4 : 8;
 }
 
 static const rule *find(const descriptor *d, int name) {
@@ -134,11 +145,13 @@ int cudnnBackendSetAttribute(descriptor *d, int name, int type, int64_t count, c
   if (type == T_DESCRIPTOR && !(*(descriptor *const *)values)->final)
     return refuse(NOT_FINALIZED, "a descriptor that is not at its end");
   memcpy(d->values[r - rules], values, count * size_of(type));
-  d->set[r - rules] = 1;
+  d->set[r - rules] = count;
   return SUCCESS;
 }
 
 static descriptor *operation(const descriptor *graph) { return child(graph, 801); }
+// statistics is the second operation of a graph, NULL where there is none.
+static descriptor *statistics(const descriptor *graph) { return ((descriptor *const *)value(graph, 801))[1]; }
 static int first(const descriptor *op) { return op->kind == FORWARD ? 700 : op->kind == BACKWARD_DATA ? 706 : 712; }
 
 static tensor tensor_of(const descriptor *d) {
@@ -150,19 +163,19 @@ static tensor tensor_of(const descriptor *d) {
 
 typedef struct {
   tensor x, w, y;
-  int64_t ids[3], strides[2], pads[2];
+  int64_t strides[2], pads[2];
   int kind;
 } convolution;
 
+static const int places[3][3] = {{704, 703, 705}, {716, 715, 717}, {710, 709, 711}}; // x, w, y
+
 static convolution convolution_of(const descriptor *op) {
-  static const int places[3][3] = {{704, 703, 705}, {716, 715, 717}, {710, 709, 711}}; // x, w, y
   const int *at = places[op->kind - FORWARD];
   const descriptor *window = child(op, first(op) + 2);
   convolution c = {.x = tensor_of(child(op, at[0])),
                    .w = tensor_of(child(op, at[1])),
                    .y = tensor_of(child(op, at[2])),
                    .kind = op->kind};
-  for (int i = 0; i < 3; i++) c.ids[i] = int_of(child(op, at[i]), 906);
   memcpy(c.strides, value(window, 103), sizeof c.strides);
   memcpy(c.pads, value(window, 105), sizeof c.pads);
   return c;
@@ -186,6 +199,22 @@ static int check_operation(const descriptor *op) {
   return SUCCESS;
 }
 
+// A graph is a convolution, alone or with sums of its result: of float32, a number a channel.
+static int check_graph(const descriptor *graph) {
+  const descriptor *op = operation(graph), *sums = statistics(graph);
+  if (op->kind != FORWARD && op->kind != BACKWARD_DATA && op->kind != BACKWARD_FILTER)
+    return refuse(NOT_SUPPORTED, "graph");
+  if (sums == NULL) return SUCCESS;
+  if (op->kind != FORWARD || sums->kind != STATISTICS || child(sums, 772) != child(op, 705))
+    return refuse(NOT_SUPPORTED, "graph");
+  for (int name = 773; name <= 774; name++) {
+    tensor sum = tensor_of(child(sums, name));
+    if (sum.type != FLOAT || elements(&sum) != sum.dims[C] || sum.dims[C] != tensor_of(child(op, 705)).dims[C])
+      return refuse(BAD_PARAM, "tensor of sums");
+  }
+  return SUCCESS;
+}
+
 int cudnnBackendFinalize(descriptor *d) {
   for (int i = 0; i < RULES; i++)
     if (rules[i].kind == d->kind && rules[i].needed && !d->set[i]) return refuse(BAD_PARAM, "an attribute is missing");
@@ -194,6 +223,10 @@ int cudnnBackendFinalize(descriptor *d) {
     case FORWARD:
     case BACKWARD_DATA:
     case BACKWARD_FILTER: status = check_operation(d); break;
+    case STATISTICS:
+      if (enum_of(d, 770) != 0 || enum_of(d, 771) != FLOAT) status = refuse(NOT_SUPPORTED, "statistics");
+      break;
+    case GRAPH: status = check_graph(d); break;
     case TENSOR:
       if (int_of(d, 900) < 1) status = refuse(BAD_PARAM, "alignment");
       break;
@@ -217,17 +250,25 @@ static int64_t workspace_of(int engine) {
   return engine >= EXACT ? 0 : bytes ? atoll(bytes) : 4096 << engine;
 }
 
+// sums_fit says whether there are kernels for the sums of a graph.
+static int sums_fit(const descriptor *graph) {
+  convolution c = convolution_of(operation(graph));
+  return c.x.dims[C] % 8 == 0 && c.y.dims[C] % 8 == 0 && getenv("VICREG_STANDIN_NO_SUMS") == NULL;
+}
+
 int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, int64_t *count, void *values) {
   if (d->kind == HEURISTICS && name == 202 && type == T_DESCRIPTOR && d->final) {
     const char *naive = getenv("VICREG_STANDIN_NAIVE");
     int64_t alone = getenv("VICREG_STANDIN_LOOPS") != NULL, more = naive ? atoi(naive) : 0;
     int64_t all = alone ? 1 : ENGINES + more;
+    const int sums = statistics(d->graph) != NULL;
+    if (sums) all = sums_fit(d->graph) ? TENSOR_CORES + 1 : 0;
     *count = all;
     if (room == 0) return SUCCESS;
     for (int i = 0; i < all && i < room; i++) {
       descriptor *config = ((descriptor **)values)[i];
       if (config->kind != CONFIG) return refuse(BAD_PARAM, "not a configuration");
-      config->engine = alone || i == all - 1 ? LOOPS : i < LOOPS ? i : NAIVE;
+      config->engine = sums ? i : alone || i == all - 1 ? LOOPS : i < LOOPS ? i : NAIVE;
       config->graph = d->graph, config->final = 1;
     }
     *count = room < all ? room : all;
@@ -290,11 +331,40 @@ static float time_of(int engine) {
   return engine == NAIVE && ms ? atof(ms) : times[engine];
 }
 
+// data_of is what the pack has for a tensor, NULL with a reason where it may not be used.
+static void *data_of(const descriptor *pack, const descriptor *of) {
+  const rule *ids = find(pack, 1000);
+  for (int i = 0; i < pack->set[ids - rules]; i++) {
+    if (((const int64_t *)value(pack, 1000))[i] != int_of(of, 906)) continue;
+    void *data = ((void *const *)value(pack, 1001))[i];
+    if (data == NULL || (uintptr_t)data % int_of(of, 900) == 0) return data;
+    return refuse(BAD_PARAM, "a tensor begins off its alignment"), NULL;
+  }
+  return refuse(BAD_PARAM, "a tensor has no data"), NULL;
+}
+
+// add_up gives the sums of y's channels, or of their squares.
+static void add_up(const tensor *y, const void *data, int squares, float *to) {
+  for (int64_t c = 0; c < y->dims[C]; c++) {
+    double sum = 0;
+    for (int64_t i = 0, at[4]; i < elements(y) && (place(y, i, at), 1); i++) {
+      double v = at[C] == c ? get(y, data, at[N], at[C], at[H], at[W]) : 0;
+      sum += squares ? v * v : v;
+    }
+    to[c] = sum;
+  }
+}
+
+static float slower_by_sums(void) {
+  const char *times = getenv("VICREG_STANDIN_SUMS");
+  return times ? atof(times) : 0.25;
+}
+
 int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
   begin(handle);
   if (plan->kind != PLAN || !plan->final || pack->kind != PACK || !pack->final)
     return refuse(BAD_PARAM, "not a plan and a pack");
-  void *const *pointers = value(pack, 1001), *workspace = *(void *const *)value(pack, 1003), *data[3] = {0};
+  void *workspace = *(void *const *)value(pack, 1003), *data[3] = {0}, *to[2] = {0};
   if (workspace_of(plan->engine) > 0) {
     if (workspace == NULL) return refuse(BAD_PARAM, "no workspace");
     // All of it, or where that is much its beginning.
@@ -302,13 +372,15 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
     memset(workspace, 0xff, bytes < most ? bytes : most);
   }
   if (plan->engine == FAILS) return refuse(EXECUTION_FAILED, "this engine fails");
-  convolution c = convolution_of(operation(plan->graph));
+  const descriptor *op = operation(plan->graph), *sums = statistics(plan->graph);
+  convolution c = convolution_of(op);
   for (int i = 0; i < 3; i++)
-    for (int j = 0; j < 3; j++)
-      if (c.ids[i] == ((const int64_t *)value(pack, 1000))[j]) data[i] = pointers[j];
-  if (data[0] == NULL || data[1] == NULL || data[2] == NULL) return refuse(BAD_PARAM, "a tensor has no data");
-  note("engine %d\n", plan->engine);
-  take_time(time_of(plan->engine));
+    if ((data[i] = data_of(pack, child(op, places[op->kind - FORWARD][i]))) == NULL) return BAD_PARAM;
+  for (int i = 0; sums != NULL && i < 2; i++)
+    if ((to[i] = data_of(pack, child(sums, 773 + i))) == NULL) return BAD_PARAM;
+  note(sums ? "engine %d with sums\n" : "engine %d\n", plan->engine);
+  take_time(time_of(plan->engine) * (sums ? slower_by_sums() : 1));
   convolve(&c, data, plan->engine == DOWN_CONVERTS ? 3 : plan->engine == TENSOR_CORES && c.x.type == FLOAT ? 10 : 0);
+  for (int i = 0; sums != NULL && i < 2; i++) add_up(&c.y, data[2], i, to[i]);
   return SUCCESS;
 }

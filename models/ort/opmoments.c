@@ -1,0 +1,130 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "opclock.h"
+#include "opconv.h"
+#include "opnorm.h"
+
+// ConvMoments(x, w) gives y, the convolution of x, and the statistics by which it is to be
+// normalised: the mean, the variance and 1/sqrt(variance + eps) of each channel. N is divided
+// into groups with statistics of their own, as those of BatchNorm.
+//
+// There are two ways. cuDNN fuses the sums of y and of its squares into a convolution, by
+// kernels that are some tenths slower than its others and that know no groups: those are
+// convolved one by one. Else y is read once more, from memory that is slow beside the
+// multiplications. Which takes less time is found out by trying both.
+//
+// The fused sums are of y as float32, before it is rounded, and give the variance as the mean
+// of squares less the square of the mean, as cuDNN's own normalisation does it. That costs
+// digits where a channel is far from zero beside its deviation: one convolved from what a ReLU
+// has passed, with weights of one sign, is some 50 deviations from it at the most, which leaves
+// the variance 3 digits of 7.
+
+enum { UNKNOWN, FUSED, APART };
+
+// ways are what a node keeps: the plans of both.
+typedef struct {
+  vr_plan *apart, *fused;
+  vr_counters *counters;
+} ways;
+
+static void forget(void *state) {
+  ways *w = state;
+  if (w->apart != NULL) vr_plan_leave(w->apart);
+  if (w->fused != NULL) vr_plan_leave(w->fused);
+  vr_counters_forget(w->counters);
+  free(w);
+}
+
+static char *shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
+  char *error = vr_conv_shapes(a, in, out);
+  if (error != NULL) return error;
+  if (a->groups > 1 && in[0].dims[0] % a->groups != 0) return strdup("x does not divide into groups");
+  for (int i = 1; i <= 3; i++) vr_set_statistic(a, &out[0], &out[i]);
+  return NULL;
+}
+
+// The argument of the kernel; see kernels/moments.cu.
+typedef struct {
+  const float *sum, *squares;
+  float *mean, *variance, *istd;
+  int count;
+  float rows, eps;
+} moments;
+
+// attempt is one run of a node.
+typedef struct {
+  vr_call *run;
+  ways *ways;
+  vr_conv_data data;
+  vr_statistics to;
+  int64_t groups;
+} attempt;
+
+static char *run_fused(void *of) {
+  attempt *t = of;
+  const vr_conv_shape *s = &t->ways->fused->shape;
+  char *error = vr_conv_run(t->run, t->ways->fused, &t->data);
+  if (error != NULL) return error;
+  const vr_program program = {{"moments"}, t->run->node->type, 1};
+  const int count = t->groups * s->y[3];
+  const moments a = {t->data.sum,    t->data.squares, t->to.mean, t->to.variance,
+                     t->to.istd,     count,           (float)(s->y[0] / t->groups * s->y[1] * s->y[2]),
+                     t->run->node->attributes.eps};
+  return vr_launch(t->run, &program, "moments_of_sums", (count + VR_THREADS - 1) / VR_THREADS, 1, 1, &a);
+}
+
+static char *run_apart(void *of) {
+  attempt *t = of;
+  char *error = vr_conv_run(t->run, t->ways->apart, &t->data);
+  return error != NULL ? error : vr_moments(t->run, &t->run->out[0], t->data.y, &t->to, &t->ways->counters);
+}
+
+// choose finds out which way takes less time.
+static char *choose(attempt *t, int *way) {
+  float fused = 0, apart = 0;
+  char *error = t->ways->fused->plan == NULL ? NULL : vr_time(t->run, run_fused, t, &fused);
+  if (error == NULL) error = vr_time(t->run, run_apart, t, &apart);
+  if (error != NULL) return error;
+  *way = t->ways->fused->plan != NULL && fused < apart ? FUSED : APART;
+  vr_moments_chosen(*way == FUSED);
+  return NULL;
+}
+
+// aligned says whether each group's part of a tensor begins where a kernel may load many
+// numbers at once.
+static int aligned(const vr_conv_shape *s, const int64_t dims[4]) {
+  return dims[0] / s->groups * dims[1] * dims[2] * dims[3] * 2 % 16 == 0;
+}
+
+static char *compute(attempt *t) {
+  const vr_conv_shape shape = vr_conv_forward(t->run);
+  vr_conv_shape sums = shape;
+  sums.groups = t->groups;
+  char *error = vr_conv_plan(t->run, &shape, &t->data, &t->ways->apart);
+  if (error != NULL || !aligned(&sums, shape.x) || !aligned(&sums, shape.y) || shape.y[3] % 4 != 0)
+    return error != NULL ? error : run_apart(t);
+  error = vr_conv_plan(t->run, &sums, &t->data, &t->ways->fused);
+  int *way = error ? NULL : &t->ways->fused->way;
+  if (error == NULL && *way == UNKNOWN) error = choose(t, way);
+  return error != NULL ? error : *way == FUSED ? run_fused(t) : run_apart(t);
+}
+
+static char *moments_run(vr_call *run) {
+  if (run->node->state == NULL) run->node->state = calloc(1, sizeof(ways));
+  const int64_t groups = run->node->attributes.groups > 1 ? run->node->attributes.groups : 1;
+  const int64_t count = groups * run->out[0].dims[3];
+  void *sums = NULL;
+  char *error = vr_scratch(run, 2 * count * sizeof(float), &sums);
+  if (error != NULL) return error;
+  error = compute(&(attempt){.run = run,
+                             .ways = run->node->state,
+                             .data = {run->x[0], run->x[1], run->y[0], sums, (float *)sums + count},
+                             .to = {run->y[1], run->y[2], run->y[3]},
+                             .groups = groups});
+  vr_release_scratch(run, sums);
+  return error;
+}
+
+const vr_operator vr_conv_moments = {"ConvMoments", "tt", "tfff", VR_PADS | VR_STRIDE | VR_EPS, shapes, moments_run, forget};
