@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs a benchmark: scripts/bench.sh NAME [--quick] [ARGUMENT...]
-# Each is a file scripts/bench/NAME.sh with a line "# summary: ..."; it gets the
-# arguments and the repository's root as its working directory. Without a name,
-# the benchmarks are listed.
+# Each is a file scripts/bench/NAME.sh with a line "# summary: ...", an empty comment
+# and its usage, which NAME --help prints; it gets the arguments and the repository's
+# root as its working directory. Without a name, the benchmarks are listed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +15,7 @@ list() {
 
 case ${1:-} in
   "" | -h | --help)
-    echo "Usage: scripts/bench.sh NAME [--quick] [ARGUMENT...]"
+    echo "Usage: scripts/bench.sh NAME [--quick] [ARGUMENT...]   or NAME --help"
     echo "Benchmarks:"
     list
     exit 0 ;;
@@ -30,4 +30,9 @@ if [ ! -f "$script" ]; then
   echo "bench.sh: no benchmark $name; scripts/bench.sh lists them" >&2
   exit 2
 fi
+case ${1:-} in
+  -h | --help) # what stands at the head of the script
+    awk 'NR > 3 && !/^#/ { exit } NR > 3 { sub(/^# ?/, ""); print }' "$script"
+    exit 0 ;;
+esac
 exec bash "$script" "$@"
