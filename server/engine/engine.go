@@ -60,7 +60,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	err := e.batcher.Close(ctx) // this also ends the canary's last item
 	e.canary.done.Wait()
-	<-idle // a request still has to answer for its cancelled items
+	<-idle // requests whose items were cut off have yet to answer
 	e.pool.close()
 	return errors.Join(err, e.Encoder.Close())
 }

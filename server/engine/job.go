@@ -33,7 +33,7 @@ func (j *job) embed() error {
 		}
 		local = local || m.Local
 	}
-	if j.e.shared.cache == nil || local { // the cache would let clients have, by content, local files of kinds that they may not send
+	if j.e.shared.cache == nil || local { // clients must not get from the cache what they may not send, such as TIFF
 		return j.compute(todo)
 	}
 	names := make([]content, len(j.images))
