@@ -80,8 +80,8 @@ func New(config Config, log *slog.Logger, host Host, to prometheus.Registerer) *
 }
 
 // SetIndex puts an index into service in place of the previous one; nil for none. It may be called
-// at any time. When it returns, no request uses the previous index any more. The caller closes
-// both.
+// at any time. When it returns, no request uses the previous index any more. Closing the indexes is
+// up to the caller.
 func (s *Shelf) SetIndex(next Index) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
