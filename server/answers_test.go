@@ -23,13 +23,13 @@ import (
 	"vicreg/server/servertest"
 )
 
-// Every answer that the document has is given once, and is as it says: each request
-// is sent to the server in each state.
+// Every documented answer occurs at least once, and matches the document: each request is sent to
+// the server in each state.
 func TestDocumentedAnswers(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems, c.Cache = 3, 0 })
 	m := memoryFor(s)
 	s.Items.SetIndex(m)
-	for _, id := range []string{"a", "other"} { // which are there in all states
+	for _, id := range []string{"a", "other"} { // present in all states
 		if w := ask(s, "PUT", "/items/"+id, servertest.Photo(t, 1), "Content-Type", "image/png"); w.Code != 201 {
 			t.Fatal(w.Body)
 		}
@@ -79,7 +79,7 @@ func mediaType(header string) string {
 	return kind
 }
 
-// promises are all that the document says of requests and answers: "POST /embed <
+// promises lists everything that the document says of requests and answers, such as "POST /embed <
 // image/png" and "POST /embed 200 application/json".
 func (c *contract) promises() (all []string) {
 	for route, op := range c.operations() {
@@ -101,10 +101,10 @@ func (c *contract) promises() (all []string) {
 	return all
 }
 
-// state is what a server may be in when a request comes.
+// state is a state of the server when a request arrives.
 type state struct {
 	begin, end func()
-	slow       bool // bodies do not arrive
+	slow       bool // bodies stop halfway
 }
 
 func (st state) send(s *Server, r call) *httptest.ResponseRecorder {
@@ -121,7 +121,7 @@ type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
-// states are those that change answers, by name.
+// states are the server states that change its answers, by name.
 func states(s *Server, m *memory) map[string]state {
 	e := s.current()
 	swap := func(p played) state {
@@ -155,7 +155,7 @@ func states(s *Server, m *memory) map[string]state {
 	}
 }
 
-// taken is room for answers that another one has.
+// taken is an answer budget that another answer has used up.
 func taken() *request.Answers {
 	a, c := request.NewAnswers(1), echo.New().NewContext(httptest.NewRequest("GET", "/", nil), httptest.NewRecorder())
 	a.Serve(c)
@@ -165,7 +165,7 @@ func taken() *request.Answers {
 	return a
 }
 
-// broken is a collector whose one metric cannot be gathered.
+// broken is a collector whose only metric cannot be gathered.
 type broken struct{ prometheus.Metric }
 
 func (b broken) Describe(to chan<- *prometheus.Desc) { to <- b.Desc() }

@@ -8,7 +8,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// The same image again is not computed again, whatever form it comes in.
+// An image sent again is not computed again, whatever format the request has.
 func TestCacheRemembers(t *testing.T) {
 	s := start(t, nil)
 	image := servertest.Photo(t, 1)

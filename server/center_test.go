@@ -15,7 +15,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// centered is a server of a model with a mean: that of the vectors of its first pictures.
+// centered starts a server whose model has a mean: that of the vectors of the first pictures.
 func centered(t *testing.T) (s *Server, mean []float32) {
 	t.Helper()
 	plain := start(t, nil)
@@ -46,8 +46,8 @@ func centered(t *testing.T) (s *Server, mean []float32) {
 	return s, mean
 }
 
-// The cosine of two centred vectors is the score that an index gives the two images,
-// which the cosine of plain ones is not.
+// The cosine of two centred vectors equals the score that an index gives the two images; the cosine
+// of uncentred ones does not.
 func TestCosinesOfCenteredVectorsAreScores(t *testing.T) {
 	s, mean := centered(t)
 	e := s.current()
@@ -107,8 +107,8 @@ func list(v []float32) (text string) {
 	return text
 }
 
-// Every way to ask for centred vectors gives the same ones, and what is remembered of an
-// image stays what the model gave.
+// Every way to request centred vectors returns the same ones, and the cache keeps the model's raw
+// output.
 func TestCenter(t *testing.T) {
 	s, mean := centered(t)
 	file := servertest.Photo(t, 7)
@@ -143,7 +143,7 @@ func TestCenter(t *testing.T) {
 	told(t, "neither", w, 400, problem.BadRequest, `center "yes": want true or false`)
 }
 
-// A model without a mean says so before any work.
+// With a model that has no mean, centring is refused before any work.
 func TestCenterWithoutAMean(t *testing.T) {
 	s := start(t, nil)
 	w := ask(s, "POST", "/embed?center=true", servertest.Photo(t, 0), "Content-Type", "image/png")

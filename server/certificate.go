@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// certificate is a TLS certificate in files that are read again when they change, as
-// they do when it is renewed. It may be asked for by many connections at once.
+// certificate is a TLS certificate whose files are re-read when they change, as on renewal. It is
+// safe for concurrent use.
 type certificate struct {
 	cert, key string // paths
 	log       *slog.Logger
@@ -34,8 +34,8 @@ func (c *certificate) read() error {
 	return nil
 }
 
-// get is for tls.Config.GetCertificate. New files that do not fit leave the old
-// certificate in use, as while one is written and the other is not yet.
+// get is for tls.Config.GetCertificate. If the new files do not match, the old certificate stays in
+// use: one of them may not have been written yet.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// writePair makes a certificate of its own signature with this number.
+// writePair writes a self-signed certificate with this serial number.
 func writePair(t *testing.T, cert, key string, number int64) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -33,14 +33,14 @@ func writePair(t *testing.T, cert, key string, number int64) {
 		t.Fatal(err)
 	}
 	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: signed}, key: {Type: "PRIVATE KEY", Bytes: packed}} {
-		os.Remove(path) // a new file has another identity, whatever the clock says
+		os.Remove(path) // a new file has another identity, whatever its modification time
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// A renewed certificate is used from then on; files that do not fit are not.
+// A renewed certificate takes effect; files that do not match do not.
 func TestCertificateIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

@@ -17,10 +17,10 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// contract is the document, to hold requests and answers against.
+// contract is the OpenAPI document against which requests and answers are checked.
 type contract struct{ doc *openapi3.T }
 
-// contractOf is what the server's own document says.
+// contractOf parses the server's own document.
 func contractOf(t *testing.T) *contract {
 	t.Helper()
 	c, err := readContract(apiDocument)
@@ -30,8 +30,8 @@ func contractOf(t *testing.T) *contract {
 	return c
 }
 
-// readContract reads a document that is sound but for its examples. Members that it
-// does not name are not let through, though clients should.
+// readContract parses a document and validates it, except for its examples. Undocumented members
+// are rejected, although clients should accept them.
 func readContract(file []byte) (*contract, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(file)
 	if err != nil {
@@ -52,7 +52,7 @@ func readContract(file []byte) (*contract, error) {
 	return &contract{doc}, nil
 }
 
-// closeSchema lets objects have no members but those that they name.
+// closeSchema forbids objects to have members other than those documented.
 func closeSchema(s *openapi3.SchemaRef) {
 	if s == nil || s.Value == nil {
 		return
@@ -70,7 +70,7 @@ func closeSchema(s *openapi3.SchemaRef) {
 	closeSchema(s.Value.Items)
 }
 
-// operations are those of the document by method and path.
+// operations returns the document's operations by method and path.
 func (c *contract) operations() map[string]*openapi3.Operation {
 	out := map[string]*openapi3.Operation{}
 	for path, item := range c.doc.Paths.Map() {
@@ -81,13 +81,13 @@ func (c *contract) operations() map[string]*openapi3.Operation {
 	return out
 }
 
-// call is a request that a test sends, to a route of the document.
+// call is a test request to a documented route.
 type call struct {
-	route   string // method and path as the document has them
-	path    string // as it is sent
+	route   string // method and path template as in the document
+	path    string // path as sent
 	body    []byte
 	headers []string
-	status  int // of the answer, when all is well
+	status  int // expected status in normal operation
 }
 
 func (r call) http(body io.Reader) *http.Request {
@@ -105,7 +105,7 @@ func (r call) send(s *Server) *httptest.ResponseRecorder {
 	return w
 }
 
-// input is the request as the library takes it.
+// input converts the request for the validation library.
 func (c *contract) input(r call) *openapi3filter.RequestValidationInput {
 	method, path, _ := strings.Cut(r.route, " ")
 	sent := r.http(bytes.NewReader(r.body))
@@ -121,15 +121,15 @@ func (c *contract) input(r call) *openapi3filter.RequestValidationInput {
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}}
 }
 
-// request says where a request is not as the document wants it.
+// request checks a request against the document.
 func (c *contract) request(r call) error {
 	return openapi3filter.ValidateRequest(context.Background(), c.input(r))
 }
 
-// usual are headers of answers that no document names.
+// usual are response headers that need no documentation.
 var usual = []string{"Connection", "Content-Type", "Content-Encoding", "Vary", "Content-Security-Policy", "X-Content-Type-Options"}
 
-// answer says where an answer is not as the document promises.
+// answer checks an answer against the document.
 func (c *contract) answer(r call, w *httptest.ResponseRecorder) error {
 	documented := c.operations()[r.route].Responses.Status(w.Code)
 	if documented == nil {
@@ -144,7 +144,7 @@ func (c *contract) answer(r call, w *httptest.ResponseRecorder) error {
 			return fmt.Errorf("the header %s is not documented for %d", name, w.Code)
 		}
 	}
-	if len(documented.Value.Content) == 0 && w.Body.Len() > 0 && !strings.HasPrefix(r.route, "HEAD ") { // where the connection drops it
+	if len(documented.Value.Content) == 0 && w.Body.Len() > 0 && !strings.HasPrefix(r.route, "HEAD ") { // for HEAD, the connection drops the body
 		return fmt.Errorf("a body is not documented for %d", w.Code)
 	}
 	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{

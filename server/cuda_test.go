@@ -15,8 +15,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// On a device, images get there in batches of few sizes, each on a session that runs no
-// other, and each image has its own answer, also while models take each other's places.
+// On a device, images are run in batches of few sizes, each on a session that runs no other size,
+// and each image gets its own result, even while models replace each other.
 func TestServeOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

@@ -17,8 +17,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// exposed is what a server with everything tells Prometheus: the type and the labels of
-// each metric of its own.
+// exposed returns the types and the labels of all of the server's own metrics, with every feature
+// enabled.
 func exposed(t *testing.T) (types map[string]string, labels map[string][]string) {
 	t.Helper()
 	s := start(t, nil)
@@ -53,7 +53,7 @@ func exposed(t *testing.T) (types map[string]string, labels map[string][]string)
 	return types, labels
 }
 
-// metricOf is the metric that a series belongs to, as those of a histogram do.
+// metricOf is the metric that a series belongs to: a histogram has several series.
 func metricOf(types map[string]string, series string) string {
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 		if name, cut := strings.CutSuffix(series, suffix); cut && types[name] == "histogram" {
@@ -63,7 +63,7 @@ func metricOf(types map[string]string, series string) string {
 	return series
 }
 
-// row is what the table of the metrics and the server say alike.
+// metricRow formats a metric, for comparing the documented table with the server.
 func metricRow(name, kind string, labels []string) string {
 	slices.Sort(labels)
 	return fmt.Sprintf("%s, a %s by %q", name, kind, labels)
@@ -71,7 +71,7 @@ func metricRow(name, kind string, labels []string) string {
 
 const deploying = "../scripts/deploy/"
 
-// The table for operators has the metrics that there are, with their types and labels.
+// The operators' table lists exactly the metrics that exist, with their types and labels.
 func TestMetricsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile(deploying + "README.md")
 	if err != nil {
@@ -86,19 +86,19 @@ func TestMetricsAreDocumented(t *testing.T) {
 		documented = append(documented, metricRow(m[1], m[2], strings.Fields(strings.ReplaceAll(m[3], "`", ""))))
 	}
 	slices.Sort(there)
-	if !slices.Equal(there, documented) { // which is sorted, too
+	if !slices.Equal(there, documented) { // the table must be sorted too
 		t.Errorf("the server has\n%s\nand README.md\n%s", strings.Join(there, "\n"), strings.Join(documented, "\n"))
 	}
 }
 
-// rule is an alert.
+// rule is an alerting rule.
 type rule struct {
 	Alert, Expr, For    string
 	Labels, Annotations map[string]string
 }
 
-// Alerts are of metrics that there are, and by labels and values that these have; the
-// runbook has an entry for each.
+// Alerts refer only to existing metrics, labels and label values, and the runbook has an entry for
+// each.
 func TestAlerts(t *testing.T) {
 	text, err := os.ReadFile(deploying + "alerts.yaml")
 	runbook, missing := os.ReadFile(deploying + "README.md")
@@ -149,7 +149,7 @@ var (
 	matcherIn = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"`)
 )
 
-// alertFaults says what is wrong with a rule, but for the language of its expression.
+// alertFaults lists the faults of a rule, without parsing its expression.
 func alertFaults(r rule, types map[string]string, labels map[string][]string) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if s := r.Labels["severity"]; s != "page" && s != "ticket" {
@@ -179,7 +179,7 @@ func alertFaults(r rule, types map[string]string, labels map[string][]string) (f
 	return faults
 }
 
-// The test can fail: each rule is broken once.
+// The check can fail: each requirement is violated once.
 func TestAlertFaults(t *testing.T) {
 	types := map[string]string{"vicreg_a_total": "counter", "vicreg_b_seconds": "histogram", "vicreg_c": "gauge"}
 	labels := map[string][]string{"vicreg_c": {"state"}}

@@ -16,8 +16,8 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 )
 
-// What the API is, and the page that shows it. They hold no secrets, and ask for no
-// key. All addresses in them are relative, for proxies that put a path in front.
+// The API's description and the page that displays it. They contain no secrets and need no key. All
+// URLs in them are relative, for proxies that add a path prefix.
 var (
 	//go:embed openapi.json
 	apiDocument []byte
@@ -27,12 +27,11 @@ var (
 	docsScript []byte
 )
 
-// docsPolicy keeps the page from reaching any other host. Swagger UI sets styles in
-// its elements.
+// docsPolicy keeps the page from contacting any other host. Swagger UI needs inline styles.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// documents are the routes of the API's description.
+// documents adds the routes of the API's description.
 func (s *Server) documents(e *echo.Echo) {
 	document := stamped(apiDocument, version())
 	e.GET("/openapi.json", func(c echo.Context) error { return keep(c, echo.MIMEApplicationJSON, document) })
@@ -43,7 +42,7 @@ func (s *Server) documents(e *echo.Echo) {
 	e.GET("/docs/:asset", docsAsset)
 }
 
-// stamped is the document with the version of this program.
+// stamped is the document with this program's version filled in.
 func stamped(document []byte, version string) []byte {
 	text, _ := json.Marshal(version)
 	return bytes.Replace(document, []byte(`"version": "0.0.0"`), append([]byte(`"version": `), text...), 1)
@@ -83,13 +82,13 @@ func unpacked(file []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// keep answers with a file that clients may keep for as long as it stays the same.
+// keep answers with a file that clients may cache, with an ETag for revalidation.
 func keep(c echo.Context, kind string, file []byte) error {
 	sum := sha256.Sum256(file)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	h := c.Response().Header()
 	h.Set("ETag", tag)
-	h.Set(echo.HeaderCacheControl, "no-cache") // which means to ask whether it is the same
+	h.Set(echo.HeaderCacheControl, "no-cache") // meaning: revalidate before use
 	if strings.Contains(c.Request().Header.Get("If-None-Match"), tag) {
 		return c.NoContent(http.StatusNotModified)
 	}

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The pages are whole, and need no other host and no key: all that they name is here.
+// The pages are complete and need no other host and no key: every file that they reference is
+// served.
 func TestPage(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"key"} })
 	for _, path := range []string{"/", "/docs"} {
@@ -20,7 +21,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s names only %v", path, named)
 		}
 		for _, n := range named {
-			path, ok := strings.CutPrefix(n[1], "./") // for proxies that put a path in front
+			path, ok := strings.CutPrefix(n[1], "./") // relative, for proxies that add a path prefix
 			if w := ask(s, "GET", "/"+path, nil); !ok || w.Code != 200 || w.Body.Len() == 0 {
 				t.Errorf("%s: %d, %d bytes", n[1], w.Code, w.Body.Len())
 			}
@@ -28,7 +29,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The document and the page can be kept, and are asked for again in vain.
+// The document and the pages can be cached, and revalidation returns 304.
 func TestDocumentsAreKept(t *testing.T) {
 	s := start(t, nil)
 	for _, path := range []string{"/", "/page/main.js", "/openapi.json", "/docs", "/docs/docs.js", "/docs/swagger-ui.css"} {

@@ -38,7 +38,7 @@ func (s *Server) embed(c echo.Context, e embedder) error {
 	return a.write(c, form)
 }
 
-// inJSON is how many bytes a number has in JSON.
+// inJSON is the memory taken by a number in a JSON answer, in bytes.
 func inJSON(base64 bool) int {
 	if base64 {
 		return bytesInBase64
@@ -46,10 +46,10 @@ func inJSON(base64 bool) int {
 	return bytesInJSON
 }
 
-// wanted embeds the images of a request as it wants them, takes room for its answer, with
-// so many bytes a number, and says in the headers where
-// the time went. A bad image fails alone; the error is the whole request's. The vectors
-// may be others', too: they are only to be read.
+// wanted embeds a request's images with its options, reserves memory for the answer at number bytes
+// per value, and reports the timings in the headers. A bad image fails alone; the returned error is
+// the whole request's. The vectors may be shared with other requests, so callers must not modify
+// them.
 func (s *Server) wanted(c echo.Context, e embedder, in *input, number int) ([]engine.Outcome, error) {
 	mean := e.Metadata().Mean()
 	if !in.center {
@@ -68,22 +68,23 @@ func (s *Server) wanted(c echo.Context, e embedder, in *input, number int) ([]en
 	return changed(r.Rows, mean, in.normalize), nil
 }
 
-// The bytes of a number in an answer. In JSON it has up to 15, and those of base64 have a
-// third more than float32; both are there twice for a moment.
+// Bytes of memory per number in an answer. As JSON text it has up to 15 characters, in base64 a
+// third more bytes than as float32; both exist twice for a moment.
 const (
 	bytesInJSON   = 32
 	bytesInBase64 = 11
 	bytesAsBinary = 4
 )
 
-// holdRows takes room for the answer of n vectors; a row without any has a problem.
+// holdRows reserves memory for an answer of n vectors; a row without a vector has a problem
+// document instead.
 func holdRows(c echo.Context, n, dim, number int) error {
 	const row = 1 << 10
 	return request.Hold(c, int64(n)*int64(number*dim+row))
 }
 
-// spent tells the client and the metrics where the time of a request went, also that of
-// a failure; search is 0 for none.
+// spent reports to the client and the metrics where the time of a request went, even of a failed
+// one; search is 0 for none.
 func (s *Server) spent(c echo.Context, t engine.Spans, search time.Duration) {
 	s.metrics.spent(t, search)
 	h := c.Response().Header()
@@ -102,8 +103,8 @@ func timing(t engine.Spans, search time.Duration) string {
 	return text
 }
 
-// changed is the vectors less the mean, nil for none, and then at length 1 if they are to
-// be normalized.
+// changed returns copies of the vectors with the mean subtracted (nil for none) and then, if
+// normalize is set, scaled to unit length.
 func changed(rows []engine.Outcome, mean []float32, normalize bool) []engine.Outcome {
 	out := slices.Clone(rows)
 	for i, r := range out {

@@ -15,7 +15,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// Every form of input and output gives the numbers of the encoder itself.
+// All input and output formats return the same numbers as the encoder itself.
 func TestEveryFormGivesTheSameNumbers(t *testing.T) {
 	s := start(t, nil)
 	files := [][]byte{servertest.Photo(t, 0), servertest.Photo(t, 1), servertest.Photo(t, 2)}
@@ -109,7 +109,7 @@ func TestBadImagesFailAlone(t *testing.T) {
 	}
 }
 
-// Many clients at once get their own vectors.
+// Many concurrent clients each get their own vectors.
 func TestManyClients(t *testing.T) {
 	s := start(t, nil)
 	var files [][]byte

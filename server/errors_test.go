@@ -18,7 +18,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// Each status is provoked once, and is a problem document with the request's id.
+// Each status is provoked once, and comes with a problem document that has the request's id.
 func TestEveryStatus(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems, c.MaxBody, c.Limits.Pixels = 2, 20_000, 5_000 })
 	good := servertest.Photo(t, 0)
@@ -88,7 +88,7 @@ func TestEveryStatus(t *testing.T) {
 	}
 }
 
-// Whoever has no key is told so, and nothing of what else is wrong.
+// A client without a key is told only that, and nothing about what else is wrong.
 func TestKeysBeforeAllElse(t *testing.T) {
 	s := start(t, func(c *Config) { c.Keys = []string{"key"} })
 	s.Items.SetIndex(memoryFor(s))
@@ -129,8 +129,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A queue of 8 cannot take 9 images, and says when to come again; one that is too
-// late is told so.
+// A queue of 8 refuses 9 images and says when to retry; a request past its deadline gets 504.
 func TestFullAndLate(t *testing.T) {
 	s := start(t, func(c *Config) { c.Queue, c.MaxItems = 8, 9 })
 	files := make([][]byte, 9)
@@ -147,7 +146,7 @@ func TestFullAndLate(t *testing.T) {
 	}
 }
 
-// A panic in a handler is one failed request.
+// A panic in a handler fails only that request.
 func TestSurvive(t *testing.T) {
 	s := start(t, nil)
 	defer s.play(played{panics: true})()
@@ -156,7 +155,7 @@ func TestSurvive(t *testing.T) {
 	}
 }
 
-// An error does not send a client's whole body back to it, quoted.
+// An error does not echo a client's whole body.
 func TestErrorsAreShort(t *testing.T) {
 	s := start(t, nil)
 	long := strings.Repeat("\x01\u20ac", 1<<15) // 128 KiB
@@ -180,7 +179,7 @@ func TestErrorsAreShort(t *testing.T) {
 	}
 }
 
-// What would come too late is refused before its body is read.
+// A request that would be too late is refused before its body is read.
 func TestRefusedBeforeItsBody(t *testing.T) {
 	s := start(t, nil)
 	defer s.play(played{refusal: &batch.Full{After: time.Second}})()

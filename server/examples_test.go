@@ -12,7 +12,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// The commands in the document do what they promise.
+// The commands in the document work as described.
 func TestDocumentedCommands(t *testing.T) {
 	for _, tool := range []string{"bash", "curl", "base64"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -34,7 +34,7 @@ func TestDocumentedCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	here := strings.NewReplacer("http://localhost:8080", h.URL, "224, 224", "16, 16", "150528", "768") // the model of the tests is small
+	here := strings.NewReplacer("http://localhost:8080", h.URL, "224, 224", "16, 16", "150528", "768") // the test model is small
 	found := 0
 	for route, op := range contractOf(t).operations() {
 		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(op.Description, -1) {

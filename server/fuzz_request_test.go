@@ -17,8 +17,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// small is a server whose limits small inputs reach. It measures no batches, which is
-// most of what starting one takes.
+// small starts a server whose limits small inputs can reach. MaxBatch is 1 because measuring batch
+// sizes is most of what starting a server takes.
 func small(t testing.TB, change func(*Config)) *Server {
 	s := start(t, func(c *Config) {
 		c.MaxBatch = 1
@@ -31,7 +31,7 @@ func small(t testing.TB, change func(*Config)) *Server {
 	return s
 }
 
-// probe is a good request whose answer is known.
+// probe is a valid request with a known answer.
 type probe struct {
 	image []byte
 	want  []float32
@@ -45,8 +45,8 @@ func newProbe(t testing.TB, s *Server) *probe {
 	return p
 }
 
-// check makes sure that a server goes on after whatever came before: it answers well,
-// and all that requests take for a time is back.
+// check verifies that the server still works after whatever came before: it answers correctly, and
+// all temporary resources have been released.
 func (p *probe) check(t *testing.T, s *Server, after string) {
 	t.Helper()
 	w := ask(s, "POST", "/embed", p.image, "Content-Type", "image/png", "Accept", "application/octet-stream")
@@ -56,7 +56,7 @@ func (p *probe) check(t *testing.T, s *Server, after string) {
 	s.idle(t, after)
 }
 
-// idle makes sure that no request holds anything.
+// idle checks that no request holds any resources.
 func (s *Server) idle(t *testing.T, after string) {
 	t.Helper()
 	bodies := bodiesAtOnce * s.config.MaxBody
@@ -69,12 +69,12 @@ func (s *Server) idle(t *testing.T, after string) {
 	}
 }
 
-// clients are the codes of what is wrong with a request, and not with the server.
+// clients are the codes of errors that are the client's fault or temporary, not internal.
 var clients = []problem.Code{problem.BadRequest, problem.Unauthorized, problem.NotFound, problem.BadMethod, problem.NotAcceptable, problem.SlowBody, problem.TooLarge,
 	problem.BadMediaType, problem.BadImage, problem.Busy, problem.NoIndex, problem.UnknownItem, problem.Mismatch, problem.NoSpace}
 
-// documented makes sure that an answer has a status that the table of errors has, or is
-// good, and the shape of its API. What is wrong must be the client's.
+// documented checks that an answer is either a success or has a status from the table of problems,
+// in the format of its API. Errors must not be the server's.
 func documented(t *testing.T, w *httptest.ResponseRecorder, method, path string) {
 	t.Helper()
 	if w.Header().Get("X-Request-Id") == "" {
@@ -139,7 +139,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, kind, accept string, body []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")))
 		if err != nil || strings.ContainsFunc(kind+accept, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-			return // net/http refuses it before the handler
+			return // net/http rejects it before the handler
 		}
 		r.Header.Set("Content-Type", kind)
 		r.Header.Set("Accept", accept)

@@ -20,20 +20,19 @@ import (
 	"vicreg/server/servertest"
 )
 
-// mostItems is how many images a request of these targets may have.
+// mostItems is the maximum number of images per request in these fuzz targets.
 const mostItems = 3
 
-// mostDetail is how long an error is at the most, in bytes.
+// mostDetail is the maximum length of an error in bytes.
 const mostDetail = 1000
 
-// reader is a server without a model: enough to take bodies apart.
+// reader is a server without a model, sufficient for parsing bodies.
 func reader() *Server { return &Server{config: Config{Name: "m", MaxItems: mostItems}} }
 
-// bothWays reads a body as a whole and a byte at a time, and checks what holds of every
-// body: how it arrives does not matter, what is wrong with it is the client's, it takes
-// no more memory than a multiple of its length, and no image too many comes out. The
-// multiple is what the readers of the standard library need; of empty values that are
-// not counted while they are read it is hundreds.
+// bothWays reads a body as a whole and byte by byte, and checks what must hold of every body: the
+// result does not depend on how it arrives, all errors are the client's, memory use is bounded by a
+// multiple of its length, and there are never too many images. The multiple is what the standard
+// library's readers need; lists of empty values without a limit would take hundreds.
 func bothWays(t *testing.T, body []byte, read func(io.Reader) (*input, error)) (in *input, taken bool) {
 	t.Helper()
 	var err error
@@ -63,7 +62,7 @@ func sameSource(a, b request.Image) bool {
 	return bytes.Equal(a.File, b.File) && (a.Err == nil) == (b.Err == nil) && (a.Err == nil || *a.Err == *b.Err)
 }
 
-// embedded is how the server reads the body of a request to /embed.
+// embedded returns a function that parses a body as /embed does.
 func embedded(kind string) func(io.Reader) (*input, error) {
 	s, framework := reader(), echo.New()
 	return func(r io.Reader) (*input, error) {
@@ -71,7 +70,7 @@ func embedded(kind string) func(io.Reader) (*input, error) {
 	}
 }
 
-// FuzzForm is about forms with any boundary.
+// FuzzForm tests forms with any boundary.
 func FuzzForm(f *testing.F) {
 	const file = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nabc\r\n"
 	const field = "--b\r\nContent-Disposition: form-data; name=normalize\r\n\r\ntrue\r\n"
@@ -86,7 +85,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, boundary string, body []byte) {
 		kind := mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": boundary})
 		if kind == "" {
-			return // no header can say it
+			return // cannot be expressed in a header
 		}
 		in, taken := bothWays(t, body, embedded(kind))
 		if !taken {
@@ -102,7 +101,7 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// addJSON gives f bodies that have their images in a field of this name.
+// addJSON seeds f with bodies whose images are in the given field.
 func addJSON(f *testing.F, field string) {
 	for _, body := range []string{
 		`{"F": ["aGVsbG8=", "data:image/png;base64,aGVsbG8=", "https://a.b/c"], "model": "m", "encoding_format": "base64"}`,
@@ -114,7 +113,7 @@ func addJSON(f *testing.F, field string) {
 	}
 }
 
-// check holds the images against the texts that the standard library finds.
+// check compares the images with the texts that encoding/json finds.
 func (in *input) check(t *testing.T, want []string) {
 	t.Helper()
 	if len(in.images) != len(want) {
@@ -127,7 +126,7 @@ func (in *input) check(t *testing.T, want []string) {
 	}
 }
 
-// FuzzInputs is about the JSON that /embed takes.
+// FuzzInputs tests the parser of /embed's JSON.
 func FuzzInputs(f *testing.F) {
 	addJSON(f, "inputs")
 	read := embedded("application/json")
@@ -142,7 +141,7 @@ func FuzzInputs(f *testing.F) {
 	})
 }
 
-// FuzzOpenAI is about the JSON that /v1/embeddings takes.
+// FuzzOpenAI tests the parser of /v1/embeddings's JSON.
 func FuzzOpenAI(f *testing.F) {
 	addJSON(f, "input")
 	s, e := reader(), absent{}

@@ -15,7 +15,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// tensors is what the server reads out of an inference request for images of 2x2.
+// tensors parses an inference request for images of 2x2.
 func tensors(r io.Reader, length string) (items [][]uint8, binary bool, err error) {
 	request := &http.Request{Header: http.Header{}, Body: io.NopCloser(r)}
 	if length != "" {
@@ -31,7 +31,7 @@ func tensors(r io.Reader, length string) (items [][]uint8, binary bool, err erro
 	return items, binary, err
 }
 
-// numbersOf are the numbers of a tensor however they are nested, in order.
+// numbersOf returns the numbers of a tensor in order, however they are nested.
 func numbersOf(v any) (out []uint8) {
 	switch v := v.(type) {
 	case float64:
@@ -44,8 +44,8 @@ func numbersOf(v any) (out []uint8) {
 	return out
 }
 
-// FuzzInfer is about the bodies that /v2/models/{model}/infer takes, and the header
-// that says how much of them is JSON.
+// FuzzInfer tests the bodies of /v2/models/{model}/infer, and the header that gives the length of
+// their JSON.
 func FuzzInfer(f *testing.F) {
 	const ask = `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 2, 2, 3], %s}], "outputs": [{"name": "embedding"%s}]}`
 	plain := fmt.Sprintf(ask, `"data": [[1, 2, 3, 4], [5, [6]], 7, 8, 9, 10, 255, 0]`, "")
@@ -97,14 +97,14 @@ func FuzzInfer(f *testing.F) {
 	})
 }
 
-// trailing is how much of a body that was taken is no JSON.
+// trailing is how much of an accepted body follows the JSON.
 func trailing(length string, body []byte) int {
 	n := len(body)
 	fmt.Sscan(length, &n)
 	return len(body) - n
 }
 
-// FuzzAccept is about which form of an answer a header asks for.
+// FuzzAccept tests the choice of the answer's format from the Accept header.
 func FuzzAccept(f *testing.F) {
 	for _, header := range []string{"", "*/*", "application/x-npy", "text/html, application/*;q=0.5", "application/json;q=0, */*", "application/json;q=nan", "a/b;q=1;q=0,,;,", "APPLICATION/JSON ; Q=0.1"} {
 		f.Add(header)

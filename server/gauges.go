@@ -10,7 +10,7 @@ import (
 	"vicreg/server/jsonlog"
 )
 
-// watch adds what is read from the server when it is asked for.
+// watch adds the metrics that are read from the server on each scrape.
 func (m *metrics) watch(s *Server) {
 	gauge := func(name, help string, read func(embedder) float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_" + name, Help: help}, func() float64 {
@@ -48,7 +48,7 @@ func (m *metrics) watch(s *Server) {
 	})
 }
 
-// expires adds when the TLS certificate ends that connections get now.
+// expires adds the expiry time of the TLS certificate that new connections get.
 func (m *metrics) expires(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_tls_certificate_expiry_timestamp_seconds",
 		Help: "When the TLS certificate in use expires, Unix time; only with --tls-cert."}, func() float64 {
@@ -59,13 +59,13 @@ func (m *metrics) expires(get func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	}))
 }
 
-// named is a gauge whose labels change.
+// named is a gauge whose label values change.
 type named struct {
 	desc *prometheus.Desc
 	read func(set func(v float64, labels ...string))
 }
 
-// named adds a gauge that read sets, once for each set of values of its labels.
+// named adds a gauge; on each scrape, read calls set once per set of label values.
 func (m *metrics) named(name, help string, labels []string, read func(set func(v float64, labels ...string))) {
 	m.registry.MustRegister(&named{prometheus.NewDesc("vicreg_"+name, help, labels, nil), read})
 }
@@ -78,7 +78,7 @@ func (n *named) Collect(to chan<- prometheus.Metric) {
 	})
 }
 
-// revision is what this program was built from, as far as the build knows.
+// revision is the VCS revision of this build, if known.
 func revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// HEAD is answered as GET is, on all routes, but without the body.
+// On all routes HEAD is answered like GET, without the body.
 func TestHead(t *testing.T) {
 	s, _ := indexed(t, nil)
 	for name, handler := range map[string]http.Handler{"API": s.Handler(), "operations": s.operations()} {

@@ -9,12 +9,12 @@ import (
 	"vicreg/server/problem"
 )
 
-// canaryStale is how long the canary may have been silent at the least.
+// canaryStale is the least age of the last good canary at which the server counts as dead.
 const canaryStale = time.Minute
 
-// livez tells whether the process does its work. A full queue is no reason to
-// restart it: the canary has a place of its own at its end. Nor is a model that is
-// still being loaded, which readyz tells of.
+// livez reports whether the process is working. A full queue is no reason to restart it: the canary
+// always gets a place at the queue's end. Nor is a model that is still loading; readyz reports
+// that.
 func (s *Server) livez(c echo.Context) error {
 	e := s.current()
 	if e == nil {
@@ -22,13 +22,13 @@ func (s *Server) livez(c echo.Context) error {
 	}
 	age := e.Stats().CanaryAge
 	status := http.StatusOK
-	if age > max(canaryStale, 2*s.config.Deadline) { // a full queue holds it up for most of one
+	if age > max(canaryStale, 2*s.config.Deadline) { // a full queue delays the canary by up to a deadline or so
 		status = http.StatusServiceUnavailable
 	}
 	return c.JSON(status, map[string]any{"alive": status == http.StatusOK, "canary_age_seconds": age.Seconds()})
 }
 
-// readyz tells whether new requests are welcome.
+// readyz reports whether the server accepts new requests.
 func (s *Server) readyz(c echo.Context) error {
 	switch {
 	case s.stopping.Load():

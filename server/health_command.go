@@ -13,9 +13,9 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Health asks a running server whether it is well: vicreg health. It returns nil
-// for the status 200 and an error for every other answer and for none. A container
-// probes itself with it, having nothing else that speaks HTTP.
+// Health implements the command vicreg health, which checks whether a running server is well. It
+// returns nil for status 200 and an error for any other answer or none. A container uses it as its
+// probe, having no other HTTP client.
 func Health(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "health",
@@ -57,7 +57,7 @@ and proxies are not asked.`,
 	return err
 }
 
-// askHealth returns the status that a GET of u is answered with.
+// askHealth returns the status of the answer to a GET of u.
 func askHealth(ctx context.Context, u *url.URL, timeout time.Duration, insecure bool) (int, error) {
 	late := fmt.Errorf("%s has not answered within %v", u.Redacted(), timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
@@ -66,7 +66,7 @@ func askHealth(ctx context.Context, u *url.URL, timeout time.Duration, insecure 
 	if err != nil {
 		return 0, usage.Errorf("URL: %w", err)
 	}
-	// A transport of its own: it asks no proxy and keeps no connection.
+	// A separate transport: no proxy, no connection reuse.
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}}
 	response, err := transport.RoundTrip(request)
 	switch {

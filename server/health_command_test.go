@@ -22,7 +22,7 @@ func health(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// fails wants a failure, not wrong usage, that says so.
+// fails checks that err is a failure with this text, and not a usage error.
 func fails(t *testing.T, err error, want string) {
 	t.Helper()
 	var wrong *usage.Error
@@ -53,7 +53,7 @@ func TestHealthOfAServer(t *testing.T) {
 	fails(t, err, "/nowhere answers 404 Not Found")
 }
 
-// Only 200 is well: not a redirection to a page that is, and not another success.
+// Only 200 counts as well: neither a redirect to a page that returns it nor another 2xx does.
 func TestHealthWants200(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -83,7 +83,7 @@ func TestHealthWithoutAServer(t *testing.T) {
 	fails(t, err, "http://"+l.Addr().String()+"/livez does not answer: ")
 }
 
-// A server that takes the connection and says nothing.
+// The server accepts the connection but does not answer.
 func TestHealthTimeout(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,7 +104,7 @@ func TestHealthInterrupted(t *testing.T) {
 
 func TestHealthOverTLS(t *testing.T) {
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	web.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs that its certificate was refused
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the rejected certificate
 	web.StartTLS()
 	defer web.Close()
 	if _, err := health(t, "--insecure", web.URL); err != nil {

@@ -12,8 +12,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// endpoints are those that take JSON, with the field that has the images and what else
-// a body needs.
+// endpoints are those that accept JSON, with the field for the images and whatever else a body must
+// have.
 var endpoints = []struct{ path, field, more string }{
 	{"/embed", "inputs", ""},
 	{"/v1/embeddings", "input", `, "model": "backbone"`},
@@ -24,8 +24,8 @@ var endpoints = []struct{ path, field, more string }{
 	{"/items", "items", ""},
 }
 
-// JSON that is made to be costly or to confuse is refused at each endpoint with the
-// status that says why, and takes no more memory than a multiple of its length.
+// JSON designed to be expensive or confusing is rejected at each endpoint with the right status,
+// and memory use is bounded by a multiple of its length.
 func TestHostileJSON(t *testing.T) {
 	s := small(t, func(c *Config) { c.MaxBody = 8 << 20 })
 	probe := newProbe(t, s)
@@ -34,11 +34,11 @@ func TestHostileJSON(t *testing.T) {
 		field := func(value string) string { return fmt.Sprintf(`{"%s": %s%s}`, e.field, value, e.more) }
 		many := 413
 		if strings.HasPrefix(e.path, "/v2/") || e.field == "vectors" || e.field == "items" {
-			many = 400 // strings are no tensors, no vectors and no items
+			many = 400 // strings are not valid tensors, vectors or items
 		}
 		objects := 400
 		if e.field == "items" {
-			objects = 413 // items may lack all that they need, one by one
+			objects = 413 // incomplete items fail one by one
 		}
 		for name, c := range map[string]struct {
 			body   string
@@ -77,7 +77,7 @@ func TestHostileJSON(t *testing.T) {
 	}
 }
 
-// Texts of one image: what base64 allows is taken, what is none fails alone.
+// Texts of one image: what base64 allows is accepted, anything else fails alone.
 func TestHostileTexts(t *testing.T) {
 	s := small(t, nil)
 	text := base64.StdEncoding.EncodeToString(servertest.Photo(t, 0))
@@ -156,7 +156,7 @@ func TestHostileForms(t *testing.T) {
 	}
 }
 
-// A body whose length nobody has told is cut off at the limit, wherever that is.
+// A body of unknown length is cut off at the limit, wherever that falls.
 func TestBodiesWithoutALength(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
@@ -175,7 +175,7 @@ func TestBodiesWithoutALength(t *testing.T) {
 		"OpenAI's":             {"/v1/embeddings", "", `{"input": "` + strings.Repeat("x", most), 413},
 		"an inference request": {"/v2/models/backbone/infer", "", strings.Repeat(" ", most+1), 413},
 	} {
-		r := httptest.NewRequest("POST", c.path, io.MultiReader(bytes.NewReader([]byte(c.body)))) // of an unknown length
+		r := httptest.NewRequest("POST", c.path, io.MultiReader(bytes.NewReader([]byte(c.body)))) // of unknown length
 		r.Header.Set("Content-Type", c.kind)
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, r)

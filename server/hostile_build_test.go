@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// pngOf is a file of these pixels.
+// pngOf encodes a PNG file with these pixels.
 func pngOf(t *testing.T, w, h int, at func(x, y int) []uint8) []byte {
 	t.Helper()
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
@@ -29,14 +29,15 @@ func pngOf(t *testing.T, w, h int, at func(x, y int) []uint8) []byte {
 	return b.Bytes()
 }
 
-// chunk is a piece of a PNG file.
+// chunk is a PNG chunk.
 func chunk(name string, data []byte) []byte {
 	b := append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), name...)
 	b = append(b, data...)
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
 }
 
-// pngFile has a header of width, height, bits and colour type, and these chunks.
+// pngFile is a PNG file with a header of width, height, bit depth and colour type, and these
+// chunks.
 func pngFile(w, h uint32, bits, kind uint8, chunks ...[]byte) []byte {
 	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)
 	file := append([]byte("\x89PNG\r\n\x1a\n"), chunk("IHDR", append(head, bits, kind, 0, 0, 0))...)
@@ -54,7 +55,7 @@ func deflated(t *testing.T, data []byte) []byte {
 	return b.Bytes()
 }
 
-// gifOf is a GIF file of two colours whose pixels in a row are these.
+// gifOf encodes a two-colour GIF file with a single row of pixels.
 func gifOf(t *testing.T, pixels ...uint8) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -68,7 +69,7 @@ func gifOf(t *testing.T, pixels ...uint8) []byte {
 	return append(append(file, b.Bytes()...), 0, ';')
 }
 
-// zeros is compressed, 1 MB to 1 kB, again and again: rows of black pixels.
+// zeros is black pixel rows in compressed form: 1 kB per MB, repeated.
 func zeros(t *testing.T, times int) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -83,7 +84,7 @@ func zeros(t *testing.T, times int) []byte {
 	return append(b.Bytes()[:n:n], bytes.Repeat(b.Bytes()[n:], times-1)...)
 }
 
-// with puts bytes into a copy of a file.
+// with overwrites bytes in a copy of a file.
 func with(file []byte, at int, bytes string) []byte {
 	file = append([]byte(nil), file...)
 	copy(file[at:], bytes)

@@ -14,7 +14,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// sample is a picture of those that the decoders are tested with.
+// sample reads one of the decoders' test pictures.
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join("../pipeline/imaging/testdata/decode", name))
@@ -24,7 +24,7 @@ func sample(t testing.TB, name string) []byte {
 	return file
 }
 
-// vector is what /embed makes of a picture that it takes.
+// vector is the answer of /embed for a valid picture.
 func vector(t *testing.T, s *Server, file []byte) []float32 {
 	t.Helper()
 	w := ask(s, "POST", "/embed", file, "Content-Type", "application/octet-stream", "Accept", "application/octet-stream")
@@ -34,13 +34,13 @@ func vector(t *testing.T, s *Server, file []byte) []float32 {
 	return floats(w.Body.Bytes())
 }
 
-// Files that announce many pixels are refused by their headers, before any memory is
-// taken for them.
+// Files that claim to have many pixels are rejected by their headers, before any memory is
+// allocated for them.
 func TestPixelBombs(t *testing.T) {
-	s := start(t, nil) // with the limits of a server as it comes
+	s := start(t, nil) // with the default limits
 	probe := newProbe(t, s)
 	jpeg, gif := sample(t, "s420.jpg"), sample(t, "whole.gif")
-	screen := with(gif, 6, "\x50\xc3\x50\xc3") // 50,000 of both
+	screen := with(gif, 6, "\x50\xc3\x50\xc3") // 50,000 by 50,000
 	for name, file := range map[string][]byte{
 		"PNG":               pngFile(50_000, 50_000, 1, 0, chunk("IDAT", zeros(t, 30))),
 		"PNG of one row":    pngFile(1<<31-1, 1, 16, 6, chunk("IDAT", zeros(t, 2))),
@@ -70,8 +70,8 @@ func TestPixelBombs(t *testing.T) {
 	}
 }
 
-// Every kind of picture that the server takes gives the vector of its pixels, whatever
-// its name says: CMYK, progressive, 16 bits, grey, animations by their first frame.
+// Every supported kind of picture yields the vector of its pixels, whatever media type it is sent
+// with: CMYK, progressive, 16 bits, grey, and animations by their first frame.
 func TestEveryKindOfPicture(t *testing.T) {
 	s := small(t, nil)
 	names, err := filepath.Glob("../pipeline/imaging/testdata/decode/*")
@@ -86,7 +86,7 @@ func TestEveryKindOfPicture(t *testing.T) {
 		}
 		file := sample(t, filepath.Base(name))
 		m, err := imaging.Decode(file, imaging.Limits{})
-		if err != nil { // TIFF, and what only one of the decoders of JPEG can do
+		if err != nil { // TIFF, and features that only one of the JPEG decoders supports
 			w := ask(s, "POST", "/embed", file, "Content-Type", "image/tiff")
 			if w.Code != 422 || kind == ".tif" && !strings.Contains(w.Body.String(), "the server takes no TIFF, which other commands read: send JPEG, PNG, WebP or GIF") {
 				t.Errorf("%s: %d %s", name, w.Code, w.Body)
@@ -106,11 +106,11 @@ func TestEveryKindOfPicture(t *testing.T) {
 	}
 }
 
-// A photograph that says it lies on its side has the vector of the upright one, and not
-// that of its stored pixels.
+// A photograph whose Exif orientation says that it lies on its side has the vector of the upright
+// one, not of its stored pixels.
 func TestTurnedPhotograph(t *testing.T) {
 	s := small(t, nil)
-	turned := sample(t, "turned6.jpg") // to be turned to the right
+	turned := sample(t, "turned6.jpg") // must be rotated clockwise
 	flat := bytes.Replace(turned, []byte("Exif"), []byte("none"), 1)
 	m, err := imaging.Decode(flat, imaging.Limits{})
 	if err != nil {
@@ -123,7 +123,7 @@ func TestTurnedPhotograph(t *testing.T) {
 	}
 }
 
-// Pixels that ask for a colour that their table does not have.
+// Pixels whose index is outside the palette.
 func TestColoursThatAreNotThere(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
@@ -145,7 +145,7 @@ func TestColoursThatAreNotThere(t *testing.T) {
 	}
 }
 
-// What is no picture of a kind that is taken, under the name of one.
+// Files of other types, sent as images.
 func TestOtherFiles(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
@@ -166,8 +166,8 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
-// Files of every kind, cut off at many places and with bits turned over at many, give
-// a vector or are refused one by one.
+// Files of every kind, truncated at many places and with bits flipped at many, either yield a
+// vector or are rejected one by one.
 func TestDamagedFiles(t *testing.T) {
 	const most = 48
 	s := small(t, func(c *Config) { c.MaxItems, c.MaxBody = most, 4<<20 })

@@ -12,12 +12,12 @@ import (
 	"vicreg/server/servertest"
 )
 
-// held is a body that stops before its end until it is let go.
+// held is a body that blocks before its end until it is released.
 type held struct {
 	start io.Reader
-	there *sync.WaitGroup // done when the start has been read
+	there *sync.WaitGroup // done once the start has been read
 	once  sync.Once
-	end   chan struct{} // closed to let go
+	end   chan struct{} // closed to release it
 }
 
 func (h *held) Read(p []byte) (int, error) {
@@ -29,8 +29,8 @@ func (h *held) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// More large bodies at once than there is room for are turned away as their bytes come,
-// those that have their room are answered, and then all of it is free again.
+// When more large bodies arrive at once than the budget allows, the excess is rejected as the bytes
+// come; the others are answered, and then the whole budget is free again.
 func TestManyLargeBodies(t *testing.T) {
 	const most, clients = 1 << 20, 24
 	s := small(t, func(c *Config) { c.MaxBody = most })
@@ -57,13 +57,13 @@ func TestManyLargeBodies(t *testing.T) {
 			}
 		})
 	}
-	there.Wait() // the room is full to the last byte
+	there.Wait() // the budget is used up to the last byte
 	for i := range clients {
 		others.Go(func() {
 			e := endpoints[i%len(endpoints)]
 			kind := []string{"application/json", "application/octet-stream"}[i%2]
 			if e.path == "/items" {
-				kind = "application/json" // a lone image has no place there
+				kind = "application/json" // /items does not accept a bare image
 			}
 			w := send(e.path, kind, io.LimitReader(spaces{}, most))
 			if documented(t, w, "POST", e.path); w.Code != 429 || w.Header().Get("Retry-After") == "" {
@@ -85,7 +85,7 @@ func TestManyLargeBodies(t *testing.T) {
 	probe.check(t, s, "many large bodies")
 }
 
-// spaces are read without end.
+// spaces is an endless stream of spaces.
 type spaces struct{}
 
 func (spaces) Read(p []byte) (int, error) {
@@ -95,7 +95,7 @@ func (spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Bodies that are given up half way, refused or broken give their room back, too.
+// Bodies that are aborted halfway, rejected or malformed release their memory budget too.
 func TestRoomComesBack(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// pipes is a listener whose connections live in memory, so that their deadlines pass in
-// a bubble's time.
+// pipes is a listener with in-memory connections, so that their deadlines run on a synctest
+// bubble's fake time.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -45,8 +45,8 @@ func (p *pipes) dial() net.Conn {
 	return here
 }
 
-// inBubble serves with settings that small ones are made to, in a bubble. There is no
-// model: what f asks must end before one is needed.
+// inBubble runs a server with settings modified by change, in a synctest bubble. There is no model,
+// so requests must end before one is needed.
 func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, p *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := Defaults(2)
@@ -69,7 +69,7 @@ func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, p *pipes)
 	})
 }
 
-// trickle writes text and then a piece every second, until nobody reads any more.
+// trickle writes text and then a piece every second, until the connection is closed.
 func (p *pipes) trickle(conn net.Conn, text, piece string) {
 	p.typing.Go(func() {
 		for _, err := io.WriteString(conn, text); err == nil; _, err = io.WriteString(conn, piece) {
@@ -78,8 +78,8 @@ func (p *pipes) trickle(conn net.Conn, text, piece string) {
 	})
 }
 
-// A body that comes more slowly than it must is given up long before the deadline; one
-// that keeps the rate has all the time there is.
+// A body that is slower than the minimum rate is aborted long before the deadline; one that keeps
+// the rate has until the deadline.
 func TestTrickle(t *testing.T) {
 	const head = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	spaces := func(n int) string { return strings.Repeat(" ", n) }
@@ -91,8 +91,8 @@ func TestTrickle(t *testing.T) {
 		"nothing":              {"Content-Length: 1000\r\n\r\n", "", 408, 5 * time.Second, 5 * time.Second},
 		"10 bytes/s":           {"Content-Length: 1000\r\n\r\n", spaces(10), 408, 5 * time.Second, 6 * time.Second},
 		"10 bytes/s in chunks": {"Transfer-Encoding: chunked\r\n\r\n", "a\r\n" + spaces(10) + "\r\n", 408, 5 * time.Second, 6 * time.Second},
-		"90 bytes/s":           {"Content-Length: 3000\r\n\r\n", spaces(90), 408, 30 * time.Second, 30 * time.Second},  // the deadline is before 50 s
-		"110 bytes/s":          {"Content-Length: 2200\r\n\r\n", spaces(110), 400, 20 * time.Second, 20 * time.Second}, // it is whole, and empty
+		"90 bytes/s":           {"Content-Length: 3000\r\n\r\n", spaces(90), 408, 30 * time.Second, 30 * time.Second},  // the deadline comes before the rate limit, at 50 s
+		"110 bytes/s":          {"Content-Length: 2200\r\n\r\n", spaces(110), 400, 20 * time.Second, 20 * time.Second}, // the body is complete, but blank
 	} {
 		inBubble(t, func(c *Config) { c.MinRate = 100 }, func(t *testing.T, p *pipes) {
 			conn := p.dial()
@@ -110,8 +110,8 @@ func TestTrickle(t *testing.T) {
 	}
 }
 
-// A client that sends its headers without end is cut off after 5 s, without a word, and
-// meanwhile others are served.
+// A client that sends headers endlessly is cut off after 5 s without an answer, and others are
+// served meanwhile.
 func TestSlowHeaders(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
@@ -167,7 +167,7 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// The same over HTTP/2, where one connection has many bodies: each has its own deadline.
+// The same over HTTP/2, where one connection carries many bodies: each has its own deadline.
 func TestSlowBodyHTTP2(t *testing.T) {
 	s := small(t, func(c *Config) { c.Deadline = 300 * time.Millisecond })
 	h := httptest.NewUnstartedServer(s.Handler())

@@ -16,8 +16,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// unreadable is a server whose clients have connections without buffers: what they do
-// not read stays in its memory. idle waits until no request is under way.
+// unreadable serves s on unbuffered connections: what the clients do not read stays in the server's
+// memory. idle waits until no request is in progress.
 func unreadable(t *testing.T, s *Server) (p *pipes, idle func()) {
 	t.Helper()
 	p = &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
@@ -36,7 +36,7 @@ func unreadable(t *testing.T, s *Server) (p *pipes, idle func()) {
 	return p, requests.Wait
 }
 
-// begin sends a request and reads the status of its answer, and no more.
+// begin sends a request and reads only the status of its answer.
 func (p *pipes) begin(t *testing.T, method, path, kind, body string) (conn net.Conn, status int) {
 	t.Helper()
 	conn = p.dial()
@@ -49,8 +49,8 @@ func (p *pipes) begin(t *testing.T, method, path, kind, body string) (conn net.C
 	return conn, status
 }
 
-// Answers that are not read take no more than their room, whatever the clients are; those
-// for whom there is none are told to come again, and it comes back.
+// Unread answers take no more memory than their budget, whatever the clients do; further clients
+// are told to retry, and the budget is released in the end.
 func TestUnreadAnswers(t *testing.T) {
 	const room = 10 << 20 // two pages, or three searches
 	s, m := indexed(t, func(c *Config) { c.Answers = room })
@@ -68,7 +68,7 @@ func TestUnreadAnswers(t *testing.T) {
 	bulk := `{"inputs": [` + strings.TrimSuffix(texts, ",") + `]}`
 	for name, c := range map[string]struct {
 		method, path, body string
-		fit                int // at once
+		fit                int // how many answers fit at once
 	}{
 		"list":   {"GET", "/items?limit=1000", "", 2},
 		"search": {"POST", "/similar?k=200", `{"id": "000"}`, 3},
@@ -110,7 +110,7 @@ func TestUnreadAnswers(t *testing.T) {
 	}
 }
 
-// A page of large items is short, and the next one goes on behind it.
+// A page of large items is cut short, and the next page continues after it.
 func TestShortPages(t *testing.T) {
 	s, m := indexed(t, nil)
 	const items, size = 700, 15_000

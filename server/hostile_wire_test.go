@@ -12,7 +12,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// listen serves s on an address of this machine until the test ends.
+// listen serves s on a loopback address until the test ends.
 func listen(t *testing.T, s *Server) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +31,7 @@ func listen(t *testing.T, s *Server) (addr string) {
 	return l.Addr().String()
 }
 
-// dial connects, until the test ends.
+// dial opens a connection that is closed when the test ends.
 func dial(t *testing.T, addr string) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -42,13 +42,13 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// answers sends text on a connection of its own and reads n answers. cut closes this
-// side of it behind the text; net/http takes a client that does so for one that left.
+// answers sends text on a new connection and reads n answers. cut half-closes the connection after
+// the text, which net/http takes for a client that has disconnected.
 func answers(t *testing.T, addr, text string, cut bool, n int) (out []*http.Response, bodies []string) {
 	t.Helper()
 	conn := dial(t, addr)
 	go func() {
-		io.WriteString(conn, text) // an error is the server's answer to it
+		io.WriteString(conn, text) // a write error is expected if the server rejects the text
 		if cut {
 			conn.CloseWrite()
 		}
@@ -68,9 +68,8 @@ func answers(t *testing.T, addr, text string, cut bool, n int) (out []*http.Resp
 	return out, bodies
 }
 
-// What goes wrong before a request has reached the server is answered by net/http, in
-// plain text; what goes wrong with its body in the words of the API. Either way the
-// server goes on.
+// Errors before a request has reached the handler are answered by net/http, in plain text; errors
+// in its body are answered in the API's format. Either way the server keeps working.
 func TestHostileRequests(t *testing.T) {
 	s := small(t, nil)
 	probe := newProbe(t, s)
@@ -89,7 +88,7 @@ func TestHostileRequests(t *testing.T) {
 		"a header of 1 MB":                  {post("X: "+strings.Repeat("x", 1<<20)+"\r\n", ""), 431, true},
 		"a request line of 1 MB":            {"GET /" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, true},
 		"a path of 60,000":                  {"GET /" + strings.Repeat("x", 60_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", 404, false},
-		"no request":                        {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, true}, // of TLS
+		"no request":                        {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, true}, // a TLS handshake
 		"no host":                           {"GET / HTTP/1.1\r\n\r\n", 400, true},
 		"two hosts":                         {"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400, true},
 		"a space in a header's name":        {"GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n", 400, true},
@@ -102,7 +101,7 @@ func TestHostileRequests(t *testing.T) {
 		"an unknown expectation":            {post("Expect: the-worst\r\nContent-Length: 3\r\n", "abc"), 417, true},
 		"a length above the limit":          {post("Content-Length: 65537\r\n", strings.Repeat("x", 65537)), 413, false},
 		"cut off before its length":         {post("Content-Length: 1000\r\n", "abc"), 400, false},
-		"no length":                         {post("", photo), 422, false}, // a body of nothing, then garbage
+		"no length":                         {post("", photo), 422, false}, // an empty body, followed by garbage
 		"chunks above the limit":            {post(chunked, strings.Repeat("1000\r\n"+strings.Repeat("x", 0x1000)+"\r\n", 17)+"0\r\n\r\n"), 413, false},
 		"cut off between chunks":            {post(chunked, "3\r\nabc\r\n"), 400, false},
 		"a chunk without a size":            {post(chunked, "x\r\nabc\r\n0\r\n\r\n"), 400, false},
@@ -126,8 +125,8 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// Requests that come at once on one connection are answered in order, each by its own;
-// what follows a body that is longer than it says is a request of its own, and wrong.
+// Pipelined requests on one connection are answered in order, each with its own answer; what
+// follows a body that is longer than its Content-Length counts as another request, an invalid one.
 func TestPipelinedRequests(t *testing.T) {
 	s := small(t, nil)
 	addr := listen(t, s)
@@ -150,7 +149,7 @@ func TestPipelinedRequests(t *testing.T) {
 	}
 }
 
-// A client that waits to be told is told to go on, or why not before it sends a body.
+// A client that expects 100 Continue gets it, or an error before it sends its body.
 func TestExpectation(t *testing.T) {
 	s := small(t, nil)
 	addr := listen(t, s)
@@ -171,7 +170,7 @@ func TestExpectation(t *testing.T) {
 	}
 }
 
-// Connections that say nothing keep nobody out.
+// Idle connections keep nobody out.
 func TestIdleConnections(t *testing.T) {
 	s := small(t, nil)
 	addr := listen(t, s)
@@ -185,7 +184,7 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
-// Paths that are made up, and methods, do not become rows of the metrics.
+// Made-up paths and methods do not add series to the metrics.
 func TestMetricsStayFew(t *testing.T) {
 	s := small(t, nil)
 	count := func() int {
@@ -194,7 +193,7 @@ func TestMetricsStayFew(t *testing.T) {
 	ask(s, "GET", "/nothing", nil)
 	ask(s, "GET", "/v2/models/x/versions/y", nil)
 	ask(s, "PUT", "/v2/models/x/versions/y", nil)
-	count() // counts itself from the next time on
+	count() // from the next time on it counts itself
 	before := count()
 	for i := range 200 {
 		ask(s, "GET", fmt.Sprintf("/nothing/%d", i), nil)

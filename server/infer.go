@@ -10,15 +10,15 @@ import (
 	"vicreg/server/request"
 )
 
-// Names of the model's one input, uint8 [N,S,S,3], and one output, float32 [N,D].
+// Names of the model's only input, uint8 [N,S,S,3], and only output, float32 [N,D].
 const (
 	inputName  = "pixels"
 	outputName = "embedding"
 )
 
-// inference are the routes of the Open Inference Protocol, version 2, that KServe and
-// Triton speak. They take pixels as the model sees them, cut and resized by the
-// client; the model's version is its fingerprint.
+// inference adds the routes of the Open Inference Protocol, version 2, which KServe and Triton
+// speak. They accept pixels as the model sees them, cropped and resized by the client; the model's
+// version is its fingerprint.
 func (s *Server) inference(e *echo.Echo, work func(func(echo.Context, embedder) error) echo.HandlerFunc) {
 	e.GET("/v2", s.inferServer)
 	e.GET("/v2/health/live", s.livez)
@@ -34,7 +34,7 @@ func (s *Server) inferServer(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]any{"name": "vicreg", "version": version(), "extensions": []string{"binary_tensor_data"}})
 }
 
-// version is that of this program.
+// version is this program's version.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -42,7 +42,7 @@ func version() string {
 	return "(devel)"
 }
 
-// addressed refuses a path to another model or version.
+// addressed rejects a path that names another model or version.
 func (s *Server) addressed(c echo.Context, e embedder) error {
 	if err := s.named(e, c.Param("model")); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// inferReply is an answer of the Open Inference Protocol.
+// inferReply is an answer in the Open Inference Protocol.
 type inferReply struct {
 	Model   string `json:"model_name"`
 	Version string `json:"model_version"`
@@ -163,7 +163,7 @@ func TestInferMetadata(t *testing.T) {
 	}
 }
 
-// Lists of values that say nothing take no more memory than their body.
+// Lists of empty values take no more memory than their body.
 func TestInferListsAreShort(t *testing.T) {
 	const n = 1 << 16
 	for body, want := range map[string]string{

@@ -16,22 +16,22 @@ import (
 	"vicreg/server/request"
 )
 
-// headerLength says how many bytes of a body are JSON; raw tensors follow them.
+// headerLength gives the length of the body's JSON part in bytes; raw tensors follow it.
 const headerLength = "Inference-Header-Content-Length"
 
 // inferAsk is a request of the Open Inference Protocol.
 type inferAsk struct {
 	ID         string          `json:"id"`
 	Parameters inferOptions    `json:"parameters"`
-	Inputs     [2]*inferTensor `json:"inputs"` // the second to refuse it; what follows is passed over
+	Inputs     [2]*inferTensor `json:"inputs"` // the second only to be rejected; further ones are ignored
 	Outputs    request.Few[struct {
 		Name       string       `json:"name"`
 		Parameters inferOptions `json:"parameters"`
 	}] `json:"outputs"`
-	raw []byte // what follows the JSON
+	raw []byte // what follows the JSON in the body
 }
 
-// inferOptions are those of the protocol's parameters that mean something here.
+// inferOptions are the protocol's parameters that are supported here.
 type inferOptions struct {
 	BinarySize *int  `json:"binary_data_size,omitempty"`   // of an input
 	Binary     *bool `json:"binary_data,omitempty"`        // of an output
@@ -44,7 +44,7 @@ type inferTensor struct {
 	Data       json.RawMessage `json:"data"` // numbers, flat or nested
 }
 
-// readInfer takes a body apart.
+// readInfer parses a request body.
 func readInfer(r *http.Request) (*inferAsk, error) {
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); kind {
 	case "", "application/json", "application/octet-stream":
@@ -69,8 +69,8 @@ func readInfer(r *http.Request) (*inferAsk, error) {
 	return ask, nil
 }
 
-// items are the images of a request, uint8 [S,S,3] each, parts of the body where it
-// has them raw.
+// items returns the images of a request, uint8 [S,S,3] each; if they were sent raw, they are slices
+// of the body.
 func (a *inferAsk) items(side, most int) ([][]uint8, error) {
 	if a.Inputs[0] == nil || a.Inputs[1] != nil || a.Inputs[0].Name != inputName {
 		return nil, problem.Errorf(problem.BadRequest, "want one input, %s", inputName)
@@ -102,8 +102,8 @@ func (a *inferAsk) items(side, most int) ([][]uint8, error) {
 	return slices.Collect(slices.Chunk(data, size)), nil
 }
 
-// fromNumbers reads numbers of 0 to 255 out of JSON that is known to be sound, nested
-// in whatever way; most is where it stops.
+// fromNumbers reads integers from 0 to 255 out of valid JSON, however nested; more than most of
+// them are an error.
 func fromNumbers(data json.RawMessage, most int) ([]uint8, error) {
 	out := make([]uint8, 0, min(most, len(data)/2+1))
 	for rest := data; ; {
@@ -126,7 +126,7 @@ func fromNumbers(data json.RawMessage, most int) ([]uint8, error) {
 	}
 }
 
-// wantsBinary tells whether the output is to be raw.
+// wantsBinary reports whether the output is to be sent raw.
 func (a *inferAsk) wantsBinary() (bool, error) {
 	binary := a.Parameters.AllBinary
 	for _, o := range a.Outputs {
@@ -140,7 +140,7 @@ func (a *inferAsk) wantsBinary() (bool, error) {
 	return binary, nil
 }
 
-// inferAnswer is an answer of the protocol.
+// inferAnswer is an answer in the protocol's format.
 type inferAnswer struct {
 	Model   string        `json:"model_name"`
 	Version string        `json:"model_version"`

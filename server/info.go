@@ -7,7 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// info answers GET /info: the model and how it is run.
+// info answers GET /info: the model and the settings it runs with.
 func (s *Server) info(c echo.Context, e embedder) error {
 	m := e.Metadata()
 	now := e.Stats()

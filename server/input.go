@@ -10,20 +10,20 @@ import (
 	"vicreg/server/request"
 )
 
-// input is what a request asks to have embedded.
+// input is a parsed request for vectors.
 type input struct {
 	images    []request.Image
-	center    bool // before normalize
+	center    bool // applied before normalize
 	normalize bool
-	base64    bool // vectors as base64 in JSON
-	single    bool // one image as the body itself: its error is the answer's
+	base64    bool // vectors in JSON as base64
+	single    bool // the body itself is the one image: its error fails the whole request
 }
 
-// embedOptions are the names of the parameters, which are those of parts of a form and of
-// fields in JSON, too.
+// embedOptions are the names of the query parameters, which are also the names of form parts and of
+// JSON fields.
 var embedOptions = []string{"normalize", "center", "encoding_format"}
 
-// set takes a parameter, a part of a form, or the text of a field.
+// set sets an option from a query parameter, a form part, or the text of a JSON field.
 func (in *input) set(name, text string) (err error) {
 	switch name {
 	case "normalize":
@@ -41,8 +41,8 @@ func (in *input) set(name, text string) (err error) {
 	return err
 }
 
-// read takes the parameters and the body of a request for vectors. What the body says
-// overrules the parameters.
+// read reads the parameters and the body of a request for vectors. The body overrides the
+// parameters.
 func (s *Server) read(c echo.Context) (in *input, err error) {
 	in = &input{}
 	for _, name := range embedOptions {
@@ -64,7 +64,7 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 	return in, err
 }
 
-// embedFields is what requests in JSON for vectors have in common.
+// embedFields are the options that all JSON requests for vectors share.
 type embedFields struct {
 	Normalize  *bool   `json:"normalize"`
 	Center     *bool   `json:"center"`
@@ -72,7 +72,7 @@ type embedFields struct {
 	Dimensions *int    `json:"dimensions"`
 }
 
-// readJSON takes {"inputs": [...], "normalize": bool, "center": bool, "encoding_format": ...}.
+// readJSON reads {"inputs": [...], "normalize": bool, "center": bool, "encoding_format": ...}.
 func (s *Server) readJSON(body io.Reader, in *input) error {
 	var ask struct {
 		Inputs request.Texts `json:"inputs"`
@@ -87,7 +87,7 @@ func (s *Server) readJSON(body io.Reader, in *input) error {
 	return s.takeTexts(in, &ask.Inputs, ask.embedFields)
 }
 
-// takeTexts takes the images of a JSON body and how their vectors are to be written.
+// takeTexts adds the images and the options of a JSON body to the input.
 func (s *Server) takeTexts(in *input, list *request.Texts, how embedFields) error {
 	if how.Dimensions != nil {
 		return problem.Errorf(problem.BadRequest, "dimensions: these vectors cannot be cut")

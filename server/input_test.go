@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Of a key that comes twice the last counts, as for every other key.
+// Of duplicate keys the last one counts, as always in encoding/json.
 func TestKeysThatComeTwice(t *testing.T) {
 	s := &Server{config: Config{MaxItems: 2}}
 	for body, want := range map[string]string{

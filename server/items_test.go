@@ -25,7 +25,7 @@ import (
 
 const asJSON = "application/json"
 
-// read is the JSON of an answer that has this status.
+// read decodes the JSON of an answer, which must have this status.
 func read[T any](t *testing.T, w *httptest.ResponseRecorder, status int) (v T) {
 	t.Helper()
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || w.Code != status {
@@ -34,7 +34,7 @@ func read[T any](t *testing.T, w *httptest.ResponseRecorder, status int) (v T) {
 	return v
 }
 
-// told makes sure that an answer is a problem with this status, code and words.
+// told checks that an answer is a problem with this status, code and text.
 func told(t *testing.T, name string, w *httptest.ResponseRecorder, status int, c problem.Code, words string) {
 	t.Helper()
 	var d problem.Document
@@ -53,8 +53,8 @@ type storedItem struct {
 	Vector            []float32
 }
 
-// An item that was put as a picture comes back with its vector, hash and thumbnail; put
-// again it is replaced, deleted it is gone.
+// An item stored as a picture comes back with its vector, hash and thumbnail; storing it again
+// replaces it, and deleting removes it.
 func TestItem(t *testing.T) {
 	s, m := indexed(t, nil)
 	file := servertest.Photo(t, 300)
@@ -88,7 +88,7 @@ func TestItem(t *testing.T) {
 	}
 }
 
-// An item of a vector has neither hash nor thumbnail.
+// An item stored as a vector has neither hash nor thumbnail.
 func TestItemOfAVector(t *testing.T) {
 	s, _ := indexed(t, nil)
 	v := unit(s, 0)
@@ -102,7 +102,7 @@ func TestItemOfAVector(t *testing.T) {
 	told(t, "other namespace", ask(s, "GET", "/items/v", nil), 404, problem.UnknownItem, `"default"`)
 }
 
-// unit is the JSON of a vector along one axis.
+// unit is a unit vector along one axis, in JSON.
 func unit(s *Server, axis int) string {
 	numbers := make([]string, s.current().Dim())
 	for i := range numbers {
@@ -112,7 +112,7 @@ func unit(s *Server, axis int) string {
 	return "[" + strings.Join(numbers, ", ") + "]"
 }
 
-// Ids are whatever text, when a URL has them escaped.
+// Ids may be any text, URL-escaped.
 func TestItemIDs(t *testing.T) {
 	s, m := indexed(t, nil)
 	body := []byte(fmt.Sprintf(`{"vector": %s}`, unit(s, 1)))
@@ -148,7 +148,8 @@ func TestItemIDs(t *testing.T) {
 	}
 }
 
-// Who sends a vector may say of which image it is; of an image the hash is checked.
+// A client that sends a vector may add the hash of its image; the hash of an image that is sent is
+// checked.
 func TestItemsHash(t *testing.T) {
 	s, _ := indexed(t, nil)
 	file := servertest.Photo(t, 0)
@@ -164,7 +165,7 @@ func TestItemsHash(t *testing.T) {
 	}
 }
 
-// What cannot be stored is refused with the reason, and nothing of it is stored.
+// What cannot be stored is rejected with the reason, and nothing of it is stored.
 func TestItemRefused(t *testing.T) {
 	s, m := indexed(t, nil)
 	good, v := servertest.Photo(t, 0), unit(s, 0)
@@ -234,7 +235,7 @@ func formOf(t testing.TB, fields map[string]string, files map[string][]byte) (bo
 	return b.Bytes(), w.FormDataContentType()
 }
 
-// What the body says overrules the parameters.
+// The body overrides the parameters.
 func TestItemInAForm(t *testing.T) {
 	s, _ := indexed(t, nil)
 	body, kind := formOf(t, map[string]string{"namespace": "n", "metadata": `{"a":1}`, "source": "there"}, map[string][]byte{"x.png": servertest.Photo(t, 0)})
@@ -251,7 +252,7 @@ func TestItemInAForm(t *testing.T) {
 	told(t, "no file", ask(s, "PUT", "/items/a", body, "Content-Type", kind), 400, problem.BadRequest, "no image")
 }
 
-// A picture that the cache knows gets its hash and thumbnail all the same.
+// A picture whose vector is cached still gets its hash and thumbnail.
 func TestItemOfAKnownPicture(t *testing.T) {
 	s, m := indexed(t, nil)
 	file := servertest.Photo(t, 0)
@@ -270,7 +271,7 @@ func TestItemOfAKnownPicture(t *testing.T) {
 	}
 }
 
-// Of several who store one id at once, one has made it.
+// If several clients store the same id at once, exactly one is told that it was created.
 func TestItemCreatedOnce(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
 	s, _ := keeping(t, path, false, &weights)
@@ -297,7 +298,7 @@ func TestItemCreatedOnce(t *testing.T) {
 	}
 }
 
-// An answer is no larger than a request may be.
+// An answer is limited to the size of a request.
 func TestSimilarBounded(t *testing.T) {
 	s, m := indexed(t, func(c *Config) { c.MaxBody = 30_000 })
 	var items []index.Item

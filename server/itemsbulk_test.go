@@ -23,7 +23,7 @@ type bulkReply struct {
 	}
 }
 
-// outcomes are the ids of an answer with what became of each.
+// outcomes lists the ids of an answer with the outcome of each.
 func (r bulkReply) outcomes() (all []string) {
 	for i, d := range r.Data {
 		text := fmt.Sprintf("%d %s", d.Index, d.ID)
@@ -40,8 +40,8 @@ func (r bulkReply) outcomes() (all []string) {
 	return all
 }
 
-// Of many items each has its own result; those that are sound are stored, of two with
-// one id the later.
+// Each of many items has its own result; the valid ones are stored, and of two with the same id the
+// later one wins.
 func TestManyItems(t *testing.T) {
 	s, m := indexed(t, nil)
 	good := base64.StdEncoding.EncodeToString(servertest.Photo(t, 0))
@@ -71,7 +71,7 @@ func TestManyItems(t *testing.T) {
 	}
 }
 
-// The name of a file in a form is its id, folders and all.
+// In a form, the file's name is the id, including directories.
 func TestManyFiles(t *testing.T) {
 	s, m := indexed(t, nil)
 	body, kind := formOf(t, map[string]string{"namespace": "n"}, map[string][]byte{"a/b c%.png": servertest.Photo(t, 0), `d\\e.png`: servertest.Photo(t, 1), "bad": []byte("x")})
@@ -119,8 +119,7 @@ type listReply struct {
 	Next      *string
 }
 
-// A listing goes through all items once, a page at a time, in the order in which they
-// came.
+// A listing returns every item exactly once, page by page, in insertion order.
 func TestListing(t *testing.T) {
 	s, _ := indexed(t, nil)
 	for i := range 5 {

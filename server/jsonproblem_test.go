@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What is wrong with JSON is said in its own words, with the field, by every route.
+// Every route describes JSON errors in JSON's terms and names the field.
 func TestJSONProblems(t *testing.T) {
 	s, _ := indexed(t, nil)
 	infer := "/v2/models/" + s.config.Name + "/infer"
@@ -47,7 +47,7 @@ func TestJSONProblems(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil {
 			t.Fatal(err)
 		}
-		text := said.Detail + string(said.Error) // of the other APIs
+		text := said.Detail + string(said.Error) // the other APIs' formats
 		if w.Code != 400 || text != c.want && !strings.Contains(text, strings.ReplaceAll(`"`+c.want+`"`, `\`, `\\`)) {
 			t.Errorf("%s %s %s: %d %s, want %s", c.method, c.path, c.body, w.Code, text, c.want)
 		}

@@ -17,8 +17,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// keeping is a server that owns an index file, with the model that weights points to, and
-// what it says of its index, a line at a time.
+// keeping is a server that owns an index file, with the model that weights points to, and its log
+// lines about the index.
 func keeping(t *testing.T, path string, rebuild bool, weights *uint64) (*Server, said) {
 	t.Helper()
 	log := said{slog.DiscardHandler, make(chan string, 10)}
@@ -27,7 +27,7 @@ func keeping(t *testing.T, path string, rebuild bool, weights *uint64) (*Server,
 	return s, log
 }
 
-// said is a log whose lines about an index can be waited for.
+// said is a log handler whose lines about the index can be waited for.
 type said struct {
 	slog.Handler
 	lines chan string
@@ -42,7 +42,7 @@ func (s said) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// wait returns when a line is the next.
+// wait checks that the next line is this one.
 func (s said) wait(t *testing.T, line string) {
 	t.Helper()
 	if got := <-s.lines; got != line {
@@ -55,7 +55,7 @@ const (
 	cannotBe = "the index cannot be rebuilt"
 )
 
-// fill stores photos, each from a file of its own, which it returns.
+// fill stores n photos, each with its own source file, and returns the files.
 func fill(t *testing.T, s *Server, n int) (files []string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -72,7 +72,7 @@ func fill(t *testing.T, s *Server, n int) (files []string) {
 	return files
 }
 
-// finds asks for photo i and wants it to be found.
+// finds checks that a search for photo i finds it.
 func finds(t *testing.T, s *Server, i int) {
 	t.Helper()
 	w := ask(s, "POST", "/similar?k=1", servertest.Photo(t, i), "Content-Type", "image/png")
@@ -112,8 +112,8 @@ func TestKeepAcrossRuns(t *testing.T) {
 	}
 }
 
-// A model with other vectors comes into service at once; the index is made anew beside
-// it, and searches go on when that is done.
+// A model with different vectors comes into service at once; the index is rebuilt in the
+// background, and searching works again when that is done.
 func TestRebuild(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
 	s, log := keeping(t, path, true, &weights)
@@ -148,7 +148,7 @@ func TestRebuild(t *testing.T) {
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again, log := keeping(t, path, true, &weights) // from the start
+	again, log := keeping(t, path, true, &weights) // a fresh start
 	if err := again.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestRebuild(t *testing.T) {
 	finds(t, again, 11)
 }
 
-// An item that cannot be made anew is not lost: the index stays as it is, and says why.
+// If an item cannot be rebuilt it is not lost: the index stays as it is, and reports why.
 func TestRebuildWithoutFiles(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
 	s, log := keeping(t, path, true, &weights)
@@ -189,7 +189,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 			t.Errorf("delete: %d %s", w.Code, w.Body)
 		}
 	}
-	if err := s.Load(); err != nil { // what is in the way is gone
+	if err := s.Load(); err != nil { // the obstacle is gone
 		t.Fatal(err)
 	}
 	log.wait(t, fits)
@@ -198,7 +198,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(t.Context()); err != nil { // while it is being made anew
+	if err := s.Close(t.Context()); err != nil { // during the rebuild
 		t.Error(err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// keys are the API keys in use, by their sums, which all have one length. Others may
-// take their place at any time.
+// keys holds the API keys in use as SHA-256 hashes, which all have the same length. They may be
+// replaced at any time.
 type keys struct {
 	sums atomic.Pointer[[][sha256.Size]byte]
 }
@@ -20,7 +20,7 @@ func newKeys(list []string) *keys {
 	return k
 }
 
-// set puts these keys in the place of all before.
+// set replaces all keys.
 func (k *keys) set(list []string) {
 	sums := make([][sha256.Size]byte, len(list))
 	for i, key := range list {
@@ -29,10 +29,11 @@ func (k *keys) set(list []string) {
 	k.sums.Store(&sums)
 }
 
-// wanted tells whether requests need a key.
+// wanted reports whether requests need a key.
 func (k *keys) wanted() bool { return len(*k.sums.Load()) > 0 }
 
-// has tells whether a key is one of them. All are compared, each in constant time.
+// has reports whether given is one of the keys. It compares with all of them, each in constant
+// time.
 func (k *keys) has(given string) bool {
 	found, sum := 0, sha256.Sum256([]byte(given))
 	for _, want := range *k.sums.Load() {
@@ -41,13 +42,13 @@ func (k *keys) has(given string) bool {
 	return found == 1
 }
 
-// keyWatcher reads a server's API keys again when it is told to or their file changes.
+// keyWatcher re-reads a server's API keys on a signal or when their file changes.
 type keyWatcher struct {
 	s    *Server
-	file watched // as it was when the keys in use were read
+	file watched // its state when the keys in use were read
 }
 
-// run does so as Watcher.Run does for the model.
+// run does for the keys what Watcher.Run does for the model.
 func (w *keyWatcher) run(ctx context.Context, l looks) {
 	l.run(ctx, func() {
 		w.file.try()
@@ -61,7 +62,7 @@ func (w *keyWatcher) look() {
 	}
 }
 
-// read takes the keys of the file, and keeps those in use where there are none.
+// read loads the keys from the file; if that fails, those in use stay.
 func (w *keyWatcher) read(why string) {
 	list, err := usage.Keys(w.file.path)
 	if err != nil {

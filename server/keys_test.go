@@ -15,8 +15,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// keyed is a server whose keys are in a file, with what writes the file and what says of
-// a key whether it is taken.
+// keyed is a server with its keys in a file, with functions to write the file and to check whether
+// a key is accepted.
 func keyed(t *testing.T) (w *keyWatcher, log *bytes.Buffer, write func(text string), takes func(key string) bool) {
 	t.Helper()
 	log = &bytes.Buffer{}
@@ -24,7 +24,7 @@ func keyed(t *testing.T) (w *keyWatcher, log *bytes.Buffer, write func(text stri
 	path := filepath.Join(t.TempDir(), "keys")
 	write = func(text string) {
 		t.Helper()
-		clock = clock.Add(time.Second) // the file system's clock may not tell two writes apart
+		clock = clock.Add(time.Second) // successive writes could have the same modification time
 		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, clock, clock)); err != nil {
 			t.Fatal(err)
 		}
@@ -42,8 +42,8 @@ func keyed(t *testing.T) (w *keyWatcher, log *bytes.Buffer, write func(text stri
 	return &keyWatcher{s, file}, log, write, takes
 }
 
-// A key that is taken out of the file is refused once the file is as it was at the look
-// before; one that is new is taken.
+// A key removed from the file is refused once the file is unchanged between two checks; a new one
+// is accepted.
 func TestKeysAreReadAgain(t *testing.T) {
 	w, _, write, takes := keyed(t)
 	if !takes("leaked") || !takes("other") || takes("new") {
@@ -62,7 +62,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 	}
 }
 
-// A file without keys, or none at all, neither lets everyone in nor shuts everyone out.
+// An empty or missing file neither admits everyone nor locks everyone out.
 func TestKeysStayWithoutAFile(t *testing.T) {
 	w, log, write, takes := keyed(t)
 	stays := func(how string) {
@@ -95,7 +95,7 @@ func TestKeysStayWithoutAFile(t *testing.T) {
 	}
 }
 
-// A signal reads the keys at once, whatever --watch is.
+// A signal re-reads the keys at once, whatever --watch is.
 func TestKeysAreReadOnASignal(t *testing.T) {
 	w, _, write, takes := keyed(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -104,7 +104,7 @@ func TestKeysAreReadOnASignal(t *testing.T) {
 	reads.Go(func() { w.run(ctx, looks{now, 0}) })
 	write("new\n")
 	now <- syscall.SIGHUP
-	now <- syscall.SIGHUP // taken when the one before is done
+	now <- syscall.SIGHUP // received only after the previous one has been handled
 	if takes("leaked") || !takes("new") {
 		t.Error("the keys after a signal")
 	}

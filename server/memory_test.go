@@ -18,21 +18,21 @@ import (
 	"vicreg/server/index"
 )
 
-// memory is an index as simple as can be, for the server's side of one.
+// memory is a minimal index, for testing the server's side.
 type memory struct {
 	mu      sync.Mutex
 	binding index.Binding
-	spaces  map[string][]index.Item // in the order in which they came first
-	fail    error                   // of all that it is asked to do
-	full    error                   // of all that writes
-	calls   int                     // of Search
+	spaces  map[string][]index.Item // in order of first insertion
+	fail    error                   // returned by every operation
+	full    error                   // returned by every write
+	calls   int                     // number of calls of Search
 }
 
 // indexed is a server with an empty index for its model.
 func indexed(t testing.TB, change func(*Config)) (*Server, *memory) {
 	t.Helper()
 	s := start(t, func(c *Config) {
-		c.MaxBatch = 1 // measuring batches is most of what starting takes
+		c.MaxBatch = 1 // measuring batch sizes is most of what starting takes
 		if change != nil {
 			change(c)
 		}
@@ -69,7 +69,7 @@ func (m *memory) Check(it index.Item) error {
 	return nil
 }
 
-// err is why nothing can be done.
+// err is the error of every operation, nil if it may proceed.
 func (m *memory) err(ctx context.Context) error { return cmp.Or(ctx.Err(), m.fail) }
 
 func (m *memory) Upsert(ctx context.Context, namespace string, items ...index.Item) (created []bool, err error) {
@@ -155,7 +155,7 @@ func cosine(a, b []float32) float32 {
 	return float32(dot / stats.Norm(a) / stats.Norm(b))
 }
 
-// fulfils knows filters of one field that equals a text.
+// fulfils supports filters that compare one field with a text.
 func fulfils(filter string, metadata []byte) bool {
 	return filter == "{}" || bytes.Contains(metadata, []byte(strings.Trim(filter, "{}")))
 }

@@ -11,7 +11,7 @@ import (
 	"vicreg/server/engine"
 )
 
-// metrics are what Prometheus is told. Times are in seconds.
+// metrics are the server's Prometheus metrics. Times are in seconds.
 type metrics struct {
 	registry             *prometheus.Registry
 	requests, rejected   *prometheus.CounterVec
@@ -38,7 +38,7 @@ func newMetrics() *metrics {
 	m.search = histogram("search_seconds", "Searching the index for all queries of a request.", buckets)
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vicreg_requests_in_flight", Help: "Requests for work that are not answered."})
 	m.panics = engine.Panics("request")
-	for _, result := range []string{"ok", "failed"} { // a rate wants its 0
+	for _, result := range []string{"ok", "failed"} { // so that rates start from 0
 		m.reloads.WithLabelValues(result)
 		m.keyReloads.WithLabelValues(result)
 	}
@@ -47,7 +47,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// spent counts where the time of a request went; search is 0 for none.
+// spent records where the time of a request went; search is 0 for none.
 func (m *metrics) spent(t engine.Spans, search time.Duration) {
 	if t.Batch > 0 {
 		m.queue.Observe(t.Queue.Seconds())

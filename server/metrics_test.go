@@ -19,7 +19,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// tells wants lines in the metrics.
+// tells checks that the metrics contain these lines.
 func tells(t *testing.T, s *Server, lines ...string) {
 	t.Helper()
 	text := ask(s, "GET", "/metrics", nil).Body.String()
@@ -30,7 +30,7 @@ func tells(t *testing.T, s *Server, lines ...string) {
 	}
 }
 
-// An image that fails among others is counted, whatever the status of the whole.
+// An image that fails among others is counted, whatever the status of the whole answer.
 func TestImageErrorsInGoodAnswers(t *testing.T) {
 	s := start(t, nil)
 	if w := ask(s, "POST", "/embed", inputs(servertest.Photo(t, 0), []byte("no image")), "Content-Type", asJSON); w.Code != http.StatusOK {
@@ -39,8 +39,8 @@ func TestImageErrorsInGoodAnswers(t *testing.T) {
 	tells(t, s, `vicreg_image_errors_total{reason="bad-image"} 1`, `vicreg_images_total 1`)
 }
 
-// An answer that breaks off is no success: it counts as that of a client who left, or as
-// our own fault.
+// An answer that breaks off does not count as a success but as a client that left or an internal
+// error.
 func TestBrokenAnswersAreCounted(t *testing.T) {
 	s := prepare(t, func() ([]byte, error) { return nil, errors.New("not asked for") }, nil)
 	var log bytes.Buffer
@@ -76,7 +76,7 @@ func TestBrokenAnswersAreCounted(t *testing.T) {
 	tells(t, s, `vicreg_panics_total{in="request"} 1`, `vicreg_panics_total{in="batch"} 0`)
 }
 
-// The metrics tell whether the index can be searched, how large it is, and for which model.
+// The metrics report whether the index can be searched, how large it is, and for which model.
 func TestIndexStateInMetrics(t *testing.T) {
 	path, weights := filepath.Join(t.TempDir(), "photos.index"), uint64(1)
 	s, _ := keeping(t, path, false, &weights)
@@ -102,7 +102,7 @@ func TestIndexStateInMetrics(t *testing.T) {
 	}
 }
 
-// Prometheus can tell when a certificate is to be renewed.
+// Prometheus can tell when a certificate needs to be renewed.
 func TestCertificateExpiryInMetrics(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

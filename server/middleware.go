@@ -21,11 +21,11 @@ import (
 	"vicreg/server/request"
 )
 
-// requestID is the name of a request in logs and problems.
+// requestID is the id of a request in logs and problems.
 func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
 
-// identify gives a request its id, the client's own if it sent a harmless one, names
-// the model on every answer, and ends connections while the server stops.
+// identify gives a request its id (the client's own if it is harmless), adds the model's
+// fingerprint to the answer, and closes connections while the server is stopping.
 func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
@@ -40,7 +40,7 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 		if e := s.current(); e != nil {
 			h.Set("X-Model-Fingerprint", e.Fingerprint())
 		}
-		if s.stopping.Load() { // after its answer, when the client knows, not while it sends
+		if s.stopping.Load() { // close after the answer, when the client is told, rather than while it is sending
 			h.Set(echo.HeaderConnection, "close")
 		}
 		if trace := traceparent(c); trace != "" {
@@ -50,7 +50,7 @@ func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// traceparent is the place of a request in a trace, if it has one as W3C writes it.
+// traceparent is the request's W3C trace context, "" if missing or malformed.
 func traceparent(c echo.Context) string {
 	if trace := c.Request().Header.Get("traceparent"); wellTraced.MatchString(trace) {
 		return trace
@@ -60,7 +60,7 @@ func traceparent(c echo.Context) string {
 
 var wellTraced = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// observe counts and logs a request when it is answered.
+// observe counts and logs a request once it has been answered.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		begin := time.Now()
@@ -70,7 +70,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			s.metrics.panics.Inc()
 		}
 		broke := 0
-		if err != nil && c.Response().Committed { // too late for another answer
+		if err != nil && c.Response().Committed { // too late to send an error
 			broke = s.broken(err, c)
 			err = nil
 		}
@@ -93,10 +93,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// broken logs an answer that broke off, and is the status to count it by, whatever the
-// client was told: that of a client who left, or that of our own fault.
+// broken logs an answer that was cut short, and returns the status to count it under, whatever the
+// client was sent: client gone, or internal error.
 func (s *Server) broken(err error, c echo.Context) (status int) {
-	var lost net.Error // also of a client that does not read: see httpServer
+	var lost net.Error // includes clients that do not read: see httpServer
 	code, level := problem.Internal, slog.LevelError
 	if c.Request().Context().Err() != nil || errors.As(err, &lost) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		code, level = problem.Gone, slog.LevelWarn
@@ -105,7 +105,7 @@ func (s *Server) broken(err error, c echo.Context) (status int) {
 	return (&problem.Error{Code: code}).Document("").Status
 }
 
-// fail is the framework's handler of errors: every one leaves as problem+json.
+// fail is the framework's error handler: it sends every error as a problem.
 func (s *Server) fail(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
@@ -125,7 +125,7 @@ func (s *Server) survive(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// authorize asks for an API key where there are any, and else who has sent the request.
+// authorize requires an API key if there are any; otherwise it checks where the request comes from.
 func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !s.keys.wanted() {
@@ -142,7 +142,7 @@ func (s *Server) authorize(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// limit bounds body and answer, and gives the request its deadline.
+// limit bounds the body and the answer, and gives the request its deadline.
 func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -162,7 +162,7 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// with gives a handler the model in service, which stays open until it returns.
+// with passes the model in service to a handler and keeps it open until the handler returns.
 func (s *Server) with(h func(echo.Context, embedder) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		e, done, err := s.use()
@@ -175,7 +175,7 @@ func (s *Server) with(h func(echo.Context, embedder) error) echo.HandlerFunc {
 	}
 }
 
-// serving refuses what would begin when the server ends; a model is not needed.
+// serving rejects requests once the server is draining, on routes that need no model.
 func (s *Server) serving(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.draining.Load() {

@@ -14,10 +14,10 @@ import (
 	"vicreg/server/request"
 )
 
-// openAI are the routes of OpenAI's embeddings API, so that its clients work as they
-// are: images come as base64 or data URIs in input.
+// openAI adds the routes of OpenAI's embeddings API, so that its clients work unchanged: images are
+// sent in input, as base64 or data URIs.
 func (s *Server) openAI(e *echo.Echo, work func(func(echo.Context, embedder) error) echo.HandlerFunc) {
-	e.POST("/v1/embeddings", s.permit(work(s.openAIEmbeddings), "api-version")) // which clients for Azure send
+	e.POST("/v1/embeddings", s.permit(work(s.openAIEmbeddings), "api-version")) // sent by Azure clients
 	e.GET("/v1/models", s.authorize(s.with(s.openAIModels)))
 	e.GET("/v1/models/:model", s.authorize(s.with(s.openAIModel)))
 }
@@ -29,8 +29,8 @@ type openAIEmbedding struct {
 	Embedding any    `json:"embedding"` // numbers, or base64 of little-endian float32
 }
 
-// openAIEmbeddings answers POST /v1/embeddings. There is no place for the error of
-// one image among others in its answer: the first bad one's is the whole answer's.
+// openAIEmbeddings answers POST /v1/embeddings. The answer's format has no place for the error of a
+// single image, so the first bad image fails the whole request.
 func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 	in, err := s.readOpenAI(c.Request().Body, e)
 	if err != nil {
@@ -45,14 +45,14 @@ func (s *Server) openAIEmbeddings(c echo.Context, e embedder) error {
 	}
 	return c.JSON(http.StatusOK, map[string]any{
 		"object": "list", "model": s.config.Name, "data": openAIData(rows, in.base64),
-		"usage": map[string]int{"prompt_tokens": 0, "total_tokens": 0}, // an image has none
+		"usage": map[string]int{"prompt_tokens": 0, "total_tokens": 0}, // images have no tokens
 	})
 }
 
-// readOpenAI takes {"input": string or list, "model": ..., "encoding_format": ...}, and
-// "normalize" and "center", which OpenAI does not have: its vectors are of length 1 in any case. As
-// OpenAI does it refuses a field that it does not know: whoever sends one expects it to
-// do something. "user" does nothing there either.
+// readOpenAI reads {"input": string or list, "model": ..., "encoding_format": ...} as well as
+// "normalize" and "center", which OpenAI lacks: its vectors always have unit length. Like OpenAI,
+// it rejects unknown fields, since a client that sends one expects it to have an effect. "user" has
+// none at OpenAI either.
 func (s *Server) readOpenAI(body io.Reader, e embedder) (*input, error) {
 	ask := struct {
 		Input request.Texts   `json:"input"`
@@ -65,7 +65,7 @@ func (s *Server) readOpenAI(body io.Reader, e embedder) (*input, error) {
 	if err := request.DecodeOne(d, &ask); err != nil {
 		return nil, err
 	}
-	if n := ask.Dimensions; n != nil && *n == e.Dim() { // which asks for what there is
+	if n := ask.Dimensions; n != nil && *n == e.Dim() { // the size that the vectors have anyway
 		ask.Dimensions = nil
 	}
 	if err := s.named(e, ask.Model); err != nil {
@@ -92,8 +92,7 @@ func openAIData(rows []engine.Outcome, packed bool) []openAIEmbedding {
 	return data
 }
 
-// named refuses the name of another model than the one in service, which goes by its
-// name and by its fingerprint.
+// named rejects any model name other than that of the model in service or its fingerprint.
 func (s *Server) named(e embedder, name string) error {
 	if name == s.config.Name || name == e.Fingerprint() {
 		return nil

@@ -65,8 +65,8 @@ func TestOpenAIEmbeddings(t *testing.T) {
 	}
 }
 
-// Vectors are of length 1 only when that is asked for; as many dimensions as there are may
-// be, and what a client for Azure adds to the URL.
+// Vectors are only normalised on request; the model's own number of dimensions is accepted, and so
+// is the query parameter that Azure clients add.
 func TestOpenAILengths(t *testing.T) {
 	s := start(t, nil)
 	file := servertest.Photo(t, 0)
@@ -81,7 +81,7 @@ func TestOpenAILengths(t *testing.T) {
 	}
 }
 
-// Errors have OpenAI's shape.
+// Errors have OpenAI's format.
 func TestOpenAIErrors(t *testing.T) {
 	s := start(t, func(c *Config) { c.MaxItems = 1 })
 	good := servertest.Photo(t, 0)
@@ -118,7 +118,7 @@ func TestOpenAIErrors(t *testing.T) {
 	}
 }
 
-// The official client for JavaScript calls the server as it is.
+// The official JavaScript client works unchanged.
 func TestOpenAIClient(t *testing.T) {
 	modules := os.Getenv("VICREG_NODE_MODULES")
 	if modules == "" {

@@ -12,14 +12,14 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// The document is sound, and names all routes and nothing else.
+// The document is valid, and lists exactly the routes that exist.
 func TestDocument(t *testing.T) {
 	s := start(t, nil)
 	c, err := readContract(ask(s, "GET", "/openapi.json", nil).Body.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.doc.Validate(t.Context()); err != nil { // its examples, too
+	if err := c.doc.Validate(t.Context()); err != nil { // including its examples
 		t.Error(err)
 	}
 	if err := c.compare(s.handler.Routes()); err != nil {
@@ -35,7 +35,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// Answers without a route have the shapes of the others.
+// Answers outside any route have the same format as the others.
 func TestStrayRequests(t *testing.T) {
 	s := start(t, nil)
 	c := contractOf(t)
@@ -63,7 +63,7 @@ func TestStrayRequests(t *testing.T) {
 	}
 }
 
-// Answers that are not as the document says are noticed, as are routes.
+// Answers and routes that deviate from the document are detected.
 func TestContractNotices(t *testing.T) {
 	s := start(t, nil)
 	bad := call{"POST /embed", "/embed", []byte("no image"), []string{"Content-Type", "image/png"}, 422}
@@ -104,8 +104,8 @@ func TestContractNotices(t *testing.T) {
 	}
 }
 
-// compare finds routes that only one of document and server has. HEAD is taken wherever
-// GET is, and named for probes alone.
+// compare finds routes that are only in the document or only in the server. HEAD works wherever GET
+// does, but is documented only for the probes.
 func (c *contract) compare(routes []*echo.Route) error {
 	served := map[string]bool{}
 	for _, r := range routes {
@@ -120,7 +120,7 @@ func (c *contract) compare(routes []*echo.Route) error {
 	return nil
 }
 
-// routeName is a route as the document calls it.
+// routeName is a route in the document's notation.
 func routeName(r *echo.Route) string {
 	parts := strings.Split(r.Path, "/")
 	for i, p := range parts {

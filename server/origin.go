@@ -11,16 +11,16 @@ import (
 	"vicreg/server/problem"
 )
 
-// Without API keys whatever a browser sends from this machine would be answered, also for
-// pages of others: those may send requests whose answers they cannot read, and give a
-// name of their own the address of this server, whose answers they then can. A key, which
-// no browser sends unasked, keeps both out.
+// Without API keys, the server would answer whatever a browser on this machine sends, even on
+// behalf of foreign pages. Such a page can send requests whose answers it cannot read (cross-site
+// request forgery), or point a name of its own at this server's address and read the answers too
+// (DNS rebinding). A key, which browsers never send on their own, prevents both.
 
-// crossOrigin knows what a page of another origin has a browser send. Reading is let
-// through: such a page cannot see what comes back.
+// crossOrigin detects requests that a browser sends for a page of another origin. It lets safe
+// methods through: such a page cannot read the answers.
 var crossOrigin http.CrossOriginProtection
 
-// invited refuses what a page of others may have sent to a server that asks for no key.
+// invited rejects requests that a foreign page may have sent to a server without keys.
 func (s *Server) invited(r *http.Request) error {
 	if name := hostOf(r.Host); name != "" && len(s.config.Names) > 0 && net.ParseIP(name) == nil && !slices.Contains(s.config.Names, name) {
 		return problem.Errorf(problem.Forbidden,
@@ -37,17 +37,17 @@ func (s *Server) invited(r *http.Request) error {
 		"the request comes from a page of another site, %q: without API keys a server takes them from its own pages and those of the names of --host alone", origin)
 }
 
-// hostOf is the name in a Host header, or in what has its form, to be compared: without
-// port, brackets, a dot at its end and large letters.
+// hostOf extracts the name from a Host header, or a string of that form, for comparison: lower
+// case, without port, brackets and trailing dot.
 func hostOf(address string) string {
 	name, _, err := net.SplitHostPort(address)
-	if err != nil { // it has no port
+	if err != nil { // no port
 		name = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
 	}
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// readHosts takes the names of --host.
+// readHosts parses the names of --host.
 func (f *serveFlags) readHosts() error {
 	if f.host == "" {
 		return nil
@@ -65,8 +65,9 @@ func (f *serveFlags) readHosts() error {
 	return nil
 }
 
-// known are the names, beside addresses, that a server answers to which listens somewhere
-// and asks for no key: any, unless only this machine reaches it or --host gives some.
+// known returns the host names, besides IP addresses, that a server without keys answers to when it
+// listens at the given address; nil means any. Names are restricted if it listens on loopback or
+// --host is set.
 func (f *serveFlags) known(at net.Addr) []string {
 	tcp, ok := at.(*net.TCPAddr)
 	local := ok && tcp.IP.IsLoopback()

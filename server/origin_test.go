@@ -13,7 +13,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// askFor is ask for a host.
+// askFor is ask with a Host header.
 func askFor(s *Server, host, method, path string, body []byte, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, bytes.NewReader(body))
 	r.Host = host
@@ -25,8 +25,8 @@ func askFor(s *Server, host, method, path string, body []byte, headers ...string
 	return w
 }
 
-// What a browser sends for a page of another site neither changes anything nor takes the
-// model's time, on any route; what other programs and the server's own pages send does.
+// Requests that a browser sends for a page of another site neither change anything nor take up the
+// model's time, on any route; those of other programs and of the server's own pages work.
 func TestPagesOfOthers(t *testing.T) {
 	s, m := indexed(t, nil)
 	const host = "localhost:8080"
@@ -34,7 +34,7 @@ func TestPagesOfOthers(t *testing.T) {
 	photo := servertest.Photo(t, 0)
 	files, kind := form(t, photo)
 	for name, c := range map[string]struct{ method, path, kind string }{
-		"items":     {"POST", "/items", kind}, // a form that no preflight asks for
+		"items":     {"POST", "/items", kind}, // a form, which needs no CORS preflight
 		"similar":   {"POST", "/similar", kind},
 		"embed":     {"POST", "/embed", kind},
 		"put":       {"PUT", "/items/a", "image/png"},
@@ -76,7 +76,7 @@ func TestPagesOfOthers(t *testing.T) {
 	}
 }
 
-// Keys are sent by nobody unasked: with them it does not matter for whom.
+// No browser sends keys unasked: with keys, the origin does not matter.
 func TestPagesOfOthersWithAKey(t *testing.T) {
 	s, _ := indexed(t, func(c *Config) { c.Keys = []string{"key"} })
 	photo := servertest.Photo(t, 0)
@@ -87,8 +87,8 @@ func TestPagesOfOthersWithAKey(t *testing.T) {
 	}
 }
 
-// A server on localhost answers to its names: a page that gives its own name this address
-// gets nothing. What says nothing secret is open to all.
+// A server on localhost answers only to its own names, so DNS rebinding gets a page nothing. Routes
+// without secrets are open to all.
 func TestOtherHosts(t *testing.T) {
 	f := &serveFlags{addr: "photos.internal:8080", host: "photos.example, [2001:db8::1]"}
 	if err := f.readHosts(); err != nil {
@@ -120,14 +120,14 @@ func TestOtherHosts(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
-	// A proxy may send another host than the browser did, which an older browser, and any
-	// without TLS, does not tell to be its own.
+	// A proxy may replace the browser's Host header. Older browsers, and any without TLS, send no
+	// Sec-Fetch-Site to show that the origin is the server's own.
 	if w := askFor(s, "localhost:8080", "DELETE", "/items/a", nil, "Origin", "http://photos.example:81"); w.Code != 204 {
 		t.Errorf("a page of --host: %d %s", w.Code, w.Body)
 	}
 }
 
-// Which names a server has follows from where it listens.
+// The accepted host names follow from the listening address.
 func TestNames(t *testing.T) {
 	for at, want := range map[string][]string{
 		"127.0.0.1:8080":   {"localhost", "name"},

@@ -15,7 +15,7 @@ import (
 	"vicreg/server/problem"
 )
 
-// answer is the vectors of a request, or why an image has none.
+// answer holds the vectors of a request, or the reason why an image has none.
 type answer struct {
 	model  string // fingerprint
 	dim    int
@@ -23,11 +23,11 @@ type answer struct {
 	base64 bool
 }
 
-// forms are the media types of an answer, the one that is taken for */* first.
+// forms are the media types of an answer; the first is the default.
 var forms = []string{"application/json", "application/octet-stream", "application/x-npy"}
 
-// accepted is the form that the header wants most, the first of the forms for none.
-// The closest entry counts for a form, as in RFC 9110, 12.5.1.
+// accepted returns the media type that the Accept header prefers, the default if there is none. The
+// most specific entry that matches a type counts, as in RFC 9110, 12.5.1.
 func accepted(header string) (string, error) {
 	if header == "" {
 		return forms[0], nil
@@ -44,13 +44,13 @@ func accepted(header string) (string, error) {
 	return best, nil
 }
 
-// quality is the weight that an Accept header gives to a media type.
+// quality is the weight that an Accept header assigns to a media type.
 func quality(header, form string) (q float64) {
 	closest := -1
 	for entry := range strings.SplitSeq(header, ",") {
 		kind, params, _ := strings.Cut(strings.TrimSpace(entry), ";")
 		kind = strings.ToLower(strings.TrimSpace(kind))
-		if !matches(kind, form) || len(kind) <= closest { // a longer pattern says more
+		if !matches(kind, form) || len(kind) <= closest { // a longer pattern is more specific
 			continue
 		}
 		closest, q = len(kind), 1
@@ -68,8 +68,8 @@ func matches(pattern, kind string) bool {
 	return pattern == kind || pattern == "*/*" || all && strings.HasPrefix(kind, prefix)
 }
 
-// write sends the answer. Rows of numbers alone have no place for an error: there
-// the first bad image's is the whole answer's.
+// write sends the answer. The binary formats have no place for the error of a single image: in them
+// the first bad image fails the whole request.
 func (a *answer) write(c echo.Context, form string) error {
 	if form == forms[0] {
 		return a.writeJSON(c)
@@ -98,7 +98,7 @@ func (a *answer) write(c echo.Context, form string) error {
 	return w.Close()
 }
 
-// firstBad is the error of the first image that has one.
+// firstBad is the error of the first image that failed.
 func firstBad(rows []engine.Outcome) error {
 	for i, r := range rows {
 		if r.Err != nil {

@@ -6,8 +6,8 @@ import (
 	searchpage "vicreg/server/page"
 )
 
-// searchPage are the routes of the search page. It holds no secrets and asks for no
-// key; when the API asks it for one, it asks whoever looks at it.
+// searchPage adds the routes of the search page. The page contains no secrets and needs no key; if
+// the API requires one, the page prompts the user for it.
 func (s *Server) searchPage(e *echo.Echo) {
 	e.GET("/", func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, searchpage.Policy)

@@ -9,18 +9,18 @@ import (
 	"vicreg/server/request"
 )
 
-// played is a model in service that plays what rarely happens to one; the rest is the
-// real one's.
+// played wraps the model in service and simulates rare conditions; everything else is the real
+// model's.
 type played struct {
 	embedder
-	refusal error           // of all that it is asked
+	refusal error           // returned by every operation
 	bad     *problem.Error  // of every image
 	age     time.Duration   // of its canary
-	panics  bool            // before images are taken
-	began   chan<- struct{} // told of a request, which then waits until it is given up
+	panics  bool            // panic on requests
+	began   chan<- struct{} // receives a value per request, which then blocks until it is cancelled
 }
 
-// play lets a model play in the place of that in service, until end is called.
+// play puts a played model into service until end is called.
 func (s *Server) play(p played) (end func()) {
 	real := s.engine
 	p.embedder = real
@@ -53,7 +53,7 @@ func (p *played) EmbedPixels(ctx context.Context, images [][]uint8) (*engine.Res
 	return p.embedder.EmbedPixels(ctx, images)
 }
 
-// instead is nil where the real model is to answer.
+// instead returns the simulated result, or nil if the real model is to answer.
 func (p *played) instead(ctx context.Context, images int) (*engine.Result, error) {
 	r := &engine.Result{Rows: make([]engine.Outcome, images)}
 	switch {
@@ -78,8 +78,7 @@ func (p *played) Stats() engine.Stats {
 	return now
 }
 
-// absent is a model in service that is not there: what is asked must end before it is
-// needed.
+// absent stands for a model that is not there: requests must end before it is needed.
 type absent struct{ embedder }
 
 func (absent) Fingerprint() string        { return "" }

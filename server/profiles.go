@@ -6,9 +6,9 @@ import (
 	"net/http/pprof"
 )
 
-// profiles are the routes of net/http/pprof. They tell of the inside of the program, and
-// make it slower while they are asked: they are for an address that this machine alone
-// reaches. Names that a browser was tricked into taking for that address are refused.
+// profiles returns the routes of net/http/pprof. They expose the program's internals and slow it
+// down, so they belong on an address that only this machine can reach. Other Host names are
+// refused, as protection against DNS rebinding.
 func profiles() http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range map[string]http.HandlerFunc{"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
@@ -27,7 +27,7 @@ func profiles() http.Handler {
 	})
 }
 
-// loopback tells whether this machine alone reaches an address.
+// loopback reports whether only this machine can reach the address.
 func loopback(a net.Addr) bool {
 	tcp, is := a.(*net.TCPAddr)
 	return is && tcp.IP.IsLoopback()

@@ -13,8 +13,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// Profiles are served to this machine, on an address of their own, also while a model is in
-// service, and to nobody who came by another name.
+// Profiles are served on a separate address, even while a model is in service, but only to this
+// machine and not under any other host name.
 func TestProfiles(t *testing.T) {
 	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, 1), nil }, nil)
 	l := Listeners{}
@@ -43,7 +43,7 @@ func TestProfiles(t *testing.T) {
 			t.Errorf("%q: %d, want %d", host, w.Code, want)
 		}
 	}
-	asked, err := http.Get(of(l.Profiles, "/debug/pprof/trace?seconds=3600")) // which holds up nobody's end
+	asked, err := http.Get(of(l.Profiles, "/debug/pprof/trace?seconds=3600")) // must not delay the shutdown
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestProfiles(t *testing.T) {
 	io.Copy(io.Discard, asked.Body)
 }
 
-// An address for profiles that others reach is refused.
+// An address for profiles that other machines can reach is rejected.
 func TestProfilesForOthers(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0"} {
 		f, _ := newServeFlags(io.Discard)

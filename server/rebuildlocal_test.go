@@ -20,7 +20,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// reasons is a log like said that keeps why items cannot be made anew.
+// reasons is a log handler like said that also records why items cannot be rebuilt.
 type reasons struct {
 	said
 	kept *[]string
@@ -38,9 +38,9 @@ func (r reasons) Handle(ctx context.Context, line slog.Record) error {
 	return r.said.Handle(ctx, line)
 }
 
-// remaking is a server that makes its index anew for another model, which has items of
-// these files as vicreg index add brings them: by their vectors, and whatever the server
-// would say of the files.
+// remaking is a server that is rebuilding its index for another model. The items have these source
+// files and were stored by their vectors, as vicreg index add does, without the server checking the
+// files.
 func remaking(t *testing.T, change func(*Config), files map[string][]byte) (*Server, reasons) {
 	t.Helper()
 	weights := uint64(1)
@@ -70,8 +70,8 @@ func remaking(t *testing.T, change func(*Config), files map[string][]byte) (*Ser
 	return s, log
 }
 
-// A file on the server's own disk may be TIFF; one that a client sends may not, also
-// after the server has embedded the same bytes.
+// A file on the server's own disk may be TIFF; one sent by a client may not, even after the server
+// has embedded the same bytes.
 func TestRebuildReadsTIFF(t *testing.T) {
 	photo := servertest.Photo(t, 3)
 	m, err := png.Decode(bytes.NewReader(photo))
@@ -96,8 +96,7 @@ func TestRebuildReadsTIFF(t *testing.T) {
 	}
 }
 
-// What is too large for the server keeps the index from being made anew, before any work
-// is done, and is called so.
+// A file that is too large for the server stops the rebuild before any work is done, and is named.
 func TestRebuildNamesWhatIsTooLarge(t *testing.T) {
 	var wide bytes.Buffer
 	if err := png.Encode(&wide, image.NewGray(image.Rect(0, 0, 17000, 2))); err != nil {
@@ -118,7 +117,7 @@ func TestRebuildNamesWhatIsTooLarge(t *testing.T) {
 	log.wait(t, fits)
 }
 
-// --max-pixels is of images of any shape, as it is for all commands.
+// --max-pixels applies to images of any shape, as in all commands.
 func TestMaxPixelsMovesTheSide(t *testing.T) {
 	for args, want := range map[string]int{"": 16384, "--max-pixels 34000": 34000, "--max-pixels 50000000": 50_000_000} {
 		f, fs := newServeFlags(io.Discard)

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Watcher loads a server's model again when it is told to or the file changes.
+// Watcher reloads a server's model on a signal or when its file changes.
 type Watcher struct {
 	s    *Server
 	file watched
 }
 
-// Watch returns a Watcher of the model file at path, to be made before Load: changes
-// from here on count.
+// Watch returns a Watcher of the model file at path. It must be called before Load, since it
+// detects changes from here on.
 func (s *Server) Watch(path string) *Watcher { return &Watcher{s, watch(path)} }
 
-// Run loads the model again whenever now receives, and when the file has changed and
-// then stayed as it is from one look to the next, every so often; 0 for no look. A
-// file that cannot be loaded, as one that is still being written, is reported once and
-// left for its next change. It returns when ctx ends.
+// Run reloads the model whenever now receives, and when the file has changed and then stayed the
+// same between two checks; every is the interval between checks, 0 for none. A file that cannot be
+// loaded, such as one still being written, is reported once and not retried until it changes again.
+// Run returns when ctx ends.
 func (w *Watcher) Run(ctx context.Context, now <-chan os.Signal, every time.Duration) {
 	looks{now, every}.run(ctx, func() {
 		w.file.try()
@@ -33,14 +33,14 @@ func (w *Watcher) look() {
 	}
 }
 
-// looks say when a file is read again: when now receives, and every so often when it
-// has changed; 0 for no look.
+// looks says when a file is re-read: whenever now receives, and when it has changed at a check;
+// every is the interval between checks, 0 for none.
 type looks struct {
 	now   <-chan os.Signal
 	every time.Duration
 }
 
-// run calls told whenever now receives, and look every so often, until ctx ends.
+// run calls told whenever now receives, and look at each check, until ctx ends.
 func (l looks) run(ctx context.Context, told, look func()) {
 	var tick <-chan time.Time
 	if l.every > 0 {
@@ -60,7 +60,7 @@ func (l looks) run(ctx context.Context, told, look func()) {
 	}
 }
 
-// reload loads and tells how it went.
+// reload loads the model and records the outcome.
 func (s *Server) reload(why string) {
 	result := "ok"
 	if err := s.Load(); err != nil {
@@ -70,23 +70,23 @@ func (s *Server) reload(why string) {
 	s.metrics.reloads.WithLabelValues(result).Inc()
 }
 
-// watched is a file that is looked at now and then.
+// watched is a file that is polled for changes.
 type watched struct {
 	path        string
-	seen, tried fileState // at the last look; when it was read last
+	seen, tried fileState // at the last check; when it was last read
 }
 
-// watch is a file that is read now.
+// watch returns the watched state of a file that is about to be read.
 func watch(path string) watched {
 	now := stateOf(path)
 	return watched{path, now, now}
 }
 
-// try says that the file is read now.
+// try records that the file is being read now.
 func (w *watched) try() { w.tried = stateOf(w.path) }
 
-// changed looks at the file. It tells whether it is to be read: other than it was read
-// last, and as it was at the last look, so that nobody is still writing.
+// changed checks the file and reports whether it should be read: it differs from when it was last
+// read, and is the same as at the last check, so nobody is still writing.
 func (w *watched) changed() bool {
 	last := w.seen
 	if w.seen = stateOf(w.path); !w.seen.there() || !w.seen.same(last) || w.seen.same(w.tried) {

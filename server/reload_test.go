@@ -21,7 +21,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// Under load every answer is one model's, and says which, while models change.
+// Under load, while models are replaced, every answer comes entirely from one model and says which.
 func TestReloadUnderLoad(t *testing.T) {
 	files := [][]byte{servertest.Model(t, 1), servertest.Model(t, 2)}
 	var turn atomic.Int64
@@ -76,10 +76,10 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
-	s.old.Wait() // every model that was replaced is closed
+	s.old.Wait() // every replaced model has been closed
 }
 
-// A file that changes is loaded once it is whole; a broken one leaves the model as it is.
+// A changed file is loaded once it is complete; a broken one leaves the model as it is.
 func TestReloadOnChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "backbone.onnx")
 	write := func(file []byte) {
@@ -132,7 +132,7 @@ func TestReloadOnChange(t *testing.T) {
 	reloads.Wait()
 }
 
-// The server answers before its model is there, with what there is to say.
+// The server answers before its model is loaded, as far as it can.
 func TestServesWhileLoading(t *testing.T) {
 	release := make(chan error)
 	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, 1), <-release }, nil)
@@ -170,7 +170,7 @@ func TestServesWhileLoading(t *testing.T) {
 	}
 }
 
-// A model that cannot be loaded at the start ends the server.
+// If the model cannot be loaded at startup, the server exits.
 func TestRunWithoutAModel(t *testing.T) {
 	s := prepare(t, func() ([]byte, error) { return nil, errors.New("no model") }, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -182,8 +182,8 @@ func TestRunWithoutAModel(t *testing.T) {
 	}
 }
 
-// A file that another program writes in place is not taken before it is whole, even
-// where it is a model at every moment; why not is said once for each state of it.
+// A file that is being written in place is not loaded before it is complete, even if it is a valid
+// model at every moment; each broken state is reported once.
 func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
 	first, second := sealed(t, 1), sealed(t, 2)
 	if len(first) != len(second) {
@@ -193,7 +193,7 @@ func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
 	clock := time.Now()
 	write := func(file []byte) {
 		t.Helper()
-		clock = clock.Add(time.Second) // the file system's clock may not tell two writes apart
+		clock = clock.Add(time.Second) // successive writes could have the same modification time
 		if err := errors.Join(os.WriteFile(path, file, 0o666), os.Chtimes(path, clock, clock)); err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +229,7 @@ func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
 	}
 }
 
-// sealed is the file of a model as vicreg export writes it.
+// sealed is a model file as vicreg export writes it.
 func sealed(t *testing.T, seed uint64) []byte {
 	t.Helper()
 	m, err := onnx.Unmarshal(servertest.Model(t, seed))

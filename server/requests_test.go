@@ -17,7 +17,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// requests go to each route, as well as they can be and with each mistake.
+// requests are calls of every route, both valid and with every kind of mistake.
 func requests(t *testing.T, s *Server) (all []call) {
 	add := func(status int, route, path string, body []byte, headers ...string) {
 		all = append(all, call{route, path, body, headers, status})
@@ -64,7 +64,7 @@ func embedRequests(t *testing.T, add func(int, string, string, []byte, ...string
 	good, json := servertest.Photo(t, 0), []string{"Content-Type", "application/json"}
 	add(200, route, path, asJPEG.Bytes(), "Content-Type", "image/jpeg")
 	add(200, route, path, asGIF.Bytes(), "Content-Type", "image/gif")
-	for _, kind := range []string{"image/png", "image/webp", "application/octet-stream"} { // what it is is told by its content
+	for _, kind := range []string{"image/png", "image/webp", "application/octet-stream"} { // the format is detected from the content
 		add(200, route, path+"?normalize=true", good, "Content-Type", kind, "X-Request-Id", "1")
 	}
 	parts, kind := form(t, good, good)
@@ -93,7 +93,7 @@ func similarRequests(t *testing.T, s *Server, add func(int, string, string, []by
 	add(200, route, path, []byte(`{"id": "a", "k": 3, "filter": {"label": {"$ne": "x"}}, "threshold": -1, "with_metadata": true, "namespace": "default"}`), json...)
 	add(200, route, path, []byte(`{"ids": ["a", "unknown"], "exclude": ["b", "unknown"]}`), json...)
 	add(200, route, path+"?exclude=%5B%22b%22%5D", []byte(`{"id": "a"}`), json...)
-	add(200, route, path+"?namespace=none", []byte(`{"vector": `+unit(s, 0)+`}`), json...) // with a note
+	add(200, route, path+"?namespace=none", []byte(`{"vector": `+unit(s, 0)+`}`), json...) // the answer has a note
 	add(200, route, path, []byte(`{"vector": `+unit(s, 0)+`}`), json...)
 	add(200, route, path, []byte(`{"vectors": [`+unit(s, 0)+`]}`), json...)
 	add(400, route, path, []byte(`{"vector": [1]}`), json...)

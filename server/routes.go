@@ -9,22 +9,22 @@ import (
 	"vicreg/server/request"
 )
 
-// base is what every request passes through.
+// base returns a router with the middleware of every request.
 func (s *Server) base() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.fail
 	e.OnAddRouteHandler = func(_ string, r echo.Route, h echo.HandlerFunc, m []echo.MiddlewareFunc) {
-		if r.Method == http.MethodGet { // HEAD goes wherever GET does; net/http drops the body
+		if r.Method == http.MethodGet { // HEAD is routed like GET; net/http drops the body
 			e.Add(http.MethodHead, r.Path, h, m...)
 		}
 	}
-	e.IPExtractor = echo.ExtractIPDirect() // what a client says of itself is not logged as fact
+	e.IPExtractor = echo.ExtractIPDirect() // forwarded addresses, which clients can forge, are not logged as fact
 	e.Use(s.identify, s.observe, s.survive)
 	return e
 }
 
-// routes are all paths.
+// routes returns the router of the API.
 func (s *Server) routes() *echo.Echo {
 	e := s.base()
 	work := func(h func(echo.Context, embedder) error) echo.HandlerFunc {
@@ -49,20 +49,20 @@ func (s *Server) routes() *echo.Echo {
 	return e
 }
 
-// permit asks for an API key, and only then refuses other parameters than these: what a
-// route takes is for those who may use it.
+// permit requires an API key, and only then rejects query parameters other than these: which ones a
+// route accepts is disclosed only to authorised clients.
 func (s *Server) permit(next echo.HandlerFunc, parameters ...string) echo.HandlerFunc {
 	return s.authorize(request.Only(parameters...)(next))
 }
 
-// indexed are the routes of the index.
+// indexed adds the routes of the index.
 func (s *Server) indexed(e *echo.Echo) {
 	vectors := func(h func(echo.Context, items.Model) error, parameters ...string) echo.HandlerFunc {
 		return s.permit(s.limit(s.with(func(c echo.Context, e embedder) error {
 			if err := s.Items.Searchable(e); err != nil {
 				return err
 			}
-			if !request.IsJSON(c) { // which may have ids or vectors: those need no room
+			if !request.IsJSON(c) { // JSON may hold ids or vectors, which need no place in the queue
 				if err := e.Room(c.Request().Context()); err != nil {
 					return err
 				}
@@ -70,13 +70,13 @@ func (s *Server) indexed(e *echo.Echo) {
 			return h(c, e)
 		})), parameters...)
 	}
-	plain := func(h echo.HandlerFunc, parameters ...string) echo.HandlerFunc { // whatever the model is
+	plain := func(h echo.HandlerFunc, parameters ...string) echo.HandlerFunc { // independent of the model
 		return s.permit(s.limit(s.serving(h)), parameters...)
 	}
 	s.Items.Register(e, vectors, plain)
 }
 
-// operations are the routes for those who watch the server, for an address apart.
+// operations returns the router for monitoring at a separate address.
 func (s *Server) operations() *echo.Echo {
 	e := s.base()
 	s.probes(e)

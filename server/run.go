@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// Listeners are where a server is reached. Run closes them.
+// Listeners are the addresses at which a server is reached. Run closes them.
 type Listeners struct {
 	API     net.Listener
-	TLS     *tls.Config  // of API; nil for plain HTTP
-	Metrics net.Listener // of /metrics and the probes apart, plain HTTP; nil for none
+	TLS     *tls.Config  // for API; nil for plain HTTP
+	Metrics net.Listener // separate address for /metrics and the probes, plain HTTP; nil for none
 
-	Profiles net.Listener // of /debug/pprof/, plain HTTP, for this machine alone; nil for none
+	Profiles net.Listener // for /debug/pprof/, plain HTTP, only reachable from this machine; nil for none
 }
 
-// close gives up those that are there.
+// close closes the listeners that are set.
 func (l Listeners) close() error {
 	var errs []error
 	for _, one := range []net.Listener{l.API, l.Metrics, l.Profiles} {
@@ -32,10 +32,9 @@ func (l Listeners) close() error {
 	return errors.Join(errs...)
 }
 
-// Run loads the model, if Load has not, while it serves already, and calls ready then.
-// When ctx ends it says so to those who ask /readyz, takes connections for as long as
-// Config.Pause, lets what is under way finish, and returns when all it started has
-// ended.
+// Run serves at once, loads the model unless Load already has, and then calls ready. When ctx ends,
+// /readyz reports that the server is stopping, connections are accepted for another Config.Pause,
+// and requests in progress are finished; Run returns when everything it started has ended.
 func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 	api := s.httpServer(s.handler)
 	api.TLSConfig = l.TLS
@@ -58,7 +57,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 		beside(side, l.Metrics)
 	}
 	profiler := s.httpServer(profiles())
-	profiler.WriteTimeout = 0 // a profile takes as long as was asked for
+	profiler.WriteTimeout = 0 // a profile lasts as long as the client asked for
 	if l.Profiles != nil {
 		beside(profiler, l.Profiles)
 	}
@@ -76,14 +75,14 @@ func (s *Server) Run(ctx context.Context, l Listeners, ready func()) error {
 	if err == nil {
 		s.pause()
 	}
-	err = errors.Join(err, profiler.Close(), s.stop(ctx, servers)) // nobody waits for a profile
+	err = errors.Join(err, profiler.Close(), s.stop(ctx, servers)) // do not wait for profiles
 	for range running {
 		<-ended
 	}
 	return err
 }
 
-// wait returns when the server is to stop: without an error when ctx ended.
+// wait returns when the server should stop: nil if ctx ended.
 func (s *Server) wait(ctx context.Context, loaded, ended chan error, ready func()) error {
 	for {
 		select {
@@ -93,7 +92,7 @@ func (s *Server) wait(ctx context.Context, loaded, ended chan error, ready func(
 			}
 			ready()
 		case err := <-ended:
-			ended <- nil // for the count at the end
+			ended <- nil // put back for the final count
 			return err
 		case <-ctx.Done():
 			return nil
@@ -101,7 +100,7 @@ func (s *Server) wait(ctx context.Context, loaded, ended chan error, ready func(
 	}
 }
 
-// pause answers as before, but tells probes and clients to go elsewhere: see identify.
+// pause keeps answering, but makes probes and clients go elsewhere: see identify.
 func (s *Server) pause() {
 	s.stopping.Store(true)
 	waiting := 0
@@ -112,8 +111,8 @@ func (s *Server) pause() {
 	time.Sleep(s.config.Pause)
 }
 
-// stop ends the servers and the model. New requests on connections that are still
-// open are refused; those under way have until Config.Drain is over.
+// stop shuts down the servers and the model. New requests on connections that are still open are
+// rejected; those in progress have Config.Drain to finish.
 func (s *Server) stop(ctx context.Context, servers []*http.Server) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
 	defer cancel()
@@ -128,16 +127,15 @@ func (s *Server) stop(ctx context.Context, servers []*http.Server) error {
 	return errors.Join(append(errs, s.Close(drain))...)
 }
 
-// httpServer bounds what a connection may take. What is wrong before a request reaches
-// the handler net/http answers itself, in plain text: 431 for more than 64 kB of headers
-// or of a path, 400 for what is no HTTP/1, 417, 501 and 505 for what it does not know.
-// Headers that do not come in time have no answer.
+// httpServer bounds what a connection may use. net/http itself answers errors before the handler,
+// in plain text: 431 for more than 64 kB of headers or path, 400 for what is not HTTP/1, and 417,
+// 501 and 505 for what it does not support. If the headers time out there is no answer.
 func (s *Server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       2 * s.config.Deadline, // for requests without a paced body
-		WriteTimeout:      2 * s.config.Deadline, // from the headers on; a client that does not read ends there
+		WriteTimeout:      2 * s.config.Deadline, // counted from the headers; cuts off clients that do not read
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

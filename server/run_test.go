@@ -15,7 +15,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// A server that is told to stop answers what it has begun, and takes no more.
+// A server that is told to stop finishes requests in progress and accepts no more.
 func TestRunDrains(t *testing.T) {
 	s := start(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,7 +65,7 @@ func TestRunDrains(t *testing.T) {
 	}
 }
 
-// A body that does not come is 408.
+// A body that does not arrive is answered with 408.
 func TestSlowBody(t *testing.T) {
 	s := start(t, func(c *Config) { c.Deadline = 300 * time.Millisecond })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,8 +91,8 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// A client that leaves is noticed behind a form, too, whose reader stops before the
-// body does.
+// A client that disconnects after sending a form is noticed too, although the form's reader stops
+// before the end of the body.
 func TestClientLeavesAfterItsForm(t *testing.T) {
 	s := start(t, func(c *Config) { c.Deadline = 10 * time.Second })
 	h := httptest.NewServer(s.Handler())

@@ -25,7 +25,7 @@ import (
 	"vicreg/server/jsonlog"
 )
 
-// serveFlags are those of the command.
+// serveFlags are the flags of the command.
 type serveFlags struct {
 	Config
 	model, addr              string
@@ -94,7 +94,7 @@ is under way, then ends.`,
 	return f, fs
 }
 
-// validate reports the first flag that cannot work, and reads the API keys.
+// validate reports the first invalid flag, and reads the API keys.
 func (f *serveFlags) validate() error {
 	for _, n := range []struct {
 		name string
@@ -123,7 +123,7 @@ func (f *serveFlags) validate() error {
 		return usage.Errorf("--max-items %d: a request of more images than --queue %d never fits", f.MaxItems, f.Queue)
 	case f.Deadline < time.Millisecond:
 		return usage.Errorf("--deadline %v: want 1ms or more", f.Deadline)
-	case f.Drain < time.Millisecond: // without any, what is under way has no time to end well
+	case f.Drain < time.Millisecond: // with no time at all, requests in progress could not finish cleanly
 		return usage.Errorf("--drain %v: want 1ms or more", f.Drain)
 	case f.Pause < 0:
 		return usage.Errorf("--pause %v: want 0s or more", f.Pause)
@@ -156,7 +156,7 @@ func (f *serveFlags) validate() error {
 	return err
 }
 
-// certificates are nil for none.
+// certificates returns the TLS configuration, nil without a certificate.
 func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {
 	if f.cert == "" {
 		return nil, nil
@@ -168,7 +168,7 @@ func (f *serveFlags) certificates(log *slog.Logger) (*tls.Config, error) {
 	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}, nil
 }
 
-// listen opens the addresses.
+// listen opens the listeners.
 func (f *serveFlags) listen(log *slog.Logger) (l Listeners, err error) {
 	if l.TLS, err = f.certificates(log); err != nil {
 		return l, err
@@ -193,7 +193,7 @@ func (f *serveFlags) listen(log *slog.Logger) (l Listeners, err error) {
 	return l, nil
 }
 
-// Serve answers requests until ctx ends: vicreg serve.
+// Serve implements the command vicreg serve: it answers requests until ctx ends.
 func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	f, fs := newServeFlags(stdout)
 	if err := usage.Parse(fs, args); err != nil {
@@ -237,12 +237,12 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	return f.run(ctx, s, l, stdout)
 }
 
-// ballast is memory that nobody writes to, so that it takes none of the machine's, but
-// that the garbage collector counts: small as the rest of the heap is, it would run
-// dozens of times a second under load, and answers would wait for it.
+// ballast is memory that is never written, so it takes no physical memory, but it counts towards
+// the heap size that paces the garbage collector. The rest of the heap is so small that under load
+// the collector would run dozens of times a second and delay answers.
 func ballast() []byte { return make([]byte, 64<<20) }
 
-// run serves, and loads the model again when it is told to or the file changes.
+// run serves, and reloads the model on SIGHUP or when its file changes.
 func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.Writer) error {
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
@@ -252,7 +252,7 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 	defer reloads.Wait()
 	defer cancel()
 	if f.keyFile != "" {
-		keysToo := make(chan os.Signal, 1) // a model may be loaded meanwhile, and a key may not wait for it
+		keysToo := make(chan os.Signal, 1) // a separate channel: keys must not wait for a model that is loading
 		signal.Notify(keysToo, syscall.SIGHUP)
 		defer signal.Stop(keysToo)
 		w := &keyWatcher{s, f.keyWatch}
@@ -270,7 +270,7 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 		text := fmt.Sprintf("serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
 			e.Fingerprint(), e.Dim(), e.Stats().Batch, scheme, l.API.Addr())
 		ready = true
-		go func() { // whoever reads it may stand still
+		go func() { // the reader of stdout may stall
 			defer close(said)
 			io.WriteString(stdout, text)
 		}()

@@ -17,7 +17,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// A server whose output nobody reads serves, and ends.
+// A server whose output is not read still serves and exits.
 func TestServeUnread(t *testing.T) {
 	orttest.Open(t)
 	file := filepath.Join(t.TempDir(), "backbone.onnx")
@@ -38,7 +38,7 @@ func TestServeUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, address, _ := strings.Cut(strings.TrimSpace(text), " on ")
-	for range 400 { // whose lines are more than a pipe holds
+	for range 400 { // enough log lines to fill a pipe
 		r, err := http.Get(address + "/livez")
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +54,7 @@ func TestServeUnread(t *testing.T) {
 	}
 }
 
-// unread tells of what it is to write, and does not return while nobody reads.
+// unread reports what it is given to write, and blocks as long as nobody reads.
 type unread struct {
 	told  chan<- string
 	still <-chan struct{}
@@ -82,7 +82,7 @@ func body(t *testing.T, address string) string {
 	return string(text)
 }
 
-// Without keys a server on localhost answers to its own names alone.
+// Without keys, a server on localhost answers only to its own names.
 func TestServeOnLocalhost(t *testing.T) {
 	orttest.Open(t)
 	file := filepath.Join(t.TempDir(), "backbone.onnx")
@@ -122,7 +122,7 @@ func TestServeOnLocalhost(t *testing.T) {
 	}
 }
 
-// passed passes on what is written.
+// passed forwards what is written to a channel.
 type passed chan<- string
 
 func (o passed) Write(b []byte) (int, error) {
@@ -130,7 +130,7 @@ func (o passed) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Of several flags that cannot work the first is told, every time.
+// Of several invalid flags, always the first is reported.
 func TestValidateInOrder(t *testing.T) {
 	for range 20 {
 		f, fs := newServeFlags(io.Discard)
@@ -143,7 +143,7 @@ func TestValidateInOrder(t *testing.T) {
 	}
 }
 
-// SIGHUP takes a key back that is no longer in the file, in a server that looks at no files.
+// SIGHUP revokes a key that is no longer in the file, even if the server does not watch files.
 func TestServeTakesKeysBack(t *testing.T) {
 	orttest.Open(t)
 	dir := t.TempDir()
@@ -179,7 +179,7 @@ func TestServeTakesKeysBack(t *testing.T) {
 	if err := errors.Join(os.WriteFile(keys, []byte("new\n"), 0o600), syscall.Kill(os.Getpid(), syscall.SIGHUP)); err != nil {
 		t.Fatal(err)
 	}
-	for status("new") != 200 { // the signal is on its way
+	for status("new") != 200 { // until the signal has arrived
 		runtime.Gosched()
 	}
 	if got := status("leaked"); got != 401 {

@@ -1,9 +1,9 @@
-// Package server answers requests over HTTP, with dynamic batching: images in, vectors
-// or the most similar of the items out that it was given. It knows nothing of training.
+// Package server answers requests over HTTP, with dynamic batching: it turns images into vectors,
+// or finds the most similar of its stored items. It is independent of training.
 //
-// It has the commands serve and health, what all requests pass through, and the routes but
-// for those of the index, which are in items. Models are run by engine, requests taken
-// apart by request, and errors told by problem.
+// It contains the commands serve and health, the middleware, and the routes except those of the
+// index, which are in items. Package engine runs the models, request parses requests, and problem
+// reports errors.
 package server
 
 import (
@@ -27,8 +27,8 @@ import (
 	"vicreg/server/request"
 )
 
-// Server embeds images with the model that it has loaded last. Its Handler may be
-// used before that: what needs the model is then answered with 503.
+// Server embeds images with the model that was loaded last. Its Handler may be used before any is:
+// requests that need the model are then answered with 503.
 type Server struct {
 	Items *items.Shelf // the index in service
 
@@ -36,23 +36,23 @@ type Server struct {
 	open    func() (*encoder.Encoder, error)
 	log     *slog.Logger
 	keys    *keys
-	bodies  *semaphore.Weighted // bytes of bodies in memory
-	answers *request.Answers    // and of answers
+	bodies  *semaphore.Weighted // memory budget of request bodies, in bytes
+	answers *request.Answers    // memory budget of answers
 	engines *engine.Shared
 	metrics *metrics
 	handler *echo.Echo
 	begun   time.Time
 
-	stopping atomic.Bool // not ready any more, but still answering
-	draining atomic.Bool // no new work is begun
+	stopping atomic.Bool // no longer ready, but still answering
+	draining atomic.Bool // no new requests are accepted
 
-	mu      sync.RWMutex // to take the engine, and to put another in its place
+	mu      sync.RWMutex // read-locked to use the engine, locked to replace it
 	engine  embedder
-	loading sync.Mutex     // one load at a time
-	old     sync.WaitGroup // engines that wait for their last users
+	loading sync.Mutex     // allows one load at a time
+	old     sync.WaitGroup // replaced engines that still have users
 }
 
-// embedder is what the server needs of the model in service; engine.Engine has it.
+// embedder is what the server needs of the model in service; engine.Engine implements it.
 type embedder interface {
 	Fingerprint() string
 	Dim() int
@@ -69,10 +69,10 @@ type embedder interface {
 	Close(ctx context.Context) error
 }
 
-// bodiesAtOnce is how many of the largest size may be in memory.
+// bodiesAtOnce is how many bodies of the maximum size may be in memory.
 const bodiesAtOnce = 4
 
-// New prepares a server whose models open gives. Load loads the first one.
+// New prepares a server whose models are opened by open. Load loads the first one.
 func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger) *Server {
 	m := newMetrics()
 	s := &Server{config: config, open: open, log: log, begun: time.Now(), metrics: m, keys: newKeys(config.Keys),
@@ -88,12 +88,12 @@ func New(open func() (*encoder.Encoder, error), config Config, log *slog.Logger)
 	return s
 }
 
-// Handler answers requests.
+// Handler returns the handler of all requests.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Load opens the model, warms it up beside the one in service, and takes its place
-// for all requests that come from then on; those under way end with theirs. After an
-// error the server goes on as it was. It may be called at any time from any goroutine.
+// Load opens the model, warms it up while the current one keeps serving, and then replaces it for
+// all new requests; requests in progress finish with the old one. After an error the server
+// continues as before. Load is safe for concurrent use.
 func (s *Server) Load() error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
@@ -113,7 +113,7 @@ func (s *Server) Load() error {
 	}
 	s.mu.Lock()
 	last := s.engine
-	if s.draining.Load() { // too late: Close has been here
+	if s.draining.Load() { // too late: the server has been closed
 		s.mu.Unlock()
 		return errors.Join(problem.Stopping, next.Close(context.Background()))
 	}
@@ -131,7 +131,7 @@ func (s *Server) Load() error {
 	return nil
 }
 
-// use takes the engine for a request, which calls done at its end.
+// use acquires the engine for a request, which must call done when it ends.
 func (s *Server) use() (e embedder, done func(), err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -144,21 +144,21 @@ func (s *Server) use() (e embedder, done func(), err error) {
 	return s.engine, s.engine.Use(), nil
 }
 
-// current is the engine in service, nil before the first. It may be closed at any
-// time: what is only described needs no more.
+// current is the engine in service, nil before the first. It may be closed at any time, so it is
+// only good for descriptions and statistics.
 func (s *Server) current() embedder {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.engine
 }
 
-// Close ends what Load started: requests under way are finished until ctx ends, then
-// cut off. It may be called again.
+// Close ends what Load started: requests in progress may finish until ctx ends, and are then cut
+// off. It may be called more than once.
 func (s *Server) Close(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.draining.Store(true)
 	s.Items.Quit()
-	s.loading.Lock() // a model that is being loaded is closed by whoever loads it
+	s.loading.Lock() // whoever is loading a model closes it
 	defer s.loading.Unlock()
 	s.Items.Halt()
 	s.mu.Lock()

@@ -25,7 +25,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// start is a server with the settings that change makes of the defaults.
+// start is a server with a loaded model and the defaults as modified by change.
 func start(t testing.TB, change func(*Config)) *Server {
 	t.Helper()
 	s := prepare(t, func() ([]byte, error) { return servertest.Model(t, 1), nil }, change)
@@ -35,13 +35,13 @@ func start(t testing.TB, change func(*Config)) *Server {
 	return s
 }
 
-// prepare is a server that has not loaded what open gives.
+// prepare is a server that has not loaded its model; open returns the model file.
 func prepare(t testing.TB, open func() ([]byte, error), change func(*Config)) *Server {
 	t.Helper()
 	return prepareLogging(t, open, change, slog.New(slog.NewJSONHandler(io.Discard, nil)))
 }
 
-// prepareLogging is prepare for a server with a log.
+// prepareLogging is prepare with a log.
 func prepareLogging(t testing.TB, open func() ([]byte, error), change func(*Config), log *slog.Logger) *Server {
 	t.Helper()
 	config := Defaults(2)
@@ -65,7 +65,7 @@ func prepareLogging(t testing.TB, open func() ([]byte, error), change func(*Conf
 	return s
 }
 
-// direct is the vector that the model in service gives a picture, past the server.
+// direct is the vector that the model in service gives a picture, bypassing the server.
 func direct(t testing.TB, s *Server, file []byte) []float32 {
 	t.Helper()
 	v, err := s.current().(*engine.Engine).EncodeImage(t.Context(), file)
@@ -86,7 +86,7 @@ func ask(s *Server, method, path string, body []byte, headers ...string) *httpte
 	return w
 }
 
-// reply is the JSON form of an answer.
+// reply is an answer in JSON.
 type reply struct {
 	Model string
 	Dim   int

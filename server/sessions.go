@@ -7,10 +7,10 @@ import (
 	"vicreg/server/engine"
 )
 
-// suit gives the flags that were not given the defaults of the device, and settings that
-// are no flags what follows from those that were.
+// suit sets the flags that were not given to the device's defaults, and derives other settings from
+// those that were.
 func (f *serveFlags) suit(given func(flag string) bool) {
-	if given("max-pixels") { // of any shape, as of every command
+	if given("max-pixels") { // an image of any shape, as in every command
 		f.Limits.Side = f.Limits.Pixels
 	}
 	if f.runtime.OnHost() {
@@ -24,15 +24,14 @@ func (f *serveFlags) suit(given func(flag string) bool) {
 	}
 }
 
-// wide are the options of the first session, on which a batch has all threads, or the
-// device.
+// wide are the options of the first session, on which a batch uses all threads, or the device.
 func (f *serveFlags) wide() ort.Options {
 	return ort.Options{Device: f.runtime.Device, Threads: f.threads}
 }
 
-// more are the options of the other sessions. On the host it is that on which workers
-// share the threads: each runs on one of its own, and what is left helps whoever asks
-// first. A device has no threads to share, but one session for each size of its batches.
+// more are the options of the other sessions. On the host that is the one whose threads the workers
+// share: each runs on its own thread, and the remaining ones help whichever worker asks first. A
+// device has no threads to share, but one session per batch size.
 func (f *serveFlags) more() []ort.Options {
 	switch {
 	case !f.runtime.OnHost():

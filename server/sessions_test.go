@@ -11,8 +11,8 @@ import (
 	"vicreg/server/engine"
 )
 
-// A device has larger batches, unless flags say otherwise, and a session for each of their
-// sizes; on the CPU there is a session for load beside the first.
+// A device has larger batches, unless flags say otherwise, and a session per batch size; on the CPU
+// there is a second session for load.
 func TestSessionsOfADevice(t *testing.T) {
 	cuda := ort.Device{Kind: tensor.CUDA, Index: 1}
 	onCUDA := ort.Options{Device: cuda, Threads: 4}

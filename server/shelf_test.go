@@ -13,7 +13,7 @@ import (
 	"vicreg/server/problem"
 )
 
-// asks are a request to each route of the index, and whether it needs vectors.
+// asks has a request to each route of the index; vectors says whether the route needs vectors.
 func asks(t *testing.T, s *Server) map[string]func() (code int, body string, vectors bool) {
 	one := func(vectors bool, method, path, body string) func() (int, string, bool) {
 		return func() (int, string, bool) {
@@ -29,7 +29,7 @@ func asks(t *testing.T, s *Server) map[string]func() (code int, body string, vec
 	}
 }
 
-// Without an index each of its routes says so.
+// Without an index, each of its routes says so.
 func TestNoIndex(t *testing.T) {
 	s, _ := searched(t, nil)
 	s.Items.SetIndex(nil)
@@ -43,7 +43,7 @@ func TestNoIndex(t *testing.T) {
 	}
 }
 
-// While the index is being loaded they say that, and when to come again.
+// While the index is loading, they say that and when to retry.
 func TestIndexIsBeingLoaded(t *testing.T) {
 	s, _ := searched(t, nil)
 	s.Items.SetIndex(nil)
@@ -58,8 +58,8 @@ func TestIndexIsBeingLoaded(t *testing.T) {
 	}
 }
 
-// What needs vectors is refused while the index has those of another model, before the
-// body is read; all else goes on, and /info tells how far the rebuild is.
+// Routes that need vectors are refused while the index has those of another model, before the body
+// is read; the others keep working, and /info reports the rebuild's progress.
 func TestIndexOfAnotherModel(t *testing.T) {
 	s, m := searched(t, nil)
 	about := func() (info struct {
@@ -93,7 +93,7 @@ func TestIndexOfAnotherModel(t *testing.T) {
 	if got := about().Index; got.State != "rebuilding" || *got.Progress != struct{ Done, Total int }{5, 9} {
 		t.Errorf("%+v", got)
 	}
-	m.binding.Fingerprint = s.current().Fingerprint() // as for a request that began with the model before
+	m.binding.Fingerprint = s.current().Fingerprint() // as for a request that began with the previous model
 	for name, send := range asks(t, s) {
 		if code, body, vectors := send(); vectors && (code != 409 || !strings.Contains(body, "5 of 9 items are done")) {
 			t.Errorf("%s while the index is rebuilt: %d %s", name, code, body)
@@ -106,7 +106,7 @@ func TestIndexOfAnotherModel(t *testing.T) {
 	}
 }
 
-// Errors of the index have a status each, and nothing of the request is done.
+// Each error of the index has its own status, and nothing of the request is stored.
 func TestErrorsOfTheIndex(t *testing.T) {
 	s, m := searched(t, nil)
 	for _, c := range []struct {
@@ -131,7 +131,7 @@ func TestErrorsOfTheIndex(t *testing.T) {
 	}
 }
 
-// The index is counted, and the time in it.
+// The index is in the metrics, and so is the time spent searching.
 func TestIndexMetrics(t *testing.T) {
 	s, _ := searched(t, nil)
 	if w := ask(s, "POST", "/similar", []byte(`{"id": "a"}`), "Content-Type", asJSON); w.Code != http.StatusOK {

@@ -31,7 +31,7 @@ type similarReply struct {
 	}
 }
 
-// ids are those of the results of each query, or the status of its error.
+// ids lists the ids of each query's results, or the status of its error.
 func (r similarReply) ids() (all []string) {
 	for i, d := range r.Data {
 		text := ""
@@ -50,8 +50,8 @@ func (r similarReply) ids() (all []string) {
 	return all
 }
 
-// searched is a server whose index has the items a to d: a and b at right angles, c
-// between them, and d of the first picture.
+// searched is a server whose index has the items a to d: a and b orthogonal, c between them, and d
+// the vector of the first picture.
 func searched(t testing.TB, change func(*Config)) (*Server, *memory) {
 	t.Helper()
 	s, m := indexed(t, change)
@@ -73,7 +73,7 @@ func found1(t *testing.T, s *Server, query, body string) []string {
 	return read[similarReply](t, ask(s, "POST", "/similar?"+query, []byte(body), "Content-Type", asJSON), 200).ids()
 }
 
-// An image is found by itself, in every form that it is sent in.
+// An image finds itself, in whatever format it is sent.
 func TestSimilarToAnImage(t *testing.T) {
 	s, m := searched(t, nil)
 	file := servertest.Photo(t, 0)
@@ -105,7 +105,7 @@ func TestSimilarToAnImage(t *testing.T) {
 	told(t, "alone", ask(s, "POST", "/similar", inputs([]byte("x")), "Content-Type", asJSON), 422, problem.BadImage, "neither")
 }
 
-// An item is not found by its own id; several queries are one search.
+// A search by id excludes the item itself; several queries are one search.
 func TestSimilarToAnItem(t *testing.T) {
 	s, m := searched(t, nil)
 	if got := found1(t, s, "k=1", `{"id": "a"}`); got[0] != "c" {
@@ -151,7 +151,8 @@ func TestSimilarToAVector(t *testing.T) {
 	}
 }
 
-// A namespace that has no items, and a field that no item has, are no errors, but told of.
+// A namespace without items and a field that no item has are no errors, but are noted in the
+// answer.
 func TestNothingFound(t *testing.T) {
 	s, m := searched(t, nil)
 	x := unit(s, 0)
@@ -177,7 +178,7 @@ func TestNothingFound(t *testing.T) {
 	}
 }
 
-// Metadata comes with the results unless it is not wanted; what is not known is null.
+// Metadata comes with the results unless turned off; unknown values are null.
 func TestSimilarMetadata(t *testing.T) {
 	s, _ := searched(t, nil)
 	body := []byte(`{"vector": ` + unit(s, 0) + `, "k": 2}`)
@@ -196,7 +197,7 @@ func TestSimilarMetadata(t *testing.T) {
 	}
 }
 
-// A question that has no answer is told why, in a sentence.
+// A query without an answer is told why, in a sentence.
 func TestSimilarRefused(t *testing.T) {
 	s, m := searched(t, func(c *Config) { c.MaxItems = 80 })
 	x := unit(s, 0)
@@ -264,8 +265,8 @@ func TestSimilarRefused(t *testing.T) {
 	told(t, "the type", ask(s, "POST", "/similar", nil, "Content-Type", "text/plain"), 415, problem.BadMediaType, "text/plain")
 }
 
-// A vector of length 1 has lost what the centre is subtracted from: no search is made with
-// it, and no item of it. Without a centre it is as good as any.
+// A vector of length 1 can no longer be centred: it is rejected both for searching and for storing.
+// Without a centre it is as good as any.
 func TestNormalizedVectors(t *testing.T) {
 	s, m := searched(t, nil)
 	file := servertest.Photo(t, 1)

@@ -9,8 +9,7 @@ import (
 	"vicreg/server/index"
 )
 
-// A full disk is in the metrics while it lasts, and no reason to send searches
-// elsewhere.
+// A full disk shows in the metrics while it lasts, and is no reason to route searches elsewhere.
 func TestWritesFailing(t *testing.T) {
 	s, m := indexed(t, nil)
 	want := func(failing, errors int) {
@@ -35,7 +34,7 @@ func TestWritesFailing(t *testing.T) {
 	answers("PUT", "/items/b", item, http.StatusInsufficientStorage)
 	answers("DELETE", "/items/a", "", http.StatusInsufficientStorage)
 	want(1, 2)
-	answers("PUT", "/items/b", `{"vector":[]}`, http.StatusBadRequest) // which says nothing of the disk
+	answers("PUT", "/items/b", `{"vector":[]}`, http.StatusBadRequest) // an invalid item says nothing about the disk
 	answers("GET", "/readyz", "", http.StatusOK)
 	answers("POST", "/similar", `{"id":"a"}`, http.StatusOK)
 	want(1, 2)

@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// Full is the error of items that were not taken on: the queue has no room for
-// them, or they would not be done before the caller's deadline. After is when to
-// try again.
+// Full is the error of items that were not admitted: either the queue has no room for them, or they
+// would miss the caller's deadline. After is when to retry.
 type Full struct{ After time.Duration }
 
 func (f *Full) Error() string {
 	return fmt.Sprintf("too busy: try again in %v", f.After.Round(time.Millisecond))
 }
 
-// Admit takes n items on, all or none, before they are there: ready is the time until
-// they will be. Those items are then for Run, or for Leave. An error is *Full, where
-// the queue has no room or they would not be done before the deadline of ctx, or that
-// of ctx. With nothing ahead there is nothing to wait for, and they are taken on.
+// Admit reserves places for n items, all or none, before the items exist: ready is how long until
+// they do. The caller must then pass them to Run or give the places back with Leave. The error is
+// *Full if the queue has no room or the items would miss ctx's deadline, otherwise ctx's own error.
+// If no items are ahead, the deadline is not checked.
 func (b *Batcher[T, R]) Admit(ctx context.Context, n int, ready time.Duration) error {
 	ahead := int(b.taken.Add(int64(n))) - n
 	err := ctx.Err()
@@ -31,10 +30,10 @@ func (b *Batcher[T, R]) Admit(ctx context.Context, n int, ready time.Duration) e
 	return err
 }
 
-// Leave gives the places of n admitted items back.
+// Leave releases the places of n admitted items.
 func (b *Batcher[T, R]) Leave(n int) { b.taken.Add(-int64(n)) }
 
-// slack is the share of the time to the deadline that predictions may fill: they are
+// slack is the fraction of the time to the deadline that a prediction may use up: predictions are
 // means, and half of all batches take longer.
 const slack = 0.8
 
@@ -50,7 +49,7 @@ func (b *Batcher[T, R]) check(ctx context.Context, ahead, n int, ready time.Dura
 	return nil
 }
 
-// predict is how long n items take from now, by the time that batches took lately.
+// predict estimates how long n items take from now, based on recent batches.
 func (b *Batcher[T, R]) predict(n int) time.Duration {
 	size, workers := b.size.now(), b.config.Workers
 	if b.short() {

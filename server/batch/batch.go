@@ -1,5 +1,5 @@
-// Package batch runs items that arrive one at a time in batches: what waits when a
-// worker becomes free goes together, and nothing waits for company.
+// Package batch groups items that arrive one at a time into batches: when a worker becomes free it
+// takes everything that is waiting, and no item is held back to fill a batch.
 package batch
 
 import (
@@ -11,52 +11,52 @@ import (
 	"time"
 )
 
-// Func computes a result for each item, in order. It is called by several workers
-// at once, each with items of its own, and stops when ctx ends.
+// Func computes a result for each item, in order. Several workers call it concurrently, each with
+// different items; it stops when ctx ends.
 type Func[T, R any] func(ctx context.Context, items []T) ([]R, error)
 
 // Config says how batches are formed.
 type Config struct {
-	Workers  int           // batches under way at once, unless they are very short
-	Max      int           // items of a batch at the most, which is also the size at the beginning without Learnt
-	Queue    int           // items that may wait or run
-	Limit    time.Duration // of one call of the Func; 0 for none
-	Sizes    []int         // at which batches can be run, ascending up to Max: others take the time of the next; none for any size
-	Panicked func()        // told of each call of the Func that panicked; nil for nobody
-	Learnt   []Point       // what Best saw: the size to begin with, and the first guess of how long batches take
+	Workers  int           // maximum concurrent batches; one at a time when batches are very short
+	Max      int           // maximum items per batch, and the initial size when Learnt is empty
+	Queue    int           // maximum items waiting or running
+	Limit    time.Duration // timeout of one call of the Func; 0 for none
+	Sizes    []int         // batch sizes that can be run, ascending up to Max: other sizes cost as much as the next larger one; nil means any size
+	Panicked func()        // called after each panic in the Func; may be nil
+	Learnt   []Point       // measurements by Best: they set the initial batch size and the first estimate of how long batches take
 }
 
-// Result is the outcome of one item, and what its way through the batcher was.
+// Result is the outcome of one item, with its timings.
 type Result[R any] struct {
 	Value  R
 	Err    error         // of this item alone
 	Waited time.Duration // in the queue
-	Took   time.Duration // the call of the Func that it was in
-	Size   int           // items of that call
+	Took   time.Duration // duration of the call of the Func that processed it
+	Size   int           // number of items in that call
 }
 
-// ErrClosed is the error of items that come after Close.
+// ErrClosed is the error of items submitted after Close.
 var ErrClosed = errors.New("the batcher is closed")
 
 // Batcher forms batches. Do may be called from any number of goroutines.
 type Batcher[T, R any] struct {
 	run    Func[T, R]
 	config Config
-	queue  chan *task[T, R] // room for every item taken on: sending never blocks
+	queue  chan *task[T, R] // has room for every admitted item, so sends never block
 	taken  atomic.Int64     // items waiting or running
 	cost   cost
 	size   *sizer
 	cut    func(n int) int
-	turn   chan struct{}   // filled by the worker that forms a batch
-	ended  chan struct{}   // closed when all workers have
-	base   context.Context // of every call of run
+	turn   chan struct{}   // held (non-empty) by the worker that is forming a batch
+	ended  chan struct{}   // closed once all workers have exited
+	base   context.Context // parent context of every call of run
 	abort  context.CancelFunc
 
-	mu     sync.RWMutex // held to send, and to close the queue
+	mu     sync.RWMutex // read-locked to send on the queue, locked to close it
 	closed bool
 }
 
-// task is one item on its way.
+// task is one item in the batcher.
 type task[T, R any] struct {
 	ctx    context.Context
 	item   T
@@ -65,7 +65,7 @@ type task[T, R any] struct {
 	done   *sync.WaitGroup
 }
 
-// New starts the workers. Close ends them.
+// New creates a Batcher and starts its workers. Close stops them.
 func New[T, R any](run Func[T, R], c Config) *Batcher[T, R] {
 	c.Workers, c.Max = max(c.Workers, 1), max(c.Max, 1)
 	c.Queue = max(c.Queue, 1)
@@ -92,7 +92,7 @@ func New[T, R any](run Func[T, R], c Config) *Batcher[T, R] {
 	return b
 }
 
-// Do is Admit and Run.
+// Do is Admit followed by Run.
 func (b *Batcher[T, R]) Do(ctx context.Context, items ...T) ([]Result[R], error) {
 	if err := b.Admit(ctx, len(items), 0); err != nil {
 		return nil, err
@@ -100,9 +100,9 @@ func (b *Batcher[T, R]) Do(ctx context.Context, items ...T) ([]Result[R], error)
 	return b.Run(ctx, items...)
 }
 
-// Run runs admitted items, perhaps in batches with those of others, and returns a
-// result for each, in order, or ErrClosed. When ctx ends, items that do not run yet
-// are dropped, with its error as theirs.
+// Run runs admitted items, possibly in batches with other callers' items, and returns a result for
+// each, in order, or ErrClosed. Items that have not started when ctx ends are dropped, with ctx's
+// error in their results.
 func (b *Batcher[T, R]) Run(ctx context.Context, items ...T) ([]Result[R], error) {
 	var done sync.WaitGroup
 	done.Add(len(items))
@@ -127,8 +127,8 @@ func (b *Batcher[T, R]) Run(ctx context.Context, items ...T) ([]Result[R], error
 	return results, nil
 }
 
-// Always is Do of one item that is taken on however full the queue is. There is
-// room for one such item at a time.
+// Always is Do for one item that is admitted however full the queue is. Only one such call may be
+// in flight at a time.
 func (b *Batcher[T, R]) Always(ctx context.Context, item T) (r Result[R], err error) {
 	b.taken.Add(1)
 	results, err := b.Run(ctx, item)
@@ -138,15 +138,15 @@ func (b *Batcher[T, R]) Always(ctx context.Context, item T) (r Result[R], err er
 	return results[0], nil
 }
 
-// Waiting is the number of items taken on and not done.
+// Waiting is the number of items admitted but not finished.
 func (b *Batcher[T, R]) Waiting() int { return int(b.taken.Load()) }
 
-// Busy tells whether there are items for more than half of the workers.
+// Busy reports whether there are items for more than half of the workers.
 func (b *Batcher[T, R]) Busy() bool { return 2*b.Waiting() > b.config.Workers }
 
-// Close takes no more items on, and waits until those it has are done. When ctx
-// ends first, what runs is told to stop and what waits fails. In either case no
-// call of the Func is under way when Close returns. It may be called again.
+// Close stops accepting items and waits until the admitted ones are done. If ctx ends first,
+// running batches are cancelled and waiting items fail. Either way no call of the Func is in
+// progress when Close returns. Close may be called more than once.
 func (b *Batcher[T, R]) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if !b.closed {
@@ -168,11 +168,10 @@ func (b *Batcher[T, R]) Close(ctx context.Context) error {
 	return fmt.Errorf("drain the batcher: %d items left: %w", left, ctx.Err())
 }
 
-// Cut says how many of n items, 1 or more and no more than Max, to run at once so that
-// all are done soonest. Where batches of any size can be run it is a power of two: few
-// shapes keep a runtime's memory small, and 4 and then 1 are done sooner than 5 padded
-// to 8.
+// Cut returns how many of n items (1 to Max) to run in the next batch so that all n finish soonest.
+// If any batch size can be run, it is a power of two: few distinct shapes keep the runtime's memory
+// small, and running 4 and then 1 is faster than padding 5 to 8.
 func (b *Batcher[T, R]) Cut(n int) int { return b.cut(n) }
 
-// Size is the number of items that a batch has at the most at present.
+// Size is the current maximum batch size.
 func (b *Batcher[T, R]) Size() int { return b.size.now() }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// machine is a model whose batch of n takes n+1 ms. It keeps the batches it ran.
+// machine is a fake model whose batch of n takes n+1 ms. It records its batches.
 type machine struct {
 	mu      sync.Mutex
 	batches [][]int
@@ -41,7 +41,7 @@ func (m *machine) run(ctx context.Context, items []int) ([]string, error) {
 	return out, nil
 }
 
-// inBubble runs f on a batcher in a bubble of its own time, and closes it.
+// inBubble runs f on a batcher in a synctest bubble, with fake time, and closes it.
 func inBubble(t *testing.T, c Config, f func(t *testing.T, b *Batcher[int, string], m *machine)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func inBubble(t *testing.T, c Config, f func(t *testing.T, b *Batcher[int, strin
 	})
 }
 
-// later is Do in a goroutine; wait returns what came back.
+// later runs Do in a goroutine; wait returns its results.
 func later(ctx context.Context, b *Batcher[int, string], items ...int) (wait func() ([]Result[string], error)) {
 	var results []Result[string]
 	var err error
@@ -83,7 +83,7 @@ func TestLoneItemGoesAtOnce(t *testing.T) {
 	})
 }
 
-// What came while the worker was busy goes together up to Max, in order.
+// Items that arrive while the worker is busy form one batch, up to Max, in order.
 func TestWaitingItemsGoTogether(t *testing.T) {
 	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
 		first := later(t.Context(), b, 0)
@@ -147,8 +147,7 @@ func TestBadItemsFailAlone(t *testing.T) {
 	}
 }
 
-// The batch is nobody's: a caller who leaves takes his own waiting items along, and
-// none that run.
+// Cancelling a caller drops its waiting items, but not the ones already running.
 func TestCallersWhoLeave(t *testing.T) {
 	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
 		running, leave := context.WithCancel(t.Context())
@@ -177,7 +176,7 @@ func TestCallersWhoLeave(t *testing.T) {
 	})
 }
 
-// After a failure, who has left gets no result of those tried before him.
+// When a failed batch is retried item by item, a caller that has gone gets an error and no result.
 func TestLeavingWhileABatchIsTriedAgain(t *testing.T) {
 	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
 		first := later(t.Context(), b, 0)
@@ -187,7 +186,7 @@ func TestLeavingWhileABatchIsTriedAgain(t *testing.T) {
 		last := later(t.Context(), b, 7)
 		synctest.Wait()
 		first()
-		synctest.Wait() // they run
+		synctest.Wait() // the batch is running
 		leave()
 		if r, err := bad(); err != nil || r[0].Err == nil {
 			t.Errorf("the bad one: %+v, %v", r, err)
@@ -206,7 +205,7 @@ func TestLeavingWhileABatchIsTriedAgain(t *testing.T) {
 
 func TestFullQueue(t *testing.T) {
 	inBubble(t, Config{Workers: 1, Max: 2, Queue: 3}, func(t *testing.T, b *Batcher[int, string], _ *machine) {
-		if _, err := b.Do(t.Context(), 1, 2); err != nil { // 3 ms are seen
+		if _, err := b.Do(t.Context(), 1, 2); err != nil { // the batcher now knows that a batch of 2 takes 3 ms
 			t.Fatal(err)
 		}
 		first := later(t.Context(), b, 1, 2)
@@ -228,7 +227,7 @@ func TestFullQueue(t *testing.T) {
 	})
 }
 
-// Who would not be served in time is told at once, and how much time was missing.
+// Items that would miss their deadline are refused at once, with the time they lack.
 func TestAdmissionByPredictedWait(t *testing.T) {
 	inBubble(t, standard, func(t *testing.T, b *Batcher[int, string], m *machine) {
 		for _, n := range []int{1, 2, 4, 4} { // n+1 ms each
@@ -261,7 +260,7 @@ func TestLimitOfABatch(t *testing.T) {
 	c := standard
 	c.Limit = 3 * time.Millisecond
 	inBubble(t, c, func(t *testing.T, b *Batcher[int, string], m *machine) {
-		r, err := b.Do(t.Context(), 1, 2, 3, 4) // 5 ms together, 2 ms alone
+		r, err := b.Do(t.Context(), 1, 2, 3, 4) // 5 ms as one batch, 2 ms each alone
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +278,7 @@ func TestLimitOfABatch(t *testing.T) {
 	})
 }
 
-// Places are taken before the items are there, and those not used are given back.
+// Places are reserved before the items exist, and unused ones are released.
 func TestAdmitThenRun(t *testing.T) {
 	inBubble(t, Config{Workers: 1, Max: 4, Queue: 4}, func(t *testing.T, b *Batcher[int, string], _ *machine) {
 		if err := b.Admit(t.Context(), 3, 0); err != nil {
@@ -305,10 +304,10 @@ func TestAdmitThenRun(t *testing.T) {
 	})
 }
 
-// Under load the size goes up while that pays, and comes down when it no longer does.
+// Under load the size grows while that pays, and shrinks when it no longer does.
 func TestSizeIsCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		base := time.Duration(10) // of a batch, in milliseconds, beside 1 an item
+		base := time.Duration(10) // fixed cost of a batch in milliseconds, plus 1 per item
 		b := New(func(_ context.Context, items []int) ([]int, error) {
 			time.Sleep((base + time.Duration(len(items))) * time.Millisecond)
 			return items, nil
@@ -322,7 +321,7 @@ func TestSizeIsCheckedAgain(t *testing.T) {
 			t.Errorf("begins with %d", b.Size())
 		}
 		load(100)
-		if b.Size() != 64 { // 16 an item at 2, 1.16 at 64, 1.31 at 32
+		if b.Size() != 64 { // ms per item: 6 at 2, 1.31 at 32, 1.16 at 64
 			t.Errorf("a batch costs 10 and 1 an item: size %d, want 64", b.Size())
 		}
 		base = 0
@@ -336,8 +335,8 @@ func TestSizeIsCheckedAgain(t *testing.T) {
 	})
 }
 
-// Where batches have few sizes, what waits goes together as far as a fuller batch pays,
-// and the size that is tried is the next of them.
+// With few batch sizes, waiting items are run together as far as a fuller batch pays, and trials
+// use the adjacent sizes.
 func TestFewSizes(t *testing.T) {
 	sizes, fixed := []int{1, 8, 32}, time.Duration(10)
 	synctest.Test(t, func(t *testing.T) {
@@ -353,7 +352,7 @@ func TestFewSizes(t *testing.T) {
 		if b.Size() != 32 {
 			t.Errorf("begins with %d", b.Size())
 		}
-		waiting := func(n int) string { // when one is under way
+		waiting := func(n int) string { // n items wait while one is running
 			ran = nil
 			first := later(t.Context(), b, 0)
 			synctest.Wait()
@@ -389,8 +388,7 @@ func TestFewSizes(t *testing.T) {
 	})
 }
 
-// Sizes that did not pay at the start are taken to cost as much an item as the last that
-// was tried.
+// Sizes that were not measured are assumed to cost as much per item as the last one that was.
 func TestCutOfUntriedSizes(t *testing.T) {
 	c := newCutter([]int{1, 4, 12}, []Point{{1, 10}, {4, 10}})
 	if got := fmt.Sprint(c[1:]); got != "[1 1 1 4 4 4 4 4 4 4 4 12]" {
@@ -424,11 +422,11 @@ func TestCloseDrains(t *testing.T) {
 	})
 }
 
-// A drain whose time is over is no error when nothing is left to be done.
+// Close with an expired context is no error if nothing is left to do.
 func TestCloseOfNothing(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 50 { // whichever of the two is seen first
+	for range 50 { // select may choose either case
 		synctest.Test(t, func(t *testing.T) {
 			b := New(new(machine).run, standard)
 			synctest.Wait()
@@ -439,7 +437,7 @@ func TestCloseOfNothing(t *testing.T) {
 	}
 }
 
-// A drain that takes too long is cut off: nothing runs any more when Close is back.
+// A drain that takes too long is cut off: nothing is running when Close returns.
 func TestCloseCutsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(machine)
@@ -469,7 +467,7 @@ func TestWrongNumberOfResults(t *testing.T) {
 	}
 }
 
-// Many callers at once, for the race detector: each gets his own result.
+// Many concurrent callers, for the race detector: each gets its own results.
 func TestManyCallers(t *testing.T) {
 	b := New(func(_ context.Context, items []int) ([]int, error) {
 		out := make([]int, len(items))
@@ -514,7 +512,7 @@ func TestCost(t *testing.T) {
 	if got := c.of(4); got < 7.99 || got > 8.01 {
 		t.Errorf("2+1.5n: got %v at 4, want 8", got)
 	}
-	var steep cost // half of 4, at 8 more than twice as long
+	var steep cost // 8 items take more than twice as long as 4
 	for range 50 {
 		steep.add(4, 0.08)
 	}
@@ -543,7 +541,7 @@ func TestCost(t *testing.T) {
 }
 
 func TestBest(t *testing.T) {
-	// A batch of n takes 10 + n up to 8, and beyond as long an item as at 8.
+	// A batch of n takes 10+n ms up to 8, and beyond that as long per item as at 8.
 	took := func(n int) time.Duration {
 		if n <= 8 {
 			return time.Duration(10+n) * time.Millisecond

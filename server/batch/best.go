@@ -8,13 +8,13 @@ type Point struct {
 	PerSecond float64 `json:"items_per_second"`
 }
 
-// gain is by how much a larger batch must be faster per item to be worth its wait.
+// gain is the factor by which a larger batch must improve throughput to be worth its latency.
 const gain = 1.05
 
-// Best finds the batch size that pays: of sizes, which ascend, the smallest whose items
-// a second are within 5 % of the best. It gives up after two sizes that were no better
-// than those before. measure runs a batch of that size and tells how long
-// it took; it is called a few times for each, and the shortest counts.
+// Best finds the batch size that pays: the smallest of sizes (ascending) whose throughput is within
+// 5 % of the best. It stops after two consecutive sizes that bring no improvement. measure runs one
+// batch of the given size and returns its duration; it is called three times per size, and the
+// shortest counts.
 func Best(sizes []int, measure func(size int) (time.Duration, error)) (best int, seen []Point, err error) {
 	top, idle := 0.0, 0
 	for _, size := range sizes {
@@ -42,7 +42,7 @@ func Best(sizes []int, measure func(size int) (time.Duration, error)) (best int,
 	return pick(seen), seen, nil
 }
 
-// pick is the smallest size whose items a second are within 5 % of the best.
+// pick returns the smallest size whose throughput is within 5 % of the best.
 func pick(seen []Point) int {
 	top := 0.0
 	for _, p := range seen {

@@ -2,18 +2,19 @@ package batch
 
 import "sync"
 
-// cost predicts the time of a batch of n items as a*n + b, by least squares over
-// the batches so far, of which old ones count less and less.
+// cost predicts the time of a batch of n items as a*n + b, fitted by least squares to past batches
+// with exponentially decaying weights.
 type cost struct {
 	mu              sync.Mutex
-	w, n, nn, t, nt float64 // sums of weights, sizes, squares, seconds, products
+	w, n, nn, t, nt float64 // weighted sums: of 1, size, size², seconds, size*seconds
 }
 
 const (
-	// fade is the weight that what was seen keeps with each new batch: half after 14.
+	// fade is the factor by which earlier observations decay with each new batch: half after 14.
 	fade = 0.95
-	// jump is how many times longer than predicted a batch may count at the most. One
-	// that the machine held up must not make all be refused that would show better.
+	// jump caps an observation at this multiple of its prediction. Otherwise one batch that the
+	// machine stalled could get every later item refused, and no new batch could correct the
+	// estimate.
 	jump = 2
 )
 
@@ -32,15 +33,15 @@ func (c *cost) add(n int, seconds float64) {
 	}
 }
 
-// of is the predicted time of a batch of n in seconds, 0 before any was seen. Where
-// all batches had one size, a larger one is taken to need as long an item.
+// of is the predicted time of a batch of n in seconds, 0 before any observation. If all batches had
+// the same size, a larger one is assumed to take proportionally longer.
 func (c *cost) of(n int) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.predict(n)
 }
 
-// predict is of for whoever holds the lock.
+// predict is of for callers that hold the lock.
 func (c *cost) predict(n int) float64 {
 	if c.w == 0 {
 		return 0
@@ -50,7 +51,7 @@ func (c *cost) predict(n int) float64 {
 	if spread < 1e-9*c.nn {
 		return mean * max(1, float64(n)/size)
 	}
-	// Neither may a larger batch take less, nor one of no items less than nothing.
+	// Clamp the slope: a larger batch must not be faster, nor the intercept negative.
 	a := min(max(0, (c.nt-size*c.t)/spread), mean/size)
 	return mean + a*(float64(n)-size)
 }

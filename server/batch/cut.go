@@ -2,11 +2,11 @@ package batch
 
 import "slices"
 
-// cutter cuts a number of items into batches where only some sizes can be run.
-type cutter []int // by how many items there are, how many to run first
+// cutter splits a number of items into batches when only some sizes can be run.
+type cutter []int // indexed by the number of items: how many to run first
 
-// newCutter takes the seconds of each size from what was learnt. Of those that were not
-// tried, since they would not pay, an item takes as long as at the largest that was.
+// newCutter derives the time of each size from learnt. A size that was not measured (because it
+// would not have paid) is assumed to have the throughput of the largest smaller one that was.
 func newCutter(sizes []int, learnt []Point) cutter {
 	seconds := map[int]float64{}
 	last := Point{PerSecond: 1}
@@ -19,7 +19,7 @@ func newCutter(sizes []int, learnt []Point) cutter {
 	most := sizes[len(sizes)-1]
 	c, all := make(cutter, most+1), make([]float64, most+1)
 	for n := 1; n <= most; n++ {
-		// A full batch is not cut, whatever was learnt: it may be a trial of its size.
+		// A full batch is never cut, whatever was learnt: it may be a trial of its size.
 		if took, is := seconds[n]; is {
 			c[n], all[n] = n, took
 			continue
@@ -34,7 +34,7 @@ func newCutter(sizes []int, learnt []Point) cutter {
 	return c
 }
 
-// more batches have to take less than this share of the time of fewer.
+// more is the fraction of the time of fewer batches that a split into more must stay below.
 const more = 0.99
 
 func (c cutter) cut(n int) int { return c[n] }

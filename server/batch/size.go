@@ -5,32 +5,31 @@ import (
 	"sync"
 )
 
-// sizer holds the batch size that pays, and checks it again while work goes on: now
-// and then a batch has the next larger or smaller size, and what an item takes there
-// decides.
+// sizer holds the batch size that pays and keeps re-evaluating it under load: now and then it tries
+// the next larger or smaller size, and the time per item decides.
 type sizer struct {
 	mu    sync.Mutex
-	sizes []int // ascending; there are no others
+	sizes []int // the only sizes allowed, ascending
 	best  int
-	full  int             // batches of the best size since the last trial
-	up    bool            // the next trial is of the larger size, as soon as so many wait
-	seen  map[int]*recent // by size
+	full  int             // full batches since the last trial
+	up    bool            // the next trial is of the larger size, once enough items wait
+	seen  map[int]*recent // by batch size
 }
 
-// recent is the fading mean of the seconds of an item.
+// recent is the exponential moving average of the seconds per item.
 type recent struct {
 	mean float64
-	runs int // since the best size changed
+	runs int // since the best size last changed
 }
 
 const (
-	trialEvery = 16   // full batches, for the larger and the smaller size in turn
+	trialEvery = 16   // full batches between trials; the larger and the smaller size alternate
 	trials     = 8    // runs of a size before it is compared
-	memory     = 0.8  // what the mean keeps with each run
-	keep       = 1.02 // a size that gains less over the one below is given up; gain says when to take a larger one
+	memory     = 0.8  // weight of the old mean with each run
+	keep       = 1.02 // a size that beats the next smaller one by less than this factor is given up; gain is the threshold for moving up
 )
 
-// newSizer begins with the size that Best found, or with the largest.
+// newSizer starts at the size that Best found, or at the largest.
 func newSizer(sizes []int, learnt []Point) *sizer {
 	s := &sizer{sizes: sizes, best: sizes[len(sizes)-1], seen: map[int]*recent{}}
 	if len(learnt) > 0 {
@@ -39,7 +38,7 @@ func newSizer(sizes []int, learnt []Point) *sizer {
 	return s
 }
 
-// Floor2 is the largest power of two up to n, of which there must be 1 or more.
+// Floor2 is the largest power of two up to n; n must be at least 1.
 func Floor2(n int) int {
 	p := 1
 	for 2*p <= n {
@@ -48,7 +47,7 @@ func Floor2(n int) int {
 	return p
 }
 
-// Powers are the powers of two up to n, of which there must be 1 or more.
+// Powers are the powers of two up to n; n must be at least 1.
 func Powers(n int) []int {
 	var sizes []int
 	for p := 1; p <= n; p *= 2 {
@@ -57,7 +56,7 @@ func Powers(n int) []int {
 	return sizes
 }
 
-// beside are the sizes next to one, 0 where there is none.
+// beside returns the sizes adjacent to size, 0 where there is none.
 func (s *sizer) beside(size int) (smaller, larger int) {
 	i := slices.Index(s.sizes, size)
 	if i > 0 {
@@ -91,13 +90,13 @@ func (s *sizer) next(waiting int) int {
 	case smaller > 0 && (!s.up || larger == 0 || s.full >= 2*trialEvery):
 		s.full, s.up = 0, true
 		return smaller
-	case !s.up: // there is none below the smallest
+	case !s.up: // the best size is the smallest: no smaller one to try
 		s.up = true
 	}
 	return s.best
 }
 
-// saw tells how long a batch of n took, and changes the size when that pays.
+// saw records how long a batch of n took, and changes the size when that pays.
 func (s *sizer) saw(n int, seconds float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +117,7 @@ func (s *sizer) saw(n int, seconds float64) {
 
 func (s *sizer) known(size int) bool { return s.seen[size] != nil && s.seen[size].runs >= trials }
 
-// gains says whether the larger size makes an item faster by that factor.
+// gains reports whether the larger size is faster per item by more than that factor.
 func (s *sizer) gains(size, larger int, by float64) bool {
 	return s.known(size) && s.known(larger) && s.seen[size].mean > by*s.seen[larger].mean
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// work runs batches until the queue is closed and empty. One worker at a time forms
-// batches. It passes its turn on when it has one to run, unless batches are very short:
-// then it runs them itself, and the others rest.
+// work runs batches until the queue is closed and empty. One worker at a time forms batches. It
+// hands over its turn before running a batch, unless batches are very short: then it runs them
+// itself while the others idle.
 func (b *Batcher[T, R]) work() {
 	for {
 		b.turn <- struct{}{}
@@ -30,14 +30,13 @@ func (b *Batcher[T, R]) work() {
 	}
 }
 
-// short tells whether even full batches take so little that to begin one costs as
-// much: several at once would only be smaller.
+// short reports whether even full batches take no longer than the overhead of starting one: running
+// several at once would only make them smaller.
 func (b *Batcher[T, R]) short() bool { return b.cost.of(b.size.now()) <= briefly }
 
 const briefly = 1e-3 // seconds
 
-// gather adds what waits to the first item, up to the size that pays and as much as Cut
-// says.
+// gather adds waiting items to the first, up to the size that the sizer allows and Cut chooses.
 func (b *Batcher[T, R]) gather(first *task[T, R]) []*task[T, R] {
 	n := b.cut(b.size.next(1 + len(b.queue)))
 	tasks := make([]*task[T, R], 1, n)
@@ -49,15 +48,15 @@ func (b *Batcher[T, R]) gather(first *task[T, R]) []*task[T, R] {
 				return tasks
 			}
 			tasks = append(tasks, t)
-		default: // another worker was faster
+		default: // another worker took them first
 			return tasks
 		}
 	}
 	return tasks
 }
 
-// finish runs a batch, without the items whose callers have left. One that fails is
-// tried item by item, so that a bad item fails alone.
+// finish runs a batch, leaving out items whose callers have gone. If the batch fails, its items are
+// retried one by one, so that a bad item fails alone.
 func (b *Batcher[T, R]) finish(tasks []*task[T, R]) {
 	live := tasks[:0:0]
 	for _, t := range tasks {
@@ -67,7 +66,7 @@ func (b *Batcher[T, R]) finish(tasks []*task[T, R]) {
 		}
 	}
 	if err := b.try(live); err != nil {
-		// Out of time, the items one by one would only take longer.
+		// After a timeout, running the items one by one would only take longer.
 		again := len(live) > 1 && !errors.Is(err, context.DeadlineExceeded)
 		for _, t := range live {
 			if t.result.Err = err; again {
@@ -81,7 +80,7 @@ func (b *Batcher[T, R]) finish(tasks []*task[T, R]) {
 	}
 }
 
-// retry runs one item of a batch that failed, unless nobody waits for it any more.
+// retry runs one item of a failed batch, unless its caller has gone or the batcher is stopping.
 func (b *Batcher[T, R]) retry(t *task[T, R]) error {
 	if err := cmp.Or(t.ctx.Err(), b.base.Err()); err != nil {
 		return err
@@ -89,7 +88,7 @@ func (b *Batcher[T, R]) retry(t *task[T, R]) error {
 	return b.try([]*task[T, R]{t})
 }
 
-// try runs the items once, under the limit of a batch and no caller's.
+// try runs the items once, under the batch's own timeout rather than any caller's.
 func (b *Batcher[T, R]) try(tasks []*task[T, R]) (err error) {
 	if len(tasks) == 0 {
 		return nil

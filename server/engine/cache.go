@@ -8,9 +8,9 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// cache remembers vectors by the content of their images, and lets a request wait for
-// an image that another one has under way instead of computing it again. Its methods
-// may be called at once; on a nil cache they find nothing.
+// cache is an LRU of vectors keyed by image content. It also lets a request wait for an image that
+// another request is already embedding instead of computing it again. Its methods are safe for
+// concurrent use. A nil *cache means caching is off.
 type cache struct {
 	mu     sync.Mutex
 	room   int64 // bytes of vectors
@@ -19,20 +19,20 @@ type cache struct {
 	flying map[content]*flight
 }
 
-// content names an image for a model.
+// content is the cache key: an image under a particular model.
 type content [sha256.Size]byte
 
 // flight is an image that is being embedded.
 type flight struct {
-	landed chan struct{} // closed when what follows is set
+	landed chan struct{} // closed once the fields below are set
 	row    Outcome
-	ok     bool // false: whoever waits has to do it himself
+	ok     bool // false: waiters have to compute it themselves
 }
 
-// overhead is what an entry takes beside its vector, in bytes.
+// overhead is the size of an entry apart from its vector, in bytes.
 const overhead = 200
 
-// newCache returns nil for no room.
+// newCache returns nil if room is not positive.
 func newCache(room int64) *cache {
 	if room <= 0 {
 		return nil
@@ -47,14 +47,15 @@ func size(v []float32) int64 { return int64(4*len(v) + overhead) }
 // contentOf hashes a file together with the fingerprint of the model.
 func contentOf(fingerprint string, file []byte) (c content) {
 	h := sha256.New()
-	h.Write([]byte(fingerprint)) // all have one length
+	h.Write([]byte(fingerprint)) // fingerprints all have the same length
 	h.Write(file)
 	h.Sum(c[:0])
 	return c
 }
 
-// look finds the vector of an image, or the flight it is on. A new flight is the
-// caller's to land; one who takes long does without, and gets none.
+// look finds the vector of an image, or the flight that is computing it. If mine is true, the
+// caller must compute the image and land the new flight; with long there is no flight, and f is
+// nil.
 func (k *cache) look(c content, long bool) (v []float32, f *flight, mine bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -72,8 +73,8 @@ func (k *cache) look(c content, long bool) (v []float32, f *flight, mine bool) {
 	return nil, f, true
 }
 
-// land ends a flight with its Outcome, or with nothing when there is none that holds
-// for others, too. It does so once.
+// land ends a flight with its outcome, or with ok unset if there is none that waiters can use. Only
+// the first call has an effect.
 func (k *cache) land(c content, f *flight, row Outcome, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -88,19 +89,19 @@ func (k *cache) land(c content, f *flight, row Outcome, ok bool) {
 	}
 }
 
-// remember keeps the vector of an image that was on no flight.
+// remember caches the vector of an image that had no flight.
 func (k *cache) remember(c content, row Outcome) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keep(c, row)
 }
 
-// keep makes room for a vector that is not known yet, for whoever holds the lock.
+// keep inserts a vector that is not cached yet, evicting old ones; the caller holds the lock.
 func (k *cache) keep(c content, row Outcome) {
 	if row.Err != nil || k.known.Contains(c) {
 		return
 	}
-	k.known.Add(c, slices.Clone(row.Vector)) // else the vectors of its whole batch stay
+	k.known.Add(c, slices.Clone(row.Vector)) // the original would keep its whole batch's vectors alive
 	k.used += size(row.Vector)
 	for k.used > k.room {
 		k.known.RemoveOldest()

@@ -38,7 +38,7 @@ func TestCacheRoom(t *testing.T) {
 	}
 }
 
-// What is remembered is the vector alone, not the batch it is a piece of.
+// Only the vector itself is cached, not the batch that it is a slice of.
 func TestCacheKeepsNoBatches(t *testing.T) {
 	k := newCache(1000)
 	name := contentOf("f", nil)
@@ -51,7 +51,8 @@ func TestCacheKeepsNoBatches(t *testing.T) {
 	}
 }
 
-// An image that is under way is waited for; when its request gave up, another takes over.
+// Requests wait for an image that is being embedded; if its request gives up, one of them takes
+// over.
 func TestCacheShares(t *testing.T) {
 	e := start(t, nil)
 	image := []request.Image{{File: servertest.Photo(t, 4)}}
@@ -96,7 +97,7 @@ func TestCacheShares(t *testing.T) {
 	}
 }
 
-// A request of many images is waited for by nobody, and its vectors are kept.
+// No request waits for the images of a large request, but their vectors are cached.
 func TestLongRequestsAreNotWaitedFor(t *testing.T) {
 	e := start(t, nil)
 	images := make([]request.Image, sharedUpTo+1)

@@ -13,21 +13,21 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// canary is an image that goes through the real path now and then: a server that
-// no longer gives its vector is not well, whatever else it says.
+// canary is an image that is sent through the real path now and then: a server that no longer
+// reproduces its vector is unhealthy, whatever else it reports.
 type canary struct {
 	pixels []uint8
 	golden []float32
-	by     float64      // how far from it a vector may be, as a share of its length
-	last   atomic.Int64 // when it was last right, Unix nanoseconds
+	by     float64      // tolerated distance from golden, as a fraction of golden's norm
+	last   atomic.Int64 // when it last passed, Unix nanoseconds
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
 
-// canaryEvery is how often the canary is sent.
+// canaryEvery is the interval between canaries.
 const canaryEvery = 10 * time.Second
 
-// begin embeds the canary for the first time and starts sending it.
+// begin embeds the canary for the first time and starts sending it periodically.
 func (k *canary) begin(e *Engine, log *slog.Logger) error {
 	k.pixels = make([]uint8, 3*e.Size()*e.Size())
 	for i := range k.pixels {
@@ -63,9 +63,9 @@ func (k *canary) begin(e *Engine, log *slog.Logger) error {
 	return nil
 }
 
-// spread is how far vectors may be from each other that are the same: rounding for
-// most models, more for one of 8 bits, whose vectors depend on what is in the batch. On a
-// device each size of batches has kernels of its own, which round as they do.
+// spread measures how far apart vectors of the same image may be: rounding for most models, more
+// for an 8-bit one, whose vectors depend on the rest of the batch. On a device each batch size has
+// its own kernels, which round differently.
 func (k *canary) spread(e *Engine) (float64, error) {
 	other := slices.Clone(k.pixels)
 	for i, p := range other {
@@ -85,7 +85,7 @@ func (k *canary) spread(e *Engine) (float64, error) {
 	return by, nil
 }
 
-// distance is that of v from w as a share of the length of w.
+// distance is the norm of v-w as a fraction of the norm of w.
 func distance(v, w []float32) float64 {
 	if len(v) != len(w) {
 		return math.Inf(1)
@@ -97,7 +97,7 @@ func distance(v, w []float32) float64 {
 	return stats.Norm(difference) / max(stats.Norm(w), math.SmallestNonzeroFloat32)
 }
 
-// send embeds the canary among other items and compares its vector.
+// send embeds the canary along with other items and compares its vector.
 func (k *canary) send(ctx context.Context, e *Engine) error {
 	result, err := e.batcher.Always(ctx, k.pixels)
 	if err == nil {
@@ -113,7 +113,7 @@ func (k *canary) send(ctx context.Context, e *Engine) error {
 	return nil
 }
 
-// stop sends no more; done says when the last one is back.
+// stop ends the sending; done is released when the last canary has returned.
 func (k *canary) stop() {
 	if k.cancel != nil {
 		k.cancel()

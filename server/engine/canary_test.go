@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A canary whose vector changes is an error.
+// A change in the canary's vector is an error.
 func TestCanaryNotices(t *testing.T) {
 	e := start(t, nil)
 	k := &e.canary

@@ -6,10 +6,10 @@ import (
 	"vicreg/server/problem"
 )
 
-// counts are what Prometheus is told of images. Times are in seconds.
+// counts are the Prometheus metrics of images. Times are in seconds.
 type counts struct {
 	hits            *prometheus.CounterVec
-	errors          *prometheus.CounterVec // by the code of the problem
+	errors          *prometheus.CounterVec // by problem code
 	decode, batches prometheus.Histogram
 	images, panics  prometheus.Counter
 }
@@ -21,7 +21,7 @@ func newCounts(to prometheus.Registerer) *counts {
 		decode: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_decode_seconds",
 			Help: "Decoding and resizing the images of a request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_batch_size",
-			Help: "Images of a batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}), // to the most that --max-batch takes
+			Help: "Images of a batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}), // up to the maximum of --max-batch
 		images: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_image_errors_total",
 			Help: "Images without a vector, also those of requests that were answered with 200."}, []string{"reason"}),
@@ -30,14 +30,14 @@ func newCounts(to prometheus.Registerer) *counts {
 	for _, how := range []string{"known", "under way"} {
 		c.hits.WithLabelValues(how)
 	}
-	for _, code := range []problem.Code{problem.BadImage, problem.Internal} { // a rate wants its 0
+	for _, code := range []problem.Code{problem.BadImage, problem.Internal} { // so that rates start from 0
 		c.errors.WithLabelValues(string(code))
 	}
 	to.MustRegister(c.hits, c.decode, c.batches, c.images, c.errors, c.panics)
 	return c
 }
 
-// Panics counts those of one part of the program.
+// Panics counts the panics in one part of the program.
 func Panics(in string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_panics_total",
 		Help: "Panics that were survived, in batches and in what else requests do.", ConstLabels: prometheus.Labels{"in": in}})

@@ -17,15 +17,15 @@ import (
 	"vicreg/server/request"
 )
 
-// scraped is what Prometheus is told.
+// scraped returns the metrics in Prometheus's text format.
 func scraped(from prometheus.Gatherer) string {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(from, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	return w.Body.String()
 }
 
-// Images that have no vector are counted by the reason, and the log names the request in
-// which the model failed. Panics are counted across models.
+// Images without a vector are counted by reason, and the log names the request in which the model
+// failed. Panics are counted across models.
 func TestFailuresAreCounted(t *testing.T) {
 	var log bytes.Buffer
 	told := prometheus.NewRegistry()

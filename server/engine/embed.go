@@ -8,10 +8,10 @@ import (
 	"vicreg/server/request"
 )
 
-// Result is what became of the images of a request.
+// Result is the outcome of a request's images.
 type Result struct {
 	Rows   []Outcome
-	Thumbs [][]byte // of the images; nil when nobody wants them
+	Thumbs [][]byte // one per image; nil if not requested
 	Spans
 }
 
@@ -21,16 +21,15 @@ type Outcome struct {
 	Err    *problem.Error
 }
 
-// Spans are where the time of a request went.
+// Spans tell where the time of a request went.
 type Spans struct {
 	Decode, Queue, Infer time.Duration
-	Batch                int // the largest that an image of the request was in
+	Batch                int // size of the largest batch that an image of the request was in
 }
 
-// Embed turns the images of a request into vectors, and into thumbnails when they are to
-// be pictured. A bad image fails alone; the error is the whole request's. Also after an
-// error the result tells where the time went. The vectors may be others', too: they are
-// only to be read.
+// Embed turns the images of a request into vectors and, if pictured is set, thumbnails. A bad image
+// fails alone; the returned error is the whole request's. The result has the timings even after an
+// error. The vectors may be shared with other requests, so callers must not modify them.
 func (e *Engine) Embed(ctx context.Context, images []request.Image, pictured bool) (*Result, error) {
 	j := &job{e: e, ctx: ctx, images: images, Result: &Result{Rows: make([]Outcome, len(images))}}
 	if pictured {

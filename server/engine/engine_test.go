@@ -22,12 +22,12 @@ import (
 	"vicreg/server/servertest"
 )
 
-// settings are those of the engines here. They measure no batches, which is most of what
-// starting one takes.
+// settings are the engines' settings in these tests. MaxBatch is 1 because measuring batch sizes is
+// most of what starting an engine takes.
 var settings = Config{Queue: 64, MaxBatch: 1, Workers: 2, Decoders: 2, Deadline: time.Minute, Cache: 1 << 20,
 	Limits: imaging.Limits{Side: 256, Pixels: 1 << 14}}
 
-// start is an engine with the settings that change makes of those.
+// start starts an engine with the settings as modified by change, which may be nil.
 func start(t *testing.T, change func(*Config)) *Engine {
 	t.Helper()
 	config := settings
@@ -50,7 +50,7 @@ func start(t *testing.T, change func(*Config)) *Engine {
 	return e
 }
 
-// idle makes sure that no request holds anything.
+// idle checks that no request holds any resources.
 func (e *Engine) idle(t *testing.T, after string) {
 	t.Helper()
 	pixels := int64(imagesAtOnce * e.shared.config.Limits.Pixels)
@@ -63,8 +63,7 @@ func (e *Engine) idle(t *testing.T, after string) {
 	}
 }
 
-// Images that cannot be used fail alone, and hold nothing afterwards; nor do those of a
-// client who left.
+// Unusable images fail alone and hold nothing afterwards, nor do those of a client that left.
 func TestBadImagesHoldNothing(t *testing.T) {
 	e := start(t, func(c *Config) { c.Cache = 0 })
 	good := servertest.Photo(t, 0)
@@ -89,7 +88,7 @@ func TestBadImagesHoldNothing(t *testing.T) {
 	e.idle(t, "one who left")
 }
 
-// A queue of 2 takes no third image, whether the request has come or only its headers.
+// A full queue of 2 refuses a third image, both before the body is read and after.
 func TestFull(t *testing.T) {
 	e := start(t, func(c *Config) { c.Queue = 2 })
 	if err := errors.Join(e.Room(t.Context()), e.batcher.Admit(t.Context(), 2, 0)); err != nil {
@@ -110,8 +109,8 @@ func TestFull(t *testing.T) {
 	e.idle(t, "a full queue")
 }
 
-// Images that the model fails on fail alone, and are not remembered as bad; those whose
-// vector means nothing are bad.
+// Images on which the model fails do so alone and are not cached as bad; those with a meaningless
+// vector are bad images.
 func TestFailingModel(t *testing.T) {
 	e := start(t, nil)
 	batcher := e.batcher

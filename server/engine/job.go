@@ -14,7 +14,7 @@ import (
 	"vicreg/server/request"
 )
 
-// job is the images of one request on their way to vectors.
+// job carries the images of one request through to their vectors.
 type job struct {
 	e      *Engine
 	ctx    context.Context
@@ -22,8 +22,8 @@ type job struct {
 	*Result
 }
 
-// embed fills the rows from image files. One that another request has under way is
-// waited for, and computed here when that one gave up.
+// embed fills the rows from image files. It waits for images that another request is already
+// embedding, and computes them itself if that request gives up.
 func (j *job) embed() error {
 	var todo []int
 	local := false
@@ -33,7 +33,7 @@ func (j *job) embed() error {
 		}
 		local = local || m.Local
 	}
-	if j.e.shared.cache == nil || local { // what is refused of others must not be known by its content
+	if j.e.shared.cache == nil || local { // clients must not get from the cache what they may not send, such as TIFF
 		return j.compute(todo)
 	}
 	names := make([]content, len(j.images))
@@ -49,12 +49,12 @@ func (j *job) embed() error {
 	return nil
 }
 
-// sharedUpTo is how many images a request may have for others to wait for them: with
-// more, they would wait for the slowest of many.
+// sharedUpTo is the largest request, in images, whose images other requests may wait for: in a
+// larger one they would wait for the slowest of many.
 const sharedUpTo = 8
 
-// share does what is neither known nor under way, waits for what others have under
-// way, and returns the images whose requests gave up.
+// share computes the images that are neither cached nor in flight elsewhere, waits for those in
+// flight, and returns the ones whose requests gave up.
 func (j *job) share(todo []int, names []content) (again []int, err error) {
 	mine, theirs := map[int]*flight{}, map[int]*flight{}
 	var own []int
@@ -70,7 +70,7 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 			theirs[i] = f
 		}
 	}
-	defer func() { // after an error or a panic, too: nobody is to wait for ever
+	defer func() { // after an error or a panic too: no waiter may be left hanging
 		for i, f := range mine {
 			if f != nil {
 				j.e.shared.cache.land(names[i], f, Outcome{}, false)
@@ -90,7 +90,7 @@ func (j *job) share(todo []int, names []content) (again []int, err error) {
 	return j.await(theirs)
 }
 
-// await takes the outcomes of flights that are others'.
+// await collects the outcomes of other requests' flights.
 func (j *job) await(theirs map[int]*flight) (again []int, err error) {
 	for i, f := range theirs {
 		select {
@@ -108,8 +108,8 @@ func (j *job) await(theirs map[int]*flight) (again []int, err error) {
 	return again, nil
 }
 
-// compute decodes images and runs the model on those that can be used. They are
-// admitted, all or none, before any work is done for them.
+// compute decodes images and runs the model on the valid ones. They are admitted, all or none,
+// before any work is done for them.
 func (j *job) compute(todo []int) error {
 	if len(todo) == 0 {
 		return nil
@@ -134,7 +134,7 @@ func (j *job) compute(todo []int) error {
 			items, at = append(items, p), append(at, todo[k])
 		}
 	}
-	places -= len(items) // run gives these back
+	places -= len(items) // run releases these
 	return j.run(items, at)
 }
 
@@ -150,7 +150,7 @@ func (j *job) tensors(items [][]uint8) error {
 	return j.run(items, at)
 }
 
-// run puts admitted items through the model; at are their rows.
+// run passes admitted items through the model; at holds their row indices.
 func (j *job) run(items [][]uint8, at []int) error {
 	results, err := j.e.batcher.Run(j.ctx, items...)
 	if err != nil {
@@ -160,7 +160,7 @@ func (j *job) run(items [][]uint8, at []int) error {
 		switch {
 		case r.Err != nil && j.ctx.Err() != nil:
 			return j.ctx.Err()
-		case errors.Is(r.Err, context.Canceled): // and not by the client: the time to drain is over
+		case errors.Is(r.Err, context.Canceled): // not by the client: the drain period is over
 			return problem.Stopping
 		case r.Err != nil:
 			j.e.shared.log.Error("an image failed in the model", "error", r.Err, "request_id", request.ID(j.ctx))
@@ -174,7 +174,7 @@ func (j *job) run(items [][]uint8, at []int) error {
 	return nil
 }
 
-// pixels decodes images, each nil where it is bad and its row has the reason.
+// pixels decodes images; an entry is nil if its image is bad, and the row then has the reason.
 func (j *job) pixels(todo []int) ([][]uint8, error) {
 	pixels := make([][]uint8, len(todo))
 	return pixels, j.each(todo, func(k, i int) (err error) {
@@ -183,8 +183,8 @@ func (j *job) pixels(todo []int) ([][]uint8, error) {
 	})
 }
 
-// each runs one for image i, which is todo[k], for all at once. A *problem.Error is that of
-// the image's row; any other error is the whole request's.
+// each calls one concurrently for every image i = todo[k]. A *problem.Error goes into that image's
+// row; any other error fails the whole request.
 func (j *job) each(todo []int, one func(k, i int) error) error {
 	errs := make([]error, len(todo))
 	run := func(k int) {
@@ -208,7 +208,7 @@ func (j *job) each(todo []int, one func(k, i int) error) error {
 	return nil
 }
 
-// preprocess decodes image i, and makes its thumbnail by the way.
+// preprocess decodes image i, and makes its thumbnail on the way if thumbnails are requested.
 func (j *job) preprocess(i int) ([]uint8, error) {
 	if j.Thumbs == nil {
 		return j.e.pool.preprocess(j.ctx, j.images[i], nil)
@@ -219,8 +219,8 @@ func (j *job) preprocess(i int) ([]uint8, error) {
 	})
 }
 
-// illustrate makes the thumbnails of the images that were not decoded, since their
-// vectors were known.
+// illustrate makes the thumbnails of images that were not decoded because their vectors were
+// already known.
 func (j *job) illustrate() error {
 	var todo []int
 	for i, r := range j.Rows {
@@ -237,7 +237,7 @@ func (j *job) illustrate() error {
 	return err
 }
 
-// checked refuses a vector that means nothing.
+// checked rejects a vector that is meaningless.
 func checked(v []float32) Outcome {
 	switch norm := stats.Norm(v); {
 	case math.IsNaN(norm) || math.IsInf(norm, 0):

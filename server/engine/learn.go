@@ -7,8 +7,8 @@ import (
 	"vicreg/server/batch"
 )
 
-// learn finds, on noise, the batch size that pays under load, and whether a lone image
-// is any faster on all threads.
+// learn measures, on noise, which batch size pays under load, and whether a lone image is faster on
+// all threads.
 func (e *Engine) learn() (err error) {
 	size := 3 * e.Size() * e.Size()
 	pixels, done := e.rows.take(e.shared.config.MaxBatch * size)
@@ -41,9 +41,9 @@ func (e *Engine) learn() (err error) {
 	return err
 }
 
-// worthAll is how much faster all threads must be for a lone image to get them.
+// worthAll is the speed-up that all threads must bring a lone image to be used for it.
 const worthAll = 1.1
 
-// learnFor is how long a batch size is measured at a time: one run of a small model
-// is over before the clock and the machine's other work even out.
+// learnFor is how long one measurement of a batch size lasts: a single run of a small model is too
+// short to average out the clock's resolution and the machine's other work.
 const learnFor = 30 * time.Millisecond

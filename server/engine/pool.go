@@ -16,21 +16,20 @@ import (
 	"vicreg/server/request"
 )
 
-// pool turns files into pixels with a bounded number of decoders, and a bounded
-// number of pixels decoded at once.
+// pool turns files into pixels with a bounded number of decoders and a bounded number of pixels
+// being decoded at once.
 type pool struct {
 	enc    *encoder.Encoder
-	free   chan *encoder.Preprocessor // those at rest
-	pixels *semaphore.Weighted        // of all pools
+	free   chan *encoder.Preprocessor // idle ones
+	pixels *semaphore.Weighted        // shared by all pools
 	files  atomic.Int64               // waiting or being decoded
-	once   sync.Once                  // to close
+	once   sync.Once                  // guards close
 
 	mu      sync.Mutex
-	seconds float64 // fading mean of what a file takes
+	seconds float64 // moving average of the time per file
 }
 
-// keepUpTo is the number of pixels of an image whose memory a decoder keeps for
-// the next one.
+// keepUpTo is the largest image, in pixels, whose memory a decoder keeps for the next one.
 const keepUpTo = 4_000_000
 
 func newPool(enc *encoder.Encoder, decoders int, pixels *semaphore.Weighted) *pool {
@@ -41,9 +40,9 @@ func newPool(enc *encoder.Encoder, decoders int, pixels *semaphore.Weighted) *po
 	return p
 }
 
-// preprocess turns an image into the pixels that the model sees, uint8 [S,S,3]. see, if
-// there is one, sees the whole picture, for as long as it runs. An image that cannot be
-// used is a *problem.Error; any other error is that of ctx or of see.
+// preprocess turns an image into the pixels that the model sees, uint8 [S,S,3]. see may be nil;
+// otherwise it is passed the whole picture, which is valid only during the call. An unusable image
+// is a *problem.Error; any other error comes from ctx or see.
 func (p *pool) preprocess(ctx context.Context, image request.Image, see func(*imaging.RGB) error) ([]uint8, error) {
 	file, limits := image.File, p.enc.Limits
 	limits.TIFF = limits.TIFF || image.Local
@@ -53,7 +52,7 @@ func (p *pool) preprocess(ctx context.Context, image request.Image, see func(*im
 	if err != nil {
 		return nil, problem.Errorf(problem.BadImage, "%v", err)
 	}
-	if info.Format == "tiff" && !limits.TIFF { // said in the server's words: to files of one's own other rules apply
+	if info.Format == "tiff" && !limits.TIFF { // worded for clients: local files have other rules
 		return nil, problem.Errorf(problem.BadImage, "the server takes no TIFF, which other commands read: send JPEG, PNG, WebP or GIF")
 	}
 	weight := p.weight(info)
@@ -77,7 +76,7 @@ func (p *pool) preprocess(ctx context.Context, image request.Image, see func(*im
 		err = see(worker.Picture())
 	}
 	p.took(time.Since(begin))
-	if weight > keepUpTo { // it would keep that memory for good
+	if weight > keepUpTo { // otherwise the decoder would keep that memory for good
 		worker.Close()
 		worker = p.enc.NewPreprocessor()
 	}
@@ -87,14 +86,14 @@ func (p *pool) preprocess(ctx context.Context, image request.Image, see func(*im
 	return pixels, nil
 }
 
-// tables is what a WebP file weighs at the least: one without loss may have 140 MB of
-// them, whatever its pixels are.
+// tables is the minimum weight of a WebP file: a lossless one may need 140 MB of tables, whatever
+// its size in pixels.
 const tables = keepUpTo
 
-// weight is the number of pixels of an image, but for one over the limit, which is
-// refused later and needs no room.
+// weight is the number of pixels of an image, or 1 if it exceeds the limit: it is rejected later
+// and needs no memory.
 func (p *pool) weight(info imaging.Info) int64 {
-	n := float64(info.W) * float64(info.H) // of TIFF it can be more than an int64
+	n := float64(info.W) * float64(info.H) // can overflow int64 for TIFF
 	if n > float64(p.enc.Limits.Pixels) {
 		return 1
 	}
@@ -113,7 +112,7 @@ func (p *pool) took(d time.Duration) {
 	p.seconds += 0.05 * (d.Seconds() - p.seconds)
 }
 
-// predict is how long it takes from now until n more files are decoded.
+// predict estimates how long it takes from now until n more files are decoded.
 func (p *pool) predict(n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +120,7 @@ func (p *pool) predict(n int) time.Duration {
 	return time.Duration(rounds * p.seconds * float64(time.Second))
 }
 
-// close frees the decoders once they are all at rest. It may be called again.
+// close frees the decoders once they are all idle. It is idempotent.
 func (p *pool) close() {
 	p.once.Do(func() {
 		for range cap(p.free) {

@@ -7,8 +7,8 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// A picture over the limit is refused in no room: small files that announce much are
-// not to hold others up.
+// A picture over the limit is rejected without reserving memory: small files that claim to be huge
+// must not hold up others.
 func TestRefusedPicturesTakeNoRoom(t *testing.T) {
 	p := &pool{enc: &encoder.Encoder{Limits: imaging.Limits{Pixels: 5000}}}
 	for _, c := range []struct {
@@ -21,7 +21,7 @@ func TestRefusedPicturesTakeNoRoom(t *testing.T) {
 	}
 }
 
-// A WebP file takes room for its tables, but never more than there is.
+// A WebP file reserves memory for its tables, but never more than the limit.
 func TestTablesTakeRoom(t *testing.T) {
 	for _, c := range []struct {
 		limit, w, h int

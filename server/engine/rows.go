@@ -5,10 +5,10 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// rows is memory in which the images of batches are laid in a row, for each worker as
-// much as the largest takes: where a device takes them faster than from any other. It
-// is the encoder's to free. On the host, where any memory does, it is nil, and a row is
-// made for each batch.
+// rows is a pool of buffers in which the images of a batch are made contiguous, one per worker and
+// large enough for the largest batch, in memory that the device copies from fastest. The encoder
+// frees them. On the host, where any memory will do, it is nil, and a buffer is allocated for each
+// batch.
 type rows chan *encoder.Pixels
 
 func newRows(enc *encoder.Encoder, c Config) (rows, error) {
@@ -26,7 +26,7 @@ func newRows(enc *encoder.Encoder, c Config) (rows, error) {
 	return r, nil
 }
 
-// take gives a row of so many bytes, and what gives it back.
+// take returns a buffer of the given number of bytes, and a function that releases it.
 func (r rows) take(bytes int) (row []uint8, done func()) {
 	if r == nil {
 		return make([]uint8, bytes), func() {}
@@ -35,8 +35,8 @@ func (r rows) take(bytes int) (row []uint8, done func()) {
 	return p.Data[:bytes], func() { r <- p }
 }
 
-// join lays images in a row that has room for size of them; behind them is what was
-// there before. On the host, one is a row by itself.
+// join copies images into a buffer with room for size of them; the rest of the buffer keeps its
+// previous contents. On the host, a single image is used without copying.
 func (r rows) join(images [][]uint8, size int) (row []uint8, done func()) {
 	if r == nil && size == 1 {
 		return images[0], func() {}

@@ -13,8 +13,8 @@ import (
 	"vicreg/server/servertest"
 )
 
-// On a device, batches of any number run among as many as a session takes, whatever was
-// measured to pay, and whoever has left; each image has its own answer.
+// On a device, batches of any size are padded to a session's size, whatever was measured to pay and
+// whichever callers have left; each image gets its own result.
 func TestBatchesOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -49,7 +49,7 @@ func TestBatchesOnCUDA(t *testing.T) {
 			}
 		}
 	}
-	// Those of the canary, should one come by, are of 1.
+	// Canary batches, should one occur, have size 1.
 	if b, i := seenBatches(t, counted); i-images-20*21/2 != float64(b-batches-20) {
 		t.Errorf("%v images in %v batches were counted", i-images, b-batches)
 	}
@@ -68,7 +68,7 @@ func TestBatchesOnCUDA(t *testing.T) {
 	}
 }
 
-// seenBatches are the batches that the metrics count, and the images in them.
+// seenBatches returns the number of batches in the metrics, and of the images in them.
 func seenBatches(t *testing.T, from prometheus.Gatherer) (batches uint64, images float64) {
 	t.Helper()
 	all, err := from.Gather()
@@ -85,7 +85,7 @@ func seenBatches(t *testing.T, from prometheus.Gatherer) (batches uint64, images
 	return 0, 0
 }
 
-// On the host one image is a row by itself, and several are copied into a new one.
+// On the host a single image is used without copying, and several are copied into a new buffer.
 func TestRowsOnTheHost(t *testing.T) {
 	r := start(t, nil).rows
 	if r != nil {

@@ -7,19 +7,18 @@ import (
 	"vicreg/models/tensor"
 )
 
-// DeviceBatch is how many images of a batch are tried on a CUDA device.
+// DeviceBatch is the default maximum batch size on a CUDA device.
 const DeviceBatch = 128
 
-// shapes are the sizes of batches that a device runs, ascending, each on the session of
-// its number; a batch of another is filled up to the next. On the host, which runs any,
-// they are nil.
+// shapes are the batch sizes that a device runs, ascending; size k has session k, and other sizes
+// are padded to the next larger one. On the host, which runs any size, shapes is nil.
 //
-// Source: the runtime's CUDA provider (1.30) keeps of each convolution the plan for the
-// shape that came last, and for another makes it anew. In one session a change of size
-// takes many times what a batch does. The weights are on the device once for each size.
+// Source: the runtime's CUDA provider (1.30) caches each convolution's plan only for the last shape
+// and rebuilds it for another. Within one session, a change of size takes many times as long as a
+// batch. The weights are on the device once per size.
 type shapes []int
 
-// shapesOf are those for batches of up to most images.
+// shapesOf returns the shapes for batches of up to most images.
 func shapesOf(d ort.Device, most int) shapes {
 	if d.Kind == tensor.Host {
 		return nil
@@ -33,18 +32,17 @@ func shapesOf(d ort.Device, most int) shapes {
 	return append(s, most)
 }
 
-// Sessions is how many sessions of a model an engine wants on a device that is not the
-// host, for batches of up to most images: one for each size.
+// Sessions is the number of sessions of a model that an engine needs on a device other than the
+// host for batches of up to most images: one per size.
 func Sessions(d ort.Device, most int) int { return len(shapesOf(d, most)) }
 
-// session is the number of the session that runs n images, of which there are no more
-// than the most.
+// session is the index of the session that runs n images; n must not exceed the largest size.
 func (s shapes) session(n int) int {
 	k, _ := slices.BinarySearch(s, n)
 	return k
 }
 
-// hold is the smallest size that holds n images.
+// hold is the smallest size that fits n images.
 func (s shapes) hold(n int) int {
 	if s == nil {
 		return n

@@ -15,39 +15,37 @@ import (
 	"vicreg/server/batch"
 )
 
-// Config says how images are taken. Every field must be set.
+// Config says how images are processed. Every field must be set.
 type Config struct {
-	Queue    int            // images that may wait or run
-	MaxBatch int            // images of a batch at the most
-	Workers  int            // batches that run at once under load
-	Decoders int            // images that are decoded at once
+	Queue    int            // maximum images waiting or running
+	MaxBatch int            // maximum images per batch
+	Workers  int            // concurrent batches under load
+	Decoders int            // concurrent image decoders
 	Deadline time.Duration  // from the first byte of a request to its answer
-	Cache    int64          // bytes of vectors that are remembered by the content of their images; 0 for none
-	Limits   imaging.Limits // of an image
+	Cache    int64          // bytes of the vector cache; 0 for none
+	Limits   imaging.Limits // limits of an image
 }
 
-// Shared is what engines have in common that take each other's place.
+// Shared is the state that survives when one engine replaces another.
 type Shared struct {
 	config Config
 	log    *slog.Logger
-	pixels *semaphore.Weighted // pixels of images that are being decoded
+	pixels *semaphore.Weighted // pixels of images being decoded
 	cache  *cache
 	counts *counts
 }
 
-// imagesAtOnce is how many images of the largest size may be in memory.
+// imagesAtOnce is how many images of the maximum size may be in memory.
 const imagesAtOnce = 2
 
-// NewShared makes what engines share. What there is to count goes to a registry of
-// Prometheus.
+// NewShared creates the state that engines share and registers its metrics.
 func NewShared(config Config, log *slog.Logger, to prometheus.Registerer) *Shared {
 	return &Shared{config: config, log: log, pixels: semaphore.NewWeighted(int64(imagesAtOnce * config.Limits.Pixels)),
 		cache: newCache(config.Cache), counts: newCounts(to)}
 }
 
-// Start puts a model into service: it measures which batch size pays, which takes a second
-// or so, and embeds the canary. The encoder is the engine's from here on, also after an
-// error.
+// Start puts a model into service: it measures which batch size pays, which takes about a second,
+// and embeds the canary. The engine owns the encoder from here on, even after an error.
 func (s *Shared) Start(enc *encoder.Encoder) (*Engine, error) {
 	rows, err := newRows(enc, s.config)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"vicreg/server/request"
 )
 
-// bulk is what a request to POST /items brings.
+// bulk is a request to POST /items.
 type bulk struct {
 	namespace string
 	items     []given
 }
 
-// postItems answers POST /items when all items that are sound are on the disk.
+// postItems answers POST /items once all valid items are on disk.
 func (s *Shelf) postItems(c echo.Context, m Model) error {
 	of, err := s.binding(m)
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *Shelf) postItems(c echo.Context, m Model) error {
 	return c.JSON(http.StatusOK, map[string]any{"namespace": b.namespace, "data": data})
 }
 
-// readBulk takes the parameters and the body of POST /items; of is the index. What the body says
-// overrules the parameters.
+// readBulk reads the parameters and the body of POST /items; of is the index's binding. The body
+// overrides the parameters.
 func (s *Shelf) readBulk(c echo.Context, of index.Binding) (b *bulk, err error) {
 	b = &bulk{}
 	if b.namespace, err = namespaceOf(c.QueryParam("namespace")); err != nil {
@@ -87,7 +87,7 @@ func (s *Shelf) readBulk(c echo.Context, of index.Binding) (b *bulk, err error) 
 	return b, err
 }
 
-// fullName is the name of a part's file as it was sent, with its folders.
+// fullName is the file name of a part as it was sent, directories included.
 func fullName(part *multipart.Part) string {
 	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	if err != nil {
@@ -96,7 +96,7 @@ func fullName(part *multipart.Part) string {
 	return params["filename"]
 }
 
-// readItems takes the JSON body of POST /items.
+// readItems reads the JSON body of POST /items.
 func (s *Shelf) readItems(body io.Reader, b *bulk, of index.Binding) error {
 	var ask struct {
 		Namespace *string         `json:"namespace"`

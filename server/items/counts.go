@@ -6,7 +6,7 @@ import (
 	"vicreg/server/index"
 )
 
-// count tells Prometheus of the index and of its rebuild.
+// count registers the metrics of the index and its rebuild with Prometheus.
 func (s *Shelf) count(to prometheus.Registerer) {
 	gauge := func(name, help string, read func() float64) {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_" + name, Help: help}, read))
@@ -25,13 +25,13 @@ func (s *Shelf) count(to prometheus.Registerer) {
 	gauge("wal_bytes", "The write-ahead log beside the file of the index.", func() float64 { return float64(s.sizes().Log) })
 	s.retries = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_index_rebuild_retries_total",
 		Help: "Times that rebuilds tried images again, which took too long or found the queue full."}, []string{"reason"})
-	for _, reason := range []string{"busy", "late"} { // a rate wants its 0
+	for _, reason := range []string{"busy", "late"} { // so that rates start from 0
 		s.retries.WithLabelValues(reason)
 	}
 	to.MustRegister(s.retries)
 }
 
-// items is how many there are.
+// items is the number of items.
 func (s *Shelf) items() float64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -41,7 +41,7 @@ func (s *Shelf) items() float64 {
 	return float64(s.index.Len())
 }
 
-// sizes are those of an index that knows them.
+// sizes returns the index's sizes, or zeros if it does not report any.
 func (s *Shelf) sizes() index.Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -51,7 +51,7 @@ func (s *Shelf) sizes() index.Stats {
 	return index.Stats{}
 }
 
-// progress is how far the rebuild has come.
+// progress reports how far the rebuild has got.
 func (s *Shelf) progress() (done, total int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

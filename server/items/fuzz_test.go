@@ -16,19 +16,19 @@ import (
 	"vicreg/server/servertest"
 )
 
-// mostItems is how many images, items and queries a request of these targets may have, and
-// mostDetail how long an error is at the most, in bytes.
+// mostItems is the maximum number of images, items or queries per request in these fuzz targets,
+// and mostDetail the maximum length of an error in bytes.
 const (
 	mostItems  = 3
 	mostDetail = 1000
 )
 
-// fuzzDim is the length of the vectors of these targets.
+// fuzzDim is the dimension of the vectors in these targets.
 const fuzzDim = 3
 
-// eitherWay reads a body as a whole and a byte at a time, and checks what holds of every
-// body: how it arrives does not matter, what is wrong with it is the client's, and it takes
-// no more memory than a multiple of its length.
+// eitherWay reads a body as a whole and byte by byte, and checks what must hold of every body: the
+// result does not depend on how it arrives, all errors are the client's, and memory use is bounded
+// by a multiple of its length.
 func eitherWay[T any](t *testing.T, body []byte, read func(io.Reader) (T, error)) (v T, taken bool) {
 	t.Helper()
 	var err error
@@ -47,8 +47,8 @@ func eitherWay[T any](t *testing.T, body []byte, read func(io.Reader) (T, error)
 	return v, err == nil
 }
 
-// comparableVector makes sure that a vector is what the standard library reads, and has a
-// direction.
+// comparableVector checks that a vector equals what encoding/json decodes, and is finite and
+// nonzero.
 func comparableVector(t *testing.T, v []float32, raw json.RawMessage) {
 	t.Helper()
 	var want []float32
@@ -60,7 +60,7 @@ func comparableVector(t *testing.T, v []float32, raw json.RawMessage) {
 	}
 }
 
-// FuzzSimilar is about the JSON that /similar takes.
+// FuzzSimilar tests the parser of /similar's JSON.
 func FuzzSimilar(f *testing.F) {
 	for _, body := range []string{
 		`{"inputs": ["aGVsbG8=", "https://a.b/c"]}`, `{"id": "a", "k": 3}`, `{"ids": ["a", "b", "c", "d"]}`, `{"vector": [1, -2.5e-3, 0]}`,
@@ -108,7 +108,7 @@ func FuzzSimilar(f *testing.F) {
 	})
 }
 
-// FuzzItems is about the JSON that /items takes.
+// FuzzItems tests the parser of /items's JSON.
 func FuzzItems(f *testing.F) {
 	const good = `{"id": "a", "vector": [1, 2, 3], "metadata": {"a": [1, {"b": null}]}, "source": "s", "sha256": "00"}`
 	for _, body := range []string{

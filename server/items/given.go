@@ -15,18 +15,18 @@ import (
 	"vicreg/server/request"
 )
 
-// given is an item as a request brings it: with an image or with a vector.
+// given is an item in a request, with either an image or a vector.
 type given struct {
 	id       string
 	image    *request.Image
 	vector   []float32
 	metadata json.RawMessage
 	source   string
-	hash     []byte         // SHA-256 of the image, nil where that is to be found out
+	hash     []byte         // SHA-256 of the image, nil if not given
 	err      *problem.Error // why it cannot be stored
 }
 
-// itemContent is an item in JSON, but for its id.
+// itemContent is an item in JSON, apart from its id.
 type itemContent struct {
 	Image    *string         `json:"image"`
 	Vector   json.RawMessage `json:"vector"`
@@ -35,8 +35,7 @@ type itemContent struct {
 	Hash     *string         `json:"sha256"`
 }
 
-// fill makes the item what the JSON says; of is the index. What is wrong
-// with it becomes the item's own error.
+// fill copies the JSON into the item; of is the index's binding. Errors are recorded in the item.
 func (b *itemContent) fill(g *given, of index.Binding) {
 	if there(b.Metadata) {
 		g.metadata = b.Metadata
@@ -71,8 +70,8 @@ func hashOf(digits string) ([]byte, *problem.Error) {
 	return sum, nil
 }
 
-// pathID is the id in the path of a request. The router takes a path as it was sent
-// where unescaping it loses something, as of a slash, and else unescaped.
+// pathID is the id in the request's path. The router passes on the path as it was sent if
+// unescaping would lose something, such as an escaped slash, and unescaped otherwise.
 func pathID(c echo.Context) (id string, err error) {
 	if id = c.Param("id"); c.Request().URL.RawPath != "" {
 		if id, err = url.PathUnescape(id); err != nil {
@@ -82,16 +81,16 @@ func pathID(c echo.Context) (id string, err error) {
 	return id, wellNamed("id", id)
 }
 
-// put is what a request to PUT /items/{id} brings.
+// put is a request to PUT /items/{id}.
 type put struct {
 	namespace string
 	given
 }
 
-// itemFields are the names of the parameters, which are those of parts of a form, too.
+// itemFields are the names of the query parameters, which are also the names of form parts.
 var itemFields = []string{"namespace", "metadata", "source"}
 
-// set takes a parameter or a part of a form.
+// set sets a field from a query parameter or a form part.
 func (p *put) set(name, text string) (err error) {
 	switch name {
 	case "namespace":
@@ -106,8 +105,8 @@ func (p *put) set(name, text string) (err error) {
 	return err
 }
 
-// readItem takes the parameters and the body of PUT /items/{id}; of is the index. What the body says
-// overrules the parameters.
+// readItem reads the parameters and the body of PUT /items/{id}; of is the index's binding. The
+// body overrides the parameters.
 func (s *Shelf) readItem(c echo.Context, of index.Binding) (p *put, err error) {
 	p = &put{namespace: index.DefaultNamespace}
 	if p.id, err = pathID(c); err != nil {
@@ -140,7 +139,7 @@ func (p *put) take(file []byte) error {
 	return nil
 }
 
-// readJSON takes the JSON body of PUT /items/{id}.
+// readJSON reads the JSON body of PUT /items/{id}.
 func (p *put) readJSON(body io.Reader, of index.Binding) error {
 	var ask struct {
 		Namespace *string `json:"namespace"`

@@ -11,35 +11,35 @@ import (
 	"vicreg/server/index"
 )
 
-// keeper is an index file that a shelf owns: it is opened for the first model, and made
-// anew for one whose vectors are others.
+// keeper is an index file owned by a shelf: it is opened for the first model and rebuilt for a
+// model with different vectors.
 type keeper struct {
 	path    string
 	rebuild bool
 	file    *index.File // nil before the first model
 	opening context.Context
-	abandon context.CancelFunc // ends the opening of the file
+	abandon context.CancelFunc // cancels opening the file
 
 	mu    sync.Mutex
-	stop  context.CancelFunc // ends the rebuild under way
-	ended sync.WaitGroup     // of the rebuild
+	stop  context.CancelFunc // cancels the rebuild in progress
+	ended sync.WaitGroup     // waits for the rebuild
 }
 
-// Keep makes the shelf own the index file at path, which is made when it is not
-// there. With rebuild it is made anew for a model that it does not belong to, while
-// the server goes on; else such a model is an error at the start, and later one that
-// cannot be searched with. To be called before Begin.
+// Keep makes the shelf own the index file at path, which is created if missing. With rebuild, the
+// file is rebuilt in the background for a model that it does not belong to; without it, such a
+// model is an error at startup, and after a reload the index cannot be searched. Keep must be
+// called before Begin.
 func (s *Shelf) Keep(path string, rebuild bool) {
 	s.keeper = &keeper{path: path, rebuild: rebuild}
 	s.keeper.opening, s.keeper.abandon = context.WithCancel(context.Background())
 }
 
-// bindingOf is what an index keeps of a model.
+// bindingOf is what an index stores about a model.
 func bindingOf(m Model) index.Binding {
 	return index.Bind(m.Fingerprint(), m.Dim(), m.Metadata().Center)
 }
 
-// Begin opens the file that is kept when m is the first model.
+// Begin opens the kept file if m is the first model.
 func (s *Shelf) Begin(m Model) error {
 	k := s.keeper
 	if k == nil || k.file != nil {
@@ -63,7 +63,7 @@ func (s *Shelf) Begin(m Model) error {
 	return nil
 }
 
-// Follow sees to it that the index fits the model that has come into service.
+// Follow makes the index fit the model that has come into service, by a rebuild if that is enabled.
 func (s *Shelf) Follow(m Model) {
 	k := s.keeper
 	if k == nil {
@@ -93,14 +93,14 @@ func (s *Shelf) Follow(m Model) {
 	})
 }
 
-// Quit ends what may take long, for a server that is to stop.
+// Quit cancels opening the index, which may take long, because the server is stopping.
 func (s *Shelf) Quit() {
 	if s.keeper != nil {
 		s.keeper.abandon()
 	}
 }
 
-// Halt ends a rebuild under way. What it has made is kept for the next one.
+// Halt cancels a rebuild in progress and waits for it. What it has made is kept for the next one.
 func (s *Shelf) Halt() {
 	k := s.keeper
 	if k == nil {
@@ -116,7 +116,7 @@ func (s *Shelf) Halt() {
 	k.ended.Wait()
 }
 
-// Close gives up the file that is kept.
+// Close takes the kept file out of service and closes it.
 func (s *Shelf) Close() error {
 	k := s.keeper
 	if k == nil || k.file == nil {

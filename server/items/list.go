@@ -12,11 +12,11 @@ import (
 	"vicreg/server/request"
 )
 
-// Items of a page.
+// Limits of a page of items.
 const (
 	defaultPage = 100
 	mostPage    = 1000
-	pageBytes   = 4 << 20 // of ids, metadata and sources: one with more ends before
+	pageBytes   = 4 << 20 // of ids, metadata and sources: a page ends before it would exceed this
 )
 
 // listItems answers GET /items.
@@ -62,21 +62,21 @@ func (s *Shelf) listItems(c echo.Context) error {
 	})
 }
 
-// perItem is what an item takes in memory, or in an answer, beside its texts, in bytes.
+// perItem is the size of an item in memory or in an answer, apart from its texts, in bytes.
 const perItem = 512
 
-// note is what an answer with nothing in it says of that. A namespace without items is
-// no error here, unlike for commands: it begins with its first item and ends with its
-// last, and a client that looks before it has put anything, or after another one has
-// deleted all, does nothing wrong. But that a name is misspelt must not go unnoticed.
+// note explains an empty answer. Unlike in the commands, a namespace without items is no error
+// here: a namespace begins with its first item and ends with its last, so a client does nothing
+// wrong by querying before it has stored anything or after another has deleted everything. Even so,
+// a misspelt name must not go unnoticed.
 func note(items Index, namespace string, f *filter.Filter) string {
 	return problem.Cut(index.Absent(items.Namespaces(), namespace, f), mostNote)
 }
 
-// mostNote is how long a note may be, in bytes: the names in it are the client's.
+// mostNote is the maximum length of a note in bytes: it repeats names that the client chose.
 const mostNote = 1000
 
-// listingOf takes the parameters of a listing.
+// listingOf reads the parameters of a listing.
 func listingOf(c echo.Context) (q index.Listing, err error) {
 	q.Limit = defaultPage
 	if text := c.QueryParam("limit"); text != "" {

@@ -13,7 +13,7 @@ import (
 	"vicreg/server/request"
 )
 
-// putItem answers PUT /items/{id} when the item is on the disk.
+// putItem answers PUT /items/{id} once the item is on disk.
 func (s *Shelf) putItem(c echo.Context, m Model) error {
 	of, err := s.binding(m)
 	if err != nil {
@@ -37,14 +37,14 @@ func (s *Shelf) putItem(c echo.Context, m Model) error {
 	return c.JSON(status, map[string]any{"id": p.id, "namespace": p.namespace, "created": rows[0].created})
 }
 
-// stored is what became of an item.
+// stored is the outcome of storing an item.
 type stored struct {
-	created bool // and not put in place of another
+	created bool // false if it replaced another
 	err     *problem.Error
 }
 
-// store embeds what items need it and stores those that are sound, all or none. An item
-// that is not fails alone; the error is the whole request's.
+// store embeds the items that have images and stores the valid ones, all or none. An invalid item
+// fails alone; the returned error is the whole request's.
 func (s *Shelf) store(c echo.Context, m Model, namespace string, items []given) ([]stored, error) {
 	whole, rows, err := s.complete(c, m, items)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Shelf) store(c echo.Context, m Model, namespace string, items []given) 
 	}
 	return rows, s.among(m, func(to Index) error {
 		var sound []index.Item
-		var at []int // their rows
+		var at []int // their rows in the answer
 		for i, item := range whole {
 			if rows[i].err != nil {
 				continue
@@ -74,15 +74,15 @@ func (s *Shelf) store(c echo.Context, m Model, namespace string, items []given) 
 	})
 }
 
-// complete gives items all that is stored of them: of an image its vector, its hash and
-// a thumbnail.
+// complete fills in everything that is stored of an item: for an image its vector, hash and
+// thumbnail.
 func (s *Shelf) complete(c echo.Context, m Model, items []given) ([]index.Item, []stored, error) {
 	whole, rows := make([]index.Item, len(items)), make([]stored, len(items))
 	var images []request.Image
 	var at []int
 	for i, g := range items {
 		whole[i] = index.Item{ID: g.id, Vector: g.vector, Metadata: g.metadata, Source: g.source, Hash: g.hash}
-		if rows[i].err = g.err; g.err == nil { // what is wrong anyway is not embedded
+		if rows[i].err = g.err; g.err == nil { // an item that is already invalid is not embedded
 			if err := index.CheckText(whole[i]); err != nil {
 				rows[i].err = problem.Errorf(problem.BadRequest, "%v", err)
 			}
@@ -108,7 +108,7 @@ func (s *Shelf) complete(c echo.Context, m Model, items []given) ([]index.Item, 
 	return whole, rows, nil
 }
 
-// located is the id and the namespace that a request names.
+// located returns the namespace and id that a request names.
 func located(c echo.Context) (namespace, id string, err error) {
 	if id, err = pathID(c); err != nil {
 		return "", "", err
@@ -117,8 +117,7 @@ func located(c echo.Context) (namespace, id string, err error) {
 	return namespace, id, err
 }
 
-// thumbnailAddress is where the thumbnail of an item is, relative to the server, "" when
-// there is none.
+// thumbnailAddress is the URL of an item's thumbnail relative to the server, "" if it has none.
 func thumbnailAddress(namespace, id string, is bool) string {
 	if !is {
 		return ""

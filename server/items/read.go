@@ -15,9 +15,9 @@ import (
 // item is a stored item in JSON.
 type item struct {
 	ID        string `json:"id"`
-	Namespace string `json:"namespace,omitempty"` // where the answer does not say it once for all
+	Namespace string `json:"namespace,omitempty"` // omitted where the answer states it once for all items
 	*about
-	Hash   *string   `json:"sha256"` // of the image file, null for none
+	Hash   *string   `json:"sha256"` // of the image file, null if unknown
 	Vector []float32 `json:"vector,omitempty"`
 }
 
@@ -55,7 +55,7 @@ func (s *Shelf) getItem(c echo.Context) error {
 	return c.JSON(http.StatusOK, out)
 }
 
-// lost names an item that is not there.
+// lost adds the item's name to the error if there is no such item.
 func lost(err error, namespace, id string) error {
 	if errors.Is(err, index.ErrUnknown) {
 		return unknown(namespace, id)
@@ -83,7 +83,7 @@ func (s *Shelf) itemThumbnail(c echo.Context) error {
 	return s.host.Kept(c, "image/jpeg", file)
 }
 
-// deleteItem answers DELETE /items/{id} when the item is gone from the disk.
+// deleteItem answers DELETE /items/{id} once the item is gone from disk.
 func (s *Shelf) deleteItem(c echo.Context) error {
 	namespace, id, err := located(c)
 	if err != nil {

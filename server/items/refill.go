@@ -17,39 +17,38 @@ import (
 	"vicreg/server/request"
 )
 
-// refill makes the items of an index anew for the model in service: each from the file
-// that it came from, in a second index beside the first, which then takes its place.
-// Meanwhile nothing can be stored in the first: what is made is complete, but for what
-// is deleted on the way.
+// refill rebuilds an index for the model in service: each item is embedded again from its source
+// file into a second index file, which then replaces the first. Nothing can be stored in the first
+// meanwhile, so the copy is complete, except for deletions along the way.
 type refill struct {
 	s           *Shelf
 	m           Model
 	turns       *turns
 	from, to    *index.File
 	done, total atomic.Int64
-	missing     int // items that cannot be made anew
+	missing     int // items that cannot be rebuilt
 	prober      imaging.Prober
 }
 
-// refillPage is how many items a rebuild looks for at a time.
+// refillPage is the number of items that a rebuild lists at a time.
 const refillPage = 1000
 
-// refillAgain is after what time a rebuild that waits for a reader of the file tries
-// again to take its place.
+// refillAgain is the interval at which a finished rebuild that is blocked by a reader of the file
+// retries to replace it.
 const refillAgain = 10 * time.Second
 
-// errMissing is what clients are told of items that cannot be made anew: which files
-// there are is not theirs to know.
+// errMissing is what clients are told about items that cannot be rebuilt: which files exist is not
+// for them to know.
 var errMissing = errors.New("the files of some items are gone, have changed, or are too large or too slow for the server: its log names them and says which; vicreg index rebuild has limits of its own, and leaves items out with --drop-missing")
 
-// refill runs until the index fits m or ctx ends.
+// refill runs until the index fits m, the rebuild fails, or ctx ends.
 func (s *Shelf) refill(ctx context.Context, m Model) {
 	begin := time.Now()
 	ctx = request.WithID(ctx, "rebuild")
 	r := &refill{s: s, m: m, turns: newTurns(m, s.config.Deadline, s.log, s.retries), from: s.keeper.file}
 	s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
 	err := r.run(ctx)
-	for errors.Is(err, index.ErrInUse) { // somebody reads the file; what is made is kept
+	for errors.Is(err, index.ErrInUse) { // another process is reading the file; what has been made is kept
 		s.log.Warn("the index is rebuilt, and waits for its place", "error", err)
 		if err = pause(ctx, refillAgain); err == nil {
 			r.done.Store(0)
@@ -84,7 +83,7 @@ func (r *refill) run(ctx context.Context) (err error) {
 	return r.from.Replace(ctx, r.to)
 }
 
-// open goes on with an earlier rebuild for the same model, or begins one.
+// open resumes an earlier rebuild for the same model, or begins a new one.
 func (r *refill) open(ctx context.Context) (*index.File, error) {
 	path := r.from.Path() + ".rebuild"
 	o := index.Options{Binding: bindingOf(r.m), Create: true}
@@ -92,13 +91,13 @@ func (r *refill) open(ctx context.Context) (*index.File, error) {
 	if !errors.Is(err, index.ErrModel) {
 		return f, err
 	}
-	if err := index.Remove(path); err != nil { // that model is not in service any more
+	if err := index.Remove(path); err != nil { // a rebuild for a model that is no longer in service
 		return nil, err
 	}
 	return index.Open(ctx, path, o)
 }
 
-// namespace shows the items of one to a pass.
+// namespace passes the items of a namespace to pass, page by page.
 func (r *refill) namespace(ctx context.Context, name string, pass func(context.Context, string, []index.Item) error) error {
 	for l := (index.Listing{Limit: refillPage}); ; {
 		page, err := r.from.List(ctx, name, l)
@@ -114,8 +113,8 @@ func (r *refill) namespace(ctx context.Context, name string, pass func(context.C
 	}
 }
 
-// look finds items that cannot be made anew before any time is spent on the others. Of
-// their files it reads the headers.
+// look finds items that cannot be rebuilt before any time is spent on the others. It reads only the
+// headers of their files.
 func (r *refill) look(ctx context.Context, _ string, items []index.Item) error {
 	for _, item := range items {
 		if ctx.Err() != nil {
@@ -128,7 +127,7 @@ func (r *refill) look(ctx context.Context, _ string, items []index.Item) error {
 	return nil
 }
 
-// fits says why an item's file cannot be taken, as far as its header tells.
+// fits reports why an item's file cannot be used, as far as its header shows.
 func (r *refill) fits(item index.Item) error {
 	size, err := r.there(item)
 	if err != nil {
@@ -151,7 +150,7 @@ func (r *refill) fits(item index.Item) error {
 	return nil
 }
 
-// make makes items anew, a few at a time.
+// make rebuilds items in small groups.
 func (r *refill) make(ctx context.Context, name string, items []index.Item) error {
 	for few := range slices.Chunk(items, turnsAtOnce) {
 		if err := r.few(ctx, name, few); err != nil {
@@ -162,7 +161,7 @@ func (r *refill) make(ctx context.Context, name string, items []index.Item) erro
 	return nil
 }
 
-// few makes items anew, but for those that are there already.
+// few rebuilds items, skipping those that are already in the new index.
 func (r *refill) few(ctx context.Context, name string, items []index.Item) error {
 	var todo []index.Item
 	var images []request.Image
@@ -198,8 +197,8 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 	return err
 }
 
-// there tells how large the file is that an item was made from. A client has named it:
-// anything but a regular file of a size that the server takes is refused.
+// there returns the size of an item's source file. Since a client supplied the path, anything but a
+// regular file within the server's size limit is refused.
 func (r *refill) there(item index.Item) (size int64, err error) {
 	if item.Source == "" || len(item.Hash) == 0 {
 		return 0, errors.New("it was stored without the path of an image file")
@@ -216,7 +215,7 @@ func (r *refill) there(item index.Item) (size int64, err error) {
 	return info.Size(), nil
 }
 
-// original is the file that an item was made from.
+// original reads an item's source file and checks that it is unchanged.
 func (r *refill) original(item index.Item) ([]byte, error) {
 	size, err := r.there(item)
 	if err != nil {
@@ -227,7 +226,7 @@ func (r *refill) original(item index.Item) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	file, err := io.ReadAll(io.LimitReader(f, size+1)) // it may have grown
+	file, err := io.ReadAll(io.LimitReader(f, size+1)) // the file may have grown
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +236,7 @@ func (r *refill) original(item index.Item) ([]byte, error) {
 	return file, nil
 }
 
-// mostMissing is how many items the log names.
+// mostMissing is the maximum number of such items that the log names.
 const mostMissing = 20
 
 func (r *refill) miss(item index.Item, why error) {

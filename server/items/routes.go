@@ -2,9 +2,9 @@ package items
 
 import "github.com/labstack/echo/v4"
 
-// Register adds the routes. What vectors makes of a handler gives it the model in service,
-// which Searchable takes; what plain makes of one needs none. Both refuse other parameters
-// than those that are named.
+// Register adds the routes. vectors wraps a handler that needs the model in service, which must be
+// Searchable; plain wraps one that needs no model. Both reject query parameters other than those
+// listed.
 func (s *Shelf) Register(e *echo.Echo, vectors func(handler func(echo.Context, Model) error, parameters ...string) echo.HandlerFunc,
 	plain func(handler echo.HandlerFunc, parameters ...string) echo.HandlerFunc) {
 	e.POST("/similar", vectors(s.similar, options...))

@@ -1,6 +1,6 @@
-// Package items puts an index on HTTP: /similar, /items and /namespaces. It keeps the
-// index in service, puts another in its place, and has a file made anew for a model whose
-// vectors are others. What a request looks like is its own; who may ask is the server's.
+// Package items serves an index over HTTP: /similar, /items and /namespaces. It holds the index in
+// service, replaces it with another, and has its file rebuilt for a model with different vectors.
+// It defines the format of the requests; access control is the server's job.
 package items
 
 import (
@@ -21,11 +21,11 @@ import (
 	"vicreg/server/request"
 )
 
-// Index is what the routes need of an index; index.File has it.
+// Index is what the routes need of an index; index.File implements it.
 type Index interface {
 	index.Index
 	Binding() index.Binding
-	Check(item index.Item) error // what Upsert would refuse
+	Check(item index.Item) error // the error with which Upsert would reject the item
 	Has(namespace, id string) bool
 	Get(ctx context.Context, namespace, id string) (*index.Item, error)
 	Thumbnail(ctx context.Context, namespace, id string) ([]byte, error)
@@ -34,7 +34,7 @@ type Index interface {
 	Len() int
 }
 
-// Model is what the routes need of the model in service; engine.Engine has it.
+// Model is what the routes need of the model in service; engine.Engine implements it.
 type Model interface {
 	Fingerprint() string
 	Dim() int
@@ -42,69 +42,68 @@ type Model interface {
 	Embed(ctx context.Context, images []request.Image, pictured bool) (*engine.Result, error)
 }
 
-// Host is what a server does for the routes.
+// Host is what the server provides to the routes.
 type Host struct {
-	Spent func(c echo.Context, t engine.Spans, search time.Duration) // tells where the time of a request went, before its answer
-	Kept  func(c echo.Context, kind string, file []byte) error       // answers with a file that clients may keep
-	Use   func() (done func(), err error)                            // keeps the model in service open
+	Spent func(c echo.Context, t engine.Spans, search time.Duration) // reports a request's timings, before its answer
+	Kept  func(c echo.Context, kind string, file []byte) error       // answers with a file that clients may cache
+	Use   func() (done func(), err error)                            // keeps the model in service open until done is called
 }
 
-// Config says how requests are taken. Every field must be set.
+// Config says how requests are handled. Every field must be set.
 type Config struct {
-	MaxItems int            // images, items or queries of a request
-	MaxBody  int64          // bytes of a request, of an image file, and of the metadata in an answer
-	Limits   imaging.Limits // of an image; a rebuild takes TIFF, too
-	Deadline time.Duration  // for the images that a rebuild has embedded at once
+	MaxItems int            // maximum images, items or queries per request
+	MaxBody  int64          // maximum bytes of a request, of an image file, and of the metadata in an answer
+	Limits   imaging.Limits // limits of an image; a rebuild also accepts TIFF
+	Deadline time.Duration  // for the images that a rebuild embeds in one go
 }
 
-// Shelf is the index in service, with its routes. It may be used by many goroutines.
+// Shelf is the index in service, with its routes. It is safe for concurrent use.
 type Shelf struct {
 	config  Config
 	log     *slog.Logger
 	host    Host
 	writes  *writes
-	keeper  *keeper                // of the index file, nil for none
+	keeper  *keeper                // owner of the index file, nil if none
 	retries *prometheus.CounterVec // of rebuilds, by reason
 
-	mu      sync.RWMutex // to be at the index, and to put another in its place
+	mu      sync.RWMutex // read-locked while using the index, locked to replace it
 	index   Index        // nil for none
 	rebuild func() (done, total int)
-	failed  error // of the last rebuild, nil when another has begun
+	failed  error // the last rebuild's error, nil once another has begun
 }
 
-// New is a shelf without an index. What there is to count goes to a registry of
-// Prometheus.
+// New returns a shelf without an index and registers its metrics.
 func New(config Config, log *slog.Logger, host Host, to prometheus.Registerer) *Shelf {
 	s := &Shelf{config: config, log: log, host: host, writes: newWrites(to)}
 	s.count(to)
 	return s
 }
 
-// SetIndex puts an index into service in place of the one before; nil for none. It may
-// be called at any time. On return no request uses the one before any more. Closing
-// them is the caller's.
+// SetIndex puts an index into service in place of the previous one; nil for none. It may be called
+// at any time. When it returns, no request uses the previous index any more. Closing the indexes is
+// up to the caller.
 func (s *Shelf) SetIndex(next Index) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index = next
 }
 
-// SetRebuild tells those who cannot search that the index is being made anew for the
-// model in service, and how far that has come; nil when it is over.
+// SetRebuild makes requests that cannot search report that the index is being rebuilt for the model
+// in service, and how far along it is. Pass nil when the rebuild is over.
 func (s *Shelf) SetRebuild(progress func() (done, total int)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rebuild, s.failed = progress, nil
 }
 
-// fail tells those who cannot search why the rebuild has ended.
+// fail makes requests that cannot search report why the rebuild ended.
 func (s *Shelf) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = err
 }
 
-// at lets a request do something short at the index, which stays in service meanwhile.
+// at calls do with the index, which stays in service meanwhile; do must be short.
 func (s *Shelf) at(do func(Index) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -117,7 +116,7 @@ func (s *Shelf) at(do func(Index) error) error {
 	return do(s.index)
 }
 
-// among is at for what needs an index whose vectors are the model's.
+// among is at for operations that need the index to hold vectors of the model m.
 func (s *Shelf) among(m Model, do func(Index) error) error {
 	return s.at(func(items Index) error {
 		if err := s.fits(m, items); err != nil {
@@ -127,12 +126,12 @@ func (s *Shelf) among(m Model, do func(Index) error) error {
 	})
 }
 
-// Searchable says whether the model's vectors can be looked for, and stored, now.
+// Searchable reports whether the model's vectors can be searched and stored now.
 func (s *Shelf) Searchable(m Model) error {
 	return s.among(m, func(Index) error { return nil })
 }
 
-// binding is what the vectors have in common among which the model's can be looked for.
+// binding returns the index's binding, provided that it fits the model.
 func (s *Shelf) binding(m Model) (of index.Binding, err error) {
 	err = s.among(m, func(items Index) error {
 		of = items.Binding()
@@ -141,8 +140,8 @@ func (s *Shelf) binding(m Model) (of index.Binding, err error) {
 	return of, err
 }
 
-// fits is for whoever holds the lock. While the index is made anew it fits no one: what a
-// request that began with the model before would store now, the new index would not have.
+// fits requires the lock. While the index is being rebuilt it fits no model: an item stored now, by
+// a request that began with the previous model, would be missing from the new index.
 func (s *Shelf) fits(m Model, items Index) error {
 	of := items.Binding().Fingerprint
 	detail := fmt.Sprintf("the index has vectors of the model %s, in service is %s", of, m.Fingerprint())
@@ -158,7 +157,7 @@ func (s *Shelf) fits(m Model, items Index) error {
 	return &problem.Error{Code: problem.Mismatch, Detail: detail}
 }
 
-// Describe is the index as GET /info has it, nil for none.
+// Describe is the index as shown by GET /info, nil if there is none.
 func (s *Shelf) Describe(m Model) any {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -175,18 +174,18 @@ func (s *Shelf) Describe(m Model) any {
 	return about
 }
 
-// What an index is for a model.
+// States of an index relative to a model.
 const (
 	none       = "none"
 	ready      = "ready"      // its vectors are the model's
-	stale      = "stale"      // they are another's: there is no search
-	rebuilding = "rebuilding" // the model's are being made
+	stale      = "stale"      // its vectors are another model's: no search
+	rebuilding = "rebuilding" // its vectors are being remade for the model
 )
 
-// States are all that State may say.
+// States are all the values that State may return.
 var States = []string{none, ready, stale, rebuilding}
 
-// State is what the index is for a model, one of States.
+// State is the state of the index relative to a model, one of States.
 func (s *Shelf) State(m Model) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -196,7 +195,7 @@ func (s *Shelf) State(m Model) string {
 	return s.state(m)
 }
 
-// state is State for whoever holds the lock and has an index.
+// state is State for callers that hold the lock; there must be an index.
 func (s *Shelf) state(m Model) string {
 	switch {
 	case s.index.Binding().Fingerprint == m.Fingerprint():

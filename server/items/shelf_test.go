@@ -9,10 +9,10 @@ import (
 	"vicreg/server/index"
 )
 
-// empty is an index that is there and has nothing.
+// empty is an index without items.
 type empty struct{ Index }
 
-// A request that is at the index keeps it in service.
+// SetIndex waits for requests that are using the index.
 func TestSetIndexWaits(t *testing.T) {
 	s, m := New(Config{}, slog.New(slog.DiscardHandler), Host{}, prometheus.NewRegistry()), &empty{}
 	s.SetIndex(m)
@@ -22,7 +22,7 @@ func TestSetIndexWaits(t *testing.T) {
 			s.SetIndex(nil)
 			close(set)
 		}()
-		for s.mu.TryRLock() { // until SetIndex waits
+		for s.mu.TryRLock() { // until SetIndex is waiting for the lock
 			s.mu.RUnlock()
 		}
 		if items != Index(m) {
@@ -40,7 +40,7 @@ func TestSetIndexWaits(t *testing.T) {
 	}
 }
 
-// A percentile that is known is told.
+// A known percentile is included in the answer.
 func TestPercentile(t *testing.T) {
 	if got := hitOf("default", index.Hit{ID: "x", Percentile: 99.5}, true); *got.Percentile != 99.5 {
 		t.Errorf("%+v", got)

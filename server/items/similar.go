@@ -51,9 +51,9 @@ func (s *Shelf) similar(c echo.Context, m Model) error {
 	return a.write(c)
 }
 
-// find looks up all queries at once and puts what they find into the answer; made are the
-// vectors of their images. One that cannot be answered fails alone; the error is the whole
-// request's. took is what searching did.
+// find runs all queries at once and puts the results into the answer; made are the embedded images
+// of the queries. A query that cannot be answered fails alone; the returned error is the whole
+// request's. took is the time spent searching.
 func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outcome, a *similarAnswer) (took time.Duration, err error) {
 	a.rows = make([]found, q.size())
 	var queries []index.Query
@@ -71,7 +71,7 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 		for len(queries) > 0 {
 			hits, err := items.Search(ctx, q.namespace, queries...)
 			var bad *index.QueryError
-			if errors.As(err, &bad) { // before anything was searched
+			if errors.As(err, &bad) { // queries are checked before anything is searched
 				a.rows[at[bad.Index]].err = q.misses(at[bad.Index], bad.Err)
 				queries, at = slices.Delete(queries, bad.Index, bad.Index+1), slices.Delete(at, bad.Index, bad.Index+1)
 				continue
@@ -95,8 +95,8 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 	return took, err
 }
 
-// bounded refuses an answer that would be larger than a request may be: metadata can make
-// a great one of a small question.
+// bounded rejects an answer whose metadata exceeds the size limit of a request: a small query can
+// produce a huge answer.
 func (s *Shelf) bounded(answers [][]index.Hit) error {
 	var size int64
 	for _, hits := range answers {
@@ -114,7 +114,7 @@ func (s *Shelf) tooMuch() error {
 	return problem.Errorf(problem.TooLarge, "the metadata of all results has more than %d bytes: ask for fewer, or with_metadata=false", s.config.MaxBody)
 }
 
-// aim says what query i looks for, or why it cannot.
+// aim sets what query i searches for, or returns why it cannot.
 func (q *search) aim(query *index.Query, made []engine.Outcome, i int) *problem.Error {
 	switch {
 	case q.ids != nil:
@@ -130,7 +130,7 @@ func (q *search) aim(query *index.Query, made []engine.Outcome, i int) *problem.
 	return nil
 }
 
-// misses is why the index cannot answer query i.
+// misses explains why the index cannot answer query i.
 func (q *search) misses(i int, err error) *problem.Error {
 	switch {
 	case errors.Is(err, index.ErrUnknown):

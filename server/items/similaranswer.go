@@ -11,27 +11,27 @@ import (
 	"vicreg/server/problem"
 )
 
-// similarAnswer is what POST /similar found.
+// similarAnswer is the answer to POST /similar.
 type similarAnswer struct {
 	model, namespace, measure string
 	rows                      []found
 	bare                      bool   // without metadata and source
-	note                      string // why nothing is found, if that can be told
+	note                      string // why nothing was found, if known
 }
 
-// hit is an item that was found, in JSON.
+// hit is a search result in JSON.
 type hit struct {
 	ID         string   `json:"id"`
 	Score      float32  `json:"score"`
-	Percentile *float64 `json:"percentile"` // null where it is not known
+	Percentile *float64 `json:"percentile"` // null if unknown
 	*about
 }
 
-// about is what is told of an item beside its vector.
+// about is what an answer tells of an item besides its vector.
 type about struct {
 	Metadata  json.RawMessage `json:"metadata"`
-	Source    *string         `json:"source"`    // null for none
-	Thumbnail *string         `json:"thumbnail"` // where that is, null for none
+	Source    *string         `json:"source"`    // null if none
+	Thumbnail *string         `json:"thumbnail"` // its URL, null if none
 }
 
 func aboutOf(metadata json.RawMessage, source, thumbnail string) *about {
@@ -48,7 +48,7 @@ func aboutOf(metadata json.RawMessage, source, thumbnail string) *about {
 	return a
 }
 
-// size is about what the answer takes in memory, in bytes.
+// size is the approximate size of the answer in memory, in bytes.
 func (a *similarAnswer) size() (n int64) {
 	for _, f := range a.rows {
 		n += perItem
@@ -76,7 +76,7 @@ func (a *similarAnswer) write(c echo.Context) error {
 	})
 }
 
-// results writes what query i found, a hit at a time.
+// results writes the hits of query i, one at a time.
 func (a *similarAnswer) results(w *jsonWriter, i int) error {
 	fmt.Fprintf(w, `{"index":%d,"results":[`, i)
 	for k, h := range a.rows[i].hits {

@@ -12,7 +12,7 @@ import (
 	"vicreg/server/request"
 )
 
-// search is what a request asks the index: by images, ids or vectors, one kind of them.
+// search is a search request: by images, ids or vectors, exactly one of the three.
 type search struct {
 	images  []request.Image
 	ids     []string
@@ -22,26 +22,26 @@ type search struct {
 	k         int
 	filter    *filter.Filter
 	least     *float32
-	without   []string // ids of items that are not to be found
+	without   []string // ids of items to leave out
 	bare      bool     // without metadata and source
 }
 
 // Limits and defaults of a search.
 const (
 	defaultK = 10
-	mostHits = 1 << 16 // of all queries of a request
-	mostOut  = 1000    // items that are left out
+	mostHits = 1 << 16 // results over all queries of a request
+	mostOut  = 1000    // items to leave out
 )
 
 // size is the number of queries.
 func (q *search) size() int { return len(q.images) + len(q.ids) + len(q.vectors) }
 
-// options are the names of the parameters, which are those of parts of a form and of
-// fields in JSON, too.
+// options are the names of the query parameters, which are also the names of form parts and of JSON
+// fields.
 var options = []string{"namespace", "k", "filter", "threshold", "with_metadata", "exclude"}
 
-// readSearch takes the parameters and the body of POST /similar; of is the index. What the body says
-// overrules the parameters.
+// readSearch reads the parameters and the body of POST /similar; of is the index's binding. The
+// body overrides the parameters.
 func (s *Shelf) readSearch(c echo.Context, of index.Binding) (*search, error) {
 	q := &search{namespace: index.DefaultNamespace, k: defaultK}
 	for _, name := range options {
@@ -65,7 +65,7 @@ func (s *Shelf) readSearch(c echo.Context, of index.Binding) (*search, error) {
 	return q, nil
 }
 
-// set takes a parameter, a part of a form, or the text of a field.
+// set sets an option from a query parameter, a form part, or the text of a JSON field.
 func (q *search) set(name, text string) (err error) {
 	switch name {
 	case "namespace":

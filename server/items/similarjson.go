@@ -24,7 +24,7 @@ type searchBody struct {
 	Exclude      json.RawMessage `json:"exclude"`
 }
 
-// readSearchJSON takes the JSON body of POST /similar; of is the index.
+// readSearchJSON reads the JSON body of POST /similar; of is the index's binding.
 func (s *Shelf) readSearchJSON(body io.Reader, q *search, of index.Binding) error {
 	ask := searchBody{Inputs: request.Texts{Most: s.config.MaxItems}, IDs: request.Texts{Most: s.config.MaxItems}}
 	d := json.NewDecoder(body)
@@ -38,7 +38,7 @@ func (s *Shelf) readSearchJSON(body io.Reader, q *search, of index.Binding) erro
 	return s.takeQueries(&ask, q, of)
 }
 
-// options are taken as parameters are.
+// options sets the options, which are parsed like query parameters.
 func (b *searchBody) options(q *search) error {
 	if b.Namespace != nil {
 		if err := q.set("namespace", *b.Namespace); err != nil {
@@ -59,7 +59,7 @@ func (b *searchBody) options(q *search) error {
 	return nil
 }
 
-// takeQueries takes what is looked for, of which there is one kind.
+// takeQueries reads the queries, which must be of exactly one kind.
 func (s *Shelf) takeQueries(b *searchBody, q *search, of index.Binding) (err error) {
 	kinds := 0
 	for _, is := range []bool{b.Inputs.Given, b.ID != nil, b.IDs.Given, there(b.Vector), there(b.Vectors)} {

@@ -8,8 +8,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// jsonWriter writes JSON a piece at a time: metadata may make an answer large. What fails
-// to be written shows at the end.
+// jsonWriter writes JSON piece by piece, since metadata can make an answer large. Write errors
+// surface at the final Flush.
 type jsonWriter struct{ *bufio.Writer }
 
 // value writes one piece.
@@ -22,8 +22,8 @@ func (w *jsonWriter) value(v any) error {
 	return err
 }
 
-// stream answers with an object of what about has and of data, a list of n values that
-// write writes, one at a time.
+// stream answers with an object that has the fields of about and data, a list of n values written
+// one at a time by write.
 func stream(c echo.Context, about map[string]any, n int, write func(w *jsonWriter, i int) error) error {
 	rest, err := json.Marshal(about)
 	if err != nil {

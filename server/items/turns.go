@@ -14,26 +14,26 @@ import (
 	"vicreg/server/request"
 )
 
-// turns embed the images of a rebuild, a few at a time, between the requests of those who
-// ask the server meanwhile. What is too slow for the deadline is tried with half as many
-// images, down to one, which has longer; no image holds up the others for good.
+// turns embeds the images of a rebuild in small batches, so that live requests get their share of
+// the queue in between. A batch that misses its deadline is retried at half the size, down to a
+// single image, which gets a longer deadline; no image can stall the rebuild.
 type turns struct {
 	m        Model
-	deadline time.Duration // for some images at once
+	deadline time.Duration // for one batch
 	log      *slog.Logger
 	retries  *prometheus.CounterVec // by reason
 
-	atOnce int       // images that are taken at a time now
-	good   int       // times in a row that all went well
-	silent time.Time // when to log the next retry
-	since  int       // retries since the last that was logged
+	atOnce int       // current number of images per batch
+	good   int       // consecutive successful batches
+	silent time.Time // no retry is logged before this time
+	since  int       // retries since the last one logged
 }
 
-// turnsAtOnce is how many images a rebuild has in the queue at the most: few, for those
-// who ask the server meanwhile. turnsUntilMore is after how many turns without trouble
-// it tries more again. turnsPatience is how much longer than the deadline one image may
-// take: nobody waits for its answer. turnsSilence is the time between two lines of the
-// log about retries.
+// turnsAtOnce is the maximum number of images that a rebuild has in the queue, small for the sake
+// of live requests. turnsUntilMore is the number of consecutive successful batches after which the
+// batch size grows again. turnsPatience is the factor by which a single image may exceed the
+// deadline: no client waits for it. turnsSilence is the minimum interval between log lines about
+// retries.
 const (
 	turnsAtOnce    = 8
 	turnsUntilMore = 8
@@ -45,9 +45,8 @@ func newTurns(m Model, deadline time.Duration, log *slog.Logger, retries *promet
 	return &turns{m: m, deadline: deadline, log: log, retries: retries, atOnce: turnsAtOnce}
 }
 
-// embed makes the vectors of images and their thumbnails, and waits for its turn when the
-// queue is full. An image that takes too long all the same fails alone. An error is that
-// of ctx, or the model's.
+// embed makes the vectors and thumbnails of images, and waits while the queue is full. An image
+// that still takes too long fails alone. The error comes from ctx or the model.
 func (t *turns) embed(ctx context.Context, images []request.Image) (*engine.Result, error) {
 	all := &engine.Result{}
 	for len(images) > 0 {
@@ -59,7 +58,7 @@ func (t *turns) embed(ctx context.Context, images []request.Image) (*engine.Resu
 		if err != nil {
 			return nil, err
 		}
-		if made == nil { // with fewer of them
+		if made == nil { // retry with the current batch size
 			continue
 		}
 		all.Rows, all.Thumbs = append(all.Rows, made.Rows...), append(all.Thumbs, made.Thumbs...)
@@ -75,15 +74,15 @@ func (t *turns) try(ctx context.Context, images []request.Image, limit time.Dura
 	return t.m.Embed(limited, images, true)
 }
 
-// went counts a turn without trouble.
+// went counts a successful batch.
 func (t *turns) went() {
 	if t.good++; t.good >= turnsUntilMore {
 		t.atOnce, t.good = min(2*t.atOnce, turnsAtOnce), 0
 	}
 }
 
-// again does what follows the error of a turn. The result is nil where the images are to
-// be tried again, as many as are taken at a time now.
+// again handles the error of a batch. A nil result means that the images are to be retried, at the
+// current batch size.
 func (t *turns) again(ctx context.Context, images []request.Image, failed error) (*engine.Result, error) {
 	var full *batch.Full
 	busy := errors.As(failed, &full)
@@ -105,7 +104,7 @@ func (t *turns) again(ctx context.Context, images []request.Image, failed error)
 	return t.alone(ctx, images, failed)
 }
 
-// alone gives one image a longer deadline, its last.
+// alone gives a single image a longer deadline, as its last try.
 func (t *turns) alone(ctx context.Context, images []request.Image, failed error) (*engine.Result, error) {
 	limit := turnsPatience * t.deadline
 	t.retry("late", failed, len(images))
@@ -116,7 +115,7 @@ func (t *turns) alone(ctx context.Context, images []request.Image, failed error)
 		return made, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.As(err, &full): // it had no try
+	case errors.As(err, &full): // it was never tried
 		t.retry("busy", err, len(images))
 		return nil, pause(ctx, max(full.After, 10*time.Millisecond))
 	case errors.Is(err, context.DeadlineExceeded):
@@ -126,8 +125,7 @@ func (t *turns) alone(ctx context.Context, images []request.Image, failed error)
 	return nil, err
 }
 
-// retry counts what is tried again, and logs it now and then: a rebuild beside many
-// requests has thousands of retries.
+// retry counts a retry, and logs one now and then: a rebuild on a busy server has thousands.
 func (t *turns) retry(reason string, why error, images int) {
 	t.retries.WithLabelValues(reason).Inc()
 	if t.since++; time.Now().Before(t.silent) {
@@ -137,7 +135,7 @@ func (t *turns) retry(reason string, why error, images int) {
 	t.silent, t.since = time.Now().Add(turnsSilence), 0
 }
 
-// pause waits, and returns the error of ctx when that ends first.
+// pause waits, or returns ctx's error if that ends first.
 func pause(ctx context.Context, wait time.Duration) error {
 	select {
 	case <-ctx.Done():

@@ -18,14 +18,14 @@ import (
 	"vicreg/server/request"
 )
 
-// slow is a model that takes a time for each image, longer for some, and has no room for
-// more than so many.
+// slow is a model that takes a while for each image, longer for some, and refuses calls with more
+// than room images.
 type slow struct {
 	Model
 	each  time.Duration
-	than  map[string]time.Duration // files that take longer
+	than  map[string]time.Duration // files that take longer, by content
 	room  int
-	sizes []int // of the calls
+	sizes []int // number of images of each call
 }
 
 func (m *slow) Embed(ctx context.Context, images []request.Image, _ bool) (*engine.Result, error) {
@@ -41,7 +41,8 @@ func (m *slow) Embed(ctx context.Context, images []request.Image, _ bool) (*engi
 	return r, pause(ctx, took)
 }
 
-// embedded is what turns of half a second make of the files a, b and so on, and what they log.
+// embedded embeds the n files a, b and so on with a deadline of half a second, and returns the
+// result, the retry counter and the log.
 func embedded(t *testing.T, m *slow, n int) (r *engine.Result, retries *prometheus.CounterVec, log *bytes.Buffer) {
 	t.Helper()
 	s := New(Config{}, slog.New(slog.DiscardHandler), Host{}, prometheus.NewRegistry())
@@ -62,8 +63,8 @@ func embedded(t *testing.T, m *slow, n int) (r *engine.Result, retries *promethe
 	return r, s.retries, log
 }
 
-// Images that take too long for a deadline together are taken in smaller turns, and in
-// larger ones when that goes well.
+// Images that together miss the deadline are retried in smaller batches, which grow again when all
+// goes well.
 func TestTurnsAreHalved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &slow{each: 200 * time.Millisecond, room: 8}
@@ -72,7 +73,7 @@ func TestTurnsAreHalved(t *testing.T) {
 		if want := []int{8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 4, 2, 2}; !slices.Equal(m.sizes, want) {
 			t.Errorf("turns of %v, want %v", m.sizes, want)
 		}
-		if took := time.Since(begin); took != 5500*time.Millisecond { // 20 images, and three turns for nothing
+		if took := time.Since(begin); took != 5500*time.Millisecond { // 20 images, plus three batches that timed out
 			t.Errorf("%v", took)
 		}
 		if got := counted(t, retries, "late"); got != 3 || strings.Count(log.String(), "tries images again") != 1 {
@@ -81,7 +82,7 @@ func TestTurnsAreHalved(t *testing.T) {
 	})
 }
 
-// One image that is too slow has longer, and fails alone when that does not do.
+// A single image that is too slow gets a longer deadline, and fails alone if it misses that too.
 func TestTurnsOfOneImageEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &slow{room: 8, than: map[string]time.Duration{"b": 4 * time.Second, "d": time.Hour}}
@@ -97,7 +98,7 @@ func TestTurnsOfOneImageEnd(t *testing.T) {
 	})
 }
 
-// A queue with less room than a turn has images is no reason to wait for ever.
+// A queue with room for fewer images than a batch does not make the rebuild wait for ever.
 func TestTurnsFitTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &slow{room: 3}
@@ -111,7 +112,7 @@ func TestTurnsFitTheQueue(t *testing.T) {
 	})
 }
 
-// A rebuild that waits for room says so once a minute, and ends with its context.
+// A rebuild that waits for room logs once a minute, and stops when its context ends.
 func TestTurnsWaitUntilTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Second)

@@ -15,10 +15,10 @@ import (
 	"vicreg/server/request"
 )
 
-// there tells a value from a field that is missing or null.
+// there reports whether a field is present and not null.
 func there(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
 
-// wellNamed refuses what cannot be the name of something that is stored.
+// wellNamed rejects names under which nothing can be stored.
 func wellNamed(what, name string) error {
 	if err := index.CheckID(name); err != nil {
 		return problem.Errorf(problem.BadRequest, "the %s %v", what, err)
@@ -26,7 +26,7 @@ func wellNamed(what, name string) error {
 	return nil
 }
 
-// namespaceOf is the namespace of this name; "" is the default one.
+// namespaceOf validates a namespace's name; "" is the default namespace.
 func namespaceOf(name string) (string, error) {
 	if name == "" {
 		return index.DefaultNamespace, nil
@@ -42,7 +42,7 @@ func filterOf(text string) (*filter.Filter, error) {
 	return f, nil
 }
 
-// idsOf reads a list of ids from JSON.
+// idsOf parses a JSON list of ids.
 func idsOf(name, text string) ([]string, error) {
 	list := request.Texts{Most: mostOut}
 	switch err := json.Unmarshal([]byte(text), &list); {
@@ -54,17 +54,17 @@ func idsOf(name, text string) ([]string, error) {
 	return list.Kept, nil
 }
 
-// number reads a number as JSON writes it. It is finite.
+// number parses a finite decimal number.
 func number(text string) (x float32, ok bool) {
 	if strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune("+-.0123456789eE", r) }) {
-		return 0, false // what only Go has for numbers
+		return 0, false // Go's own notations, such as hex, underscores and Inf
 	}
 	v, err := strconv.ParseFloat(text, 32)
 	return float32(v), err == nil
 }
 
-// vectorOf reads a vector of an index from well-formed JSON. The error goes on from the
-// name of what it is the vector of.
+// vectorOf parses a vector for the index from well-formed JSON. The error's text continues a
+// sentence that begins with the vector's name.
 func vectorOf(raw []byte, of index.Binding) ([]float32, error) {
 	raw = bytes.TrimSpace(raw)
 	if raw[0] != '[' {
@@ -96,7 +96,7 @@ func vectorOf(raw []byte, of index.Binding) ([]float32, error) {
 	return v, nil
 }
 
-// vectorsOf reads a list of vectors from well-formed JSON.
+// vectorsOf parses a list of vectors from well-formed JSON.
 func (s *Shelf) vectorsOf(raw []byte, of index.Binding) (all [][]float32, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {

@@ -10,10 +10,10 @@ import (
 	"vicreg/server/index"
 )
 
-// writes tells whether the index takes what it is given. A server whose disk is full
-// still answers all else, and is ready: those who watch it learn of it here.
+// writes tracks whether the index can be written. A server whose disk is full still answers
+// everything else and stays ready, so this is where monitoring learns of it.
 type writes struct {
-	failing atomic.Bool // the last change failed, and not for its own sake
+	failing atomic.Bool // the last change failed, although the change itself was valid
 	errors  prometheus.Counter
 }
 
@@ -30,7 +30,7 @@ func newWrites(to prometheus.Registerer) *writes {
 	return w
 }
 
-// wrote accounts for a change of the index and returns its error.
+// wrote records the outcome of a change to the index and returns its error.
 func (s *Shelf) wrote(err error) error {
 	var item *index.ItemError
 	switch w := s.writes; {

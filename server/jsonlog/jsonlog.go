@@ -1,5 +1,5 @@
-// Package jsonlog is a log of JSON lines for a program that answers requests: nobody who
-// logs waits for whoever reads it. Lines are escaped, so that a terminal can show them.
+// Package jsonlog logs JSON lines for a server: a slow reader never blocks the caller. Lines are
+// escaped so that they are safe to show in a terminal.
 package jsonlog
 
 import (
@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// logger writes JSON lines, those of requests a few at a time, warnings and errors
-// soon. A process that is killed loses what still waits.
+// logger writes JSON lines: those of requests in batches, warnings and errors at once. A process
+// that is killed loses the lines still buffered.
 type logger struct {
 	slog.Handler
 	out *lines
 }
 
-// New writes to out until stop is called, which writes the rest if out takes it in the
-// time of LastWrite. Nobody who logs ever waits for out; what it does not take is lost,
-// counted, and told of in a line when it takes lines again.
+// New writes to out until stop is called; stop writes the rest, waiting at most LastWrite. Callers
+// never block on out: lines that it does not accept are dropped, counted, and reported in a line
+// once it accepts writes again.
 func New(out io.Writer) (log *slog.Logger, stop func()) {
 	l := &lines{out: out, wake: make(chan struct{}, 1)}
 	ending, ended := make(chan struct{}), make(chan struct{})
@@ -35,10 +35,10 @@ func New(out io.Writer) (log *slog.Logger, stop func()) {
 	}
 }
 
-// LastWrite is how long the end of the program waits for whoever reads what it writes.
+// LastWrite is how long the program waits on exit for its last output to be read.
 const LastWrite = time.Second
 
-// Handle takes a record, to be written.
+// Handle queues a record; at warning level or above it is written without delay.
 func (g *logger) Handle(ctx context.Context, r slog.Record) error {
 	err := g.Handler.Handle(ctx, r)
 	if r.Level >= slog.LevelWarn {
@@ -47,18 +47,18 @@ func (g *logger) Handle(ctx context.Context, r slog.Record) error {
 	return err
 }
 
-// WithAttrs is that of slog.Handler.
+// WithAttrs implements slog.Handler.
 func (g *logger) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &logger{g.Handler.WithAttrs(attrs), g.out}
 }
 
-// WithGroup is that of slog.Handler.
+// WithGroup implements slog.Handler.
 func (g *logger) WithGroup(name string) slog.Handler {
 	return &logger{g.Handler.WithGroup(name), g.out}
 }
 
-// Lost is how many lines of a log could not be written so far, 0 for a log of another
-// package.
+// Lost is the number of lines of a log that have been dropped so far, 0 if another package made the
+// log.
 func Lost(log *slog.Logger) float64 {
 	if g, ok := log.Handler().(*logger); ok {
 		return float64(g.out.lost())

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// page is what was written, for many goroutines.
+// page collects what is written; it is safe for concurrent use.
 type page struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -30,7 +30,7 @@ func (p *page) String() string {
 	return p.text.String()
 }
 
-// Lines come in order: soon, sooner with a warning, and all at the end.
+// Lines are written in order: after a short delay, at once with a warning, and all at the end.
 func TestLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out page
@@ -56,7 +56,7 @@ func TestLogger(t *testing.T) {
 	})
 }
 
-// No control character gets into the log as it is, also of those that JSON lets through.
+// All control characters are escaped in the log, including those that JSON allows.
 func TestLogEscapes(t *testing.T) {
 	var out page
 	log, stop := New(&out)
@@ -72,11 +72,11 @@ func TestLogEscapes(t *testing.T) {
 	}
 }
 
-// pipe is a writer whose reader can stand still, or leave.
+// pipe is a writer whose reader can stall or leave.
 type pipe struct {
 	page
-	still chan struct{} // closed when the reader goes on; nil when it does
-	left  int           // bytes that are taken before the reader is gone
+	still chan struct{} // closed when the reader resumes; nil if it is not stalled
+	left  int           // bytes accepted before the reader is gone
 	gone  bool
 }
 
@@ -92,8 +92,8 @@ func (p *pipe) Write(b []byte) (int, error) {
 	return p.page.Write(b)
 }
 
-// A reader that stands still holds up nobody, not even the end. When it goes on it has
-// what there was room for, and is told how many lines it has not.
+// A stalled reader blocks nobody, not even the program's exit. When it resumes it gets the lines
+// that fitted the buffer and the number of those lost.
 func TestLogReaderStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{still: make(chan struct{})}
@@ -125,8 +125,8 @@ func TestLogReaderStandsStill(t *testing.T) {
 	})
 }
 
-// A reader that goes away is no error to those who log. Another one is told what is
-// lost, on lines that are whole.
+// If the reader goes away, logging still does not fail. The next reader gets whole lines, and is
+// told how many were lost.
 func TestLogReaderGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &pipe{gone: true, left: 20}
@@ -135,7 +135,7 @@ func TestLogReaderGoesAway(t *testing.T) {
 			log.Warn(text)
 			synctest.Wait()
 		}
-		say("one") // of which 20 bytes are taken
+		say("one") // 20 bytes of it are accepted
 		say("two")
 		if n := Lost(log); n != 2 {
 			t.Errorf("%v lines are lost, want 2", n)

@@ -9,31 +9,31 @@ import (
 	"time"
 )
 
-// lines gathers lines for a writer that may be slow, stand still or fail: those who
-// write never wait for it, and what finds no room or is not taken is lost and counted.
-// It may be used by many goroutines.
+// lines buffers lines for a writer that may be slow, stall or fail: callers never wait for it, and
+// lines that do not fit or cannot be written are dropped and counted. It is safe for concurrent
+// use.
 type lines struct {
-	out  io.Writer // used by run alone
+	out  io.Writer // used only by run
 	wake chan struct{}
 
 	mu      sync.Mutex
 	waiting []byte // whole lines
-	gone    int64  // lines that were lost
-	told    int64  // of those, the ones that a line in out tells of
+	gone    int64  // lines dropped
+	told    int64  // of those, the lines already reported in out
 }
 
 const (
-	// linesEvery is how long a line about a request may wait. One at a time, they would
-	// take a tenth of what a small request takes.
+	// linesEvery is the maximum delay of a line about a request. Written one by one, the lines
+	// would cost a tenth of the time of a small request.
 	linesEvery = 200 * time.Millisecond
-	// linesSoon is from how many bytes on they are written at once.
+	// linesSoon is the number of buffered bytes from which on they are written at once.
 	linesSoon = 64 << 10
-	// mostLines bounds the bytes that wait, some 10 000 lines: a reader may stand still
-	// for seconds under the highest load before any are lost.
+	// mostLines bounds the buffered bytes, some 10 000 lines: under the highest load, a reader may
+	// stall for seconds before any are dropped.
 	mostLines = 4 << 20
 )
 
-// Write takes whole lines, and never fails.
+// Write accepts whole lines and never fails.
 func (l *lines) Write(b []byte) (int, error) {
 	n := len(b)
 	b = visible(b)
@@ -50,7 +50,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// hurry has what waits written now.
+// hurry triggers an immediate write.
 func (l *lines) hurry() {
 	select {
 	case l.wake <- struct{}{}:
@@ -64,11 +64,11 @@ func (l *lines) lost() int64 {
 	return l.gone
 }
 
-// run writes what waits, until ending is closed and all of it is tried.
+// run writes the buffered lines until ending is closed and the last write has been tried.
 func (l *lines) run(ending <-chan struct{}) {
 	tick := time.NewTicker(linesEvery)
 	defer tick.Stop()
-	var text []byte // that it writes, while others wait in the place of it
+	var text []byte // being written, while new lines collect in waiting
 	torn := false
 	for end := false; !end; {
 		select {
@@ -84,8 +84,8 @@ func (l *lines) run(ending <-chan struct{}) {
 	}
 }
 
-// take exchanges what waits for an empty buffer, and adds a line about those that were
-// lost; told is how many it tells of.
+// take swaps the buffered lines for an empty buffer, and appends a line reporting dropped ones;
+// told is how many it reports.
 func (l *lines) take(empty []byte) (text []byte, told int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +96,7 @@ func (l *lines) take(empty []byte) (text []byte, told int64) {
 	return text, told
 }
 
-// put writes text. torn says that what was written last broke off within a line.
+// put writes text. torn says that the previous write ended in the middle of a line.
 func (l *lines) put(text []byte, told int64, torn bool) (tornNow bool) {
 	if torn {
 		if _, err := l.out.Write([]byte("\n")); err != nil {
@@ -115,8 +115,8 @@ func (l *lines) put(text []byte, told int64, torn bool) (tornNow bool) {
 	return n > 0 && text[n-1] != '\n'
 }
 
-// missed counts the lines of text, which was not written, but for the last one where
-// that is the one about lost lines: it comes again.
+// missed counts the unwritten lines of text as dropped, except the report of dropped lines at its
+// end, if there is one: that will be repeated.
 func (l *lines) missed(text []byte, told int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,8 +126,8 @@ func (l *lines) missed(text []byte, told int64) {
 	}
 }
 
-// visible escapes what encoding/json leaves of the control characters in its strings:
-// a terminal takes some of them for the beginning of a command.
+// visible escapes the control characters that encoding/json leaves unescaped (DEL and C1), some of
+// which terminals interpret as the start of a command.
 func visible(b []byte) []byte {
 	if bytes.IndexFunc(b, hidden) < 0 {
 		return b
@@ -147,7 +147,7 @@ func hidden(r rune) bool { return r >= 0x7f && r < 0xa0 }
 
 func countLines(b []byte) int64 { return int64(bytes.Count(b, []byte{'\n'})) }
 
-// aboutLost is the line that tells of lost ones, in the form of the others.
+// aboutLost is the line that reports dropped ones, in the same format as the others.
 func aboutLost(n int64) []byte {
 	var b bytes.Buffer
 	slog.New(slog.NewJSONHandler(&b, nil)).Warn(fmt.Sprintf("%d lines of the log were lost: whoever reads it stood still or was gone", n), "lines", n)

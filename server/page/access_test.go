@@ -10,13 +10,13 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// focused waits until the focus is on what has a name, and is there to be seen.
+// focused waits until the named element has the focus, and shows it.
 func (v *tab) focused(name string) {
 	v.t.Helper()
 	v.is(`((e) => (e.ariaLabel ?? e.textContent).trim() === %q && (e.matches("h2") || [e, e.closest(".card")?.querySelector(".mat")].some((seen) => seen && (getComputedStyle(seen).outlineStyle !== "none" || getComputedStyle(seen).boxShadow !== "none"))))(document.activeElement)`, name)
 }
 
-// A search from start to end without a mouse.
+// A complete search without a mouse.
 func TestKeyboard(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())
@@ -30,11 +30,11 @@ func TestKeyboard(t *testing.T) {
 	v.focused("More like this: sea/00.jpg")
 	press(kb.ArrowRight)
 	v.focused("More like this: forest/00.jpg")
-	press(kb.ArrowDown) // of four in a row
+	press(kb.ArrowDown) // there are four per row
 	v.focused("More like this: sea/01.jpg")
 	press(kb.ArrowUp + kb.ArrowLeft)
 	v.focused("More like this: sea/00.jpg")
-	press(kb.ArrowLeft) // stays
+	press(kb.ArrowLeft) // no effect at the edge
 	v.focused("More like this: sea/00.jpg")
 	press(kb.End)
 	v.focused("More like this: dusk/04.jpg")
@@ -52,16 +52,16 @@ func TestKeyboard(t *testing.T) {
 	v.do(chromedp.Focus(chromedp.CSS("#add")))
 	press(kb.Enter)
 	v.focused("Field")
-	press("y") // of the list
+	press("y") // selects from the list
 	v.is("document.activeElement.value === 'year'")
 	press(kb.Tab + kb.Tab + kb.Tab)
 	v.focused("Value")
 	press("2015" + kb.Enter)
 	v.says("The 5 nearest that the filter lets through")
-	v.focused("Value") // where one was
+	v.focused("Value") // the focus stays where it was
 }
 
-// Everything that can be used has a name, and the page its landmarks.
+// Every control has an accessible name, and the page has its landmarks.
 func TestAccessibilityTree(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())
@@ -83,7 +83,8 @@ func TestAccessibilityTree(t *testing.T) {
 	v.is("[...document.querySelectorAll('[aria-labelledby], [aria-describedby], [aria-controls]')].every((e) => ['aria-labelledby', 'aria-describedby', 'aria-controls'].flatMap((a) => e.getAttribute(a)?.split(' ') ?? []).every((id) => document.getElementById(id)))")
 }
 
-// roles are those of the tree, each once. What can be used and has no name is an error.
+// roles returns the roles in the accessibility tree, without duplicates. A control without a name
+// is an error.
 func (v *tab) roles() (seen []string) {
 	v.t.Helper()
 	tree, err := chromedp.Call(v.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
@@ -113,8 +114,7 @@ func said(v *accessibility.Value) (text string) {
 	return text
 }
 
-// paleText finds text with less contrast than 4.5 to what is behind it. Text on
-// pictures there is none.
+// paleText finds text whose contrast with its background is below 4.5. No text is on pictures.
 const paleText = `(() => {
 	const light = ([r, g, b]) => {
 		const [x, y, z] = [r, g, b].map((c) => (c / 255 <= .04045 ? c / 255 / 12.92 : ((c / 255 + .055) / 1.055) ** 2.4));

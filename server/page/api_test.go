@@ -19,10 +19,10 @@ import (
 	"testing"
 )
 
-// prefix is where a proxy would put the server.
+// prefix is a path under which a proxy might put the server.
 const prefix = "/some/where/"
 
-// api stands for the server: it keeps to the same contract, with colours for vectors.
+// api is a stub of the server: it keeps to the same contract, with colour histograms as vectors.
 type api struct {
 	t    *testing.T
 	web  *httptest.Server
@@ -30,7 +30,7 @@ type api struct {
 	key  string
 	keep map[string][]item // by namespace
 	hook func(w http.ResponseWriter, r *http.Request) bool
-	seen []string // requests that had an effect on what is shown
+	seen []string // requests that passed the guard and the hook
 }
 
 type item struct {
@@ -42,7 +42,7 @@ type item struct {
 	vector    []float64
 }
 
-// serve starts a server with the gallery and the oddities.
+// serve starts a stub server with the gallery and the oddities.
 func serve(t *testing.T) *api {
 	a := &api{t: t, keep: map[string][]item{"default": gallery(t), "odd": oddities(t)}}
 	a.listen("127.0.0.1:0")
@@ -63,14 +63,15 @@ func (a *api) listen(addr string) {
 
 func (a *api) url() string { return "http://" + a.web.Listener.Addr().String() + prefix }
 
-// set changes what the server does, between requests.
+// set changes the server's state under its lock.
 func (a *api) set(change func(*api)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	change(a)
 }
 
-// fail answers what has a path with a problem, until a test takes it back.
+// fail makes the server answer all requests under a path with a problem, until the test resets the
+// hook.
 func (a *api) fail(path string, status int, kind, detail string, headers ...string) {
 	a.set(func(a *api) {
 		a.hook = func(w http.ResponseWriter, r *http.Request) bool {
@@ -122,7 +123,7 @@ func (a *api) routes() http.Handler {
 	return m
 }
 
-// guard lets nobody in without the key, and tests interfere.
+// guard requires the key, if there is one, and gives the test's hook a chance to answer first.
 func (a *api) guard(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
@@ -160,7 +161,7 @@ func fieldsOf(m map[string]any, path string, into map[string]bool) {
 	}
 }
 
-// chosen are the items that the request is about.
+// chosen returns the items that the request selects.
 func (a *api) chosen(w http.ResponseWriter, r *http.Request) (items []item, ok bool) {
 	q := r.URL.Query()
 	filter := map[string]any{}
@@ -277,7 +278,7 @@ func nearest(items []item, id string, vector []float64, k int) []map[string]any 
 	return out[:min(k, len(out))]
 }
 
-// matches knows as much of the filter language as the tests ask of the page.
+// matches implements as much of the filter language as the tests need.
 func matches(metadata, filter map[string]any) (bool, error) {
 	for field, want := range filter {
 		if strings.HasPrefix(field, "$") {

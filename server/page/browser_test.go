@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser is the one Chromium of all tests, started by the first that needs it.
+// browser is the Chromium that all tests share, started by the first that needs it.
 var browser struct {
 	once sync.Once
 	ctx  context.Context
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// chromium is the program, "" where there is none.
+// chromium is the path of the browser, "" if there is none.
 func chromium() string {
 	for _, name := range []string{os.Getenv("VICREG_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
@@ -44,7 +44,7 @@ func chromium() string {
 func startBrowser(path string) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path))
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium has none for root
+		options = append(options, chromedp.NoSandbox) // Chromium's sandbox does not work as root
 	}
 	all, stopAll := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(all)
@@ -52,18 +52,18 @@ func startBrowser(path string) {
 	browser.err = chromedp.Do(ctx)
 }
 
-// patience is how long a test waits for anything: it is no measure of the page.
+// patience is the timeout of any wait. It is generous and no measure of the page's speed.
 const patience = 60 * time.Second
 
-// tab is a page in a browser context of its own: no storage is shared.
+// tab is a page in a separate browser context, so tests share no storage.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
 	mu  sync.Mutex
-	bad []string // what the console has said against the page
+	bad []string // console messages that count as failures
 }
 
-// visit opens an address. At the end of the test the console may have said nothing.
+// visit opens a URL. The test fails if the console has logged anything by its end.
 func visit(t *testing.T, url string) *tab {
 	t.Helper()
 	path := chromium()
@@ -94,8 +94,8 @@ func visit(t *testing.T, url string) *tab {
 	return v
 }
 
-// hear listens to the console, where violations of the policy are told, too. Answers
-// that are errors Chromium notes by itself, under "network": tests want some.
+// hear collects console messages, which include violations of the Content-Security-Policy. Chromium
+// also logs error answers, as source "network"; they are ignored, because some tests provoke them.
 func (v *tab) hear(event any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -111,7 +111,7 @@ func (v *tab) hear(event any) {
 	}
 }
 
-// do acts in the page.
+// do runs actions in the page.
 func (v *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
@@ -121,7 +121,7 @@ func (v *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// value is what an expression is in the page.
+// value evaluates an expression in the page.
 func value[T any](v *tab, format string, args ...any) T {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
@@ -147,39 +147,38 @@ func (v *tab) is(format string, args ...any) {
 	}
 }
 
-// text is what an element says.
+// text is the text of an element.
 func (v *tab) text(selector string) string {
 	v.t.Helper()
 	return value[string](v, "document.querySelector(%q)?.textContent ?? ''", selector)
 }
 
-// says waits for the live region to say a sentence.
+// says waits until the live region contains a sentence.
 func (v *tab) says(sentence string) {
 	v.t.Helper()
 	v.is("document.querySelector('#status').textContent.includes(%q)", sentence)
 }
 
-// named waits for the results of a heading, and gives the ids on the cards, in order.
+// named waits for the results under a heading, and returns the ids on the cards, in order.
 func (v *tab) named(heading string) []string {
 	v.t.Helper()
 	v.is("document.querySelector('#results-title').textContent === %q && document.querySelector('#status').textContent && !document.querySelector('#grid').ariaBusy", heading)
 	return value[[]string](v, "[...document.querySelectorAll('.card .name')].map((name) => name.textContent)")
 }
 
-// press clicks the visible button of a name within a part of the page, as soon as
-// there is one.
+// press clicks the visible button with this name within a part of the page, as soon as it exists.
 func (v *tab) press(within, name string) {
 	v.t.Helper()
 	v.is(`((button) => button && (button.click(), true))([...document.querySelectorAll(%q)].find((b) => (b.ariaLabel ?? b.textContent) === %q && b.checkVisibility()))`, within+" button", name)
 }
 
-// choose sets a list or an input, as a user's hand does.
+// choose sets a select or an input and fires the event, as a user would.
 func (v *tab) choose(selector, to string) {
 	v.t.Helper()
 	v.is(`((control) => { control.value = %q; control.dispatchEvent(new Event("change", { bubbles: true })); return control.value === %q })(document.querySelector(%q))`, to, to, selector)
 }
 
-// kinds are the scenes of the cards, each once, in order.
+// kinds lists the scenes of the cards, without duplicates, in order.
 func kinds(names []string) string {
 	var all []string
 	seen := map[string]bool{}

@@ -28,7 +28,7 @@ func TestFilter(t *testing.T) {
 	v.press("#filter", "Apply")
 	v.says("4 images")
 
-	v.drop(photo(t, scenes[0])) // a search keeps to it
+	v.drop(photo(t, scenes[0])) // the search keeps the filter
 	if names := v.named("Nearest to my sea.jpg"); kinds(names) != "dusk" || len(names) != 4 {
 		t.Errorf("%v", names)
 	}
@@ -63,7 +63,7 @@ func TestFilterAsJSON(t *testing.T) {
 	v.press("#filter", "JSON")
 	v.choose("#json", `{"$or": [{"label": "sea"}]}`)
 	v.press("#filter", "Apply")
-	v.says("The server does not take this filter.") // the stub does not
+	v.says("The server does not take this filter.") // the stub does not support it
 	v.press("#filter", "JSON")
 	v.is("document.querySelector('#wrong').textContent.includes('it stays JSON') && document.querySelector('#json').checkVisibility()")
 	v.press("#notice", "Remove the filter")
@@ -86,7 +86,7 @@ func TestOnlyThese(t *testing.T) {
 	v.is("document.querySelector('#filtered-words').textContent === 'Only where camera.make is Canon and label is forest'")
 }
 
-// Conditions become filters and come back as they were.
+// Conditions become filters and are restored unchanged.
 func TestConditions(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())

@@ -12,10 +12,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// widths are of a telephone, a tablet, a laptop and a large screen.
+// widths are those of a phone, a tablet, a laptop and a large screen.
 var widths = []int64{390, 768, 1280, 1920}
 
-// stops are what the page looks like, in an order in which each can be come to.
+// stops are the states of the page to check, in an order in which each can be reached from the
+// last.
 var stops = []struct {
 	name string
 	to   func(v *tab)
@@ -54,8 +55,8 @@ func dark(on bool) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// Whatever it shows, the page fits into the window, what is to be pressed is large
-// enough for a finger, and text stands out from what is behind it. VICREG_SCREENSHOTS names a folder for pictures of it.
+// In every state the page fits the window, touch targets are large enough, and text has enough
+// contrast. VICREG_SCREENSHOTS names a directory for screenshots.
 func TestLooks(t *testing.T) {
 	a := serve(t)
 	for _, width := range widths {
@@ -70,7 +71,7 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// States that nobody wants fit, too.
+// Error states fit the window too.
 func TestLooksInTrouble(t *testing.T) {
 	for _, width := range []int64{390, 1280} {
 		a := serve(t)
@@ -124,7 +125,7 @@ var troubles = []struct {
 	}},
 }
 
-// looks checks what the page looks like in light and in dark.
+// looks checks the page's appearance in light and dark mode.
 func (v *tab) looks(name string, width int64) {
 	v.t.Helper()
 	v.is("document.documentElement.scrollWidth <= %d", width)
@@ -145,7 +146,7 @@ const tooSmall = `[...document.querySelectorAll("button, select, input, textarea
 	return width < 44 || height < 44;
 }).map((e) => (e.id || e.ariaLabel || e.textContent) + " " + e.offsetWidth + "x" + e.offsetHeight)`
 
-// picture takes one, where they are wanted.
+// picture takes a screenshot if VICREG_SCREENSHOTS is set.
 func (v *tab) picture(name string) {
 	v.t.Helper()
 	folder := os.Getenv("VICREG_SCREENSHOTS")

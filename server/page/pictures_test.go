@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// scene is a kind of landscape: what it has in common are its colours.
+// scene is a kind of landscape, characterised by its colours.
 type scene struct {
 	name              string
 	sky, glow, ground color.RGBA
@@ -69,7 +69,8 @@ func encoded(t *testing.T, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// histogram is the vector [64] of a picture: how much of each colour it has, softly, of length 1.
+// histogram is the vector [64] of a picture: its colour histogram, 4 bins per channel, scaled to
+// unit length.
 func histogram(img image.Image) []float64 {
 	v := make([]float64, 64)
 	b := img.Bounds()
@@ -89,7 +90,7 @@ func histogram(img image.Image) []float64 {
 	return v
 }
 
-// gallery is twelve pictures of each scene, of several sizes as in a real index.
+// gallery is twelve pictures of each scene, in several sizes as in a real index.
 func gallery(t *testing.T) []item {
 	t.Helper()
 	painted.Do(func() { paintings = paintGallery(t) })
@@ -115,7 +116,7 @@ func paintGallery(t *testing.T) (all []item) {
 	return all
 }
 
-// oddities have names and metadata that would be HTML if they were let, and paths.
+// oddities have names and metadata that are HTML if not escaped, or look like paths.
 func oddities(t *testing.T) (all []item) {
 	for n, id := range []string{`<img src=x onerror="document.title='broken'">`, "50% of a/b?c#d&e.jpg", "日本/été \"x\".jpg"} {
 		img := scenes[n].paint(20, 32, 32)

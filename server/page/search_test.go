@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// photo is a file that is not in the index, of a scene that is.
+// photo is a file of a known scene that is not in the index.
 func photo(t *testing.T, s scene) string {
 	path := filepath.Join(t.TempDir(), "my "+s.name+".jpg")
 	if err := os.WriteFile(path, encoded(t, s.paint(99, 300, 200)), 0o644); err != nil {
@@ -24,7 +24,7 @@ func photo(t *testing.T, s scene) string {
 	return path
 }
 
-// drop brings a file in as the mouse does.
+// drop drags a file into the page and drops it.
 func (v *tab) drop(path string) {
 	v.t.Helper()
 	drag := func(kind input.DispatchDragEventType) chromedp.Action[chromedp.Void] {
@@ -50,16 +50,16 @@ func TestBrowse(t *testing.T) {
 	v.is("document.querySelector('#about').textContent === '63 images in 2 namespaces'")
 	v.press("#results", "Show more")
 	v.says("48 of 60 images")
-	v.is("document.activeElement.ariaLabel === 'More like this: snow/04.jpg'") // the first that came
+	v.is("document.activeElement.ariaLabel === 'More like this: snow/04.jpg'") // the first new one
 	v.press("#results", "Show more")
 	v.says("60 images")
 	v.is("document.querySelectorAll('.card').length === 60 && document.querySelector('#more').hidden")
 	v.is("[...document.querySelectorAll('.card img')].slice(0, 12).every((img) => img.complete && img.naturalWidth > 0)")
-	v.is("document.querySelector('.card img[alt=\"desert/00.jpg\"]').classList.contains('tiny')") // 32 pixels
+	v.is("document.querySelector('.card img[alt=\"desert/00.jpg\"]').classList.contains('tiny')") // 32 pixels wide
 	v.is("!document.querySelector('.card img[alt=\"sea/00.jpg\"]').classList.contains('tiny')")
 }
 
-// A picture that comes in by any way finds those of its scene first.
+// However a picture gets into the page, those of its scene are found first.
 func TestSearchByImage(t *testing.T) {
 	a := serve(t)
 	for way, bring := range map[string]func(v *tab, path string){
@@ -87,7 +87,7 @@ func TestSearchByImage(t *testing.T) {
 	}
 }
 
-// paste puts a file in the clipboard's event, which a page cannot tell from Ctrl+V.
+// paste dispatches a paste event with the file, which the page cannot tell from Ctrl+V.
 func (v *tab) paste(path string) {
 	v.t.Helper()
 	file, err := os.ReadFile(path)
@@ -107,7 +107,7 @@ func TestMoreLikeThis(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())
 	v.named("All images")
-	v.do(chromedp.Click(chromedp.CSS(`.card:nth-child(4) .mat img`), chromedp.NodeVisible)) // the picture itself
+	v.do(chromedp.Click(chromedp.CSS(`.card:nth-child(4) .mat img`), chromedp.NodeVisible)) // the picture itself is clickable
 	names := v.named("Nearest to dusk/00.jpg")
 	if kinds(names[:8]) != "dusk" || strings.Contains(strings.Join(names, " "), "dusk/00.jpg") {
 		t.Errorf("%v", names)
@@ -128,7 +128,7 @@ func TestMoreLikeThis(t *testing.T) {
 	v.do(chromedp.NavigateForward())
 	v.named("Nearest to dusk/00.jpg")
 
-	v.is("(scrollTo(0, 700), scrollY === 700)") // to where one was
+	v.is("(scrollTo(0, 700), scrollY === 700)") // the position to return to
 	v.press("#grid", "More like this: "+names[7])
 	v.named("Nearest to " + names[7])
 	v.is("scrollY === 0")
@@ -137,7 +137,7 @@ func TestMoreLikeThis(t *testing.T) {
 	v.is("scrollY === 700")
 }
 
-// A picture that was dropped is come back to, though no address has it.
+// Going back to a dropped picture works, although the URL does not contain it.
 func TestBackToAnImage(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())
@@ -154,10 +154,10 @@ func TestBackToAnImage(t *testing.T) {
 	v.choose("#count", "12")
 	v.says("The 12 nearest of 60 images")
 	v.do(chromedp.Reload())
-	v.named("All images") // nobody has the picture any more
+	v.named("All images") // the picture is gone
 }
 
-// The address says what is shown, whoever opens it.
+// The URL determines what is shown, whoever opens it.
 func TestSharedAddress(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url()+"?id=sea%2F03.jpg&k=5&filter="+url.QueryEscape(`{"label":"sea","year":{"$gte":2020}}`))
@@ -180,7 +180,7 @@ func TestNamespaces(t *testing.T) {
 	v.choose("#namespace", "odd")
 	v.says("3 images")
 	v.is("new URLSearchParams(location.search).get('namespace') === 'odd'")
-	for _, name := range v.named("All images") { // each is shown as it is, and can be asked for
+	for _, name := range v.named("All images") { // each is shown verbatim and can be queried
 		v.press("#grid", "Details: "+name)
 		v.is("document.querySelector('#details').open && document.querySelector('#details-title').textContent === %q", name)
 		v.is("document.querySelector('#details-metadata dt').textContent === '<b>field</b>' && !document.querySelector('#details b, #details script')")
@@ -193,11 +193,11 @@ func TestNamespaces(t *testing.T) {
 		v.named("All images")
 	}
 	v.is("document.title === 'vicreg: search by image'")
-	v.is("(history.go(-7), true)") // to where all began
+	v.is("(history.go(-7), true)") // back to the first entry
 	v.says("24 of 60 images")
 	v.is("document.querySelector('#namespace').value === 'default'")
 	v.do(chromedp.NavigateForward())
 	v.says("3 images")
 	v.is("document.querySelector('#namespace').value === 'odd'")
-	v.is("document.querySelectorAll('.mat.bare').length >= 1") // has no thumbnail
+	v.is("document.querySelectorAll('.mat.bare').length >= 1") // an item without a thumbnail
 }

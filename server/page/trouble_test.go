@@ -24,7 +24,7 @@ func TestEmptyIndex(t *testing.T) {
 	v.is("document.querySelector('#blank').hidden")
 }
 
-// What the server refuses is said in a sentence, with what can be done.
+// Each refusal of the server is shown as a sentence, with a way to go on.
 func TestRefusals(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())
@@ -53,7 +53,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Before the answer to a 429 the server is asked again, when it said that it has time.
+// After a 429 the page repeats the request by itself once Retry-After has passed, if that is short.
 func TestBusy(t *testing.T) {
 	a := serve(t)
 	v := visit(t, a.url())
@@ -103,7 +103,7 @@ func TestKey(t *testing.T) {
 	v.press("#grid", "More like this: snow/00.jpg")
 	v.named("Nearest to snow/00.jpg")
 	v.is("document.querySelector('#asked-picture').naturalWidth > 0")
-	v.do(chromedp.Reload()) // the tab keeps it
+	v.do(chromedp.Reload()) // the key survives a reload
 	v.named("Nearest to snow/00.jpg")
 	v.is("!document.querySelector('#key').open")
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Answer sends a problem for the request of this id, in the words of the API that was
-// asked, with the headers that go with its code.
+// Answer sends the problem, for the request with this id, in the format of the API that was called,
+// with the headers that its code requires.
 func (p *Error) Answer(c echo.Context, id string) {
-	if p.After > 0 { // in seconds as HTTP has it, and exactly, as OpenAI's clients read it
+	if p.After > 0 { // whole seconds as HTTP requires, and milliseconds, which OpenAI's clients read
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.After.Seconds()))))
 		c.Response().Header().Set("Retry-After-Ms", strconv.FormatInt(p.After.Milliseconds()+1, 10))
 	}
 	if p.Code == Unauthorized {
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
 	}
-	if c.Request().ContentLength != 0 && p.Code != SlowBody { // what is left of the body is read before the answer goes
+	if c.Request().ContentLength != 0 && p.Code != SlowBody { // the server reads the rest of the body before the answer goes out
 		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(leftover))
 	}
 	kind, said := p.said(c.Request().URL.Path, id)
@@ -32,10 +32,10 @@ func (p *Error) Answer(c echo.Context, id string) {
 	_ = c.Blob(statuses[p.Code].status, kind, body)
 }
 
-// leftover is how long the rest of a body may take that is of no use any more.
+// leftover is the timeout for reading the rest of a body that is no longer needed.
 const leftover = 2 * time.Second
 
-// said is the problem in the words of the API at a path, and their media type.
+// said returns the problem in the format of the API at path, and its media type.
 func (p *Error) said(path, id string) (kind string, body any) {
 	switch path += "/"; {
 	case strings.HasPrefix(path, "/v1/"):

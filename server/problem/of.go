@@ -13,8 +13,8 @@ import (
 	"vicreg/server/index"
 )
 
-// Of says what an error is to the client. What is nobody's but the server's
-// keeps its words for the log.
+// Of translates an error into what the client is told. The text of an internal error is left to the
+// log.
 func Of(err error) *Error {
 	var p *Error
 	var full *batch.Full
@@ -39,8 +39,8 @@ func Of(err error) *Error {
 	return ofIndex(err)
 }
 
-// ofRoute translates the framework's own errors. Of the codes that share a
-// status the one for paths is meant.
+// ofRoute translates the framework's own errors. Several codes share status 404; here it is the one
+// for paths.
 func ofRoute(e *echo.HTTPError) *Error {
 	switch e.Code {
 	case http.StatusNotFound:
@@ -69,7 +69,7 @@ func ofIndex(err error) *Error {
 	return Errorf(Internal, "see the server's log for the request id")
 }
 
-// Panic is the error that a panic became.
+// Panic is a recovered panic as an error.
 type Panic struct {
 	Value any
 	Stack []byte
@@ -77,7 +77,7 @@ type Panic struct {
 
 func (p *Panic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
 
-// Caught makes a panic the error. It is to be deferred.
+// Caught turns a panic into *err. It must be deferred directly.
 func Caught(err *error) {
 	if r := recover(); r != nil {
 		*err = &Panic{r, debug.Stack()}

@@ -1,7 +1,6 @@
-// Package problem is how errors leave the server: each has a code, from which follow its
-// status and title, and goes to the client in the form of the API that was asked: as
-// problem+json (RFC 9457), as OpenAI's clients read it, or as the Open Inference Protocol
-// has it. What is the server's own fault is not told in its own words.
+// Package problem turns errors into answers: each error has a code, which determines its status and
+// title, and is sent in the format of the API that was called: problem+json (RFC 9457), OpenAI's,
+// or the Open Inference Protocol's. The text of an internal error is not disclosed.
 package problem
 
 import (
@@ -11,10 +10,10 @@ import (
 	"time"
 )
 
-// Code names what went wrong with a request; statuses says how HTTP calls it.
+// Code names what went wrong with a request; statuses maps it to an HTTP status.
 type Code string
 
-// The codes. Clients know them: they are part of the API.
+// The codes. They are part of the API: clients rely on them.
 const (
 	BadRequest    Code = "bad-request"
 	Unauthorized  Code = "unauthorized"
@@ -37,7 +36,7 @@ const (
 	NoSpace       Code = "no-space"
 )
 
-// statuses is the one table from codes to HTTP statuses and titles.
+// statuses maps the codes to HTTP statuses and titles.
 var statuses = map[Code]struct {
 	status int
 	title  string
@@ -55,7 +54,7 @@ var statuses = map[Code]struct {
 	Busy:          {http.StatusTooManyRequests, "The server is busy"},
 	Unavailable:   {http.StatusServiceUnavailable, "The server is not ready or is shutting down"},
 	Late:          {http.StatusGatewayTimeout, "The deadline passed before the answer was there"},
-	Gone:          {499, "The client left before the answer was there"}, // nginx's number: HTTP has none
+	Gone:          {499, "The client left before the answer was there"}, // nginx's status: HTTP has none
 	Internal:      {http.StatusInternalServerError, "The server failed"},
 	NoIndex:       {http.StatusNotFound, "The server has no index"},
 	UnknownItem:   {http.StatusNotFound, "There is no such item"},
@@ -63,7 +62,7 @@ var statuses = map[Code]struct {
 	NoSpace:       {http.StatusInsufficientStorage, "The disk is full"},
 }
 
-// Error is an error that goes to the client.
+// Error is an error to be sent to the client.
 type Error struct {
 	Code   Code
 	Detail string
@@ -72,15 +71,14 @@ type Error struct {
 
 func (p *Error) Error() string { return string(p.Code) + ": " + p.Detail }
 
-// What an error says at the most, and repeats of a client's own words, in bytes. Those
-// may be as long as a body, and quoted are longer than it.
+// Maximum lengths in bytes: of a whole detail, and of any text that it quotes from the client,
+// which could be as long as a body and longer still once quoted.
 const (
 	mostDetail = 1000
 	MostWords  = 200
 )
 
-// Errorf is an error of a code. Of the texts and errors among args no more than MostWords
-// bytes are repeated.
+// Errorf returns an error with a code. Strings and errors among args are cut to MostWords bytes.
 func Errorf(c Code, format string, args ...any) *Error {
 	for i, arg := range args {
 		switch arg := arg.(type) {
@@ -93,7 +91,7 @@ func Errorf(c Code, format string, args ...any) *Error {
 	return &Error{Code: c, Detail: Cut(fmt.Sprintf(format, args...), mostDetail)}
 }
 
-// Cut shortens a text that is longer than most bytes, and shows where.
+// Cut shortens a text to at most most bytes and marks the cut with an ellipsis.
 func Cut(text string, most int) string {
 	const mark = "…"
 	if len(text) <= most {
@@ -102,23 +100,23 @@ func Cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most-len(mark)], "") + mark
 }
 
-// Document is a problem as RFC 9457 writes it.
+// Document is a problem in the format of RFC 9457.
 type Document struct {
 	Type     string `json:"type"`
 	Title    string `json:"title"`
 	Status   int    `json:"status"`
 	Detail   string `json:"detail,omitempty"`
-	Instance string `json:"instance,omitempty"` // the id of the request
+	Instance string `json:"instance,omitempty"` // the request id
 }
 
-// Document is the problem of the request with the id instance, "" for that of one image
-// among others.
+// Document returns the problem as a document. instance is the request id, or "" for the problem of
+// one image among others.
 func (p *Error) Document(instance string) Document {
 	s := statuses[p.Code]
 	return Document{"urn:vicreg:problem:" + string(p.Code), s.title, s.status, p.Detail, instance}
 }
 
-// Errors of requests that come too early and too late.
+// Errors of requests that arrive before the server is ready or after it has begun to stop.
 var (
 	Loading      = &Error{Unavailable, "the model is being loaded", time.Second}
 	LoadingIndex = &Error{Unavailable, "the index is being loaded", time.Second}

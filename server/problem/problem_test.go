@@ -13,10 +13,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// No code of the index is taken for that of a path.
+// Framework errors map to the codes for paths, never to those of the index.
 func TestRoutedProblems(t *testing.T) {
 	for status, want := range map[int]Code{404: NotFound, 405: BadMethod, 409: Internal} {
-		for range 20 { // the table of codes has no order
+		for range 20 { // map iteration order is random
 			if got := Of(echo.NewHTTPError(status)).Code; got != want {
 				t.Fatalf("%d is %s, want %s", status, got, want)
 			}
@@ -24,7 +24,7 @@ func TestRoutedProblems(t *testing.T) {
 	}
 }
 
-// described is what the document of the API says of problems.
+// described is the part of openapi.json about problems.
 type described struct {
 	Components struct {
 		Schemas   map[string]schema
@@ -51,7 +51,7 @@ func readDescribed(t *testing.T) (d described) {
 	return d
 }
 
-// Every error that a client sees is in the document, by its code.
+// Every code that clients can see is in the document.
 func TestDocumentedCodes(t *testing.T) {
 	var types, codes []string
 	for code := range statuses {
@@ -78,7 +78,7 @@ func TestDocumentedCodes(t *testing.T) {
 	}
 }
 
-// The examples of problems have the titles and statuses of their codes.
+// The example problems in the document have the titles and statuses of their codes.
 func TestDocumentedProblems(t *testing.T) {
 	seen := 0
 	for name, r := range readDescribed(t).Components.Responses {
@@ -99,7 +99,7 @@ func TestDocumentedProblems(t *testing.T) {
 	}
 }
 
-// A problem is told in the words of the API that was asked, and says when to come again.
+// A problem is answered in the format of the API that was called, and says when to retry.
 func TestAnswer(t *testing.T) {
 	answered := func(path string, p *Error) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()

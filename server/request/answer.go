@@ -10,19 +10,19 @@ import (
 	"vicreg/server/problem"
 )
 
-// Answers is the room for answers in memory, whose clients may read them as slowly as they
-// like, or not at all.
+// Answers is a memory budget for answers, which clients may read as slowly as they like, or not at
+// all.
 type Answers struct {
 	room *semaphore.Weighted
 	all  int64
 }
 
-// NewAnswers is room for so many bytes.
+// NewAnswers returns a budget of the given number of bytes.
 func NewAnswers(bytes int64) *Answers {
 	return &Answers{semaphore.NewWeighted(bytes), bytes}
 }
 
-// held is what the answer to a request has of the room.
+// held is the part of the budget that the answer to one request holds.
 type held struct {
 	of    *Answers
 	bytes int64
@@ -30,23 +30,23 @@ type held struct {
 
 const heldKey = "request.held" // in the context of a request
 
-// Serve lets the answer to a request take room from now on. free gives it back, when the
-// answer is written or will not be.
+// Serve lets the answer to a request use the budget from now on. free releases what it holds, and
+// is called once the answer is written or has been given up.
 func (a *Answers) Serve(c echo.Context) (free func()) {
 	h := &held{of: a}
 	c.Set(heldKey, h)
 	return func() { a.room.Release(h.bytes) }
 }
 
-// holdPatience is how long an answer waits for room: those who read theirs make it.
+// holdPatience is how long an answer waits for memory that other clients release by reading theirs.
 const holdPatience = time.Second
 
-// Hold takes room for so many more bytes of the answer, before it begins, and waits for it
-// a little. Without any the client is to come again: the others' answers are in memory.
-// One larger than all the room is let have that.
+// Hold reserves more bytes for the answer, before it begins, waiting briefly if the budget is used
+// up. If that fails the client is told to retry later, since other answers fill the memory. An
+// answer larger than the whole budget is granted all of it.
 func Hold(c echo.Context, bytes int64) error {
 	h, ok := c.Get(heldKey).(*held)
-	if !ok { // of a route whose answers are small
+	if !ok { // the route's answers are small
 		return nil
 	}
 	bytes = min(bytes, h.of.all-h.bytes)

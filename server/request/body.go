@@ -1,6 +1,6 @@
-// Package request takes requests apart within bounds: bodies have to arrive at a rate and
-// to find room in memory, lists are not kept beyond what is asked for, and what is wrong
-// is a *problem.Error in the words of whoever sent it. It knows no route.
+// Package request parses requests within bounds: bodies must arrive at a minimum rate and fit into
+// a memory budget, lists are truncated at their limits, and errors are *problem.Error in the
+// client's terms. It is independent of the routes.
 package request
 
 import (
@@ -17,32 +17,31 @@ import (
 	"vicreg/server/problem"
 )
 
-// paced is a body that has to arrive at a rate, since one that trickles in holds a
-// connection for the length of the whole deadline, and whose bytes have to find room
-// as they come.
+// paced is a body that must arrive at a minimum rate, since one that trickles in would hold a
+// connection until the deadline, and whose bytes are charged to a memory budget as they come.
 type paced struct {
 	io.Closer
 	body     io.Reader
 	control  *http.ResponseController
 	begin    time.Time
-	last     time.Time           // when bytes came
+	last     time.Time           // when the latest bytes arrived
 	deadline time.Time           // of the request
-	rate     int                 // bytes a second
+	rate     int                 // bytes per second
 	room     *semaphore.Weighted // bytes of all bodies in memory
 	got      int64
-	length   int64 // as announced, or negative
+	length   int64 // Content-Length, or negative if unknown
 }
 
-// Pacing is how a body has to arrive.
+// Pacing says how a body has to arrive.
 type Pacing struct {
-	Most     int64               // bytes
-	Rate     int                 // bytes a second after its first few seconds; 0 for any
+	Most     int64               // maximum bytes
+	Rate     int                 // minimum bytes per second after the first few seconds; 0 for no minimum
 	Deadline time.Time           // of the request
 	Room     *semaphore.Weighted // bytes of all bodies in memory
 }
 
-// Pace makes the body of r arrive so from now on: one that does not fails while it is
-// read. free gives the room of its bytes back when they are no longer needed.
+// Pace applies p to the body of r from now on: reading a body that breaks the rules fails. free
+// returns its bytes to the memory budget when they are no longer needed.
 func Pace(w http.ResponseWriter, r *http.Request, p Pacing) (free func()) {
 	now := time.Now()
 	body := &paced{Closer: r.Body, body: http.MaxBytesReader(w, r.Body, p.Most), control: http.NewResponseController(w),
@@ -51,10 +50,10 @@ func Pace(w http.ResponseWriter, r *http.Request, p Pacing) (free func()) {
 	return func() { p.Room.Release(body.got) }
 }
 
-// grace is what a body may take before its rate counts, and between two of its bytes.
+// grace is the time before a body's rate is enforced, and the longest gap between two of its bytes.
 const grace = 5 * time.Second
 
-// Read fails with a timeout when the bytes so far are too few for the time.
+// Read fails with a timeout if too few bytes have arrived for the time elapsed.
 func (p *paced) Read(b []byte) (int, error) {
 	p.until(p.due())
 	n, err := p.body.Read(b)
@@ -63,18 +62,18 @@ func (p *paced) Read(b []byte) (int, error) {
 	}
 	p.last = time.Now()
 	if p.got += int64(n); err == io.EOF || p.got == p.length {
-		p.until(time.Time{}) // it is there; the server goes on reading, to see the client leave
+		p.until(time.Time{}) // the body is complete; the server reads on to notice the client disconnecting
 	}
 	return n, err
 }
 
-// due is when the next byte must be there.
+// due is the deadline for the next byte.
 func (p *paced) due() time.Time {
 	if p.rate == 0 {
 		return p.deadline
 	}
 	due := p.begin.Add(grace + time.Duration(float64(p.got)/float64(p.rate)*float64(time.Second)))
-	for _, limit := range []time.Time{p.last.Add(grace), p.deadline} { // what came fast buys no long silence
+	for _, limit := range []time.Time{p.last.Add(grace), p.deadline} { // a fast start does not excuse a long gap
 		if due.After(limit) {
 			due = limit
 		}
@@ -83,11 +82,11 @@ func (p *paced) due() time.Time {
 }
 
 func (p *paced) until(t time.Time) {
-	_ = p.control.SetReadDeadline(t) // a connection that has none is not slow
+	_ = p.control.SetReadDeadline(t) // not every connection supports deadlines
 }
 
-// announced is how much memory a body gets before its bytes are there, which is not
-// counted as theirs: about what a connection takes in any case.
+// announced caps the buffer that is allocated on the strength of Content-Length. It is not charged
+// to the memory budget: a connection takes about as much anyway.
 const announced = 32 << 10
 
 // Whole reads a body to its end.
@@ -99,7 +98,7 @@ func Whole(r *http.Request) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// bodyProblem says why a body could not be read.
+// bodyProblem translates the error of reading a body.
 func bodyProblem(err error) error {
 	var timeout net.Error
 	switch {

@@ -10,7 +10,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// A body that is announced and does not come takes little memory.
+// A body that is announced but never arrives takes little memory.
 func TestAnnouncedBody(t *testing.T) {
 	failed := errors.New("no more")
 	r := &http.Request{ContentLength: 60 << 20, Body: io.NopCloser(iotest.ErrReader(failed))}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// Few is a list in JSON that has no more than mostFew values: a body of millions of
-// empty objects would else take forty times its size.
+// Few is a JSON list of at most mostFew values: otherwise a body of millions of empty objects would
+// take forty times its size in memory.
 type Few[T any] []T
 
 const mostFew = 16
 
-// UnmarshalJSON reads the list a value at a time.
+// UnmarshalJSON decodes the list one value at a time.
 func (l *Few[T]) UnmarshalJSON(b []byte) error {
 	*l = nil
 	d := json.NewDecoder(bytes.NewReader(b))

@@ -13,16 +13,16 @@ import (
 	"vicreg/server/problem"
 )
 
-// Taker is what a request does with a body of each kind.
+// Taker holds a request's callbacks for each kind of body.
 type Taker struct {
-	Image func(file []byte) error                       // as the body itself; nil where that cannot be
-	File  func(part *multipart.Part, data []byte) error // in a form
-	Field func(name, value string) error                // in a form
+	Image func(file []byte) error                       // the body itself; nil if not supported
+	File  func(part *multipart.Part, data []byte) error // a file in a form
+	Field func(name, value string) error                // a field in a form
 	JSON  func(body io.Reader) error
 }
 
-// TakeImages is a Taker that puts images into a list, of a form no more than most. Its
-// Field and JSON are left to be set.
+// TakeImages returns a Taker that appends images to a list, at most most of them from a form. The
+// caller has to set its Field and JSON.
 func TakeImages(into *[]Image, most int) Taker {
 	return Taker{
 		Image: func(file []byte) error {
@@ -38,7 +38,7 @@ func TakeImages(into *[]Image, most int) Taker {
 	}
 }
 
-// Read takes the body apart by its media type. An error of the taker ends it.
+// Read parses the body according to its media type. It stops at the first error of the Taker.
 func Read(c echo.Context, t Taker) error {
 	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil {
@@ -62,7 +62,7 @@ func Read(c echo.Context, t Taker) error {
 	return problem.Errorf(problem.BadMediaType, "%s: send %s", kind, t.kinds())
 }
 
-// IsJSON tells whether the body is JSON by its media type.
+// IsJSON reports whether the body's media type is JSON.
 func IsJSON(c echo.Context) bool {
 	kind, _, _ := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	return kind == "application/json"
@@ -75,8 +75,8 @@ func (t Taker) kinds() string {
 	return "an image, multipart/form-data or application/json"
 }
 
-// readForm takes the parts of a form, and reads the body to its end: before that nobody
-// sees the client leave.
+// readForm reads the parts of a form, and the body to its end: only then does the server notice the
+// client disconnecting.
 func (t Taker) readForm(body io.Reader, boundary string) error {
 	end := &tail{r: body}
 	if err := t.readParts(multipart.NewReader(end, boundary)); err != nil {
@@ -91,11 +91,11 @@ func (t Taker) readForm(body io.Reader, boundary string) error {
 	return nil
 }
 
-// readParts takes every part, in order. Nothing is put on the disk.
+// readParts passes on every part, in order. Nothing is written to disk.
 func (t Taker) readParts(r *multipart.Reader) error {
 	for {
 		part, err := r.NextPart()
-		if err == io.EOF { // wrapped it means that the body ends too early, and sometimes so, too: see tail
+		if err == io.EOF { // a wrapped EOF means a truncated body; a bare one can mean that too: see tail
 			return nil
 		}
 		if err != nil {
@@ -116,12 +116,12 @@ func (t Taker) readParts(r *multipart.Reader) error {
 	}
 }
 
-// TooMany is the error of a request that has more than most of something.
+// TooMany is the error of a request with more than most of something.
 func TooMany(most int, what string) *problem.Error {
 	return problem.Errorf(problem.TooLarge, "more than %d %s in one request", most, what)
 }
 
-// Truth reads the value of a parameter; "" is false.
+// Truth parses a boolean parameter; "" is false.
 func Truth(name, text string) (bool, error) {
 	if text == "" {
 		return false, nil
@@ -133,14 +133,14 @@ func Truth(name, text string) (bool, error) {
 	return v, nil
 }
 
-// tail keeps the end of what is read, by which a form that was cut off between two
-// parts is told from a whole one: its reader ends in the same way.
+// tail keeps the end of what is read. It shows whether a form is complete or was cut off between
+// two parts: the multipart reader returns EOF in both cases.
 type tail struct {
 	r    io.Reader
 	last []byte
 }
 
-// kept is more than a boundary and what a reader takes ahead of it.
+// kept exceeds the length of a boundary plus the multipart reader's read-ahead.
 const kept = 8 << 10
 
 func (t *tail) Read(p []byte) (int, error) {

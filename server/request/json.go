@@ -11,7 +11,7 @@ import (
 	"vicreg/server/problem"
 )
 
-// DecodeOne reads a body that is one JSON value.
+// DecodeOne decodes a body that must be a single JSON value.
 func DecodeOne(d *json.Decoder, into any) error {
 	if err := d.Decode(into); err != nil {
 		return BadJSON(Named(err, into))
@@ -25,7 +25,7 @@ func DecodeOne(d *json.Decoder, into any) error {
 	return problem.Errorf(problem.BadRequest, "there is more than one JSON value in the body")
 }
 
-// BadJSON is what a client is told of JSON that could not be read.
+// BadJSON returns the error that a client gets for JSON that could not be read.
 func BadJSON(err error) error {
 	if p := problem.Of(bodyProblem(err)); p.Code != problem.BadRequest {
 		return p
@@ -33,8 +33,8 @@ func BadJSON(err error) error {
 	return problem.Errorf(problem.BadRequest, "the JSON cannot be read: %s", AboutJSON(err))
 }
 
-// AboutJSON says what is wrong with JSON in the words of JSON, not in those of Go: which
-// field, and what is wanted there.
+// AboutJSON describes a JSON error in JSON's terms instead of Go's: which field it is, and what was
+// expected there.
 func AboutJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
@@ -52,11 +52,11 @@ func AboutJSON(err error) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("at byte %d, %v", syntax.Offset, syntax)
 	}
-	return strings.TrimPrefix(err.Error(), "json: ") // of an unknown field it gives the name
+	return strings.TrimPrefix(err.Error(), "json: ") // an unknown field is named
 }
 
-// fieldOf is the path of a field without the embedded structs, which JSON does not know
-// of: those have capitals in their names, fields of requests do not.
+// fieldOf is the path of a field without embedded structs, which JSON does not have: their names
+// have capitals, those of request fields do not.
 func fieldOf(path string) string {
 	var names []string
 	for name := range strings.SplitSeq(path, ".") {
@@ -67,7 +67,7 @@ func fieldOf(path string) string {
 	return strings.Join(names, ".")
 }
 
-// wanted names what is decoded into a type.
+// wanted names the JSON type that is decoded into t.
 func wanted(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[[]string]():
@@ -87,13 +87,13 @@ func wanted(t reflect.Type) string {
 	case reflect.Struct, reflect.Map:
 		return "an object"
 	}
-	return "a whole number" // which are all others that requests have
+	return "a whole number" // the only other kind in requests
 }
 
-// stringOrList stands for what may be a list of strings or a lone one.
+// stringOrList stands for either a string or a list of strings.
 type stringOrList struct{}
 
-// foundIn names what encoding/json has found in the place of that.
+// foundIn names the type that encoding/json found instead.
 func foundIn(value string) string {
 	switch value {
 	case "array":
@@ -111,8 +111,8 @@ func foundIn(value string) string {
 	return "a " + value
 }
 
-// misfit is the error of a value that is not of type T. Whoever decodes what is around
-// it adds the name of the field.
+// misfit is the error of a value that is not of type T. The enclosing decoder adds the field's
+// name.
 func misfit[T any](value string) error {
 	return &json.UnmarshalTypeError{Value: value, Type: reflect.TypeFor[T]()}
 }

@@ -12,7 +12,7 @@ import (
 	"vicreg/server/problem"
 )
 
-// What fails behind the JSON of a body is no second value.
+// An error behind the body's JSON is reported as such, not as a second value.
 func TestBehindTheJSON(t *testing.T) {
 	for _, c := range []struct {
 		rest io.Reader

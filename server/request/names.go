@@ -12,8 +12,8 @@ import (
 	"vicreg/server/problem"
 )
 
-// Only refuses requests with other parameters: a filter whose name is misspelt would
-// else find everything.
+// Only rejects requests with any other query parameters: otherwise a misspelt filter would match
+// everything.
 func Only(names ...string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -27,8 +27,7 @@ func Only(names ...string) echo.MiddlewareFunc {
 	}
 }
 
-// wantOf says which names there are, and which of them is most like the one that is not
-// among them.
+// wantOf lists the valid names, and suggests the one closest to name, which is not among them.
 func wantOf(name string, names []string) string {
 	if len(names) == 0 {
 		return "want none"
@@ -40,22 +39,22 @@ func wantOf(name string, names []string) string {
 	return text
 }
 
-// nearest is the name that another was most likely meant to be, "" for none.
+// nearest is the valid name that name was most likely meant to be, "" if none is close.
 func nearest(name string, names []string) string {
-	const longest = 64 // bytes of a name that is compared: a body may have one of megabytes
+	const longest = 64 // longest name compared, in bytes: a body could contain one of megabytes
 	if len(name) > longest {
 		return ""
 	}
 	return usage.Closest(name, names)
 }
 
-// NoFile is the error of a part of a form that is no file, and none of the fields.
+// NoFile is the error of a form part that is neither a file nor one of the fields.
 func NoFile(name string, fields ...string) error {
 	return problem.Errorf(problem.BadRequest, "part %q is no file; of fields %s", name, wantOf(name, fields))
 }
 
-// Named adds to the error of a field that is unknown which of those of into, a pointer
-// to a struct, it was most likely meant to be.
+// Named extends the error of an unknown JSON field with the closest field of into, a pointer to a
+// struct.
 func Named(err error, into any) error {
 	quoted, is := strings.CutPrefix(err.Error(), "json: unknown field ")
 	if !is {
@@ -67,7 +66,7 @@ func Named(err error, into any) error {
 	return err
 }
 
-// fieldsOf are the names that JSON has for the fields of what into points to.
+// fieldsOf returns the JSON names of the fields of the struct that into points to.
 func fieldsOf(into any) (names []string) {
 	t := reflect.TypeOf(into)
 	for t.Kind() == reflect.Pointer {

@@ -11,12 +11,12 @@ type around struct {
 	Normalize bool `json:"normalize"`
 }
 
-// Inner is a part of around.
+// Inner is embedded in around.
 type Inner struct {
 	Format string `json:"encoding_format"`
 }
 
-// A field that nobody knows is told with the one that it was meant to be, if there is one.
+// The error of an unknown field suggests the field that was probably meant, if any is close.
 func TestUnknownFields(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"normalise": true}`:                    `unknown field "normalise"; did you mean normalize?`,

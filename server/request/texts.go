@@ -9,27 +9,27 @@ import (
 	"vicreg/server/problem"
 )
 
-// Image is one image as it came, or why it could not be taken.
+// Image is one image as it was sent, or why it was rejected.
 type Image struct {
 	File []byte
 	Err  *problem.Error
-	// Local says that the file is no client's: it lies on this machine's disk, and TIFF is
-	// let in.
+	// Local says that the file comes from this machine's disk, not from a client, so TIFF is
+	// allowed.
 	Local bool
 }
 
-// Texts is a list of strings of which no more than Most are kept: a body of
-// millions of empty ones would else take a hundred times its size.
+// Texts is a list of strings, of which at most Most are kept: otherwise a body of millions of empty
+// strings would take a hundred times its size in memory.
 type Texts struct {
-	Most int  // to be set before the list is read
-	Lone bool // a string alone is a list of one
+	Most int  // must be set before decoding
+	Lone bool // a bare string counts as a list of one
 
 	Kept  []string
 	Over  bool // there are more than Most
-	Given bool // also if it is empty
+	Given bool // even if it is empty
 }
 
-// Images are the images that the texts stand for.
+// Images decodes the texts as images.
 func (in *Texts) Images() (images []Image) {
 	for _, text := range in.Kept {
 		images = append(images, FromText(text))
@@ -37,7 +37,7 @@ func (in *Texts) Images() (images []Image) {
 	return images
 }
 
-// UnmarshalJSON reads the list a string at a time.
+// UnmarshalJSON decodes the list one string at a time.
 func (in *Texts) UnmarshalJSON(b []byte) error {
 	in.Kept, in.Over, in.Given = nil, false, true
 	if in.Lone && b[0] == '"' {
@@ -70,7 +70,7 @@ func (in *Texts) misfit(value string) error {
 	return misfit[[]string](value)
 }
 
-// FromText reads an image from base64 or a data URI.
+// FromText decodes an image from base64 or a data URI.
 func FromText(text string) Image {
 	if rest, isURI := strings.CutPrefix(text, "data:"); isURI {
 		_, payload, ok := strings.Cut(rest, ";base64,")

@@ -10,7 +10,7 @@ import (
 	"vicreg/server/servertest"
 )
 
-// FuzzText is about one image in JSON.
+// FuzzText tests the parser of an image in JSON.
 func FuzzText(f *testing.F) {
 	for _, text := range []string{"aGVsbG8=", "aGVs\nbG8=\r\n", "data:image/png;base64,aGVsbG8=", "data:;base64,", "data:,x", "http://x", "data:;base64,https://x", "====", "", "\xff"} {
 		f.Add(text)
@@ -32,7 +32,7 @@ func FuzzText(f *testing.F) {
 		}
 		payload = strings.NewReplacer("\r", "", "\n", "").Replace(payload)
 		again := base64.StdEncoding.EncodeToString(got.File)
-		end := max(0, len(payload)-4) // bits behind the last byte may be set
+		end := max(0, len(payload)-4) // unused bits after the last byte may be set
 		if len(again) != len(payload) || again[:end] != payload[:end] {
 			t.Errorf("%q became %q", payload, again)
 		}

@@ -12,8 +12,8 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Copied opens a model whose vector is the picture's numbers, on a device, with so many
-// sessions, each of which writes a profile whose name begins with profiles and its number.
+// Copied opens a model whose output vector is the picture's pixel values, on a CUDA device, with
+// the given number of sessions. Session k writes a profile whose name begins with profiles and k.
 func Copied(t *testing.T, sessions int, profiles string) (*encoder.Encoder, error) {
 	const size = 4
 	m := orttest.Copied(size)
@@ -33,7 +33,7 @@ func Copied(t *testing.T, sessions int, profiles string) (*encoder.Encoder, erro
 	return encoder.New(orttest.Open(t), file, on[0], on[1:]...)
 }
 
-// RanSizes are the batch sizes that a session ran, by its profile.
+// RanSizes counts the runs of a session by batch size, from its profile.
 func RanSizes(t *testing.T, prefix string) map[int]int {
 	t.Helper()
 	sizes := map[int]int{}

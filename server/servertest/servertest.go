@@ -1,5 +1,5 @@
-// Package servertest has what tests of the server and its packages share: a small model,
-// pictures, and how much memory something takes.
+// Package servertest has what the tests of the server and its packages share: a small model,
+// pictures, and a measure of allocations.
 package servertest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Model is the file of a small backbone with weights that were drawn.
+// Model returns the file of a small backbone with random weights.
 func Model(t testing.TB, seed uint64) []byte {
 	t.Helper()
 	backbone, err := models.NewResNet("resnet18", "cifar", 4)
@@ -34,7 +34,7 @@ func Model(t testing.TB, seed uint64) []byte {
 	values := map[string]*tensor.Tensor{}
 	for _, p := range eval.Params {
 		values[p.Name] = p.InitialValue(seed)
-		if strings.HasSuffix(p.Name, "bn2.weight") { // else every block is the identity
+		if strings.HasSuffix(p.Name, "bn2.weight") { // otherwise every block is the identity
 			for i := range values[p.Name].Float32() {
 				values[p.Name].Float32()[i] = 1
 			}
@@ -76,7 +76,7 @@ func Photo(t testing.TB, n int) []byte {
 	return b.Bytes()
 }
 
-// Allocated is how many bytes f allocates in all, also those that are free again.
+// Allocated is the total number of bytes that f allocates, including those freed again.
 func Allocated(f func()) int {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
