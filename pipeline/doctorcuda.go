@@ -15,7 +15,7 @@ func examineCUDA(d *findings, flag string, device ort.Device) error {
 	if err == nil {
 		r, err = examineRuntime(d, path, "CUDAExecutionProvider")
 	}
-	found := ort.FindCUDA(filepath.Dir(path)) // finds nothing without a path
+	found := ort.FindCUDA(filepath.Dir(path)) // "." without a path, which FindCUDA ignores
 	for _, l := range found.Libraries {
 		d.line(shortName(l.Name), "%s", libraryText(l))
 	}

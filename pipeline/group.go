@@ -108,8 +108,8 @@ func (n *namedWriter) Write(b []byte) (int, error) {
 }
 
 // agree returns an error in every process if one has other settings, images or weights than the
-// first, or other devices or kernels: they would silently train different models. It is the group's
-// first communication.
+// first, or other devices or kernels: they would silently train different models. At the start of
+// a run it is the group's first communication.
 func (r *run) agree(weights func() (uint32, error)) error {
 	if r.group().Size() == 1 {
 		return nil

@@ -29,7 +29,7 @@ type kindFigures struct {
 
 	Votes     []voteFigures    `json:"knn_at"`
 	Retrieval retrievalFigures `json:"retrieval"`
-	Linear    *linearFigures   `json:"linear"` // nil where there are too few images
+	Linear    *linearFigures   `json:"linear"` // nil if noLinear says why
 
 	noLinear  string // why there is no linear probe; "" if there is one
 	neighbors int    // available to each image: all of the reference, or all other images

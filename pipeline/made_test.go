@@ -89,7 +89,7 @@ func smallConfig(t *testing.T, data string, size int) Config {
 // initial values as training would move them. change may modify them.
 func madeRun(t *testing.T, c Config, change func(map[string]*tensor.Tensor)) string {
 	t.Helper()
-	if all, err := dataset.Index(c.Data); err == nil { // some tests want a run whose images are gone
+	if all, err := dataset.Index(c.Data); err == nil { // some tests need a run whose images are gone
 		train, _, _ := c.split(all)
 		c.Images, c.DataSet = train.Len(), train.Fingerprint()
 	}

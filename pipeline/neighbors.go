@@ -77,8 +77,8 @@ func (c *comparison) measureNeighbors(ctx context.Context, f *kindFigures, cente
 	return nil
 }
 
-// search finds each query's neighbours, excluding itself: as many as vote are stored in near, and
-// also is shown as many as it wants.
+// search finds each query's neighbours, excluding itself: it stores the voters in near and passes
+// also as many as it needs.
 func (c *comparison) search(ctx context.Context, queries, base stats.Matrix, also *ranking, near [][]stats.Neighbor) error {
 	voters, all := slices.Max(c.ks), c.neighbors()
 	want := func(q int) int { return min(max(voters, also.wants(q)), all) }

@@ -74,7 +74,7 @@ func (o *objective) minimize(l2, tolerance float64, start []float64) (*classifie
 	if o.err != nil {
 		return nil, fmt.Errorf("train a linear classifier: %w", o.err)
 	}
-	// With a result err is no failure: a line search gives up once the loss is flat to its last bits.
+	// With a result, err is ignored: a line search gives up once the loss is flat to its last bits.
 	if r == nil {
 		return nil, fmt.Errorf("train a linear classifier: %w", errors.Join(err, errors.New("no step could be taken")))
 	}
