@@ -13,15 +13,15 @@ import (
 	"testing/fstest"
 )
 
-// TestDockerfile holds the Dockerfile to what can be tested without an engine: its
-// steps are scripts, which scripts/docker/test.sh runs, and what it copies is there.
+// TestDockerfile checks what can be tested of the Dockerfile without a container engine: its steps
+// are scripts, which scripts/docker/test.sh runs, and the files it copies exist.
 func TestDockerfile(t *testing.T) {
 	for _, fault := range dockerfileFaults(t, os.DirFS(".")) {
 		t.Error(fault)
 	}
 }
 
-// The test can fail: each rule is broken once.
+// Each rule is violated once, to show that the checks can fail.
 func TestDockerfileFaults(t *testing.T) {
 	tree := fstest.MapFS{
 		".dockerignore":           {Data: []byte("# comment\n*\n!scripts\n!go.*\n")},
@@ -79,8 +79,8 @@ CMD ["serve", "--device", "cuda"]
 	}
 }
 
-// What git tracks must come to the build: a file that is missing there counts as a
-// change, and vicreg version would say that the image has some.
+// Files that git tracks must reach the build: it takes missing ones for changes, and vicreg version
+// would report the image as modified.
 func TestDockerIgnoreLetsTrackedFilesThrough(t *testing.T) {
 	out, err := exec.Command("git", "ls-files").Output()
 	if err != nil {
@@ -99,10 +99,10 @@ func TestDockerIgnoreLetsTrackedFilesThrough(t *testing.T) {
 	}
 }
 
-// instruction is one of a Dockerfile, its lines joined.
+// instruction is one Dockerfile instruction with its continuation lines joined.
 type instruction struct{ name, rest string }
 
-// instructions reads a Dockerfile without heredocs.
+// instructions parses a Dockerfile without heredocs.
 func instructions(text string) (all []instruction) {
 	joined := ""
 	for line := range strings.Lines(text) {
@@ -122,7 +122,7 @@ func instructions(text string) (all []instruction) {
 
 var stepScript = regexp.MustCompile(`^scripts/docker/[a-z-]+\.sh$`)
 
-// dockerfileFaults says what is wrong with the Dockerfile of a tree, in its order.
+// dockerfileFaults lists what is wrong with a tree's Dockerfile, in file order.
 func dockerfileFaults(t *testing.T, tree fs.FS) (faults []string) {
 	t.Helper()
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
@@ -151,14 +151,14 @@ func dockerfileFaults(t *testing.T, tree fs.FS) (faults []string) {
 	return append(faults, stageFaults(stages)...)
 }
 
-// stage is one of a Dockerfile: its name, and the lines of each instruction.
+// stage is one build stage: its name, and the arguments of each of its instructions.
 type stage struct {
 	name     string
 	settings map[string]string
 }
 
-// stageFaults checks the stages that are images, not copied from: they run the program
-// in the same manner, on the device that their names tell.
+// stageFaults checks the final stages, those not copied from: they run the program in the same way,
+// on the device that their names imply.
 func stageFaults(stages []stage) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	var names []string
@@ -190,7 +190,7 @@ func stageFaults(stages []stage) (faults []string) {
 	return faults
 }
 
-// copyFaults checks a COPY of the last stage: from an earlier one, or else from the tree.
+// copyFaults checks a COPY of the last stage, from an earlier stage or from the tree.
 func copyFaults(tree fs.FS, ignore string, stages []stage, words []string) (faults []string) {
 	if from, other := strings.CutPrefix(words[0], "--from="); other {
 		if !slices.ContainsFunc(stages[:len(stages)-1], func(s stage) bool { return s.name == from }) {
@@ -219,8 +219,8 @@ func runnable(tree fs.FS, script string) error {
 	return err
 }
 
-// ignored tells whether a .dockerignore that begins with * leaves a file out, as far
-// as its lines for the top of the tree go.
+// ignored reports whether a .dockerignore that starts with * excludes a file, considering only
+// top-level patterns.
 func ignored(text, name string) bool {
 	top, _, _ := strings.Cut(path.Clean(name), "/")
 	for line := range strings.Lines(text) {

@@ -24,10 +24,10 @@ import (
 	"vicreg/server/index/indextest"
 )
 
-// killsEnv is how often TestKillServer kills; scripts/bench.sh index --case kill sets it.
+// killsEnv sets how often TestKillServer kills; scripts/bench.sh index --case kill sets it.
 const killsEnv = "VICREG_KILLS"
 
-// The model of these tests takes pictures of 4 x 4 pixels.
+// These tests use a model for pictures of 4 x 4 pixels.
 const (
 	durableSide = 4
 	durableDim  = 3 * durableSide * durableSide
@@ -38,11 +38,11 @@ type process struct {
 	cmd   *exec.Cmd
 	lines *bufio.Reader
 	url   string
-	log   string // file
+	log   string // path of the log file
 }
 
-// startServer starts this program as vicreg serve behind a command that runs another,
-// if any.
+// startServer starts this program as vicreg serve, wrapped in the command behind if it is not
+// empty.
 func startServer(t *testing.T, behind []string, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -57,7 +57,7 @@ func startServer(t *testing.T, behind []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close() // the server has its own
+	defer log.Close() // the server has its own descriptor
 	p.cmd.Stderr = log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -72,7 +72,7 @@ func startServer(t *testing.T, behind []string, args ...string) *process {
 	return p
 }
 
-// said is the end of the server's log.
+// said returns the end of the server's log.
 func (p *process) said() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -81,7 +81,7 @@ func (p *process) said() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// ready waits for the line that tells the address; without one, url is "".
+// ready waits for the line with the address; url is "" if the output ends without one.
 func (p *process) ready() {
 	p.url = ""
 	for {
@@ -96,7 +96,8 @@ func (p *process) ready() {
 	}
 }
 
-// ask sends JSON, or nothing for nil, and decodes the answer, which has a status.
+// ask sends body as JSON, or nothing if it is nil, and decodes the response, whose status it
+// returns.
 func (p *process) ask(method, path string, body, answer any) (status int, err error) {
 	var text []byte
 	if body != nil {
@@ -123,7 +124,7 @@ func (p *process) ask(method, path string, body, answer any) (status int, err er
 	return w.StatusCode, err
 }
 
-// jsonItem is an item as the API takes it.
+// jsonItem is an item as the API accepts it.
 func jsonItem(id string, number int) map[string]any {
 	it := indextest.Version(id, number, durableDim)
 	return map[string]any{"id": id, "vector": it.Vector, "metadata": it.Metadata, "source": it.Source}
@@ -166,8 +167,8 @@ func (p *process) change(c indextest.Call) error {
 	return nil
 }
 
-// TestKillServer kills servers that own an index while clients store, delete and search:
-// what was acknowledged is there when the next one has opened the file.
+// TestKillServer kills servers that own an index while clients store, delete and search: everything
+// acknowledged must be there once the next server has opened the file.
 func TestKillServer(t *testing.T) {
 	kills := 3
 	if text := os.Getenv(killsEnv); text != "" {
@@ -196,7 +197,7 @@ func TestKillServer(t *testing.T) {
 	}
 }
 
-// killAfter lets clients work until so many calls were acknowledged, and kills the
+// killAfter runs clients until the given number of calls was acknowledged, and then kills the
 // server.
 func (p *process) killAfter(t *testing.T, l *indextest.Ledger, round, calls int) {
 	t.Helper()
@@ -243,7 +244,7 @@ func (p *process) killAfter(t *testing.T, l *indextest.Ledger, round, calls int)
 	}
 }
 
-// shows is an error unless a search finds what a call has stored.
+// shows returns an error unless a search finds what a call has stored.
 func (p *process) shows(c indextest.Call) error {
 	if c.Kind != indextest.Put {
 		return nil
@@ -271,7 +272,7 @@ func (p *process) shows(c indextest.Call) error {
 	return nil
 }
 
-// verifyServer compares what a server has with what was acknowledged.
+// verifyServer compares a server's items with what was acknowledged.
 func verifyServer(t *testing.T, p *process, l *indextest.Ledger) {
 	t.Helper()
 	if p.url == "" {
@@ -315,8 +316,8 @@ func verifyServer(t *testing.T, p *process, l *indextest.Ledger) {
 	}
 }
 
-// smallDisk runs a command twice on a small disk of its own, the second time with more
-// room; SIGTERM goes to the command. It exits with 97 where no disk can be mounted.
+// smallDisk runs a command twice on a small private disk, which is enlarged before the second run;
+// SIGTERM is forwarded to the command. It exits with 97 if no disk can be mounted.
 const smallDisk = `
 mount -t tmpfs -o size=2m none "$1" || exit 97
 folder=$1
@@ -332,8 +333,8 @@ mount -o remount,size=8m none "$folder"
 run "$@"
 `
 
-// TestFullDisk fills the disk under a server: that is 507, reading and searching go on,
-// and what was acknowledged before is there in the end.
+// TestFullDisk fills the disk under a server: writes fail with 507, reads and searches still work,
+// and everything acknowledged before is there at the end.
 func TestFullDisk(t *testing.T) {
 	if out, err := exec.Command("unshare", "--user", "--map-root-user", "--mount", "true").CombinedOutput(); err != nil {
 		t.Skipf("no disk can be mounted here: %v %s", err, out)
@@ -374,8 +375,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// fill stores items, one and many a call, until there is no room, and sees that nothing
-// of the last calls is there.
+// fill stores items, one or 41 per call, until the disk is full, and checks that calls then fail
+// with 507.
 func fill(t *testing.T, p *process, l *indextest.Ledger) {
 	t.Helper()
 	for n := 1; ; n++ {

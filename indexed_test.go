@@ -20,8 +20,8 @@ import (
 	"vicreg/server/index"
 )
 
-// model FILE SIZE: writes a model without weights, whose vector is the pixels of a
-// picture that is brought down to SIZE x SIZE of them. It says that their mean is grey.
+// model FILE SIZE: writes a model without weights, whose vector is the pixels of the picture
+// reduced to SIZE x SIZE. Its stored mean is grey.
 func model(ts *testscript.TestScript, _ bool, args []string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -48,8 +48,8 @@ func writePixels(path string, size int) error {
 	return os.WriteFile(path, file, 0o666)
 }
 
-// owned MODEL INDEX ARG...: runs vicreg with these arguments and --server URL while a
-// server owns the index.
+// owned MODEL INDEX ARG...: runs vicreg with these arguments and --server URL while a server owns
+// the index.
 func owned(ts *testscript.TestScript, not bool, args []string) {
 	lib, err := ort.Open(ts.Getenv(ort.EnvLibrary))
 	ts.Check(err)

@@ -23,11 +23,11 @@ import (
 
 const (
 	manifest   = "scripts/deploy/kubernetes.yaml"
-	kubernetes = "1.37.0" // whose schemas the manifest is checked with
+	kubernetes = "1.37.0" // version of the schemas for validation
 )
 
-// TestManifestSchema checks the manifest strictly: a field that Kubernetes does not
-// know is an error. The second one, misspelled, shows that it is.
+// TestManifestSchema validates the manifest strictly: unknown fields are errors. A second, misspelt
+// manifest proves that.
 func TestManifestSchema(t *testing.T) {
 	python := os.Getenv(orttest.EnvPython)
 	if python == "" {
@@ -51,14 +51,14 @@ func TestManifestSchema(t *testing.T) {
 	}
 }
 
-// TestManifest checks what a schema cannot see.
+// TestManifest checks what a schema cannot express.
 func TestManifest(t *testing.T) {
 	for _, fault := range manifestFaults(t, readFile(t, os.DirFS("."), manifest)) {
 		t.Error(fault)
 	}
 }
 
-// The test can fail: each rule is broken once.
+// Each rule is violated once, to show that the checks can fail.
 func TestManifestFaults(t *testing.T) {
 	good := readFile(t, os.DirFS("."), manifest)
 	for _, c := range []struct{ old, new, want string }{
@@ -86,7 +86,7 @@ func TestManifestFaults(t *testing.T) {
 	}
 }
 
-// object is what the tests read of a Deployment and a Service.
+// object holds the fields of a Deployment or Service that the tests need.
 type object struct {
 	Kind string
 	Spec struct {
@@ -132,8 +132,7 @@ type probe struct {
 	HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
 }
 
-// port is the number of a port that is given as a name or a number, empty if the
-// container has none such.
+// port resolves a port given by name or number to its number, "" if the container does not have it.
 func (c container) port(nameOrNumber string) string {
 	for _, p := range c.Ports {
 		if nameOrNumber == p.Name || nameOrNumber == p.ContainerPort {
@@ -143,7 +142,7 @@ func (c container) port(nameOrNumber string) string {
 	return ""
 }
 
-// arg is the value of a flag of the container's command.
+// arg returns the value of a flag of the container's command.
 func (c container) arg(flag string) string {
 	if i := slices.Index(c.Args, flag); i >= 0 && i+1 < len(c.Args) {
 		return c.Args[i+1]
@@ -151,8 +150,8 @@ func (c container) arg(flag string) string {
 	return ""
 }
 
-// manifestFaults says where the parts of a manifest do not fit together, or not the
-// server and its image.
+// manifestFaults lists where the parts of a manifest do not match each other, the server or its
+// image.
 func manifestFaults(t *testing.T, text string) (faults []string) {
 	t.Helper()
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
@@ -175,7 +174,7 @@ func manifestFaults(t *testing.T, text string) (faults []string) {
 	if !readOnly {
 		fault("%s is not of a read-only mount", c.arg("--model"))
 	}
-	image := "" // that of the last stage; the others have the same
+	image := "" // USER of the last stage; the other final ones have the same
 	for _, i := range instructions(readFile(t, os.DirFS("."), "Dockerfile")) {
 		if i.name == "USER" {
 			image = i.rest
@@ -187,8 +186,7 @@ func manifestFaults(t *testing.T, text string) (faults []string) {
 	return faults
 }
 
-// probeFaults checks that each probe asks for what it is to tell, where the server
-// listens.
+// probeFaults checks that each probe uses the right path, on the port that the server listens on.
 func probeFaults(c container) (faults []string) {
 	for _, p := range []struct {
 		name, path string
@@ -206,7 +204,7 @@ func probeFaults(c container) (faults []string) {
 	return faults
 }
 
-// portFaults checks that whatever sends to the pods finds them and their port.
+// portFaults checks that everything that connects to the pods finds them and their port.
 func portFaults(deployment, service object) (faults []string) {
 	template := deployment.Spec.Template
 	c := template.Spec.Containers[0]
@@ -232,7 +230,7 @@ func portFaults(deployment, service object) (faults []string) {
 	return faults
 }
 
-// objects are the one deployment and the one service of a manifest.
+// objects returns the one Deployment and the one Service of a manifest.
 func objects(t *testing.T, text string) (deployment, service object) {
 	t.Helper()
 	var kinds []string

@@ -15,8 +15,8 @@ import (
 	"testing/fstest"
 )
 
-// layers places every package; one may import those strictly below it. A new
-// package has no place until somebody gives it one here.
+// layers assigns every package a layer; a package may only import packages strictly below its own.
+// A new package must be added here.
 var layers = map[string]int{
 	"models/onnx": 0, "models/tensor": 0, "pipeline/imaging": 0, "pipeline/stats": 0, "pipeline/usage": 0, "pipeline/vectors": 0, "pipeline/whole": 0,
 	"server/batch": 0, "server/index/filter": 0, "server/index/scan": 0, "server/index/store": 0, "server/jsonlog": 0, "server/page": 0,
@@ -30,21 +30,21 @@ var layers = map[string]int{
 	"scripts/golden": 1,
 }
 
-// sideways are the imports within a layer that are meant.
+// sideways lists the permitted imports within a layer.
 var sideways = []string{
-	"models/onnx > models/tensor",          // a TensorProto is made of a tensor
-	"models/nn > models/grad",              // layers bring gradient rules of composite nodes
-	"server/index/filter > pipeline/usage", // what a mistyped word most likely meant
+	"models/onnx > models/tensor",          // a TensorProto is made from a tensor
+	"models/nn > models/grad",              // layers define gradient rules of composite nodes
+	"server/index/filter > pipeline/usage", // suggestions for mistyped words
 }
 
-// barred is what the server must do without: it serves files, it does not train.
+// barred lists what the server must not depend on: it serves files and does not train.
 var barred = []string{"models/graph", "models/grad", "models/nn", "models/optim", "pipeline"}
 
-// The only packages for tests, imported by no other code.
+// forTests lists the packages that only tests may import.
 var forTests = []string{"models/graph/reference", "models/ort/orttest", "models/ort/standin", "scripts/golden", "server/index/indextest", "server/servertest"}
 
-// The only packages with cgo and unsafe, and the one file beside them: a decoder that
-// a build tag asks for. Generated protobuf code has unsafe, too.
+// nativeFile, a decoder enabled by a build tag, and the packages in native are the only code that
+// may use cgo and unsafe, except for unsafe in generated protobuf code.
 const nativeFile = "pipeline/imaging/turbojpeg.go"
 
 var native = []string{"models/ort", "server/index/scan"}
@@ -55,7 +55,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// The rules name no package that is gone.
+// The rules name no package that no longer exists.
 func TestLayersAreOfPackages(t *testing.T) {
 	named := slices.Concat(slices.Collect(maps.Keys(layers)), barred, forTests, native, []string{path.Dir(nativeFile)})
 	for _, pair := range sideways {
@@ -71,7 +71,7 @@ func TestLayersAreOfPackages(t *testing.T) {
 	}
 }
 
-// gone are those of some packages that a tree does not have, sorted and each once.
+// gone returns the packages that a tree lacks, sorted and without duplicates.
 func gone(t *testing.T, tree fs.FS, packages []string) (missing []string) {
 	t.Helper()
 	for _, pkg := range packages {
@@ -87,7 +87,7 @@ func gone(t *testing.T, tree fs.FS, packages []string) (missing []string) {
 	return slices.Compact(missing)
 }
 
-// The test can fail: each rule is broken once in a made-up tree.
+// Each rule is violated once in a synthetic tree, to show that the checks can fail.
 func TestLayersFindViolations(t *testing.T) {
 	tree := fstest.MapFS{
 		"models/graph/a.go":             {Data: []byte("package graph\nimport _ \"vicreg/models\"\n")},
@@ -122,7 +122,7 @@ func TestLayersFindViolations(t *testing.T) {
 	}
 }
 
-// violations reads the imports of all Go files of a tree, sorted and each once.
+// violations checks the imports of all Go files in a tree, sorted and without duplicates.
 func violations(t *testing.T, tree fs.FS) []string {
 	t.Helper()
 	var found []string
@@ -171,7 +171,7 @@ func importsOf(tree fs.FS, name string) ([]string, error) {
 	return imports, nil
 }
 
-// judge applies the rules to one file. Tests may look up, to run what they build.
+// judge applies the rules to one file. Tests may import upwards, to run what they build.
 func judge(name string, imports []string) (found []string) {
 	pkg := path.Dir(name)
 	layer, placed := layers[pkg]

@@ -19,7 +19,7 @@ import (
 	"vicreg/server/indexing"
 )
 
-// Exit codes; an interruption, by whatever signal, ends with the shell's 128 + SIGINT.
+// Exit codes. Interruption by any signal exits with 130, the shell's 128 + SIGINT.
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -59,8 +59,8 @@ func main() {
 	os.Exit(Main(catch(name), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// Main runs the command that args name and returns the exit code. It ends when
-// the command does; ctx ends with the first signal.
+// Main runs the command named by args[0] and returns the exit code when the command has returned.
+// ctx is cancelled by the first signal.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return dispatch(ctx, commands(), args, stdout, stderr)
 }
@@ -77,7 +77,7 @@ func dispatch(ctx context.Context, table []command, args []string, stdout, stder
 			io.WriteString(stdout, overview(table))
 			return exitOK
 		}
-		name, args = args[0], []string{"--help"} // "help train" is "train --help"
+		name, args = args[0], []string{"--help"} // "help train" means "train --help"
 	case "-version", "--version":
 		name = "version"
 	}
@@ -96,7 +96,7 @@ func dispatch(ctx context.Context, table []command, args []string, stdout, stder
 	return exitWrongInput
 }
 
-// exitCode says in one line what went wrong and turns it into a code.
+// exitCode reports err in one line on stderr and maps it to an exit code.
 func exitCode(ctx context.Context, name string, err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return exitOK

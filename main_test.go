@@ -25,21 +25,21 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"vicreg": main})
 }
 
-// TestStories runs scripts/cli/*.txtar: what a person types and what comes back.
+// TestStories runs scripts/cli/*.txtar: what a user types and what is printed.
 func TestStories(t *testing.T) {
 	library, err := ort.Find("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{Dir: "scripts/cli", RequireExplicitExec: true, RequireUniqueNames: true,
-		Setup: func(env *testscript.Env) error { // a story has no home where the library could be
+		Setup: func(env *testscript.Env) error { // stories run without a home directory in which to find the library
 			env.Setenv(ort.EnvLibrary, library)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "lines": lines, "model": model, "owned": owned, "pictures": pictures, "served": served}})
 }
 
-// exits CODE ARG...: runs vicreg and wants this exit code.
+// exits CODE ARG...: runs vicreg and expects this exit code.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec("vicreg", args[1:]...)
 	code := 0
@@ -55,14 +55,14 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// lines FILE N: the file (or stdout, stderr) has this number of lines.
+// lines FILE N: checks that the file (or stdout, stderr) has N lines.
 func lines(ts *testscript.TestScript, _ bool, args []string) {
 	if got := strings.Count(ts.ReadFile(args[0]), "\n"); fmt.Sprint(got) != args[1] {
 		ts.Fatalf("%s has %d lines, want %s:\n%s", args[0], got, args[1], ts.ReadFile(args[0]))
 	}
 }
 
-// pictures DIR N: a folder with N small PNG files, no two alike.
+// pictures DIR N: creates a folder with N small PNG files, all different.
 func pictures(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -89,8 +89,8 @@ func writePictures(dir string, n int) error {
 	return nil
 }
 
-// Every command of the table: help on stdout and code 0, an unknown flag and a
-// surplus argument one line on stderr and code 2.
+// Every command prints its help on stdout with code 0, and answers an unknown flag or a surplus
+// argument with one line on stderr and code 2.
 func TestEveryCommandExplainsItself(t *testing.T) {
 	for _, c := range commands() {
 		var out, errs strings.Builder

@@ -18,8 +18,8 @@ import (
 	"vicreg/server"
 )
 
-// served MODEL DIR VECTORS.jsonl: the server gives each image of a folder the vector
-// that vicreg embed wrote.
+// served MODEL DIR VECTORS.jsonl: checks that the server returns, for each image in a folder, the
+// vector that vicreg embed wrote.
 func served(ts *testscript.TestScript, _ bool, args []string) {
 	lib, err := ort.Open(ts.Getenv(ort.EnvLibrary))
 	ts.Check(err)

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// catch returns the context of a command, which ends with the first SIGINT, SIGTERM or
-// SIGHUP, and that of training with SIGUSR1, which schedulers send before the time is up
-// and mpirun passes on. A second SIGINT or SIGTERM ends the process at once. A second SIGHUP
-// does not: a terminal that goes away sends it from the shell and from the kernel.
+// catch returns the context of a command. The first SIGINT, SIGTERM or SIGHUP cancels it; for
+// train, so does SIGUSR1, which schedulers send shortly before the time limit and mpirun forwards.
+// A second SIGINT or SIGTERM kills the process. A second SIGHUP does not: when a terminal goes
+// away, both the shell and the kernel send one.
 func catch(name string) context.Context {
 	if outlivesReaders(name) {
-		// Not Ignore, which what we start would inherit. The signals stay in the channel.
+		// signal.Ignore would be inherited by child processes. Nobody reads this channel.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
@@ -22,17 +22,17 @@ func catch(name string) context.Context {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	switch {
-	case name == "serve": // loads its model again; one that comes before it listens changes nothing
+	case name == "serve": // SIGHUP makes serve reload its model; this ignores one that arrives before it listens
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	case !signal.Ignored(syscall.SIGHUP): // by nohup
+	case !signal.Ignored(syscall.SIGHUP): // ignored under nohup
 		ctx = untilHangup(ctx)
 	}
 	context.AfterFunc(ctx, stop)
 	return ctx
 }
 
-// outlivesReaders tells whether a command is there for more than what it prints: it goes
-// on when nobody reads that any more. Others end then, as head expects it of them.
+// outlivesReaders reports whether a command does more than print, and so carries on once nobody
+// reads its output. The others die of SIGPIPE, as `vicreg ... | head` expects.
 func outlivesReaders(name string) bool {
 	switch name {
 	case "train", "embed", "index", "serve":
@@ -41,7 +41,7 @@ func outlivesReaders(name string) bool {
 	return false
 }
 
-// untilHangup is a context that also ends with SIGHUP.
+// untilHangup returns a context that SIGHUP cancels too.
 func untilHangup(ctx context.Context) context.Context {
 	ctx, end := context.WithCancel(ctx)
 	hangups := make(chan os.Signal, 1)

@@ -18,8 +18,8 @@ import (
 	"vicreg/pipeline/checkpoint"
 )
 
-// program is this program as vicreg with arguments, behind a command that runs another,
-// if any.
+// program runs this test binary as vicreg with the given arguments, wrapped in the command behind
+// if it is not empty.
 func program(t *testing.T, behind []string, args ...string) *exec.Cmd {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "vicreg")
@@ -36,7 +36,7 @@ func program(t *testing.T, behind []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// unread is a pipe whose reader has left.
+// unread returns a pipe whose read end is closed.
 func unread(t *testing.T) *os.File {
 	t.Helper()
 	in, out, err := os.Pipe()
@@ -48,7 +48,7 @@ func unread(t *testing.T) *os.File {
 	return out
 }
 
-// smallTraining are the arguments of a run of three steps an epoch, and its folder.
+// smallTraining returns the arguments of a run with three steps per epoch, and its folder.
 func smallTraining(t *testing.T, epochs string) (args []string, run string) {
 	t.Helper()
 	library, err := ort.Find("")
@@ -63,7 +63,7 @@ func smallTraining(t *testing.T, epochs string) (args []string, run string) {
 		"--image-size", "16", "--width", "16", "--batch", "8", "--expander", "32-32-32", "--epochs", epochs}, run
 }
 
-// saved is the last checkpoint of a run.
+// saved returns the position of a run's latest checkpoint.
 func saved(t *testing.T, run string) checkpoint.Position {
 	t.Helper()
 	c, _, err := checkpoint.Latest(run)
@@ -73,7 +73,7 @@ func saved(t *testing.T, run string) checkpoint.Position {
 	return c.Position
 }
 
-// Training is worth more than what it prints: with nobody to read that, it goes on.
+// Training continues when nobody reads its output any more.
 func TestTrainingOutlivesItsReaders(t *testing.T) {
 	args, run := smallTraining(t, "2")
 	cmd := program(t, nil, args...)
@@ -86,7 +86,7 @@ func TestTrainingOutlivesItsReaders(t *testing.T) {
 	}
 }
 
-// A server whose log nobody reads any more answers, and stops in order.
+// A server whose log nobody reads any more still answers and shuts down cleanly.
 func TestServingOutlivesItsReaders(t *testing.T) {
 	model := filepath.Join(t.TempDir(), "pixels.onnx")
 	if err := writePixels(model, durableSide); err != nil {
@@ -111,7 +111,7 @@ func TestServingOutlivesItsReaders(t *testing.T) {
 	}
 }
 
-// A command that is there for what it prints ends quietly when nobody reads that.
+// A command that only prints ends quietly when nobody reads its output.
 func TestShortCommandsEndWithTheirReaders(t *testing.T) {
 	cmd := program(t, nil, "version")
 	var errs bytes.Buffer
@@ -122,11 +122,11 @@ func TestShortCommandsEndWithTheirReaders(t *testing.T) {
 	}
 }
 
-// SIGHUP stops a run as SIGTERM does, also where it comes twice, but not one that was
-// started with the signal ignored.
+// SIGHUP stops a run as SIGTERM does, even if it arrives twice, but not a run started with the
+// signal ignored.
 func TestHangup(t *testing.T) {
-	// Where these tests run with the signal ignored, as by nohup, what they start would
-	// inherit that; a signal that is caught is as usual there.
+	// If the tests run with SIGHUP ignored, as under nohup, child processes would inherit that;
+	// catching it here gives them the default.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -150,7 +150,7 @@ func TestHangup(t *testing.T) {
 		}
 		lines := bufio.NewReader(out)
 		var said strings.Builder
-		for !strings.HasPrefix(said.String(), "images ") { // what is printed before the first step
+		for !strings.HasPrefix(said.String(), "images ") { // printed before the first step
 			line, err := lines.ReadString('\n')
 			if err != nil {
 				t.Fatal(err)
@@ -176,10 +176,10 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// A SIGHUP that comes before serve listens for it does not end it.
+// A SIGHUP that arrives before serve handles it does not end serve.
 func TestServeOutlivesAnEarlyHangup(t *testing.T) {
 	ctx := catch("serve")
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil { // which would end this test
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil { // which by default would kill this test
 		t.Fatal(err)
 	}
 	if err := ctx.Err(); err != nil {

@@ -20,19 +20,19 @@ import (
 	"vicreg/pipeline/checkpoint"
 )
 
-// member is one process of several that train together, and what it says.
+// member is one of several processes that train together, with its output.
 type member struct {
 	*exec.Cmd
 	out, err bytes.Buffer
 }
 
-// startTogether starts so many processes of the same command, as one group.
+// startTogether starts a group of the given size, all with the same arguments.
 func startTogether(t *testing.T, size int, args ...string) []*member {
 	t.Helper()
 	return startEach(t, size, func(int) []string { return args })
 }
 
-// startEach starts a group of processes that each have arguments of their own, by rank.
+// startEach starts a group of processes with arguments that depend on the rank.
 func startEach(t *testing.T, size int, args func(rank int) []string) (all []*member) {
 	t.Helper()
 	more := []string{"--collectives", orttest.GroupLibrary(t), "--threads", "1", "--workers", "1"}
@@ -47,7 +47,7 @@ func startEach(t *testing.T, size int, args func(rank int) []string) (all []*mem
 	return all
 }
 
-// end waits for all and wants their exit codes.
+// end waits for all processes and checks their exit codes.
 func end(t *testing.T, all []*member, codes ...int) {
 	t.Helper()
 	for rank, m := range all {
@@ -58,7 +58,7 @@ func end(t *testing.T, all []*member, codes ...int) {
 	}
 }
 
-// stepLosses are the losses in a run's metrics, in order.
+// stepLosses returns the losses in a run's metrics, in order.
 func stepLosses(t *testing.T, run string) (losses []float64) {
 	t.Helper()
 	f, err := os.Open(filepath.Join(run, "metrics.jsonl"))
@@ -82,8 +82,8 @@ func stepLosses(t *testing.T, run string) (losses []float64) {
 	}
 }
 
-// Two processes train one model: the first writes and speaks, and the loss is that of all
-// their embeddings.
+// Two processes train one model: only the first writes and prints, and the loss is computed over
+// the embeddings of both.
 func TestTrainTogether(t *testing.T) {
 	args, run := smallTraining(t, "2")
 	all := startTogether(t, 2, args...)
@@ -102,17 +102,18 @@ func TestTrainTogether(t *testing.T) {
 	if out, err := program(t, nil, alone...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// The images and views are those of one process, whose BatchNorm sees twice as many.
+	// Images and views equal those of a single process, but its BatchNorm sees twice as many at
+	// once.
 	got, want := stepLosses(t, run), stepLosses(t, other)
 	if len(got) != 6 || len(want) != 6 || math.Abs(got[0]/want[0]-1) > 0.1 || got[0] == want[0] {
 		t.Errorf("losses %v together, %v alone", got, want)
 	}
 }
 
-// Each process has its own part of the images: in an epoch every bad one is met by one.
+// Each process reads its own part of the images: within an epoch exactly one meets each bad file.
 func TestTrainTogetherParts(t *testing.T) {
 	args, run := smallTraining(t, "1")
-	const bad = 8 // none behind another, as each is replaced by the next
+	const bad = 8 // no two adjacent, since a bad image is replaced by its successor
 	for i := range bad {
 		if err := os.WriteFile(filepath.Join(args[2], fmt.Sprintf("%02d-bad.png", 2*i)), []byte("no picture"), 0o666); err != nil {
 			t.Fatal(err)
@@ -130,7 +131,7 @@ func TestTrainTogetherParts(t *testing.T) {
 			met[name]++
 		}
 	}
-	if len(met) != bad { // 24 + 8 images are four batches without a rest
+	if len(met) != bad { // 24 + 8 images are exactly four batches
 		t.Errorf("%d of %d bad images are listed", len(met), bad)
 	}
 	for name, n := range met {
@@ -140,7 +141,7 @@ func TestTrainTogetherParts(t *testing.T) {
 	}
 }
 
-// underWay returns once a run has taken two steps.
+// underWay returns once a checkpoint shows two steps.
 func underWay(run string) {
 	for steps := int64(-1); steps < 2; {
 		if c, _, err := checkpoint.Latest(run); err == nil {
@@ -149,8 +150,8 @@ func underWay(run string) {
 	}
 }
 
-// An interrupt of one ends all, with a checkpoint, from which one process goes on, or four;
-// a time limit ends them, too.
+// Interrupting one process ends all with a checkpoint, from which one process or four can resume; a
+// time limit ends them too.
 func TestTrainTogetherStops(t *testing.T) {
 	args, run := smallTraining(t, "100000")
 	all := startTogether(t, 2, append(args, "--checkpoint-every", "1ms")...)
@@ -171,7 +172,7 @@ func TestTrainTogetherStops(t *testing.T) {
 	}
 }
 
-// startOther are two files of first weights.
+// startOther returns two files with different initial weights.
 func startOther(t *testing.T, args []string) (files [2]string) {
 	t.Helper()
 	for i := range files {
@@ -184,7 +185,7 @@ func startOther(t *testing.T, args []string) (files [2]string) {
 	return files
 }
 
-// Processes that would train apart do not begin.
+// Processes that would train different models refuse to start.
 func TestTrainTogetherAlike(t *testing.T) {
 	args, _ := smallTraining(t, "2")
 	other := startOther(t, args)
@@ -216,7 +217,7 @@ func TestTrainTogetherAlike(t *testing.T) {
 	}
 }
 
-// The library over MPI does what that of the tests does.
+// The MPI library behaves like the tests' own.
 func TestTrainTogetherOverMPI(t *testing.T) {
 	for _, tool := range []string{"mpicc", "mpirun"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -239,7 +240,7 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 		out, err := command().CombinedOutput()
 		return string(out), err
 	}
-	// One that fails while the other waits for it ends both.
+	// If one fails while the other waits for it, both end.
 	if err := os.MkdirAll(run, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +258,7 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 	if out, err := train(); err != nil || !strings.Contains(out, "processes  2, each with 4 images of a batch\n") || saved(t, run).Step != 6 {
 		t.Errorf("%v\n%s", err, out)
 	}
-	// A signal that mpirun passes on ends both with a checkpoint.
+	// A signal forwarded by mpirun ends both with a checkpoint.
 	var said bytes.Buffer
 	long := command("--force", "--epochs", "100000", "--checkpoint-every", "1ms")
 	long.Stdout, long.Stderr = &said, &said

@@ -5,28 +5,29 @@ import (
 	"io"
 )
 
-// When embeddings count as collapsed: README's column of that name, in numbers. A healthy
-// run, however short, stays far from each, once its warm-up is over.
+// Thresholds at which embeddings count as collapsed; the README has a column of that name. A
+// healthy run, however short, stays far from each once warm-up is over.
 const (
-	// Of the held-out images: at this spread the mean cosine of two embeddings is 0.99,
-	// and so low a rank is that of representations on one line.
+	// Held-out images: at this spread the mean cosine of two embeddings is 0.99, and a rank this
+	// low means that the representations lie on a line.
 	collapsedSpread = 0.1
 	collapsedRank   = 2
-	// The rank of fewer images says nothing, and their spread is theirs, not the
-	// model's: then only a mean cosine of 0.9996 counts.
+	// With fewer images the rank says nothing and the spread depends on the images more than on the
+	// model: then only a mean cosine of 0.9996 counts.
 	fewRanked            = 8
 	collapsedSpreadOfFew = 0.02
-	// Of the loss over a whole epoch: a std of 0.05 where VICReg wants 1. The terms of
-	// a new model begin near 0.66.
+	// The variance term averaged over an epoch: 0.95 is a std of 0.05 where VICReg's target is 1. A
+	// new model starts near 0.66.
 	collapsedVariance = 0.95
 )
 
-// collapse tells of embeddings that have collapsed or of a loss that is apart, once until they recover.
+// collapse warns once of collapsed embeddings or a diverging held-out loss, and again after a
+// recovery.
 type collapse struct{ told bool }
 
-// looks says in words what of an epoch's figures looks collapsed, "" for nothing. health is
-// nil where no image is held out; variance is the term's mean over the epoch, of which
-// the warm-up, at the beginning, counts for nothing: there steps are small.
+// looks describes what in an epoch's figures looks collapsed, "" for nothing. health is nil if no
+// image is held out. variance is the term's mean over the epoch; it is ignored for epochs that
+// include warm-up steps, which are small.
 func (c *Config) looks(done, perEpoch int, variance float64, health *Health) string {
 	if health != nil && done*perEpoch > c.Schedule.Warmup {
 		least := collapsedSpread
@@ -43,8 +44,9 @@ func (c *Config) looks(done, perEpoch int, variance float64, health *Health) str
 	return ""
 }
 
-// warn prints one line when what was found is new: that the embeddings look collapsed, or
-// that the held-out images' loss is apart from training's, which explains the first.
+// warn prints one line when a finding is new: that the embeddings look collapsed, or that the
+// held-out loss has diverged from the training loss, which would explain a collapse and takes
+// precedence.
 func (c *collapse) warn(out io.Writer, epoch int, collapsed, apart string) {
 	switch {
 	case c.told:
@@ -57,7 +59,7 @@ func (c *collapse) warn(out io.Writer, epoch int, collapsed, apart string) {
 	c.told = collapsed != "" || apart != ""
 }
 
-// doubt is what is wrong with settings that are allowed, "" for nothing.
+// doubt describes what is questionable about valid settings, "" for nothing.
 func (c *Config) doubt() string {
 	if c.Loss.Variance == 0 {
 		return "--variance 0: nothing keeps the embeddings from collapsing to one point, which the other terms like best"

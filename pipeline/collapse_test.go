@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// The figures of runs that were healthy, of any length, and of those that collapsed.
+// Figures of healthy runs of various lengths, and of collapsed ones.
 func TestLooksCollapsed(t *testing.T) {
 	var c Config
-	c.Schedule.Warmup = 9 // of 8 steps an epoch
+	c.Schedule.Warmup = 9 // with 8 steps per epoch
 	held := func(images int, spread, rank float64) *Health {
 		return &Health{Images: images, Spread: spread, Rank: rank}
 	}
@@ -55,7 +55,7 @@ func TestACollapseIsToldOfOnceUntilItIsOver(t *testing.T) {
 	}
 }
 
-// A run says it on stderr and in its metrics, in those of every epoch.
+// A run reports a collapse once on stderr, and in its metrics for every epoch.
 func TestARunTellsOfItsCollapse(t *testing.T) {
 	r := fakeRun(t, &fakeStepper{finite: func(int) bool { return true }, variance: 0.98}, 3)
 	r.Schedule.Warmup = 2
@@ -72,7 +72,7 @@ func TestARunTellsOfItsCollapse(t *testing.T) {
 	}
 }
 
-// What nothing keeps from collapsing is said before the first step, and is trained.
+// Settings that let the embeddings collapse draw a warning before the first step, but are accepted.
 func TestTrainWithoutVarianceTerm(t *testing.T) {
 	data := writeImages(t, 16)
 	const doubt = "vicreg train: --variance 0: nothing keeps the embeddings from collapsing"

@@ -17,31 +17,31 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Config is everything that decides what a run computes. It is stored in every
-// checkpoint, so that a resumed run and an export need no flags.
+// Config is everything that determines what a run computes. Every checkpoint stores it, so that
+// resuming and exporting need no flags.
 type Config struct {
-	Data    string  `json:"data"` // the folder of images, or what else dataset.Open takes
+	Data    string  `json:"data"` // the folder of images, or anything else dataset.Open accepts
 	Holdout float64 `json:"holdout"`
-	// HoldoutLeast is how many images are held out where Holdout is a share and a hash
-	// gives fewer; runs of older versions have none.
+	// HoldoutLeast is the minimum number of held-out images if the fraction Holdout of a hash
+	// selects fewer. Runs of older versions have none.
 	HoldoutLeast int `json:"holdout_least,omitempty"`
-	// HoldoutBelow is the share that is held out for that; no image within it was ever
+	// HoldoutBelow is the fraction actually held out as a result; no image below it was ever
 	// trained on. Runs of older versions have none.
 	HoldoutBelow float64 `json:"holdout_below,omitempty"`
 	Seed         uint64  `json:"seed"`
 
-	Images  int    `json:"images"`   // to train on, when the run began or last went on
-	DataSet string `json:"data_set"` // their fingerprint, by which a resumed run knows them
+	Images  int    `json:"images"`   // training images, when the run began or was last resumed
+	DataSet string `json:"data_set"` // fingerprint of the training images, checked on resuming
 
 	Model    string `json:"model"`
 	Stem     string `json:"stem"`
 	Width    int    `json:"width"`
 	Size     int    `json:"image_size"`
 	Expander []int  `json:"expander"`
-	Init     string `json:"init,omitempty"` // where the first weights came from
+	Init     string `json:"init,omitempty"` // file the initial weights came from
 
-	bulk.Files         // what may be an image
-	imaging.Conversion // of image files to pixels, in training and for good
+	bulk.Files         // limits on image files
+	imaging.Conversion // from image files to pixels, in training and in the exported model
 
 	Recipe imaging.Recipe `json:"recipe"`
 	Loss   models.Loss    `json:"loss"`
@@ -51,17 +51,16 @@ type Config struct {
 	Optimizer optim.Config   `json:"optimizer"`
 	Schedule  optim.Schedule `json:"schedule"`
 
-	// Precision is what the run is in at present; none is fp32. It alone may be
-	// another when the run goes on.
+	// Precision is the run's current precision; empty means fp32. It may change on resuming.
 	Precision precision `json:"precision,omitempty"`
 }
 
-// smallImage is the side up to which the CIFAR stem and recipe are the default:
-// the ImageNet stem would leave such an image 16 pixels wide or less.
+// smallImage is the side up to which the CIFAR stem and recipe are the default: the ImageNet stem
+// would reduce such an image to 16 pixels or fewer.
 const smallImage = 64
 
-// Far beyond what learns; past the first two a single step can overflow float32,
-// past the others a product of sizes an int.
+// Upper limits far beyond anything that learns. Past the first two a single step can overflow
+// float32, past the others a product of sizes can overflow an int.
 const (
 	maxRate        = 1e6
 	maxCoefficient = 1e6
@@ -70,18 +69,18 @@ const (
 	maxEpochs      = 1_000_000
 )
 
-// Bounds of --clip-norm: below, what keeps the division from zero would decide, and above
-// nothing is ever clipped.
+// Bounds of --clip-norm: below minClip the epsilon of the division would dominate, above maxClip
+// nothing would ever be clipped.
 const minClip, maxClip = 1e-6, 1e6
 
-// settings are the flags behind a Config, as the user gave them.
+// settings are the flags behind a Config, as given by the user.
 type settings struct {
 	Config
 	recipe                  recipeFlags
 	expander, optimizer     string
 	lr, warmup, weightDecay float64
 	clipNorm                float64
-	decayGiven, warmupGiven bool // 0 is one, too
+	decayGiven, warmupGiven bool // 0 is a valid value too
 }
 
 func (s *settings) register(fs *flag.FlagSet) {
@@ -109,8 +108,8 @@ func (s *settings) register(fs *flag.FlagSet) {
 	fs.Float64Var(&s.clipNorm, "clip-norm", 0, "`norm` over all gradients of a step that longer ones are scaled to, before weight decay; 0 for none")
 }
 
-// resolve checks the flags and fills in what those left open that are not given;
-// optimizer and schedule need the number of images and are set by plan.
+// resolve checks the flags and fills in the defaults that do not depend on the data; optimizer and
+// schedule depend on the number of images and are set by plan.
 func (s *settings) resolve(given func(flag string) bool) error {
 	if s.Stem == "" {
 		s.Stem = "imagenet"
@@ -152,7 +151,7 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	return s.Validate()
 }
 
-// Validate reports the first setting that cannot work.
+// Validate reports the first invalid setting.
 func (c *Config) Validate() error {
 	if _, err := models.NewResNet(c.Model, c.Stem, c.Width); err != nil {
 		return &usage.Error{Err: err}
@@ -168,7 +167,7 @@ func (c *Config) Validate() error {
 		return usage.Errorf("--expander %s: want widths up to %d", c.expanderString(), maxExpander)
 	case c.Size < 8 || c.Size > 1024:
 		return usage.Errorf("--image-size %d: want 8 to 1024 pixels", c.Size)
-	case !(c.Holdout >= 0 && c.Holdout <= 0.9): // nor is it a NaN
+	case !(c.Holdout >= 0 && c.Holdout <= 0.9): // also catches NaN
 		return usage.Errorf("--holdout %g: want a share from 0 to 0.9", c.Holdout)
 	case !(c.Optimizer.WeightDecay >= 0 && c.Optimizer.WeightDecay <= 1):
 		return usage.Errorf("--weight-decay %g: want a factor from 0 to 1", c.Optimizer.WeightDecay)
@@ -189,13 +188,13 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// leastHeld is how many images there must be to tell one from another.
+// leastHeld is the minimum of held-out images: with fewer there is nothing to tell apart.
 const leastHeld = 2
 
-// split parts the images into those to train on and those held out, and says with which
-// share. Of few images Holdout may come to less than the least; then those are held out
-// that would come next, if enough for a batch stay. In a run that goes on with other
-// images that never reaches what it was trained on, even if too few are left.
+// split divides the images into training and held-out ones, and returns the fraction held out. If
+// Holdout selects fewer than HoldoutLeast images, the next ones in hash order are held out too, as
+// long as enough for a batch remain. In a run resumed with other images, this never reaches into
+// what may have been trained on, even if too few are held out.
 func (c *Config) split(all *dataset.Set) (train, held *dataset.Set, below float64) {
 	below = c.Holdout
 	train, held = all.Split(below)
@@ -209,11 +208,10 @@ func (c *Config) split(all *dataset.Set) (train, held *dataset.Set, below float6
 	return train, held, below
 }
 
-// spares says that so many images are enough for a batch and those that are held out at
-// the least.
+// spares reports whether that many images are enough for a batch plus HoldoutLeast.
 func (c *Config) spares(images int) bool { return images-c.HoldoutLeast >= c.Batch }
 
-// plan sets optimizer and learning-rate schedule for a number of training images.
+// plan sets the optimizer and the learning-rate schedule for a number of training images.
 func (s *settings) plan(images int) (chosen choice, err error) {
 	perEpoch := images / s.Batch
 	task := optim.Task{Small: s.Stem == "cifar", Width: s.Width, Expander: slices.Max(s.Expander),
@@ -240,10 +238,10 @@ func (s *settings) plan(images int) (chosen choice, err error) {
 	return chosen, nil
 }
 
-// choice says in words why a run has its optimizer and its learning rate.
+// choice explains why a run has its optimizer and its learning rate.
 type choice struct{ optimizer, rate string }
 
-// describe is the optimizer with all its constants and the schedule, in words.
+// describe formats the optimizer with all its constants, and the schedule.
 func (c choice) describe(o optim.Config, s optim.Schedule) string {
 	text := o.String()
 	if c.optimizer != "" {
@@ -252,8 +250,8 @@ func (c choice) describe(o optim.Config, s optim.Schedule) string {
 	return fmt.Sprintf("%s, peak lr %.4g (%s), %d of %d steps warm-up", text, s.Peak, c.rate, s.Warmup, s.Total)
 }
 
-// graphs describes the graphs of the run, for a channel block of the CPU kernels
-// (0 for the portable graph).
+// graphs describes the run's graphs for a channel block size of the CPU kernels, 0 for the portable
+// graph.
 func (c *Config) graphs(block int) models.Config {
 	backbone, _ := models.NewResNet(c.Model, c.Stem, c.Width) // checked by Validate
 	m := models.Config{
@@ -266,9 +264,9 @@ func (c *Config) graphs(block int) models.Config {
 	return m
 }
 
-// Preprocess is the fixed way of an image to this run's backbone: above 64 pixels
-// the short side goes to 256/224 of the crop, as is the custom for ImageNet; a
-// smaller model sees the whole short side.
+// Preprocess returns the fixed transformation from an image to this run's input: above 64 pixels
+// the short side is resized to 256/224 of the crop, as usual for ImageNet; smaller models see the
+// whole short side.
 func (c *Config) Preprocess() imaging.Preprocess {
 	p := imaging.Preprocess{Crop: c.Size, Interpolation: c.Recipe.Interpolation, Conversion: c.Conversion}
 	if c.Size > smallImage {
@@ -297,7 +295,7 @@ func (c *Config) expanderString() string {
 	return strings.Join(parts, "-")
 }
 
-// String describes the model in a line.
+// String describes the model on one line.
 func (c *Config) String() string {
 	return fmt.Sprintf("%s, %s stem, width %d, %d pixels, expander %s", c.Model, c.Stem, c.Width, c.Size, c.expanderString())
 }

@@ -13,8 +13,8 @@ import (
 	"vicreg/pipeline/dataset"
 )
 
-// A share of few images is two of them, where that leaves a batch; an export leaves out
-// the same, and a run of an older version what it always did.
+// With few images the held-out fraction becomes two of them if that leaves a batch; an export
+// leaves out the same ones, and a run of an older version holds out what it always did.
 func TestHoldoutOfFewImages(t *testing.T) {
 	data, out := writeImages(t, 20), t.TempDir()
 	printed, err := train(t, t.Context(), "--data", data, "--out", out, "--holdout", "0.001")
@@ -49,7 +49,7 @@ func TestHoldoutOfFewImages(t *testing.T) {
 	}
 }
 
-// However a run's images come and go, none that was trained on is held out later.
+// However a run's images come and go, none that it was trained on is held out later.
 func TestHoldoutOfImagesThatComeAndGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))
 	watched := 0
@@ -90,7 +90,7 @@ func TestHoldoutOfImagesThatComeAndGo(t *testing.T) {
 	}
 }
 
-// A run that began with too few images to hold any out leaves it at that when there are more.
+// A run that began with too few images to hold any out holds none out when there are more.
 func TestResumeDoesNotHoldOutWhatWasTrainedOn(t *testing.T) {
 	few, more, out := writeImages(t, 9), writeImages(t, 20), t.TempDir()
 	printed, err := train(t, t.Context(), "--data", few, "--out", out, "--holdout", "0.001", "--warmup", "1", "--time-limit", "1ns")
@@ -104,7 +104,7 @@ func TestResumeDoesNotHoldOutWhatWasTrainedOn(t *testing.T) {
 	if c := configOf(t, out); c.HoldoutBelow != 0.001 {
 		t.Errorf("held out below %v", c.HoldoutBelow)
 	}
-	// One that began with two keeps them, and none but new ones come in their place.
+	// One that began with two held out keeps them, and only new ones may replace them.
 	out = t.TempDir()
 	printed, err = train(t, t.Context(), "--data", more, "--out", out, "--holdout", "0.001", "--warmup", "1", "--time-limit", "1ns")
 	if err != nil || !strings.Contains(printed, "18 to train on, 2 held out, in ") {

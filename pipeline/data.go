@@ -9,7 +9,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Data looks at images before a run: vicreg data check, vicreg data preview.
+// Data inspects images before a run: vicreg data check, vicreg data preview.
 func Data(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	word := ""
 	if len(args) > 0 {

@@ -19,7 +19,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// data runs the command and returns what it printed.
+// data runs vicreg data and returns its output.
 func data(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -38,7 +38,7 @@ func put(t *testing.T, dir, name string, content []byte) {
 	}
 }
 
-// grey is a PNG file of w x h pixels of one value.
+// grey returns a PNG file of w x h pixels with the same value.
 func grey(t *testing.T, w, h int, value uint8) []byte {
 	t.Helper()
 	m := imaging.NewRGB(w, h)
@@ -55,7 +55,7 @@ func grey(t *testing.T, w, h int, value uint8) []byte {
 func TestDataCheck(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "cats/a.png", grey(t, 30, 10, 0))
-	put(t, dir, "cats/b.png", grey(t, 10, 10, 255)) // fewer pixels, and the same weight
+	put(t, dir, "cats/b.png", grey(t, 10, 10, 255)) // fewer pixels, but the same weight
 	put(t, dir, "dogs/copy of b.png", grey(t, 10, 10, 255))
 	put(t, dir, "dogs/c.png", grey(t, 10, 20, 0))
 	put(t, dir, "dogs/cut.png", grey(t, 10, 20, 0)[:40])
@@ -115,7 +115,7 @@ func TestDataCheckOfGoodImages(t *testing.T) {
 	}
 }
 
-// What is too much to print is counted.
+// What is too much to print is only counted.
 func TestDataCheckCountsTheRest(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 12 {
@@ -154,7 +154,7 @@ func TestDataCheckStops(t *testing.T) {
 	}
 }
 
-// The preview shows the very views that the loader makes for training.
+// The preview shows exactly the views that the training loader produces.
 func TestDataPreviewShowsWhatTrainingSees(t *testing.T) {
 	dir, file := writeImages(t, 4), filepath.Join(t.TempDir(), "p.png")
 	const size = cell

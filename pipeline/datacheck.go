@@ -20,7 +20,7 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// check is a look through a data set under way.
+// check is one invocation of vicreg data check.
 type check struct {
 	data       []string
 	list       string
@@ -67,7 +67,7 @@ goes on.`,
 			return err
 		}
 	}
-	// No index is kept: an older one would not know what else lies in the folders.
+	// No index, since a cached one would not list the skipped files in the folders.
 	set, err := dataset.OpenAll(ctx, c.data, dataset.Options{Index: dataset.NoIndex})
 	if err != nil {
 		return &usage.Error{Err: err}
@@ -115,14 +115,14 @@ func (c *check) look(ctx context.Context, set *dataset.Set, stderr io.Writer) (*
 	return summarise(set, looks, c.conversion.Levels), nil
 }
 
-// sight is what was seen of one file.
+// sight is what was found out about one file.
 type sight struct {
-	reason   string // why it is bad, "" when it is not
+	reason   string // why it is bad, "" if it is good
 	format   string
 	w, h     int
 	bytes    int64
 	hash     [sha256.Size]byte
-	mean, sq [3]float64 // of the pixels and of their squares, in 0..1
+	mean, sq [3]float64 // means of the pixels and of their squares, in 0..1
 	facts    imaging.Facts
 }
 
@@ -147,7 +147,7 @@ func see(set *dataset.Set, i int, limits imaging.Limits, d *imaging.Decoder, m *
 	return s
 }
 
-// measure sums up the pixels as whole numbers, which loses nothing.
+// measure sums the pixels in integers, which is exact.
 func (s *sight) measure(m *imaging.RGB) {
 	var sum, sq [3]uint64
 	for i := 0; i+2 < len(m.Pix); i += 3 {
@@ -163,7 +163,7 @@ func (s *sight) measure(m *imaging.RGB) {
 	}
 }
 
-// report prints what was found and, when a file is bad, ends with an error.
+// report prints the findings; it returns an error if a file is bad.
 func (c *check) report(f *inventory, stdout io.Writer) error {
 	if c.list != "" {
 		if err := whole.WriteFile(c.list, []byte(f.listing())); err != nil {

@@ -13,31 +13,31 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// inventory are what a look through a data set brought to light. Names in it are for
-// JSON, and escaped where they are not UTF-8.
+// inventory is the result of checking a data set. Names in it are for JSON, and escaped if they are
+// not UTF-8.
 type inventory struct {
 	Files      int            `json:"files"`
 	Good       int            `json:"good"`
 	Bytes      int64          `json:"bytes"`
 	Formats    map[string]int `json:"formats"`
-	Folders    map[string]int `json:"folders"` // files by the first folder of their path; none without folders
+	Folders    map[string]int `json:"folders"` // files per top-level folder; empty without folders
 	Width      spread         `json:"width"`   // pixels
 	Height     spread         `json:"height"`
 	Aspect     spread         `json:"aspect_ratio"` // width over height
-	Mean       [3]float64     `json:"mean"`         // of the good images' pixels, 0..1
+	Mean       [3]float64     `json:"mean"`         // of the good images' pixels, 0..1, each image weighted equally
 	Std        [3]float64     `json:"std"`
 	Deep       depth          `json:"sixteen_bits"` // images with 16 bits a channel
 	Clear      int            `json:"transparent"`  // images with a pixel that is not opaque
 	Bad        []dataset.Bad  `json:"bad"`
-	Duplicates [][]string     `json:"duplicates"` // groups of files of equal bytes
+	Duplicates [][]string     `json:"duplicates"` // groups of byte-identical files
 
-	Others map[string]int `json:"skipped"` // files that are no images by their names, by ending
+	Others map[string]int `json:"skipped"` // files skipped because of their names, by extension
 	others string         // the same in words
 
-	levels imaging.Levels // with which the images were decoded
+	levels imaging.Levels // used for decoding
 }
 
-// spread are quantiles.
+// spread holds quantiles.
 type spread struct {
 	Min    float64 `json:"min"`
 	P05    float64 `json:"p05"`
@@ -55,7 +55,7 @@ func spreadOf(xs []float64) spread {
 	return spread{at(0), at(0.05), at(0.5), at(0.95), at(1)}
 }
 
-// summarise puts the looks at the files of a set together.
+// summarise combines the findings on the files of a set.
 func summarise(set *dataset.Set, looks []sight, levels imaging.Levels) *inventory {
 	f := &inventory{Files: len(looks), Others: set.Others(), others: set.OthersLine(), levels: levels, Formats: map[string]int{}, Folders: map[string]int{}, Bad: []dataset.Bad{}}
 	if f.Others == nil {
@@ -96,8 +96,8 @@ func summarise(set *dataset.Set, looks []sight, levels imaging.Levels) *inventor
 	return f
 }
 
-// duplicates groups the files that have the same bytes, in the order of the first
-// of each group. Empty files are bad and not counted as equal.
+// duplicates groups byte-identical files, ordered by the first file of each group. Empty files are
+// bad and not counted as duplicates.
 func duplicates(set *dataset.Set, looks []sight) [][]string {
 	first := map[[32]byte]int{}
 	groups := map[int][]string{}
@@ -122,7 +122,7 @@ func duplicates(set *dataset.Set, looks []sight) [][]string {
 	return out
 }
 
-// shown is how many bad files, folders or groups are printed; --list has them all.
+// shown is the maximum of bad files, folders or groups printed; --list has them all.
 const shown = 10
 
 func (f *inventory) text() string {
@@ -163,7 +163,7 @@ func (f *inventory) text() string {
 	return b.String()
 }
 
-// copies counts the files that have equals, and those of them that add nothing.
+// copies counts the files that have duplicates, and how many of those are redundant.
 func (f *inventory) copies() string {
 	files, groups := 0, "groups"
 	for _, g := range f.Duplicates {
@@ -199,8 +199,8 @@ func (f *inventory) pixels(line func(name, format string, args ...any)) {
 	}
 }
 
-// listing is every bad file with its reason and every group of duplicates, a line
-// each, fields parted by tabs, which no field holds: usage.Printable.
+// listing is every bad file with its reason and every group of duplicates, one per line with
+// tab-separated fields; usage.Printable ensures that no field contains a tab.
 func (f *inventory) listing() string {
 	var b strings.Builder
 	for _, bad := range f.Bad {
@@ -212,7 +212,7 @@ func (f *inventory) listing() string {
 	return b.String()
 }
 
-// counts prints the most frequent names first, no more than n of them.
+// counts formats at most n names, most frequent first.
 func counts(m map[string]int, n int) string {
 	names := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
 		return cmp.Or(cmp.Compare(m[b], m[a]), strings.Compare(a, b))

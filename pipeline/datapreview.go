@@ -21,7 +21,7 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// preview is a drawing of views under way.
+// preview is one invocation of vicreg data preview.
 type preview struct {
 	data                []string
 	out                 string
@@ -37,9 +37,9 @@ type preview struct {
 	scratch imaging.Scratch
 }
 
-// Measures of the drawing, in pixels.
+// Dimensions of the drawing, in pixels.
 const (
-	cell  = 128 // least side of a view as shown
+	cell  = 128 // minimum side of a view as displayed
 	gap   = 4
 	title = 18
 
@@ -119,7 +119,7 @@ func (p *preview) validate() (err error) {
 	return err
 }
 
-// draw writes the drawing and names its rows.
+// draw writes the drawing and prints what its rows show.
 func (p *preview) draw(reader *dataset.Reader, stdout io.Writer) error {
 	n := reader.Set().Len()
 	rows := min(p.images, n)
@@ -150,7 +150,7 @@ func (p *preview) draw(reader *dataset.Reader, stdout io.Writer) error {
 	return nil
 }
 
-// row draws the image with this key and its views from y down.
+// row draws the image with this key, and its views, with y as the top.
 func (p *preview) row(sheet *image.NRGBA, y, side int, src *imaging.RGB, key string) {
 	put := func(column int, m image.Image) {
 		x := gap + column*(side+gap) + (side-m.Bounds().Dx())/2
@@ -160,7 +160,7 @@ func (p *preview) row(sheet *image.NRGBA, y, side int, src *imaging.RGB, key str
 	fit := func(m *image.NRGBA) image.Image {
 		scale := min(float64(side)/float64(m.Rect.Dx()), float64(side)/float64(m.Rect.Dy()))
 		filter := pictures.Lanczos
-		if scale > 1 { // the pixels themselves are what is to be seen
+		if scale > 1 { // enlarged pixels should be visible as they are
 			filter = pictures.NearestNeighbor
 		}
 		return pictures.Resize(m, max(1, int(scale*float64(m.Rect.Dx()))), max(1, int(scale*float64(m.Rect.Dy()))), filter)
@@ -173,8 +173,8 @@ func (p *preview) row(sheet *image.NRGBA, y, side int, src *imaging.RGB, key str
 	}
 }
 
-// picture copies RGB bytes into the standard library's form. The copy is what the
-// drawing library is given: on some other kinds of image it can panic.
+// picture copies RGB bytes into an image.NRGBA. The drawing library must get this type: it can
+// panic on some others.
 func picture(pix []uint8, w, h int) *image.NRGBA {
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for i := range w * h {

@@ -10,19 +10,21 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// depth tells of the images with 16 bits a channel among those that were looked at.
+// depth summarises the images with 16 bits per channel among those examined.
 type depth struct {
 	Looked int  `json:"-"`
-	Sample bool `json:"-"` // there are more
+	Sample bool `json:"-"` // only a sample was examined
 	Images int  `json:"images"`
-	Low    int  `json:"low"` // the least value of all, as stored, and the most
+	Low    int  `json:"low"` // smallest value over all images, as stored; High is the largest
 	High   int  `json:"high"`
-	// Inner are the least and the most of what Levels.Auto would take of each image.
+	// Inner is the smallest lower and the largest upper end of what Levels.Auto would choose per
+	// image.
 	Inner  [2]int `json:"inner"`
-	Narrow int    `json:"narrow"` // images whose inner values take little of the levels
+	Narrow int    `json:"narrow"` // images whose inner values use little of the levels
 }
 
-// narrowShare of the levels is little: 14 bits of 16 are just as much.
+// narrowShare: values that span at most 1/narrowShare of the levels, such as 14 bits of 16, use
+// little.
 const narrowShare = 4
 
 func (d *depth) add(f imaging.Facts, l imaging.Levels) {
@@ -41,8 +43,8 @@ func (d *depth) add(f imaging.Facts, l imaging.Levels) {
 	}
 }
 
-// narrow says that levels other than auto make an image lie within a fourth of what
-// 8 bits hold: almost black, or without contrast.
+// narrow reports whether fixed levels confine an image to a quarter of the 8-bit range or less:
+// almost black, or without contrast.
 func narrow(f imaging.Facts, l imaging.Levels) bool {
 	low, high := int(l.Low), int(l.High)
 	switch {
@@ -55,7 +57,8 @@ func narrow(f imaging.Facts, l imaging.Levels) bool {
 	return narrowShare*(inside(f.Inner[1])-inside(f.Inner[0])) <= high-low
 }
 
-// warning is a line on images of which little would be left, "" when they are few.
+// warning returns a line if little would be left of more than half of the 16-bit images, otherwise
+// "".
 func (d *depth) warning(l imaging.Levels) string {
 	if 2*d.Narrow <= d.Images {
 		return ""
@@ -72,11 +75,11 @@ func (d *depth) warning(l imaging.Levels) string {
 		d.Narrow, d.Looked, images, narrowShare, of, d.Low, d.High)
 }
 
-// sampledDepth bounds how many images are looked at before a run.
+// sampledDepth bounds how many images are examined before a run.
 const sampledDepth = 64
 
-// depthOf looks at a sample of a set: into the headers, and at the values of images with
-// 16 bits a channel. Bad files say nothing.
+// depthOf examines a sample of a set: the headers, and the values of images with 16 bits per
+// channel. It ignores bad files.
 func depthOf(ctx context.Context, set *dataset.Set, limits imaging.Limits, l imaging.Levels) (d depth, err error) {
 	d.Sample = set.Len() > sampledDepth
 	var f imaging.Facts
@@ -104,7 +107,7 @@ func depthOf(ctx context.Context, set *dataset.Set, limits imaging.Limits, l ima
 	return d, nil
 }
 
-// warnOfDepth says so when the images of a run would be almost black.
+// warnOfDepth warns if the images of a run would be almost black or without contrast.
 func (t *trainFlags) warnOfDepth(ctx context.Context, train *dataset.Set, stderr io.Writer) error {
 	d, err := depthOf(ctx, train, t.Limits(), t.Levels)
 	if w := d.warning(t.Levels); w != "" && err == nil {

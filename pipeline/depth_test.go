@@ -21,8 +21,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// depths are two folders of the same grey pictures in two kinds: of 12 bits kept in 16,
-// and of the 8 bits that --levels 0:4080 makes of those.
+// depths creates two folders of the same grey pictures: 12 bits stored in 16, and the 8 bits that
+// --levels 0:4080 makes of them.
 func depths(t *testing.T, n int) (deep, shallow string) {
 	t.Helper()
 	deep, shallow = t.TempDir(), t.TempDir()
@@ -50,8 +50,8 @@ func depths(t *testing.T, n int) (deep, shallow string) {
 	return deep, shallow
 }
 
-// With levels that make the same bytes of deep images as shallow ones have, all that
-// looks at images sees the same.
+// With levels that map deep images to the same bytes as the shallow ones, every command sees the
+// same images.
 func TestLevelsAreTheSameEverywhere(t *testing.T) {
 	deep, shallow := depths(t, 40)
 	const levels = "0:4080"
@@ -65,7 +65,7 @@ func TestLevelsAreTheSameEverywhere(t *testing.T) {
 	if !reflect.DeepEqual(latest(t, runs[0]).Tensors, latest(t, runs[1]).Tensors) {
 		t.Error("training saw other pixels")
 	}
-	// A program that knows no levels must not go on with the first.
+	// A program that does not support levels must refuse to resume the first.
 	if a, b := latest(t, runs[0]).FormatVersion, latest(t, runs[1]).FormatVersion; a != 2 || b != 1 {
 		t.Errorf("checkpoints of the versions %d and %d", a, b)
 	}
@@ -84,7 +84,7 @@ func TestLevelsAreTheSameEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, rows[i] = jsonRows(t, o)
-		// Without the probe, whose folds follow from the bytes of the files.
+		// Without the probe, whose folds depend on the files' bytes.
 		figures[i] = strings.ReplaceAll(evaluated(t, "--data", dir, "--model", models[i], "--json", "--probe=false"), b.Fingerprint(), a.Fingerprint())
 		sheet := filepath.Join(out, fmt.Sprintf("%d.png", i))
 		args := []string{"preview", dir, "-o", sheet, "--image-size", "16"}
@@ -113,7 +113,7 @@ func TestLevelsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// near allows for the rounding of another batch size.
+// near allows for the rounding of a different batch size.
 func near(a, b []float32) bool {
 	for i := range a {
 		if d := a[i] - b[i]; d > 1e-4 || d < -1e-4 {
@@ -123,7 +123,7 @@ func near(a, b []float32) bool {
 	return len(a) == len(b)
 }
 
-// meanOf is the line of a check that has mean and std.
+// meanOf returns the line with mean and std in the output of data check.
 func meanOf(check string) string {
 	for line := range strings.Lines(check) {
 		if strings.HasPrefix(line, "mean and std") {
@@ -133,7 +133,7 @@ func meanOf(check string) string {
 	return check
 }
 
-// Checkpoints of before have no levels, and those with none are as they were.
+// Older checkpoints have no levels, and those of runs without levels are unchanged.
 func TestConfigWithoutLevels(t *testing.T) {
 	text, err := json.Marshal(Config{})
 	if err != nil || strings.Contains(string(text), "levels") || strings.Contains(string(text), "Conversion") {
@@ -221,7 +221,7 @@ func TestWhatIsNarrow(t *testing.T) {
 	}
 }
 
-// A model from elsewhere is told the levels, and its fingerprint depends on them.
+// A foreign model can be given levels, and its fingerprint depends on them.
 func TestLevelsOfAForeignModel(t *testing.T) {
 	deep, shallow := depths(t, 4)
 	model := foreignModel(t)
@@ -244,10 +244,10 @@ func TestLevelsOfAForeignModel(t *testing.T) {
 	}
 }
 
-// What is transparent is counted, and seen on the background.
+// Transparent images are counted, and drawn over the background.
 func TestTransparentImages(t *testing.T) {
 	dir := t.TempDir()
-	m := image.NewNRGBA(image.Rect(0, 0, 10, 10)) // black, and nothing of it is seen
+	m := image.NewNRGBA(image.Rect(0, 0, 10, 10)) // black, but fully transparent
 	var b bytes.Buffer
 	if err := png.Encode(&b, m); err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestTransparentImages(t *testing.T) {
 	}
 }
 
-// The limit of pixels is a flag, which a run keeps for its export.
+// The limit on pixels is a flag, which a run stores for its export.
 func TestMaxPixels(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 8 {

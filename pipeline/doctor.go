@@ -13,8 +13,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Doctor prints what vicreg finds on this machine to run on. What keeps it from
-// working is the error; it comes after all else that could be found out.
+// Doctor prints what vicreg finds on this machine. It returns what keeps vicreg from working as an
+// error, after printing everything else it could find out.
 func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "doctor",
@@ -58,7 +58,7 @@ func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	return d.err
 }
 
-// examine reports on the runtime, down to a model that has to run on it.
+// examine reports on the CPU runtime, ending with a model that must run on it.
 func examine(d *findings, flag string, device ort.Device) error {
 	path, err := ort.FindFor(flag, device)
 	if err != nil {
@@ -76,7 +76,7 @@ func examine(d *findings, flag string, device ort.Device) error {
 	return nil
 }
 
-// examineRuntime opens the library and reports on it; it has to have a provider.
+// examineRuntime opens the library and reports on it; it is an error if it lacks the provider.
 func examineRuntime(d *findings, path, provider string) (*ort.Runtime, error) {
 	d.line("library", "%s", path)
 	r, err := ort.Open(path)
@@ -95,7 +95,7 @@ func examineRuntime(d *findings, path, provider string) (*ort.Runtime, error) {
 	return r, nil
 }
 
-// findings writes aligned lines and keeps the first error of the writer.
+// findings writes aligned lines and keeps the writer's first error.
 type findings struct {
 	w   io.Writer
 	err error

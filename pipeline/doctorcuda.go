@@ -7,15 +7,15 @@ import (
 	"vicreg/models/ort"
 )
 
-// examineCUDA reports on all that a CUDA device needs, also after something is missing,
-// down to a model that has to give the right answer on it.
+// examineCUDA reports on everything a CUDA device needs, even after something is missing, ending
+// with a model that must give the right answer on it.
 func examineCUDA(d *findings, flag string, device ort.Device) error {
 	var r *ort.Runtime
 	path, err := ort.FindFor(flag, device)
 	if err == nil {
 		r, err = examineRuntime(d, path, "CUDAExecutionProvider")
 	}
-	found := ort.FindCUDA(filepath.Dir(path)) // none without a path
+	found := ort.FindCUDA(filepath.Dir(path)) // "." without a path, which FindCUDA ignores
 	for _, l := range found.Libraries {
 		d.line(shortName(l.Name), "%s", libraryText(l))
 	}

@@ -18,11 +18,11 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// embedding is a bulk embedding under way.
+// embedding is one invocation of vicreg embed.
 type embedding struct {
 	data             []string
 	model, out       string
-	center           bool // before normalize
+	center           bool // before normalising
 	normalize, force bool
 	foreign          encoder.Flags
 	files            bulk.Files
@@ -30,11 +30,11 @@ type embedding struct {
 	stdout, stderr   io.Writer
 
 	enc     *encoder.Encoder
-	mean    []float32 // of the model; nil when nobody knows it
+	mean    []float32 // of the model; nil if its file has none
 	set     *dataset.Set
 	reader  *dataset.Reader
 	journal *vectors.Journal
-	reasons map[string]string // of bad images, by key
+	reasons map[string]string // why images are bad, by key
 }
 
 // Embed turns images into a file of vectors: vicreg embed.
@@ -83,12 +83,13 @@ made without --center and --normalize.`,
 	return e.run(ctx)
 }
 
-// check reports what stands in the way of writing the output.
+// check reports what prevents writing the output.
 func (e *embedding) check() error {
 	if !vectors.Known(e.out) {
 		return usage.Errorf("-o %s: want a name that ends in %s", e.out, strings.Join(vectors.Formats, ", "))
 	}
-	// A run that was killed may have left what goes beside VECTORS, and goes on.
+	// An interrupted run may have left some of the files beside VECTORS; resuming may overwrite
+	// them.
 	_, err := os.Stat(e.part())
 	goesOn := err == nil
 	for _, path := range e.outputs() {
@@ -99,7 +100,7 @@ func (e *embedding) check() error {
 	return nil
 }
 
-// spare reports an image that would be written over.
+// spare returns an error if an output file would overwrite an image.
 func (e *embedding) spare() error {
 	for _, path := range e.outputs() {
 		if err := spareImages("-o", path, e.set); err != nil {
@@ -110,7 +111,7 @@ func (e *embedding) spare() error {
 }
 
 func (e *embedding) run(ctx context.Context) (err error) {
-	// No index is kept: an older one would not know of a file that was replaced.
+	// No index, since a cached one would miss files replaced in the meantime.
 	if e.set, err = dataset.OpenAll(ctx, e.data, dataset.Options{Index: dataset.NoIndex}); err != nil {
 		return &usage.Error{Err: err}
 	}
@@ -139,7 +140,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	if err == nil {
 		err = e.finish()
 	}
-	if errors.Is(err, errNoVector) { // nothing to go on from when the files are mended
+	if errors.Is(err, errNoVector) { // resuming would be pointless once the files are repaired
 		err = errors.Join(err, discard(part))
 	}
 	if err = errors.Join(err, e.journal.Close()); err != nil {
@@ -153,7 +154,7 @@ func (e *embedding) info() vectors.Info {
 		Centered: e.center, Normalized: e.normalize, Source: usage.UTF8(e.set.Source()), Images: e.set.Fingerprint(), Bad: []vectors.Bad{}}
 }
 
-// encode fills the journal up to the last image of the set.
+// encode extends the journal up to the last image of the set.
 func (e *embedding) encode(ctx context.Context) error {
 	if others := e.set.OthersLine(); others != "" {
 		fmt.Fprintln(e.stderr, "skipped", others)
@@ -191,7 +192,7 @@ func (e *embedding) encode(ctx context.Context) error {
 	return e.skip(n)
 }
 
-// skip records the images before i that gave no picture as bad.
+// skip records the images before i that yielded no picture as bad.
 func (e *embedding) skip(i int) error {
 	for e.journal.Len() < i {
 		if err := e.journal.AddBad(e.reason(e.set.Key(e.journal.Len()))); err != nil {
@@ -201,9 +202,9 @@ func (e *embedding) skip(i int) error {
 	return nil
 }
 
-// reason is why the image with this key could not be read.
+// reason returns why the image with this key could not be read.
 func (e *embedding) reason(key string) string {
-	if _, known := e.reasons[key]; !known { // the reader is ahead: this has the next ones, too
+	if _, known := e.reasons[key]; !known { // the reader is ahead, so this covers later images too
 		e.reasons = map[string]string{}
 		for _, b := range e.reader.Quarantined() {
 			e.reasons[b.Key] = b.Reason

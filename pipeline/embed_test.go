@@ -25,7 +25,7 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// embed runs the command and returns what it printed.
+// embed runs vicreg embed and returns its output.
 func embed(t *testing.T, ctx context.Context, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -33,7 +33,7 @@ func embed(t *testing.T, ctx context.Context, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// jsonRows are the paths and vectors of a .jsonl file.
+// jsonRows returns the paths and vectors of a .jsonl file.
 func jsonRows(t *testing.T, path string) (paths []string, rows [][]float32) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -63,7 +63,7 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// Images that are named have the vectors that they have in their folder.
+// Images named individually get the same vectors as in their folder.
 func TestEmbedOfImages(t *testing.T) {
 	images := drawKinds(t, 3, 1)
 	model, dir := someModel(t, images), t.TempDir()
@@ -91,8 +91,8 @@ func TestEmbedOfImages(t *testing.T) {
 	}
 }
 
-// Every form holds the vectors that the encoder gives for each file alone, in the
-// order of the paths; bad files are listed.
+// Every format holds the vectors that the encoder returns for each file alone, in the order of the
+// paths; bad files are listed.
 func TestEmbed(t *testing.T) {
 	images := drawKinds(t, 15, 1)
 	model := someModel(t, images)
@@ -160,8 +160,8 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
-// Centred vectors are the plain ones less the mean, and normalised after that; the file
-// says so, and a run that was begun with another setting does not go on.
+// Centred vectors are the plain ones minus the mean, and are normalised after that; the file says
+// so, and a run begun with other settings cannot be resumed.
 func TestEmbedCenters(t *testing.T) {
 	images := drawKinds(t, 3, 1)
 	model := someModel(t, images)
@@ -215,7 +215,7 @@ func TestEmbedCenters(t *testing.T) {
 	}
 }
 
-// A model from elsewhere has no mean, and that is said before any image is read.
+// A foreign model has no mean, which is reported before any image is read.
 func TestEmbedCannotCenterForeign(t *testing.T) {
 	o := filepath.Join(t.TempDir(), "v.npy")
 	_, err := embed(t, t.Context(), drawKinds(t, 1, 1), "--model", foreignModel(t), "-o", o, "--center", "--foreign", "--crop", "16", "--mean", ".5", "--std", ".5")
@@ -228,7 +228,7 @@ func TestEmbedCannotCenterForeign(t *testing.T) {
 	}
 }
 
-// What a journal holds is not computed again: a run goes on behind it.
+// Images in the journal are not encoded again: a run resumes after them.
 func TestEmbedGoesOn(t *testing.T) {
 	images, file := drawKinds(t, 4, 1), filepath.Join(t.TempDir(), "v.jsonl")
 	model := someModel(t, images)
@@ -333,7 +333,7 @@ func TestEmbedRefuses(t *testing.T) {
 	}
 }
 
-// Embedding replaces older vectors with --force, and never what it reads.
+// With --force, embedding replaces older vectors, but never its inputs.
 func TestEmbedSparesWhatItReads(t *testing.T) {
 	images, dir := drawKinds(t, 2, 1), t.TempDir()
 	model := someModel(t, images)
@@ -393,12 +393,11 @@ func TestEmbedOfNothingGood(t *testing.T) {
 	}
 }
 
-// An image whose vector is not finite is listed and left out; the others are not
-// its business.
+// An image with a non-finite vector is listed and left out; the others are not affected.
 func TestEmbedSkipsWhatIsNotFinite(t *testing.T) {
 	images, dir := drawKinds(t, 2, 1), t.TempDir()
 	put(t, images, "dark.jpg", grey(t, 20, 20, 7))
-	g, err := graph.Build("root", func(g *graph.Graph) { // of a number below 0 in the dark
+	g, err := graph.Build("root", func(g *graph.Graph) { // square root of the mean, which is negative for a dark image
 		g.Output("features", g.Sqrt(g.ReduceMean(g.Input("image", tensor.Float32, graph.Batch, 3, 16, 16), false, 2, 3)))
 	})
 	if err != nil {
@@ -423,7 +422,7 @@ func TestEmbedSkipsWhatIsNotFinite(t *testing.T) {
 	}
 }
 
-// A path that cannot stand in a file of lines is refused before any work.
+// A path that cannot be written to a text file is rejected before any work.
 func TestEmbedRefusesLineBreaks(t *testing.T) {
 	images, file := drawKinds(t, 1, 1), filepath.Join(t.TempDir(), "v.npy")
 	model := someModel(t, images)
@@ -437,8 +436,8 @@ func TestEmbedRefusesLineBreaks(t *testing.T) {
 	}
 }
 
-// A path that JSON and Parquet cannot hold goes into .paths as it is, and is refused
-// elsewhere; where a bad image or an equal one is named, it is escaped.
+// A path that JSON and Parquet cannot represent goes into .paths unchanged and is rejected for the
+// other formats; where a bad or duplicate image is named, the name is escaped.
 func TestEmbedOfNamesThatAreNotUTF8(t *testing.T) {
 	images, dir := drawKinds(t, 1, 1), t.TempDir()
 	model, latin := someModel(t, images), "caf\xe9.png"

@@ -12,14 +12,13 @@ import (
 	"testing"
 )
 
-// fullEnv has the arguments of embed for the child of the test, a line each, and first
-// the most bytes that a file of its may have.
+// fullEnv passes arguments to the test's child process, one per line: the maximum file size,
+// followed by the arguments of embed.
 const fullEnv = "VICREG_TEST_EMBED_WITHOUT_ROOM"
 
-// Where there is no room for the new vectors, the old ones stay with what stands beside
-// them: no line of .paths is about another row. A limit on the size of a child's files
-// stands in for a full disk; the journal, of 4 bytes a number, is within it, and JSON is
-// not.
+// If there is no room for the new vectors, the old ones stay, with the files beside them: no line
+// of .paths refers to another row. A limit on the child's file size stands in for a full disk; the
+// journal, with 4 bytes per number, stays below it, and JSON does not.
 func TestEmbedWithoutRoomLeavesWhatWasThere(t *testing.T) {
 	if lines, child := os.LookupEnv(fullEnv); child {
 		args := strings.Split(lines, "\n")
@@ -46,13 +45,13 @@ func TestEmbedWithoutRoomLeavesWhatWasThere(t *testing.T) {
 	if after := [2]string{string(readFile(t, file)), string(readFile(t, file+".json"))}; after != before {
 		t.Error("old vectors have something new beside them")
 	}
-	// The journal is left, to go on from.
+	// The journal is left for resuming.
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 || left[2].Name() != "v.jsonl.part" {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
 
-// limitFiles makes writes beyond so many bytes of a file fail, for good.
+// limitFiles makes writes beyond the given file size fail, for the rest of the process.
 func limitFiles(t *testing.T, bytes string) {
 	t.Helper()
 	signal.Ignore(syscall.SIGXFSZ)

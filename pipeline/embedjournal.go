@@ -12,11 +12,11 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// openJournal opens the journal at path to go on with, or begins it; anew with
-// --force. It must be of this model and of the images as they are now.
+// openJournal opens the journal at path to resume from it, or creates it; --force starts over. It
+// must belong to this model and to the images in their present state.
 func (e *embedding) openJournal(path string) (err error) {
 	info := e.info()
-	info.Images = stateOf(e.set) // a vector belongs to what its file held
+	info.Images = stateOf(e.set) // a vector depends on the file's contents
 	if e.force {
 		err = forget(path, info)
 	}
@@ -32,7 +32,7 @@ func (e *embedding) openJournal(path string) (err error) {
 	return err
 }
 
-// forget removes a journal. What is none, or is being written, stays and is an error.
+// forget removes a journal. It fails on a file that is not a journal or is being written.
 func forget(path string, info vectors.Info) error {
 	j, err := vectors.OpenJournal(path, info)
 	if err == nil {
@@ -51,8 +51,8 @@ func discard(path string) error {
 	return nil
 }
 
-// stateOf tells images apart by what is known without reading them: key, size and
-// time of change of each.
+// stateOf fingerprints the images by what is known without reading them: key, size and modification
+// time of each.
 func stateOf(set *dataset.Set) string {
 	h := sha256.New()
 	for i := range set.Len() {

@@ -17,8 +17,8 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// An image that has changed since its vector was kept ends the going on, even when
-// its size is the same: the journal would give the old one its vector.
+// An image that has changed since its vector was stored prevents resuming, even if its size is the
+// same: the new image would get the old one's vector.
 func TestEmbedNoticesChangedImages(t *testing.T) {
 	images, file := drawKinds(t, 2, 1), filepath.Join(t.TempDir(), "v.jsonl")
 	model := someModel(t, images)

@@ -14,8 +14,8 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// checkKeys reports a path that has no place in the output. Rows without their paths,
-// or with others, would be of no use to whoever looks for them by path.
+// checkKeys reports a path that the output format cannot represent. Rows without their paths, or
+// with altered ones, would be useless to anyone looking them up by path.
 func (e *embedding) checkKeys() error {
 	for i := range e.set.Len() {
 		switch key := e.set.Key(i); {
@@ -28,7 +28,7 @@ func (e *embedding) checkKeys() error {
 	return nil
 }
 
-// outputs are the files that are there in the end: VECTORS, and what goes beside it.
+// outputs lists the final files: VECTORS and those beside it.
 func (e *embedding) outputs() []string {
 	if e.npy() {
 		return []string{e.out, e.out + ".json", e.out + ".paths"}
@@ -36,16 +36,16 @@ func (e *embedding) outputs() []string {
 	return []string{e.out, e.out + ".json"}
 }
 
-// part is the journal from which a run that was stopped goes on.
+// part is the journal from which an interrupted run resumes.
 func (e *embedding) part() string { return e.out + ".part" }
 
-// npy says that the paths go into a file of their own.
+// npy reports whether the paths go into a separate file.
 func (e *embedding) npy() bool { return strings.EqualFold(filepath.Ext(e.out), ".npy") }
 
 var errNoVector = errors.New("none of the images has a vector")
 
-// finish writes the output from the journal, all of its files or none: what was there
-// before does not go with what is new.
+// finish writes the output from the journal, either all of its files or none, since old and new
+// files do not match.
 func (e *embedding) finish() error {
 	info := e.info()
 	err := e.journal.All(func(i int, v []float32, bad string) error {
@@ -100,7 +100,7 @@ func (e *embedding) vectors(out io.Writer, info vectors.Info) error {
 	return errors.Join(err, w.Close())
 }
 
-// paths writes the path of each vector's image, a line each.
+// paths writes the path of each vector's image, one per line.
 func (e *embedding) paths(w io.Writer) error {
 	return e.journal.All(func(i int, v []float32, _ string) error {
 		if v == nil {

@@ -53,7 +53,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// flags are those of the command; the help goes to out.
+// flags returns the command's flags; the help is written to out.
 func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 	fs := usage.Flags(out, usage.Text{
 		Name:     "eval",
@@ -79,11 +79,11 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 	return fs
 }
 
-// evaluation is one evaluation under way.
+// evaluation is one invocation of vicreg eval.
 type evaluation struct {
 	model, data, reference string
 	k                      string
-	ks                     []int // of neighbours that vote
+	ks                     []int // numbers of neighbours that vote
 	limit                  int
 	temperature            float64
 	asJSON                 bool
@@ -131,7 +131,7 @@ func (e *evaluation) load(ctx context.Context) (err error) {
 	return usage.Errorf("no folder in %s is named like one in %s: there is nothing to find", e.reference, e.data)
 }
 
-// neighborCounts reads the numbers of neighbours that vote.
+// neighborCounts parses the numbers of neighbours that vote.
 func neighborCounts(text string) (ks []int, err error) {
 	for part := range strings.SplitSeq(text, ",") {
 		k, err := strconv.Atoi(strings.TrimSpace(part))
@@ -190,7 +190,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	return f, ctx.Err()
 }
 
-// encode turns the chosen images of a set into a sample.
+// encode encodes the chosen images of a set.
 func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
 	chosen := evenly(set.Len(), e.limit)
 	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())

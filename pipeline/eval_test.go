@@ -23,7 +23,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// someModel is an exported network that nobody trained.
+// someModel exports an untrained network.
 func someModel(t *testing.T, data string) string {
 	t.Helper()
 	run := madeRun(t, smallConfig(t, data, 16), nil)
@@ -40,7 +40,7 @@ func evaluated(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// parsed is what --json prints; an undefined figure is nil.
+// parsed is the output of --json; undefined figures are nil.
 type parsed struct {
 	Images, Dim int
 	RankMe      *float64
@@ -92,7 +92,7 @@ func parse(t *testing.T, text string) (p parsed) {
 	return p
 }
 
-// Plain colours are told apart by any network and by their pixels.
+// Any network tells plain colours apart, and so do their pixels.
 func TestEvalTellsColoursApart(t *testing.T) {
 	data, reference := drawKinds(t, 6, 1), drawKinds(t, 10, 2)
 	model := someModel(t, reference)
@@ -101,7 +101,7 @@ func TestEvalTellsColoursApart(t *testing.T) {
 		reference   int
 		protocol    string
 		classifiers int
-		chance      float64 // that the nearest is of the kind
+		chance      float64 // that the nearest neighbour is of the same kind
 	}{
 		{nil, 18, "5-fold cross-validation", 5, 5. / 17},
 		{[]string{"--reference", reference}, 30, "reference", 1, 1. / 3},
@@ -140,8 +140,8 @@ func TestEvalTellsColoursApart(t *testing.T) {
 	}
 }
 
-// A file that is no model or a damaged one is wrong input; weights that are no numbers
-// must not come back with figures.
+// A file that is not a model, or is damaged, is wrong input; weights that are NaN must not produce
+// figures.
 func TestEvalRefusesBadModels(t *testing.T) {
 	data := drawKinds(t, 4, 1)
 	whole := read(t, someModel(t, data))
@@ -184,7 +184,7 @@ func TestEvalRefusesBadModels(t *testing.T) {
 	}
 }
 
-// With the folders' names shuffled there is nothing to find.
+// With shuffled folder names there is nothing to find.
 func TestEvalWithoutMeaning(t *testing.T) {
 	from, data := drawKinds(t, 30, 1), t.TempDir()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -203,7 +203,7 @@ func TestEvalWithoutMeaning(t *testing.T) {
 	}
 }
 
-// Images at the root have no kind; they count for the figures without labels.
+// Images in the root folder have no kind; they only count for the figures that need no labels.
 func TestEvalWithoutKinds(t *testing.T) {
 	data := drawKinds(t, 4, 1)
 	model := someModel(t, data)
@@ -232,7 +232,7 @@ func TestEvalWithoutKinds(t *testing.T) {
 	}
 }
 
-// A dead network gives zeros: no figure is made up, and none breaks the JSON.
+// A dead network returns zeros: no figure is invented, and the JSON stays valid.
 func TestEvalOfADeadNetwork(t *testing.T) {
 	data := drawKinds(t, 4, 1)
 	run := madeRun(t, smallConfig(t, data, 16), func(state tensors) {
@@ -252,7 +252,7 @@ func TestEvalOfADeadNetwork(t *testing.T) {
 	}
 }
 
-// Few images, or equal ones, leave figures undefined: words say so, and JSON has null.
+// Few or equal images leave figures undefined: the text says so, and JSON has null.
 func TestEvalOfFewImages(t *testing.T) {
 	data := drawKinds(t, 2, 1)
 	model := someModel(t, data)
@@ -272,7 +272,7 @@ func TestEvalOfFewImages(t *testing.T) {
 	lone := folder(map[string][]byte{"red/a.jpg": red, "green/a.jpg": green})
 	for _, c := range []struct {
 		what, dir, reference, want string
-		null                       string // figures of kinds that are undefined
+		null                       string // undefined figures that depend on kinds
 	}{
 		{"one of each kind", lone, "", "cosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered linear"},
 		{"one of each kind, with others", lone, data, "\nknn k=6              100.00 %", "cosine_within linear"},
@@ -317,7 +317,7 @@ func TestEvalOfFewImages(t *testing.T) {
 	}
 }
 
-// With fewer neighbours than were asked for all of them vote, and that is told.
+// With fewer neighbours than requested all of them vote, and the output says so.
 func TestEvalOfFewNeighbors(t *testing.T) {
 	data, reference := drawKinds(t, 2, 1), drawKinds(t, 3, 2) // 3 kinds each
 	model := someModel(t, data)
@@ -345,7 +345,7 @@ func TestEvalOfFewNeighbors(t *testing.T) {
 	}
 }
 
-// Images that are there twice are told of: each finds its copy.
+// Duplicate images are reported: each finds its copy.
 func TestEvalNoticesCopies(t *testing.T) {
 	data := drawKinds(t, 2, 1)
 	put(t, data, "green/again.png", read(t, filepath.Join(data, "red", names(t, filepath.Join(data, "red"))[0])))
@@ -358,7 +358,7 @@ func TestEvalNoticesCopies(t *testing.T) {
 	}
 }
 
-// Images that are among those to find neighbours in are told of, by their bytes.
+// Images that are also in the reference are reported, compared by their bytes.
 func TestEvalNoticesEqualFiles(t *testing.T) {
 	data, other, some := drawKinds(t, 2, 1), drawKinds(t, 3, 2), drawKinds(t, 3, 2)
 	model := someModel(t, other)
@@ -430,7 +430,7 @@ func TestMeanCosinesAgainstAllPairs(t *testing.T) {
 	for i := range m.Data {
 		m.Data[i] = r.Float32() - 0.3
 	}
-	clear(m.Row(7)) // a vector of length 0 has cosine 0 with all
+	clear(m.Row(7)) // a zero vector has cosine 0 with everything
 	for i := range labels {
 		labels[i] = r.IntN(3)
 	}
@@ -453,7 +453,7 @@ func TestMeanCosinesAgainstAllPairs(t *testing.T) {
 	if math.Abs(within-sum[1]/float64(pairs[1])) > 1e-6 || math.Abs(between-sum[0]/float64(pairs[0])) > 1e-6 {
 		t.Errorf("within %v, between %v; all pairs give %v and %v", within, between, sum[1]/float64(pairs[1]), sum[0]/float64(pairs[0]))
 	}
-	for i := range labels { // rounding must not make a figure of no pair
+	for i := range labels { // rounding must not yield a figure when there is no pair
 		labels[i] = i
 	}
 	if within, _ := meanCosines(m, labels); !math.IsNaN(within) {
@@ -465,8 +465,8 @@ func TestMeanCosinesAgainstAllPairs(t *testing.T) {
 	}
 }
 
-// Each row is left out of its own neighbours, an equal row is not, and one without
-// another of its kind is left out of what is averaged.
+// Each row is excluded from its own neighbours, but an equal row is not; a row without another of
+// its kind is excluded from the averages.
 func TestComparisonLeavesItselfOut(t *testing.T) {
 	m := stats.Of([]float32{1, 0, 1, 0, 0, 1}, 3, 2)
 	s := &sample{kinds: []string{"a", "a", "b"}, files: make([]bulk.Hash, 3), y: m, raw: m, tiny: m}

@@ -72,7 +72,7 @@ has to be rebuilt for it.`, centerImages),
 	return e.write(ctx, stdout)
 }
 
-// export is one export under way.
+// export is one invocation of vicreg export.
 type export struct {
 	run, out, data string
 	untrained      bool
@@ -83,11 +83,11 @@ type export struct {
 
 	config   Config
 	position checkpoint.Position
-	values   map[string]*tensor.Tensor // of the backbone, among others
-	images   *dataset.Set              // trained on
+	values   map[string]*tensor.Tensor // by name; includes the backbone's
+	images   *dataset.Set              // training images
 }
 
-// load reads the run and finds its images, before any work is done.
+// load reads the run and finds its images, before any computation.
 func (e *export) load(ctx context.Context) error {
 	c, warnings, err := checkpoint.Latest(e.run)
 	for _, w := range warnings {
@@ -118,8 +118,8 @@ func (e *export) load(ctx context.Context) error {
 	return e.place()
 }
 
-// firstWeights are the parameters and statistics of the backbone that a run
-// begins with: statistics of mean 0 and variance 1, unless --init brought others.
+// firstWeights returns the backbone's parameters and running statistics at the start of a run: the
+// statistics have mean 0 and variance 1 unless --init supplied others.
 func firstWeights(c *Config) (map[string]*tensor.Tensor, error) {
 	a, err := models.Represent(c.graphs(0))
 	if err != nil {
@@ -157,7 +157,7 @@ func (e *export) findImages(ctx context.Context) error {
 	return nil
 }
 
-// place settles where the file goes, which may be over an older export.
+// place decides where the file goes; it may replace an older export.
 func (e *export) place() error {
 	if e.out == "" {
 		name := "backbone"
@@ -179,7 +179,7 @@ func (e *export) place() error {
 	return spareImages("-o", e.out, e.images)
 }
 
-// write builds the model, proves it, completes its metadata and writes the file.
+// write builds the model, verifies it, completes its metadata and writes the file.
 func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	model, metadata, err := e.freeze()
 	if err != nil {
@@ -199,7 +199,7 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	if err := whole.WriteFile(e.out, file); err != nil {
 		return err
 	}
-	if whole.Direct(e.out) { // which may be where this goes
+	if whole.Direct(e.out) { // e.out may be stdout
 		stdout = e.stderr
 	}
 	size := e.config.Size
@@ -215,7 +215,7 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	return nil
 }
 
-// fitting says in words what is not the default.
+// fitting describes a fit other than the default.
 func fitting(p imaging.Preprocess) string {
 	switch p.Fit {
 	case imaging.FitPad:
@@ -226,7 +226,7 @@ func fitting(p imaging.Preprocess) string {
 	return ""
 }
 
-// inFloat says which model was compared, where that is not the one that is written.
+// inFloat says that the float32 model was compared, if that is not the one written.
 func (e *export) inFloat() string {
 	if e.int8 {
 		return ", of the model in float32,"
@@ -241,8 +241,8 @@ func (e *export) state() string {
 	return fmt.Sprintf("%s after step %d", e.config.Model, e.position.Step)
 }
 
-// settings are those of the run, without what is of the machine it ran on: two runs that
-// differ in that alone give one file.
+// settings returns the run's settings without what depends on the machine, so that runs that differ
+// only in that export identical files.
 func (e *export) settings() (json.RawMessage, error) {
 	c := e.config
 	c.Data = ""
@@ -252,7 +252,7 @@ func (e *export) settings() (json.RawMessage, error) {
 	return json.Marshal(c)
 }
 
-// freeze builds the model with its metadata, whose center is still to be found.
+// freeze builds the model with its metadata, except for the mean vector.
 func (e *export) freeze() (*onnx.ModelProto, *encoder.Metadata, error) {
 	c := e.config.graphs(0)
 	g, err := models.Export(c, e.values)

@@ -32,7 +32,7 @@ func openEncoder(t *testing.T, path string) *encoder.Encoder {
 	return e
 }
 
-// exported runs the command and returns what it printed.
+// exported runs vicreg export and returns its output.
 func exported(t *testing.T, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -42,8 +42,8 @@ func exported(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// On real photographs, at a size with a border to cut and odd pools: what is
-// written is the training graph in evaluation mode, twice the same bytes.
+// On real photographs, at sizes with a border to crop and odd pooling: the exported model equals
+// the training graph in evaluation mode, and two exports are byte-identical.
 func TestExportEqualsTheTrainingGraph(t *testing.T) {
 	for name, c := range map[string]Config{
 		"resnet18": smallConfig(t, photos(t), 96),
@@ -74,8 +74,8 @@ func TestExportEqualsTheTrainingGraph(t *testing.T) {
 	}
 }
 
-// comparePictures goes from the file's bytes to the vector and compares it with
-// the graph of the training, and the metadata with the run.
+// comparePictures computes vectors from the files' bytes and compares them with the training graph,
+// and the metadata with the run.
 func comparePictures(t *testing.T, run string, c Config, e *encoder.Encoder) {
 	t.Helper()
 	all, err := dataset.Index(c.Data)
@@ -124,7 +124,7 @@ func comparePictures(t *testing.T, run string, c Config, e *encoder.Encoder) {
 	}
 }
 
-// The mean is that of the vectors of all training images, and of no other.
+// The mean is over the vectors of all training images and no others.
 func TestExportedCenter(t *testing.T) {
 	c := smallConfig(t, drawKinds(t, 8, 1), 16)
 	run := madeRun(t, c, nil)
@@ -159,7 +159,7 @@ func TestExportedCenter(t *testing.T) {
 	}
 }
 
-// The baseline has the weights that the seed gives, whatever was learnt since.
+// The baseline has the initial weights of the seed, whatever was learnt since.
 func TestExportUntrained(t *testing.T) {
 	c := smallConfig(t, drawKinds(t, 4, 1), 16)
 	a, b := madeRun(t, c, nil), madeRun(t, c, func(state tensors) { clear(state["backbone.conv1.weight"].Float32()) })
@@ -184,7 +184,7 @@ func TestExportUntrained(t *testing.T) {
 	}
 }
 
-// The model says all of how it was trained, but where the images lay.
+// The model records all training settings except where the images were.
 func TestExportKeepsSettings(t *testing.T) {
 	c := smallConfig(t, drawKinds(t, 4, 1), 16)
 	c.Init = "/somewhere/resnet.safetensors"
@@ -199,7 +199,7 @@ func TestExportKeepsSettings(t *testing.T) {
 	}
 }
 
-// One bit that changes in what was written is found out, and so is a part of it.
+// A flipped bit in the exported file is detected, and so is a truncated file.
 func TestExportedFileIsChecked(t *testing.T) {
 	run := madeRun(t, smallConfig(t, drawKinds(t, 4, 1), 16), nil)
 	exported(t, run)
@@ -289,7 +289,7 @@ func TestExportRefuses(t *testing.T) {
 	}
 }
 
-// An export replaces an older one, and nothing else that a run needs.
+// An export replaces an older one, but no file of the run and none of its images.
 func TestExportSparesTheRunAndItsImages(t *testing.T) {
 	images := drawKinds(t, 4, 1)
 	_, weights := pretrained(t)
@@ -306,11 +306,11 @@ func TestExportSparesTheRunAndItsImages(t *testing.T) {
 	}
 	for out, want := range map[string]string{
 		at("checkpoint-12.safetensors"):         "is a file of a training run",
-		at("checkpoint-99.safetensors"):         "is a file of a training run", // the latest, if it were written
+		at("checkpoint-99.safetensors"):         "is a file of a training run", // it would become the latest
 		at(metricsFile):                         "is a file of a training run",
 		at(badFile):                             "is a file of a training run",
 		at("training_model.onnx"):               "is a file of a training run",
-		at("eval_model.onnx"):                   "is a file of a training run", // not even there
+		at("eval_model.onnx"):                   "is a file of a training run", // does not even exist
 		filepath.Join(alias, metricsFile):       "is a file of a training run",
 		run + "/./" + metricsFile:               "is a file of a training run",
 		link:                                    "is a file of a training run",
@@ -327,7 +327,7 @@ func TestExportSparesTheRunAndItsImages(t *testing.T) {
 	}
 }
 
-// A model that is not the training graph is found out.
+// A model that differs from the training graph is detected.
 func TestParityIsMeasured(t *testing.T) {
 	c := smallConfig(t, drawKinds(t, 4, 1), 16)
 	saved := latest(t, madeRun(t, c, nil))

@@ -6,19 +6,19 @@ import (
 	"math"
 )
 
-// figures are what an evaluation finds.
+// figures are the results of an evaluation.
 type figures struct {
 	Fingerprint string       `json:"fingerprint"`
 	Images      int          `json:"images"`
 	Dim         int          `json:"dim"`
 	RankMe      number       `json:"rankme"`
-	Spread      number       `json:"spread"`                 // as training's: std of the vectors at length 1 times sqrt(D)
+	Spread      number       `json:"spread"`                 // as in training: std of the L2-normalised vectors, times sqrt(D)
 	Std         number       `json:"normalized_std"`         // the same without sqrt(D)
-	Copies      int          `json:"in_reference,omitempty"` // images that are files of the reference, too
+	Copies      int          `json:"in_reference,omitempty"` // images that are also files of the reference
 	Kinds       *kindFigures `json:"kinds,omitempty"`
 }
 
-// number is a figure that may be undefined, which JSON calls null.
+// number is a figure that may be undefined, which is null in JSON.
 type number float64
 
 // MarshalJSON implements json.Marshaler.
@@ -29,7 +29,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
-// text is the figure in a format, or what to say of one that is undefined.
+// text formats the figure, or returns undefined if it is NaN.
 func (n number) text(format, undefined string) string {
 	if math.IsNaN(float64(n)) {
 		return undefined

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// print writes the figures for a person.
+// print writes the figures for people to read.
 func (f *figures) print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "model       %d numbers an image, fingerprint %s\n", f.Dim, f.Fingerprint)
@@ -38,12 +38,12 @@ func (k *kindFigures) print(w io.Writer) {
 	k.printNeighbors(w)
 }
 
-// line writes a row of the table, its numbers under each other.
+// line writes a row of the table with aligned columns.
 func line(w io.Writer, name, vectors, raw, chance, note string) {
 	fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-18s %10s  %10s  %10s   %s", name, vectors, raw, chance, note), " "))
 }
 
-// row is line with shares of 1.
+// row is line for fractions, printed as percentages.
 func row(w io.Writer, name string, vectors, raw, chance number, note string) {
 	percent := func(n number) string { return number(100*n).text("%.2f %%", "") }
 	line(w, name, percent(vectors), percent(raw), percent(chance), note)
@@ -97,7 +97,7 @@ func (k *kindFigures) printNeighbors(w io.Writer) {
 	row(w, "mAP@R", r.MAP, nan, r.Chance.MAP, "")
 }
 
-// evalNotes explain the figures, a line or a few for each.
+// evalNotes explains the figures.
 func evalNotes() string {
 	return fmt.Sprintf(`Folders directly in DIR are the kinds of the images. In a text file with a path a
 line, the kind is what follows the path after a tab; in tar shards, the .cls

@@ -11,21 +11,21 @@ import (
 	"vicreg/models/tensor"
 )
 
-// begin sets the state. On a device it then takes a step and drops it, and says so, as
-// that takes a while: the first one finds the fastest convolutions, captures the launches
-// and takes the memory, and what goes wrong with that does so before anything is written.
-// Where our own operators do not run, and nobody has asked for them, the run goes on with
-// the portable kernels, but for one in bf16, which those lack.
+// begin sets the state. On a device it then takes a step and drops it, after announcing that this
+// takes a while: the first step searches for the fastest convolutions, captures the CUDA graph and
+// allocates the memory, and any failure of that happens before anything is written. If vicreg's own
+// operators do not run and --kernels is auto, the run falls back to the portable kernels, except in
+// bf16, which those lack.
 func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 	if !r.machine.OnHost() && r.leads() {
 		fmt.Fprintf(stderr, "vicreg train: choosing kernels on %v, which takes some seconds\n", r.machine.Device)
 	}
-	ort.ConvSearches() // of other runs
+	ort.ConvSearches() // discards those of other runs
 	err := r.first(state)
 	if r.chosen = ort.ConvSearches().Sentence(); err == nil || r.machine.OnHost() || r.machine.kernels != "auto" || isFull(err) {
 		return err
 	}
-	if r.group().Size() > 1 { // the others go on with the step, and cannot take it again
+	if r.group().Size() > 1 { // the others go on with the step and cannot repeat it
 		return fmt.Errorf("vicreg's own kernels do not run here; --kernels portable in all processes does without: %w", err)
 	}
 	if r.Precision == bf16 {
@@ -50,8 +50,8 @@ func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 	return nil
 }
 
-// first sets the state and, on a device, takes the first step: without capture where it
-// fails with it.
+// first sets the state and, on a device, takes the first step; if that fails with capture, once
+// more without.
 func (r *run) first(state map[string]*tensor.Tensor) error {
 	if err := r.state.Restore(state); err != nil || r.machine.OnHost() {
 		return err
@@ -83,13 +83,13 @@ func (r *run) dropped() error {
 	return nil
 }
 
-// isFull tells whether a step failed for want of the device's memory, in the runtime's
-// words and our operators'.
+// isFull reports whether a step failed for lack of device memory, by the messages of the runtime
+// and of our operators.
 func isFull(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "Failed to allocate memory") || strings.Contains(err.Error(), "no memory left"))
 }
 
-// explained adds to the error of a step what can be done about it.
+// explained adds advice to the error of a step that ran out of device memory.
 func (r *run) explained(err error) error {
 	if r.machine.OnHost() || !isFull(err) {
 		return err

@@ -13,8 +13,8 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// oblong are two folders of the same pictures: wide and tall ones, and what Pillow's
-// rules make of them for a model of 16 pixels, squares with bars of the colour.
+// oblong creates two folders of the same pictures: wide and tall ones, and the squares with
+// coloured bars that Pillow's rules make of them for a model of 16 pixels.
 func oblong(t *testing.T, n int, bars [3]uint8) (given, square string) {
 	t.Helper()
 	given, square = t.TempDir(), t.TempDir()
@@ -53,8 +53,8 @@ func oblong(t *testing.T, n int, bars [3]uint8) (given, square string) {
 	return given, square
 }
 
-// A model that pads sees of oblong images what another sees of padded ones, in all that
-// opens a model: mean, vectors and figures are the same. What is cut sees less.
+// Everything that opens a padding model sees in oblong images what another sees in pre-padded ones:
+// mean, vectors and figures are the same. A cropping model sees less.
 func TestFitIsTheSameEverywhere(t *testing.T) {
 	c := smallConfig(t, "", 16)
 	c.Recipe.Interpolation = "bicubic"
@@ -98,7 +98,7 @@ func TestFitIsTheSameEverywhere(t *testing.T) {
 		t.Error("embed saw other pixels")
 	}
 	figures := func(dir, model string) string {
-		// Without the probe, whose folds follow from the bytes of the files.
+		// Without the probe, whose folds depend on the files' bytes.
 		return strings.ReplaceAll(evaluated(t, "--data", dir, "--model", model, "--json", "--probe=false"), padding.Fingerprint(), cutting.Fingerprint())
 	}
 	if a, b := figures(given, models["pad"]), figures(square, models["square"]); a != b {

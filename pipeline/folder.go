@@ -16,8 +16,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// badFile lists the images that could not be used, a line each. Of several processes that
-// train together every one has its own; those but the first have their rank in its name.
+// badFile lists the unusable images, one per line. Of several processes that train together each
+// writes its own; all but the first have their rank in the name.
 const badFile = "bad-images.txt"
 
 func badFileOf(rank int) string {
@@ -29,18 +29,18 @@ func badFileOf(rank int) string {
 
 var badFiles = regexp.MustCompile(`^bad-images(-rank[0-9]+)?\.txt$`)
 
-// artifacts are the graphs that lie in the folder of a run, by file name.
+// artifacts maps the file names of the graphs in a run's folder to their builders.
 var artifacts = map[string]func(models.Config) (*models.Artifact, error){
 	"training_model.onnx": models.Training, "optimizer_model.onnx": models.Optimizer, "eval_model.onnx": models.Eval,
 }
 
-// isRunFile says that training writes a file of this name into its folder.
+// isRunFile reports whether training writes a file with this name into its folder.
 func isRunFile(name string) bool {
 	return name == metricsFile || badFiles.MatchString(name) || artifacts[name] != nil || checkpoint.IsName(name)
 }
 
-// checkFolder refuses a folder that cannot become that of a new run: a file, or,
-// without force, one that holds a run. It changes nothing.
+// checkFolder rejects a folder that cannot be used for a new run: a file or, without force, a
+// folder that already holds a run. It changes nothing.
 func checkFolder(dir string, force bool) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,7 +56,7 @@ func checkFolder(dir string, force bool) error {
 	if err != nil {
 		return err
 	}
-	// A run that died before its first checkpoint has left an empty file at most.
+	// A run that died before its first checkpoint leaves at most an empty file.
 	metrics, err := os.Stat(filepath.Join(dir, metricsFile))
 	if !force && (len(checkpoints) > 0 || err == nil && metrics.Size() > 0) {
 		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", dir)
@@ -64,8 +64,8 @@ func checkFolder(dir string, force bool) error {
 	return nil
 }
 
-// claimFolder makes the folder if need be and keeps other processes off it until
-// the returned file is closed, or this process ends in whatever way.
+// claimFolder creates the folder if necessary and locks out other processes until the returned file
+// is closed or this process ends, however it ends.
 func claimFolder(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("make the folder of the run: %w", err)
@@ -74,8 +74,8 @@ func claimFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of the run: %w", err)
 	}
-	// Only a lock that another holds is a reason to stop: some network file
-	// systems have none.
+	// Only a lock held by another process is a reason to stop: some network file systems do not
+	// support locks.
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
 		f.Close()
 		return nil, usage.Errorf("another vicreg train is at work in %s", dir)
@@ -83,8 +83,8 @@ func claimFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// clearFolder removes what an earlier run has left of its own; models that were
-// exported from it stay.
+// clearFolder removes what training has left in the folder, except for the graphs, which will be
+// overwritten. Models exported from the run stay.
 func clearFolder(dir string) error {
 	old, err := runFiles(dir)
 	if err != nil {
@@ -99,7 +99,7 @@ func clearFolder(dir string) error {
 	return nil
 }
 
-// clearRanks removes the lists of bad files of all processes but the first.
+// clearRanks removes the lists of bad files of all processes except the first.
 func clearRanks(dir string) error {
 	files, err := runFiles(dir)
 	if err != nil {
@@ -115,7 +115,7 @@ func clearRanks(dir string) error {
 	return nil
 }
 
-// runFiles are the files of a run that training has written into its folder.
+// runFiles lists the files that training has written into a run's folder.
 func runFiles(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -129,8 +129,8 @@ func runFiles(dir string) (paths []string, err error) {
 	return paths, nil
 }
 
-// writeArtifacts puts the run's graphs into its folder, in ONNX Runtime's
-// vocabulary and in the portable form, so that any ONNX Runtime can use them.
+// writeArtifacts writes the run's graphs into its folder, with the names of ONNX Runtime's training
+// artifacts and in portable form, so that any ONNX Runtime can use them.
 func (t *trainFlags) writeArtifacts() error {
 	c := t.graphs(0)
 	for name, build := range artifacts {
@@ -149,7 +149,7 @@ func (t *trainFlags) writeArtifacts() error {
 	return nil
 }
 
-// bad are the files that this process has met and could not use.
+// bad lists the unusable files this process has come across.
 func (r *run) bad() []dataset.Bad {
 	bad := r.reader.Quarantined()
 	if r.watch != nil {
@@ -158,9 +158,8 @@ func (r *run) bad() []dataset.Bad {
 	return bad
 }
 
-// describeBad says how many files were found bad, by this process, and where they are
-// listed; "" for none.
-// One of several processes meets those of its part of each batch only.
+// describeBad says how many files this process found to be bad and where they are listed; "" for
+// none. Of several processes, each only meets the files in its own part of each batch.
 func (r *run) describeBad() string {
 	n, of, least := len(r.bad()), r.reader.Set().Len(), ""
 	if n == 0 {
@@ -175,7 +174,7 @@ func (r *run) describeBad() string {
 	return fmt.Sprintf("%s%d of %d images were found bad, see %s", least, n, of, filepath.Join(r.out, badFileOf(r.group().Rank())))
 }
 
-// tellBad is describeBad when there are more of them than it has told of.
+// tellBad is describeBad if there are more bad files than last reported.
 func (r *run) tellBad(p *progress) string {
 	n := len(r.bad())
 	if n <= p.bad {
@@ -185,8 +184,8 @@ func (r *run) tellBad(p *progress) string {
 	return r.describeBad()
 }
 
-// listBad writes the files that could not be used, with the reason after a tab. What
-// does not print, and would break a line or a column, is escaped: usage.Printable.
+// listBad writes the unusable files with the reason after a tab. usage.Printable escapes characters
+// that would break a line or column.
 func (r *run) listBad() error {
 	bad := r.bad()
 	if len(bad) == 0 {
@@ -196,7 +195,7 @@ func (r *run) listBad() error {
 	for _, b := range bad {
 		lines = fmt.Appendf(lines, "%s\t%s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
-	if err := os.MkdirAll(r.out, 0o777); err != nil { // of another machine, maybe
+	if err := os.MkdirAll(r.out, 0o777); err != nil { // may not exist yet on another machine
 		return fmt.Errorf("list bad images: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(r.out, badFileOf(r.group().Rank())), lines, 0o666); err != nil {

@@ -33,7 +33,7 @@ func TestAFolderBelongsToOneProcessAtATime(t *testing.T) {
 	}
 }
 
-// A run that died before its first checkpoint is none, and leaves no trace in the
+// A run that died before its first checkpoint does not count as one, and leaves no trace in the
 // next.
 func TestFolderOfARunThatNeverBegan(t *testing.T) {
 	dir := t.TempDir()

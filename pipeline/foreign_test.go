@@ -15,8 +15,8 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// foreignModel is a file as another tool would export it: the mean colour of
-// normalised pictures of 16 x 16 pixels.
+// foreignModel writes a model as another tool might export it: the mean colour of normalised
+// pictures of 16 x 16 pixels.
 func foreignModel(t *testing.T) string {
 	t.Helper()
 	g, err := graph.Build("mean", func(g *graph.Graph) {
@@ -34,7 +34,7 @@ func foreignModel(t *testing.T) string {
 	return filepath.Join(dir, "mean.onnx")
 }
 
-// embed and eval take a foreign model with the flags that say how.
+// embed and eval accept a foreign model along with the flags that describe it.
 func TestForeignModel(t *testing.T) {
 	images, model, file := drawKinds(t, 4, 1), foreignModel(t), filepath.Join(t.TempDir(), "v.jsonl")
 	flags := []string{"--model", model, "--foreign", "--crop", "16", "--resize", "20", "--mean", ".5", "--std", ".2,.3,.4"}

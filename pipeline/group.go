@@ -21,24 +21,24 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// group are the processes that train one model together. All make the same calls in the
-// same order, and each waits for the others. ort.Group implements it.
+// group is the processes that train one model together. All make the same calls in the same order,
+// and each call waits for all processes. ort.Group implements it.
 type group interface {
 	Rank() int
 	Size() int
-	// AllGather returns the values of every process, by rank. All give as many.
+	// AllGather returns the values of every process, ordered by rank. All pass equally many.
 	AllGather(mine []float32) ([]float32, error)
 }
 
-// lone is a process by itself.
+// lone is the group of a single process.
 type lone struct{}
 
 func (lone) Rank() int                                   { return 0 }
 func (lone) Size() int                                   { return 1 }
 func (lone) AllGather(mine []float32) ([]float32, error) { return mine, nil }
 
-// joinGroup joins the group of a library, nil for none. The caller calls leave at the end: on
-// the same thread, as MPI has it.
+// joinGroup joins the group of a collectives library; it returns nil if library is "". The caller
+// must call leave at the end, on the same thread, as MPI requires.
 func joinGroup(library string) (g group, leave func(), err error) {
 	if library == "" {
 		return nil, func() {}, nil
@@ -52,10 +52,10 @@ func joinGroup(library string) (g group, leave func(), err error) {
 	return joined, func() { joined.Close(); runtime.UnlockOSThread() }, nil
 }
 
-// place is the place of this process for the graphs.
+// place returns this process's place in the group, for the graphs.
 func place(g group) graph.Group { return graph.Group{Rank: g.Rank(), Size: g.Size()} }
 
-// group is nobody else for a run that has joined none.
+// group returns the group joined, or lone.
 func (t *trainFlags) group() group {
 	if t.joined == nil {
 		return lone{}
@@ -63,11 +63,11 @@ func (t *trainFlags) group() group {
 	return t.joined
 }
 
-// leads tells whether this is the process that writes the run and speaks of it.
+// leads reports whether this process writes the run and its output.
 func (t *trainFlags) leads() bool { return t.group().Rank() == 0 }
 
-// shares checks that every process has an equal part of a batch, of which BatchNorm makes
-// statistics.
+// shares checks that the batch divides evenly among the processes, with enough images in each part
+// for BatchNorm's statistics.
 func (t *trainFlags) shares() error {
 	if n := t.group().Size(); n > 1 && (t.Batch%n != 0 || t.Batch/n < 2) {
 		return usage.Errorf("--batch %d: %d processes want equal parts of it, of 2 images at least", t.Batch, n)
@@ -75,10 +75,10 @@ func (t *trainFlags) shares() error {
 	return nil
 }
 
-// part is how many images of a batch are for this process.
+// part is the number of images of a batch that this process handles.
 func (t *trainFlags) part() int { return t.Batch / t.group().Size() }
 
-// quiet is w for the process that leads, and for others nothing.
+// quiet returns w for the leading process and io.Discard for others.
 func (t *trainFlags) quiet(w io.Writer) io.Writer {
 	if t.leads() {
 		return w
@@ -86,7 +86,7 @@ func (t *trainFlags) quiet(w io.Writer) io.Writer {
 	return io.Discard
 }
 
-// named is w for the process that leads; others say who they are.
+// named returns w for the leading process; others prefix their rank.
 func (t *trainFlags) named(w io.Writer) io.Writer {
 	if t.leads() {
 		return w
@@ -94,7 +94,7 @@ func (t *trainFlags) named(w io.Writer) io.Writer {
 	return &namedWriter{w, fmt.Sprintf("process %d: ", t.group().Rank())}
 }
 
-// namedWriter puts a name before whatever is written at once.
+// namedWriter prefixes every Write with a name.
 type namedWriter struct {
 	io.Writer
 	name string
@@ -107,15 +107,15 @@ func (n *namedWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// agree is an error in every process where one has other settings, images or weights than
-// the first, or computes them otherwise: they would train apart, and not say so. It is the
-// first that processes say to each other.
+// agree returns an error in every process if one has other settings, images or weights than the
+// first, or other devices or kernels: they would silently train different models. At the start of
+// a run it is the group's first communication.
 func (r *run) agree(weights func() (uint32, error)) error {
 	if r.group().Size() == 1 {
 		return nil
 	}
 	settings := r.Config
-	settings.Data, settings.Init = "", "" // may be elsewhere
+	settings.Data, settings.Init = "", "" // paths may differ between machines
 	told, err := json.Marshal(struct {
 		Config   Config
 		Position checkpoint.Position
@@ -138,7 +138,7 @@ func (r *run) agree(weights func() (uint32, error)) error {
 		{"weights", sum},
 	}
 	var mine []float32
-	for _, s := range sums { // as numbers that float32 has
+	for _, s := range sums { // 16 bits each, which float32 represents exactly
 		mine = append(mine, float32(s.sum>>16), float32(s.sum&0xffff))
 	}
 	all, err := r.group().AllGather(mine)
@@ -155,13 +155,13 @@ func (r *run) agree(weights func() (uint32, error)) error {
 	return nil
 }
 
-// weights is a checksum of the state as it is now, which is not copied for it.
+// weights returns a checksum of the current state without copying it.
 func (r *run) weights() (sum uint32, err error) {
 	err = r.state.Each(func(_ string, t *tensor.Tensor) { sum = add(sum, t) })
 	return sum, err
 }
 
-// checksum is one over all tensors of a state.
+// checksum is the checksum over all tensors of a state.
 func checksum(state map[string]*tensor.Tensor) (sum uint32) {
 	for _, name := range slices.Sorted(maps.Keys(state)) {
 		sum = add(sum, state[name])
@@ -169,7 +169,7 @@ func checksum(state map[string]*tensor.Tensor) (sum uint32) {
 	return sum
 }
 
-// add adds a tensor to a checksum.
+// add extends a checksum by a tensor.
 func add(sum uint32, t *tensor.Tensor) uint32 {
 	part := make([]byte, 0, 1<<12)
 	for values := range slices.Chunk(t.Float32(), cap(part)/4) {
@@ -182,14 +182,14 @@ func add(sum uint32, t *tensor.Tensor) uint32 {
 	return sum
 }
 
-// Why a run ends before its last epoch, the strongest last.
+// Reasons why a run ends before its last epoch, in order of increasing priority.
 const (
 	goesOn = iota
 	outOfTime
 	interrupted
 )
 
-// ends is why the run is to end behind a step, by this process.
+// ends returns why, as far as this process is concerned, the run should end after this step.
 func (r *run) ends(ctx context.Context, begin time.Time, next checkpoint.Position) int {
 	switch {
 	case ctx.Err() != nil:
@@ -200,15 +200,15 @@ func (r *run) ends(ctx context.Context, begin time.Time, next checkpoint.Positio
 	return goesOn
 }
 
-// verdict is what follows from a step.
+// verdict is the outcome of a step.
 type verdict struct {
 	accepted bool // the new state is good
-	why      int  // the run ends
+	why      int  // why the run ends, or goesOn
 	save     bool // a checkpoint is due
 }
 
-// vote turns the verdicts of all processes into one: good is what is good for all, the
-// strongest reason to end counts, and the first knows the time.
+// vote combines the verdicts of all processes: a step is accepted only if all accept it, the reason
+// with the highest priority counts, and the first process decides when to save.
 func (r *run) vote(mine verdict) (verdict, error) {
 	number := map[bool]float32{true: 1}
 	all, err := r.group().AllGather([]float32{number[mine.accepted], float32(mine.why), number[mine.save]})
@@ -222,12 +222,12 @@ func (r *run) vote(mine verdict) (verdict, error) {
 	return v, nil
 }
 
-// errOther is how a process ends when another was interrupted.
+// errOther is a process's error if another one was interrupted.
 var errOther = errors.New("another process was interrupted")
 
-// meet waits for all processes at the end, as one that ends earlier may take the others
-// with it. After that, and only then, each leaves the group: one that fails ends without,
-// which is how what has started them knows.
+// meet waits for all processes at the end, since one that exits earlier may take the others down.
+// Only after that does each leave the group: a process that fails exits without leaving, which is
+// how the launcher notices.
 func (t *trainFlags) meet() error {
 	_, err := t.group().AllGather([]float32{0})
 	t.met = err == nil

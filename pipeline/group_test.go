@@ -9,7 +9,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// behind is the second process of two, of which the first has said something already.
+// behind is the second of two processes; the first repeats what behind said first.
 type behind struct{ said []float32 }
 
 func (b *behind) Rank() int { return 1 }
@@ -21,7 +21,7 @@ func (b *behind) AllGather(mine []float32) ([]float32, error) {
 	return append(b.said[:len(mine):len(mine)], mine...), nil
 }
 
-// seen is a stepper whose state is looked at, but not copied out.
+// seen is a stepper whose state may be iterated over but not copied out.
 type seen struct {
 	*fakeStepper
 	state []float32
@@ -36,10 +36,10 @@ func (s *seen) Each(f func(string, *tensor.Tensor)) error {
 	return nil
 }
 
-// A process that does not lead compares its state at a checkpoint without a copy of it, and
-// one number that is another ends the run.
+// A process that does not lead checks its state at a checkpoint without copying it, and a single
+// differing value ends the run.
 func TestCheckpointsCompare(t *testing.T) {
-	s := &seen{state: make([]float32, 5000)} // more than a part of a checksum
+	s := &seen{state: make([]float32, 5000)} // more than one chunk of the checksum
 	r := fakeRun(t, &fakeStepper{}, 1)
 	r.state, r.joined, r.machine.Device = s, &behind{}, ort.Device{}
 	for range 2 {

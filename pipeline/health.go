@@ -5,29 +5,30 @@ import (
 	"math"
 )
 
-// Health is what a watch finds.
+// Health is the result of measuring the held-out images.
 type Health struct {
-	// The loss and its terms. Covariance depends on the size of a batch: it is told as it
-	// would be in batches of training's size, where there are images enough.
+	// The loss and its terms. Covariance depends on the batch size: given enough images it is
+	// converted to what it would be in batches of training's size.
 	Loss, Invariance, Variance, Covariance float64
-	// Spread is the mean standard deviation of the normalised embeddings times
-	// sqrt(D): near 1 in a healthy run, near 0 in a collapsed one.
+	// Spread is the mean standard deviation of the L2-normalised embeddings times sqrt(D): near 1
+	// in a healthy run, near 0 in a collapsed one.
 	Spread float64
-	// Rank is RankMe of the representations, out of MostRank: D or the number of images.
+	// Rank is RankMe of the representations, at most MostRank: the smaller of D and the number of
+	// images.
 	Rank     float64
 	MostRank int
-	// Alignment is the mean cosine of two views' embeddings; Retrieval is how
-	// often the nearest embedding is the other view of the same image.
+	// Alignment is the mean cosine of two views' embeddings; Retrieval is the fraction of images
+	// whose nearest embedding is their own other view.
 	Alignment, Retrieval float64
-	// Images is how many were looked at, Of all that are held out: by chance, Retrieval is
-	// one in Images.
+	// Images is the number of images measured, Of the number held out. The chance level of
+	// Retrieval is 1/Images.
 	Images, Of int
 }
 
-// fewWatched is how many images it takes for figures that are more than chance.
+// fewWatched is the minimum of images for figures that are more than noise.
 const fewWatched = 30
 
-// chance is the Retrieval of embeddings that say nothing.
+// chance is the Retrieval of random embeddings.
 func (h Health) chance() float64 { return 1 / float64(h.Images) }
 
 func (h Health) values() map[string]float64 {
@@ -36,7 +37,7 @@ func (h Health) values() map[string]float64 {
 		"chance": h.chance(), "held_out": float64(h.Images)}
 }
 
-// String is the tail of the epoch line.
+// String formats the tail of the epoch line.
 func (h Health) String() string {
 	images := fmt.Sprint(h.Images)
 	if h.Images < h.Of {
@@ -54,24 +55,24 @@ func (h Health) String() string {
 		images, noise, loss, h.Spread, h.Rank, h.MostRank, 100*h.Retrieval, 100*h.chance())
 }
 
-// apartFactor is far beyond what any healthy run showed, in which they are nearly alike.
+// apartFactor is far beyond any ratio seen in a healthy run, where the two losses are nearly equal.
 const apartFactor = 10
 
-// apart says that the loss of the held-out images is out of all proportion to the mean of
-// training's, train: it takes the running statistics where training takes those of each batch.
-// "" where it is not. The covariance of few images may be anything and does not count.
+// apart reports a loss on the held-out images out of all proportion to train, the mean training
+// loss; "" if it is not. Held-out images use the running statistics, training those of each batch.
+// The covariance term is left out, since with few images it can take any value.
 func (c *Config) apart(train float64, h *Health) string {
 	if h == nil || c.Loss.Invariance*h.Invariance+c.Loss.Variance*h.Variance <= apartFactor*train {
 		return ""
 	}
-	if math.IsNaN(train) { // no step was taken
+	if math.IsNaN(train) { // no step was accepted
 		return ""
 	}
 	return fmt.Sprintf("the loss of the held-out images is %.3g and that of training %.3g", h.Loss, train)
 }
 
-// unlearnt says that a run's last figures are no better than those before its first step, by
-// more than chance; "" where they are, or are noise, or of other images, or there are none.
+// unlearnt reports that a run's last figures are no better than those before its first step, beyond
+// chance; "" if they are better, or are noise, missing, or of different images.
 func unlearnt(first, last *Health) string {
 	if first == nil || last == nil || last.Images < fewWatched || last.Images != first.Images {
 		return ""
@@ -86,5 +87,5 @@ func unlearnt(first, last *Health) string {
 		last.Rank, 100*last.Retrieval, first.Rank, 100*first.Retrieval)
 }
 
-// foundAlmostAll is a Retrieval that need not grow.
+// foundAlmostAll is a Retrieval so high that it need not improve.
 const foundAlmostAll = 0.9

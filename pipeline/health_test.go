@@ -27,7 +27,7 @@ func TestHealthInALine(t *testing.T) {
 	}
 }
 
-// Figures of runs that learnt and of one that did not, with 64 and 97 held-out images.
+// Figures of runs that learnt, and of one that did not, with 64 and 97 held-out images.
 func TestUnlearnt(t *testing.T) {
 	first := &Health{Rank: 4, Retrieval: 0.06, Images: 64}
 	for what, c := range map[string]struct {
@@ -55,8 +55,8 @@ func TestUnlearnt(t *testing.T) {
 	}
 }
 
-// The held-out loss is apart where its terms are, but for the covariance; and that is told in the
-// place of a collapse.
+// The held-out loss is reported when its terms other than the covariance diverge, and takes the
+// place of a collapse warning.
 func TestALossThatIsApart(t *testing.T) {
 	c := Config{Loss: models.Loss{Invariance: 25, Variance: 25, Covariance: 1}}
 	for _, f := range []struct {
@@ -83,7 +83,7 @@ func TestALossThatIsApart(t *testing.T) {
 	}
 }
 
-// beforeFirstOf are the epoch lines before the first step in a run's metrics.
+// beforeFirstOf returns the epoch lines before the first step in a run's metrics.
 func beforeFirstOf(t *testing.T, run string) (lines []map[string]any) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(run, metricsFile))
@@ -102,8 +102,8 @@ func beforeFirstOf(t *testing.T, run string) (lines []map[string]any) {
 	return lines
 }
 
-// The held-out images are measured before the first step, once, however often a run goes on,
-// and even when it stopped before that step.
+// The held-out images are measured once before the first step, however often a run is resumed, and
+// even if it stopped before that step.
 func TestEpochZero(t *testing.T) {
 	data, out := writeImages(t, 28), t.TempDir()
 	printed, err := train(t, t.Context(), "--data", data, "--out", out, "--holdout", "0.3", "--time-limit", "1ns")
@@ -135,7 +135,7 @@ func TestEpochZero(t *testing.T) {
 	}
 }
 
-// A run whose figures have not grown ends with a line that says so.
+// A run whose figures have not improved ends with a line that says so.
 func TestARunThatLearntNothingSaysSo(t *testing.T) {
 	for _, learnt := range []bool{false, true} {
 		r := fakeRun(t, &fakeStepper{finite: func(int) bool { return true }}, 2)
@@ -153,13 +153,13 @@ func TestARunThatLearntNothingSaysSo(t *testing.T) {
 	}
 }
 
-// Of a batch as large as training's the covariance is what the graph finds, and of few images;
-// else what it would be there, which of independent dimensions goes with 1/(N-1).
+// At training's batch size, and for few images, the covariance is what the graph computes;
+// otherwise it is converted, which for independent dimensions scales it with 1/(N-1).
 func TestTheCovarianceOfHeldOutImagesIsThatOfTrainingsBatches(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
 	for _, c := range []struct {
 		images, batch int
-		want          float64 // over what the graph finds
+		want          float64 // relative to what the graph computes
 	}{{64, 64, 1}, {64, 253, 0.25}, {31, 16, 2}, {29, 500, 1}} {
 		const dims = 400
 		out, found := map[string]*tensor.Tensor{}, 0.0

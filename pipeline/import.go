@@ -12,21 +12,20 @@ import (
 	"vicreg/models/tensor"
 )
 
-// imported tells what became of a file of weights.
+// imported summarises the import of a file of weights.
 type imported struct {
 	Loaded  int      // tensors of the backbone that were set
-	Ignored []string // names in the file that are of no use to a backbone, sorted
+	Ignored []string // names in the file that a backbone does not use, sorted
 }
 
 // backbonePrefix begins the name of every tensor of the backbone in a run.
 const backbonePrefix = "backbone."
 
-// importWeights sets the backbone in state, which holds a's tensors, to the
-// weights of a safetensors file: torchvision's names, behind "module." or
-// "backbone." if need be, so that a checkpoint of another run will do as well.
-// Classifier, expander, optimiser and batch counters are ignored. The backbone
-// must be there as a whole, each tensor in its shape; with an error, state is as
-// it was.
+// importWeights sets the backbone in state, which holds a's tensors, to the weights of a
+// safetensors file. Names are torchvision's, optionally prefixed with "module." or "backbone.", so
+// a checkpoint of another run works too. Classifier, expander, optimiser state and batch counters
+// are ignored. The file must hold the complete backbone with matching shapes; on error, state is
+// unchanged.
 func importWeights(path string, a *models.Artifact, state map[string]*tensor.Tensor) (imported, error) {
 	found, ignored, err := readWeights(path)
 	if err != nil {
@@ -55,8 +54,8 @@ func importWeights(path string, a *models.Artifact, state map[string]*tensor.Ten
 	return imported{len(values), ignored}, nil
 }
 
-// readWeights returns the tensors of a file that belong to a backbone, by
-// torchvision's names, and the names of all others.
+// readWeights returns a file's backbone tensors by their torchvision names, and the names of all
+// others.
 func readWeights(path string) (found map[string]*tensor.Tensor, ignored []string, err error) {
 	tensors, _, err := tensor.ReadSafetensorsFile(path)
 	if err != nil {
@@ -81,7 +80,7 @@ func readWeights(path string) (found map[string]*tensor.Tensor, ignored []string
 	return found, ignored, nil
 }
 
-// plainName takes off what wrappers put before a name.
+// plainName strips the prefixes that wrappers add to a name.
 func plainName(name string) string {
 	for {
 		rest := strings.TrimPrefix(strings.TrimPrefix(name, "module."), backbonePrefix)
@@ -92,8 +91,8 @@ func plainName(name string) string {
 	}
 }
 
-// ofBackbone tells a weight or statistic of a ResNet from what else such files
-// hold: classifier, expander, batch counters, the optimiser's tensors.
+// ofBackbone reports whether a name is that of a weight or statistic of a ResNet, as opposed to a
+// classifier, expander, batch counter or optimiser tensor.
 func ofBackbone(name string) bool {
 	part, _, _ := strings.Cut(name, ".")
 	switch strings.TrimRight(part, "0123456789") {
@@ -109,7 +108,7 @@ func ofBackbone(name string) bool {
 	return false
 }
 
-// weight is one tensor of the file as finite float32 values in the wanted shape.
+// weight returns one tensor of the file as finite float32 values, checked against shape.
 func weight(found map[string]*tensor.Tensor, name string, shape []int) (*tensor.Tensor, error) {
 	t := found[name]
 	if t == nil {
@@ -155,7 +154,7 @@ func asFloat32(t *tensor.Tensor) ([]float32, error) {
 	return out, nil
 }
 
-// halfToFloat32 converts the bits of an IEEE 754 binary16; every value is exact.
+// halfToFloat32 converts the bits of an IEEE 754 binary16, exactly.
 func halfToFloat32(h uint16) float32 {
 	exponent, fraction := int(h>>10&31), float64(h&1023)
 	var v float64

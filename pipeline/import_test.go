@@ -16,8 +16,8 @@ import (
 
 type tensors = map[string]*tensor.Tensor
 
-// pretrained are weights of a narrow ResNet-18 under torchvision's names, with
-// what else torchvision's file holds.
+// pretrained returns weights of a narrow ResNet-18 under torchvision's names, along with the other
+// tensors in torchvision's file.
 func pretrained(t *testing.T) (*models.Artifact, tensors) {
 	t.Helper()
 	c := smallConfig(t, "", 16)
@@ -66,7 +66,7 @@ func TestImportTorchvisionWeights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Loaded != 100 { // 20 convolutions, each with a normalisation of 4 tensors
+		if got.Loaded != 100 { // 20 convolutions, each with a BatchNorm of 4 tensors
 			t.Errorf("%d tensors loaded, want 100", got.Loaded)
 		}
 		if len(got.Ignored) != 22 || got.Ignored[0] != prefix+"bn1.num_batches_tracked" || !slices.Contains(got.Ignored, prefix+"fc.bias") {
@@ -83,7 +83,7 @@ func TestImportTorchvisionWeights(t *testing.T) {
 	}
 }
 
-// Values a float16 and a bfloat16 hold exactly arrive exactly.
+// Values that float16 or bfloat16 represents exactly are imported exactly.
 func TestImportConverts(t *testing.T) {
 	a, file := pretrained(t)
 	file["bn1.weight"] = &tensor.Tensor{Type: tensor.Float16, Shape: []int{4}, Data: []uint16{0x3c00, 0xc001, 0x0001, 0x7bff}}

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	calibrationImages = 256 // show the ranges of activations
+	calibrationImages = 256 // for the ranges of activations
 	calibrationBatch  = 16
-	comparedImages    = 256  // others, whose vectors are compared with those of float32
-	fewCompared       = 16   // are too few to tell much: then those that showed the ranges are, too
-	leastCosine       = 0.95 // of a vector in int8 with the one in float32, less their mean; in the mean
+	comparedImages    = 256  // further ones, for comparing the vectors with float32
+	fewCompared       = 16   // with fewer than this, the calibration images are compared too
+	leastCosine       = 0.95 // minimum mean cosine between int8 and float32 vectors, both less the float32 mean
 )
 
 // quantized is a backbone in 8-bit integers.
@@ -30,14 +30,15 @@ type quantized struct {
 	model       *onnx.ModelProto
 	enc         *encoder.Encoder
 	metadata    encoder.Quantization
-	mean, worst float64 // cosines with the vectors of float32
-	sameNearest float64 // share of images whose nearest neighbour is the same
+	mean, worst float64 // cosines with the float32 vectors
+	sameNearest float64 // fraction of images with the same nearest neighbour
 	compared    int     // images
-	which       string  // whether they are others than those that showed the ranges
+	which       string  // whether they differ from the calibration images
 }
 
-// quantize makes integers of a model whose encoder is full, with ranges from some of the
-// training images, and compares it on others. The caller closes the encoder in q.
+// quantize converts a model, whose float32 encoder is full, to int8 with activation ranges from
+// half of a sample of training images, and compares the two on the other half. The caller closes
+// q.enc.
 func (e *export) quantize(ctx context.Context, lib *ort.Runtime, model *onnx.ModelProto, full *encoder.Encoder, reader *dataset.Reader) (q *quantized, err error) {
 	chosen := evenly(e.images.Len(), calibrationImages+comparedImages)
 	var shown, others []int
@@ -75,7 +76,7 @@ func (e *export) quantize(ctx context.Context, lib *ort.Runtime, model *onnx.Mod
 	return q, nil
 }
 
-// observe runs a model on images and returns the ranges of what is to be integers.
+// observe runs a model on images and returns the ranges of the values to quantize.
 func (e *export) observe(ctx context.Context, lib *ort.Runtime, model *onnx.ModelProto, full *encoder.Encoder, reader *dataset.Reader, chosen []int) (map[string]quantize.Range, int, error) {
 	values, err := quantize.Values(model)
 	if err != nil {
@@ -120,8 +121,7 @@ func (e *export) observe(ctx context.Context, lib *ort.Runtime, model *onnx.Mode
 	return ranges, images, err
 }
 
-// compare measures how far the vectors are from those of float32. Vectors that are
-// another thing are an error.
+// compare measures how close the vectors are to the float32 ones. It fails if they are too far off.
 func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *dataset.Reader, chosen []int) error {
 	want, got := stats.New(0, full.Dim()), stats.New(0, full.Dim())
 	err := bulk.Represent(ctx, full, reader, chosen, func(p dataset.Picture, y []float32) error {
@@ -157,8 +157,8 @@ func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *
 	return nil
 }
 
-// distinct takes the mean of the wanted vectors off both, and leaves out those that are it,
-// but for rounding: they have no direction.
+// distinct subtracts the mean of the wanted vectors from both, and drops the images whose wanted
+// vector equals the mean up to rounding: those have no direction.
 func distinct(want, got stats.Matrix) (w, g stats.Matrix) {
 	const rounding = 1e-5
 	mean := meanRow(want)
@@ -173,8 +173,7 @@ func distinct(want, got stats.Matrix) (w, g stats.Matrix) {
 	return w, g
 }
 
-// cosine is that of the angle of two vectors; 1 of two without length, and 0 where one
-// has none.
+// cosine is the cosine similarity of two vectors; 1 if both are zero, 0 if one is.
 func cosine(a, b []float32) float64 {
 	var ab float64
 	for i, v := range a {
@@ -190,7 +189,7 @@ func cosine(a, b []float32) float64 {
 	}
 }
 
-// nearestOf is, of each row, the one with the largest cosine beside it; -1 where there is
+// nearestOf returns for each row the index of the other row with the largest cosine, -1 if there is
 // none.
 func nearestOf(m stats.Matrix) []int {
 	at := make([]int, m.N)

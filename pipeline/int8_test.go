@@ -19,8 +19,8 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// A model in int8 is another file, beside that in float32, with nearly its vectors; two
-// exports are the same bytes.
+// The int8 model is a separate file beside the float32 one, with nearly the same vectors; two
+// exports are byte-identical.
 func TestExportInt8(t *testing.T) {
 	run := madeRun(t, smallConfig(t, drawKinds(t, 12, 1), 32), nil)
 	exported(t, run)
@@ -74,12 +74,12 @@ func TestInt8IsForCPUs(t *testing.T) {
 	}
 }
 
-// What is too far from float32 is not written.
+// A model too far from float32 is not written.
 func TestInt8ThatIsFarOffIsRefused(t *testing.T) {
 	run := madeRun(t, smallConfig(t, drawKinds(t, 12, 1), 32), func(state tensors) {
-		clear(state["backbone.conv1.weight"].Float32()[:27]) // a channel that is the same everywhere,
+		clear(state["backbone.conv1.weight"].Float32()[:27]) // a channel that is constant everywhere
 		state["backbone.bn1.weight"].Float32()[0] = 0
-		state["backbone.bn1.bias"].Float32()[0] = 1e4 // and in whose steps all others are lost
+		state["backbone.bn1.bias"].Float32()[0] = 1e4 // and so large that the quantization step swallows all others
 	})
 	var out bytes.Buffer
 	err := Export(context.Background(), []string{run, "--int8", "--onnxruntime", orttest.Open(t).Path()}, &out, io.Discard)
@@ -91,8 +91,8 @@ func TestInt8ThatIsFarOffIsRefused(t *testing.T) {
 	}
 }
 
-// Images of which none has a direction of its own leave nothing to compare, and one of
-// them among others is passed over.
+// Images without a direction of their own leave nothing to compare; a single one among others is
+// skipped.
 func TestDistinct(t *testing.T) {
 	want, got := distinct(stats.Of([]float32{3, 4, 3, 4}, 2, 2), stats.Of([]float32{3, 4.1, 3, 4}, 2, 2))
 	if want.N != 0 || got.N != 0 {
@@ -104,7 +104,7 @@ func TestDistinct(t *testing.T) {
 	}
 }
 
-// A model that goes to a pipe is all that goes there.
+// When the model goes to a pipe, nothing else is written there.
 func TestExportToAPipe(t *testing.T) {
 	run := madeRun(t, smallConfig(t, drawKinds(t, 4, 1), 16), nil)
 	exported(t, run)

@@ -10,37 +10,37 @@ import (
 	"vicreg/pipeline/linear"
 )
 
-// kindFigures are those that need to know which images are alike.
+// kindFigures are the figures that need the kinds of the images.
 type kindFigures struct {
 	Count       int     `json:"count"`
 	Images      int     `json:"images"`
-	Reference   int     `json:"reference"` // images to find neighbours in; without others, all of --data
-	K           int     `json:"k"`         // neighbours that vote: the first number asked for, or all there are
+	Reference   int     `json:"reference"` // images to find neighbours in; all of --data without --reference
+	K           int     `json:"k"`         // neighbours that vote: the first of -k that is possible, or all available
 	Temperature float64 `json:"temperature"`
 	KNN         number  `json:"knn"`
-	KNNCentered number  `json:"knn_centered"` // less the mean in the model file
-	KNNRaw      number  `json:"knn_raw"`      // of raw pixels
+	KNNCentered number  `json:"knn_centered"` // less the mean stored in the model
+	KNNRaw      number  `json:"knn_raw"`      // on raw pixels
 	RawCentered number  `json:"knn_raw_centered"`
-	Chance      number  `json:"chance"`          // of always naming the commonest kind
-	Balanced    number  `json:"chance_balanced"` // the mean over the kinds of that
+	Chance      number  `json:"chance"`          // of always predicting the commonest kind
+	Balanced    number  `json:"chance_balanced"` // balanced accuracy of the same
 	Top5        number  `json:"chance_top5,omitempty"`
 	Within      number  `json:"cosine_within"`
 	Between     number  `json:"cosine_between"`
 
 	Votes     []voteFigures    `json:"knn_at"`
 	Retrieval retrievalFigures `json:"retrieval"`
-	Linear    *linearFigures   `json:"linear"` // nil where there are too few images
+	Linear    *linearFigures   `json:"linear"` // nil if noLinear says why
 
-	noLinear  string // why there is no linear probe, if so
-	neighbors int    // that each image has: all of the reference, or all other images
+	noLinear  string // why there is no linear probe; "" if there is one
+	neighbors int    // available to each image: all of the reference, or all other images
 }
 
-// comparison is what kinds are compared by.
+// comparison is the input to kindFigures.
 type comparison struct {
 	bare          bool    // without the linear probe
-	noLinear      string  // why there is none, if so
-	queries, base *sample // named, and base nil to find each image's neighbours among the others
-	labels, among []int   // of the queries, and of those that neighbours are found in
+	noLinear      string  // why there is no linear probe; "" if there is one
+	queries, base *sample // only images with a kind; base is nil if neighbours come from queries
+	labels, among []int   // of the queries, and of the images searched for neighbours
 	kinds         int
 	center        []float32
 	ks            []int
@@ -48,8 +48,8 @@ type comparison struct {
 	progress      io.Writer
 }
 
-// newComparison compares nothing, and is nil, with fewer than two kinds or no image of
-// any.
+// newComparison returns nil, since there is nothing to compare, with fewer than two kinds or no
+// image that has one.
 func newComparison(queries, base *sample, center []float32, ks []int, temperature float64) *comparison {
 	c := &comparison{queries: queries.named(), center: center, temperature: temperature, progress: io.Discard}
 	others := c.queries
@@ -65,7 +65,7 @@ func newComparison(queries, base *sample, center []float32, ks []int, temperatur
 	return c
 }
 
-// others are those to find neighbours in.
+// others returns the images to find neighbours in.
 func (c *comparison) others() *sample {
 	if c.base != nil {
 		return c.base
@@ -73,7 +73,7 @@ func (c *comparison) others() *sample {
 	return c.queries
 }
 
-// neighbors is how many each image has.
+// neighbors is the number of neighbours available to each image.
 func (c *comparison) neighbors() int {
 	if c.base != nil {
 		return c.base.y.N
@@ -81,8 +81,8 @@ func (c *comparison) neighbors() int {
 	return c.queries.y.N - 1
 }
 
-// possible are the numbers of neighbours of which there are as many, or all there are
-// where each of ks is more.
+// possible returns the distinct values of ks that do not exceed the number of neighbours, or that
+// number if none is left.
 func possible(ks []int, neighbors int) []int {
 	seen := map[int]bool{}
 	fit := slices.DeleteFunc(slices.Clone(ks), func(k int) bool {
@@ -96,8 +96,8 @@ func possible(ks []int, neighbors int) []int {
 	return fit
 }
 
-// measure computes the figures; those of neighbours are undefined where no image has one
-// of its kind to find.
+// measure computes the figures; the neighbour figures are undefined if no image has another of its
+// kind to find.
 func (c *comparison) measure(ctx context.Context, prober *linear.Prober) (*kindFigures, error) {
 	f := &kindFigures{Count: c.kinds, Images: c.queries.y.N, Reference: c.others().y.N, Temperature: c.temperature,
 		K: c.ks[0], neighbors: c.neighbors()}
@@ -120,7 +120,7 @@ func (c *comparison) measure(ctx context.Context, prober *linear.Prober) (*kindF
 	return f, err
 }
 
-// numberKinds numbers the kinds of both lists in the order of their names.
+// numberKinds numbers the kinds in both lists in alphabetical order.
 func numberKinds(a, b []string) (first, second []int, count int) {
 	names := slices.Concat(a, b)
 	slices.Sort(names)
@@ -135,7 +135,7 @@ func numberKinds(a, b []string) (first, second []int, count int) {
 	return at(a), at(b), len(names)
 }
 
-// counted is how many there are of each label.
+// counted returns the number of occurrences of each label.
 func counted(labels []int) map[int]int {
 	counts := map[int]int{}
 	for _, l := range labels {
@@ -144,7 +144,7 @@ func counted(labels []int) map[int]int {
 	return counts
 }
 
-// commonest is the share of the n most frequent labels.
+// commonest is the fraction of labels that are among the n most frequent.
 func commonest(labels []int, n int) float64 {
 	var counts []int
 	for _, count := range counted(labels) {

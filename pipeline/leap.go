@@ -5,27 +5,28 @@ import (
 	"slices"
 )
 
-// A leap of the gradient is what often comes before a run that learns no more: a norm so
-// many times the median of those before it.
+// A leap is a gradient norm of leapFactor times the median of the preceding ones. It often precedes
+// a run that stops learning.
 const (
 	leapFactor = 20
-	leapLong   = 100 // norms that the median is of, at the most
-	leapShort  = 5   // and at the least
+	leapLong   = 100 // norms in the median, at most
+	leapShort  = 5   // and at least
 
-	// In the first steps, where rates are lowest, norms rather fall, and so much is a leap.
+	// In the first steps learning rates are lowest and norms tend to fall, so a smaller factor is a
+	// leap.
 	leapEarly       = 20 // norms
 	leapEarlyFactor = 8
 )
 
 // leaps looks for leaps in the norms of a run's accepted steps.
 type leaps struct {
-	norms []float64 // the last ones, in no order
-	count int       // of all
-	high  bool      // the last norm was one of a leap
+	norms []float64 // the last ones, unordered
+	count int       // of all added
+	high  bool      // the last norm was above the threshold
 }
 
-// add takes in a norm. It returns the median of those before it, and whether the norm
-// begins a leap: those that stay as high do not.
+// add adds a norm. It returns the median of the preceding ones and whether the norm starts a leap:
+// further norms as high do not start another.
 func (l *leaps) add(norm float64) (median float64, leapt bool) {
 	if n := len(l.norms); n >= leapShort {
 		sorted := slices.Clone(l.norms)
@@ -47,7 +48,7 @@ func (l *leaps) add(norm float64) (median float64, leapt bool) {
 	return median, leapt
 }
 
-// leap warns of a step whose gradient leaps.
+// leap warns if a step's gradient leaps.
 func (p *progress) leap(norm float64) {
 	median, leapt := p.leaps.add(norm)
 	if !leapt {

@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// A leap is told of once, however long it lasts, and again when there is another.
+// A leap is reported once, however long it lasts, and again for the next one.
 func TestLeaps(t *testing.T) {
 	for name, c := range map[string]struct {
-		norms []float64 // so often, by turns
+		norms []float64 // each repeated as often as times says
 		times []int
-		want  []int // norms that begin a leap
+		want  []int // indices of the norms that start a leap
 	}{
 		"one":          {[]float64{1, 21, 1}, []int{50, 1, 50}, []int{50}},
 		"too small":    {[]float64{1, 20, 1}, []int{50, 1, 50}, nil},
@@ -43,8 +43,8 @@ func TestLeaps(t *testing.T) {
 	}
 }
 
-// What LARS with eleven steps of warm-up did to a small run, from which it did not recover, and
-// the beginning of one that was calm.
+// Norms of a small run with LARS and eleven steps of warm-up, which never recovered, and the
+// beginning of a calm one.
 func TestLeapsInTheWarmUp(t *testing.T) {
 	told := func(norms ...float64) (at int) {
 		var l leaps
@@ -63,7 +63,7 @@ func TestLeapsInTheWarmUp(t *testing.T) {
 	}
 }
 
-// The loop warns of a leap, but not of one in a step that is rejected.
+// The loop warns of a leap, but not if the step is rejected.
 func TestTheLoopTellsOfLeaps(t *testing.T) {
 	for _, c := range []struct {
 		finite bool

@@ -8,30 +8,30 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// fewKinds is with how many kinds, or fewer, nearly every image has its own among the
-// five likeliest.
+// fewKinds is the k of top-5 accuracy, which says nothing with no more kinds than that and is left
+// out.
 const fewKinds = 5
 
-// mostScores, of images times kinds, are as many as a linear probe has time for: ten
-// thousand images of four hundred kinds take some minutes.
+// mostScores limits images times kinds to what a linear probe handles in time: ten thousand images
+// of four hundred kinds take some minutes.
 const mostScores = 4_000_000
 
-// linearFigures are those of the linear probe.
+// linearFigures are the results of the linear probe.
 type linearFigures struct {
 	Form     string         `json:"form"`
 	Protocol string         `json:"protocol"`
-	Unseen   int            `json:"unseen"` // images of kinds that there was none of to train on: all wrong
+	Unseen   int            `json:"unseen"` // images of kinds without any training image: all wrong
 	Vectors  linearAccuracy `json:"vectors"`
-	Raw      linearAccuracy `json:"raw"` // of raw pixels, 16 x 16
+	Raw      linearAccuracy `json:"raw"` // on raw pixels, 16 x 16
 }
 
-// linearAccuracy is what classifiers of one kind of vectors achieve.
+// linearAccuracy is the accuracy of the classifiers on one kind of input.
 type linearAccuracy struct {
 	accuracy
-	Low  number    `json:"accuracy_low"` // of its 95 % interval
+	Low  number    `json:"accuracy_low"` // 95 % confidence interval
 	High number    `json:"accuracy_high"`
-	Top5 *number   `json:"top5_accuracy,omitempty"` // with more kinds than that
-	L2   []float64 `json:"l2"`                      // strength of the penalty of each classifier, of the mean loss
+	Top5 *number   `json:"top5_accuracy,omitempty"` // only with more than 5 kinds
+	L2   []float64 `json:"l2"`                      // penalty strength of each classifier, relative to the mean loss
 }
 
 // The form of the probe, and what its classifiers are trained on.
@@ -41,8 +41,8 @@ const (
 	linearCrossFold = "5-fold cross-validation"
 )
 
-// probe trains linear classifiers of vectors and of raw pixels. It returns nil where
-// there are too few images to choose a penalty, train and test.
+// probe trains linear classifiers on vectors and on raw pixels. It returns nil if there are too few
+// images to choose a penalty, train and test, or if it is disabled or would take too long.
 func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearFigures, error) {
 	train := c.others()
 	if c.noLinear = c.without(train); c.noLinear != "" {
@@ -75,7 +75,7 @@ func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearF
 	return f, nil
 }
 
-// without says why there is no probe, "" where there is one.
+// without returns why there is no probe, "" if there is one.
 func (c *comparison) without(train *sample) string {
 	switch {
 	case c.bare:
@@ -99,7 +99,7 @@ func (c *comparison) linearAccuracy(r linear.Result) linearAccuracy {
 	return a
 }
 
-// unseen counts the tested images of kinds that their classifier was not shown.
+// unseen counts the test images of kinds that their classifier was not trained on.
 func (c *comparison) unseen(parts []int) (n int) {
 	total, inPart := counted(c.among), map[[2]int]int{}
 	for i, l := range c.among {

@@ -18,8 +18,8 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// made is a sample of so many images of each kind, at length 1 in the direction of their
-// kind and a little noise: kind 0 is "a". Each is a file of its own.
+// made returns a sample with the given number of images of each kind ("a", "b", ...), whose vectors
+// are the unit vector of their kind plus a little noise. Each image has a distinct file.
 func made(counts ...int) *sample {
 	r := rand.New(rand.NewPCG(5, 5))
 	d := len(counts)
@@ -55,7 +55,7 @@ func compared(t *testing.T, queries, base *sample) *kindFigures {
 	return f
 }
 
-// A kind with one image cannot be told, which costs the mean over the kinds a seventh.
+// A kind with one image cannot be recognised, which costs the balanced accuracy a seventh.
 func TestFiguresOfARareKind(t *testing.T) {
 	f := compared(t, made(10, 10, 10, 10, 10, 10, 1), nil)
 	near := func(what string, got number, want float64) {
@@ -87,7 +87,7 @@ func TestFiguresOfARareKind(t *testing.T) {
 	}
 }
 
-// Vectors that say nothing are told by their copies, unless these are known for such.
+// Vectors without information are recognised by their copies, unless copies are kept together.
 func TestCopiesDoNotLeak(t *testing.T) {
 	s := &sample{y: stats.New(160, 200)}
 	r := rand.New(rand.NewPCG(6, 6))
@@ -124,7 +124,7 @@ func TestMeasuringKindsEndsWithContext(t *testing.T) {
 	}
 }
 
-// Others read these names.
+// These names are read by other programs.
 func TestNamesOfFigures(t *testing.T) {
 	text, err := json.Marshal(compared(t, made(6, 6, 6, 6, 6, 6), nil))
 	if err != nil {

@@ -13,13 +13,12 @@ import (
 	"vicreg/pipeline/dataset"
 )
 
-// maxRejected is how many steps in a row may have a gradient that is not finite
-// before the run gives up, unless the loss scale can still fall: past that the
-// weights themselves are lost.
+// maxRejected is how many consecutive steps may have a non-finite loss or gradient before the run
+// gives up, unless the loss scale can still fall: by then the weights themselves are lost.
 const maxRejected = 20
 
-// loop trains until the epochs are done, the time is up or ctx ends; in each case
-// the last thing it does is a checkpoint.
+// loop trains until the epochs are done, the time limit is reached or ctx ends; in each case it
+// finishes by writing a checkpoint.
 func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	r.loader, err = dataset.NewLoader(context.WithoutCancel(ctx), r.reader, dataset.LoaderConfig{
 		Recipe: r.Recipe, Batch: r.Batch, Rank: r.group().Rank(), Ranks: r.group().Size(), Size: r.Size, Seed: r.Seed,
@@ -29,7 +28,7 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	p := newProgress(r.quiet(stderr), r) // it is the same in all processes
+	p := newProgress(r.quiet(stderr), r) // the same in all processes, so only the first prints it
 	if err := r.before(stdout); err != nil {
 		return err
 	}
@@ -69,8 +68,8 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return errors.Join(err, r.meet())
 }
 
-// before measures the held-out images before a run's first step: what later figures are
-// compared with. One that was resumed finds them in its metrics.
+// before measures the held-out images before a run's first step, as the baseline for later figures.
+// A resumed run reads it from its metrics.
 func (r *run) before(stdout io.Writer) error {
 	r.initial = r.metrics.first
 	if r.initial != nil || r.watch == nil || r.position.Step > 0 {
@@ -89,8 +88,8 @@ func (r *run) before(stdout io.Writer) error {
 	return r.metrics.epoch(r.position, len(r.bad()), false, &h)
 }
 
-// end stops a run before its last epoch. That it was interrupted is its error only where
-// the checkpoint is written.
+// end stops a run before its last epoch. It reports the interruption as its error only once the
+// checkpoint is written.
 func (r *run) end(ctx context.Context, why int, stdout io.Writer) error {
 	said := "interrupted"
 	if why == outOfTime {
@@ -108,7 +107,7 @@ func (r *run) end(ctx context.Context, why int, stdout io.Writer) error {
 	return ctx.Err()
 }
 
-// deviceMemory says what the run has taken of its device, and nothing on the host.
+// deviceMemory formats the device memory in use; "" on the host.
 func (r *run) deviceMemory() (string, error) {
 	bytes, err := r.state.DeviceMemory()
 	if err != nil || bytes == 0 {
@@ -117,9 +116,9 @@ func (r *run) deviceMemory() (string, error) {
 	return fmt.Sprintf("; %.2f GiB of %v", float64(bytes)/(1<<30), r.machine.Device), nil
 }
 
-// step runs one step. A gradient that is not finite leaves the state as it was; the
-// step counts all the same, so the learning rate follows the number of batches: those
-// of the present set of images, not the steps of one that the run had before.
+// step runs one step. A non-finite loss or gradient leaves the state unchanged, but the step still
+// counts. The learning rate follows the position in epochs and batches of the present set of
+// images, not the step count, which may include steps on an earlier set.
 func (r *run) step(ctx context.Context, b *dataset.Batch, p *progress, begin time.Time) (v verdict, err error) {
 	rate := r.Schedule.At(b.Epoch*r.loader.BatchesPerEpoch() + b.Index)
 	b.Tensors[models.Rate].Float32()[0] = float32(rate)
@@ -129,7 +128,7 @@ func (r *run) step(ctx context.Context, b *dataset.Batch, p *progress, begin tim
 		return v, fmt.Errorf("epoch %d, batch %d: %w", b.Epoch, b.Index, r.explained(err))
 	}
 	scalars["lr"], scalars["loss_scale"] = rate, r.position.LossScale
-	loss := scalars["loss"] // may overflow where the gradient does not
+	loss := scalars["loss"] // may overflow even if the gradient does not
 	next := r.after(b)
 	v, err = r.vote(verdict{
 		accepted: scalars["finite"] == 1 && !math.IsNaN(loss) && !math.IsInf(loss, 0),
@@ -155,7 +154,7 @@ func (r *run) step(ctx context.Context, b *dataset.Batch, p *progress, begin tim
 	return v, r.metrics.step(r.position, b.Epoch, scalars, v.accepted, p)
 }
 
-// after is the position behind a batch.
+// after returns the position after a batch.
 func (r *run) after(b *dataset.Batch) checkpoint.Position {
 	next := r.position
 	next.Step++
@@ -166,8 +165,8 @@ func (r *run) after(b *dataset.Batch) checkpoint.Position {
 	return next
 }
 
-// between does what is due after a step: the held-out images and a checkpoint at
-// the end of an epoch, a checkpoint now and then.
+// between does what is due after a step: at the end of an epoch it measures the held-out images and
+// writes a checkpoint, otherwise a checkpoint if save is set.
 func (r *run) between(stdout io.Writer, p *progress, save bool) error {
 	if r.position.Batch != 0 {
 		if !save {
@@ -204,7 +203,7 @@ func (r *run) between(stdout io.Writer, p *progress, save bool) error {
 
 // stop writes the checkpoint of a run that ends early.
 func (r *run) stop(stdout io.Writer, why string) error {
-	if r.position.Batch != 0 { // at an epoch's end it is written already
+	if r.position.Batch != 0 { // at an epoch's end it is already written
 		if err := r.save(); err != nil {
 			return err
 		}

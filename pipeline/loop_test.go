@@ -19,7 +19,7 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// fakeStepper counts verdicts; finite says which steps have a finite gradient.
+// fakeStepper counts steps accepted and rejected; finite says which steps have a finite gradient.
 type fakeStepper struct {
 	finite             func(step int) bool
 	loss               float64
@@ -28,15 +28,15 @@ type fakeStepper struct {
 	steps              int
 	rates, scales      []float64
 	accepted, rejected int
-	fails              error        // of every step
-	next               tensor.Batch // that the last step was told of, nil for none
-	told               int          // steps that were told of one
-	wrong              int          // of those, how many were followed by another or a changed one
-	sum                uint32       // of the pixels of next
+	fails              error        // returned by every step
+	next               tensor.Batch // announced at the last step; nil for none
+	told               int          // steps with a next batch announced
+	wrong              int          // of those, how many were followed by another batch or a changed one
+	sum                uint32       // checksum of next's pixels
 	slow               time.Duration
 }
 
-// pixels is a checksum of what a batch shows.
+// pixels is a checksum of a batch's views.
 func pixels(b tensor.Batch) uint32 {
 	return crc32.Update(crc32.ChecksumIEEE(b[models.View1].Data.([]uint8)), crc32.IEEETable, b[models.View2].Data.([]uint8))
 }
@@ -49,7 +49,7 @@ func (f *fakeStepper) StepAhead(b, next tensor.Batch) (map[string]float64, error
 		f.told++
 		f.sum = pixels(next)
 	}
-	time.Sleep(f.slow) // as long as the loader needs for a batch
+	time.Sleep(f.slow) // long enough for the loader to finish a batch
 	if f.fails != nil {
 		return nil, f.fails
 	}
@@ -105,7 +105,7 @@ func fakeRun(t *testing.T, f *fakeStepper, epochs int) *run {
 	return r
 }
 
-// A step is told of the next batch once that is complete, and it is the very one.
+// The next batch is announced once it is complete, and is then the one that follows.
 func TestLoopAnnouncesTheNextBatch(t *testing.T) {
 	f := &fakeStepper{finite: func(int) bool { return true }, slow: 5 * time.Millisecond}
 	r := fakeRun(t, f, 10)
@@ -117,7 +117,7 @@ func TestLoopAnnouncesTheNextBatch(t *testing.T) {
 	}
 }
 
-// metricsOf are the lines that a run has written.
+// metricsOf returns the lines a run has written.
 func metricsOf(t *testing.T, r *run) string {
 	t.Helper()
 	if err := r.metrics.Sync(); err != nil {

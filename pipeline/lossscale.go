@@ -2,20 +2,19 @@ package pipeline
 
 import "vicreg/pipeline/checkpoint"
 
-// The loss scale of a run in float16, as PyTorch's GradScaler moves it: half after
-// a step whose gradient is not finite, twice after so many good ones in a row. A
-// power of two, it changes no bit of a gradient that float16 can hold. VICReg's
-// gradient at the embeddings is some 25*2/(N*D), which the first scale brings to
-// the middle of the range of float16.
+// The loss scale of a run in float16, adjusted like PyTorch's GradScaler: halved after a step with
+// a non-finite gradient, doubled after growAfter consecutive good ones. Being a power of two, it
+// changes no bit of a gradient that float16 can represent. VICReg's gradient with respect to the
+// embeddings is around 25*2/(N*D), which the initial scale moves to the middle of float16's range.
 const (
 	firstScale = 1 << 16
 	minScale   = 1
-	maxScale   = 1 << 24 // beyond, float32 could overflow, too
+	maxScale   = 1 << 24 // above this even float32 could overflow
 	growAfter  = 2000    // steps
 )
 
-// beginScale sets the loss scale of a run that starts or goes on: the one it had, if
-// it had one in this precision.
+// beginScale sets the loss scale of a run that starts or resumes: it keeps the previous one if that
+// was in a scaled precision and is in range.
 func beginScale(p *checkpoint.Position, before, now precision) {
 	switch {
 	case !now.scaled():
@@ -25,7 +24,7 @@ func beginScale(p *checkpoint.Position, before, now precision) {
 	}
 }
 
-// moveScale sets the loss scale for the next step.
+// moveScale updates the loss scale for the next step.
 func moveScale(p *checkpoint.Position, now precision, accepted bool) {
 	if !now.scaled() {
 		return
@@ -39,5 +38,5 @@ func moveScale(p *checkpoint.Position, now precision, accepted bool) {
 	}
 }
 
-// canFall tells whether a step that was not finite may be so for its loss scale.
+// canFall reports whether the loss scale may be the cause of a non-finite step.
 func canFall(p checkpoint.Position) bool { return p.LossScale > minScale }

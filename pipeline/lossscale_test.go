@@ -10,7 +10,7 @@ import (
 	"vicreg/pipeline/checkpoint"
 )
 
-// verdicts is a sequence of steps: n of a kind after the other.
+// verdicts returns a sequence of alternating runs of accepted and rejected steps, accepted first.
 func verdicts(runs ...int) (accepted []bool) {
 	for i, n := range runs {
 		accepted = append(accepted, slices.Repeat([]bool{i%2 == 0}, n)...)
@@ -24,7 +24,7 @@ func TestLossScale(t *testing.T) {
 		steady int
 		steps  []bool // accepted, rejected, accepted ...
 		scale  float64
-		left   int // good steps in a row at the end
+		left   int // consecutive good steps at the end
 	}{
 		"a bad step halves it":             {firstScale, 7, verdicts(0, 1), firstScale / 2, 0},
 		"three bad steps":                  {firstScale, 0, verdicts(0, 3), firstScale / 8, 0},
@@ -40,7 +40,7 @@ func TestLossScale(t *testing.T) {
 	} {
 		for p, want := range map[precision]checkpoint.Position{
 			fp16: {LossScale: c.scale, Steady: c.left},
-			fp32: {LossScale: c.first, Steady: c.steady}, // it is 1 there and stays
+			fp32: {LossScale: c.first, Steady: c.steady}, // it is 1 there and stays so
 			tf32: {LossScale: c.first, Steady: c.steady},
 			bf16: {LossScale: c.first, Steady: c.steady},
 		} {
@@ -55,7 +55,7 @@ func TestLossScale(t *testing.T) {
 	}
 }
 
-// A run keeps its scale as long as it stays in float16.
+// A run keeps its loss scale as long as it stays in float16.
 func TestBeginScale(t *testing.T) {
 	for _, c := range []struct {
 		before, now precision
@@ -82,10 +82,10 @@ func TestBeginScale(t *testing.T) {
 	}
 }
 
-// The scale falls until the gradient is finite, the run goes on, and it grows again;
-// each step sees the one that its predecessors left.
+// The scale falls until the gradient is finite, the run continues, and it grows again; each step
+// uses the scale left by its predecessors.
 func TestARunFindsItsLossScale(t *testing.T) {
-	const halvings = 24 // from the most to the least
+	const halvings = 24 // from maxScale to minScale
 	try := func(bad int) (*run, *fakeStepper, error) {
 		f := &fakeStepper{finite: func(step int) bool { return step >= bad }}
 		r := fakeRun(t, f, 20)
@@ -112,8 +112,8 @@ func TestARunFindsItsLossScale(t *testing.T) {
 	}
 }
 
-// Scale and count of good steps are saved, and a run that was stopped in between
-// moves them as one that was not.
+// Scale and count of good steps are saved: an interrupted run adjusts them like an uninterrupted
+// one.
 func TestTheLossScaleOutlivesTheProcess(t *testing.T) {
 	finite := func(step int) bool { return step != 2 }
 	whole, parts := &fakeStepper{finite: finite}, &fakeStepper{finite: finite}
@@ -125,7 +125,7 @@ func TestTheLossScaleOutlivesTheProcess(t *testing.T) {
 	s := fakeRun(t, parts, 6)
 	s.Precision, s.position = fp16, checkpoint.Position{LossScale: 1024, Steady: growAfter - 2}
 	for s.position.Epoch < 6 {
-		s.timeLimit = 1 // ends after each step, and saves
+		s.timeLimit = 1 // stop and save after every step
 		if err := s.loop(t.Context(), io.Discard, io.Discard); err != nil {
 			t.Fatal(err)
 		}

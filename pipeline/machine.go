@@ -8,11 +8,11 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// machine says what training runs on.
+// machine describes what training runs on.
 type machine struct {
 	bulk.Machine
 	kernels   string
-	precision precision // as asked for; "" for a default
+	precision precision // as requested; "" for the default
 	capture   bool
 }
 
@@ -22,10 +22,10 @@ func (m *machine) register(fs *flag.FlagSet) {
 	fs.BoolVar(&m.capture, "cuda-graph", true, "on a CUDA device, record the launches of a step once and replay them; --cuda-graph=false for profilers that need to see each")
 }
 
-// captures tells whether steps are recorded and replayed.
+// captures reports whether steps are recorded as a CUDA graph and replayed.
 func (m machine) captures() bool { return m.capture && !m.OnHost() }
 
-// validate reports flags that cannot work, or not together.
+// validate reports invalid or incompatible flags.
 func (m machine) validate() error {
 	switch m.kernels {
 	case "auto", "portable":
@@ -46,10 +46,10 @@ func (m machine) validate() error {
 	return m.Machine.Validate()
 }
 
-// customOps tells whether graphs for a CUDA device take vicreg's own operators.
+// customOps reports whether graphs for a CUDA device use vicreg's own operators.
 func (m machine) customOps() bool { return m.kernels != "portable" }
 
-// block is the channel block of the convolution kernels to use; 0 for portable.
+// block is the channel block size of the convolution kernels to use; 0 for portable.
 func (m machine) block(lib *ort.Runtime) (int, error) {
 	if m.kernels == "portable" || !m.OnHost() {
 		return 0, nil

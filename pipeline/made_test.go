@@ -20,8 +20,8 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// drawKinds fills a folder with noisy pictures of plain colours, a sub-folder a
-// colour, which any network tells apart.
+// drawKinds fills a folder with noisy pictures of plain colours, one sub-folder per colour. Any
+// network tells them apart.
 func drawKinds(t *testing.T, perKind int, seed uint64) string {
 	t.Helper()
 	dir, r := t.TempDir(), rand.New(rand.NewPCG(seed, 0))
@@ -54,7 +54,7 @@ func saveJPEG(t *testing.T, path string, m image.Image) {
 	}
 }
 
-// photos is the folder of real photographs, or one of drawn pictures.
+// photos returns the folder of real photographs, or one of drawn pictures if that is missing.
 func photos(t *testing.T) string {
 	t.Helper()
 	root := os.Getenv("VICREG_TEST_DATA")
@@ -69,7 +69,7 @@ func photos(t *testing.T) string {
 	return drawKinds(t, 12, 1)
 }
 
-// smallConfig are the settings of a run of a narrow network.
+// smallConfig returns the settings of a run with a narrow network.
 func smallConfig(t *testing.T, data string, size int) Config {
 	t.Helper()
 	recipe, err := imaging.RecipeNamed("cifar")
@@ -85,11 +85,11 @@ func smallConfig(t *testing.T, data string, size int) Config {
 		Batch: 4, Epochs: 5, Optimizer: optimizer}
 }
 
-// madeRun is the folder of a run that ended after 12 steps, its weights as far
-// from their start as training would bring them. change may set some.
+// madeRun returns the folder of a run that ended after 12 steps, its weights as far from their
+// initial values as training would move them. change may modify them.
 func madeRun(t *testing.T, c Config, change func(map[string]*tensor.Tensor)) string {
 	t.Helper()
-	if all, err := dataset.Index(c.Data); err == nil { // some tests want a run whose images are gone
+	if all, err := dataset.Index(c.Data); err == nil { // some tests need a run whose images are gone
 		train, _, _ := c.split(all)
 		c.Images, c.DataSet = train.Len(), train.Fingerprint()
 	}
@@ -117,8 +117,8 @@ func madeRun(t *testing.T, c Config, change func(map[string]*tensor.Tensor)) str
 	return dir
 }
 
-// disturb gives statistics, gains and shifts of normalisation layers values that
-// are neither 0 nor 1.
+// disturb gives running statistics, scales and shifts of normalisation layers values other than 0
+// and 1.
 func disturb(name string, x *tensor.Tensor) {
 	r := rand.New(rand.NewPCG(7, uint64(len(name))))
 	lo, hi := float32(-0.4), float32(0.4)

@@ -17,20 +17,20 @@ import (
 
 const metricsFile = "metrics.jsonl"
 
-// metrics appends one JSON object a line to the run's metrics file. Numbers that
-// JSON cannot hold are left out of their line.
+// metrics appends JSON objects, one per line, to the run's metrics file. Non-finite numbers, which
+// JSON cannot represent, are omitted.
 type metrics struct {
-	file  *os.File // nil for none
+	file  *os.File // nil for noMetrics
 	out   *bufio.Writer
-	first *Health // of the line before the first step, as far as it says; nil where there is none
+	first *Health // partly, from the line before the first step; nil if there is none
 }
 
-// noMetrics are for a process that leaves them to another.
+// noMetrics is for the processes that do not write metrics.
 func noMetrics() *metrics { return &metrics{out: bufio.NewWriter(io.Discard)} }
 
-// openMetrics opens the file for a run that stands at the given step: lines of
-// later steps, written after the checkpoint that the run goes on from, are cut,
-// and so is what a crash has left that is no line.
+// openMetrics opens the file for a run that is at the given step. It truncates lines of later
+// steps, written after the checkpoint that the run resumes from, and incomplete lines left by a
+// crash.
 func openMetrics(path string, step int64) (*metrics, error) {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +54,7 @@ func openMetrics(path string, step int64) (*metrics, error) {
 	return &metrics{f, bufio.NewWriter(f), beforeFirst(kept)}, nil
 }
 
-// upTo is the lines that belong to steps up to the given one.
+// upTo returns the lines of steps up to the given one.
 func upTo(data []byte, step int64) (kept []byte) {
 	for line := range bytes.Lines(data) {
 		var at struct {
@@ -86,7 +86,7 @@ func beforeFirst(lines []byte) *Health {
 	return nil
 }
 
-// step writes a step's scalars; position is the one after it.
+// step writes a step's scalars; position is the one after the step.
 func (m *metrics) step(position checkpoint.Position, epoch int, scalars map[string]float64, accepted bool, p *progress) error {
 	line := map[string]any{"kind": "step", "step": position.Step, "epoch": epoch, "accepted": accepted,
 		"images_per_second": math.Round(p.rate*10) / 10, "wait_share": math.Round(p.waitShare()*1e4) / 1e4}
@@ -96,7 +96,7 @@ func (m *metrics) step(position checkpoint.Position, epoch int, scalars map[stri
 	return m.write(line)
 }
 
-// epoch writes what there is to say after an epoch; h is nil where no image is held out.
+// epoch writes the line for an epoch; h is nil if no image is held out.
 func (m *metrics) epoch(position checkpoint.Position, bad int, collapsed bool, h *Health) error {
 	line := map[string]any{"kind": "epoch", "step": position.Step, "epoch": position.Epoch, "bad_images": bad, "collapsed": collapsed}
 	if h != nil {
@@ -123,7 +123,7 @@ func (m *metrics) write(line map[string]any) error {
 	return nil
 }
 
-// Sync puts all lines on the disk.
+// Sync flushes all lines to disk.
 func (m *metrics) Sync() error {
 	if m.file == nil {
 		return nil

@@ -15,10 +15,10 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// hostile would end a line, a column, and clear a terminal.
+// hostile contains a line break, a tab and a terminal's clear sequence.
 const hostile = "two\nlines\tand \x1b[2J.png"
 
-// tame wants text of lines that a terminal takes for nothing else.
+// tame checks that text is printable lines and contains want and hostile in its escaped form.
 func tame(t *testing.T, what, text string, want ...string) {
 	t.Helper()
 	for _, r := range text {
@@ -34,8 +34,7 @@ func tame(t *testing.T, what, text string, want ...string) {
 	}
 }
 
-// Names of files are printed so that they can do no harm, and are exact in what
-// programs read.
+// File names are escaped where they are printed, and exact in output for programs.
 func TestHostileNamesArePrintedTamely(t *testing.T) {
 	images, dir := drawKinds(t, 3, 1), t.TempDir()
 	model := someModel(t, images)

@@ -7,42 +7,42 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// accuracy is how many of the predictions are right.
+// accuracy holds the fractions of right predictions.
 type accuracy struct {
 	Right    number `json:"accuracy"`
-	Balanced number `json:"balanced_accuracy"` // the mean over the kinds
+	Balanced number `json:"balanced_accuracy"` // averaged over the kinds
 }
 
 func accuracyOf(predicted, labels []int) accuracy {
 	return accuracy{number(stats.Accuracy(predicted, labels)), number(stats.BalancedAccuracy(predicted, labels))}
 }
 
-// voteFigures are those of the votes of K neighbours.
+// voteFigures are the results of a vote of K neighbours.
 type voteFigures struct {
 	K           int      `json:"k"`
 	Vectors     accuracy `json:"vectors"`
-	Centered    accuracy `json:"centered"` // less the mean in the model file
-	Raw         accuracy `json:"raw"`      // of raw pixels
+	Centered    accuracy `json:"centered"` // less the mean stored in the model
+	Raw         accuracy `json:"raw"`      // on raw pixels
 	RawCentered accuracy `json:"raw_centered"`
 }
 
-// retrieval is how well images are found that are of one kind.
+// retrieval measures how well images of the same kind are found.
 type retrieval struct {
-	Recall1  number `json:"recall_at_1"` // share of images with one of their kind among so many nearest
+	Recall1  number `json:"recall_at_1"` // fraction of images with one of their kind among the k nearest
 	Recall5  number `json:"recall_at_5"`
 	Recall10 number `json:"recall_at_10"`
 	MAP      number `json:"map_at_r"`
 }
 
-// retrievalFigures are those of vectors less the mean.
+// retrievalFigures are measured on vectors less the mean.
 type retrievalFigures struct {
-	Images int `json:"images"` // with another of their kind to find
+	Images int `json:"images"` // that have another of their kind to find
 	retrieval
 	Chance retrieval `json:"chance"`
 }
 
-// measureNeighbors lets neighbours vote, and measures how the nearest of the centered
-// vectors are ordered. Where no image has one of its kind to find, nothing is defined.
+// measureNeighbors computes the votes, and the ranking of the nearest centred vectors. All figures
+// are undefined if no image has another of its kind to find.
 func (c *comparison) measureNeighbors(ctx context.Context, f *kindFigures, centered stats.Matrix) error {
 	others, find := c.others(), c.toFind()
 	ranks := newRanking(c, find)
@@ -77,8 +77,8 @@ func (c *comparison) measureNeighbors(ctx context.Context, f *kindFigures, cente
 	return nil
 }
 
-// search finds each query's neighbours, itself left out: as many as vote go into near,
-// and those that also wants to see are shown to it.
+// search finds each query's neighbours, excluding itself: it stores the voters in near and passes
+// also as many as it needs.
 func (c *comparison) search(ctx context.Context, queries, base stats.Matrix, also *ranking, near [][]stats.Neighbor) error {
 	voters, all := slices.Max(c.ks), c.neighbors()
 	want := func(q int) int { return min(max(voters, also.wants(q)), all) }
@@ -96,35 +96,35 @@ func (c *comparison) search(ctx context.Context, queries, base stats.Matrix, als
 	})
 }
 
-// toFind is how many others there are of each query's kind.
+// toFind returns the number of other images of each query's kind.
 func (c *comparison) toFind() []int {
 	counts, find := counted(c.among), make([]int, len(c.labels))
 	for q, l := range c.labels {
 		find[q] = counts[l]
 		if c.base == nil {
-			find[q]-- // itself
+			find[q]-- // the query itself
 		}
 	}
 	return find
 }
 
-// recalled are the numbers of nearest that recall is told of.
+// recalled lists the k of recall@k.
 var recalled = [...]int{1, 5, 10}
 
-// ranking is where those of a query's kind stand among its neighbours. A nil one wants
-// to see nothing. Different queries may be seen at once.
+// ranking records where images of a query's kind rank among its neighbours. A nil ranking records
+// nothing. It may be used for different queries concurrently.
 type ranking struct {
 	c         *comparison
 	find      []int     // by query
-	first     []int     // how many neighbours come before the first of the kind
-	precision []float64 // the average at R
+	first     []int     // number of neighbours before the first of the kind
+	precision []float64 // average precision at R
 }
 
 func newRanking(c *comparison, find []int) *ranking {
 	return &ranking{c: c, find: find, first: make([]int, len(find)), precision: make([]float64, len(find))}
 }
 
-// wants is how many neighbours of a query it has to see.
+// wants is the number of neighbours of a query that it needs.
 func (r *ranking) wants(q int) int {
 	if r == nil {
 		return 0
@@ -141,7 +141,7 @@ func (r *ranking) see(q int, near []stats.Neighbor) {
 	r.precision[q] = stats.AveragePrecision(near, r.c.among, label, r.find[q])
 }
 
-// figures are the means over the queries that have something to find.
+// figures averages over the queries that have something to find.
 func (r *ranking) figures() retrievalFigures {
 	var f retrievalFigures
 	var recall, chance [len(recalled)]float64

@@ -10,7 +10,7 @@ import (
 	"vicreg/models/ort"
 )
 
-// stepConfig describes the graph of a step as the machine runs it best.
+// stepConfig describes the step's graph in the form best for the machine.
 func (r *run) stepConfig() models.Config {
 	c := r.graphs(r.block)
 	c.Batch, c.Group = r.part(), place(r.group())
@@ -21,8 +21,8 @@ func (r *run) stepConfig() models.Config {
 	return c
 }
 
-// openStep loads the graph of a step and makes its stepper, which captures what it
-// launches where the runtime takes that: all of the graph must run on the device.
+// openStep loads the step's graph and creates its stepper, capturing the launches if the runtime
+// accepts that: the whole graph must run on the device.
 func (r *run) openStep() error {
 	o := r.options()
 	err := r.open(o)
@@ -32,7 +32,7 @@ func (r *run) openStep() error {
 	return err
 }
 
-// uncaptured opens the step anew without capture, for the reason given.
+// uncaptured reopens the step without capture, for the given reason.
 func (r *run) uncaptured(why error) error {
 	if err := r.closeStep(); err != nil {
 		return errors.Join(why, err)
@@ -42,7 +42,7 @@ func (r *run) uncaptured(why error) error {
 	return r.open(o)
 }
 
-// open is openSession, or what a test has put in its place.
+// open is openSession, unless a test has replaced it.
 func (r *run) open(o ort.Options) error {
 	if r.opening != nil {
 		return r.opening(o)
@@ -77,7 +77,7 @@ func (r *run) openSession(o ort.Options) error {
 	return nil
 }
 
-// closeStep closes stepper and session, as far as they are open.
+// closeStep closes stepper and session if they are open.
 func (r *run) closeStep() error {
 	var errs []error
 	if r.state != nil {
@@ -90,7 +90,7 @@ func (r *run) closeStep() error {
 	return errors.Join(errs...)
 }
 
-// whole notes what the device leaves to the host: each such node costs two copies.
+// whole records which nodes the device leaves to the host: each costs two copies.
 func (r *run) whole() error {
 	if r.machine.OnHost() {
 		return nil
@@ -102,7 +102,7 @@ func (r *run) whole() error {
 	var left []string
 	for _, p := range ort.Strangers(placed, r.machine.Device) {
 		if strings.HasPrefix(p.Operator, graph.DomainCollectives) {
-			continue // which run there
+			continue // collectives run on the host by design
 		}
 		left = append(left, fmt.Sprintf("%d %s", p.Nodes, p.Operator))
 	}
@@ -112,7 +112,7 @@ func (r *run) whole() error {
 	return nil
 }
 
-// join joins what there is of two reasons.
+// join joins two reasons, either of which may be empty.
 func join(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
@@ -120,14 +120,14 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// options are those of the session that trains. Threads of the host's do not spin
-// beside a device: they would take the cores from those that decode.
+// options returns the options of the training session. With a device, the runtime's host threads do
+// not spin: they would take cores from the decoding workers.
 func (r *run) options() ort.Options {
 	o := r.machine.Alone()
 	o.Spin, o.FuseBias = r.machine.OnHost(), !r.machine.OnHost()
-	o.Capture = r.machine.captures() && r.group().Size() == 1 // what processes exchange goes over the host
-	// Without TF32 the runtime keeps its convolutions from the tensor cores altogether,
-	// those of 16 bits, too; with it, the loss is in TF32.
+	o.Capture = r.machine.captures() && r.group().Size() == 1 // processes communicate via the host
+	// Without TF32 the runtime bars its convolutions from the tensor cores altogether, even 16-bit
+	// ones; with it, the loss is computed in TF32.
 	o.TF32 = r.Precision == tf32 || r.Precision == fp16 && !r.machine.customOps()
 	return o
 }

@@ -14,8 +14,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// On a CUDA device a step runs there from end to end, in each precision, and is
-// captured: the runtime refuses that to a graph in which anything has to travel.
+// On a CUDA device a step runs there from end to end in every precision, and is captured: the
+// runtime refuses that for a graph with any transfers.
 func TestAStepStaysOnTheDevice(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -37,7 +37,7 @@ func TestAStepStaysOnTheDevice(t *testing.T) {
 		}
 		stays(t, r)
 	}
-	r := deviceRun(t, lib, bf16, "auto") // which has the fewest of the runtime's kernels
+	r := deviceRun(t, lib, bf16, "auto") // uses the fewest of the runtime's own kernels
 	r.Model, r.Stem, r.Size = "resnet50", "imagenet", 64
 	var err error
 	if r.artifact, err = models.Step(r.stepConfig()); err != nil {
@@ -72,7 +72,7 @@ func stays(t *testing.T, r *run) {
 	}
 }
 
-// deviceRun is a run on a CUDA device whose graphs are built.
+// deviceRun returns a run on a CUDA device with its graphs built.
 func deviceRun(t *testing.T, lib *ort.Runtime, p precision, kernels string) *run {
 	t.Helper()
 	r := &run{trainFlags: &trainFlags{machine: on(ort.Device{Kind: tensor.CUDA})}, lib: lib}
@@ -86,7 +86,7 @@ func deviceRun(t *testing.T, lib *ort.Runtime, p precision, kernels string) *run
 	return r
 }
 
-// The first step captures the launches, and the run goes on without where that fails.
+// The first step captures the launches, and the run continues without if that fails.
 func TestAStepThatCannotBeCaptured(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -121,8 +121,8 @@ func TestAStepThatCannotBeCaptured(t *testing.T) {
 	}
 }
 
-// What processes exchange goes over the host, without capture; all else of a step stays on
-// the device.
+// Processes communicate via the host, without capture; everything else of a step stays on the
+// device.
 func TestGroupOnADevice(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -153,7 +153,7 @@ func TestGroupOnADevice(t *testing.T) {
 			exchanged += p.Nodes
 		}
 	}
-	if exchanged != 2 { // one embeddings, one gradients and statistics
+	if exchanged != 2 { // one for embeddings, one for gradients and statistics
 		t.Errorf("%d nodes exchange", exchanged)
 	}
 	if err := r.begin(r.artifact.InitialState(1), io.Discard); err != nil {
@@ -176,8 +176,8 @@ func TestFullDevice(t *testing.T) {
 	}
 }
 
-// What does not run is left out in turn: the capture, and our own operators unless they
-// were asked for. A device whose memory is full is told of as it is.
+// What does not work is dropped in turn: capture, then our own operators unless they were
+// requested. A full device memory is reported as such.
 func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 	const noCapture, noOperators, full = "capture", "operators", "step: Failed to allocate memory"
 	for _, c := range []struct {
@@ -229,7 +229,7 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 	}
 }
 
-// On the host nothing is searched, and nothing said.
+// On the host nothing is searched for or printed.
 func TestTheHostBeginsInSilence(t *testing.T) {
 	r := &run{trainFlags: &trainFlags{machine: on(ort.Device{})}, state: &fakeStepper{}}
 	var said bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"vicreg/models/ort/orttest"
 )
 
-// What is passed over by its name is told of by what goes through a folder.
+// Files skipped because of their names are reported by the commands that walk a folder.
 func TestOtherFilesAreToldOf(t *testing.T) {
 	dir := drawKinds(t, 2, 1)
 	model := someModel(t, dir)

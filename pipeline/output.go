@@ -10,9 +10,8 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// checkOutput is usage.CheckOutput for commands that a file of a training run is also
-// out of bounds for, and that may write to a pipe, a device of characters or /dev/stdout,
-// by which nothing is lost.
+// checkOutput is usage.CheckOutput for commands that must not overwrite a file of a training run
+// either, and that may write to a pipe, a character device or /dev/stdout, where nothing is lost.
 func checkOutput(flag, path string, force bool, spared ...string) error {
 	if ofRun(path) {
 		return usage.Errorf("%s %s is a file of a training run: give another name", flag, path)
@@ -23,8 +22,8 @@ func checkOutput(flag, path string, force bool, spared ...string) error {
 	return usage.CheckOutput(flag, path, force, spared...)
 }
 
-// spareImages is an error when path, under whatever name, is a file of a data set. It
-// may look at each of them, but only where there is something at path.
+// spareImages returns an error if path, under whatever name, is a file of a data set. It may stat
+// all of them, but only if path exists.
 func spareImages(flag, path string, set *dataset.Set) error {
 	info, err := os.Stat(path)
 	if err != nil || !set.Has(info) {
@@ -33,8 +32,8 @@ func spareImages(flag, path string, set *dataset.Set) error {
 	return usage.Errorf("%s %s is a file of the data set %s: give another name", flag, path, set.Source())
 }
 
-// ofRun says that path, with links followed, has the name of a file that training
-// writes, in a folder that holds a run.
+// ofRun reports whether path, with symlinks resolved, has the name of a file that training writes
+// and is in a folder that holds a run.
 func ofRun(path string) bool {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real

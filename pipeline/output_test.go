@@ -14,7 +14,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// contents are the files below a folder, links among them, with what they hold.
+// contents maps the files below a folder, including symlinks, to their contents or targets.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -32,8 +32,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// refusal runs a command that must be refused as the user's mistake, in one line
-// that holds want, and must leave all files in the folders as they are.
+// refusal checks that a command is rejected as a user error with a one-line message that contains
+// want, and leaves all files in the folders unchanged.
 func refusal(t *testing.T, want string, folders []string, run func() error) {
 	t.Helper()
 	var before, after []map[string]string
@@ -56,7 +56,7 @@ func refusal(t *testing.T, want string, folders []string, run func() error) {
 	}
 }
 
-// Looking at images replaces a file with --force only, and never what it looks at.
+// data check and data preview replace files only with --force, and never their inputs.
 func TestLookingAtImagesSparesFiles(t *testing.T) {
 	images, dir := writeImages(t, 3), t.TempDir()
 	photo := filepath.Join(images, "000.png")
@@ -114,7 +114,7 @@ func TestLookingAtImagesSparesFiles(t *testing.T) {
 	}
 }
 
-// What is written takes the place of the older file and is never written into it.
+// An output file replaces the older one and is never written in place.
 func TestLookingAtImagesWritesInOnePiece(t *testing.T) {
 	images, dir := writeImages(t, 2), t.TempDir()
 	for _, args := range [][]string{{"check", images, "--list"}, {"preview", images, "-o"}} {

@@ -9,7 +9,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// What a run of so many images is given where its flags leave it open.
+// The defaults chosen for a run with the given number of images.
 func TestPlan(t *testing.T) {
 	const laptop = "--image-size 32 --width 16 --batch 128 "
 	for _, c := range []struct {
@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// A run that goes on keeps what it was given, though a new one would be given something else.
+// A resumed run keeps its settings, even if a new run would get different ones.
 func TestResumeKeepsTheOptimizer(t *testing.T) {
 	data, out := writeImages(t, 20), t.TempDir()
 	if printed, err := train(t, t.Context(), "--data", data, "--out", out, "--optimizer", "lars", "--warmup", "0.5", "--time-limit", "1ns"); err != nil {

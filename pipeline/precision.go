@@ -9,23 +9,22 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// precision is the arithmetic of a training step. Whatever it is, parameters,
-// statistics, the optimiser's tensors and the loss are float32, and so is all that
-// a run leaves: a checkpoint of one precision can be gone on from in another.
+// precision is the arithmetic of a training step. Parameters, running statistics, optimiser state
+// and the loss are always float32, as is everything a run saves, so a run can resume in another
+// precision.
 //
-// A run keeps it, but unlike its other settings it may be another when the run goes
-// on: 16 bits have no fast kernels on a CPU, and what was begun on a GPU must go on without.
+// It is stored with the run but, unlike its other settings, may change on resuming: CPUs have no
+// fast 16-bit kernels, and a run begun on a GPU must be able to continue without one.
 type precision string
 
 const (
 	fp32 precision = "fp32"
-	tf32 precision = "tf32" // products of float32 whose operands are rounded to 10 bits
+	tf32 precision = "tf32" // float32 products with operands rounded to 10 mantissa bits
 	fp16 precision = "fp16" // activations and their gradients in float16, with a loss scale
-	bf16 precision = "bf16" // in bfloat16, whose range is float32's, by kernels of vicreg's own
+	bf16 precision = "bf16" // the same in bfloat16, whose range is float32's, by vicreg's own kernels
 )
 
-// validate reports what is no precision, or none for the machine; "" stands for a
-// default.
+// validate reports an invalid precision, or one the machine does not support; "" is the default.
 func (p precision) validate(m *machine) error {
 	switch p {
 	case "", fp32:
@@ -42,7 +41,7 @@ func (p precision) validate(m *machine) error {
 	return usage.Errorf("--precision %s: want fp32, tf32, fp16 or bf16", p)
 }
 
-// runsOn tells whether the machine has it.
+// runsOn reports whether the machine supports the precision.
 func (p precision) runsOn(m *machine) bool {
 	switch p {
 	case fp32:
@@ -53,7 +52,7 @@ func (p precision) runsOn(m *machine) bool {
 	return p == bf16 && !m.OnHost() && m.customOps()
 }
 
-// suits reports a device that is too old for the precision. The runtime is open.
+// suits reports a device too old for the precision. The runtime must be open.
 func (p precision) suits(d ort.Device) error {
 	const least = 8
 	if p != bf16 {
@@ -66,9 +65,8 @@ func (p precision) suits(d ort.Device) error {
 	return err
 }
 
-// usual is what a device trains in when nobody says: on CUDA what PyTorch does with
-// float32 models, whose convolutions are in TF32. To go below float32 is the user's
-// to decide.
+// usual is the default precision of a device: on CUDA, TF32, which PyTorch also uses for the
+// convolutions of float32 models. Anything below that is for the user to choose.
 func usual(d ort.Device) precision {
 	if d.Kind == tensor.CUDA {
 		return tf32
@@ -76,9 +74,9 @@ func usual(d ort.Device) precision {
 	return fp32
 }
 
-// goOn is what a run that was in the precision before, "" in old checkpoints, goes
-// on in: what is asked for, or the same if the machine has it. why says what changes,
-// "" for nothing.
+// goOn chooses the precision in which a run resumes: the one asked for, else the one before ("" in
+// old checkpoints) if the machine supports it, else the default. why describes a change, "" for
+// none.
 func goOn(before, asked precision, m *machine) (now precision, why string) {
 	before = cmp.Or(before, fp32)
 	switch {
@@ -95,7 +93,7 @@ func goOn(before, asked precision, m *machine) (now precision, why string) {
 	return now, fmt.Sprintf("the run was in %s and goes on in %s", before, now)
 }
 
-// describe is the precision in a line.
+// describe formats the precision, with the loss scale if there is one.
 func (p precision) describe(lossScale float64) string {
 	if p.scaled() {
 		return fmt.Sprintf("%s with a loss scale of %g", p, lossScale)
@@ -103,7 +101,7 @@ func (p precision) describe(lossScale float64) string {
 	return string(p)
 }
 
-// compute is the type of activations, 0 for float32.
+// compute is the type of the activations; 0 for float32.
 func (p precision) compute() tensor.DType {
 	switch p {
 	case fp16:
@@ -114,5 +112,5 @@ func (p precision) compute() tensor.DType {
 	return 0
 }
 
-// scaled tells whether small gradients would be lost without a loss scale.
+// scaled reports whether small gradients would underflow without a loss scale.
 func (p precision) scaled() bool { return p == fp16 }

@@ -18,13 +18,13 @@ import (
 
 var cuda = ort.Device{Kind: tensor.CUDA}
 
-// on is a machine with a device.
+// on returns a machine with a device.
 func on(d ort.Device) machine {
 	return machine{Machine: bulk.Machine{RuntimeFlags: encoder.RuntimeFlags{Device: d}, Threads: 3}, kernels: "auto"}
 }
 
-// A run goes on in its precision where the device has it, and in another one where
-// that is asked for or cannot be helped.
+// A run resumes in its precision if the device supports that, and in another if requested or
+// unavoidable.
 func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
 	host, gpu, portable := on(ort.Device{}), on(cuda), on(cuda)
 	portable.kernels = "portable"
@@ -35,7 +35,7 @@ func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
 		why           string
 	}{
 		{"", "", host, fp32, ""},
-		{"", "", gpu, fp32, ""}, // of a checkpoint from before there was a choice
+		{"", "", gpu, fp32, ""}, // a checkpoint that predates the choice
 		{fp32, "", gpu, fp32, ""},
 		{fp32, fp16, gpu, fp16, "the run was in fp32 and goes on in fp16"},
 		{fp16, "", gpu, fp16, ""},
@@ -80,7 +80,7 @@ func TestWhatADeviceTrainsIn(t *testing.T) {
 	}
 }
 
-// An old GPU lacks bfloat16.
+// An old GPU does not support bfloat16.
 func TestThePrecisionOfAnOldDevice(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -102,7 +102,7 @@ func TestThePrecisionOfAnOldDevice(t *testing.T) {
 	}
 }
 
-// Only what a precision is made of differs between the sessions.
+// Sessions differ only in what their precision requires.
 func TestTheSessionOfAStep(t *testing.T) {
 	for p, want := range map[precision]struct {
 		compute tensor.DType
@@ -126,8 +126,8 @@ func TestTheSessionOfAStep(t *testing.T) {
 	}
 }
 
-// A run from a GPU goes on without one, in float32 and without its loss scale, and
-// says so once; one from before there was a choice goes on as it was.
+// A run from a GPU resumes without one in float32, without its loss scale, and says so once; one
+// that predates the choice resumes unchanged.
 func TestAFloat16RunGoesOnOnTheCPU(t *testing.T) {
 	out := t.TempDir()
 	if _, err := train(t, t.Context(), "--data", writeImages(t, 28), "--out", out, "--time-limit", "1ns"); err != nil {

@@ -8,7 +8,7 @@ import (
 	"vicreg/pipeline/bulk"
 )
 
-// progress keeps the figures of a run's progress line and prints it.
+// progress collects the figures for a run's progress line and prints it.
 type progress struct {
 	*bulk.Line
 	out io.Writer
@@ -16,16 +16,16 @@ type progress struct {
 
 	begin, last time.Time
 	steps       int     // in this process
-	rate        float64 // images a second, smoothed
+	rate        float64 // images per second, smoothed
 	sum         map[string]float64
 	count       int
-	rejected    int // in a row
-	lost        int // rejected in this epoch
+	rejected    int // consecutive ones
+	lost        int // rejected steps in this epoch
 	leaps       leaps
-	loss        float64 // mean over the last epoch; NaN of no step
-	variance    float64 // that of its term
+	loss        float64 // mean over the last epoch; NaN if no step was accepted
+	variance    float64 // the variance term's mean
 	collapse    collapse
-	bad         int // images that were told of
+	bad         int // bad images already reported
 }
 
 func newProgress(out io.Writer, r *run) *progress {
@@ -33,7 +33,7 @@ func newProgress(out io.Writer, r *run) *progress {
 	return &progress{Line: bulk.NewLine(out), out: out, run: r, begin: now, last: now, sum: map[string]float64{}}
 }
 
-// step takes in a step's scalars, warns of a leap and prints the line when it is due.
+// step records a step's scalars, warns of a leap and prints the line if it is due.
 func (p *progress) step(scalars map[string]float64, accepted bool) {
 	now := time.Now()
 	rate := float64(p.run.Batch) / now.Sub(p.last).Seconds()
@@ -64,8 +64,8 @@ func (p *progress) line(s map[string]float64) string {
 		min(r.position.Epoch+1, r.Epochs), r.Epochs, r.position.Step, s["loss"], s["invariance"], s["variance"], s["covariance"], p.rate, eta)
 }
 
-// epoch returns the means of the epoch that ended, over the steps that were taken,
-// and starts the next.
+// epoch returns the line for the epoch that ended, with means over its accepted steps, and starts
+// the next.
 func (p *progress) epoch(done int) string {
 	n := float64(p.count) // 0 makes them NaN
 	p.loss, p.variance = p.sum["loss"]/n, p.sum["variance"]/n
@@ -79,7 +79,7 @@ func (p *progress) epoch(done int) string {
 	return line
 }
 
-// waitShare is the share of the time that steps have waited for data.
+// waitShare is the fraction of time that steps have spent waiting for data.
 func (p *progress) waitShare() float64 {
 	if p.steps == 0 {
 		return 0

@@ -16,23 +16,23 @@ import (
 )
 
 const (
-	centerImages = 2048 // at most as many make up the mean representation
+	centerImages = 2048 // at most, for the mean representation
 	parityImages = 16   // compared with the training graph
-	parityLimit  = 1e-5 // of the length of a representation
-	deviceLimit  = 1e-4 // the same on a device, whose convolutions take shortcuts that round more
+	parityLimit  = 1e-5 // relative to the length of a representation
+	deviceLimit  = 1e-4 // the same on a device, whose convolutions round more
 )
 
-// proof is what became of a model that ran on images.
+// proof is the result of running an exported model on images.
 type proof struct {
-	model              *onnx.ModelProto // to be written: what was proven, or that in int8
+	model              *onnx.ModelProto // to be written: the model verified, or its int8 version
 	fingerprint        string
 	apart              float64    // from the training graph
 	compared, averaged int        // images
-	int8               *quantized // nil without
+	int8               *quantized // nil without --int8
 }
 
-// prove runs the model: it must agree with the training graph, and is then made one of
-// integers if that is wanted. It sets the mean vector in metadata.
+// prove runs the model, which must agree with the training graph, and then quantizes it if
+// requested. It sets the mean vector in metadata.
 func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *encoder.Metadata) (p proof, err error) {
 	lib, err := e.machine.Open()
 	if err != nil {
@@ -74,7 +74,7 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	return p, err
 }
 
-// limit is how far from the training graph the model may be.
+// limit is the largest permitted distance from the training graph.
 func (e *export) limit() float64 {
 	if e.machine.OnHost() {
 		return parityLimit
@@ -82,10 +82,9 @@ func (e *export) limit() float64 {
 	return deviceLimit
 }
 
-// parity compares an exported backbone with the graph it comes from, in
-// evaluation mode with the parameters in values, on some real images. It returns
-// the largest distance of two vectors over the length of the wanted one and how
-// many images were compared. Vectors that are not finite are an error.
+// parity compares an exported backbone with the graph it comes from, in evaluation mode with the
+// parameters in values, on some real images. It returns the largest relative distance between two
+// vectors and the number of images compared. Non-finite vectors are an error.
 func parity(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, values map[string]*tensor.Tensor,
 	enc *encoder.Encoder, r *dataset.Reader) (apart float64, images int, err error) {
 	var pixels []uint8
@@ -117,8 +116,8 @@ func parity(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, v
 	return apart, images, nil
 }
 
-// evaluate runs the backbone with its parameters as inputs and statistics as they
-// are, on pixels uint8 [N, S, S, 3].
+// evaluate runs the backbone with its parameters as inputs and its stored statistics on pixels,
+// uint8 [N, S, S, 3].
 func evaluate(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, values map[string]*tensor.Tensor, pixels *tensor.Tensor) ([]float32, error) {
 	a, err := models.Represent(c.graphs(0))
 	if err != nil {
@@ -144,21 +143,21 @@ func evaluate(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config,
 	return out[models.Embedding].Float32(), nil
 }
 
-// distance is the length of got - want over that of want.
+// distance is the length of got - want relative to that of want.
 func distance(got, want []float32) float64 {
 	var d, w float64
 	for i := range want {
 		d += math.Pow(float64(got[i])-float64(want[i]), 2)
 		w += math.Pow(float64(want[i]), 2)
 	}
-	if d == 0 { // two vectors of zeros, too
+	if d == 0 { // even if both are zero
 		return 0
 	}
 	return math.Sqrt(d / w)
 }
 
-// meanVector sets center to the mean vector over the chosen images and returns how
-// many of them could be read.
+// meanVector sets center to the mean vector over the chosen images and returns how many could be
+// read.
 func meanVector(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, chosen []int, center []float32) (count int, err error) {
 	total := make([]float64, len(center))
 	err = bulk.Represent(ctx, enc, r, chosen, func(_ dataset.Picture, y []float32) error {

@@ -28,7 +28,7 @@ func (f *recipeFlags) register(fs *flag.FlagSet) {
 	})
 }
 
-// recipeNotes is what a command's help says of the names.
+// recipeNotes explains the names for a command's help.
 func recipeNotes() string {
 	return "Settings for --augment, the operations in the order they run:\n" + imaging.Settings() + `
 rotate is on in no recipe, as X-rays, like photographs, have an up. For aerial,
@@ -36,8 +36,7 @@ microscopy and pathology images --recipe mild --augment rotate=0.75 shows all fo
 ways up equally often.`
 }
 
-// recipe is the chosen recipe with its changes; fallback names the one that is
-// taken when none was given.
+// recipe returns the chosen recipe with its changes; fallback names the default one.
 func (f *recipeFlags) recipe(fallback string) (imaging.Recipe, error) {
 	if f.name != "" {
 		fallback = f.name
@@ -59,7 +58,7 @@ func (f *recipeFlags) recipe(fallback string) (imaging.Recipe, error) {
 	return r, nil
 }
 
-// describeViews is describeRecipe with what files are converted with, if that was chosen.
+// describeViews is describeRecipe plus the conversion of files, if it is not the default.
 func describeViews(r imaging.Recipe, c imaging.Conversion) string {
 	if how := c.Describe(); how != "" {
 		return describeRecipe(r) + ", " + how
@@ -67,7 +66,7 @@ func describeViews(r imaging.Recipe, c imaging.Conversion) string {
 	return describeRecipe(r)
 }
 
-// describeRecipe names a recipe and tells when it is not the one of that name.
+// describeRecipe names a recipe and says if it was changed.
 func describeRecipe(r imaging.Recipe) string {
 	if named, err := imaging.RecipeNamed(r.Name); err != nil || named != r {
 		return r.Name + " recipe, changed by --augment"

@@ -18,24 +18,24 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// stepper runs training steps on a state it holds. The state after a step is
-// pending until it is accepted or rejected, so a bad step costs nothing but its
-// time. ort.Stepper implements it, on the host and on a device.
+// stepper runs training steps on a state it holds. The state after a step is pending until it is
+// accepted or rejected, so a bad step only costs its time. ort.Stepper implements it, on the host
+// and on a device.
 type stepper interface {
-	// NewBatch returns tensors for what a step is fed, in memory that needs no copy.
+	// NewBatch returns tensors for a step's inputs, in memory that needs no further copy.
 	NewBatch() (tensor.Batch, error)
-	// StepAhead takes a step on a batch and returns the graph's scalars by name. The
-	// next batch, nil if it is not there yet, may be copied to a device meanwhile.
+	// StepAhead takes a step on a batch and returns the graph's scalars by name. Meanwhile next,
+	// nil if not ready yet, may be copied to a device.
 	StepAhead(batch, next tensor.Batch) (map[string]float64, error)
 	Accept()
 	Reject()
-	// Snapshot copies the state out, Restore sets it; by the name of the input.
+	// Snapshot copies the state out and Restore sets it; keys are the names of the inputs.
 	Snapshot() (map[string]*tensor.Tensor, error)
 	Restore(map[string]*tensor.Tensor) error
-	// Each gives f the state tensor by tensor, in an order that is the same for the same
-	// graph; f neither changes nor keeps them.
+	// Each calls f for every tensor of the state, in an order that depends only on the graph; f
+	// must neither modify nor keep them.
 	Each(f func(name string, t *tensor.Tensor)) error
-	// DeviceMemory is how many bytes of its device are taken; 0 on the host.
+	// DeviceMemory is the number of bytes taken on the device; 0 on the host.
 	DeviceMemory() (int64, error)
 	Close() error
 }
@@ -48,26 +48,25 @@ type run struct {
 
 	artifact  *models.Artifact
 	session   *ort.Session
-	slow      string // why steps take longer than they could; "" for nothing
-	chosen    string // what the choice of kernels took on a device
-	capturing bool   // the launches of a step are recorded and replayed
+	slow      string // why steps take longer than they could; "" if they do not
+	chosen    string // outcome of the kernel search on a device
+	capturing bool   // steps are recorded as a CUDA graph and replayed
 	opening   func(ort.Options) error
 	state     stepper
 	watch     *watch // nil when no image is held out
 	reader    *dataset.Reader
 	loader    *dataset.Loader
 	metrics   *metrics
-	folder    *os.File // locked while the run is in progress
+	folder    *os.File // locked during the run
 
-	initial, last *Health // of the held-out images, before the first step and now; nil where not measured
+	initial, last *Health // of the held-out images: before the first step, and latest; nil if not measured
 
 	imported imported // by --init
 	position checkpoint.Position
 	saved    time.Time
 }
 
-// newRun builds the graphs and opens the session; it writes nothing. Close
-// releases what it holds.
+// newRun builds the graphs and opens the session; it writes nothing. Close releases what it holds.
 func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, err error) {
 	r = &run{trainFlags: t, lib: lib, saved: time.Now()}
 	defer func() {
@@ -97,11 +96,11 @@ func newRun(lib *ort.Runtime, t *trainFlags, train, held *dataset.Set) (r *run, 
 	return r, err
 }
 
-// needs is the least of the host's memory in bytes that the run can do with: the
-// batches under way and two sets of its state, or the one of a checkpoint when the
-// state is on a device. What a step needs besides is the runtime's affair.
+// needs is the minimum of host memory in bytes: the batches in flight and two copies of the state,
+// or only a checkpoint's copy if the state is on a device. It leaves out what the runtime needs for
+// a step.
 func (r *run) needs() int64 {
-	const batches = 3 // made ahead, and in use
+	const batches = 3 // prefetched and in use
 	bytes := batches * 2 * 3 * int64(r.part()) * int64(r.Size) * int64(r.Size)
 	sets := int64(2)
 	if !r.machine.OnHost() {
@@ -113,8 +112,8 @@ func (r *run) needs() int64 {
 	return bytes
 }
 
-// enough is an error when a machine with so much memory, 0 for unknown, cannot do.
-// To find out by trying ends the process, or another.
+// enough returns an error if a machine with that much memory, 0 for unknown, is too small. Trying
+// it out would get this process killed, or another.
 func enough(needs, memory int64) error {
 	if memory == 0 || needs <= memory {
 		return nil
@@ -123,9 +122,9 @@ func enough(needs, memory int64) error {
 		float64(needs)/(1<<30), float64(memory)/(1<<30))
 }
 
-// start sets the state, the given tensors of a resumed run or new ones, and takes
-// the folder. A folder that --force empties keeps its run until all that a new
-// one needs is there.
+// start sets the state, from the given tensors of a resumed run or newly initialised, and claims
+// the folder. A folder emptied by --force keeps its old run until everything the new one needs is
+// ready.
 func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Tensor, stderr io.Writer) (err error) {
 	r.position = position
 	if tensors == nil {
@@ -142,7 +141,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 	if err := r.begin(tensors, stderr); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // the state was copied, and a step wants that memory
+	debug.FreeOSMemory() // the state was copied, and a step needs the memory
 	if !r.leads() {
 		r.metrics = noMetrics()
 		return nil
@@ -151,7 +150,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 		return err
 	}
 	if r.resume {
-		err = clearRanks(r.out) // there may be fewer now
+		err = clearRanks(r.out) // there may be fewer processes now
 	} else {
 		err = clearFolder(r.out)
 	}
@@ -163,7 +162,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 	}
 	r.metrics, err = openMetrics(filepath.Join(r.out, metricsFile), position.Step)
 	if err == nil && (position.Step == 0 || r.replanned) {
-		// From here on the folder holds a run that can be resumed, or goes on as it does now.
+		// From here on the folder holds a resumable run, with the present plan.
 		if tensors, err = r.state.Snapshot(); err == nil {
 			err = r.write(tensors)
 		}
@@ -180,8 +179,7 @@ func (r *run) save() error {
 	return r.saveState(tensors)
 }
 
-// snapshot copies the state out in the process that leads. Others have no use for a copy, and
-// get nil.
+// snapshot copies the state out in the leading process. Others do not need a copy and get nil.
 func (r *run) snapshot() (map[string]*tensor.Tensor, error) {
 	if !r.leads() {
 		return nil, nil
@@ -189,8 +187,8 @@ func (r *run) snapshot() (map[string]*tensor.Tensor, error) {
 	return r.state.Snapshot()
 }
 
-// saveState is save for what snapshot has given. Several processes see before that the state
-// is the same in all. The one that leads writes it, and each lists the bad files that it has met.
+// saveState is save for the result of snapshot. Several processes first verify that they hold the
+// same state. The leading one writes it, and each lists the bad files it has met.
 func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
 	if err := r.agree(r.weights); err != nil {
 		return err
@@ -202,7 +200,7 @@ func (r *run) saveState(tensors map[string]*tensor.Tensor) error {
 	return r.listBad()
 }
 
-// formatVersion is that of checkpoints with these settings.
+// formatVersion is the checkpoint format version that these settings require.
 func (c *Config) formatVersion() int {
 	if c.Conversion != (imaging.Conversion{}) {
 		return 2
@@ -210,7 +208,7 @@ func (c *Config) formatVersion() int {
 	return 1
 }
 
-// write is saveState by the process that leads.
+// write is saveState in the leading process.
 func (r *run) write(tensors map[string]*tensor.Tensor) error {
 	config, err := json.Marshal(r.Config)
 	if err != nil {
@@ -226,7 +224,7 @@ func (r *run) write(tensors map[string]*tensor.Tensor) error {
 	return r.listBad()
 }
 
-// Close releases loader, session and files. It may be called on a half-built run.
+// Close releases loader, session and files. It may be called on a partly built run.
 func (r *run) Close() error {
 	var errs []error
 	if r.loader != nil {

@@ -17,13 +17,12 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// trainFlags are the settings of the command that do not change what a run
-// computes, beside those that do.
+// trainFlags holds the settings that determine what a run computes and the command's other flags.
 type trainFlags struct {
 	settings
 	out           string
 	resume, force bool
-	moved         bool // the images of a resumed run are where --data says
+	moved         bool // a resumed run was given --data
 	timeLimit     time.Duration
 	every         time.Duration
 	machine       machine
@@ -31,9 +30,9 @@ type trainFlags struct {
 	cacheMB       int
 	maxBad        float64
 	collectives   string
-	joined        group // nil for a process by itself
-	replanned     bool  // the run has another plan than its last checkpoint
-	met           bool  // all processes have come to the end
+	joined        group // nil for a single process
+	replanned     bool  // the run's plan differs from its last checkpoint's
+	met           bool  // all processes have reached the end
 }
 
 func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
@@ -105,7 +104,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return t.run(ctx, fs, t.quiet(stdout), t.named(stderr))
 }
 
-// run begins or resumes the run and trains until it is done or ctx ends.
+// run starts or resumes the run and trains until it is done or ctx ends.
 func (t *trainFlags) run(ctx context.Context, fs *flag.FlagSet, stdout, stderr io.Writer) (err error) {
 	position, tensors, err := t.prepare(fs, stderr)
 	if err != nil {
@@ -150,9 +149,9 @@ func (t *trainFlags) run(ctx context.Context, fs *flag.FlagSet, stdout, stderr i
 	return r.loop(ctx, stdout, stderr)
 }
 
-// settle makes the settings those of a run on these images, whose number decides the
-// schedule: of a new one, which gets its folder checked, or of one that goes on, perhaps
-// with other images. It tells why they are what they are.
+// settle adapts the settings to the images, whose number determines the schedule: for a new run,
+// whose folder it also checks, or for a resumed one, possibly with other images. It returns the
+// reasons for the choices.
 func (t *trainFlags) settle(train *dataset.Set, position *checkpoint.Position, stderr io.Writer) (why choice, err error) {
 	if t.resume {
 		if t.DataSet != train.Fingerprint() {
@@ -167,8 +166,8 @@ func (t *trainFlags) settle(train *dataset.Set, position *checkpoint.Position, s
 	return why, err
 }
 
-// prepare settles the configuration: from the flags, or with --resume from the
-// checkpoint, whose position and tensors it returns.
+// prepare determines the configuration: from the flags, or with --resume from the checkpoint, whose
+// position and tensors it returns.
 func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
 	if err := t.validate(); err != nil {
 		return checkpoint.Position{}, nil, err
@@ -191,7 +190,7 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	return position, nil, nil
 }
 
-// validate reports the first flag beside the settings that cannot work.
+// validate reports the first invalid flag that is not one of the settings.
 func (t *trainFlags) validate() error {
 	switch {
 	case t.resume && t.force:
@@ -210,7 +209,7 @@ func (t *trainFlags) validate() error {
 	return t.machine.validate()
 }
 
-// images indexes the folder and sets the held-out part aside.
+// images indexes the folder and splits off the held-out images.
 func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err error) {
 	all, err := dataset.Open(ctx, t.Data, dataset.Options{})
 	switch {
@@ -256,7 +255,7 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 	}
 }
 
-// where says in words what steps run on.
+// where describes what steps run on.
 func (r *run) where() string {
 	switch {
 	case !r.machine.OnHost():

@@ -50,7 +50,7 @@ func writeImages(t *testing.T, n int) string {
 	return dir
 }
 
-// train runs the command on a small model and returns what it printed.
+// train runs vicreg train with a small model and returns its output.
 func train(t *testing.T, ctx context.Context, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -58,7 +58,7 @@ func train(t *testing.T, ctx context.Context, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// smallRun adds what makes a run small, where that is not settled already.
+// smallRun adds the runtime and, unless a run is resumed, the flags that make it small.
 func smallRun(t *testing.T, args []string) []string {
 	t.Helper()
 	small := []string{"--onnxruntime", orttest.Open(t).Path()}
@@ -68,7 +68,7 @@ func smallRun(t *testing.T, args []string) []string {
 	return append(small, args...)
 }
 
-// printer keeps what is printed and calls do at the first of it.
+// printer collects output and calls do on every write.
 type printer struct {
 	bytes.Buffer
 	do func()
@@ -248,8 +248,8 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 	}
 }
 
-// A step of sgd without momentum and decay is as long as the rate times the norm of the
-// gradient, or of what it is clipped to; the metrics have the norm before.
+// The length of an SGD step without momentum and weight decay is the learning rate times the norm
+// of the gradient, clipped if set; the metrics have the unclipped norm.
 func TestClippedStep(t *testing.T) {
 	data := writeImages(t, 16)
 	for _, bound := range []float64{0.01, 1000, 0} {
@@ -298,7 +298,7 @@ func TestForceStartsAnew(t *testing.T) {
 	if _, err := train(t, t.Context(), "--data", data, "--out", run, "--force", "--init", filepath.Join(data, "000.png")); err == nil {
 		t.Error("a picture was taken for weights")
 	}
-	c := latest(t, run) // still there after a start that failed
+	c := latest(t, run) // still there after a failed start
 	if c.Position.Seed != 2 || c.Position.Step != 1 || steps(t, run) != 1 {
 		t.Errorf("position %+v, %d step lines", c.Position, steps(t, run))
 	}
@@ -322,7 +322,7 @@ func TestARunThatCannotFitIsRefused(t *testing.T) {
 	if least := int64(8*parameters + 2*3*c.Batch*c.Size*c.Size); needs < least || needs > 2*least {
 		t.Errorf("needs %d bytes for %d parameters", needs, parameters)
 	}
-	r.machine.Device = cuda // its own memory holds the state, the host's a copy to save
+	r.machine.Device = cuda // device memory holds the state, the host only a copy to save
 	if saved := needs - r.needs(); saved < int64(4*parameters) || saved > int64(4*parameters)+needs/4 {
 		t.Errorf("needs %d bytes less with the state of %d parameters on a device", saved, parameters)
 	}

@@ -14,7 +14,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// reload takes configuration, position and state from the newest checkpoint.
+// reload reads configuration, position and state from the newest checkpoint.
 func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
 	var none checkpoint.Position
 	fixed := &settings{}
@@ -62,9 +62,9 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	return c.Position, c.Tensors, t.Validate()
 }
 
-// lengthen gives a run another number of epochs, more as a rule, and says what that means.
-// Its learning rate goes on along the cosine that ends with them; warm-up and peak stay. That
-// of a finished run, which is next to nothing, would teach it no more.
+// lengthen changes a run's number of epochs, usually to more, and describes the effect. The
+// learning rate continues on the cosine that ends with the new number; warm-up and peak stay. The
+// rate a finished run ended with is next to zero and would teach it nothing more.
 func (c *Config) lengthen(epochs int, p checkpoint.Position) (said string, err error) {
 	if epochs <= p.Epoch {
 		return "", usage.Errorf("--epochs %d: the run has %d behind it, and wants more to go on", epochs, p.Epoch)
@@ -80,7 +80,7 @@ func (c *Config) lengthen(epochs int, p checkpoint.Position) (said string, err e
 		epochs, before, p.Epoch+1, c.Schedule.At(at), rate), nil
 }
 
-// finished says that a run has no more to do, "" where it has.
+// finished reports that a run has nothing left to do, "" if it has.
 func (t *trainFlags) finished(p checkpoint.Position) string {
 	if !t.resume || p.Epoch < t.Epochs {
 		return ""
@@ -88,7 +88,7 @@ func (t *trainFlags) finished(p checkpoint.Position) string {
 	return fmt.Sprintf("done       this run is finished: %d epochs, %d steps; --resume --epochs N with more makes it longer; next: vicreg export %s", t.Epochs, p.Step, t.out)
 }
 
-// follow makes the run go on with images that are not those it had, and says so.
+// follow adapts a resumed run to images that differ from those it had, and says so.
 func (t *trainFlags) follow(train *dataset.Set, p *checkpoint.Position) string {
 	said := fmt.Sprintf("the run had %d other images than the %d now in %s; it goes on with these", t.Images, train.Len(), t.Data)
 	before, now := t.Schedule.Total/t.Epochs, train.Len()/t.Batch
@@ -100,8 +100,8 @@ func (t *trainFlags) follow(train *dataset.Set, p *checkpoint.Position) string {
 	return said
 }
 
-// replan gives the run other steps an epoch. In epochs, warm-up and position stay what
-// they are.
+// replan changes the number of steps per epoch. Measured in epochs, warm-up and position stay the
+// same.
 func (c *Config) replan(perEpoch int, p *checkpoint.Position) {
 	before := max(1, c.Schedule.Total/c.Epochs)
 	c.Schedule.Total = perEpoch * c.Epochs

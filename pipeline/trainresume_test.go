@@ -16,7 +16,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// stepwise makes a run of two epochs of data take its first steps, and stop.
+// stepwise runs the first steps of a run of two epochs on data, one process per step.
 func stepwise(t *testing.T, data, out string, steps int) {
 	t.Helper()
 	for i := range steps {
@@ -30,14 +30,14 @@ func stepwise(t *testing.T, data, out string, steps int) {
 	}
 }
 
-// stepLine is what the metrics have of a step.
+// stepLine holds the fields of a metrics line that the tests need.
 type stepLine struct {
 	Kind     string
 	LR       float64
 	GradNorm float64 `json:"grad_norm"`
 }
 
-// stepLines are those of a run.
+// stepLines returns the step lines of a run's metrics.
 func stepLines(t *testing.T, run string) (steps []stepLine) {
 	t.Helper()
 	f, err := os.Open(filepath.Join(run, metricsFile))
@@ -57,7 +57,7 @@ func stepLines(t *testing.T, run string) (steps []stepLine) {
 	return steps
 }
 
-// ratesOf are the learning rates of a run's steps.
+// ratesOf returns the learning rates of a run's steps.
 func ratesOf(t *testing.T, run string) (rates []float64) {
 	t.Helper()
 	for _, s := range stepLines(t, run) {
@@ -66,13 +66,13 @@ func ratesOf(t *testing.T, run string) (rates []float64) {
 	return rates
 }
 
-// Where a run goes on with more or fewer images, it ends as one that had them from the
-// start: after as many epochs, and with the same learning rates from the same point on.
+// A run resumed with more or fewer images ends like one that had them from the start: after the
+// same number of epochs, and with the same learning rates from the same point on.
 func TestResumeWithOtherImages(t *testing.T) {
-	few, many := writeImages(t, 16), writeImages(t, 32) // 2 and 4 steps an epoch
+	few, many := writeImages(t, 16), writeImages(t, 32) // 2 and 4 steps per epoch
 	for _, c := range []struct {
 		before, now string
-		steps, at   int // before the run stops; the same point in steps of now
+		steps, at   int // before the run stops; the same point in steps after the change
 		images      int
 		said        string
 	}{
@@ -115,7 +115,7 @@ func configOf(t *testing.T, run string) (c Config) {
 	return c
 }
 
-// As many images under other names change no more than what is seen.
+// The same number of images under other names changes only the images seen.
 func TestResumeWithAsManyOtherImages(t *testing.T) {
 	data, other, out := writeImages(t, 20), t.TempDir(), t.TempDir()
 	stepwise(t, data, out, 1)
@@ -149,7 +149,7 @@ func TestReplanStaysWithinAnEpoch(t *testing.T) {
 	}
 }
 
-// A run whose folder is not where it was says how to go on.
+// A run whose images have moved says how to resume.
 func TestResumeFromElsewhere(t *testing.T) {
 	data, out := writeImages(t, 16), t.TempDir()
 	t.Chdir(filepath.Dir(data))
@@ -173,12 +173,12 @@ func TestResumeFromElsewhere(t *testing.T) {
 	}
 }
 
-// A run gets more epochs, or fewer, when it is finished or in the middle, and goes on with
-// the learning rates of a run that has so many.
+// A run, finished or not, is given more or fewer epochs, and continues with the learning rates of a
+// run of that length.
 func TestResumeWithOtherEpochs(t *testing.T) {
-	data := writeImages(t, 16) // 2 steps an epoch
+	data := writeImages(t, 16) // 2 steps per epoch
 	for _, c := range []struct {
-		steps  int // before the run stops, of the 4 that it has
+		steps  int // before the run stops, of 4
 		epochs string
 		total  int
 		said   string
@@ -207,7 +207,7 @@ func TestResumeWithOtherEpochs(t *testing.T) {
 	}
 }
 
-// The new plan is on the disk before the run goes on with it.
+// The new plan is on disk before the run continues with it.
 func TestResumeKeepsItsPlan(t *testing.T) {
 	data, out := writeImages(t, 16), t.TempDir()
 	stepwise(t, data, out, 4)
@@ -221,7 +221,7 @@ func TestResumeKeepsItsPlan(t *testing.T) {
 	}
 }
 
-// A finished run says so, whatever images it is given, and wants more epochs to go on.
+// A finished run says so whatever images it is given, and needs more epochs to continue.
 func TestResumeOfAFinishedRun(t *testing.T) {
 	data, other, out := writeImages(t, 16), writeImages(t, 32), t.TempDir()
 	stepwise(t, data, out, 4)

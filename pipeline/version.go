@@ -10,8 +10,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Version prints what was built, from which revision and with what. The build
-// gives the revision only when it ran in a checkout.
+// Version prints the version, the revision it was built from and the Go version. The revision is
+// only known if the build ran in a checkout.
 func Version(_ context.Context, args []string, stdout, _ io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:    "version",
@@ -27,7 +27,7 @@ func Version(_ context.Context, args []string, stdout, _ io.Writer) error {
 	return err
 }
 
-// built names the module's version and the revision with its state.
+// built returns the module's version, and the revision with its state.
 func built(info *debug.BuildInfo, ok bool) (version, revision string) {
 	version, revision = "(devel)", "unknown"
 	if !ok {

@@ -13,22 +13,22 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// maxWatched bounds the held-out images that are looked at before the first epoch and after each.
+// maxWatched bounds the held-out images measured before the first epoch and after each.
 const maxWatched = 1024
 
-// watch looks at the held-out images with the eval graph: two fixed views of
-// each, the loss with running statistics, and whether the embeddings are healthy.
+// watch measures the held-out images with the eval graph: two fixed views of each, the loss with
+// running statistics, and the health of the embeddings.
 type watch struct {
 	open    func() (*ort.Session, error)
-	session *ort.Session // nil on a device between two measurements
+	session *ort.Session // on a device, nil between measurements
 	reader  *dataset.Reader
 	params  map[string]bool
 	batches []tensor.Batch
 	config  *Config
 }
 
-// newWatch prepares the views of the held-out images; nil when fewer than two
-// are held out. They are looked at in float32, whatever the run is in, batch at once.
+// newWatch prepares the views of the held-out images; it returns nil if fewer than two are held
+// out. They are always measured in float32, in batches of the given size.
 func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set, batch int) (*watch, error) {
 	batch = min(batch, held.Len())
 	if batch < 2 {
@@ -49,9 +49,9 @@ func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set, b
 		return nil, err
 	}
 	w.open = func() (*ort.Session, error) { return lib.NewSession(model, opt) }
-	// A session keeps the memory of a device that it has taken, which the training
-	// step has other use for: there it is open while it is needed, half a second an
-	// epoch, and here only to see that it opens.
+	// A session keeps the device memory it has allocated, which the training step needs: on a
+	// device it is only open during measurements, which costs half a second per epoch. Here it is
+	// opened to fail early.
 	if w.session, err = w.open(); err != nil {
 		return nil, err
 	}
@@ -63,8 +63,8 @@ func newWatch(lib *ort.Runtime, c *Config, opt ort.Options, held *dataset.Set, b
 	return w, w.load(min(held.Len(), maxWatched)/batch, batch)
 }
 
-// load makes the views, evenly chosen from the held-out images. They are drawn
-// as in the epoch before the first, which no training step sees.
+// load makes the views of images spaced evenly over the held-out ones. They are drawn as in epoch
+// -1, which no training step sees.
 func (w *watch) load(batches, batch int) error {
 	set, scratch := w.reader.Set(), new(imaging.Scratch)
 	size := 3 * w.config.Size * w.config.Size
@@ -89,7 +89,7 @@ func (w *watch) load(batches, batch int) error {
 	return nil
 }
 
-// measure runs the held-out images through the given state.
+// measure computes the health of the held-out images in the given state.
 func (w *watch) measure(state map[string]*tensor.Tensor) (h Health, err error) {
 	if w.session == nil {
 		if w.session, err = w.open(); err != nil {
@@ -127,8 +127,8 @@ func (w *watch) measure(state map[string]*tensor.Tensor) (h Health, err error) {
 	return h, nil
 }
 
-// covariance is the term of a batch of held-out images as it would be in one of training's
-// size; that of very few images stays as it is.
+// covariance is the covariance term of a batch of held-out images converted to training's batch
+// size; with very few images it is returned unchanged.
 func (w *watch) covariance(out map[string]*tensor.Tensor) float64 {
 	found := float64(out["covariance"].Float32()[0])
 	n := out[models.Embedding1].Shape[0]

@@ -13,7 +13,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// newSmallWatch is a watch on eight images, and a state for it.
+// newSmallWatch returns a watch on eight images, and a state for it.
 func newSmallWatch(t *testing.T, opt ort.Options) (*watch, map[string]*tensor.Tensor) {
 	t.Helper()
 	f, fs := newTrainFlags(io.Discard)
@@ -42,8 +42,8 @@ func newSmallWatch(t *testing.T, opt ort.Options) (*watch, map[string]*tensor.Te
 	return w, step.InitialState(1)
 }
 
-// On the host the session stays; where there is none, one is open for a measurement,
-// which finds the same.
+// On the host the session stays open; if there is none, one is opened for the measurement, with the
+// same result.
 func TestWatchOpensItsSession(t *testing.T) {
 	w, state := newSmallWatch(t, ort.Options{Threads: 1})
 	want, err := w.measure(state)
@@ -74,7 +74,7 @@ func TestWatchOpensItsSession(t *testing.T) {
 	}
 }
 
-// A watch leaves its device to the training step until there is something to measure.
+// A watch leaves the device to the training step between measurements.
 func TestWatchOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

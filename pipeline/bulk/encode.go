@@ -1,5 +1,5 @@
-// Package bulk turns many images into vectors: the loop that keeps decoder and model
-// at work, the line that tells how far it is, and the flags of the machine it runs on.
+// Package bulk turns many images into vectors: the loop that keeps decoders and model busy, the
+// progress line, and the flags for the machine it runs on.
 package bulk
 
 import (
@@ -16,8 +16,7 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// Represent is Encode, a batch at a time, for callers to whom a vector that is not
-// finite is an error.
+// Represent is Encode with one worker, for callers that treat a non-finite vector as an error.
 func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
 	return Encode(ctx, enc, 1, r, indices, func(p dataset.Picture, y []float32) error {
@@ -28,10 +27,10 @@ func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 	})
 }
 
-// Encode encodes the pictures with the given indices, so many batches at once as there
-// are workers (Machine) while others are decoded, and calls each with them in order.
-// Pixels are valid during the call, whose error ends all; a vector is each's own. Bad
-// files are left out and are in r.Quarantined().
+// Encode encodes the pictures with the given indices and calls each for every one, in order. Up to
+// workers batches (see Machine.Workers) run at once while further pictures are decoded. The pixels
+// are valid only during the call; the vector belongs to each. An error from each ends the encoding.
+// Bad files are skipped and listed in r.Quarantined().
 func Encode(ctx context.Context, enc *encoder.Encoder, workers int, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) error {
 	sizes := fixed(workers)
@@ -60,7 +59,7 @@ func encode(ctx context.Context, enc *encoder.Encoder, workers int, sizes *sizer
 	return err
 }
 
-// Finite tells whether values holds no NaN and no infinity.
+// Finite reports whether values holds neither NaN nor infinity.
 func Finite(values []float32) bool {
 	for _, v := range values {
 		if v-v != 0 {
@@ -70,28 +69,28 @@ func Finite(values []float32) bool {
 	return true
 }
 
-// loop is an encoding of many pictures. Batches go from free to todo and order, and
-// from order back to free.
+// loop is one run of encode. Batches go from free to both todo and order, and from order back to
+// free.
 type loop struct {
 	ctx               context.Context
 	enc               *encoder.Encoder
 	sizes             *sizer
 	batches           []*batch
-	free, todo, order chan *batch // each has room for every batch
+	free, todo, order chan *batch // capacity: every batch
 }
 
-// batch is some pictures, up to size, and their vectors once it is done.
+// batch is up to size pictures and, once encoded, their vectors.
 type batch struct {
 	size    int
 	members []int
-	room    *encoder.Pixels // nil before the first picture
-	pixels  []uint8         // in it
+	room    *encoder.Pixels // nil before the first use
+	pixels  []uint8         // prefix of room.Data
 	y       []float32
 	done    chan struct{}
 }
 
 func newLoop(ctx context.Context, enc *encoder.Encoder, workers int, sizes *sizer) *loop {
-	n := workers + 2 // one is filled, and one waits for its turn
+	n := workers + 2 // one being filled and one waiting besides those being encoded
 	l := &loop{ctx: ctx, enc: enc, sizes: sizes, free: make(chan *batch, n), todo: make(chan *batch, n), order: make(chan *batch, n)}
 	for range n {
 		b := &batch{done: make(chan struct{}, 1)}
@@ -101,7 +100,7 @@ func newLoop(ctx context.Context, enc *encoder.Encoder, workers int, sizes *size
 	return l
 }
 
-// close frees the memory of the batches, once nobody works on them.
+// close frees the batches' memory. No goroutine may be using them any more.
 func (l *loop) close() {
 	for _, b := range l.batches {
 		b.free()
@@ -115,7 +114,7 @@ func (b *batch) free() {
 	}
 }
 
-// begin makes room in an empty batch for as many pictures as are to be in the next.
+// begin prepares an empty batch for as many pictures as sizes says the next one holds.
 func (l *loop) begin(b *batch) (err error) {
 	b.size = l.sizes.next()
 	if b.room == nil || len(b.room.Data) < b.size*l.bytes() {
@@ -128,7 +127,7 @@ func (l *loop) begin(b *batch) (err error) {
 	return nil
 }
 
-// bytes of a picture.
+// bytes is the size of a picture.
 func (l *loop) bytes() int { return 3 * l.enc.Size() * l.enc.Size() }
 
 // collect fills batches with pictures.
@@ -164,12 +163,12 @@ func (l *loop) collect(r *dataset.Reader, indices []int) error {
 	return nil
 }
 
-// work encodes one batch after the other.
+// work encodes batches from todo until it is closed.
 func (l *loop) work() (err error) {
 	for b := range l.todo {
 		n := len(b.members)
 		if l.sizes.padded {
-			n = b.size // with what the memory held before
+			n = b.size // the padding is whatever the memory held before
 		}
 		begin := time.Now()
 		if b.y, err = l.enc.Encode(l.ctx, b.pixels[:n*l.bytes()], n); err != nil {
@@ -181,15 +180,15 @@ func (l *loop) work() (err error) {
 	return nil
 }
 
-// deliver hands the pictures on in order. The error is that of each, or what else ended
-// the work.
+// deliver passes the pictures on in order. It returns the error of each, or the cause of the
+// cancellation.
 func (l *loop) deliver(each func(p dataset.Picture, y []float32) error) error {
 	size, dim := l.bytes(), l.enc.Dim()
 	for b := range l.order {
 		select {
 		case <-b.done:
 		case <-l.ctx.Done():
-			return context.Cause(l.ctx) // that of another goroutine, if it was one
+			return context.Cause(l.ctx) // the error of another goroutine, if that was the cause
 		}
 		for i, index := range b.members {
 			p := dataset.Picture{Index: index, Pixels: b.pixels[i*size : (i+1)*size]}

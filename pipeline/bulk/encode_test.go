@@ -15,8 +15,7 @@ import (
 	"vicreg/pipeline/dataset"
 )
 
-// Batches that grow, and a last one that is filled up, change nothing of what comes
-// out.
+// Growing batches and padding the last one do not change the results.
 func TestEncodeOnADevice(t *testing.T) {
 	var size int
 	enc := colour(t)
@@ -29,7 +28,7 @@ func TestEncodeOnADevice(t *testing.T) {
 	}
 }
 
-// Pictures get through the runtime's own CUDA provider, in batches of every size.
+// Batches of every size pass through the runtime's own CUDA provider.
 func TestEncodeOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -38,7 +37,7 @@ func TestEncodeOnCUDA(t *testing.T) {
 	checkEncode(t, func(r *dataset.Reader, all []int, each func(p dataset.Picture, y []float32) error) error {
 		return bulk.Encode(t.Context(), enc, 1, r, all, each)
 	})
-	// Whoever has enough ends it, and the next one begins anew.
+	// The callback's error ends the encoding, and the next one starts afresh.
 	full := errors.New("full")
 	set := greys(t, 40)
 	r := dataset.NewReader(set, dataset.ReaderConfig{Limits: bulk.Limits, MaxBad: 1})
@@ -49,7 +48,7 @@ func TestEncodeOnCUDA(t *testing.T) {
 	}
 }
 
-// checkEncode encodes four of each of many pictures.
+// checkEncode encodes each of many pictures four times.
 func checkEncode(t *testing.T, encode func(r *dataset.Reader, all []int, each func(p dataset.Picture, y []float32) error) error) {
 	t.Helper()
 	set := greys(t, 80)

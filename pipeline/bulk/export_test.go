@@ -7,7 +7,7 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// EncodeOnADevice is Encode as it works for a device, with what the host computes.
+// EncodeOnADevice is Encode with the batch sizes for a device, computed on the host.
 func EncodeOnADevice(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, indices []int,
 	each func(p dataset.Picture, y []float32) error) (size int, err error) {
 	sizes := learning()

@@ -14,7 +14,7 @@ import (
 // Hash is the SHA-256 of an image file.
 type Hash = [sha256.Size]byte
 
-// Image is what an index keeps of an image. It belongs to whoever gets it.
+// Image is what an index stores about an image. The receiver owns it.
 type Image struct {
 	Index     int // in the set
 	Hash      Hash
@@ -22,11 +22,11 @@ type Image struct {
 	Thumbnail []byte    // JPEG; nil when none could be made
 }
 
-// Images turns the images of a set into vectors, with workers as in Encode. Each file is read once and, when
-// want says so by its index and hash, decoded once: all else happens on the way, in
-// the goroutines that decode. Files may be as large as limits say. want is called from several of them at once; each, in
-// the order of the set, from one, and its error ends all. Files that cannot be read
-// are returned, in the order of their keys.
+// Images turns the images of a set into vectors, with workers as in Encode. Each file is read once
+// and, if want returns true for its index and hash, decoded once; hashing and thumbnails happen in
+// the decoding goroutines, under the given limits. want is called from several of them
+// concurrently; each is called in the order of the set from a single goroutine, and its error ends
+// the run. Unreadable files are returned in the order of their keys.
 func Images(ctx context.Context, enc *encoder.Encoder, workers int, limits imaging.Limits, set *dataset.Set,
 	want func(i int, hash Hash) bool, each func(Image) error) (bad []dataset.Bad, err error) {
 	s := sights{want: want, by: map[int]Image{}}
@@ -44,7 +44,7 @@ func Images(ctx context.Context, enc *encoder.Encoder, workers int, limits imagi
 	return r.Quarantined(), err
 }
 
-// sights are what was seen of the images that are under way.
+// sights holds what is known about the images in flight.
 type sights struct {
 	want func(i int, hash Hash) bool
 
@@ -61,7 +61,7 @@ func (s *sights) file(i int, data []byte) bool {
 	return true
 }
 
-// picture makes the thumbnail. An image does not need one.
+// picture makes the thumbnail. Failure is not an error: an image can do without one.
 func (s *sights) picture(i int, m *imaging.RGB) {
 	if small, err := thumbnail.Make(m); err == nil {
 		it := s.take(i)
@@ -76,7 +76,7 @@ func (s *sights) set(m Image) {
 	s.mu.Unlock()
 }
 
-// take returns what is known of image i and forgets it.
+// take returns what is known about image i and forgets it.
 func (s *sights) take(i int) Image {
 	s.mu.Lock()
 	defer s.mu.Unlock()

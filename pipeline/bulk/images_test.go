@@ -26,8 +26,7 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// colour is a model whose vector is the red, green and blue of the picture, brought
-// down to one pixel.
+// colour is a model whose vector is the mean red, green and blue of the picture.
 func colour(t *testing.T) *encoder.Encoder {
 	t.Helper()
 	model, err := orttest.Pixels(1, 1)
@@ -37,8 +36,7 @@ func colour(t *testing.T) *encoder.Encoder {
 	return open(t, model, ort.Options{Threads: 1})
 }
 
-// open is the encoder of a model whose vector is the three numbers of a picture of one
-// pixel.
+// open returns the encoder of a model whose vector is the three values of a one-pixel picture.
 func open(t *testing.T, model *onnx.ModelProto, opt ort.Options) *encoder.Encoder {
 	t.Helper()
 	about := encoder.Metadata{Preprocess: imaging.Preprocess{Crop: 1, Interpolation: "bilinear"},
@@ -58,7 +56,7 @@ func open(t *testing.T, model *onnx.ModelProto, opt ort.Options) *encoder.Encode
 	return enc
 }
 
-// greys is a folder of n plain pictures, picture i of the grey 3i, and a bad file.
+// greys creates a folder of n plain pictures, picture i with grey value 3i, and one bad file.
 func greys(t *testing.T, n int) *dataset.Set {
 	t.Helper()
 	dir := t.TempDir()
@@ -85,8 +83,8 @@ func greys(t *testing.T, n int) *dataset.Set {
 	return set
 }
 
-// Over more than one batch: the hash, vector and thumbnail of each file that is
-// wanted, in order, and why there is none of another.
+// Over several batches: hash, vector and thumbnail of each wanted file, in order, and the reason
+// for each bad one.
 func TestImages(t *testing.T) {
 	set := greys(t, 80)
 	var seen []int
@@ -138,7 +136,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// Whoever stops the work gets no success, however far it was.
+// Cancelling never looks like success, however late it happens.
 func TestImagesStops(t *testing.T) {
 	set := greys(t, 70)
 	for at := 1; at <= 70; at += 23 {
@@ -157,7 +155,7 @@ func TestImagesStops(t *testing.T) {
 	}
 }
 
-// The error of the one who takes the images ends the work.
+// An error of the consumer ends the work.
 func TestImagesEndsWithItsTaker(t *testing.T) {
 	set, full := greys(t, 40), errors.New("full")
 	calls := 0

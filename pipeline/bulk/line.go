@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Line tells how far a piece of work is: rewritten in place on a terminal,
-// else a line now and then. Any number of goroutines may use it.
+// Line reports progress: rewritten in place on a terminal, otherwise as an occasional new line. It
+// is safe for concurrent use.
 type Line struct {
 	out      io.Writer
 	terminal bool
@@ -18,10 +18,10 @@ type Line struct {
 	shown time.Time
 }
 
-// quiet is how often a line is printed where no terminal is.
+// quiet is the interval between lines when the output is not a terminal.
 const quiet = 15 * time.Second
 
-// NewLine is a line on out; it is in place when out is a terminal.
+// NewLine returns a Line on out, rewritten in place if out is a terminal.
 func NewLine(out io.Writer) *Line {
 	l := &Line{out: out, shown: time.Now()}
 	if f, ok := out.(*os.File); ok {
@@ -31,7 +31,7 @@ func NewLine(out io.Writer) *Line {
 	return l
 }
 
-// Show prints what text makes, when a line is due.
+// Show prints text() if a line is due.
 func (l *Line) Show(text func() string) {
 	interval := quiet
 	if l.terminal {
@@ -58,8 +58,8 @@ func (l *Line) Clear() {
 	}
 }
 
-// Rate is the text of a line: what was done, how far the work is, from done images
-// at begin.
+// Rate formats a progress line: what is being done, now of n images, the rate since begin, when
+// done images were finished already, and the time left.
 func Rate(what string, now, n, done int, begin time.Time) string {
 	perSecond := float64(now-done) / time.Since(begin).Seconds()
 	left := "?"

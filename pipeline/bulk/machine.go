@@ -8,13 +8,13 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// MaxThreads is beyond any machine's cores.
+// MaxThreads exceeds the core count of any machine.
 const MaxThreads = 4096
 
-// Machine are the flags that say what the work runs on.
+// Machine holds the flags for the hardware that the work runs on.
 type Machine struct {
 	encoder.RuntimeFlags
-	Threads int // of the runtime, 0 for all cores
+	Threads int // of the runtime; 0 for all cores
 }
 
 // Register adds the flags to a command's.
@@ -23,7 +23,7 @@ func (m *Machine) Register(fs *flag.FlagSet) {
 	fs.IntVar(&m.Threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
 }
 
-// Validate reports, once the flags are parsed, what cannot work.
+// Validate checks the parsed flags.
 func (m *Machine) Validate() error {
 	if m.Threads < 0 || m.Threads > MaxThreads {
 		return usage.Errorf("--threads %d: want 1 to %d", m.Threads, MaxThreads)
@@ -31,9 +31,9 @@ func (m *Machine) Validate() error {
 	return nil
 }
 
-// Workers is how many batches of a bulk encoding run at once. A batch on each thread
-// does more than one on all of them while others decode: no thread waits for another.
-// A device is full with one.
+// Workers returns how many batches a bulk encoding runs at once. On the host, one batch per thread
+// beats one batch spread over all threads, because no thread waits for another. A device is
+// saturated by one.
 func (m *Machine) Workers() int {
 	if !m.OnHost() {
 		return 1
@@ -41,13 +41,13 @@ func (m *Machine) Workers() int {
 	return min(m.threads(), 8)
 }
 
-// Session are the options of a session on which Workers batches run at once. Threads
-// that are left over help whoever asks first.
+// Session returns the options of a session that runs Workers batches at once. Left-over threads
+// help whichever batch claims them first.
 func (m *Machine) Session() ort.Options {
 	return ort.Options{Device: m.Device, Threads: m.threads() - m.Workers() + 1}
 }
 
-// Alone are the options of a session on which a batch runs at a time.
+// Alone returns the options of a session that runs one batch at a time.
 func (m *Machine) Alone() ort.Options { return ort.Options{Device: m.Device, Threads: m.threads()} }
 
 func (m *Machine) threads() int {

@@ -6,47 +6,47 @@ import (
 )
 
 const (
-	pictures     = 32  // in all batches on the host together: more gains nothing there and costs memory
-	mostPictures = 256 // of a batch on a device
+	pictures     = 32  // on the host, over all concurrent batches: more is no faster and costs memory
+	mostPictures = 256 // per batch on a device
 	gain         = 1.05
-	timed        = 3 // runs of a size that are compared
+	timed        = 3 // runs of a size that are timed
 )
 
-// sizer says how many pictures a batch has. On a device that is found out while work
-// goes on: twice as many, as long as a picture gains 5 % by it.
+// sizer chooses the batch size. On a device it is tuned during the work: it doubles as long as that
+// raises the throughput by at least 5 %.
 type sizer struct {
-	padded bool // all batches of a size are run as full ones
+	padded bool // run a partial batch at full size
 
 	mu      sync.Mutex
 	now     int
-	most    int  // that are to be tried
-	settled bool // no other is
-	runs    int  // of this size
+	most    int  // largest size to try
+	settled bool // tuning is over
+	runs    int  // at this size
 	fastest float64
-	before  float64 // pictures a second at half the size
+	before  float64 // pictures per second at half the size
 }
 
-// fixed is the size on the host, where so many workers share the processors. It does
-// not depend on the clock, so that the same pictures are rounded in the same way.
+// fixed returns the sizer for the host, where the workers share the cores. The size does not depend
+// on timing, so the same pictures always round the same way.
 func fixed(workers int) *sizer {
 	size := max(4, pictures/workers)
 	return &sizer{now: size, settled: true}
 }
 
-// learning is the size on a device. The last batch is run as a full one there: for a
-// number that it has not seen, a device looks for its fastest kernels first, which takes
-// longer than pictures that nobody wants.
+// learning returns the sizer for a device. It pads the last batch to full size: for a new batch
+// size a device first searches for its fastest kernels, which takes longer than the surplus
+// pictures.
 func learning() *sizer { return &sizer{padded: true, now: pictures, most: mostPictures} }
 
-// next is the size of the next batch.
+// next returns the size of the next batch.
 func (s *sizer) next() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
 }
 
-// saw tells how long a batch of so many pictures took. The first of a size does not
-// count: the device gets ready for it.
+// saw records the time taken by a batch of n pictures. The first batch of each size is ignored: it
+// includes the device's setup.
 func (s *sizer) saw(n int, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

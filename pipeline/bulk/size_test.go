@@ -9,11 +9,11 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// The size doubles for as long as a picture gains by it, whatever the first run of a
-// size takes, and stays then.
+// The size doubles as long as that raises the throughput, whatever the first run of each size
+// takes, and then stays.
 func TestSizeOnADevice(t *testing.T) {
 	for name, c := range map[string]struct {
-		fixed, each time.Duration // of a batch, and of each of its pictures
+		fixed, each time.Duration // per batch, and per picture in it
 		want        int
 	}{
 		"a picture costs the same":   {0, time.Millisecond, 32},
@@ -40,7 +40,7 @@ func TestSizeOnADevice(t *testing.T) {
 	}
 }
 
-// On the host the clock decides nothing.
+// On the host, timing has no influence.
 func TestSizeOnTheHost(t *testing.T) {
 	for workers, want := range map[int]int{1: 32, 2: 16, 8: 4} {
 		s := fixed(workers)
@@ -53,7 +53,7 @@ func TestSizeOnTheHost(t *testing.T) {
 	}
 }
 
-// A device runs one batch at a time, with nothing to share its threads with.
+// A device runs one batch at a time, on a session with all threads.
 func TestMachineOfADevice(t *testing.T) {
 	cuda := ort.Device{Kind: tensor.CUDA, Index: 1}
 	m := Machine{RuntimeFlags: encoder.RuntimeFlags{Device: cuda}, Threads: 6}

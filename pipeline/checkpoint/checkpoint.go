@@ -1,7 +1,6 @@
-// Package checkpoint keeps what a run needs to go on where it stopped: one
-// safetensors file a save, readable by any tool that knows the format. A file
-// appears under its name only when it is whole and on the disk; until then the
-// previous one stays valid. One process may save into a folder at a time.
+// Package checkpoint stores what a run needs to resume: one safetensors file per save, readable by
+// any tool that supports the format. A file gets its final name only once it is complete and on
+// disk; until then the previous one stays valid. Only one process may save into a folder at a time.
 package checkpoint
 
 import (
@@ -20,9 +19,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// FormatVersion is the newest version of a checkpoint; every version up to it is read.
-// Version 2 has settings without which the images of a run become other pixels, so that
-// an older program must not go on with it; others are version 1.
+// FormatVersion is the newest checkpoint version; all versions up to it can be read. Version 2
+// marks runs with settings that change the pixels images are converted to, so that an older program
+// refuses to resume them; all other runs are still written as version 1.
 const FormatVersion = 2
 
 // The keys of the file's metadata.
@@ -38,27 +37,27 @@ var ErrNone = errors.New("no valid checkpoint")
 
 // Checkpoint is the whole state of a run between two steps.
 type Checkpoint struct {
-	FormatVersion int             // 1 where it is 0
+	FormatVersion int             // 0 means 1
 	Config        json.RawMessage // the run's effective settings
 	Position      Position
 	Tensors       map[string]*tensor.Tensor // parameters, statistics, optimiser state
 }
 
-// Position is where a run stands: everything the next batch and the next step
-// depend on besides settings and tensors.
+// Position is where a run stands: everything the next batch and step depend on besides settings and
+// tensors.
 type Position struct {
-	Epoch     int     `json:"epoch"` // counted from 0
+	Epoch     int     `json:"epoch"` // from 0
 	Batch     int     `json:"batch"` // the next one within the epoch
-	Step      int64   `json:"step"`  // steps so far, rejected ones among them
+	Step      int64   `json:"step"`  // steps taken, rejected ones included
 	Seed      uint64  `json:"seed"`
 	LossScale float64 `json:"loss_scale"`
-	Steady    int     `json:"steady,omitempty"` // good steps in a row since the loss scale moved, in float16
+	Steady    int     `json:"steady,omitempty"` // consecutive good steps since the loss scale changed; float16 only
 }
 
-// VersionError says that a checkpoint was written by a newer program.
+// VersionError reports a checkpoint written by a newer program.
 type VersionError struct {
 	Path      string
-	Found, Up int // version of the file; newest version that can be read
+	Found, Up int // version of the file; newest readable version
 }
 
 func (e *VersionError) Error() string {
@@ -103,10 +102,10 @@ func decode(path string, tensors map[string]*tensor.Tensor, meta map[string]stri
 	return c, nil
 }
 
-// Latest returns the newest valid checkpoint of a folder, and one warning for
-// each newer file that was skipped as torn or corrupt. With none left it returns
-// ErrNone. A file of a newer format is never skipped but is the error: to go on
-// from an older file would silently throw work away.
+// Latest returns the newest valid checkpoint in a folder, and one warning for each newer file that
+// was skipped as truncated or corrupt. If none is valid it returns ErrNone. A file of a newer
+// format is never skipped: it is an error, since resuming from an older file would silently discard
+// work.
 func Latest(dir string) (c *Checkpoint, warnings []string, err error) {
 	files, err := Files(dir)
 	if err != nil {
@@ -126,8 +125,8 @@ func Latest(dir string) (c *Checkpoint, warnings []string, err error) {
 	return nil, warnings, fmt.Errorf("look for a checkpoint in %s: %w", dir, ErrNone)
 }
 
-// Files lists the checkpoints of a folder, the highest step first, unread. A
-// folder that does not exist holds none.
+// Files lists the checkpoints in a folder without reading them, highest step first. A missing
+// folder has none.
 func Files(dir string) ([]string, error) {
 	steps, err := list(dir)
 	if err != nil {
@@ -140,7 +139,7 @@ func Files(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// list returns the names of a folder's checkpoints by step.
+// list maps the step of each checkpoint in a folder to its file name.
 func list(dir string) (map[int64]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,13 +154,13 @@ func list(dir string) (map[int64]string, error) {
 	return steps, nil
 }
 
-// IsName says that a file of this name would count as a checkpoint of its folder.
+// IsName reports whether a file with this name counts as a checkpoint.
 func IsName(name string) bool {
 	_, ok := stepOf(name)
 	return ok
 }
 
-// stepOf is the step of a checkpoint by its file name.
+// stepOf parses the step from a checkpoint's file name.
 func stepOf(name string) (step int64, ok bool) {
 	middle, isCheckpoint := strings.CutPrefix(name, "checkpoint-")
 	number, whole := strings.CutSuffix(middle, ".safetensors")

@@ -15,7 +15,7 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// at is a checkpoint whose every part tells its step.
+// at returns a checkpoint whose contents depend on its step.
 func at(step int64) *Checkpoint {
 	return &Checkpoint{
 		FormatVersion: FormatVersion,
@@ -76,7 +76,7 @@ func TestLatestOfNothing(t *testing.T) {
 	}
 }
 
-// Names that only resemble a checkpoint's are left alone.
+// Files with names that only resemble a checkpoint's are left alone.
 func TestForeignFilesStay(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"checkpoint-x.safetensors", "checkpoint-007.safetensors", "checkpoint--1.safetensors",
@@ -96,7 +96,7 @@ func TestForeignFilesStay(t *testing.T) {
 	}
 }
 
-// Whatever byte a file ends at or has wrong, it is skipped with a warning.
+// A file truncated or corrupted at any byte is skipped with a warning.
 func TestTornAndCorruptFilesAreSkipped(t *testing.T) {
 	dir := t.TempDir()
 	mustSave(t, dir, 1)
@@ -117,13 +117,13 @@ func TestTornAndCorruptFilesAreSkipped(t *testing.T) {
 	for i := range whole {
 		check("cut", i, whole[:i])
 		flipped := append([]byte(nil), whole...)
-		flipped[i] ^= 0x80 // out of ASCII in the header, the sign or a power of two in the data
+		flipped[i] ^= 0x80 // non-ASCII in the header; a sign or exponent bit in the data
 		check("flip", i, flipped)
 	}
 	check("grown", len(whole), append(whole, 0))
 }
 
-// A save after a fall back to an older file must be the latest from then on.
+// After falling back to an older file, a save must become the latest.
 func TestSaveBelowAHigherStep(t *testing.T) {
 	dir := t.TempDir()
 	mustSave(t, dir, 5)
@@ -172,8 +172,7 @@ func TestSaveRefusesNonsense(t *testing.T) {
 	}
 }
 
-// fullDisk lets room bytes through; then, as a disk may, it fails at once, or
-// only in Sync or Close.
+// fullDisk accepts room bytes and then fails as a disk may: immediately, or only in Sync or Close.
 type fullDisk struct {
 	*os.File
 	room  int

@@ -14,14 +14,14 @@ import (
 
 const childEnv = "VICREG_TEST_CHECKPOINT_DIR"
 
-// noisy prints a letter before everything it does to the disk.
+// noisy prints a letter before each disk operation.
 type noisy struct{ *os.File }
 
 func (f noisy) Write(p []byte) (int, error) { fmt.Print("w"); return f.File.Write(p) }
 func (f noisy) Sync() error                 { fmt.Print("s"); return f.File.Sync() }
 func (f noisy) Close() error                { fmt.Print("c"); return f.File.Close() }
 
-// large is a checkpoint of several writes, filled with its step.
+// large returns a checkpoint filled with its step that takes several writes.
 func large(step int64) *Checkpoint {
 	c := at(step)
 	data := make([]float32, 300_000)
@@ -32,7 +32,7 @@ func large(step int64) *Checkpoint {
 	return c
 }
 
-// TestMain makes the test binary the process that TestKill kills, too.
+// TestMain also lets the test binary act as the process that TestKill kills.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		fmt.Println(saveForever(dir))
@@ -54,10 +54,10 @@ func saveForever(dir string) error {
 	}
 }
 
-// TestKill kills a process after every kind of disk operation of its third save:
-// what it had saved before is there and whole, and a new save clears up.
+// TestKill kills a process after each disk operation of its third save: earlier checkpoints must be
+// intact, and a new save cleans up.
 func TestKill(t *testing.T) {
-	const operations = 9 // a save: header, five chunks, sync, close; then done
+	const operations = 9 // of one save: header, five chunks, sync, close; then the end
 	for extra := range operations {
 		dir := t.TempDir()
 		child := exec.Command(os.Args[0])
@@ -92,7 +92,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// readLog reads to the end and calls kill when n letters have come.
+// readLog reads to the end and calls kill after n letters.
 func readLog(r *bufio.Reader, n int, kill func()) string {
 	var log strings.Builder
 	for {

@@ -16,15 +16,14 @@ import (
 )
 
 const (
-	keep      = 2 // the newest may be on a disk that lies about fsync
+	keep      = 2 // the newest may be damaged if the disk lies about fsync
 	tmpSuffix = ".tmp"
 )
 
-// Save writes c into dir, which must exist, and returns the path. When it comes
-// back without an error the file is on the disk; when it fails, or the process
-// dies in the middle, every earlier checkpoint is as it was. Afterwards only the
-// new one and the one before it are left: lower steps are outdated, and higher
-// ones belong to a course of the run that was given up.
+// Save writes c into dir, which must exist, and returns the path. If it returns without an error,
+// the file is on disk; if it fails or the process dies, every earlier checkpoint is intact.
+// Afterwards only the new checkpoint and its predecessor remain: lower steps are obsolete, and
+// higher ones come from an abandoned continuation of the run.
 func Save(dir string, c *Checkpoint) (path string, err error) {
 	return save(dir, c, func(path string) (whole.File, error) { return os.Create(path) })
 }
@@ -48,7 +47,7 @@ func save(dir string, c *Checkpoint, create func(path string) (whole.File, error
 	return path, nil
 }
 
-// encode returns the metadata of the file, digest included.
+// encode returns the metadata of the file, including the digest.
 func encode(c *Checkpoint) (map[string]string, error) {
 	if c.Position.Step < 0 {
 		return nil, fmt.Errorf("step %d is negative", c.Position.Step)
@@ -73,8 +72,8 @@ func encode(c *Checkpoint) (map[string]string, error) {
 	return meta, nil
 }
 
-// prune removes all but the checkpoint of this step and the keep-1 before it,
-// and what a killed save has left.
+// prune removes all checkpoints but the one of this step and the keep-1 before it, and the
+// temporary files left by killed saves.
 func prune(dir string, step int64) error {
 	steps, err := list(dir)
 	if err != nil {

@@ -8,17 +8,17 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// classifier is a fitted one.
+// classifier is a fitted classifier.
 type classifier struct {
 	m           *products
 	scale       scale
 	weights     []float64 // [K, D], then intercepts [K]
 	l2          float64
-	loss        float64 // on what it was fitted to, with the penalty
+	loss        float64 // training loss, including the penalty
 	evaluations int     // of the loss
 }
 
-// scores are those of vectors that are not standardised yet: [N, K].
+// scores returns the scores of vectors not yet standardised: [N, K].
 func (c *classifier) scores(ctx context.Context, x stats.Matrix) (stats.Matrix, error) {
 	if x.N == 0 {
 		return stats.New(0, c.m.k), nil
@@ -36,7 +36,7 @@ func (c *classifier) scores(ctx context.Context, x stats.Matrix) (stats.Matrix, 
 	return scores, nil
 }
 
-// Classes are the likeliest by the scores [N, K], of equal ones the smallest.
+// Classes returns the class with the highest score in each row of [N, K]; ties go to the smallest.
 func Classes(scores stats.Matrix) []int {
 	classes := make([]int, scores.N)
 	for i := range classes {
@@ -49,14 +49,14 @@ func Classes(scores stats.Matrix) []int {
 	return classes
 }
 
-// scale standardises dimensions: less the mean, over the standard deviation.
+// scale standardises dimensions: subtract the mean, divide by the standard deviation.
 type scale struct{ mean, std []float64 }
 
-// constant is the spread, relative to the mean, below which a dimension is taken for
-// constant: what differs there is the rounding of float32.
+// constant is the standard deviation, relative to the mean, below which a dimension counts as
+// constant: such variation is float32 rounding.
 const constant = 1e-6
 
-// scaleOf measures the columns of x; a constant one is only moved.
+// scaleOf measures the columns of x; a constant one gets a standard deviation of 1.
 func scaleOf(x stats.Matrix) scale {
 	s := scale{make([]float64, x.D), make([]float64, x.D)}
 	for i := range x.N {
@@ -78,7 +78,7 @@ func scaleOf(x stats.Matrix) scale {
 	return s
 }
 
-// apply is x standardised, as a new tensor.
+// apply returns x standardised, as a new tensor.
 func (s scale) apply(x stats.Matrix) *tensor.Tensor {
 	out := tensor.New(tensor.Float32, x.N, x.D)
 	for i := range x.N {

@@ -12,7 +12,7 @@ import (
 
 const goldenKinds, goldenDim = 4, 24
 
-// goldenSamples are those of linear.py.
+// goldenSamples reproduces the samples of linear.py.
 func goldenSamples(name string, count int) Samples {
 	means := golden.Fill("linear/means", 0.5, 0, goldenKinds, goldenDim).Float32()
 	spread := golden.Fill("linear/spread", 5, 0, goldenDim).Float32()
@@ -32,8 +32,8 @@ func goldenSamples(name string, count int) Samples {
 
 func prober(t testing.TB) *Prober { return &Prober{Runtime: orttest.Open(t)} }
 
-// The minimum is scikit-learn's: fitted as tightly as float32 scores allow, objective,
-// weights, scores and figures agree, and fitted as the probe does it, nearly so.
+// The minimum is scikit-learn's: fitted as tightly as float32 scores allow, objective, weights,
+// scores and figures agree; with the probe's own tolerance, they nearly do.
 func TestEqualsScikitLearn(t *testing.T) {
 	want := golden.Open(t, "linear")
 	train, test := goldenSamples("linear/train", 300), goldenSamples("linear/test", 200)
@@ -64,8 +64,8 @@ func TestEqualsScikitLearn(t *testing.T) {
 	}
 }
 
-// compareFigures compares scores and both accuracies. The closest two scores of a row in
-// the fixture are further apart than the tolerance of the tight fit, so that these agree.
+// compareFigures compares scores and both accuracies. The closest two scores in any row of the
+// fixture are further apart than the tolerance of the tight fit, so the accuracies agree exactly.
 func compareFigures(t *testing.T, what string, c *classifier, test Samples, scores, accuracies []float64, tolerance, figures float64) {
 	t.Helper()
 	got, err := c.scores(t.Context(), test.X)
@@ -86,7 +86,7 @@ func compareFigures(t *testing.T, what string, c *classifier, test Samples, scor
 	apart(t, what+" accuracies", []float64{stats.Accuracy(classes, test.Labels), stats.BalancedAccuracy(classes, test.Labels)}, accuracies, figures)
 }
 
-// centred is x less its mean: one number added to all intercepts changes nothing.
+// centred subtracts the mean of x: adding a constant to all intercepts changes nothing.
 func centred(x []float64) []float64 {
 	mean, out := 0.0, make([]float64, len(x))
 	for _, v := range x {

@@ -1,16 +1,14 @@
-// Package linear is the linear probe: how well a linear classifier tells kinds of
-// images apart by vectors that stay as they are. It is the quick form of the probe,
-// multinomial logistic regression on vectors computed once, of images that are not
-// augmented; the other trains a layer by SGD on crops and flips, and gives figures
-// that are not to be compared with these.
+// Package linear is the linear probe: it measures how well a linear classifier separates kinds of
+// images by their frozen vectors. This is the quick form of the probe, multinomial logistic
+// regression on vectors computed once from images without augmentation; the other form trains a
+// layer by SGD on crops and flips, and its figures are not comparable with these.
 //
-// The protocol is that of CLIP (Radford et al. 2021, section A.3) and DINOv2 (Oquab et
-// al. 2023, section 7.1): the classifier is minimised by L-BFGS, the strength of its L2
-// penalty is the one of a logarithmic grid that does best on a held-out part of the
-// training images, and it is then fitted to all of them. Dimensions are standardised by
-// the training images. The objective is that of scikit-learn's LogisticRegression
-// with lbfgs and C = 1/(L2 N): the mean cross-entropy plus L2/2 times the sum of the
-// squared weights; the intercepts are free.
+// The protocol is that of CLIP (Radford et al. 2021, section A.3) and DINOv2 (Oquab et al. 2023,
+// section 7.1): the classifier is fitted by L-BFGS, the strength of its L2 penalty is chosen from a
+// logarithmic grid on a held-out part of the training images, and it is then refitted to all of
+// them. Dimensions are standardised by the training images. The objective is that of scikit-learn's
+// LogisticRegression with lbfgs and C = 1/(L2 N): the mean cross-entropy plus L2/2 times the sum of
+// the squared weights; intercepts are not penalised.
 package linear
 
 import (
@@ -22,29 +20,29 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// Samples are vectors of images whose kinds are known.
+// Samples are vectors of images with known labels.
 type Samples struct {
 	X      stats.Matrix // [N, D], finite
 	Labels []int        // [N], from 0
-	Parts  []int        // [N], as from Parts
+	Parts  []int        // [N], as returned by Parts
 }
 
-// Prober trains classifiers. It does so on the host's processors, wherever the model
-// runs: figures so depend on the vectors alone. 10,000 vectors of 2048 numbers and 100
-// kinds take seconds there. It may be used by several goroutines at once.
+// Prober trains classifiers. It always runs on the CPU, wherever the model runs, so that the
+// figures depend on the vectors alone. 10,000 vectors of 2048 numbers and 100 kinds take seconds.
+// It is safe for concurrent use.
 type Prober struct {
 	Runtime *ort.Runtime
 	Threads int // 0 for all cores
 }
 
-// Result is what classifiers made of images they were not trained on.
+// Result holds the scores of classifiers on images they were not trained on.
 type Result struct {
-	Scores stats.Matrix // [N, K], the larger the likelier
-	L2     []float64    // chosen for each classifier
+	Scores stats.Matrix // [N, K], higher is likelier
+	L2     []float64    // penalty chosen for each classifier
 }
 
-// grid are the strengths of the penalty that are tried, the strongest first. Half a
-// power of ten more or less moves the accuracy by a few tenths of a point.
+// grid holds the penalties to try, strongest first. A factor of sqrt(10) either way moves the
+// accuracy by a few tenths of a point.
 var grid = func() (l2 []float64) {
 	for i := range 15 {
 		l2 = append(l2, math.Pow(10, 1.5-float64(i)/2))
@@ -52,12 +50,11 @@ var grid = func() (l2 []float64) {
 	return l2
 }()
 
-// patience is how many penalties are tried beyond the one with the lowest loss on the
-// images that choose: the most are right at that one or soon after, and ever weaker
-// ones take ever longer to fit.
+// patience is how many penalties are tried past the one with the lowest validation loss: the best
+// accuracy is at that one or soon after, and ever weaker penalties take ever longer to fit.
 const patience = 2
 
-// Transfer trains a classifier of kinds on train and applies it to vectors [N, D].
+// Transfer trains a classifier for the given number of kinds on train and applies it to x, [N, D].
 func (p *Prober) Transfer(ctx context.Context, train Samples, x stats.Matrix, kinds int) (Result, error) {
 	m, err := newProducts(p, x.D, kinds)
 	if err != nil {
@@ -72,9 +69,8 @@ func (p *Prober) Transfer(ctx context.Context, train Samples, x stats.Matrix, ki
 	return Result{Scores: scores, L2: []float64{c.l2}}, err
 }
 
-// CrossValidate gives each sample the scores of a classifier that was trained on the
-// parts it is not in. Of these the next one serves to choose the penalty, so that
-// nothing of a part has a say in what it is tested with.
+// CrossValidate scores each sample with a classifier trained on the other parts. Among those, the
+// next part chooses the penalty, so that no part influences the classifier it is tested with.
 func (p *Prober) CrossValidate(ctx context.Context, s Samples, kinds int) (Result, error) {
 	m, err := newProducts(p, s.X.D, kinds)
 	if err != nil {
@@ -101,8 +97,8 @@ func (p *Prober) CrossValidate(ctx context.Context, s Samples, kinds int) (Resul
 	return r, nil
 }
 
-// train chooses the penalty by the samples of valid, that with which most of them are
-// right, of equal ones that with the lowest loss, and fits a classifier to all.
+// train chooses the penalty with the highest accuracy on the samples valid, ties going to the
+// lowest loss, and then fits a classifier to all samples.
 func (m *products) train(ctx context.Context, s Samples, valid []int) (*classifier, error) {
 	o, held := newObjective(ctx, m, s.without(valid)), s.at(valid)
 	var best *classifier
@@ -133,7 +129,7 @@ func (m *products) train(ctx context.Context, s Samples, valid []int) (*classifi
 	return newObjective(ctx, m, s).minimize(best.l2, tolerance, best.weights)
 }
 
-// heldOut are the indices of the samples in a part.
+// heldOut returns the indices of the samples in a part.
 func heldOut(s Samples, part int) (at []int) {
 	for i, p := range s.Parts {
 		if p == part {
@@ -143,7 +139,7 @@ func heldOut(s Samples, part int) (at []int) {
 	return at
 }
 
-// at are the samples of these indices, copied.
+// at returns a copy of the samples with these indices.
 func (s Samples) at(indices []int) Samples {
 	out := Samples{X: stats.New(len(indices), s.X.D)}
 	for row, i := range indices {
@@ -153,7 +149,7 @@ func (s Samples) at(indices []int) Samples {
 	return out
 }
 
-// without are the samples of all other indices than these, which are sorted.
+// without returns a copy of the samples except those with these indices, which must be sorted.
 func (s Samples) without(indices []int) Samples {
 	var rest []int
 	for i := range s.Labels {

@@ -11,8 +11,8 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// clouds are n samples of kinds around means of their own; noise is the spread of each
-// around its mean, and every dimension has an offset.
+// clouds returns n samples scattered around a mean per kind with standard deviation noise; every
+// dimension has an offset.
 func clouds(n, kinds, d int, noise float64, seed uint64) Samples {
 	means, r := rand.New(rand.NewPCG(7, 7)), rand.New(rand.NewPCG(seed, 1))
 	centres := stats.New(kinds, d)
@@ -59,8 +59,8 @@ func TestTransferAndCrossValidate(t *testing.T) {
 	}
 }
 
-// What a sample is scored by must not have seen it: vectors that say nothing but which
-// sample they are of are learnt by heart, and are wrong on all others.
+// A sample must not be scored by a classifier that has seen it: vectors that only identify their
+// sample can be memorised, and are wrong for all others.
 func TestCrossValidateDoesNotLeak(t *testing.T) {
 	n := 40
 	s := Samples{X: stats.New(n, n)}
@@ -94,14 +94,14 @@ func TestCrossValidateDoesNotLeak(t *testing.T) {
 	}
 }
 
-// A dead network, dimensions that hardly move, a kind that training has none of: figures,
-// and none that is no number.
+// A dead network, nearly constant dimensions and a kind missing from training all give figures,
+// none of them NaN.
 func TestDegenerateSamples(t *testing.T) {
 	p := prober(t)
 	dead, still, lacking := clouds(50, 5, 3, 0.1, 1), clouds(50, 5, 3, 0.1, 1), clouds(50, 5, 3, 0.1, 1)
 	clear(dead.X.Data)
 	for i := range still.X.N {
-		still.X.Row(i)[1] = math.Nextafter32(1000, float32(1000*(i%2+1))) // rounding, not a signal
+		still.X.Row(i)[1] = math.Nextafter32(1000, float32(1000*(i%2+1))) // rounding error, not a signal
 	}
 	lacking = lacking.without(heldOut(Samples{Parts: lacking.Labels}, 4))
 	for name, s := range map[string]Samples{"dead": dead, "still": still, "lacking": lacking} {
@@ -132,7 +132,7 @@ func TestEndsWithContext(t *testing.T) {
 	}
 }
 
-// The gradient is that of the loss, by differences along random directions.
+// The gradient matches finite differences of the loss along random directions.
 func TestGradient(t *testing.T) {
 	s := clouds(60, 3, 4, 1, 1)
 	m, err := newProducts(prober(t), 4, 3)
@@ -180,10 +180,10 @@ func BenchmarkTransfer(b *testing.B) {
 	}
 }
 
-// A fit ends where no step is left that makes the loss lower in the last bits of its
-// scores, and a line search would look for one for ever.
+// A fit ends when no step lowers the loss any more within the precision of the scores, where a line
+// search would go on for ever.
 func TestFitEndsWhereTheLossIsFlat(t *testing.T) {
-	for _, seed := range []uint64{5, 6} { // for which it does
+	for _, seed := range []uint64{5, 6} { // seeds for which it would
 		s := clouds(8, 6, 768, 0.1, seed)
 		m, err := newProducts(prober(t), s.X.D, 6)
 		if err != nil {

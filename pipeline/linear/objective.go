@@ -14,21 +14,22 @@ import (
 )
 
 const (
-	// tolerance is the largest element of the gradient at which a fit ends, as
-	// scikit-learn's default. Scores in float32 leave noise of about a hundredth of it.
+	// tolerance is the largest element of the gradient at which a fit has converged; scikit-learn's
+	// default. The noise of float32 scores is about a hundredth of it.
 	tolerance = 1e-4
-	// looseTolerance is that of fits which only choose the penalty. At 1e-3 weak
-	// penalties would end where the stronger one before them did.
+	// looseTolerance is for the fits that only choose the penalty. With 1e-3, fits with weak
+	// penalties would stop where the preceding stronger one did.
 	looseTolerance = 3e-4
-	// iterations end a fit that does not come so far.
+	// iterations ends a fit that does not converge.
 	iterations = 200
-	// fruitless evaluations in a row, of values and gradients, end it, too: where the loss is flat to the last bits
-	// of the scores, a line search would go on for ever.
+	// fruitless is the number of consecutive evaluations, of value or gradient, without a lower
+	// loss that also ends a fit: where the loss is flat down to the last bits of the scores, a line
+	// search would never end.
 	fruitless = 40
 )
 
-// objective is the penalised loss of a classifier on training vectors. Its argument
-// are the weights [K, D] and then the intercepts [K].
+// objective is the penalised loss of a classifier on training vectors. Its argument is the weights
+// [K, D] followed by the intercepts [K].
 type objective struct {
 	ctx    context.Context
 	m      *products
@@ -37,13 +38,13 @@ type objective struct {
 	labels []int
 	l2     float64
 
-	lowest float64 // loss of this fit
-	since  int     // evaluations since that was found
+	lowest float64 // lowest loss of this fit
+	since  int     // evaluations since the lowest loss
 
-	at   []float64      // the argument of the last evaluation
-	loss float64        // there
-	miss *tensor.Tensor // [N, K], there: probabilities less 1 at the label, over N
-	bias []float64      // [K], their sums
+	at   []float64      // argument of the last evaluation
+	loss float64        // its loss
+	miss *tensor.Tensor // [N, K], derivatives of the loss there by the scores: softmax less 1 at the label, over N
+	bias []float64      // [K], column sums of miss
 	err  error          // ends the minimisation
 }
 
@@ -55,7 +56,7 @@ func newObjective(ctx context.Context, m *products, s Samples) *objective {
 
 func (o *objective) size() int { return o.m.k * (o.m.d + 1) }
 
-// minimize fits a classifier, from a start that stays as it is.
+// minimize fits a classifier from start, which it does not modify.
 func (o *objective) minimize(l2, tolerance float64, start []float64) (*classifier, error) {
 	o.l2, o.at, o.err, o.lowest, o.since = l2, nil, nil, math.Inf(1), 0
 	problem := optimize.Problem{Func: o.value, Grad: o.gradient, Status: func() (optimize.Status, error) {
@@ -73,7 +74,7 @@ func (o *objective) minimize(l2, tolerance float64, start []float64) (*classifie
 	if o.err != nil {
 		return nil, fmt.Errorf("train a linear classifier: %w", o.err)
 	}
-	// A line search finds nothing better where the loss is flat to its last bits.
+	// With a result, err is ignored: a line search gives up once the loss is flat to its last bits.
 	if r == nil {
 		return nil, fmt.Errorf("train a linear classifier: %w", errors.Join(err, errors.New("no step could be taken")))
 	}
@@ -104,9 +105,9 @@ func (o *objective) gradient(g, w []float64) {
 	copy(g[penalised:], o.bias)
 }
 
-// evaluate computes loss, miss and bias at w, unless they are there.
+// evaluate computes loss, miss and bias at w, unless they are up to date.
 func (o *objective) evaluate(w []float64) {
-	o.since++ // also where nothing is left of a step, and w is what it was
+	o.since++ // also if the step vanished and w is unchanged
 	if o.err != nil || o.at != nil && slices.Equal(w, o.at) {
 		return
 	}

@@ -6,15 +6,14 @@ import (
 	"slices"
 )
 
-// PartCount is in how many parts samples are divided: a fifth is tested, or chooses
-// the penalty, and the rest is trained on.
+// PartCount is the number of parts that samples are divided into: one is for testing, or for
+// choosing the penalty, and the rest for training.
 const PartCount = 5
 
-// Parts divides images, given by the hashes of their files and their labels, into
-// parts with each kind spread as evenly over them as it goes. Copies of a file share
-// one, whatever their labels: trained on one and tested on the other, a classifier
-// would only have to remember. The order of the images and the names of their kinds
-// change nothing.
+// Parts divides images, given by the hashes of their files and their labels, into parts, spreading
+// each kind over them as evenly as possible. Copies of a file share a part whatever their labels:
+// otherwise a classifier trained on one and tested on the other would only have to memorise. The
+// result depends neither on the order of the images nor on the names of the kinds.
 func Parts[H ~[32]byte](files []H, labels []int) []int {
 	copies := map[H][]int{}
 	for i, h := range files {
@@ -43,7 +42,7 @@ func Parts[H ~[32]byte](files []H, labels []int) []int {
 	return parts
 }
 
-// shuffled are the files in an order that depends on their bytes alone.
+// shuffled returns the files in an order that depends only on their contents.
 func shuffled[H ~[32]byte](copies map[H][]int) []H {
 	keys := map[H][32]byte{}
 	for h := range copies {
@@ -60,8 +59,8 @@ func shuffled[H ~[32]byte](copies map[H][]int) []H {
 	return order
 }
 
-// Enough tells whether two kinds have a different file for each part, without which
-// there is nothing to train on and test with.
+// Enough reports whether at least two kinds have a distinct file for each part; with less there is
+// nothing to train on and test with.
 func Enough[H ~[32]byte](files []H, labels []int) bool {
 	distinct := map[int]map[H]bool{}
 	for i, h := range files {

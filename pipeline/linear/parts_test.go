@@ -11,7 +11,7 @@ func file(i int) (h [32]byte) {
 	return h
 }
 
-// Each kind is spread as evenly as it can be, and so is the whole.
+// Each kind is spread as evenly as possible, and so are all samples together.
 func TestPartsAreStratified(t *testing.T) {
 	counts := []int{1, 3, 5, 17, 100}
 	var files [][32]byte
@@ -40,8 +40,8 @@ func TestPartsAreStratified(t *testing.T) {
 	}
 }
 
-// Copies stay together, even across kinds, and neither order nor the numbers of kinds
-// say anything.
+// Copies stay together, even across kinds, and neither the order of the images nor the numbering of
+// the kinds matters.
 func TestPartsFollowFiles(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var files [][32]byte

@@ -10,8 +10,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// products are the two matrix products of a classifier with K kinds of D-vectors, by
-// the runtime: it multiplies several times as fast as gonum, on all cores.
+// products holds the two matrix products of a classifier with K kinds of D-vectors. ONNX Runtime
+// multiplies several times as fast as gonum, on all cores.
 type products struct {
 	d, k             int
 	forward, reverse *ort.Session
@@ -49,7 +49,7 @@ func session(p *Prober, name string, product func(*graph.Graph) *graph.Value) (*
 	return p.Runtime.NewSession(model, ort.Options{Threads: p.Threads})
 }
 
-// scores are those of vectors [N, D], without the intercepts: [N, K].
+// scores returns x wᵀ without the intercepts for vectors x [N, D]: [N, K].
 func (m *products) scores(ctx context.Context, x *tensor.Tensor, weights []float64) (*tensor.Tensor, error) {
 	w := tensor.New(tensor.Float32, m.k, m.d)
 	for i := range w.Float32() {
@@ -59,7 +59,7 @@ func (m *products) scores(ctx context.Context, x *tensor.Tensor, weights []float
 	return out["y"], err
 }
 
-// gradient is that of the weights [K, D], without the penalty's.
+// gradient returns the gradient with respect to the weights, [K, D], without the penalty's part.
 func (m *products) gradient(ctx context.Context, miss, x *tensor.Tensor) (*tensor.Tensor, error) {
 	out, err := m.reverse.RunContext(ctx, tensor.Batch{"miss": miss, "x": x})
 	return out["y"], err

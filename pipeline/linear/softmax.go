@@ -7,13 +7,13 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// softmaxRows is how many rows are worked on at a time. Their sums are added in
-// order, so that the loss does not depend on the number of cores.
+// softmaxRows is the block of rows processed by one goroutine. Block sums are added in order, so
+// that the loss does not depend on the number of cores.
 const softmaxRows = 512
 
-// crossEntropy turns scores [N, K], to which the intercepts are added first, into the
-// derivatives of the mean cross-entropy by them: softmax less 1 at the label, over N. It
-// returns the loss and the sum of the derivatives over the rows [K].
+// crossEntropy adds the intercepts to the scores [N, K] and replaces them by the derivatives of the
+// mean cross-entropy with respect to them: softmax less 1 at the label, over N. It returns the loss
+// and the column sums of the derivatives [K].
 func crossEntropy(scores stats.Matrix, intercepts []float64, labels []int) (loss float64, sums []float64) {
 	blocks := (scores.N + softmaxRows - 1) / softmaxRows
 	losses, partial := make([]float64, blocks), make([][]float64, blocks)
@@ -43,8 +43,8 @@ func crossEntropy(scores stats.Matrix, intercepts []float64, labels []int) (loss
 	return loss, sums
 }
 
-// softmax writes the probabilities of a row, less 1 at the label, and returns the
-// label's loss.
+// softmax writes the probabilities of a row, less 1 at the label, to p and returns the
+// cross-entropy of the row.
 func softmax(row []float32, intercepts, p []float64, label int) float64 {
 	most := math.Inf(-1)
 	for j, v := range row {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Accuracy is the share of predictions that equal the labels; NaN of none.
+// Accuracy is the fraction of predictions that equal the labels; NaN for none.
 func Accuracy(predicted, labels []int) float64 {
 	if len(predicted) != len(labels) {
 		panic(fmt.Sprintf("stats: %d predictions for %d labels", len(predicted), len(labels)))
@@ -21,8 +21,8 @@ func Accuracy(predicted, labels []int) float64 {
 	return float64(right) / float64(len(labels))
 }
 
-// BalancedAccuracy is the mean over the labels that occur of the share of their
-// predictions that are right: each label counts alike, however rare. NaN of none.
+// BalancedAccuracy is the mean recall over the labels that occur, so that each label counts
+// equally, however rare. NaN for none.
 func BalancedAccuracy(predicted, labels []int) float64 {
 	if len(predicted) != len(labels) {
 		panic(fmt.Sprintf("stats: %d predictions for %d labels", len(predicted), len(labels)))
@@ -35,14 +35,14 @@ func BalancedAccuracy(predicted, labels []int) float64 {
 		}
 	}
 	sum := 0.0
-	for _, l := range slices.Sorted(maps.Keys(count)) { // in a map's order the last bits would differ
+	for _, l := range slices.Sorted(maps.Keys(count)) { // map order would change the last bits
 		sum += float64(right[l]) / float64(count[l])
 	}
 	return sum / float64(len(count))
 }
 
-// TopAccuracy is the share of labels among the k largest scores of their rows, of equal
-// scores those of the smaller labels; NaN of none. Scores are [N, labels there are].
+// TopAccuracy is the fraction of rows whose label is among the k largest scores; ties go to the
+// smaller label. NaN for none. Scores are [N, number of labels].
 func TopAccuracy(scores Matrix, labels []int, k int) float64 {
 	if scores.N != len(labels) {
 		panic(fmt.Sprintf("stats: %d rows of scores for %d labels", scores.N, len(labels)))
@@ -62,12 +62,12 @@ func TopAccuracy(scores Matrix, labels []int, k int) float64 {
 	return float64(right) / float64(len(labels))
 }
 
-// z95 is the 97.5 % point of the normal distribution.
+// z95 is the 97.5 % quantile of the standard normal distribution.
 const z95 = 1.959963984540054
 
-// Wilson is the 95 % interval of a share that was found in n independent trials: Wilson
-// 1927's, which stays within 0 and 1 and holds for few trials and shares near either. NaN
-// of none.
+// Wilson returns the 95 % Wilson score interval (1927) of a proportion observed in n independent
+// trials. It stays within [0, 1] and holds for few trials and for proportions near 0 or 1. NaN for
+// n = 0.
 func Wilson(share float64, n int) (low, high float64) {
 	if n == 0 {
 		return math.NaN(), math.NaN()

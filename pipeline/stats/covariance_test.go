@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// covarianceTerm is the term by its definition, of one view.
+// covarianceTerm is the term for one view, by its definition.
 func covarianceTerm(z Matrix) float64 {
 	mean := columnMeans(z)
 	var sum float64
@@ -24,12 +24,12 @@ func covarianceTerm(z Matrix) float64 {
 	return sum / float64(z.D)
 }
 
-// Whatever the number of samples, and whether the dimensions have covariances or not, the
-// term is moved to what it is on average with another number.
+// Whatever the number of samples and the true covariances, the converted term matches its average
+// at the other number of samples.
 func TestCovarianceTermAt(t *testing.T) {
 	const d, n, m, times = 12, 40, 120, 300
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, common := range []float64{0, 0.5, 2} { // share of what all dimensions have in common
+	for _, common := range []float64{0, 0.5, 2} { // weight of a component that all dimensions share
 		draw := func(n int) Matrix {
 			z := New(n, d)
 			for i := range n {
@@ -61,7 +61,7 @@ func TestCovarianceTermStaysWithItsNumber(t *testing.T) {
 	if got := CovarianceTermAt(3, 20, 50, 50); !(math.Abs(got-3) < 1e-12) {
 		t.Errorf("%v, want 3", got)
 	}
-	if got := CovarianceTermAt(0.1, 20, 50, 1000); got != 0 { // far less than by chance
+	if got := CovarianceTermAt(0.1, 20, 50, 1000); got != 0 { // far below the chance level
 		t.Errorf("%v, want 0", got)
 	}
 }

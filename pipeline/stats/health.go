@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// columnMeans is [D].
+// columnMeans returns the mean of each column: [D].
 func columnMeans(m Matrix) []float64 {
 	mean := make([]float64, m.D)
 	for i := range m.N {
@@ -19,8 +19,8 @@ func columnMeans(m Matrix) []float64 {
 	return mean
 }
 
-// ColumnStd is the standard deviation of each dimension over the rows, unbiased
-// (N-1): [D]. NaN with fewer than two rows.
+// ColumnStd returns the unbiased (N-1) standard deviation of each column: [D]. NaN with fewer than
+// two rows.
 func ColumnStd(m Matrix) []float64 {
 	mean, std := columnMeans(m), make([]float64, m.D)
 	for i := range m.N {
@@ -35,9 +35,8 @@ func ColumnStd(m Matrix) []float64 {
 	return std
 }
 
-// NormalizedStd is the mean over the dimensions of the standard deviation of the
-// rows brought to length 1. A healthy run is near 1/sqrt(D), a collapsed one near
-// 0 (Chen and He 2021, section 4.1).
+// NormalizedStd is the mean over the dimensions of the standard deviation of the L2-normalised
+// rows. A healthy run is near 1/sqrt(D), a collapsed one near 0 (Chen and He 2021, section 4.1).
 func NormalizedStd(m Matrix) float64 {
 	sum := 0.0
 	for _, s := range ColumnStd(m.Normalized()) {
@@ -46,22 +45,21 @@ func NormalizedStd(m Matrix) float64 {
 	return sum / float64(m.D)
 }
 
-// ShareBelow is the share of dimensions whose standard deviation is below a
-// level; those of a healthy VICReg embedding hover near 1, and 0.5 is the level
-// to ask for.
+// ShareBelow is the fraction of dimensions whose standard deviation is below level. In a healthy
+// VICReg embedding they hover near 1, which makes 0.5 a sensible level.
 func ShareBelow(m Matrix, level float64) float64 {
 	below := 0
 	for _, s := range ColumnStd(m) {
-		if !(s >= level) { // a NaN is not healthy
+		if !(s >= level) { // counts NaN as below
 			below++
 		}
 	}
 	return float64(below) / float64(m.D)
 }
 
-// MeanAbsCorrelation is the mean absolute correlation of all pairs of different
-// dimensions. A dimension that never varies has none and is left out; constant
-// tells how many those are. NaN with fewer than two others.
+// MeanAbsCorrelation is the mean absolute correlation over all pairs of different dimensions.
+// Dimensions that never vary have no correlation and are left out; constant counts them. NaN with
+// fewer than two others.
 func MeanAbsCorrelation(m Matrix) (mean float64, constant int) {
 	z := standardized(m)
 	constant = m.D - z.N
@@ -87,8 +85,8 @@ func MeanAbsCorrelation(m Matrix) (mean float64, constant int) {
 	return total / (float64(z.N) * float64(z.N-1)), constant
 }
 
-// standardized is m turned around, [live D, N]: every row a dimension, centred
-// and of length 1, so that inner products are correlations.
+// standardized returns m transposed, [live D, N]: each row is a dimension, centred and of length 1,
+// so that inner products are correlations.
 func standardized(m Matrix) Matrix {
 	mean, std := columnMeans(m), ColumnStd(m)
 	z := Matrix{D: m.N}
@@ -105,11 +103,11 @@ func standardized(m Matrix) Matrix {
 	return z
 }
 
-// Alignment compares two views of the same images, row by row. Without the
-// invariance term every other measure may look healthy; these two do not.
+// Alignment compares two views of the same images, row by row. Without the invariance term all
+// other measures can look healthy; these two cannot.
 type Alignment struct {
-	Cosine    float64 // mean cosine of partners
-	Retrieval float64 // share of rows of a whose most similar row of b is its partner
+	Cosine    float64 // mean cosine of the two views of an image
+	Retrieval float64 // fraction of rows of a whose most similar row of b is the same image
 }
 
 // Align measures a against b, both [N, D] in the same order.

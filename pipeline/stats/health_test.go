@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// fill gives every row the value f(i, j).
+// fill returns a matrix with the elements f(i, j).
 func fill(n, d int, f func(i, j int) float64) Matrix {
 	m := New(n, d)
 	for i := range m.Data {
@@ -65,8 +65,8 @@ func TestHealthyAndCollapsed(t *testing.T) {
 	}
 }
 
-// Dimension 1 is twice dimension 0 turned down, dimension 2 never varies; over
-// more than one block of dimensions all pairs are perfectly correlated.
+// Dimension 1 is -2 times dimension 0, and dimension 2 is constant; over more than one block of
+// dimensions all pairs are perfectly correlated.
 func TestCorrelationByHand(t *testing.T) {
 	got, constant := MeanAbsCorrelation(Of([]float32{1, -2, 5, 2, -4, 5, 4, -8, 5}, 3, 3))
 	if math.Abs(got-1) > 1e-6 || constant != 1 {
@@ -94,7 +94,7 @@ func TestFewRows(t *testing.T) {
 	}
 }
 
-// What cannot belong together is refused aloud.
+// Mismatched arguments panic.
 func TestPanics(t *testing.T) {
 	for name, call := range map[string]func(){
 		"data":         func() { Of(make([]float32, 5), 2, 3) },

@@ -1,8 +1,7 @@
-// Package stats measures vectors: nearest neighbours, spectra and the signs of a
-// collapse. Evaluation, the vector index and reports share it. Its functions
-// keep no state, change no argument unless they say so, use all cores and give
-// the same bits whatever the number of cores. Sizes that cannot belong together
-// are programming mistakes and panic.
+// Package stats measures vectors: nearest neighbours, spectra and signs of collapse. It is shared
+// by evaluation, the vector index and reports. Its functions keep no state, modify no argument
+// unless documented, use all cores, and return the same bits on any number of cores. Mismatched
+// sizes are programming errors and panic.
 package stats
 
 import (
@@ -16,7 +15,7 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
-// Matrix is [N, D], row-major, one vector a row.
+// Matrix is [N, D], row-major, one vector per row.
 type Matrix struct {
 	N, D int
 	Data []float32 // N*D elements
@@ -25,7 +24,7 @@ type Matrix struct {
 // New returns a zeroed matrix.
 func New(n, d int) Matrix { return Matrix{n, d, make([]float32, n*d)} }
 
-// Of wraps data, without a copy; it panics when the length is not n*d.
+// Of wraps data without copying; it panics if the length is not n*d.
 func Of(data []float32, n, d int) Matrix {
 	if n < 0 || d < 0 || len(data) != n*d {
 		panic(fmt.Sprintf("stats: %d elements do not fill [%d, %d]", len(data), n, d))
@@ -33,13 +32,13 @@ func Of(data []float32, n, d int) Matrix {
 	return Matrix{n, d, data}
 }
 
-// Row is vector i, shared with the matrix.
+// Row returns vector i, sharing memory with the matrix.
 func (m Matrix) Row(i int) []float32 { return m.Data[i*m.D : (i+1)*m.D : (i+1)*m.D] }
 
-// rows are vectors i to j, shared with the matrix.
+// rows returns vectors i to j-1, sharing memory with the matrix.
 func (m Matrix) rows(i, j int) Matrix { return Matrix{j - i, m.D, m.Data[i*m.D : j*m.D]} }
 
-// Normalized returns m with every row at Euclidean length 1; a zero row stays.
+// Normalized returns a copy of m with every row scaled to Euclidean length 1; zero rows stay zero.
 func (m Matrix) Normalized() Matrix {
 	out := New(m.N, m.D)
 	copy(out.Data, m.Data)
@@ -49,7 +48,7 @@ func (m Matrix) Normalized() Matrix {
 	return out
 }
 
-// Norm is the Euclidean length of v. It is not finite where an element is not.
+// Norm is the Euclidean length of v. It is not finite if an element is not.
 func Norm(v []float32) float64 {
 	var sum float64
 	for _, x := range v {
@@ -58,7 +57,7 @@ func Norm(v []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// Unit scales v to length 1 in place. A zero vector stays, and gives false.
+// Unit scales v to length 1 in place. It leaves a zero vector unchanged and returns false.
 func Unit(v []float32) bool {
 	norm := Norm(v)
 	if norm == 0 {
@@ -71,14 +70,14 @@ func Unit(v []float32) bool {
 	return true
 }
 
-// Subtract takes mean, of the same length, off v in place.
+// Subtract subtracts mean, which has the same length, from v in place.
 func Subtract(v, mean []float32) {
 	for i, x := range mean {
 		v[i] -= x
 	}
 }
 
-// finite tells whether m holds no NaN and no infinity.
+// finite reports whether m holds neither NaN nor infinity.
 func (m Matrix) finite() bool {
 	for _, v := range m.Data {
 		if v-v != 0 {
@@ -88,8 +87,8 @@ func (m Matrix) finite() bool {
 	return true
 }
 
-// products writes a bᵀ, the inner products of all rows of a with all rows of b,
-// into the first a.N*b.N elements of buf and returns them as a matrix.
+// products computes a bᵀ, the inner products of all rows of a with all rows of b, in the first
+// a.N*b.N elements of buf and returns them as a matrix.
 func products(a, b Matrix, buf []float32) Matrix {
 	c := Of(buf[:a.N*b.N], a.N, b.N)
 	if len(c.Data) == 0 || a.D == 0 {
@@ -104,8 +103,8 @@ func (m Matrix) general() blas32.General {
 	return blas32.General{Rows: m.N, Cols: m.D, Stride: m.D, Data: m.Data}
 }
 
-// parallel calls work with every block [begin, end) of n, at most size long, on
-// all cores. The blocks do not depend on the number of cores.
+// parallel calls work on all cores for blocks [begin, end) of at most size elements that cover 0 to
+// n. The blocks do not depend on the number of cores.
 func parallel(n, size int, work func(begin, end int)) {
 	var next atomic.Int64
 	var wg sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// ranked are neighbours whose labels are these, in order.
+// ranked returns neighbours with these labels, in order.
 func ranked(labels ...int) (near []Neighbor, of []int) {
 	for i := range labels {
 		near = append(near, Neighbor{i, 1 - float32(i)/10})
@@ -17,8 +17,8 @@ func ranked(labels ...int) (near []Neighbor, of []int) {
 	return near, labels
 }
 
-// By hand, for queries of kind 1. The second is the paper's example (section 4.2): of 10
-// to find, the first is and no other.
+// By hand, for queries of kind 1. The second row is the paper's example (section 4.2): of 10 to
+// find, only the first neighbour is one.
 func TestAveragePrecisionByHand(t *testing.T) {
 	for _, c := range []struct {
 		labels []int
@@ -77,7 +77,7 @@ func TestChanceIsTheMeanOverOrders(t *testing.T) {
 	}
 }
 
-// permute calls visit with every order of what is in x from i on.
+// permute calls visit with every permutation of x[i:].
 func permute(x []int, i int, visit func([]int)) {
 	if i == len(x) {
 		visit(x)
@@ -90,13 +90,13 @@ func permute(x []int, i int, visit func([]int)) {
 	}
 }
 
-// However many are asked for, they are the first of all of them, ties included.
+// The k nearest are a prefix of all neighbours for every k, ties included.
 func TestNeighborsAreAPrefix(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	base, queries := New(3000, 2), New(5, 2)
 	for _, m := range []Matrix{base, queries} {
 		for i := range m.Data {
-			m.Data[i] = float32(r.IntN(5) - 2) // few directions, and zero vectors
+			m.Data[i] = float32(r.IntN(5) - 2) // few distinct directions, and zero vectors
 		}
 	}
 	all := Neighbors(base, queries, base.N)
@@ -135,7 +135,7 @@ func TestAccuraciesByHand(t *testing.T) {
 		t.Errorf("of none: %v", got)
 	}
 	scores := Of([]float32{3, 2, 1, 1, 1, 1}, 2, 3)
-	for k, want := range []float64{0, 0, 0.5, 1} { // labels 1 and 2: second, and third of equals
+	for k, want := range []float64{0, 0, 0.5, 1} { // labels 1 and 2 rank second, and third among equals
 		if got := TopAccuracy(scores, []int{1, 2}, k); got != want {
 			t.Errorf("in the top %d: %g, want %g", k, got, want)
 		}

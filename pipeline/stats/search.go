@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Neighbor is a row of the searched matrix and its cosine with the query.
+// Neighbor is a row of the searched matrix and its cosine similarity to the query.
 type Neighbor struct {
 	Index      int
 	Similarity float32
@@ -18,10 +18,9 @@ const (
 	baseBlock  = 1024
 )
 
-// Neighbors returns for each query its k most similar rows of base by cosine, the
-// most similar first, of equal ones the one with the lower index. All are
-// compared: the search is exact. With less than k rows all are returned. A zero
-// vector has cosine 0 with everything; a NaN counts as -1.
+// Neighbors returns the k rows of base most similar to each query by cosine, most similar first;
+// ties go to the lower index. The search is exact: it compares all rows. If base has fewer than k
+// rows, all are returned. A zero vector has cosine 0 with everything; NaN counts as -1.
 func Neighbors(base, queries Matrix, k int) [][]Neighbor {
 	found := make([][]Neighbor, queries.N)
 	EachNeighbors(context.Background(), base, queries, func(int) int { return k }, func(query int, near []Neighbor) {
@@ -30,10 +29,9 @@ func Neighbors(base, queries Matrix, k int) [][]Neighbor {
 	return found
 }
 
-// EachNeighbors is Neighbors with a k for each query, for those who keep less than
-// what is found: visit is called once for each, from several goroutines at a time, and
-// near is only its until it returns. Once ctx has ended it is not called any more, and
-// the error is ctx's.
+// EachNeighbors is Neighbors with a k per query, for callers that keep less than is found: visit is
+// called once per query, concurrently from several goroutines, and must not keep near after it
+// returns. Once ctx is done, no further queries are searched and ctx's error is returned.
 func EachNeighbors(ctx context.Context, base, queries Matrix, k func(query int) int, visit func(query int, near []Neighbor)) error {
 	if base.D != queries.D {
 		panic(fmt.Sprintf("stats: neighbours of %d-vectors among %d-vectors", queries.D, base.D))
@@ -66,22 +64,21 @@ func EachNeighbors(ctx context.Context, base, queries Matrix, k func(query int) 
 	return ctx.Err()
 }
 
-// nearest are the k best of what was added, and at most as many that were among them
-// until others came.
+// nearest collects the k best of the neighbours added, plus candidates not yet discarded by cut.
 type nearest struct {
 	k     int
 	found []Neighbor
 	full  bool
-	least float32 // with full, of the k best when found was last cut to them
+	least float32 // if full: the k-th best similarity at the last cut
 }
 
-// add takes the similarities of rows from index at on.
+// add adds the similarities of the rows from index at on.
 func (b *nearest) add(sims []float32, at int) {
 	for i, s := range sims {
 		if s != s {
 			s = -1
 		}
-		if b.full && s <= b.least { // an equal one before it is better
+		if b.full && s <= b.least { // on a tie the earlier row wins
 			continue
 		}
 		if b.found = append(b.found, Neighbor{at + i, s}); len(b.found) >= 2*b.k+queryBlock {
@@ -90,7 +87,7 @@ func (b *nearest) add(sims []float32, at int) {
 	}
 }
 
-// cut leaves the k best.
+// cut keeps only the k best.
 func (b *nearest) cut() {
 	slices.SortFunc(b.found, better)
 	b.found = b.found[:min(b.k, len(b.found))]
@@ -99,13 +96,13 @@ func (b *nearest) cut() {
 	}
 }
 
-// sorted are the k best, the best first.
+// sorted returns the k best, best first.
 func (b *nearest) sorted() []Neighbor {
 	b.cut()
 	return b.found
 }
 
-// better orders neighbours: the more similar first, of equal ones the lower index.
+// better orders neighbours: more similar first, on a tie the lower index.
 func better(a, b Neighbor) int {
 	return cmp.Or(cmp.Compare(b.Similarity, a.Similarity), cmp.Compare(a.Index, b.Index))
 }

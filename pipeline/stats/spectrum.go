@@ -7,10 +7,9 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// SingularValues returns the min(N, D) singular values of m as it is, not
-// centred, the largest first. They come from the smaller Gram matrix in float64:
-// those below 1e-8 of the largest are noise. All are NaN when m holds a NaN or an
-// infinity.
+// SingularValues returns the min(N, D) singular values of m, uncentred, largest first. They are
+// computed from the smaller Gram matrix in float64, so values below 1e-8 of the largest are noise.
+// All are NaN if m holds a NaN or an infinity.
 func SingularValues(m Matrix) []float64 {
 	values := make([]float64, min(m.N, m.D))
 	if !m.finite() {
@@ -29,10 +28,9 @@ func SingularValues(m Matrix) []float64 {
 	return values
 }
 
-// RankMe is the smooth rank of Garrido et al. 2023, equation 1: the exponential of
-// the entropy of the singular values, each divided by their sum, plus 1e-7. It
-// lies between 1 and min(N, D) and compares only within one run, at one N. NaN
-// when m is zero or not finite.
+// RankMe is the smooth rank of Garrido et al. 2023, equation 1: the exponential of the entropy of
+// the singular values, each divided by their sum, plus 1e-7. It lies between 1 and min(N, D) and is
+// only comparable within one run, at the same N. NaN if m is zero or not finite.
 func RankMe(m Matrix) float64 {
 	values := SingularValues(m)
 	sum := 0.0
@@ -50,16 +48,16 @@ func RankMe(m Matrix) float64 {
 	return math.Exp(entropy)
 }
 
-// PCA is a set of principal axes.
+// PCA holds principal axes.
 type PCA struct {
 	Mean     []float64 // [D]
-	Axes     Matrix    // [K, D], orthonormal rows; each one's largest entry is positive
-	Variance []float64 // [K], along each axis, over N-1, the largest first
+	Axes     Matrix    // [K, D], orthonormal rows; the entry of largest magnitude in each is positive
+	Variance []float64 // [K], along each axis, unbiased (N-1), largest first
 	Total    float64   // over all D axes
 }
 
-// FitPCA finds the k axes of largest variance of the rows of m; k is cut to what
-// N rows can span, min(N-1, D). m must be finite.
+// FitPCA finds the k axes of largest variance among the rows of m; k is capped at what N rows can
+// span, min(N-1, D). m must be finite.
 func FitPCA(m Matrix, k int) PCA {
 	mean := columnMeans(m)
 	p := PCA{Mean: mean}
@@ -75,7 +73,7 @@ func FitPCA(m Matrix, k int) PCA {
 	}
 	column := make([]float64, g.SymmetricDim())
 	for i := range k {
-		mat.Col(column, len(column)-1-i, vectors) // gonum sorts upwards
+		mat.Col(column, len(column)-1-i, vectors) // gonum sorts in ascending order
 		axis := column
 		if m.N < m.D {
 			axis = combine(m, mean, column)
@@ -101,7 +99,7 @@ func (p PCA) Project(m Matrix) Matrix {
 	return out
 }
 
-// gram is xᵀx or xxᵀ of x = m - mean, whichever is smaller, in float64.
+// gram returns xᵀx or xxᵀ for x = m - mean, whichever is smaller, in float64.
 func gram(m Matrix, mean []float64) *mat.SymDense {
 	x := make([]float64, len(m.Data))
 	for i := range m.N {
@@ -119,8 +117,8 @@ func gram(m Matrix, mean []float64) *mat.SymDense {
 	return &g
 }
 
-// decompose returns the eigenvalues, the largest first, and the eigenvectors as
-// columns, the largest last.
+// decompose returns the eigenvalues in descending order, and the eigenvectors as columns in
+// ascending order of eigenvalue.
 func decompose(g *mat.SymDense, wantVectors bool) ([]float64, *mat.Dense) {
 	var e mat.EigenSym
 	if !e.Factorize(g, wantVectors) {
@@ -138,7 +136,7 @@ func decompose(g *mat.SymDense, wantVectors bool) ([]float64, *mat.Dense) {
 	return down, &vectors
 }
 
-// combine turns an eigenvector over the rows into one over the columns.
+// combine maps an eigenvector of xxᵀ, over the rows, to one of xᵀx, over the columns.
 func combine(m Matrix, mean, weights []float64) []float64 {
 	axis := make([]float64, m.D)
 	for i, w := range weights {
@@ -154,7 +152,8 @@ func combine(m Matrix, mean, weights []float64) []float64 {
 	return axis
 }
 
-// store rounds an axis, turned so that its largest entry is positive.
+// store rounds an axis to float32, with its sign chosen so that the entry of largest magnitude is
+// positive.
 func store(row []float32, axis []float64) {
 	sign, largest := 1.0, 0.0
 	for _, v := range axis {

@@ -1,5 +1,4 @@
-// Package thumbnail makes the small pictures that people look at beside what was
-// found.
+// Package thumbnail makes the small pictures shown beside search results.
 package thumbnail
 
 import (
@@ -14,26 +13,26 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// What a thumbnail is at the most.
+// Upper limits on a thumbnail.
 const (
-	Side  = 192      // pixels of its longer side
-	Bytes = 64 << 10 // of its file
+	Side  = 192      // of the longer side, in pixels
+	Bytes = 64 << 10 // of the JPEG file
 )
 
-// quality of the JPEG; one that would be too large gets less, in steps.
+// quality is the JPEG quality first tried; it falls in steps until the file fits.
 const (
 	quality = 80
 	step    = 20
 )
 
-// Make returns a JPEG of the picture, of its shape and never larger than it. It may be
-// called from several goroutines at once, and starts some for a moment.
+// Make returns a JPEG of the picture with the same aspect ratio, never larger than the original. It
+// may be called concurrently, and briefly starts goroutines itself.
 func Make(p *imaging.RGB) ([]byte, error) {
 	if p.W < 1 || p.H < 1 || len(p.Pix) != 3*p.W*p.H {
 		return nil, fmt.Errorf("make thumbnail: %d bytes are no picture of %dx%d pixels", len(p.Pix), p.W, p.H)
 	}
 	small := pictures.Fit(shrunk(p), Side, Side, pictures.Box)
-	opaque := &image.RGBA{Pix: small.Pix, Stride: small.Stride, Rect: small.Rect} // without alpha the same, and what the encoder is quick with
+	opaque := &image.RGBA{Pix: small.Pix, Stride: small.Stride, Rect: small.Rect} // equivalent without alpha, and the encoder's fast path
 	for q := quality; q > 0; q -= step {
 		var b bytes.Buffer
 		if err := jpeg.Encode(&b, opaque, &jpeg.Options{Quality: q}); err != nil {
@@ -46,10 +45,10 @@ func Make(p *imaging.RGB) ([]byte, error) {
 	return nil, errors.New("make thumbnail: the picture does not compress")
 }
 
-// shrunk is the picture with all its detail up to twice the size of a thumbnail, and
-// with means of squares of pixels beyond: a copy of a large one, four bytes a pixel,
-// would take more memory than all else that is done with it. A copy it must be: the
-// library takes this kind in goroutines of its own without a way to panic.
+// shrunk copies the picture, averaging squares of pixels of a large one, down to no less than twice
+// a thumbnail's side: a full copy of a large picture, at four bytes per pixel, would take more memory
+// than everything else done with it. It must be a copy, because the resizing library's own goroutines
+// cannot panic on this image type.
 func shrunk(p *imaging.RGB) *image.NRGBA {
 	k := max(1, max(p.W, p.H)/(2*Side))
 	m := image.NewNRGBA(image.Rect(0, 0, (p.W+k-1)/k, (p.H+k-1)/k))
@@ -74,7 +73,7 @@ func copyPixels(to, from []uint8) {
 	}
 }
 
-// mean is the colour of w x h pixels at x, y.
+// mean is the mean colour of the w x h pixels at (x, y).
 func mean(p *imaging.RGB, x, y, w, h int) (r, g, b uint8) {
 	var reds, greens, blues int
 	for row := y; row < y+h; row++ {

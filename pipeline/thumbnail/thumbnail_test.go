@@ -35,7 +35,7 @@ func made(t *testing.T, p *imaging.RGB) image.Image {
 	return m
 }
 
-// A thumbnail has the shape of its picture, fits, and is not larger.
+// A thumbnail keeps the aspect ratio, fits the limit and is not enlarged.
 func TestSizes(t *testing.T) {
 	for size, want := range map[image.Point]image.Point{
 		{500, 375}:   {192, 144},
@@ -54,7 +54,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// Colours stay where they are, at each size.
+// Colours stay in place at every size.
 func TestColours(t *testing.T) {
 	for _, size := range []image.Point{{40, 30}, {500, 375}, {1537, 1000}} {
 		m := made(t, halves(size.X, size.Y))
@@ -68,7 +68,7 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// What cannot be compressed stays within the limit, too.
+// A picture that hardly compresses stays within the limit too.
 func TestNoise(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	p := imaging.NewRGB(Side, Side)

@@ -9,18 +9,17 @@ import (
 
 const width = 80
 
-// Text is what the help of a command says besides its flags.
+// Text is a command's help apart from its flags.
 type Text struct {
 	Name     string // "train"
 	Purpose  string // one sentence
-	Synopsis string // what follows the name: "--data DIR --out RUN [flags]"
+	Synopsis string // what follows the command's name: "--data DIR --out RUN [flags]"
 	Examples []string
-	Notes    string // paragraphs with a blank line between them; an indented line stands as it is; may be empty
+	Notes    string // optional; paragraphs separated by blank lines; indented lines are printed verbatim
 }
 
-// Flags returns a flag set whose help is t, an example and one entry a flag, with
-// its unit (a `quoted` word of the flag's usage text) and its default. The help
-// goes to out.
+// Flags returns a flag set whose help consists of t and an entry per flag with its unit (the
+// `quoted` word of the flag's usage text) and its default. The help is written to out.
 func Flags(out io.Writer, t Text) *flag.FlagSet {
 	fs := flag.NewFlagSet(t.Name, flag.ContinueOnError)
 	fs.SetOutput(out)
@@ -57,7 +56,7 @@ func entry(b *strings.Builder, f *flag.Flag) {
 		value = " " + value
 	}
 	switch f.DefValue {
-	case "", "0", "0s", "false": // nothing given means nothing done; the text says so if not
+	case "", "0", "0s", "false": // a zero default means off; where it does not, the text says so
 	default:
 		text += " (default " + f.DefValue + ")"
 	}
@@ -67,7 +66,7 @@ func entry(b *strings.Builder, f *flag.Flag) {
 	}
 }
 
-// dashed is a flag as people write it: of one letter with one dash.
+// dashed writes a flag the way users type it: one dash for a single letter, otherwise two.
 func dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -75,7 +74,7 @@ func dashed(name string) string {
 	return "--" + name
 }
 
-// flow breaks paragraphs into lines.
+// flow breaks paragraphs into lines and keeps indented lines as they are.
 func flow(text string) (lines []string) {
 	var run []string
 	end := func() {
@@ -96,7 +95,7 @@ func flow(text string) (lines []string) {
 	return lines
 }
 
-// wrap breaks text at spaces into lines of at most n bytes, longer words apart.
+// wrap breaks text at spaces into lines of at most n bytes, except for words longer than that.
 func wrap(text string, n int) []string {
 	var lines []string
 	line := ""
@@ -112,8 +111,8 @@ func wrap(text string, n int) []string {
 	return append(lines, line)
 }
 
-// Closest returns the candidate that a mistyped word most likely meant: at most
-// two letters away and more like it than unlike. It is empty when there is none.
+// Closest returns the candidate that a mistyped word most likely meant: at most two edits away, and
+// fewer than half the word's length. It returns "" if there is none.
 func Closest(word string, candidates []string) string {
 	best, near := 3, ""
 	for _, c := range candidates {

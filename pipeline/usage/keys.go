@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Keys are the API keys in the file of --api-key-file, one a line, in which nothing is what
-// begins with # or is empty. There is at least one, and none has a space in it.
+// Keys reads the API keys from the file given with --api-key-file, one per line, skipping blank
+// lines and lines that start with #. It fails if there is no key or if a key contains a space or
+// tab.
 func Keys(file string) (keys []string, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 )
 
-// CheckOutput is an Error when a command must not write to path, which the user gave
-// with a flag: there is no folder for it, what is there is no file or, under whatever
-// name, one of those to spare, which need not be there; or it is there at all and there
-// is no force.
+// CheckOutput returns an Error if a command must not write to path, which the user gave with flag:
+// the parent folder does not exist; path is a folder or a special file; it is, possibly under
+// another name, one of the spared files (which may be missing); or it exists and force is false.
 func CheckOutput(flag, path string, force bool, spared ...string) error {
 	name := Printable(path)
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {

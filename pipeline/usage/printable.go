@@ -7,10 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable is a name as people may see it: as it is when each of its letters can be
-// printed, else in double quotes and escaped as in Go. A file's name may hold line
-// breaks, and bytes that a terminal takes for orders. What programs read has the
-// name itself.
+// Printable returns a name fit for display: unchanged if all its characters are printable,
+// otherwise quoted and escaped as a Go string. A file name may contain line breaks and terminal
+// control sequences. Output meant for programs carries the name itself.
 func Printable(name string) string {
 	for _, r := range name {
 		if !unicode.IsPrint(r) {
@@ -23,8 +22,8 @@ func Printable(name string) string {
 	return name
 }
 
-// UTF8 is a name as JSON and other text in UTF-8 may hold it: as it is, or as Printable
-// has it where it is not UTF-8, since readers of such text lose or refuse other bytes.
+// UTF8 returns a name fit for JSON and other UTF-8 text: unchanged if it is valid UTF-8, otherwise
+// quoted as a Go string, since readers of such text drop or reject invalid bytes.
 func UTF8(name string) string {
 	if utf8.ValidString(name) {
 		return name
@@ -32,8 +31,8 @@ func UTF8(name string) string {
 	return strconv.Quote(name)
 }
 
-// Line is a text in one line as people may see it: lines are joined by semicolons, and
-// what cannot be printed is escaped as in Go. Errors quote names of files as they are.
+// Line returns a text as one displayable line: newlines become semicolons, and unprintable
+// characters are escaped as in Go. Errors contain file names verbatim.
 func Line(text string) string {
 	var b strings.Builder
 	for text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "); text != ""; {

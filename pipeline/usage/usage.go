@@ -1,6 +1,6 @@
-// Package usage is the manner in which commands speak: help written for a
-// person, and one clear line for wrong input. The flag package's own printing is
-// silenced; whoever calls the command prints the error and chooses the exit code.
+// Package usage defines how commands talk to the user: help texts, and one clear line for wrong
+// input. The flag package prints nothing itself; whoever calls the command prints the error and
+// chooses the exit code.
 package usage
 
 import (
@@ -11,26 +11,26 @@ import (
 	"strings"
 )
 
-// Error is wrong input: a flag, an argument or a setting that only the user can
-// put right. A command that fails for any other reason returns another error.
+// Error reports wrong input: a flag, an argument or a setting that only the user can correct. A
+// command that fails for any other reason returns another error.
 type Error struct {
 	Err error
-	// Command is the one whose help explains, where it is not that of the program's
-	// table: "data check".
+	// Command names the command whose --help explains, if it is not the top-level one: "data
+	// check".
 	Command string
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes an Error; %w wraps as in fmt.Errorf.
+// Errorf returns an Error; %w wraps as in fmt.Errorf.
 func Errorf(format string, args ...any) error {
 	return &Error{Err: fmt.Errorf(format, args...)}
 }
 
-// Of gives an Error in err the command it is of; any other error stays what it is.
+// Of sets the command of an Error in err; it returns any other error unchanged.
 func Of(command string, err error) error {
 	var wrong *Error
 	if !errors.As(err, &wrong) {
@@ -39,17 +39,17 @@ func Of(command string, err error) error {
 	return &Error{Err: err, Command: command}
 }
 
-// Positional is an argument that is no flag: Name as the help spells it ("RUN"),
-// and where its value goes. It is required, and those in brackets ("[URL]"), which
-// come last, are not: what Value holds stays when they are not given.
+// Positional is a non-flag argument: Name as the help spells it ("RUN") and where to store its
+// value. Names in brackets ("[URL]") are optional and must come last; if one is not given, *Value
+// keeps what it holds.
 type Positional struct {
 	Name  string
 	Value *string
 }
 
-// Parse reads args into fs and the positional arguments, in any order among the
-// flags. On -h or --help it prints the help to fs.Output and returns
-// flag.ErrHelp; everything wrong is an *Error that names the argument.
+// Parse parses args into fs and the positional arguments, which may appear anywhere among the
+// flags. On -h or --help it prints the help to fs.Output and returns flag.ErrHelp; any mistake is
+// an *Error that names the argument.
 func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
 	values, err := read(fs, args)
 	switch {
@@ -66,8 +66,7 @@ func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
 	return nil
 }
 
-// ParseAll is Parse for any number of positional arguments of one name, but one at the
-// least.
+// ParseAll is Parse for one or more positional arguments with the same name.
 func ParseAll(fs *flag.FlagSet, args []string, name string, values *[]string) error {
 	given, err := read(fs, args)
 	switch {
@@ -80,7 +79,7 @@ func ParseAll(fs *flag.FlagSet, args []string, name string, values *[]string) er
 	return nil
 }
 
-// read parses the flags, and prints the help where that is asked for.
+// read parses the flags, and prints the help if requested.
 func read(fs *flag.FlagSet, args []string) (values []string, err error) {
 	values, err = split(fs, args)
 	switch {
@@ -93,8 +92,8 @@ func read(fs *flag.FlagSet, args []string) (values []string, err error) {
 	return values, nil
 }
 
-// unquoted is the likely cause of an argument too many where images are given with a
-// flag: the shell put many names in the place of a pattern.
+// unquoted explains the likely cause of a surplus argument to commands with --data: the shell
+// expanded an unquoted pattern.
 func unquoted(fs *flag.FlagSet) string {
 	if !Given(fs, "data") {
 		return ""
@@ -102,7 +101,7 @@ func unquoted(fs *flag.FlagSet) string {
 	return "; --data is one folder or file, or a pattern in quotes: --data 'photos/*.jpg'"
 }
 
-// split parses the flags with fs kept quiet and returns the other arguments.
+// split parses the flags, silencing fs, and returns the other arguments.
 func split(fs *flag.FlagSet, args []string) (values []string, err error) {
 	out, help := fs.Output(), fs.Usage
 	if help == nil {
@@ -127,7 +126,7 @@ func split(fs *flag.FlagSet, args []string) (values []string, err error) {
 	}
 }
 
-// clearer puts the flag package's messages into the words of the help.
+// clearer rewrites the flag package's messages in the terms of the help.
 func clearer(fs *flag.FlagSet, err error) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
@@ -156,7 +155,7 @@ func Require(fs *flag.FlagSet, names ...string) error {
 	return nil
 }
 
-// Given tells whether the flag stood on the command line, even with its default.
+// Given reports whether the flag was on the command line, even with its default value.
 func Given(fs *flag.FlagSet, name string) bool {
 	given := false
 	fs.Visit(func(f *flag.Flag) { given = given || f.Name == name })

@@ -80,7 +80,7 @@ func TestParseAll(t *testing.T) {
 	}
 }
 
-// A pattern that the shell has expanded gives a flag one name and leaves the others.
+// When the shell has expanded a pattern, the flag gets the first name and the rest are arguments.
 func TestAnUnquotedPatternIsToldOf(t *testing.T) {
 	fs := exampleFlags(io.Discard)
 	fs.String("data", "", "")
@@ -115,8 +115,8 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A value that cannot be read is answered with what is wanted, for each type; what a
-// flag of its own type says stays, and so does what a value looks like.
+// A value that cannot be parsed is answered with what is expected, for each type; messages of
+// custom flag types are kept, even if the value looks like one.
 func TestParseSaysWhatIsWanted(t *testing.T) {
 	for args, want := range map[string]string{
 		"--epochs=1e2":                       `"1e2" for --epochs: want a whole number`,

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// wrongValue puts what the flag package says of a value into words that help: of one
-// that it cannot read, what it wants instead.
+// wrongValue rewrites the flag package's message about a bad value: if the value cannot be parsed,
+// it says what is expected instead.
 func wrongValue(fs *flag.FlagSet, text string) error {
 	before := " for flag -"
 	if strings.HasPrefix(text, "invalid boolean") {
 		before = " for -"
 	}
-	head, tail, found := cutLast(text, before) // the value stands before it, and may say the same
+	head, tail, found := cutLast(text, before) // the last one: the value comes before it and may contain the same text
 	name, why, named := strings.Cut(tail, ": ")
 	f := fs.Lookup(name)
 	if !found || !named || f == nil {
@@ -34,8 +34,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// wanted are the values that a flag of one of the flag package's types takes; "" of
-// another type.
+// wanted describes the values of a flag of one of the flag package's types; "" for other types.
 func wanted(v flag.Value) string {
 	g, ok := v.(flag.Getter)
 	if !ok {

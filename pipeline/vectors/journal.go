@@ -13,22 +13,22 @@ import (
 	"syscall"
 )
 
-// Journal is a file that grows by a record for each image, in order: its vector,
-// or why it has none. What a kill leaves unfinished at the end is cut off when the
-// journal is opened again. A Journal is for one goroutine.
+// Journal is an append-only file with one record per image, in order: its vector, or why it has
+// none. A record left unfinished by a kill is truncated when the journal is reopened. A Journal is
+// not safe for concurrent use.
 type Journal struct {
 	f    *os.File
 	w    *bufio.Writer
 	info Info
-	n    int    // records
-	buf  []byte // of one record
+	n    int    // number of records
+	buf  []byte // scratch for one record
 }
 
-// magic begins every journal. What begins otherwise is somebody else's file.
+// magic starts every journal. A file that starts otherwise is not ours.
 const magic = "vicreg vectors 1\n"
 
-// A record is the length and CRC-32C of its payload, each 4 bytes little-endian,
-// and the payload: a byte that is vector or reason, and what it says.
+// A record is the length and the CRC-32C of its payload, each 4 bytes little-endian, followed by
+// the payload: the byte vector or reason, then the vector's values or the text.
 const (
 	recordHead  = 8
 	vector      = 'v'
@@ -38,19 +38,19 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrOther is the error of a journal that belongs to another model, other images
-// or other settings.
+// ErrOther reports a journal that belongs to another model, other images or other settings.
 var ErrOther = errors.New("it was begun with another model, other images or other settings")
 
-// ErrForeign is the error of a file that is no journal.
+// ErrForeign reports a file that is not a journal.
 var ErrForeign = errors.New("it is no journal of vicreg's")
 
-// ErrInUse is the error of a journal that another process has open.
+// ErrInUse reports a journal that another process has open.
 var ErrInUse = errors.New("another process is writing it")
 
-// OpenJournal opens the journal at path, or begins it. Images that are done are
-// Len. One process at a time can have it open: ErrInUse. Model, Source, Count and Bad of info do not matter; the rest must be what
-// the journal was begun with, or the error is ErrOther.
+// OpenJournal opens or creates the journal at path; Len is the number of images already done. Only
+// one process at a time can have it open; the others get ErrInUse. Model, Source, Count and Bad of
+// info are ignored; the rest must match what the journal was created with, or the error is
+// ErrOther.
 func OpenJournal(path string, info Info) (j *Journal, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -90,7 +90,7 @@ func seek(f *os.File, to int64) error {
 	return err
 }
 
-// recover counts the records that are whole and returns where they end.
+// recover counts the complete records and returns the offset at which they end.
 func (j *Journal) recover() (end int64, err error) {
 	want, err := json.Marshal(j.info)
 	if err != nil {
@@ -103,7 +103,7 @@ func (j *Journal) recover() (end int64, err error) {
 		return 0, ErrForeign
 	}
 	if err != nil {
-		return 0, nil // not even begun
+		return 0, nil // the header is incomplete
 	}
 	header, err := j.next(r)
 	if err != nil {
@@ -125,7 +125,7 @@ func (j *Journal) recover() (end int64, err error) {
 
 var errTorn = errors.New("record is cut off or damaged")
 
-// next reads a record's payload, which is valid until the next call.
+// next reads a record's payload, which is valid until the next call to next.
 func (j *Journal) next(r io.Reader) ([]byte, error) {
 	var head [recordHead]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -159,7 +159,7 @@ func (j *Journal) append(payload []byte) error {
 	return nil
 }
 
-// Len is the number of images that are done.
+// Len returns the number of images done.
 func (j *Journal) Len() int { return j.n }
 
 // Add records the vector [D] of the next image.
@@ -174,12 +174,12 @@ func (j *Journal) AddBad(why string) error {
 	return j.append(append([]byte{reason}, why[:min(len(why), largestText)]...))
 }
 
-// Flush hands what was added to the operating system: a kill of the process does
-// not lose it.
+// Flush hands the added records to the operating system, so that they survive a kill of the
+// process.
 func (j *Journal) Flush() error { return j.w.Flush() }
 
-// All calls each for every record in order: with the vector, valid during the
-// call, or with the reason why there is none.
+// All calls each for every record in order, with either the vector, valid only during the call, or
+// the reason why the image has none.
 func (j *Journal) All(each func(i int, v []float32, bad string) error) error {
 	if err := j.Flush(); err != nil {
 		return err
@@ -214,5 +214,5 @@ func (j *Journal) All(each func(i int, v []float32, bad string) error) error {
 	return nil
 }
 
-// Close closes the file after what was added is written.
+// Close flushes the added records and closes the file.
 func (j *Journal) Close() error { return errors.Join(j.w.Flush(), j.f.Close()) }

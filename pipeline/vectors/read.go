@@ -13,17 +13,17 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Row is a vector as it stands in a file. Beside path and vector only .jsonl has
-// room, and only what comes from an index has more to say.
+// Row is one vector of a file. Only .jsonl can hold more than path and vector, and only vectors
+// exported from an index have more.
 type Row struct {
 	Path      string          `json:"path"`
 	Embedding []float32       `json:"embedding"`
 	Source    string          `json:"source,omitempty"` // path of the image file
-	Hash      string          `json:"sha256,omitempty"` // of the image file, in hexadecimal digits
+	Hash      string          `json:"sha256,omitempty"` // of the image file, in hexadecimal
 	Metadata  json.RawMessage `json:"metadata,omitempty"`
 }
 
-// ReadInfo reads what stands beside the vectors in the file name, in NAME.json.
+// ReadInfo reads NAME.json, which describes the vectors in the file name.
 func ReadInfo(name string) (Info, error) {
 	var info Info
 	text, err := os.ReadFile(name + ".json")
@@ -39,10 +39,10 @@ func ReadInfo(name string) (Info, error) {
 	return info, nil
 }
 
-// Read calls each for the rows of a file of a format that Create writes, in order,
-// each with a vector of its own. info is what ReadInfo gives. The error of each ends
-// it. A file that is cut off or has vectors of another length is an error, which may
-// come after some of its rows.
+// Read calls each for every row of a file in any of the Formats, in order, with a vector that each
+// may keep. info comes from ReadInfo. An error from each ends the reading. A file that is truncated
+// or has vectors of another length is an error, possibly after each was called for some of its
+// rows.
 func Read(name string, info Info, each func(Row) error) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -101,7 +101,7 @@ func readParquet(f *os.File, name string, each func(Row) error) error {
 	r := parquet.NewGenericReader[row](file)
 	defer r.Close()
 	for {
-		rows := make([]row, 64) // new ones: their vectors go to each
+		rows := make([]row, 64) // fresh for every read: each may keep their vectors
 		n, err := r.Read(rows)
 		for _, v := range rows[:n] {
 			if err := each(Row{Path: v.Path, Embedding: v.Embedding}); err != nil {

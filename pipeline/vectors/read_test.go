@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// kept is a file of the rows with all that stands beside it.
+// kept writes the rows to a file, along with the files beside it.
 func kept(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -26,7 +26,7 @@ func kept(t *testing.T, name string) string {
 	return path
 }
 
-// readAll is Read into a list.
+// readAll collects the rows of Read.
 func readAll(path string) (got []Row, err error) {
 	about, err := ReadInfo(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestReadIsTheInverseOfWrite(t *testing.T) {
 	}
 }
 
-// What an index says of its items beyond their vectors is read, too.
+// The extra fields of rows exported from an index are read too.
 func TestReadLinesOfAnIndex(t *testing.T) {
 	path := kept(t, "x.jsonl")
 	line := `{"path":"a","embedding":[1,2,3],"source":"/photos/a.jpg","sha256":"00ff","metadata":{"n":1}}`

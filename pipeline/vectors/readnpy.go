@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// readNumPy reads the rows of a .npy file and their paths from the file beside it.
+// readNumPy reads the rows of a .npy file and their paths from NAME.paths.
 func readNumPy(f io.Reader, name string, each func(Row) error) error {
 	r := bufio.NewReader(f)
 	n, d, err := readHeader(r)
@@ -56,7 +56,7 @@ func readHeader(r io.Reader) (n, d int, err error) {
 		return 0, 0, errors.New("it is no .npy file")
 	}
 	length := int(binary.LittleEndian.Uint16(head[8:]))
-	if head[6] > 1 { // four bytes
+	if head[6] > 1 { // version 2 and later: four bytes
 		more := make([]byte, 2)
 		if _, err := io.ReadFull(r, more); err != nil {
 			return 0, 0, errors.New("it is cut off")

@@ -1,5 +1,5 @@
-// Package vectors keeps embeddings in files: in the forms that people's tools
-// read, and in a journal from which a run that was killed goes on.
+// Package vectors stores embeddings in files: in formats that common tools read, and in a journal
+// from which an interrupted run resumes.
 package vectors
 
 import (
@@ -15,17 +15,17 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Info says what the vectors of a file are.
+// Info describes the vectors in a file.
 type Info struct {
 	Model       string `json:"model"`              // file name of the model
-	Fingerprint string `json:"fingerprint"`        // vectors compare only between equal ones
+	Fingerprint string `json:"fingerprint"`        // only vectors with equal fingerprints are comparable
 	Dim         int    `json:"dim"`                // D, the length of a vector
-	Centered    bool   `json:"centered,omitempty"` // less the model's mean, before they were normalized
+	Centered    bool   `json:"centered,omitempty"` // the model's mean was subtracted, before normalisation
 	Normalized  bool   `json:"normalized"`         // to length 1
 	Source      string `json:"source"`             // of the images
 	Images      string `json:"images"`             // fingerprint of their paths
-	Count       int    `json:"count"`              // vectors, one for each good image
-	Bad         []Bad  `json:"bad"`                // images that have none
+	Count       int    `json:"count"`              // vectors, one per good image
+	Bad         []Bad  `json:"bad"`                // images without a vector
 }
 
 // Bad is an image without a vector.
@@ -34,18 +34,18 @@ type Bad struct {
 	Reason string `json:"reason"`
 }
 
-// Writer takes vectors one after the other. Close finishes what was written and
-// does not close what is below. A Writer is for one goroutine.
+// Writer writes vectors one at a time. Close flushes but does not close the underlying io.Writer. A
+// Writer is not safe for concurrent use.
 type Writer interface {
 	// Write adds the vector [D] of the image with this path.
 	Write(path string, v []float32) error
 	Close() error
 }
 
-// Formats are the endings of file names that Create knows.
+// Formats lists the file extensions that Create supports.
 var Formats = []string{".npy", ".jsonl", ".parquet"}
 
-// Known tells whether Create knows the ending of a file's name.
+// Known reports whether Create supports the extension of a file name.
 func Known(name string) bool {
 	for _, f := range Formats {
 		if strings.EqualFold(filepath.Ext(name), f) {
@@ -55,10 +55,10 @@ func Known(name string) bool {
 	return false
 }
 
-// Create returns a writer of the format that the name's ending says.
+// Create returns a writer for the format given by the name's extension.
 //
-//   - .npy: float32 [Count, D] in rows, without the paths;
-//   - .jsonl: an object {"path", "embedding"} a line;
+//   - .npy: float32 [Count, D], row-major, without the paths;
+//   - .jsonl: one object {"path", "embedding"} per line;
 //   - .parquet: columns path (string) and embedding (list of float32); model,
 //     fingerprint, dim, centered and normalized are key-value metadata.
 func Create(w io.Writer, name string, info Info) (Writer, error) {
@@ -74,8 +74,8 @@ func Create(w io.Writer, name string, info Info) (Writer, error) {
 	return nil, fmt.Errorf("write vectors: %s: want a name that ends in %s", name, strings.Join(Formats, ", "))
 }
 
-// numPy is NumPy's format, version 1.0: magic, version, length of the header, the
-// header as a Python dictionary padded so that the data is aligned to 64 bytes.
+// numPy writes NumPy's format, version 1.0: magic, version, header length, and the header as a
+// Python dictionary, padded so that the data is 64-byte aligned.
 type numPy struct {
 	w   *bufio.Writer
 	row []byte
@@ -100,7 +100,7 @@ func (n *numPy) Write(_ string, v []float32) error {
 
 func (n *numPy) Close() error { return n.w.Flush() }
 
-// Append adds v to dst as little-endian float32.
+// Append appends v to dst as little-endian float32.
 func Append(dst []byte, v []float32) []byte {
 	for _, x := range v {
 		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
@@ -114,7 +114,7 @@ func decode(dst []float32, src []byte) {
 	}
 }
 
-// row is a vector with its path, as JSON and as Parquet columns.
+// row is a vector with its path, as a JSON object and as Parquet columns.
 type row struct {
 	Path      string    `json:"path" parquet:"path"`
 	Embedding []float32 `json:"embedding" parquet:"embedding,list"`
@@ -131,7 +131,7 @@ func (l *lines) Close() error { return l.w.Flush() }
 
 type columns struct{ w *parquet.GenericWriter[row] }
 
-// groupRows is how many rows are held in memory before they are written.
+// groupRows is how many rows are buffered in memory before they are written.
 const groupRows = 4096
 
 func newParquet(w io.Writer, info Info) *columns {

@@ -20,7 +20,7 @@ var (
 	rows  = [][]float32{{1, -2.5, 3e-8}, {0, 7, -0.1}}
 )
 
-// written is a file of the rows in the format of the name.
+// written returns the rows encoded in the format of the name.
 func written(t *testing.T, name string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -95,7 +95,7 @@ func TestUnknownFormat(t *testing.T) {
 	}
 }
 
-// records are what a journal holds, a string each.
+// records formats the records of a journal.
 func records(t *testing.T, j *Journal) (out []string) {
 	t.Helper()
 	err := j.All(func(i int, v []float32, bad string) error {
@@ -134,8 +134,8 @@ func fill(t *testing.T, path string) (want []string) {
 	return want
 }
 
-// Wherever a journal is cut off, and whichever bit of it flips, what opens again is
-// the records before; going on gives the whole.
+// Wherever a journal is truncated, and whichever bit is flipped, the records before the damage are
+// recovered; resuming completes it.
 func TestJournalOutlivesDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	want := fill(t, path)
@@ -153,7 +153,7 @@ func TestJournalOutlivesDamage(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if k%2 == 1 && k/2 < len(magic) { // it could be anybody's
+		if k%2 == 1 && k/2 < len(magic) { // it could be anyone's file
 			if _, err := OpenJournal(path, info); !errors.Is(err, ErrForeign) {
 				t.Fatalf("damage %d: %v", k, err)
 			}
@@ -177,7 +177,7 @@ func TestJournalOutlivesDamage(t *testing.T) {
 	}
 }
 
-// A journal goes on after it was read through.
+// A journal can be appended to after it was read.
 func TestJournalGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	want := fill(t, path)

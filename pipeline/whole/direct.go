@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// Direct says that path is no place for a file, and is written to as it is: a pipe, a
-// device of characters, or a name for what this process has open already, such as
-// /dev/stdout or what a shell makes of >(sort), even if that is a file.
+// Direct reports whether path must be written to directly instead of being replaced by rename: a
+// pipe, a character device, or a name for a descriptor that this process has open, such as
+// /dev/stdout or what a shell makes of >(sort), even if that is a regular file.
 func Direct(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -24,7 +24,7 @@ func Direct(path string) bool {
 	return open || info.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0
 }
 
-// descriptor is the number that a path stands for.
+// descriptor returns the file descriptor that a path names.
 func descriptor(path string) (fd int, ok bool) {
 	switch path = filepath.Clean(path); path {
 	case "/dev/stdout":
@@ -41,7 +41,7 @@ func descriptor(path string) (fd int, ok bool) {
 	return 0, false
 }
 
-// direct is Write for such a path.
+// direct is Write for a path that is Direct.
 func direct(path string, write func(io.Writer) error) error {
 	f, err := openDirect(path)
 	if err != nil {
@@ -54,8 +54,8 @@ func direct(path string, write func(io.Writer) error) error {
 	return errors.Join(err, f.Close())
 }
 
-// openDirect shares what is open, for a file that was opened once more would be written
-// over from its beginning.
+// openDirect duplicates an open descriptor, because reopening a regular file would overwrite it
+// from the start.
 func openDirect(path string) (*os.File, error) {
 	fd, ok := descriptor(path)
 	if !ok {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A pipe is written to and stays one.
+// Writing to a pipe goes through it and leaves it a pipe.
 func TestWriteToAPipe(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pipe")
@@ -33,7 +33,7 @@ func TestWriteToAPipe(t *testing.T) {
 	}
 }
 
-// What is open already is gone on with, and stays open.
+// A file that is already open is continued, and stays open.
 func TestWriteToWhatIsOpen(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
 	if err != nil {

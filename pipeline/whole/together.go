@@ -11,16 +11,16 @@ import (
 
 // Part is one of several files that belong together.
 type Part struct {
-	Ending string // of its name, behind that of the first file, whose own is empty
+	Ending string // appended to the first file's name; the first part's is empty
 	Write  func(io.Writer) error
 }
 
-// Together is Write of files that are of no use without each other, or with older ones
-// in their places: the first has the name path, the others that with their endings. All
-// are made in a folder NAME.*.tmp beside path before the first takes its place. When one
-// cannot be made or put there, what was there is as it was. Where the process dies,
-// path is there only if all are, old or new; what was there may be in that folder then,
-// as NAME.old. What is Direct is written when all else is made.
+// Together is Write for files that are useless without each other or beside older versions: the
+// first is named path, the others path plus their endings. All are written into a folder NAME.*.tmp
+// beside path before the first is moved into place. If writing or moving one fails, the old files
+// are restored. If the process dies, path exists only if the whole set does, old or new; the old
+// files may then be in that folder as NAME.old. Paths that are Direct are written after all the
+// files and before any is moved.
 func Together(path string, parts ...Part) (err error) {
 	folder, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
@@ -53,7 +53,7 @@ func Together(path string, parts ...Part) (err error) {
 	return errors.Join(err, os.RemoveAll(folder))
 }
 
-// keeps says that something which could not be put back is left.
+// keeps reports whether an old file is left that could not be put back.
 func keeps(made string, endings []string) bool {
 	for _, ending := range endings {
 		if _, err := os.Lstat(made + ending + old); err == nil {
@@ -63,13 +63,13 @@ func keeps(made string, endings []string) bool {
 	return false
 }
 
-// old is the ending of what makes room.
+// old is appended to the names of files moved out of the way.
 const old = ".old"
 
-// exchange moves the files of a name with these endings from one folder to another of the
-// same disk, over what is there. Old and new ones are never there together: the file
-// with the first ending goes first, and comes last. After a failure what was there is
-// back; what even that fails for is in the first folder, as NAME.old.
+// exchange moves the files of a name with these endings from one folder to another on the same
+// disk, replacing what is there. Old and new files never coexist in the target: the file with the
+// first ending is the first to leave and the last to arrive. On failure the old files are moved
+// back; one for which even that fails stays in the first folder as NAME.old.
 func exchange(from, to, name string, endings []string) (err error) {
 	var undo []func() error
 	defer func() {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// namesOf are the files of a folder with what is in them.
+// namesOf lists the files in a folder with their contents.
 func namesOf(t *testing.T, folder string) string {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
@@ -41,7 +41,7 @@ func fill(t *testing.T, dir, text string, names ...string) {
 	}
 }
 
-// parts are three files of a text, of which one fails.
+// parts are three files with the same text, one of which fails.
 func parts(text, failing string, err error) []Part {
 	var all []Part
 	for _, ending := range []string{"", ".json", ".paths"} {
@@ -54,7 +54,7 @@ func parts(text, failing string, err error) []Part {
 	return all
 }
 
-// Whichever of the files fails, all that was there is, and nothing else.
+// Whichever file fails, the old files are all there and nothing else is.
 func TestTogether(t *testing.T) {
 	dir, full := t.TempDir(), errors.New("disk is full")
 	path := filepath.Join(dir, "v")
@@ -81,7 +81,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// A folder in the place of one of them, which nobody meant to lose, stays.
+// A folder in the place of one of the files is not replaced.
 func TestTogetherOverAFolder(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, dir, "old", "v", "v.json")
@@ -94,7 +94,7 @@ func TestTogetherOverAFolder(t *testing.T) {
 	}
 }
 
-// A pipe in the place of the first gets it, and stays a pipe; not before the others are made.
+// A pipe in the place of the first file is written to, once the others are ready, and stays a pipe.
 func TestTogetherWithAPipe(t *testing.T) {
 	dir, full := t.TempDir(), errors.New("disk is full")
 	path := filepath.Join(dir, "v")

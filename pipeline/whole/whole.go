@@ -1,5 +1,4 @@
-// Package whole writes files that appear under their names only when they are
-// complete and on the disk.
+// Package whole writes files that get their final names only once they are complete and on disk.
 package whole
 
 import (
@@ -11,10 +10,9 @@ import (
 	"path/filepath"
 )
 
-// Write makes the file at path from what write writes to it, over what is there.
-// When it fails, or the process dies in the middle, what was there is as it was;
-// a death may leave a file NAME.*.tmp beside it. Two at once on one path do not
-// mix: the last one to end wins. Where path is Direct, what is written goes there at once.
+// Write replaces the file at path with what write writes. If it fails or the process dies, the old
+// file is intact; a crash may leave a file NAME.*.tmp beside it. Concurrent writes to one path do
+// not mix: the last to finish wins. If path is Direct, the output goes there straight away.
 func Write(path string, write func(io.Writer) error) error {
 	if Direct(path) {
 		return named(path, direct(path, write))
@@ -22,7 +20,7 @@ func Write(path string, write func(io.Writer) error) error {
 	return named(path, file(path, write))
 }
 
-// named says of an error which file it is about.
+// named adds to an error the file it is about.
 func named(path string, err error) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -49,21 +47,21 @@ func file(path string, write func(io.Writer) error) error {
 	})
 }
 
-// File is what a write needs of *os.File.
+// File is the part of *os.File that a write needs.
 type File interface {
 	io.Writer
 	Sync() error
 	Close() error
 }
 
-// Through is Write by way of a file that create opens, and whose name it returns,
-// beside path. It is gone afterwards, even if create returns an error with the name.
-// What write writes is not buffered.
+// Through is Write via a temporary file beside path, which create opens and whose name it returns.
+// The temporary file is gone afterwards, even if create returns both an error and a name. The
+// output of write is not buffered.
 func Through(path string, create func() (f File, name string, err error), write func(io.Writer) error) error {
 	f, name, err := create()
 	if err == nil {
 		if err = write(f); err == nil {
-			err = f.Sync() // a full disk may show only now
+			err = f.Sync() // a full disk may only be reported here
 		}
 		err = errors.Join(err, f.Close())
 	}
@@ -79,7 +77,7 @@ func Through(path string, create func() (f File, name string, err error), write 
 	return syncDir(filepath.Dir(path))
 }
 
-// WriteFile is Write of bytes.
+// WriteFile is Write for a byte slice.
 func WriteFile(path string, data []byte) error {
 	return Write(path, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -87,7 +85,7 @@ func WriteFile(path string, data []byte) error {
 	})
 }
 
-// syncDir makes the new name last through a power cut.
+// syncDir makes the rename survive a power failure.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
