@@ -58,10 +58,10 @@ func mergedForward(g *graph.Graph, c Config, s *nn.Scope) forward {
 	return forward{s, y[0], z[0], z[1], c.loss(g, nn.Train, z[0], z[1])}
 }
 
-// mergesViews reports whether training runs both views as one batch. That needs the custom
-// operators, whose fused normalisation keeps the statistics of the views apart, and activations
-// small enough for the runtime's kernels to index; Apart turns it off. The results are the same up
-// to rounding.
+// mergesViews reports whether training runs both views as one batch. That needs CUDA's custom
+// operators, whose fused normalisation with ReLU keeps the statistics of the views apart, and
+// activations small enough for the runtime's kernels to index; Apart turns it off. The results are
+// the same up to rounding.
 func (c Config) mergesViews() bool {
 	const most = 1 << 31
 	return !c.Apart && c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most

@@ -1,5 +1,4 @@
-// Package models holds the mathematics of the project: the backbones, VICReg
-// and the graphs that train them.
+// Package models defines the backbones, the VICReg loss and the graphs that train them.
 package models
 
 import (

@@ -36,7 +36,7 @@ func stepConfig(optimizer string, decay float64, block int) Config {
 	return c
 }
 
-// newStepper loads the step graph of c and gives it a state.
+// newStepper loads the step graph of c and sets its state.
 func newStepper(t *testing.T, c Config, state func(*Artifact) map[string]*tensor.Tensor) *ort.Stepper {
 	t.Helper()
 	a, err := Step(c)

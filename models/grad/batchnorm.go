@@ -10,7 +10,7 @@ type BatchNormOptions struct {
 	Eps      float64      // added to the variance
 	Residual *graph.Value // added after the normalisation; nil for none
 	Relu     bool         // applied last
-	Groups   int          // equal parts of the batch, each with its own statistics [Groups, C]; 0 means one. Custom operators only
+	Groups   int          // parts of the batch with separate statistics, [Groups, C]; 0 means one. Custom operators only
 }
 
 func (o BatchNormOptions) attrs() []graph.Attr {
@@ -60,7 +60,7 @@ func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, 
 	save("istd", istd)
 	save("scale", scale)
 	residual := o.Residual
-	if residual != nil { // plain, perhaps: the channels of its layer may not fill blocks
+	if residual != nil { // its layer's channels need not fill blocks
 		residual = sameLayout(g, residual, x)
 		save("residual", residual)
 	}

@@ -26,9 +26,9 @@ func convRule(c *Call) []*graph.Value {
 	})
 }
 
-// convolution is one use of weights w [M, C, KH, KW] on x [N, C, H, W]. With a
-// scale [M] it stands for the convolution by w*scale, which is how the gradients
-// of a convolution and the normalisation behind it share a pass over memory.
+// convolution is one use of weights w [M, C, KH, KW] on x [N, C, H, W]. With a scale [M] it stands
+// for the convolution by w*scale, so that the gradients of a convolution and the normalisation
+// after it share a pass over memory.
 type convolution struct {
 	g     *graph.Graph
 	x, w  *graph.Value

@@ -59,7 +59,7 @@ type phase struct {
 
 // phases splits an axis of x, of size in, by remainder modulo the stride. Position s*u+p of x meets
 // tap k of output o where s*o + k = s*u+p+pad. The result is nil where dy would have to be cropped,
-// as with pads above the kernel.
+// as happens if the pads exceed the kernel.
 func (c convolution) phases(in, out, k, pad int) []phase {
 	s := c.win.Stride
 	var all []phase

@@ -186,7 +186,7 @@ func (u unit) build(g *graph.Graph, x value, stride int) value {
 	return y
 }
 
-// shortcut is x, or the projection where the case has one.
+// shortcut is x, or the projection if the case has one.
 func shortcut(g *graph.Graph, x map[string]value, a attributes) value {
 	if x["downsample.0.weight"] == nil {
 		return x["x"]

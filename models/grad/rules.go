@@ -7,8 +7,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// rules maps an operator's key to its gradient. Every row has a test row in
-// rules_test.go, and a test fails when one has none.
+// rules maps an operator's key to its gradient. A test checks that every rule has a row in
+// rules_test.go.
 var rules = map[string]Rule{
 	"Add":                       add,
 	"Sub":                       sub,

@@ -5,8 +5,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// addends bounds how many numbers are accumulated in one float32. With 16 times as many, sums were
-// 10 times less accurate, which showed in the signs of activations.
+// addends bounds how many numbers are accumulated in sequence in one float32. With 16 times as
+// many, sums were 10 times less accurate, which showed in the signs of activations.
 const addends = 1024
 
 // channelSums returns, per channel, the sum of a and the sum of a*b: [C] each.

@@ -58,7 +58,7 @@ func (g *Graph) product(domain, op string, attrs []Attr, a, b *Value, transA, tr
 	return g.op(domain, op, attrs, []*Value{a, b}, &Value{Type: a.Type, Shape: shape})[0]
 }
 
-// GemmAttr are the attributes of Gemm; the zero value of Alpha stands for 1.
+// GemmAttr are the attributes of Gemm; an Alpha of 0 means 1.
 type GemmAttr struct {
 	TransA, TransB bool
 	Alpha          float32

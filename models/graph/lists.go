@@ -24,8 +24,11 @@ type MomentumStep struct {
 	Decay, Rate, LR *Value
 }
 
-// Momentum takes a step of gradient descent, m' = Momentum*m + Rate*(g + Decay*p) and p' = p -
-// LR*m', of variables p with gradients g. With a Momentum of 0, m is not read.
+// Momentum takes a step of gradient descent for variables p with gradients g; with a Momentum of 0,
+// m is not read:
+//
+//	m' = Momentum*m + Rate*(g + Decay*p)
+//	p' = p - LR*m'
 func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*Value) {
 	g.lists("Momentum", tensor.Float32, ps, gs, ms)
 	n := len(ps)
@@ -47,8 +50,11 @@ type AdamStep struct {
 	Decay, Rate, Correct, Inv *Value
 }
 
-// Adam takes a step of variables p with gradients g. With d = Inv*g, m' = Beta1*m + (1-Beta1)*d, v'
-// = Beta2*v + (1-Beta2)*d*d and p' = p - Decay*p - Rate*m'/(sqrt(Correct*v') + Eps).
+// Adam takes a step for variables p with gradients g. With d = Inv*g,
+//
+//	m' = Beta1*m + (1-Beta1)*d
+//	v' = Beta2*v + (1-Beta2)*d*d
+//	p' = p - Decay*p - Rate*m'/(sqrt(Correct*v') + Eps)
 func (g *Graph) Adam(s AdamStep, ps, gs, ms, vs []*Value) (nextP, nextM, nextV []*Value) {
 	g.lists("Adam", tensor.Float32, ps, gs, ms, vs)
 	n, scalars := len(ps), []*Value{s.Decay, s.Rate, s.Correct, s.Inv}

@@ -18,7 +18,7 @@ import (
 
 type value = *graph.Value
 
-// maker declares a float32 input between 0.3 and 1.3.
+// maker declares a float32 input with values between 0.3 and 1.3.
 type maker func(shape ...int) value
 
 // opRows build each operator at least once, by the name of the method; blocked ones are built only

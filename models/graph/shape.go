@@ -123,9 +123,9 @@ func TransposeShape(shape, perm []int) ([]int, error) {
 	return out, nil
 }
 
-// Window is the geometry of a convolution or a pooling: kernel, stride and
-// padding, in pixels. Pads are top, left, bottom, right as in ONNX. Dilation is
-// the distance between taps, down and across; 0 stands for 1.
+// Window is the geometry of a convolution or a pooling: kernel, stride and padding, in pixels. Pads
+// are top, left, bottom, right as in ONNX. Dilation is the distance between taps, down and across;
+// 0 means 1.
 type Window struct {
 	KH, KW, Stride int
 	Pads           [4]int
@@ -137,8 +137,8 @@ func Square(k, stride, pad int) Window {
 	return Window{KH: k, KW: k, Stride: stride, Pads: [4]int{pad, pad, pad, pad}}
 }
 
-// Out is the output height and width for an h x w input; 0 or less where the
-// padded input is smaller than the window.
+// Out is the output height and width for an h x w input; 0 where the padded input is smaller than
+// the window.
 func (w Window) Out(h, wd int) (int, int) {
 	kh, kw := (w.KH-1)*max(1, w.Dilation[0])+1, (w.KW-1)*max(1, w.Dilation[1])+1
 	return steps(h+w.Pads[0]+w.Pads[2]-kh, w.Stride), steps(wd+w.Pads[1]+w.Pads[3]-kw, w.Stride)

@@ -77,7 +77,7 @@ func evaluateGraph(g *graph.Graph, inputs map[string][]float64, round bool) (map
 	return out, nil
 }
 
-// bind gives an input its data and resolves its symbolic dimension.
+// bind assigns data to an input and resolves its symbolic dimension.
 func bind(v *graph.Value, data []float64) (array, error) {
 	shape, known, open := slices.Clone(v.Shape), 1, -1
 	for i, d := range shape {
