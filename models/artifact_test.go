@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the texts in testdata anew")
 
-// Built twice, a graph gives the same bytes; the runtime loads them and finds
-// the inputs and outputs that the builder declared.
+// Building a graph twice gives the same bytes; the runtime loads them and reports the inputs and
+// outputs that the builder declared.
 func TestArtifactsAreStableAndLoad(t *testing.T) {
 	for _, net := range [][3]string{{"resnet18", "cifar", "lars"}, {"resnet50", "imagenet", "adamw"}} {
 		for _, block := range layouts(t) {
@@ -66,8 +66,8 @@ func checkEnds(t *testing.T, what string, g *graph.Graph, model []byte) {
 	}
 }
 
-// The loss and its backward pass, in both forms of the covariance, print as
-// they did. After a change that is meant: go test ./models -run Print -update.
+// The printed graph of the loss and its backward pass is unchanged, for both forms of the
+// covariance. After an intended change: go test ./models -run Print -update.
 func TestPrintOfTheLoss(t *testing.T) {
 	for name, shape := range map[string][2]int{"loss_gram": {4, 8}, "loss_square": {8, 4}} {
 		got := build(t, func(g *graph.Graph) { lossHead(g, shape[0], shape[1]) }).String()

@@ -7,8 +7,8 @@ import (
 	"vicreg/models/optim"
 )
 
-// Every model, stem and block size must build: the layouts of a block's branch
-// and its shortcut have to meet whatever came before them.
+// Every model, stem and block size must build: a block's branch and shortcut have to agree on a
+// layout whatever precedes them.
 func TestEveryModelBuilds(t *testing.T) {
 	sgd, err := optim.Default("sgd")
 	if err != nil {

@@ -11,9 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// With a compute type of its own, a graph multiplies in it and keeps parameters,
-// gradients, statistics and loss in float32. The reference checker infers the
-// type of every tensor.
+// With a reduced-precision compute type, a graph multiplies in it and keeps parameters, gradients,
+// statistics and loss in float32. The reference checker infers the type of every tensor.
 func TestComputeType(t *testing.T) {
 	lars, err := optim.Default("lars")
 	if err != nil {
@@ -57,7 +56,7 @@ func TestComputeType(t *testing.T) {
 	}
 }
 
-// inner lists all nodes, those inside composites too.
+// inner lists all nodes, including those inside composites.
 func inner(nodes []*graph.Node) (all []*graph.Node) {
 	for _, n := range nodes {
 		all = append(append(all, n), inner(n.Body)...)

@@ -8,27 +8,27 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Config describes everything that decides the graphs of a run.
+// Config determines the graphs of a run.
 type Config struct {
 	Backbone  ResNet
 	Expander  Expander
 	Loss      Loss
 	Optimizer optim.Config
-	Batch     int           // images per view of one step, N; with Group, those of this process
+	Batch     int           // images per view in a step, N; with a Group, those of this process
 	Size      int           // side of a view in pixels
-	Mean, Std [3]float64    // of the pixels, in 0..1
-	Compute   tensor.DType  // of activations; 0 for float32. Parameters, statistics and loss are float32
-	Device    tensor.Device // that the graphs will run on; CUDA knows no Block, and bfloat16 only with CustomOps
-	CustomOps bool          // of a graph for CUDA: see graph.Graph
-	TF32      bool          // of a graph for CUDA: see graph.Graph
-	Apart     bool          // the two views pass one after the other where one batch could be both, in training
-	SumsApart bool          // of a graph for CUDA: see graph.Graph
-	Group     graph.Group   // the processes that train together, in training
+	Mean, Std [3]float64    // of the pixels, on a scale of 0..1
+	Compute   tensor.DType  // of activations; 0 means float32. Parameters, statistics and loss are always float32
+	Device    tensor.Device // where the graphs will run; CUDA rules out Block, and needs CustomOps for bfloat16
+	CustomOps bool          // CUDA only: see graph.Graph
+	TF32      bool          // CUDA only: see graph.Graph
+	Apart     bool          // trains on the views one after the other even where they could share a batch
+	SumsApart bool          // CUDA only: see graph.Graph
+	Group     graph.Group   // the processes that train together; training only
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
-	Standard  bool          // standard operators only, for tools other than ONNX Runtime; Block must be 0
+	Standard  bool          // standard operators only, for tools other than ONNX Runtime; requires Block 0
 }
 
-// build runs f on a new graph of the kind that c asks for.
+// build runs f on a new graph configured by c. Combinations that no kernel supports fail.
 func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 	return graph.Build(name, func(g *graph.Graph) {
 		if c.compute() != tensor.Float32 && c.Block > 0 {
@@ -65,11 +65,11 @@ const (
 	Embedding1      = "embedding1"
 	Embedding2      = "embedding2"
 
-	Pixels    = "pixels"    // of an exported backbone, uint8 [N, S, S, 3]
-	Embedding = "embedding" // of an exported backbone, float32 [N, D]
+	Pixels    = "pixels"    // input of an exported backbone, uint8 [N, S, S, 3]
+	Embedding = "embedding" // output of an exported backbone, float32 [N, D]
 )
 
-// Suffixes of the names that belong to a parameter or state tensor.
+// Suffixes added to the name of a parameter or state tensor.
 const (
 	gradSuffix = ".grad" // its gradient
 	nextSuffix = ".next" // its value after the step

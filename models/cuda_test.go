@@ -14,9 +14,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// anyFloat are the types of the first input for which ONNX Runtime's CUDA provider
-// registers most kernels that the graphs use, float16 and float32; others have more or
-// fewer. Found by creating sessions with the provider.
+// anyFloat are the types of the first input, float16 and float32, for which ONNX Runtime's CUDA
+// provider registers most kernels that the graphs use; the rest have more or fewer. Determined by
+// creating sessions with the provider.
 var anyFloat = []tensor.DType{tensor.Float16, tensor.Float32}
 
 var kernels = map[string][]tensor.DType{
@@ -25,7 +25,7 @@ var kernels = map[string][]tensor.DType{
 	"Greater": anyFloat, "Where": {tensor.Bool}, "And": {tensor.Bool}, "IsNaN": {tensor.Float32}, "IsInf": {tensor.Float32},
 	"Cast": append([]tensor.DType{tensor.Uint8, tensor.Bool}, anyFloat...), "Identity": anyFloat,
 	"MatMul": {tensor.Float32}, "Gemm": anyFloat, "com.microsoft.FusedMatMul": anyFloat,
-	// In half precision these would add up in it.
+	// In half precision these would accumulate in it.
 	"ReduceSum": {tensor.Float32}, "ReduceMean": {tensor.Float32}, "ReduceSumSquare": {tensor.Float32},
 	"Reshape": append([]tensor.DType{tensor.Int64}, anyFloat...), "Transpose": anyFloat, "Expand": anyFloat, "Slice": anyFloat, "Concat": anyFloat, "Split": anyFloat,
 	"Gather": anyFloat, "Pad": anyFloat, "ScatterElements": anyFloat,
@@ -35,9 +35,9 @@ var kernels = map[string][]tensor.DType{
 	"BatchNormalization": anyFloat, // of the expander
 }
 
-// Every node of a step has a kernel on CUDA, in one type throughout where the kernel
-// has one type, and none needs what breaks the capture of a step as a CUDA graph:
-// shapes that are computed, or lists of tensors that the runtime uploads.
+// Every node of a step has a kernel on CUDA, in one type throughout where the kernel has one type,
+// and none does what breaks the capture of a step as a CUDA graph: computed shapes, or lists of
+// tensors that the runtime uploads.
 func TestStepHasKernelsOnCUDA(t *testing.T) {
 	for _, c := range []Config{
 		netConfig(t, "resnet18", "cifar", 16, 32, 64), netConfig(t, "resnet18", "imagenet", 16, 64, 6), netConfig(t, "resnet50", "imagenet", 16, 64, 8),
@@ -60,7 +60,7 @@ func TestStepHasKernelsOnCUDA(t *testing.T) {
 	}
 }
 
-// sized are the inputs that the runtime wants on the host, by operator.
+// sized are the inputs that the runtime requires on the host, by operator.
 var sized = map[string]int{"Reshape": 1, "Expand": 1, "Slice": 1, "Pad": 1, "ReduceSum": 1, "ReduceMean": 1, "ReduceSumSquare": 1}
 
 func unfit(n *graph.Node) string {
@@ -92,7 +92,7 @@ func unfit(n *graph.Node) string {
 	return ""
 }
 
-// The other graphs of a model build for CUDA too, and what it cannot do is said.
+// The other graphs of a model build for CUDA too, and unsupported combinations are reported.
 func TestGraphsForCUDA(t *testing.T) {
 	c := netConfig(t, "resnet18", "cifar", 16, 16, 8)
 	c.Device, c.Compute = tensor.CUDA, tensor.Float16
@@ -131,8 +131,8 @@ func TestGraphsForCUDA(t *testing.T) {
 // families are the two kinds of graphs for CUDA.
 var families = map[string]bool{"custom": true, "portable": false}
 
-// A run goes from one device to another with its state: the same tensors in both families
-// of a step.
+// A run can move between devices with its state: both families of a step have the same state
+// tensors.
 func TestStateIsOneOnAllDevices(t *testing.T) {
 	for _, name := range []string{"lars", "sgd", "adamw"} {
 		c := netConfig(t, "resnet18", "cifar", 16, 32, 8)
@@ -168,7 +168,7 @@ func shapesOf(a *Artifact) map[string]string {
 	return shapes
 }
 
-// A model's variables are moved alike in both families, and as the host's graph moves them.
+// Both families update a model's variables alike, and as the host's graph does.
 func TestOptimizersOnCUDA(t *testing.T) {
 	for _, name := range []string{"lars", "sgd", "adamw"} {
 		c := netConfig(t, "resnet18", "cifar", 4, 32, 8)
@@ -208,7 +208,7 @@ func TestOptimizersOnCUDA(t *testing.T) {
 	}
 }
 
-// What is exported, and what is watched during a run, takes no operators of our own.
+// Exports, and the graph that evaluates during a run, contain none of our own operators.
 func TestExportsHaveNoCustomOperators(t *testing.T) {
 	c := netConfig(t, "resnet18", "cifar", 8, 16, 8)
 	a, err := Step(c)

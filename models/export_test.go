@@ -10,8 +10,7 @@ import (
 	"vicreg/scripts/golden"
 )
 
-// evalState has the twin's parameters and running statistics that no two
-// channels share.
+// evalState has the twin's parameters, and running statistics that differ from channel to channel.
 func evalState(a *Artifact) map[string]*tensor.Tensor {
 	state := twinState(a)
 	for _, p := range a.Params {
@@ -25,8 +24,8 @@ func evalState(a *Artifact) map[string]*tensor.Tensor {
 	return state
 }
 
-// The exported backbone, its normalisation folded into the weights, gives the
-// representation of the evaluation graph, for any number of images.
+// The exported backbone, its normalisation folded into the weights, computes the representation of
+// the evaluation graph, for any number of images.
 func TestExportIsEvaluation(t *testing.T) {
 	for _, net := range []struct {
 		model, stem string
@@ -59,7 +58,7 @@ func TestExportIsEvaluation(t *testing.T) {
 	}
 }
 
-// Values of a parameter that is missing or has another shape are refused by name.
+// A parameter whose value is missing or has another shape is rejected by name.
 func TestExportNeedsEveryValue(t *testing.T) {
 	c := netConfig(t, "resnet18", "cifar", 8, 16, 2)
 	eval, err := Eval(c)

@@ -47,8 +47,8 @@ func artifacts(t *testing.T, c Config) []*graph.Graph {
 	return append(graphs, backbone)
 }
 
-// The reference implementation of ONNX accepts the files of a run, built of
-// standard operators, and infers the shapes they declare.
+// ONNX's reference implementation accepts the files of a run, built from standard operators, and
+// infers the shapes they declare.
 func TestReferenceAcceptsTheArtifacts(t *testing.T) {
 	var files []*onnx.ModelProto
 	for _, net := range [][3]string{
@@ -74,8 +74,8 @@ func TestReferenceAcceptsTheArtifacts(t *testing.T) {
 	}
 }
 
-// Every tensor has at run time the shape that the file declares. The step is
-// left out: it is the first two graphs in one.
+// At run time every tensor has the shape that the file declares. The step is left out: it is the
+// first two graphs merged.
 func TestRuntimeShapesOfTheArtifacts(t *testing.T) {
 	for _, block := range layouts(t) {
 		c := formatConfig(t, "resnet18", "imagenet", "lars")
@@ -91,12 +91,12 @@ func TestRuntimeShapesOfTheArtifacts(t *testing.T) {
 	}
 }
 
-// anyInputs feed a graph whose numbers do not matter.
+// anyInputs feeds a graph whose values do not matter.
 func anyInputs(g *graph.Graph, batch int) map[string][]float64 {
 	rng, in := rand.New(rand.NewPCG(5, 6)), map[string][]float64{}
 	for _, v := range g.Inputs {
 		n := v.Elements()
-		if n < 0 { // the batch is open
+		if n < 0 { // symbolic batch
 			n *= -batch
 		}
 		data := make([]float64, n)

@@ -9,17 +9,17 @@ import (
 	"vicreg/models/tensor"
 )
 
-// forward is a run of backbone, expander and loss on two views.
+// forward is one pass of backbone, expander and loss over two views.
 type forward struct {
 	scope    *nn.Scope
 	y, z, z2 *graph.Value // representation of view 1, embeddings of both
 	terms    Terms
 }
 
-// newForward builds the forward pass. The two views pass one after the other:
-// each has its own batch statistics, and the running ones are updated twice, as
-// in the authors' code. Processes that train together normalise each its own
-// batch, and have the loss of all their embeddings.
+// newForward builds the forward pass. Unless they share a batch (mergesViews), the views run one
+// after the other: each has its own batch statistics, and the running statistics are updated twice,
+// as in the authors' code. Processes that train together each normalise their own batch, but share
+// one loss over all their embeddings.
 func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	s := nn.NewScope(g, mode)
 	if mode == nn.Train && c.mergesViews() {
@@ -35,7 +35,7 @@ func newForward(g *graph.Graph, c Config, mode nn.Mode) forward {
 	return forward{s, y, z, z2, c.loss(g, mode, z, z2)}
 }
 
-// loss is that of the embeddings of all processes that train together.
+// loss is taken over the embeddings of all processes that train together.
 func (c Config) loss(g *graph.Graph, mode nn.Mode, z, z2 *graph.Value) Terms {
 	if mode == nn.Train && !c.Group.Alone() {
 		all := g.AllGather(c.Group, z, z2)
@@ -44,8 +44,8 @@ func (c Config) loss(g *graph.Graph, mode nn.Mode, z, z2 *graph.Value) Terms {
 	return c.Loss.Forward(g, z, z2)
 }
 
-// mergedForward is newForward with the views as the halves of one batch, of which each still
-// has its own statistics: half as many kernels, each with twice the work.
+// mergedForward is newForward with the views as the halves of one batch, each still normalised by
+// its own statistics: half as many kernels, each doing twice the work.
 func mergedForward(g *graph.Graph, c Config, s *nn.Scope) forward {
 	s.Views = 2
 	one := g.Input(View1, tensor.Uint8, c.Batch, c.Size, c.Size, 3)
@@ -58,16 +58,16 @@ func mergedForward(g *graph.Graph, c Config, s *nn.Scope) forward {
 	return forward{s, y[0], z[0], z[1], c.loss(g, nn.Train, z[0], z[1])}
 }
 
-// mergesViews reports whether the views are one batch, unless Config keeps them apart. They can
-// be with the custom operators, for the normalisations that they do whole, and as long as no
-// activation has more numbers than the runtime's kernels count to. Both ways give the same
-// but for rounding.
+// mergesViews reports whether training runs both views as one batch. That needs CUDA's custom
+// operators, whose fused normalisation with ReLU keeps the statistics of the views apart, and
+// activations small enough for the runtime's kernels to index; Apart turns it off. The results are
+// the same up to rounding.
 func (c Config) mergesViews() bool {
 	const most = 1 << 31
 	return !c.Apart && c.Device == tensor.CUDA && c.CustomOps && c.Backbone.Activation == "relu" && 2*c.Batch*c.Backbone.largest(c.Size) < most
 }
 
-// embed is backbone and expander: from pixels to representations and float32 embeddings.
+// embed applies backbone and expander: pixels to representations and float32 embeddings.
 func (c Config) embed(s *nn.Scope, pixels *graph.Value) (y, z *graph.Value) {
 	x := nn.Normalize(s.G, pixels, c.Mean, c.Std, c.compute())
 	y = c.Backbone.Forward(s.Sub("backbone"), x)
@@ -81,9 +81,9 @@ func (f forward) outputs(g *graph.Graph) {
 	g.Output("covariance", f.terms.Covariance)
 }
 
-// backward adds the gradients of the scaled loss for every parameter. With a group it is the
-// sum of what the embeddings of each process give, and each running statistic after the step
-// the mean of theirs.
+// backward adds the gradient of the scaled loss with respect to every parameter. With a group,
+// gradients are summed over the processes, and the running statistics after the step are averaged
+// over them.
 func (f forward) backward(g *graph.Graph, lossScale *graph.Value, group graph.Group) []optim.Variable {
 	var vars []optim.Variable
 	var wrt []*graph.Value
@@ -103,9 +103,8 @@ func (f forward) backward(g *graph.Graph, lossScale *graph.Value, group graph.Gr
 	return vars
 }
 
-// exchange sums gradients over the processes of a group, and means the running statistics. It
-// is all in one operator: in a step nothing can come before it in one process and after it in
-// another.
+// exchange sums the gradients over the processes of a group and averages the running statistics.
+// One operator does all of it: with several, two processes could run them in different orders.
 func (f forward) exchange(g *graph.Graph, grads []*graph.Value, group graph.Group) []*graph.Value {
 	all := slices.Clone(grads)
 	f.scope.Settle()
@@ -124,7 +123,7 @@ func (f forward) exchange(g *graph.Graph, grads []*graph.Value, group graph.Grou
 	return all[:len(grads)]
 }
 
-// statistics makes the running statistics after the step outputs.
+// statistics adds the updated running statistics to the graph's outputs.
 func (f forward) statistics(g *graph.Graph) []StateVar {
 	var vars []StateVar
 	f.scope.Settle()

@@ -14,8 +14,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// wholeGroup is the training graph of all processes of a group in one: it has the views of
-// each, normalises them apart, and takes the loss of all embeddings.
+// wholeGroup is the training graph of all processes of a group in one graph: it has the views of
+// each, normalises them separately, and computes the loss over all embeddings.
 func wholeGroup(t *testing.T, c Config, size int) *graph.Graph {
 	t.Helper()
 	g, err := c.build("whole", func(g *graph.Graph) {
@@ -25,7 +25,7 @@ func wholeGroup(t *testing.T, c Config, size int) *graph.Graph {
 			for i, view := range []string{View1, View2} {
 				pixels := g.Input(ofRank(view, rank), tensor.Uint8, c.Batch, c.Size, c.Size, 3)
 				_, own := c.embed(s, pixels)
-				// Concat has no gradient rule, and a product with ones and zeros has.
+				// Concat has no gradient rule, but a product with ones and zeros does.
 				rows := g.MatMul(g.Const(fmt.Sprint("place of ", rank), func() *tensor.Tensor { return placed(c.Batch, rank, size) }), own)
 				if z[i] == nil {
 					z[i] = rows
@@ -46,7 +46,7 @@ func wholeGroup(t *testing.T, c Config, size int) *graph.Graph {
 	return g
 }
 
-// placed is the matrix [size*n, n] that puts n rows in the place of a rank.
+// placed is the matrix [size*n, n] that moves n rows to the place of a rank.
 func placed(n, rank, size int) *tensor.Tensor {
 	m := tensor.New(tensor.Float32, size*n, n)
 	for i := range n {
@@ -57,8 +57,8 @@ func placed(n, rank, size int) *tensor.Tensor {
 
 func ofRank(view string, rank int) string { return fmt.Sprintf("%s of %d", view, rank) }
 
-// Each process of a group has the loss and the gradients of the batch of all of them, to
-// the last bit the same, and the mean of their running statistics.
+// Each process of a group has the loss and the gradients of the batch of all of them, bit-identical
+// across processes, and the mean of their running statistics.
 func TestGroupIsOneBatch(t *testing.T) {
 	group := orttest.Group(t, 2)
 	if group == nil {
@@ -68,7 +68,7 @@ func TestGroupIsOneBatch(t *testing.T) {
 	alone := trainingOf(t, c)
 	single := session(t, alone.Graph)
 	state, all := twinState(alone), tensor.Batch{LossScale: tensor.Of([]float32{4})}
-	var apart []tensor.Batch // what each would have by itself
+	var apart []tensor.Batch // the results of each process on its own
 	for rank := range group.Size() {
 		own := views(c, fmt.Sprintf("step%d/", rank))
 		all[ofRank(View1, rank)], all[ofRank(View2, rank)] = own[View1], own[View2]
@@ -97,7 +97,7 @@ func TestGroupIsOneBatch(t *testing.T) {
 		}
 	}
 	alike(t, group.AllGather, got)
-	// The graph of a whole step is of these gradients.
+	// The graph of a whole step uses these gradients.
 	step, err := Step(c)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func mean(all []tensor.Batch, name string) []float64 {
 	return mean
 }
 
-// alike tells whether all processes have the same outputs.
+// alike checks that all processes have the same outputs.
 func alike(t *testing.T, gather func([]float32) ([]float32, error), got tensor.Batch) {
 	t.Helper()
 	for name, out := range sortedBatch(got) {
@@ -138,7 +138,7 @@ func alike(t *testing.T, gather func([]float32) ([]float32, error), got tensor.B
 	}
 }
 
-// sortedBatch goes through a batch by name.
+// sortedBatch iterates over a batch in order of name.
 func sortedBatch(b tensor.Batch) func(yield func(string, *tensor.Tensor) bool) {
 	return func(yield func(string, *tensor.Tensor) bool) {
 		var names []string
@@ -154,8 +154,8 @@ func sortedBatch(b tensor.Batch) func(yield func(string, *tensor.Tensor) bool) {
 	}
 }
 
-// The two collectives of a step are in one order in every process, whatever else differs in
-// its graph: the gradients of the second follow from what the first has gathered.
+// Both collectives of a step run in the same order in every process, however its graph is
+// scheduled: the gradients exchanged second depend on what the first one gathered.
 func TestGroupHasOneOrder(t *testing.T) {
 	c := twinConfig("relu", 8, 0)
 	for rank := range 2 {
@@ -179,7 +179,7 @@ func TestGroupHasOneOrder(t *testing.T) {
 	}
 }
 
-// follows tells whether a node takes, by way of others not yet seen, what another gives.
+// follows reports whether a node depends on another, through nodes not yet seen.
 func follows(n, other *graph.Node, seen map[*graph.Node]bool) bool {
 	seen[n] = true
 	return n == other || slices.ContainsFunc(n.Inputs, func(v *graph.Value) bool {
@@ -187,7 +187,7 @@ func follows(n, other *graph.Node, seen map[*graph.Node]bool) bool {
 	})
 }
 
-// A process by itself has the graph that it has without a group.
+// A group of one process has the same graph as no group.
 func TestGroupOfOne(t *testing.T) {
 	c := twinConfig("relu", 8, 0)
 	want := trainingOf(t, c)

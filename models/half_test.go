@@ -11,8 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// evaluator is reference.Run, or reference.Rounded: every number rounded to the type
-// of its tensor, as a GPU computes in mixed precision. No CPU has the kernels.
+// evaluator is reference.Run or reference.Rounded; the latter rounds every result to the type of
+// its tensor, as a GPU does in mixed precision. No CPU has the kernels.
 type evaluator func(*graph.Graph, map[string][]float64) (map[string][]float64, error)
 
 func (evaluate evaluator) on(t *testing.T, a *Artifact, given ...map[string]*tensor.Tensor) map[string][]float64 {
@@ -39,11 +39,11 @@ func numbers(x *tensor.Tensor) []float64 {
 	return out
 }
 
-// errorsOf are relative errors of a step: of its loss, of the running statistics, of
-// the gradients in the middle and at worst.
+// errorsOf are relative errors of a step: of its loss, of the running statistics, and the median
+// and worst of its gradients.
 type errorsOf struct{ loss, running, middle, worst float64 }
 
-// meanStep is the mean of what compareStep gives for several batches.
+// meanStep is the mean result of compareStep over several batches.
 func meanStep(t *testing.T, c Config, evaluate evaluator, lossScale float64, batches []string) (mean errorsOf) {
 	t.Helper()
 	n := float64(len(batches))
@@ -54,8 +54,8 @@ func meanStep(t *testing.T, c Config, evaluate evaluator, lossScale float64, bat
 	return mean
 }
 
-// compareStep measures a step on some images of many, under a loss scale, by the portable graph
-// in float32.
+// compareStep returns the errors of a step on one batch, under a loss scale, relative to the
+// portable graph in float32.
 func compareStep(t *testing.T, c Config, evaluate evaluator, lossScale float64, batch string) (e errorsOf) {
 	t.Helper()
 	portable := c
@@ -67,7 +67,7 @@ func compareStep(t *testing.T, c Config, evaluate evaluator, lossScale float64, 
 	got := evaluate.on(t, a, state, images)
 	var errs []float64
 	for _, p := range a.Params {
-		if p.Statistic { // after both views, against 1, about the size of activations
+		if p.Statistic { // after both views, relative to at least 1, the magnitude of activations
 			for i, w := range wide(want[p.Name+nextSuffix]) {
 				e.running = max(e.running, math.Abs(got[p.Name+nextSuffix][i]-w)/max(1, math.Abs(w)))
 			}
@@ -89,9 +89,9 @@ func distance(x []float64, by float64, want []float64) float64 {
 	return math.Sqrt(diff / size)
 }
 
-// The graph for CUDA is the portable one in other words: in float32 its gradients
-// are off by rounding alone. The bounds are those of a small network and a batch of 8,
-// which forgive little.
+// The graph for CUDA computes the same as the portable one: in float32 its gradients differ by
+// rounding alone. The bounds are those of a small network and a batch of 8, which are sensitive to
+// errors.
 func TestGradientsOnCUDA(t *testing.T) {
 	for _, c := range []Config{netConfig(t, "resnet18", "cifar", 8, 16, 8), netConfig(t, "resnet50", "imagenet", 4, 48, 8)} {
 		for activation, bound := range map[nn.Activation]float64{"gelu": 1e-4, "relu": 1e-2} { // signs of activations near zero flip
@@ -110,11 +110,11 @@ func TestGradientsOnCUDA(t *testing.T) {
 	}
 }
 
-// In half precision the gradients are as near as those of the portable graph, which takes
-// all sums over copies in float32. bfloat16 has three digits less than float16, so bounds
-// are eight times as wide, and needs no loss scale. With ReLU, signs that rounding flips make the
-// worst gradient of one batch in bfloat16 anything from 0.55 to 1.2 off, by any of the graphs: there
-// the mean of some says more.
+// In half precision the gradients are as accurate as those of the portable graph, which computes
+// all sums on float32 copies. bfloat16 has three bits less than float16, so its bounds are eight
+// times as wide, and it needs no loss scale. With ReLU, signs that rounding flips put the worst
+// bfloat16 gradient of one batch anywhere from 0.55 to 1.2 off in any of the graphs, so the mean of
+// several batches is compared there.
 func TestHalfGradientsOnCUDA(t *testing.T) {
 	for _, h := range []struct {
 		compute    tensor.DType
@@ -123,11 +123,11 @@ func TestHalfGradientsOnCUDA(t *testing.T) {
 		scale      float64
 		wide       float64
 		batches    []string
-		most       float64 // that the worst gradient may be off
+		most       float64 // bound on the error of the worst gradient
 	}{
 		{tensor.Float16, "gelu", families, 64, 1, []string{""}, 0.75},
 		{tensor.BFloat16, "gelu", map[string]bool{"custom": true}, 1, 8, []string{""}, 0.75},
-		{tensor.BFloat16, "relu", map[string]bool{"custom": true}, 1, 8, []string{"", "a", "b"}, 1}, // by the kernels that a run takes
+		{tensor.BFloat16, "relu", map[string]bool{"custom": true}, 1, 8, []string{"", "a", "b"}, 1}, // with the kernels that real runs use
 	} {
 		c := netConfig(t, "resnet18", "cifar", 8, 16, 8)
 		c.Compute, c.Backbone.Activation, c.Expander.Activation = h.compute, h.activation, h.activation

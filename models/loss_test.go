@@ -11,8 +11,8 @@ import (
 	"vicreg/scripts/golden"
 )
 
-// lossHead is the loss of inputs z1, z2 [N, D], with gradients of the loss times
-// the input loss_scale.
+// lossHead is the loss of inputs z1, z2 [N, D], with the gradients of the loss times the input
+// loss_scale.
 func lossHead(g *graph.Graph, n, d int) {
 	z1, z2 := g.Input("z1", tensor.Float32, n, d), g.Input("z2", tensor.Float32, n, d)
 	terms := Loss{25, 25, 1}.Forward(g, z1, z2)
@@ -31,7 +31,7 @@ func build(t *testing.T, f func(g *graph.Graph)) *graph.Graph {
 	return g
 }
 
-// float32s is a float32 tensor of a fixture's values.
+// float32s returns a fixture's values as a float32 tensor.
 func float32s(f *golden.Fixture, name string) *tensor.Tensor {
 	out := tensor.New(tensor.Float32, f.Tensors[name].Shape...)
 	for i, x := range f.Floats(name) {
@@ -40,11 +40,11 @@ func float32s(f *golden.Fixture, name string) *tensor.Tensor {
 	return out
 }
 
-// lossCases are the shapes in the fixture: fewer images than dimensions, more, as
-// many, the least.
+// lossCases are the shapes [N, D] in the fixture: N smaller than D, larger and equal, the smallest
+// possible, and a large one.
 var lossCases = [][2]int{{8, 32}, {32, 8}, {16, 16}, {2, 4}, {48, 96}}
 
-// The terms, their sum and its gradients are those of the formula in float64.
+// The terms, their sum and its gradients match the formula in float64.
 func TestLossAgainstFloat64(t *testing.T) {
 	f := golden.Open(t, "loss")
 	for _, shape := range lossCases {
@@ -61,8 +61,8 @@ func TestLossAgainstFloat64(t *testing.T) {
 	}
 }
 
-// The covariance of N images is computed with the smaller of the D x D and the
-// N x N matrix; both forms give one value and one gradient.
+// The covariance of N images is computed with the smaller of the D x D and N x N matrices; both
+// forms have the same value and gradient.
 func TestCovarianceFormsAgree(t *testing.T) {
 	f := golden.Open(t, "loss")
 	for _, shape := range lossCases {
@@ -85,7 +85,7 @@ func TestCovarianceFormsAgree(t *testing.T) {
 	}
 }
 
-// No matrix of D x D is built where N x N is smaller, and the other way round.
+// No D x D matrix is built where N x N is smaller, and vice versa.
 func TestCovarianceTakesTheSmallerForm(t *testing.T) {
 	for _, shape := range [][2]int{{8, 32}, {32, 8}} {
 		g := build(t, func(g *graph.Graph) { lossHead(g, shape[0], shape[1]) })
@@ -102,7 +102,7 @@ func TestCovarianceTakesTheSmallerForm(t *testing.T) {
 	}
 }
 
-// Coefficients scale their terms and nothing else; 0 takes a term out.
+// Coefficients scale their own terms only; 0 removes a term.
 func TestLossCoefficients(t *testing.T) {
 	f := golden.Open(t, "loss")
 	in := tensor.Batch{"z1": float32s(f, "n8d32/z1"), "z2": float32s(f, "n8d32/z2")}

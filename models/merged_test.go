@@ -11,8 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The middle of a run: the state after a few steps, in which the optimiser's
-// tensors are no longer zero, and the step that comes next.
+// The middle of a run: the state after a few steps, when the optimiser's tensors are no longer
+// zero, and the step that follows.
 const (
 	middle     = 3
 	middleRate = 0.1
@@ -29,7 +29,7 @@ func middleState(t *testing.T, st *ort.Stepper, c Config) map[string]*tensor.Ten
 	return snapshot(t, st)
 }
 
-// middleBatch is what the step after middleState is fed.
+// middleBatch is the input of the step after middleState.
 func middleBatch(c Config, lr, lossScale float64) tensor.Batch {
 	batch := views(c, "step3/")
 	batch[Rate] = tensor.Of([]float32{float32(lr)})
@@ -51,8 +51,8 @@ func next(t *testing.T, st *ort.Stepper, state map[string]*tensor.Tensor, batch 
 	return out, snapshot(t, st)
 }
 
-// separate runs training_model, then optimizer_model on its gradients, and
-// returns everything that either gives.
+// separate runs training_model, then optimizer_model on its gradients, and returns the outputs of
+// both.
 func separate(t *testing.T, c Config, state map[string]*tensor.Tensor, batch tensor.Batch) tensor.Batch {
 	t.Helper()
 	training := trainingOf(t, c)
@@ -65,8 +65,8 @@ func separate(t *testing.T, c Config, state map[string]*tensor.Tensor, batch ten
 	return out
 }
 
-// sameState compares states by the names of their inputs; suffix is behind the
-// names in got. It reports the largest error relative to a tensor.
+// sameState compares states by the names of their inputs, which have a suffix in got. It reports
+// the largest error relative to a tensor.
 func sameState(t *testing.T, got, want map[string]*tensor.Tensor, suffix string, bound float64) {
 	t.Helper()
 	worst := 0.0
@@ -86,8 +86,8 @@ func sameState(t *testing.T, got, want map[string]*tensor.Tensor, suffix string,
 	t.Logf("%d tensors, worst %.1e", len(want), worst)
 }
 
-// The step graph does what training_model and optimizer_model do one after the
-// other, and every parameter moves.
+// The step graph does the same as training_model followed by optimizer_model, and every parameter
+// changes.
 func TestMergedIsSeparate(t *testing.T) {
 	for _, r := range stepRuns {
 		t.Run(r.optimizer, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestMergedIsSeparate(t *testing.T) {
 	}
 }
 
-// Gradients are divided by the loss scale again: the same step, but for rounding.
+// Gradients are divided by the loss scale again: the step is the same up to rounding.
 func TestLossScaleCancels(t *testing.T) {
 	c := stepConfig("lars", 0.1, 0)
 	st := newStepper(t, c, twinState)
@@ -125,8 +125,8 @@ func TestLossScaleCancels(t *testing.T) {
 	}
 }
 
-// Both norms are over all parameters: of the unscaled gradient, and of the
-// weights before the step.
+// Both norms cover all parameters: one is of the unscaled gradient, the other of the weights before
+// the step.
 func TestNorms(t *testing.T) {
 	c := stepConfig("sgd", 0.1, 0)
 	st := newStepper(t, c, twinState)
@@ -146,9 +146,9 @@ func TestNorms(t *testing.T) {
 	atMost(t, "weight_norm", math.Abs(scalars["weight_norm"]/weights-1), 1e-6)
 }
 
-// A NaN or an infinity in any kind of parameter, in the first layer or the last,
-// shows in finite, also where a ReLU hides it from the loss; and so does a
-// gradient that overflows. Rejecting the step leaves the state untouched.
+// A NaN or an infinity in any kind of parameter, in the first layer or the last, clears finite,
+// even where a ReLU hides it from the loss; so does a gradient that overflows. Rejecting the step
+// leaves the state untouched.
 func TestFiniteSeesWhatIsNot(t *testing.T) {
 	for _, block := range layouts(t) {
 		c := twinConfig("relu", 16, block)

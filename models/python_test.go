@@ -13,8 +13,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Step 5 of a run, at a learning rate of 0.1, done by Python's onnxruntime with
-// the same files: the same loss, the same new weights, and not the old ones.
+// Python's onnxruntime runs step 5 of a run, at a learning rate of 0.1, with the same files: it
+// gets the same loss and the same new weights, which differ from the old ones.
 func TestStepInPython(t *testing.T) {
 	if os.Getenv(orttest.EnvPython) == "" {
 		t.Skipf("%s is not set: it names a Python with the package onnxruntime (scripts/test.sh sets it)", orttest.EnvPython)
@@ -47,7 +47,7 @@ func TestStepInPython(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 
-	// The script can fail: a wrong expectation, and a step that changes nothing.
+	// The script detects a wrong expectation and a step that changes nothing.
 	worse := maps.Clone(expected)
 	worse["backbone.conv1.weight.next"] = state["backbone.conv1.weight"]
 	save(t, dir, "expected", worse)

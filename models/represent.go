@@ -6,9 +6,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Represent is the backbone in evaluation mode with its parameters and running
-// statistics as inputs: Pixels uint8 [N, S, S, 3] to Embedding float32 [N, D], N
-// open. It is what an exported backbone, folded and frozen, must agree with.
+// Represent is the backbone in evaluation mode with its parameters and running statistics as
+// inputs: Pixels uint8 [N, S, S, 3] to Embedding float32 [N, D], with N symbolic. An exported
+// backbone, folded and frozen, must agree with it.
 func Represent(c Config) (*Artifact, error) {
 	a := &Artifact{}
 	var err error

@@ -1,5 +1,4 @@
-// Package models holds the mathematics of the project: the backbones, VICReg
-// and the graphs that train them.
+// Package models defines the backbones, the VICReg loss and the graphs that train them.
 package models
 
 import (
@@ -22,7 +21,7 @@ type ResNet struct {
 	Activation nn.Activation // "relu"; tests also use others
 }
 
-// resnets lists blocks per stage; depth 50 and above use bottlenecks.
+// resnets maps a depth to its blocks per stage; depth 50 and above use bottlenecks.
 var resnets = map[int][]int{18: {2, 2, 2, 2}, 34: {3, 4, 6, 3}, 50: {3, 4, 6, 3}}
 
 // NewResNet returns the description of a named model: "resnet18", "resnet34"
@@ -45,7 +44,7 @@ func NewResNet(name, stem string, width int) (ResNet, error) {
 	return r, nil
 }
 
-// ModelNames lists the models NewResNet knows.
+// ModelNames lists the names that NewResNet accepts.
 func ModelNames() []string {
 	var names []string
 	for depth := range resnets {
@@ -65,8 +64,9 @@ func (r ResNet) expansion() int {
 	return 1
 }
 
-// largest is how many numbers the largest activation of an image of side size has, or a
-// few more: behind the first stage, and with the imagenet stem as many behind the stem.
+// largest bounds the number of elements of the largest activation for one image of side size: the
+// output of the first stage or, with the imagenet stem, that of the stem, which is at least as
+// large.
 func (r ResNet) largest(size int) int {
 	if r.Stem == "imagenet" {
 		size = (size + 1) / 2

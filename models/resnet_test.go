@@ -7,8 +7,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The number and the names of parameters are torchvision's, those of its fc left
-// out: 60 tensors for ResNet-18, 108 for ResNet-34, 159 for ResNet-50.
+// The number and names of parameters are torchvision's without fc: 60 tensors for ResNet-18, 108
+// for ResNet-34, 159 for ResNet-50.
 func TestBackboneParameters(t *testing.T) {
 	for model, want := range map[string]struct {
 		tensors, dim, weights int

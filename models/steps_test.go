@@ -13,13 +13,12 @@ import (
 	"vicreg/scripts/golden"
 )
 
-// The optimisers of scripts/golden/steps.py by the name of the run that follows
-// the same rule: SGD decays every parameter, LARS and AdamW those of rank > 1.
-// bound is for the relative error of the losses, weights for that of each weight.
-// The layout of the convolutions does not concern the optimiser, so one of them is
-// run in all. The first steps of AdamW are of the size of the rate however small
-// the gradient is: an element whose gradient is zero but for rounding may go either
-// way, and one such element moves the losses by 3e-4.
+// The optimisers of scripts/golden/steps.py by the name of the run that follows the same rule: SGD
+// decays every parameter, LARS and AdamW those of rank > 1. bound limits the relative error of the
+// losses, weights that of each weight. The layout of the convolutions is irrelevant to the
+// optimiser, so only one of them runs in all layouts. The first steps of AdamW are as large as the
+// learning rate however small the gradient: an element whose gradient is zero up to rounding may go
+// either way, and one such element moves the losses by 3e-4.
 var stepRuns = []struct {
 	run, optimizer        string
 	decay, bound, weights float64
@@ -37,7 +36,7 @@ func stepConfig(optimizer string, decay float64, block int) Config {
 	return c
 }
 
-// newStepper loads the step graph of c and gives it a state.
+// newStepper loads the step graph of c and sets its state.
 func newStepper(t *testing.T, c Config, state func(*Artifact) map[string]*tensor.Tensor) *ort.Stepper {
 	t.Helper()
 	a, err := Step(c)
@@ -63,7 +62,7 @@ func newStepper(t *testing.T, c Config, state func(*Artifact) map[string]*tensor
 	return st
 }
 
-// step runs one step on the images of its number and leaves it pending.
+// step runs one step on the images of its number, without accepting it.
 func step(t *testing.T, st *ort.Stepper, c Config, number int, lr float64) map[string]float64 {
 	t.Helper()
 	batch := views(c, fmt.Sprintf("step%d/", number))
@@ -84,8 +83,8 @@ func snapshot(t *testing.T, st *ort.Stepper) map[string]*tensor.Tensor {
 	return state
 }
 
-// Twenty steps on new images, with a learning rate that changes, give the losses
-// of float64, and weights of the same norm and direction in the end.
+// Twenty steps on new images, with a changing learning rate, match the losses of float64 and, in
+// the end, the norm and direction of its weights.
 func TestTwentySteps(t *testing.T) {
 	f := golden.Open(t, "steps")
 	for _, r := range stepRuns {
@@ -115,8 +114,8 @@ func TestTwentySteps(t *testing.T) {
 	}
 }
 
-// checkWeights compares norms and projections of the state after the last step.
-// The bound of a tensor is PyTorch's own float32 error, ten times over, or bound.
+// checkWeights compares norms and projections of the state after the last step. The bound for a
+// tensor is ten times PyTorch's own float32 error, or bound.
 func checkWeights(t *testing.T, f *golden.Fixture, run string, state map[string]*tensor.Tensor, bound float64) {
 	norms, dots, theirs := f.Floats(run+"/norm"), f.Floats(run+"/dot"), f.Floats(run+"/f32_error")
 	noise, worst := f.Names("adamw_noise"), 0.0

@@ -6,16 +6,15 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Where there are operators that take many tensors at once, all parameters of a step are
-// rounded in one node, and their gradients added up in one for each type. Without half
-// precision there is nothing to round.
+// With operators that take many tensors at once, one node rounds all parameters of a step, and one
+// node per type adds up their gradients. Without half precision there is nothing to round.
 func TestParametersTogether(t *testing.T) {
 	one, two := netConfig(t, "resnet18", "cifar", 8, 16, 8), netConfig(t, "resnet50", "imagenet", 4, 48, 8)
-	large := two // too large for its views to be one batch
+	large := two // too large for its views to share a batch
 	large.Batch = 1 << 20
 	for _, c := range []Config{one, two, large} {
 		for compute, want := range map[tensor.DType][2]int{tensor.Float16: {1, 2}, tensor.BFloat16: {1, 2}, tensor.Float32: {0, 1}} {
-			if c.Batch != large.Batch { // each gradient is of both views already
+			if c.Batch != large.Batch { // each gradient already covers both views
 				want[1] = 0
 			}
 			c.Device, c.Compute, c.CustomOps = tensor.CUDA, compute, true

@@ -10,28 +10,28 @@ import (
 	"vicreg/models/tensor"
 )
 
-// StateVar is a tensor that lives from step to step: the graph's input In holds
-// it before a step and the output Out after.
+// StateVar is a tensor carried from step to step: the graph's input In holds it before a step, its
+// output Out after.
 type StateVar struct {
 	In, Out string
 	Shape   []int
 }
 
-// Artifact is a graph with what a runner must know of it. Params lists
-// parameters and running statistics; State lists them and the optimiser's
-// tensors with their input and output names.
+// Artifact is a graph with what a runner needs to know about it. Params lists parameters and
+// running statistics; State lists the tensors that a run updates, the optimiser's included, by
+// input and output name.
 type Artifact struct {
 	Graph  *graph.Graph
 	Params []*nn.Param
 	State  []StateVar
 }
 
-// reserved is how much more memory is reserved for a step than its values take at once: in
-// any order of their sizes they leave gaps.
+// reserved is the ratio of the memory reserved for a step to the peak size of its live values. The
+// excess allows for fragmentation.
 const reserved = 1.03
 
-// Reserve is how many bytes of a device's memory a run of the graph should have in one
-// piece, besides its state.
+// Reserve returns how many bytes of device memory to reserve in one piece for a run of the graph,
+// besides its state.
 func (a *Artifact) Reserve() (int64, error) {
 	m, err := a.Graph.Model()
 	if err != nil {
@@ -40,14 +40,14 @@ func (a *Artifact) Reserve() (int64, error) {
 	return int64(reserved * float64(onnx.Peak(m.Graph))), nil
 }
 
-// InitialState draws the state before the first step: parameters by the seed and
-// their names, statistics and the optimiser's tensors at their start values.
+// InitialState draws the state before the first step: parameters from the seed and their names,
+// statistics and the optimiser's tensors at their initial values.
 func (a *Artifact) InitialState(seed uint64) map[string]*tensor.Tensor {
 	state := map[string]*tensor.Tensor{}
 	for _, v := range a.State {
 		state[v.In] = tensor.New(tensor.Float32, v.Shape...)
 	}
-	var drawn sync.WaitGroup // hundreds of millions of numbers, for large expanders
+	var drawn sync.WaitGroup // in parallel: large expanders have hundreds of millions of weights
 	values := make([]*tensor.Tensor, len(a.Params))
 	for i, p := range a.Params {
 		drawn.Go(func() { values[i] = p.InitialValue(seed) })
@@ -119,8 +119,8 @@ func optimize(g *graph.Graph, c Config, vars []optim.Variable, lossScale *graph.
 	return state
 }
 
-// Step is training_model and optimizer_model merged into one graph, which is
-// what runs on one device: the gradients never leave it.
+// Step is training_model and optimizer_model merged into one graph, so that the gradients never
+// leave the device.
 func Step(c Config) (*Artifact, error) {
 	a := &Artifact{}
 	var err error
@@ -135,9 +135,8 @@ func Step(c Config) (*Artifact, error) {
 	return a, err
 }
 
-// Eval is ONNX Runtime's eval_model: the loss terms of two views with running
-// statistics instead of those of the batch, the representations of the first
-// view and the embeddings of both.
+// Eval is ONNX Runtime's eval_model: the loss terms of two views under running rather than batch
+// statistics, the representations of the first view and the embeddings of both.
 func Eval(c Config) (*Artifact, error) {
 	a := &Artifact{}
 	var err error
@@ -152,8 +151,8 @@ func Eval(c Config) (*Artifact, error) {
 	return a, err
 }
 
-// Export is the frozen backbone, its parameters taken from values by the names
-// of the training graphs: uint8 pixels [N, S, S, 3] to embeddings [N, D], N open.
+// Export is the frozen backbone, its parameters looked up in values by their names in the training
+// graphs: uint8 pixels [N, S, S, 3] to embeddings [N, D], with N symbolic.
 func Export(c Config, values map[string]*tensor.Tensor) (*graph.Graph, error) {
 	return graph.Build("backbone", func(g *graph.Graph) {
 		s := nn.NewFrozen(g, values)

@@ -35,8 +35,8 @@ func twinConfig(activation string, width, block int) Config {
 	}
 }
 
-// twinState is the initial state with the parameters of the twin, which twin.py
-// lists: no gamma of 1, no beta of 0.
+// twinState is the initial state with the parameters of the twin, as in twin.py: no gamma is 1, no
+// beta 0.
 func twinState(a *Artifact) map[string]*tensor.Tensor {
 	state := a.InitialState(0)
 	for _, p := range a.Params {
@@ -58,7 +58,7 @@ func twinState(a *Artifact) map[string]*tensor.Tensor {
 	return state
 }
 
-// views are the images of a step: prefix is "" or "step0/".
+// views are the images of a step; prefix is "" or, for instance, "step0/".
 func views(c Config, prefix string) tensor.Batch {
 	return tensor.Batch{
 		View1:     golden.Pixels(prefix+View1, c.Batch, c.Size, c.Size, 3),
@@ -67,8 +67,8 @@ func views(c Config, prefix string) tensor.Batch {
 	}
 }
 
-// layouts are the block sizes to test: the portable graph, and that of this
-// machine's blocked kernels where it has any.
+// layouts are the block sizes to test: 0 for the portable graph, and that of this machine's blocked
+// kernels if it has any.
 func layouts(t *testing.T) []int {
 	if b := orttest.BlockSize(t); b > 0 {
 		return []int{0, b}
@@ -85,7 +85,7 @@ func session(t *testing.T, g *graph.Graph) *ort.Session {
 	return orttest.Session(t, m, ort.Options{})
 }
 
-// run feeds a graph with what it asks for of the given tensors.
+// run feeds a graph those of the given tensors that it has inputs for.
 func run(t *testing.T, g *graph.Graph, given ...map[string]*tensor.Tensor) tensor.Batch {
 	t.Helper()
 	out, err := session(t, g).Run(pick(t, g, given...))
@@ -118,7 +118,7 @@ func trainingOf(t *testing.T, c Config) *Artifact {
 	return a
 }
 
-// off is ||got-want||/||want||; NaN where got holds one.
+// off is ||got-want||/||want||; NaN if got contains one.
 func off(got *tensor.Tensor, want []float64) float64 {
 	diff, size := 0.0, 0.0
 	for i, x := range got.Float32() {
@@ -128,8 +128,8 @@ func off(got *tensor.Tensor, want []float64) float64 {
 	return math.Sqrt(diff / size)
 }
 
-// farthest is the largest difference over the largest element of want, or over
-// least when all are smaller.
+// farthest is the largest difference over the largest element of want, or over least if all are
+// smaller.
 func farthest(got *tensor.Tensor, want []float64, least float64) float64 {
 	diff, size := 0.0, least
 	for i, x := range got.Float32() {
@@ -159,10 +159,9 @@ func atMost(t *testing.T, what string, err, bound float64) {
 	}
 }
 
-// A whole training step against float64: the loss and its terms, the running
-// statistics after both views, and every gradient. Where an activation has no
-// kink, the gradients are as near as PyTorch's own float32; ReLU may flip the
-// sign of a rounding error.
+// A whole training step against float64: the loss and its terms, the running statistics after both
+// views, and every gradient. Where the activation has no kink, the gradients are as accurate as
+// PyTorch's own in float32; with ReLU, rounding may flip the sign of an activation.
 func TestTwinAgainstFloat64(t *testing.T) {
 	for _, c := range []struct {
 		name, activation string
@@ -196,8 +195,8 @@ func checkTerms(t *testing.T, f *golden.Fixture, out tensor.Batch) {
 	}
 }
 
-// checkStatistics measures means and variances against 1, about the size of the
-// activations, since a mean may lie anywhere near 0.
+// checkStatistics measures the errors of means and variances relative to at least 1, the magnitude
+// of the activations, since a mean may lie anywhere near 0.
 func checkStatistics(t *testing.T, f *golden.Fixture, out tensor.Batch) {
 	worst, count := 0.0, 0
 	for name := range f.Tensors {
@@ -213,8 +212,8 @@ func checkStatistics(t *testing.T, f *golden.Fixture, out tensor.Batch) {
 	}
 }
 
-// checkGradients compares with the gates of a smooth network or of one with
-// kinks. PyTorch's own error is the measure where float32 cannot do better.
+// checkGradients applies the bounds of a smooth network or of one with kinks, widened to PyTorch's
+// own error where float32 cannot do better.
 func checkGradients(t *testing.T, f *golden.Fixture, a *Artifact, out tensor.Batch, smooth bool) {
 	var errs, torch []float64
 	largest, zero := 0.0, f.Names("zero_grad")
@@ -235,8 +234,8 @@ func checkGradients(t *testing.T, f *golden.Fixture, a *Artifact, out tensor.Bat
 	t.Logf("%d gradients: median %.1e worst %.1e; PyTorch: median %.1e worst %.1e",
 		len(errs), median(errs), slices.Max(errs), median(torch), slices.Max(torch))
 	if smooth {
-		// Where PyTorch's own median is at the bound, another CPU's order of sums
-		// decides on which side of it either falls.
+		// Where PyTorch's own median is at the bound, the order of summation, which depends on the
+		// CPU, decides on which side of it either falls.
 		atMost(t, "the median gradient", median(errs), max(5e-6, 1.5*median(torch)))
 	}
 	for _, name := range zero {

@@ -10,8 +10,7 @@ import (
 	"vicreg/models/ort/orttest"
 )
 
-// shift matches parameters that a normalisation takes out again: their gradient
-// is zero but for rounding.
+// shift matches parameters that a normalisation cancels: their gradient is zero up to rounding.
 var shift = regexp.MustCompile(`^expander\.[03]\.bias$`)
 
 // netConfig is a named network with a small expander.
@@ -26,10 +25,9 @@ func netConfig(t *testing.T, model, stem string, width, size, batch int) Config 
 	return c
 }
 
-// The graph with blocked kernels, and the one of standard operators, compute
-// what the portable graph does. The gates on gradients are those of a network
-// with ReLU: a rounding error may flip a sign, and one flip late in the network is
-// in all gradients before it.
+// The graphs with blocked kernels and with standard operators compute the same as the portable
+// graph. The bounds on gradients allow for ReLU: a rounding error may flip a sign, and one flip
+// late in the network affects all gradients before it.
 func TestVariantsAgree(t *testing.T) {
 	small := netConfig(t, "resnet18", "cifar", 16, 16, 8)
 	large := netConfig(t, "resnet50", "imagenet", 16, 64, 4)
@@ -73,7 +71,7 @@ func compareVariants(t *testing.T, portable, variant Config, bound float64) {
 	atMost(t, "the median gradient", median(errs), 5e-3)
 }
 
-// checkDomains makes sure that the variant is the one asked for.
+// checkDomains checks that the graph is the requested variant.
 func checkDomains(t *testing.T, g *graph.Graph, c Config) {
 	t.Helper()
 	m, err := g.Model()

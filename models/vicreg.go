@@ -7,9 +7,9 @@ import (
 	"vicreg/models/nn"
 )
 
-// Expander maps representations to embeddings: Linear, BatchNorm and activation
-// for every width but the last, which is Linear without bias. It serves the loss
-// alone and is thrown away after training.
+// Expander maps representations to embeddings: Linear, BatchNorm and activation for every width but
+// the last, which is Linear without bias. It exists for the loss alone and is discarded after
+// training.
 type Expander struct {
 	Widths     []int // "8192-8192-8192" in the paper
 	Activation nn.Activation
@@ -36,8 +36,7 @@ type Loss struct {
 	Invariance, Variance, Covariance float64
 }
 
-// Terms are the parts of the loss, [1] each, before the coefficients, and their
-// weighted sum.
+// Terms are the unweighted parts of the loss and their weighted sum, [1] each.
 type Terms struct {
 	Loss, Invariance, Variance, Covariance *graph.Value
 }
@@ -62,8 +61,7 @@ func (l Loss) Forward(g *graph.Graph, z, z2 *graph.Value) Terms {
 	return t
 }
 
-// varianceAndCovariance are the variance hinge and the covariance term of one view's
-// z [N, D].
+// varianceAndCovariance returns the variance hinge and the covariance term of one view's z [N, D].
 func varianceAndCovariance(g *graph.Graph, z *graph.Value) (variance, covariance *graph.Value) {
 	n, d := z.Shape[0], z.Shape[1]
 	zc := g.Sub(z, g.ReduceMean(z, true, 0))                               // [N, D]
@@ -74,15 +72,15 @@ func varianceAndCovariance(g *graph.Graph, z *graph.Value) (variance, covariance
 	return hinge, scale(g, off, 1/float64(d))
 }
 
-// squaredCovariance is the squared Frobenius norm of C = zc^T zc / (N-1). The
-// N x N Gram matrix has the same norm as the D x D one, so the smaller is built.
+// squaredCovariance is the squared Frobenius norm of C = zc^T zc / (N-1). The N x N Gram matrix has
+// the same norm as the D x D matrix, so the smaller one is built.
 func squaredCovariance(g *graph.Graph, zc *graph.Value) *graph.Value {
 	n, d := zc.Shape[0], zc.Shape[1]
 	return frobenius(g, zc, n < d)
 }
 
-// frobenius is ||zc zc^T||^2/(N-1)^2 with gram, else ||zc^T zc||^2/(N-1)^2.
-// The division comes before the square, which keeps large batches in range.
+// frobenius is ||zc zc^T||^2/(N-1)^2 if gram is set, else ||zc^T zc||^2/(N-1)^2. Dividing before
+// squaring keeps large batches in range.
 func frobenius(g *graph.Graph, zc *graph.Value, gram bool) *graph.Value {
 	m := g.FusedMatMul(zc, zc, !gram, gram, float32(1/float64(zc.Shape[0]-1)))
 	return g.ReduceSumSquare(m, false, 0, 1)

@@ -5,12 +5,12 @@ import (
 	"vicreg/models/tensor"
 )
 
-// BatchNormOptions select what is fused behind a batch normalisation.
+// BatchNormOptions select what is fused with a batch normalisation.
 type BatchNormOptions struct {
 	Eps      float64      // added to the variance
 	Residual *graph.Value // added after the normalisation; nil for none
 	Relu     bool         // applied last
-	Groups   int          // of images, each with statistics of its own, [Groups, C]; 0 for one. For custom operators alone
+	Groups   int          // parts of the batch with separate statistics, [Groups, C]; 0 means one. Custom operators only
 }
 
 func (o BatchNormOptions) attrs() []graph.Attr {
@@ -39,8 +39,8 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 	return out[0], out[1], out[2]
 }
 
-// normalize builds the body of a normalisation of x and keeps what normGradient
-// needs. It returns the result, the mean and the variance.
+// normalize builds the body of a normalisation of x and saves what normGradient needs. It returns
+// the result, the mean and the variance.
 func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
 	if fusible(g, x, o) {
 		return fusedNorm(g, x, gamma, beta, o, save)
@@ -60,16 +60,16 @@ func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, 
 	save("istd", istd)
 	save("scale", scale)
 	residual := o.Residual
-	if residual != nil { // it may come from a layer whose channels do not block
+	if residual != nil { // its layer's channels need not fill blocks
 		residual = sameLayout(g, residual, x)
 		save("residual", residual)
 	}
 	return []*graph.Value{affine(g, x, scale, shift, residual, o.Relu), mean, variance}
 }
 
-// batchNormRule serves a normalisation that stands alone.
+// batchNormRule differentiates a normalisation that is not part of a ConvNorm.
 func batchNormRule(c *Call) []*graph.Value {
-	if c.Dy[0] == nil { // only the statistics are used, and they pass nothing on
+	if c.Dy[0] == nil { // only the statistics are used, and no gradient flows through them
 		return nil
 	}
 	d := normGradient(c)
@@ -85,12 +85,13 @@ func batchNormRule(c *Call) []*graph.Value {
 	})
 }
 
-// normGrads are the gradients of a normalisation of x: with respect to gamma,
-// beta, the residual (y), and to x without the factor gamma*istd, which is saved as
-// the scale; with it where none is.
+// normGrads are the gradients of a normalisation with respect to gamma, beta, the residual (y) and
+// x (unscaled). The last lacks the factor gamma*istd, which the node saves as "scale"; if it saves
+// no scale, the factor is already included.
 type normGrads struct{ unscaled, gamma, beta, y *graph.Value }
 
-// of is the gradient of input i of a normalisation: 1 gamma, 2 beta, 3 the residual.
+// of returns the gradient with respect to input i of a normalisation: 1 gamma, 2 beta, 3 the
+// residual.
 func (d normGrads) of(c *Call, i int) *graph.Value {
 	if i < 3 {
 		return []*graph.Value{d.gamma, d.beta}[i-1]
@@ -98,7 +99,7 @@ func (d normGrads) of(c *Call, i int) *graph.Value {
 	return sameLayout(c.G, d.y, c.Inputs[len(c.Inputs)-1])
 }
 
-// normGradient: with a = gamma*istd and sums over the NL elements of a channel,
+// normGradient computes, with a = gamma*istd and sums over the NL elements of a channel,
 //
 //	dbeta = sum dy, dgamma = sum dy*xhat = istd*(sum dy*x - mean*dbeta)
 //	dx = a*(dy + k2*x + k3), k2 = -dgamma*istd/NL, k3 = -dbeta/NL - k2*mean
@@ -121,8 +122,8 @@ func normGradient(c *Call) (d normGrads) {
 	k2 := g.Mul(g.Mul(d.gamma, istd), inv)
 	k3 := g.Sub(g.Mul(dbeta, inv), g.Mul(k2, mean))
 	if x.Layout == tensor.NCHWc && c.Saved["residual"] == nil {
-		d.unscaled = g.Affine(x, k2, graph.Epilogue{Bias: k3, Sum: d.y}) // in the memory of d.y
-	} else { // the residual needs d.y as it is, and Affine would copy it on one thread
+		d.unscaled = g.Affine(x, k2, graph.Epilogue{Bias: k3, Sum: d.y}) // in place, over d.y
+	} else { // the residual still needs d.y, which Affine would copy first, on one thread
 		d.unscaled = g.Add(affine(g, x, k2, k3, nil, false), d.y)
 	}
 	return d
@@ -132,7 +133,7 @@ func normGradient(c *Call) (d normGrads) {
 func moments(g *graph.Graph, x *graph.Value) (mean, variance *graph.Value) {
 	x = g.Cast(x, tensor.Float32)
 	inv := g.Float(float64(x.Shape[1]) / float64(x.Elements()))
-	if x.Rank() == 2 { // small: centre first, which loses no digits
+	if x.Rank() == 2 { // small, so centre first: no digits are lost to cancellation
 		mean = g.Mul(g.ReduceSum(x, false, 0), inv)
 		return mean, g.Mul(g.ReduceSumSquare(g.Sub(x, mean), false, 0), inv)
 	}
@@ -167,7 +168,7 @@ func affine(g *graph.Graph, x, scale, shift, residual *graph.Value, relu bool) *
 
 func plainAffine(g *graph.Graph, x, scale, shift *graph.Value) *graph.Value {
 	c := x.Shape[1]
-	if shift != nil { // one pass: inference batch normalisation without statistics
+	if shift != nil { // one pass: inference batch normalisation with mean 0 and variance 1
 		typed := func(v *graph.Value) *graph.Value { return g.Cast(v, x.Type) }
 		return g.BatchNormalization(x, typed(scale), typed(shift), typed(g.Full(0, c)), typed(g.Full(1, c)), 0)
 	}

@@ -35,8 +35,8 @@ func (c convolution) lastInputGrad(dy *graph.Value) *graph.Value {
 	return dx
 }
 
-// spread puts the rows of a pointwise convolution's gradient at the pixels that it has
-// seen, and zeros at the others.
+// spread puts the rows of a pointwise convolution's input gradient at the pixels that were read,
+// and zeros at the others.
 func (c convolution) spread(dx *graph.Value) *graph.Value {
 	g, s := c.g, c.win.Stride
 	n, ch, h, w := c.x.Shape[0], c.w.Shape[1], c.x.Shape[2], c.x.Shape[3]
@@ -56,8 +56,8 @@ func (c convolution) spread(dx *graph.Value) *graph.Value {
 	return g.FromRows(dx, n, ch, h, w)
 }
 
-// common is the phase that has room for the taps of all, which are of one size; its
-// taps are as many as it has room for.
+// common returns a phase that covers the taps of all given phases, or an empty one if their sizes
+// differ. Only the number of its taps is meaningful.
 func common(all []phase) phase {
 	var c phase
 	after := 0
@@ -83,8 +83,8 @@ func common(all []phase) phase {
 	return c
 }
 
-// phaseWeights are weights for one convolution of dy that gives all phases as
-// channels: [s*s*C, KH', KW', M], zero where a phase does not look.
+// phaseWeights returns weights for one convolution of dy that computes all phases as channels:
+// [s*s*C, KH', KW', M], zero where a phase has no tap.
 func (c convolution) phaseWeights(rows, cols []phase, row, col phase) *graph.Value {
 	g, m, ch := c.g, c.w.Shape[0], c.w.Shape[1]
 	kh, kw, taps := len(row.taps), len(col.taps), c.win.KH*c.win.KW
@@ -102,14 +102,14 @@ func (c convolution) phaseWeights(rows, cols []phase, row, col phase) *graph.Val
 		w = g.Reshape(g.Gather(w, index, 0), len(rows)*len(cols), kh*kw, ch, m)
 		return g.Reshape(g.Transpose(w, 0, 2, 1, 3), len(rows)*len(cols)*ch, kh, kw, m)
 	}
-	if c.scale != nil { // of its view alone
+	if c.scale != nil { // the scale belongs to one view, so nothing can be shared
 		return build()
 	}
 	return g.Once(graph.Key{Of: c.w, Made: "phases"}, build)
 }
 
-// tapAt is the kernel's tap at place (i, j) of the common window of two phases, or
-// none where the phases have no tap there.
+// tapAt returns the kernel's tap at place (i, j) of the common window of phases row and col, or
+// none where they have no tap.
 func tapAt(row, rows phase, i int, col, cols phase, j, kw, none int) int {
 	i, j = i-rows.before+row.before, j-cols.before+col.before
 	if i < 0 || i >= len(row.taps) || j < 0 || j >= len(col.taps) {

@@ -2,9 +2,9 @@ package grad
 
 import "vicreg/models/graph"
 
-// normalizeLast is normalize in the NHWC layout. The runtime's kernel computes in
-// float32, but takes its parameters in the type of x. A variance may be too large for
-// half precision, so it is given the factor that follows, and a variance of 1.
+// normalizeLast is normalize in the NHWC layout. The runtime's kernel computes in float32, but
+// takes its parameters in the type of x. A variance may overflow half precision, so the kernel gets
+// gamma*istd as its scale and a variance of 1.
 func normalizeLast(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
 	rows := g.Rows(x)
 	mean := meanOfRows(g, rows)
@@ -21,7 +21,7 @@ func normalizeLast(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptio
 	return []*graph.Value{o.finish(g, y, x, save), mean, variance}
 }
 
-// finish adds the residual to a result in the layout of x, and applies ReLU.
+// finish adds the residual, in the layout of x, to y and applies ReLU.
 func (o BatchNormOptions) finish(g *graph.Graph, y, x *graph.Value, save func(string, *graph.Value)) *graph.Value {
 	if o.Residual != nil {
 		residual := sameLayout(g, o.Residual, x)
@@ -34,8 +34,8 @@ func (o BatchNormOptions) finish(g *graph.Graph, y, x *graph.Value, save func(st
 	return y
 }
 
-// small is by how many powers of two a factor is kept larger than it is: of a mean
-// over all pixels half precision has few digits left.
+// small is the power of two by which a small factor, such as a mean over all pixels, is scaled up
+// so that it keeps its digits in half precision.
 const small = 7
 
 // normLastGradient is normGradient in the NHWC layout:
@@ -58,13 +58,13 @@ func normLastGradient(c *Call) (d normGrads) {
 	return d
 }
 
-// channelSum is the sum of y by channel, once for the two normalisations that the
-// gradient of a block's result goes to.
+// channelSum is the sum of y by channel. It is computed once for the two normalisations that share
+// the gradient of a residual block's result.
 func channelSum(g *graph.Graph, y *graph.Value) *graph.Value {
 	return g.Once(graph.Key{Of: y, Made: "channel sum"}, func() *graph.Value { return sumOfRows(g, g.Rows(y)) })
 }
 
-// constant is one number for each channel of x, in its type.
+// constant repeats number for each channel of x, in the type of x.
 func constant(g *graph.Graph, number float64, x *graph.Value) *graph.Value {
 	return g.CastOnce(g.Full(number, x.Shape[1]), x.Type)
 }

@@ -6,7 +6,8 @@ import (
 	"vicreg/models/graph"
 )
 
-// lastWeightGrad is weightGrad, in float32 whatever the type of x, but for what cuDNN gives.
+// lastWeightGrad is weightGrad in the NHWC layout: float32 whatever the type of x, except from
+// cuDNN.
 func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
 	var dw *graph.Value // [M, C, KH, KW]
@@ -26,7 +27,7 @@ func (c convolution) lastWeightGrad(dy *graph.Value) *graph.Value {
 	return dw
 }
 
-// scaleRows is dw [..., M, K] times the scale.
+// scaleRows multiplies dw [..., M, K] by the scale, if there is one.
 func (c convolution) scaleRows(dw *graph.Value) *graph.Value {
 	if c.scale == nil {
 		return dw
@@ -34,10 +35,10 @@ func (c convolution) scaleRows(dw *graph.Value) *graph.Value {
 	return c.g.Mul(dw, c.g.Reshape(c.scale, c.w.Shape[0], 1))
 }
 
-// crossedGrad is the gradient of the weights, [M, C, KH, KW], at stride 1. Of the taps
-// of a kernel, x is gathered for those of a row and dy for those of a column, at the
-// rows of x and the columns of dy; the product of the two has all of them. A kernel
-// of 3x3 so takes 6 numbers for each of x or dy where columns of all taps take 10.
+// crossedGrad is the gradient of the weights, [M, C, KH, KW], at stride 1. x is gathered for the
+// taps of one kernel row and dy for those of one kernel column, over the rows of x and the columns
+// of dy; their product covers all taps. A 3x3 kernel thus needs three copies each of x and dy, 6 in
+// all, against 10 with columns of all taps.
 func (c convolution) crossedGrad(dy *graph.Value) *graph.Value {
 	g, win := c.g, c.win
 	n, ch, h, w := c.x.Shape[0], c.x.Shape[1], c.x.Shape[2], c.x.Shape[3]
@@ -57,8 +58,8 @@ func (c convolution) crossedGrad(dy *graph.Value) *graph.Value {
 	return g.Transpose(g.Reshape(c.scaleRows(dw), win.KH, m, win.KW, ch), 1, 3, 0, 2)
 }
 
-// pixelOr is the number of a pixel in a plane [h, w], or of the row of zeros behind the
-// last one.
+// pixelOr returns the index of a pixel in a plane [h, w], or that of the zero row behind the last
+// pixel if it lies outside.
 func pixelOr(y, x, h, w int) int {
 	if y < 0 || y >= h || x < 0 || x >= w {
 		return h * w
@@ -66,16 +67,16 @@ func pixelOr(y, x, h, w int) int {
 	return y*w + x
 }
 
-// withZero are the pixels of images as [N, H*W+1, C], the last one of each zero.
+// withZero returns the pixels of images as [N, H*W+1, C], with a zero pixel appended to each image.
 func withZero(g *graph.Graph, x *graph.Value) *graph.Value {
 	return g.ZerosBehind(g.View(x, x.Shape[0], x.Shape[2]*x.Shape[3], x.Shape[1]), 1, 1)
 }
 
-// columnNumbers bounds the column matrix of lastColumnsGrad: the runtime's kernels
-// count to 2^31.
+// columnNumbers bounds the elements of lastColumnsGrad's column matrix: the runtime's kernels index
+// up to 2^31.
 const columnNumbers = 1 << 30
 
-// lastColumnsGrad multiplies dy with the columns of x, [M, K*C].
+// lastColumnsGrad is the product of dy and the columns of x, [M, K*C].
 func (c convolution) lastColumnsGrad(dy *graph.Value) *graph.Value {
 	g, win := c.g, c.win
 	n, ch, h, w := c.x.Shape[0], c.x.Shape[1], c.x.Shape[2], c.x.Shape[3]

@@ -18,14 +18,13 @@ type (
 	build func(g *graph.Graph, x []value) value
 )
 
-// row is one use of a rule: f is built on inputs, differentiated and compared
-// with finite differences. In a graph with channel blocks the inputs marked so
-// come in the NCHWc layout.
+// row is one use of a rule: f is built on inputs, differentiated and compared with finite
+// differences. In a graph with channel blocks, inputs marked blocked are in the NCHWc layout.
 type row struct {
 	key, name string
 	in        []input
 	f         build
-	blocks    []int // block sizes besides the portable 0
+	blocks    []int // block sizes to test besides 0, the portable graph
 }
 
 type input struct {
@@ -34,7 +33,7 @@ type input struct {
 	blocked bool
 }
 
-// signed keeps away from zero, where ReLU has a kink and 1/x a pole.
+// signed draws values away from zero, where ReLU has a kink and 1/x a pole.
 func signed(r *rand.Rand) float64 {
 	x := positive(r)
 	if r.IntN(2) == 0 {
@@ -45,22 +44,22 @@ func signed(r *rand.Rand) float64 {
 
 func positive(r *rand.Rand) float64 { return 0.25 + r.Float64() }
 
-// Inputs of a shape, each away from zero.
+// in is an input of a shape with values away from zero.
 func in(shape ...int) input { return input{shape: shape, domain: signed} }
 
 func above(shape ...int) input { return input{shape: shape, domain: positive} }
 
-// inBlocks comes in blocks wherever the graph has them.
+// inBlocks is an input in the NCHWc layout wherever the graph has blocks.
 func inBlocks(shape ...int) input { return input{shape: shape, domain: signed, blocked: true} }
 
-// problem is a row built twice: y alone, and the gradient of sum(y*dy).
+// problem is a row built twice: as y alone, and with the gradient of sum(y*dy).
 type problem struct {
 	row
-	forward, backward *graph.Graph         // the second has y, too
+	forward, backward *graph.Graph         // backward outputs y, too
 	inputs            map[string][]float64 // x0, x1, ... and dy
 }
 
-// kind is how a graph is built.
+// kind says how a graph is built.
 type kind struct {
 	block    int
 	standard bool
@@ -122,7 +121,7 @@ func (r row) graph(t *testing.T, k kind, finish func(g *graph.Graph, x []value, 
 	return g
 }
 
-// draw makes n values that float32 holds exactly.
+// draw returns n values that float32 represents exactly.
 func draw(rng *rand.Rand, from func(*rand.Rand) float64, n int) []float64 {
 	out := make([]float64, n)
 	for i := range out {
@@ -163,17 +162,15 @@ func (p *problem) loss(t *testing.T, i int, u []float64, h float64) float64 {
 	return sum
 }
 
-// The central difference with this step errs by about 1e-10 of the third
-// derivative and 1e-11 of the loss. Rules write their factors in float32, which
-// is 6e-8 each: hence the bound.
+// The central difference with this step has an error of about 1e-10 of the third derivative and
+// 1e-11 of the loss. Rules have float32 factors, each with an error of 6e-8: hence the bound.
 const (
 	step      = 1e-5
 	tolerance = 1e-6
 )
 
-// mismatches compares the gradient of each input with central differences in
-// float64, in one random direction and along a few coordinates, and describes
-// where they disagree.
+// mismatches compares the gradient with respect to each input with central differences in float64,
+// along one random direction and a few coordinates, and describes where they disagree.
 func (p *problem) mismatches(t *testing.T, grads map[string][]float64) (found []string) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -201,7 +198,7 @@ func directions(rng *rand.Rand, n int) [][]float64 {
 	return out
 }
 
-// dot is the sum of a*b, and of its absolute terms.
+// dot is the sum of a*b, and that of the absolute values of its terms.
 func dot(a, b []float64) (sum, scale float64) {
 	for i := range a {
 		sum += a[i] * b[i]
@@ -225,8 +222,8 @@ func (p *problem) checkRuntime(t *testing.T, want map[string][]float64) float64 
 	return worst
 }
 
-// relative is the largest difference over the largest element wanted; NaN when
-// either holds one.
+// relative is the largest difference over the largest element wanted; NaN if got or want contains
+// one.
 func relative(got, want []float64) float64 {
 	if len(got) != len(want) {
 		return math.NaN()

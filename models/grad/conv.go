@@ -26,9 +26,9 @@ func convRule(c *Call) []*graph.Value {
 	})
 }
 
-// convolution is one use of weights w [M, C, KH, KW] on x [N, C, H, W]. With a
-// scale [M] it stands for the convolution by w*scale, which is how the gradients
-// of a convolution and the normalisation behind it share a pass over memory.
+// convolution is one use of weights w [M, C, KH, KW] on x [N, C, H, W]. With a scale [M] it stands
+// for the convolution by w*scale, so that the gradients of a convolution and the normalisation
+// after it share a pass over memory.
 type convolution struct {
 	g     *graph.Graph
 	x, w  *graph.Value
@@ -36,7 +36,7 @@ type convolution struct {
 	scale *graph.Value
 }
 
-// newConvolution brings x to the layout in which it is convolved fastest.
+// newConvolution converts x to the layout that convolves fastest.
 func newConvolution(g *graph.Graph, x, w *graph.Value, win graph.Window) convolution {
 	m, c := w.Shape[0], w.Shape[1]
 	switch {
@@ -50,11 +50,11 @@ func newConvolution(g *graph.Graph, x, w *graph.Value, win graph.Window) convolu
 	return convolution{g: g, x: x, w: w, win: win}
 }
 
-// lastChannels tells whether convolutions of a graph are in the NHWC layout.
+// lastChannels reports whether the convolutions of a graph use the NHWC layout.
 func lastChannels(g *graph.Graph) bool { return g.Device == tensor.CUDA }
 
-// blocks tells whether the result comes in the NCHWc layout. A plain x of fewer
-// channels than a block, as images are, need not be blocked for that.
+// blocks reports whether the result is in the NCHWc layout. A plain x with fewer channels than a
+// block, such as an image, need not be blocked for that.
 func (c convolution) blocks() bool {
 	return c.g.Blocks(c.w.Shape[0]) && (c.x.Layout == tensor.NCHWc || c.w.Shape[1] < c.g.Block)
 }
@@ -70,12 +70,12 @@ func (c convolution) forward() *graph.Value {
 	return blockedConv(c.g, c.x, c.blockedWeights(), c.w.Shape, c.win)
 }
 
-// blockedWeights are made once for both views and both directions.
+// blockedWeights lays out the weights once for both views and both directions.
 func (c convolution) blockedWeights() *graph.Value {
 	return c.g.Once(graph.Key{Of: c.w, Made: "blocked"}, func() *graph.Value { return c.g.BlockWeights(c.w) })
 }
 
-// sameLayout brings a gradient to the layout of the value it belongs to.
+// sameLayout converts a gradient to the layout of the value it belongs to.
 func sameLayout(g *graph.Graph, dx, x *graph.Value) *graph.Value {
 	switch x.Layout {
 	case tensor.NCHWc:

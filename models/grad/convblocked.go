@@ -11,11 +11,10 @@ import (
 // fewPixels is the largest plane on which blockedConv interleaves images.
 const fewPixels = 64
 
-// blockedConv convolves x with blocked weights. On small planes much of the work
-// is at the border, where the runtime is slow, and the weights are read anew for
-// each image. There a block of images lies side by side, pixel by pixel, in one
-// image whose columns are as far apart: measured, 0.75 of the time on 4x4,
-// 0.95 on 8x8.
+// blockedConv convolves x with blocked weights. On small planes much of the work is at the border,
+// where the runtime is slow, and the weights are read again for each image. There, blocks of b
+// images are interleaved pixel by pixel into one image, whose columns are then b apart: measured,
+// 0.75 of the time on 4x4, 0.95 on 8x8.
 func blockedConv(g *graph.Graph, x, w *graph.Value, shape []int, win graph.Window) *graph.Value {
 	n, b := x.Shape[0], g.Block
 	oh, ow := win.Out(x.Shape[2], x.Shape[3])
@@ -29,13 +28,13 @@ func blockedConv(g *graph.Graph, x, w *graph.Value, shape []int, win graph.Windo
 	return g.Unview(g.SwapRows(y, n/b, shape[0]/b*oh*ow), n, shape[0], oh, ow)
 }
 
-// manyChannels is where three quarters of the multiplications outweigh the
-// passes over memory that convolveRows takes to save them.
+// manyChannels is the number of channels from which the multiplications that convolveRows saves
+// outweigh its extra passes over memory.
 const manyChannels = 128
 
-// convolveRows is BlockedConv. A kernel of three rows gives two rows of the result
-// at a time, with four convolutions of one row instead of six: Winograd's F(2,3)
-// (Lavin and Gray, 2016) down the columns. With rows d0..d3 of x and g0..g2 of w,
+// convolveRows is BlockedConv, but computes two rows of the result at a time for a kernel of three
+// rows, with four one-row convolutions instead of six: Winograd's F(2,3) (Lavin and Gray, 2016)
+// down the columns. With rows d0..d3 of x and g0..g2 of w,
 //
 //	p0 = (d0-d2)*g0, p1 = (d1+d2)*(g0+g1+g2)/2, p2 = (d2-d1)*(g0-g1+g2)/2, p3 = (d3-d1)*g2
 //	y0 = p0 + (p1+p2), y1 = p3 + (p1-p2)
@@ -62,7 +61,7 @@ func convolveRows(g *graph.Graph, x, w *graph.Value, shape []int, win graph.Wind
 	return g.Unview(y, n, m, h, ow)
 }
 
-// combined is the depthwise convolution of x whose taps are the same for all channels.
+// combined is a depthwise convolution of x with the same taps for every channel.
 func combined(g *graph.Graph, x *graph.Value, taps [][]float32, win graph.Window) *graph.Value {
 	c, flat := x.Shape[1], slices.Concat(taps...)
 	w := g.Const(fmt.Sprintf("depthwise(%d,%v)", c, taps), func() *tensor.Tensor {
@@ -77,9 +76,9 @@ func combined(g *graph.Graph, x *graph.Value, taps [][]float32, win graph.Window
 	return g.BlockedConv(x, w, w.Shape, win, c, graph.Epilogue{})
 }
 
-// winogradWeights are the four kernels of one row, from blocked weights of three.
-// They are made for each use: kept from one view to the next, they would be at
-// hand when the step needs most memory.
+// winogradWeights derives the four one-row kernels from blocked weights of three rows. They are
+// recomputed for each use: kept from one view to the next, they would be live at the step's peak of
+// memory.
 func winogradWeights(g *graph.Graph, w *graph.Value, shape []int) [4]*graph.Value {
 	tiles := shape[0] * shape[1] / (g.Block * g.Block)
 	rows := g.Reshape(w, tiles, 3, -1)

@@ -16,7 +16,7 @@ func (c convolution) columnsGrad(dy *graph.Value) *graph.Value {
 	n, ch, h, w := c.x.Shape[0], c.x.Shape[1], c.x.Shape[2], c.x.Shape[3]
 	m, pixels, taps := c.w.Shape[0], dy.Shape[2]*dy.Shape[3], win.KH*win.KW
 	rows := g.Reshape(g.ToChannelsLast(c.x), n, h*w, ch)
-	if win.Pads != [4]int{} { // one zero row an image stands for all padding
+	if win.Pads != [4]int{} { // one zero row per image stands for all padding
 		rows = g.Concat(1, rows, g.Cast(g.Full(0, n, 1, ch), rows.Type))
 	}
 	dys := g.Reshape(g.ToChannelsLast(dy), n, pixels, m)
@@ -36,13 +36,12 @@ func (c convolution) columnsGrad(dy *graph.Value) *graph.Value {
 	return c.fromColumns(dw)
 }
 
-// Below narrow channels and from wide on, a product of dy and columns is faster
-// with dy first: measured, 0.55 of the time at 16 channels, 0.8 at 32 and 512, and
-// 1.3 at 64.
+// With fewer than narrow channels, or at least wide, the product of dy and columns is faster with
+// dy first: measured, 0.55 of the time at 16 channels, 0.8 at 32 and 512, and 1.3 at 64.
 const narrow, wide = 33, 256
 
-// addProduct adds the product of columns [N, L, K*C] and dy [N, L, M] over N and L
-// to dw, which is nil at first: [M, K*C] where dy goes first, else [K*C, M].
+// addProduct adds the product of columns [N, L, K*C] and dy [N, L, M], summed over N and L, to dw,
+// which is nil at first: [M, K*C] where dy goes first, else [K*C, M].
 func addProduct(g *graph.Graph, columns, dy, dw *graph.Value) *graph.Value {
 	flat := func(x *graph.Value) *graph.Value { return g.Reshape(x, x.Shape[0]*x.Shape[1], x.Shape[2]) }
 	switch m := dy.Shape[2]; {
@@ -58,7 +57,7 @@ func addProduct(g *graph.Graph, columns, dy, dw *graph.Value) *graph.Value {
 	return g.Gemm(flat(columns), flat(dy), dw, graph.GemmAttr{TransA: true})
 }
 
-// fromColumns brings the sum of addProduct to [M, C, KH, KW], with the scale.
+// fromColumns applies the scale to the sum of addProduct and brings it to [M, C, KH, KW].
 func (c convolution) fromColumns(dw *graph.Value) *graph.Value {
 	g, m, ch, win := c.g, c.w.Shape[0], c.w.Shape[1], c.win
 	if m < narrow || m >= wide {
@@ -73,8 +72,8 @@ func (c convolution) fromColumns(dw *graph.Value) *graph.Value {
 	return g.Transpose(g.Reshape(dw, win.KH, win.KW, ch, m), 3, 2, 0, 1)
 }
 
-// columnIndex lists, for each output pixel and tap of the window, the row of the
-// input pixel under it; the row after the last pixel holds zeros.
+// columnIndex lists, for each output pixel and tap of the window, the row of the input pixel under
+// it; padding maps to the zero row after the last pixel.
 func columnIndex(g *graph.Graph, h, w int, win graph.Window) *graph.Value {
 	oh, ow := win.Out(h, w)
 	taps := win.KH * win.KW

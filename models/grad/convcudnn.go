@@ -5,10 +5,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// This file convolves in the NHWC layout by the operators over cuDNN, which have windows
-// of all sizes and strides and need no columns: forwards and in both gradients.
+// This file convolves in the NHWC layout with the cuDNN operators, which support windows of all
+// sizes and strides without gathering columns: the forward pass and both gradients.
 
-// cudnn tells whether the convolution and its gradients are cuDNN's.
+// cudnn reports whether the convolution and its gradients use cuDNN.
 func (c convolution) cudnn() bool { return c.g.CustomOps && graph.CudnnTakes(c.win) }
 
 // cudnnForward is lastForward by cuDNN.
@@ -21,8 +21,8 @@ func (c convolution) cudnnInputGrad(dy *graph.Value) *graph.Value {
 	return c.g.CudnnConvInputGrad(dy, c.lastWeights(c.scaled()), c.win, c.x.Shape[2], c.x.Shape[3])
 }
 
-// cudnnWeightGrad is lastWeightGrad by cuDNN, for all channels of x, in the type of x where
-// there is no scale.
+// cudnnWeightGrad is lastWeightGrad by cuDNN, for all channels of x, padding included. It is in the
+// type of x without a scale, and in float32 with one.
 func (c convolution) cudnnWeightGrad(dy *graph.Value) *graph.Value {
 	g, win, m, ch := c.g, c.win, c.w.Shape[0], c.x.Shape[1]
 	dw := g.CudnnConvWeightGrad(dy, c.x, win)

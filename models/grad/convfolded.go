@@ -2,34 +2,34 @@ package grad
 
 import "vicreg/models/graph"
 
-// A convolution of 1x1 to many more channels than it comes from, with the
-// normalisation behind it, never writes what it would normalise. With x [P, C],
-// w [M, C], u = x w^T and the mean s and covariance K of the few channels of x,
+// A 1x1 convolution to many more channels than it reads, fused with the normalisation after it,
+// never writes the unnormalised result. With x [P, C], w [M, C], u = x w^T and the mean s and
+// covariance K of the few channels of x,
 //
 //	mean u = w s, var u = diag(w K w^T)
 //	y = x (a*w)^T + beta - a*(w s), a = gamma/sqrt(var u + eps)
 //
 // and backwards, with D = dy^T x - dbeta s^T, all [M, C]:
 //
-//	dgamma = rows of D*w, summed, over std
+//	dgamma = row sums of D*w, over std
 //	dw = a*(D - dgamma/std * w K)
 //	dx = dy (a*w) - x B - c, B = w^T diag(a*q/P) w, c = (a*r/P)^T w
 //	q = dgamma/std, r = dbeta - q*(w s)
 //
-// What has M channels is read three times on the way back, against seven in the
-// textbook's order, and in neither direction written.
+// The backward pass reads values of M channels three times, against seven in the textbook's order,
+// and neither pass writes an intermediate value of M channels.
 
-// foldFrom is how many times more channels the result must have.
+// foldFrom is the least ratio of output to input channels for folding.
 const foldFrom = 2
 
-// foldable tells whether foldedNorm serves the convolution. Where normalising is one
-// operator, with ReLU and residual, folding saves no pass over memory.
+// foldable reports whether foldedNorm supports the convolution. Where one operator normalises, ReLU
+// and residual included, folding saves no pass over memory.
 func (c convolution) foldable() bool {
 	return lastChannels(c.g) && !c.g.CustomOps && c.pointwise() && c.w.Shape[0] >= foldFrom*c.w.Shape[1] && c.x.Shape[1] == c.w.Shape[1]
 }
 
-// foldedNorm is the convolution and its normalisation. It keeps the matrices w K
-// and a*w for the gradient, where normalize keeps its input.
+// foldedNorm is the convolution and its normalisation. For the gradient it saves the matrices w K
+// and a*w, where normalize saves its input.
 func (c convolution) foldedNorm(gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
 	g, x, m := c.g, c.seen(), c.w.Shape[0]
 	w := g.Reshape(unrounded(c.w), m, -1)
@@ -63,7 +63,7 @@ func (c convolution) foldedNorm(gamma, beta *graph.Value, o BatchNormOptions, sa
 	return []*graph.Value{y, mean, variance}
 }
 
-// foldedNormRule is convNormRule for what foldedNorm has built.
+// foldedNormRule is convNormRule for a node built by foldedNorm.
 func foldedNormRule(c *Call) []*graph.Value {
 	g, y := c.G, c.Outputs[0]
 	conv := convolution{g: g, x: c.Saved["x"], w: c.Inputs[1], win: c.Window()}
@@ -88,7 +88,7 @@ func foldedNormRule(c *Call) []*graph.Value {
 	})
 }
 
-// fold is the gradient of a folded normalisation in the making.
+// fold is the context of differentiating one folded normalisation.
 type fold struct {
 	convolution
 	c     *Call

@@ -7,9 +7,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// inputGrad is the gradient with respect to x. The rows and columns of x fall
-// into phases by their remainder modulo the stride; in each, it is a stride-1
-// convolution of dy with some of the taps, transposed and in reverse order.
+// inputGrad is the gradient with respect to x. The rows and columns of x fall into phases by their
+// remainder modulo the stride; within a phase the gradient is a stride-1 convolution of dy with
+// some of the taps, transposed and in reverse order.
 func (c convolution) inputGrad(dy *graph.Value) *graph.Value {
 	if c.x.Layout == tensor.NHWC {
 		return c.lastInputGrad(dy)
@@ -31,7 +31,7 @@ func (c convolution) inputGrad(dy *graph.Value) *graph.Value {
 	return c.transposed(dy)
 }
 
-// transposed is inputGrad as ONNX has it, with any window and stride.
+// transposed is inputGrad as ONNX's ConvTranspose, which supports any window and stride.
 func (c convolution) transposed(dy *graph.Value) *graph.Value {
 	h, w, win := c.x.Shape[2], c.x.Shape[3], c.win
 	left := [2]int{
@@ -50,16 +50,16 @@ func (c convolution) scaled() *graph.Value {
 	return c.g.Cast(c.g.Mul(unrounded(c.w), scale), c.w.Type)
 }
 
-// phase is the share of one axis of x whose positions have the same remainder.
+// phase describes the positions along one axis of x with the same remainder modulo the stride.
 type phase struct {
-	taps          []int // of the kernel, in the order of dy; none where x is skipped
+	taps          []int // of the kernel, in the order of dy; empty if no output reads the positions
 	before, after int   // padding of dy
-	size          int   // positions of x
+	size          int   // number of positions
 }
 
-// phases divides an axis of x, of size in, among the remainders modulo the
-// stride. Position s*u+p of x meets tap k of output o where s*o + k = s*u+p+pad.
-// The answer is nil where dy would have to be cut: with pads above the kernel.
+// phases splits an axis of x, of size in, by remainder modulo the stride. Position s*u+p of x meets
+// tap k of output o where s*o + k = s*u+p+pad. The result is nil where dy would have to be cropped,
+// as happens if the pads exceed the kernel.
 func (c convolution) phases(in, out, k, pad int) []phase {
 	s := c.win.Stride
 	var all []phase
@@ -80,15 +80,15 @@ func (c convolution) phases(in, out, k, pad int) []phase {
 	return all
 }
 
-// window is the convolution of dy that gives one phase of rows and columns.
+// window is the convolution of dy that computes one phase of rows and columns.
 func window(row, col phase) graph.Window {
 	return graph.Window{KH: len(row.taps), KW: len(col.taps), Stride: 1,
 		Pads: [4]int{row.before, col.before, row.after, col.after}}
 }
 
-// blockedInputGrad convolves each phase by itself and then puts the pixels in
-// order with one Gather. Measured at stride 2 against ConvTranspose: 0.7 to 1.0
-// of the time on one thread, and ConvTranspose adds up its result on one.
+// blockedInputGrad convolves each phase separately, then interleaves the pixels with one Gather.
+// Measured at stride 2 against ConvTranspose: 0.7 to 1.0 of the time on one thread, and
+// ConvTranspose accumulates its result on a single thread.
 func (c convolution) blockedInputGrad(dy *graph.Value, rows, cols []phase) *graph.Value {
 	g, n, ch := c.g, c.x.Shape[0], c.w.Shape[1]
 	tiles := c.tiles()
@@ -96,7 +96,7 @@ func (c convolution) blockedInputGrad(dy *graph.Value, rows, cols []phase) *grap
 		return c.convolvePhase(dy, tiles, rows[0], cols[0])
 	}
 	var parts []*graph.Value
-	start := map[[2]int]int{} // of a phase among the pixels of all parts
+	start := map[[2]int]int{} // the first pixel of each phase among those of all parts
 	pixels := 0
 	for i, row := range rows {
 		for j, col := range cols {
@@ -138,8 +138,8 @@ func (c convolution) convolvePhase(dy, tiles *graph.Value, row, col phase) *grap
 	return blockedConv(g, dy, w, shape, window(row, col))
 }
 
-// tiles are the blocked weights times the scale with each block of M x C channels
-// transposed: [M/b * C/b * KH * KW, b*b].
+// tiles returns the scaled, blocked weights with each block of M x C channels transposed: [M/b *
+// C/b * KH * KW, b*b].
 func (c convolution) tiles() *graph.Value {
 	g, b := c.g, c.g.Block
 	w, n := c.blockedWeights(), c.w.Elements()/(b*b)
@@ -150,7 +150,7 @@ func (c convolution) tiles() *graph.Value {
 	return g.Once(graph.Key{Of: w, Made: "tiles"}, func() *graph.Value { return g.Reshape(g.LanesFirst(w, n), n, b*b) })
 }
 
-// intIndex is a constant list of n integers, at(0), at(1), ...
+// intIndex is a constant of n integers: at(0), at(1), ...
 func intIndex(g *graph.Graph, name string, n int, at func(i int) int) *graph.Value {
 	return g.Const(name, func() *tensor.Tensor {
 		index := make([]int32, n)

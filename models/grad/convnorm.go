@@ -2,8 +2,8 @@ package grad
 
 import "vicreg/models/graph"
 
-// ConvNorm is Conv followed by BatchNorm, with a gradient that passes over memory
-// fewer times than theirs would one after the other.
+// ConvNorm is Conv followed by BatchNorm. Its gradient makes fewer passes over memory than those of
+// the two in sequence.
 func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *graph.Value, o BatchNormOptions) (y, mean, variance *graph.Value) {
 	inputs := []*graph.Value{x, w, gamma, beta}
 	if o.Residual != nil {
@@ -24,10 +24,10 @@ func ConvNorm(g *graph.Graph, x, w *graph.Value, win graph.Window, gamma, beta *
 	return out[0], out[1], out[2]
 }
 
-// convNormRule takes the gradient of the normalisation without its factor a =
-// gamma*istd, per channel of the convolution's result. The factor goes where it
-// meets fewer numbers: to that gradient, or to the weights on the way to x and to
-// the gradient of the weights.
+// convNormRule computes the gradient of the normalisation without its factor a = gamma*istd, per
+// channel of the convolution's result. The factor is applied where it touches fewer elements:
+// either to that gradient, or to the weights (for the gradient of x) and to the gradient of the
+// weights.
 func convNormRule(c *Call) []*graph.Value {
 	if c.Dy[0] == nil {
 		return nil

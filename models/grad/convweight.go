@@ -24,14 +24,13 @@ func (c convolution) weightGrad(dy *graph.Value) *graph.Value {
 //
 //	dw[m,c,i,j] = sum over n,h,w of dy[n,m,h,w] * x[n,c,s*h+i,s*w+j]
 //
-// Images take the place of input channels, dy is the kernel, as large as its
-// plane, and the taps are the pixels of the result. The columns of x and its
-// channels together are one axis, in which the kernel's columns lie s*C apart.
-// The blocked convolution keeps its sums in registers and packs nothing:
+// Images act as the input channels, dy as a kernel the size of its plane, and the taps are the
+// pixels of the result. The columns and channels of x form one axis, along which the kernel's
+// columns are s*C apart. The blocked convolution keeps its sums in registers and packs nothing:
 // measured, twice as fast as gathering columns for a matrix product.
 //
-// The answer is nil where the images do not fill half of their blocks, or x
-// would have to be cut.
+// The result is nil where the images fill less than half of their blocks, or x would have to be
+// cropped.
 func (c convolution) lanesGrad(dy *graph.Value) *graph.Value {
 	g, x, win := c.g, c.x, c.win
 	if win.KH*win.KW == 1 && win.Stride > 1 && win.Pads == [4]int{} && x.Layout == tensor.NCHWc {
@@ -55,10 +54,9 @@ func (c convolution) lanesGrad(dy *graph.Value) *graph.Value {
 	return c.plainWeights(c.lanesConv(x, dy, win, parts))
 }
 
-// imageLanes puts blocks of images innermost: x [N, C, H, W] becomes, in memory,
-// [parts, N/b, H, W, C/parts, b images]. With a part for each block of channels
-// the sums of a part stay in the cache; all channels in one part make rows long
-// enough for 1x1 convolutions and suit a plain x.
+// imageLanes moves blocks of images innermost: x [N, C, H, W] becomes, in memory, [parts, N/b, H,
+// W, C/parts, b images]. With one part per block of channels, the sums of a part stay in the cache;
+// a single part makes rows long enough for 1x1 convolutions and suits a plain x.
 func imageLanes(g *graph.Graph, x *graph.Value, parts int) *graph.Value {
 	n, ch, b := x.Shape[0], x.Shape[1], g.Block
 	switch {
@@ -70,12 +68,12 @@ func imageLanes(g *graph.Graph, x *graph.Value, parts int) *graph.Value {
 	return swapParts(g, g.LanesLast(x, n/b), n/b, parts)
 }
 
-// lanesConv convolves the image lanes of x by dy and returns the gradient of each
-// group of images, [parts, groups, M/b, K*C/parts, b].
+// lanesConv convolves the image lanes of x by dy and returns the gradient of each group of images,
+// [parts, groups, M/b, K*C/parts, b].
 //
-// A group is a block of images, or all of them where their gradients together
-// would be larger than dy: then dy takes one pass more and the sum over the
-// groups none.
+// A group is a block of images. If the gradients of such groups together would be larger than dy,
+// all images form one group: rearranging dy then takes one pass more, and no sum over groups is
+// needed.
 func (c convolution) lanesConv(x, dy *graph.Value, win graph.Window, parts int) *graph.Value {
 	g, b, m := c.g, c.g.Block, c.w.Shape[0]
 	n, ch, oh, ow := dy.Shape[0], c.w.Shape[1]/parts, dy.Shape[2], dy.Shape[3]
@@ -89,8 +87,8 @@ func (c convolution) lanesConv(x, dy *graph.Value, win graph.Window, parts int) 
 		kernel = g.SwapRows(swapParts(g, dy, n, m/b), m/b*(n/b), b) // [M/b, N/b, OH*OW, b images, b]
 	}
 	shape := []int{groups * m, images, oh, ow}
-	if win == graph.Square(1, 1, 0) { // pixels too can be input channels
-		// Each row of the result is a piece of work for the threads to share.
+	if win == graph.Square(1, 1, 0) { // pixels can be input channels, too
+		// Threads share the work by rows of the result.
 		lanes = g.Unview(lanes, parts, n*oh*ow, g.Block/4, ch/(g.Block/4))
 		shape = []int{groups * m, images * oh * ow, 1, 1}
 	} else {
@@ -101,8 +99,8 @@ func (c convolution) lanesConv(x, dy *graph.Value, win graph.Window, parts int) 
 	return g.View(dw, parts, groups, m/b, -1, b)
 }
 
-// plainWeights adds up the groups of dw [parts, groups, M/b, K*C/parts, b],
-// applies the scale and brings the result to [M, C, KH, KW].
+// plainWeights sums dw [parts, groups, M/b, K*C/parts, b] over its groups, applies the scale and
+// brings the result to [M, C, KH, KW].
 func (c convolution) plainWeights(dw *graph.Value) *graph.Value {
 	g, b := c.g, c.g.Block
 	parts, m, taps := dw.Shape[0], c.w.Shape[0], c.win.KH*c.win.KW
@@ -129,8 +127,8 @@ func padColumns(g *graph.Graph, x *graph.Value, left, right int) *graph.Value {
 	return copied(g, x, graph.Window{KH: 1, KW: 1, Stride: 1, Pads: [4]int{0, left, 0, right}})
 }
 
-// swapParts turns memory [R, S, ...] into [S, R, ...]. A Gather of large parts
-// uses all threads, a Transpose one.
+// swapParts turns memory [R, S, ...] into [S, R, ...]. Gather of large parts uses all threads,
+// Transpose only one.
 func swapParts(g *graph.Graph, x *graph.Value, r, s int) *graph.Value {
 	if r == 1 || s == 1 {
 		return x
@@ -139,8 +137,8 @@ func swapParts(g *graph.Graph, x *graph.Value, r, s int) *graph.Value {
 	return g.Gather(g.View(x, r*s, -1), order, 0)
 }
 
-// copied is the pixels of a blocked x under a 1x1 window, which leaves some out
-// by its stride or adds zeros by its pads.
+// copied applies a 1x1 window to the pixels of a blocked x, which drops some by its stride or adds
+// zeros by its pads.
 func copied(g *graph.Graph, x *graph.Value, win graph.Window) *graph.Value {
 	shape := []int{x.Shape[1], 1, 1, 1}
 	return g.BlockedConv(x, g.Full(1, shape...), shape, win, x.Shape[1], graph.Epilogue{})

@@ -13,8 +13,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// families are the two kinds of graphs for CUDA, and wanted the operators that each is
-// known by.
+// families are the two kinds of graphs for CUDA, and wanted the operators that identify each.
 var (
 	families = map[string]bool{"custom": true, "portable": false}
 	wanted   = map[string][]string{
@@ -25,8 +24,8 @@ var (
 	}
 )
 
-// A graph for CUDA computes what the portable one for the CPU does, by other operators;
-// the bound is that of its float32 constants.
+// A graph for CUDA computes the same as the portable one for the CPU, with other operators; the
+// bound reflects its float32 constants.
 func TestRulesOnCUDA(t *testing.T) {
 	want := map[string]map[string][]float64{}
 	for family, custom := range families {
@@ -60,8 +59,8 @@ func TestRulesOnCUDA(t *testing.T) {
 	}
 }
 
-// A pointwise convolution and its gradients are cuDNN's at any stride, without products of
-// matrices, and without a node that picks its pixels or pads its gradient.
+// A pointwise convolution and its gradients use cuDNN at any stride, without matrix products, and
+// without nodes that gather its pixels or pad its gradient.
 func TestPointwiseOnCUDA(t *testing.T) {
 	for stride := 1; stride <= 2; stride++ {
 		k := kind{device: tensor.CUDA, custom: true}
@@ -76,7 +75,7 @@ func TestPointwiseOnCUDA(t *testing.T) {
 	}
 }
 
-// rowsOnCUDA are the rows of all rules, and one of a layer that comes after others.
+// rowsOnCUDA are the rows of all rules, and one of a layer that follows others.
 func rowsOnCUDA() []row {
 	return append(slices.Clone(rows), row{key: "vicreg.GlobalAveragePool", name: "channels last", in: []input{in(2, 3, 4, 5), in(4, 3, 1, 1)},
 		f: func(g *graph.Graph, x []value) value {
@@ -84,7 +83,7 @@ func rowsOnCUDA() []row {
 		}})
 }
 
-// layersOnCUDA take the ways that there are on CUDA alone.
+// layersOnCUDA cover the code paths that exist on CUDA alone.
 func layersOnCUDA() (out []row) {
 	for i := range 4 {
 		add := func(x input, m int, win graph.Window) {
@@ -92,12 +91,12 @@ func layersOnCUDA() (out []row) {
 		}
 		add(in(8, 4, 4, 4), 8, graph.Square(1, 1, 0)) // folded
 		add(in(8, 4, 4, 4), 16, graph.Square(1, 2, 0))
-		add(in(4, 4, 5, 7), 8, graph.Square(1, 2, 0)) // the last pixels seen, or not
+		add(in(4, 4, 5, 7), 8, graph.Square(1, 2, 0)) // with and without the last pixels
 		add(in(4, 6, 6, 3), 5, graph.Square(1, 2, 0))
 		add(in(3, 5, 3, 3), 11, graph.Square(1, 1, 0))
-		add(in(8, 4, 4, 4), 7, graph.Square(1, 1, 0)) // not
+		add(in(8, 4, 4, 4), 7, graph.Square(1, 1, 0)) // not folded
 		add(in(8, 3, 6, 4), 5, graph.Square(3, 2, 1))
-		add(in(4, 3, 5, 4), 4, graph.Square(3, 1, 1)) // taps divided
+		add(in(4, 3, 5, 4), 4, graph.Square(3, 1, 1)) // crossedGrad
 		add(in(4, 4, 5, 4), 4, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}})
 	}
 	return out
@@ -110,7 +109,7 @@ func flat(nodes []*graph.Node) (all []*graph.Node) {
 	return all
 }
 
-// halfNorm is a ConvNorm of x [N, C, H, W] that computes in a type.
+// halfNorm is a ConvNorm of x [N, C, H, W] computed in a type.
 func halfNorm(t *testing.T, k kind, compute tensor.DType, shape []int, m int, win graph.Window) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build("half", func(g *graph.Graph) {
@@ -132,10 +131,10 @@ func halfNorm(t *testing.T, k kind, compute tensor.DType, shape []int, m int, wi
 	return g
 }
 
-// Mixed precision rounds what it stores, and nothing on the way: a layer's result
-// and gradients are off by some units of half precision, its statistics by less,
-// also where squares and sums are beyond what half precision can hold. A statistic
-// that were itself rounded to it would be off by 2e-4. bfloat16 has three digits less.
+// Mixed precision rounds only what it stores: a layer's result and gradients are off by a few units
+// of half precision, its statistics by less, even where squares and sums are beyond the range of
+// half precision. A statistic that was itself rounded to it would be off by 2e-4. bfloat16 has
+// three bits less.
 func TestStatisticsInMixedPrecision(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -165,8 +164,8 @@ func TestStatisticsInMixedPrecision(t *testing.T) {
 	}
 }
 
-// halfInputs are exact in a type of so many digits: x of a size, as after a ReLU, with a few
-// numbers far from the others.
+// halfInputs are exact in a type with the given precision; x has the given magnitude, is positive
+// as after a ReLU, and has a few outliers.
 func halfInputs(g *graph.Graph, size float64, precision int) map[string][]float64 {
 	in, rng := map[string][]float64{}, rand.New(rand.NewPCG(5, 6))
 	for _, v := range g.Inputs {
@@ -184,7 +183,7 @@ func halfInputs(g *graph.Graph, size float64, precision int) map[string][]float6
 	return in
 }
 
-// checkHalf compares within bounds of float16, so many times as wide.
+// checkHalf compares with the bounds of float16 times wide.
 func checkHalf(t *testing.T, name string, half *graph.Graph, in, want map[string][]float64, wide float64) {
 	t.Helper()
 	got, err := reference.Rounded(half, in)
@@ -203,7 +202,7 @@ func checkHalf(t *testing.T, name string, half *graph.Graph, in, want map[string
 	}
 }
 
-// digits rounds x to so many.
+// digits rounds x to precision bits.
 func digits(x float64, precision int) float64 {
 	_, exp := math.Frexp(x)
 	unit := math.Ldexp(1, exp-precision)

@@ -52,7 +52,7 @@ func fixtures(t *testing.T) []fixture {
 	return out
 }
 
-// inputs are the names of what the case is fed, those with a gradient first.
+// inputs are the names of the inputs of the case, those with a gradient first.
 func (f fixture) inputs() (names []string, gradients int) {
 	for key := range f.tensors {
 		if f.tensors["d"+key] != nil && key != "y" {
@@ -63,8 +63,8 @@ func (f fixture) inputs() (names []string, gradients int) {
 	return append(names, f.attr.Zero...), len(names)
 }
 
-// build makes the graph of the case: y and the gradient d<input> of each input.
-// In a graph with blocks, x comes in blocks wherever it can.
+// build makes the graph of the case: y and the gradient d<input> of each input. In a graph with
+// blocks, x is blocked wherever possible.
 func (f fixture) build(t *testing.T, block int) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build(f.name, func(g *graph.Graph) {
@@ -101,7 +101,7 @@ func (f fixture) feed(g *graph.Graph) map[string][]float64 {
 	return in
 }
 
-// compare returns the largest error of any output, relative to its largest element.
+// compare returns the largest error of any output relative to its largest element.
 func (f fixture) compare(t *testing.T, who string, got map[string][]float64, bound float64) (worst float64) {
 	t.Helper()
 	for name, g := range got {
@@ -170,7 +170,7 @@ func fixtureNorm(g *graph.Graph, x map[string]value, a attributes, relu bool) va
 	return y
 }
 
-// unit is a convolution and the normalisation behind it.
+// unit is a convolution and the normalisation after it.
 type unit struct {
 	x            map[string]value
 	a            attributes
@@ -186,7 +186,7 @@ func (u unit) build(g *graph.Graph, x value, stride int) value {
 	return y
 }
 
-// shortcut is x, or the projection where the case has one.
+// shortcut is x, or the projection if the case has one.
 func shortcut(g *graph.Graph, x map[string]value, a attributes) value {
 	if x["downsample.0.weight"] == nil {
 		return x["x"]
@@ -194,8 +194,8 @@ func shortcut(g *graph.Graph, x map[string]value, a attributes) value {
 	return unit{x, a, "downsample.0.weight", "downsample.1", nil, false}.build(g, x["x"], a.Stride)
 }
 
-// Results and gradients are PyTorch's: in float64 up to the rounding of the
-// fixtures, in float32 to 1e-5.
+// Results and gradients match PyTorch's: in float64 up to the rounding of the fixtures, in float32
+// to 1e-5.
 func TestOperatorsEqualPyTorch(t *testing.T) {
 	here, worst := orttest.BlockSize(t), map[string]float64{}
 	for _, f := range fixtures(t) {

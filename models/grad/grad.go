@@ -13,9 +13,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Call is one application of a rule: the node to differentiate and the gradient
-// of each of its outputs, nil where the result does not depend on one. Need
-// tells for which inputs a gradient is wanted; a rule may skip the others.
+// Call is one application of a rule: the node to differentiate and the gradient with respect to
+// each of its outputs, nil where the result does not depend on that output. Need marks the inputs
+// whose gradient is needed; a rule may skip the others.
 type Call struct {
 	*graph.Node
 	G    *graph.Graph
@@ -23,13 +23,13 @@ type Call struct {
 	Need []bool
 }
 
-// Rule returns the gradient of each input, nil for an input that has none. The
-// shapes may be those of the output: the driver sums over broadcast axes.
+// Rule returns the gradient with respect to each input, nil for an input that has none. Shapes may
+// be those of the output: the driver sums over broadcast axes.
 type Rule func(c *Call) []*graph.Value
 
-// Gradients adds to g the gradient of y, seeded with dy (of y's shape), with
-// respect to each value of wrt, and returns them in order: nil where y does not
-// depend on one. An operator without a rule panics with *graph.Error.
+// Gradients adds to g the gradient of y, seeded with dy (of y's shape), with respect to each value
+// of wrt, and returns them in order: nil where y does not depend on the value. An operator without
+// a rule panics with *graph.Error.
 func Gradients(g *graph.Graph, y, dy *graph.Value, wrt []*graph.Value) []*graph.Value {
 	nodes := slices.Clone(g.Nodes)
 	needed := reachable(nodes, wrt)
@@ -66,7 +66,7 @@ func Gradients(g *graph.Graph, y, dy *graph.Value, wrt []*graph.Value) []*graph.
 	return out
 }
 
-// prepare collects the output gradients and reports whether there is work.
+// prepare collects the output gradients and reports whether the node has anything to differentiate.
 func (c *Call) prepare(grads map[*graph.Value]*graph.Value, needed map[*graph.Value]bool) bool {
 	any := false
 	for _, v := range c.Outputs {
@@ -97,8 +97,8 @@ func reachable(nodes []*graph.Node, wrt []*graph.Value) map[*graph.Value]bool {
 	return marked
 }
 
-// accumulate adds dx to the gradient of v. What was cast to a narrower type, as
-// parameters are, has its gradients added up in the wider one.
+// accumulate adds dx to the gradient of v. If v was cast from float32, as parameters are, its
+// gradients are accumulated in float32, except for products that sum may merge.
 func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *graph.Value) {
 	if unrounded(v) != v && !overRows(dx.Node) {
 		dx = g.Cast(dx, tensor.Float32)
@@ -109,10 +109,10 @@ func accumulate(g *graph.Graph, grads map[*graph.Value]*graph.Value, v, dx *grap
 	grads[v] = dx
 }
 
-// sum is a + b. On CUDA of two that were transposed alike the sum is. Two products over the rows
-// of a batch, the gradient of weights that each view multiplies, become one over the rows
-// of both where that is smaller than the product, which is then written once. The nodes of
-// the parts are left without a user, and with that out of the model.
+// sum is a + b. On CUDA, two equal transpositions are summed before transposing. Two products over
+// the rows of a batch, such as the gradients of weights that both views use, become one product
+// over the rows of both where those are smaller than the result, which is then written once. The
+// nodes of the parts are left without users and drop out of the model.
 func sum(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	p, q := a.Node, b.Node
 	if g.Device == tensor.CUDA && transposes(p) && transposes(q) && slices.Equal(p.Attr("perm").([]int), q.Attr("perm").([]int)) {
@@ -130,7 +130,7 @@ func transposes(n *graph.Node) bool {
 	return n != nil && n.Key() == "Transpose" && n.Inputs[0].Layout == tensor.Plain && n.Outputs[0].Layout == tensor.Plain
 }
 
-// oneProduct reports whether two products over rows can be one.
+// oneProduct reports whether two products over rows can be merged.
 func oneProduct(p, q *graph.Node) bool {
 	return overRows(p) && overRows(q) && p.Attr("alpha") == q.Attr("alpha") && p.Inputs[0].Type == q.Inputs[0].Type
 }
@@ -154,7 +154,7 @@ func unbroadcast(g *graph.Graph, dx, x *graph.Value) *graph.Value {
 			axes = append(axes, i)
 		}
 	}
-	if len(axes) > 0 { // many addends, which no half-precision sum can hold
+	if len(axes) > 0 { // in float32: too many addends for half precision
 		dx = g.Cast(g.ReduceSum(g.Cast(dx, tensor.Float32), true, axes...), dx.Type)
 	}
 	return g.Reshape(dx, x.Shape...)

@@ -31,8 +31,8 @@ func evaluate(t *testing.T, f func(g *graph.Graph, a, b value) value) []float64 
 	return out["y"]
 }
 
-// A missing rule is named with the node and the line that built it, also when
-// a layer is built by a function of this package.
+// The error for a missing rule names the node and the line that built it, even if a function of
+// this package built the layer.
 func TestMissingRuleNamesOperatorNodeAndLine(t *testing.T) {
 	var line int
 	_, err := graph.Build("missing", func(g *graph.Graph) {
@@ -62,7 +62,7 @@ func TestWrongLayerNamesTheLineThatAskedForIt(t *testing.T) {
 	}
 }
 
-// Operators without a rule are no obstacle where no gradient passes.
+// Operators that no gradient passes through need no rule.
 func TestOperatorsOffThePathNeedNoRule(t *testing.T) {
 	got := evaluate(t, func(g *graph.Graph, a, b value) value {
 		weight := g.Exp(g.Abs(b)) // does not depend on a
@@ -84,8 +84,7 @@ func TestNoDependenceGivesNil(t *testing.T) {
 	}
 }
 
-// Gradients of one value from several users add up, and the value may be a
-// result in the middle of the graph.
+// The gradients of a value from several users add up, and the value may be an intermediate result.
 func TestGradientsAccumulate(t *testing.T) {
 	got := evaluate(t, func(g *graph.Graph, a, b value) value {
 		m := g.Mul(a, b)
@@ -97,8 +96,8 @@ func TestGradientsAccumulate(t *testing.T) {
 	}
 }
 
-// The weights of a layer that two batches pass take one product over the rows of
-// both, unless the rows are larger than the product.
+// The gradient of weights shared by two batches is one product over the rows of both, unless the
+// rows are larger than the product.
 func TestGradientOfSharedWeightsIsOneProduct(t *testing.T) {
 	for _, c := range []struct {
 		batch int
@@ -134,7 +133,7 @@ func TestGradientOfAGradient(t *testing.T) {
 	}
 }
 
-// Work for gradients that nobody asked for is not in the model.
+// Gradients that were not requested add nothing to the model.
 func TestGradientsLeaveOutWhatNobodyNeeds(t *testing.T) {
 	g := graph.New("needed")
 	x, w := g.Input("x", tensor.Float32, 2, 3, 5, 4), g.Input("w", tensor.Float32, 4, 3, 3, 3)
@@ -159,8 +158,7 @@ func TestGradientNodesAreNamed(t *testing.T) {
 	}
 }
 
-// The result and the statistics are those of the formula, and the statistics
-// pass no gradient on.
+// The result and the statistics match the formula, and no gradient flows through the statistics.
 func TestBatchNormByFormula(t *testing.T) {
 	for _, block := range []int{0, 8} {
 		g, err := graph.Build("statistics", func(g *graph.Graph) {
@@ -212,8 +210,7 @@ func statistics(x []float64, n, c, l int) (mean, variance []float64) {
 	return mean, variance
 }
 
-// Rounding cannot make the variance of a constant channel negative, whose
-// square root would be NaN.
+// Rounding cannot make the variance of a constant channel negative: its square root would be NaN.
 func TestBatchNormOfAConstantChannel(t *testing.T) {
 	g, err := graph.Build("constant", func(g *graph.Graph) {
 		x := g.Input("x", tensor.Float32, 2, 3, 50, 7)

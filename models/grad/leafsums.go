@@ -7,20 +7,19 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Where there are operators that take many tensors at once, the gradients of all
-// parameters wait to be added up, those of weights as they come from their products or
-// convolutions: in half precision if they are. So what would be a hundred sums, with two
-// casts each, is one node for each type.
+// With operators that take many tensors at once, the gradients of all parameters wait to be added
+// up together, those of weights as their products or convolutions return them, possibly in half
+// precision. What would be a hundred sums with two casts each becomes one node per type.
 
-// pair are the two parts of the gradient of a parameter, alike, and the nodes to repeat
-// on their sum, the last one first.
+// pair holds the two parts of a parameter's gradient, of one shape and type, and the nodes to
+// reapply to their sum, the last one first.
 type pair struct {
 	of    *graph.Value
 	parts [2]*graph.Value
 	after []*graph.Node
 }
 
-// listed are the gradients of those of wrt that have waited.
+// listed is sums by the operators that take many tensors at once.
 func (l leaves) listed(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*graph.Value {
 	sums, pairs := map[*graph.Value]*graph.Value{}, map[tensor.DType][]pair{}
 	for _, v := range wrt {
@@ -39,7 +38,7 @@ func (l leaves) listed(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*gra
 	return sums
 }
 
-// addPairs puts the sums of pairs of one type among others.
+// addPairs adds up pairs of one type and enters the results into sums.
 func addPairs(g *graph.Graph, pairs []pair, sums map[*graph.Value]*graph.Value) {
 	if len(pairs) == 0 {
 		return
@@ -56,8 +55,8 @@ func addPairs(g *graph.Graph, pairs []pair, sums map[*graph.Value]*graph.Value) 
 	}
 }
 
-// parts are what is to add up for v, two at most. Products over the rows of a batch are one
-// product; of what is left there are more than two only of parameters with many uses.
+// parts returns the values to add up for v, at most two. Products over the rows of a batch merge
+// into one; more than two other values occur only for parameters with many uses.
 func (l leaves) parts(g *graph.Graph, v *graph.Value) []*graph.Value {
 	var parts []*graph.Value
 	for _, x := range l[v] {
@@ -83,7 +82,7 @@ func unnarrowed(x *graph.Value) *graph.Value {
 	return x
 }
 
-// alike makes a pair of two parts: of one type, and before what both have gone through.
+// alike makes a pair of two parts: of one type, and traced back through the nodes that both share.
 func alike(g *graph.Graph, v *graph.Value, parts []*graph.Value) pair {
 	p := pair{of: v, parts: [2]*graph.Value{parts[0], parts[1]}}
 	for {
@@ -104,8 +103,8 @@ func alike(g *graph.Graph, v *graph.Value, parts []*graph.Value) pair {
 	return p
 }
 
-// linear tells whether a node only moves the numbers of a plain value, or makes float32 of
-// half precision, which Sums does itself.
+// linear reports whether a node only moves the elements of a plain value, or casts half precision
+// to float32, which Sums does itself.
 func linear(n *graph.Node) bool {
 	if n == nil || n.Domain != "" || n.Inputs[0].Layout != tensor.Plain || n.Outputs[0].Layout != tensor.Plain {
 		return false
@@ -121,7 +120,7 @@ func linear(n *graph.Node) bool {
 	return false
 }
 
-// sameNode tells whether two nodes do the same to values of one shape and type.
+// sameNode reports whether two nodes do the same to values of one shape and type.
 func sameNode(a, b *graph.Node) bool {
 	x, z := a.Inputs[0], b.Inputs[0]
 	return a.Op == b.Op && x.Type == z.Type && slices.Equal(x.Shape, z.Shape) && slices.Equal(a.Inputs[1:], b.Inputs[1:]) &&
@@ -135,7 +134,7 @@ func sameNode(a, b *graph.Node) bool {
 		})
 }
 
-// again is what a linear node makes of x.
+// again applies a linear node to x.
 func again(g *graph.Graph, n *graph.Node, x *graph.Value) *graph.Value {
 	switch n.Op {
 	case "Reshape":

@@ -11,9 +11,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// twoViews is a network in half precision, with two views of a batch, whose parameters are
-// used in all ways: by convolutions, of the first one only some channels, by products over
-// few rows and over many, by normalisations, once, three times, and not at all.
+// twoViews is a network in half precision, with two views of a batch, whose parameters are used in
+// all ways: by convolutions (some channels only of the first weights), by products over few rows
+// and over many, by normalisations, once, three times, and not at all.
 func twoViews(t *testing.T, k kind, typ tensor.DType, also func(g *graph.Graph, half value) []value) *graph.Graph {
 	t.Helper()
 	g, err := graph.Build("views", func(g *graph.Graph) {
@@ -66,8 +66,8 @@ func twoViews(t *testing.T, k kind, typ tensor.DType, also func(g *graph.Graph, 
 
 func none(*graph.Graph, value) []value { return nil }
 
-// All gradients of parameters are added up in a node for each type, to what they are
-// elsewhere; also if one of a copy is asked for.
+// All gradients of parameters are added up in one node per type, with the same results as
+// elsewhere, even if the gradient of a half-precision copy is requested as well.
 func TestLeavesInTwoNodes(t *testing.T) {
 	cudnn := kind{device: tensor.CUDA, custom: true}
 	for name, also := range map[string]func(*graph.Graph, value) []value{
@@ -98,7 +98,7 @@ func TestLeavesInTwoNodes(t *testing.T) {
 	}
 }
 
-// checkSums counts the nodes that add up gradients, and those that move their sums.
+// checkSums counts the nodes that add up gradients, and those that move the sums.
 func checkSums(t *testing.T, g *graph.Graph) {
 	t.Helper()
 	m, err := g.Model()
@@ -115,9 +115,9 @@ func checkSums(t *testing.T, g *graph.Graph) {
 			found["late casts"]++
 		}
 	}
-	// All are summed but that of wide, which is one product over both views, cast in the end,
-	// and of once. Of the three parts of mixed two are added up before. Two images, two
-	// weights and their gradients are transposed, and one of these loses a channel.
+	// All are summed except that of wide, which is one product over both views, cast at the end,
+	// and that of once. Two of the three parts of mixed are added up beforehand. Two images, two
+	// weights and their gradients are transposed, and one of these gradients loses a channel.
 	for what, want := range map[string]int{"Sums": 2, "summed": 9, "ConvWeightGrad": 6, "late casts": 3, "Transpose": 6, "Slice": 1} {
 		if found[what] != want {
 			t.Errorf("%d %s, want %d: %v", found[what], what, want, found)

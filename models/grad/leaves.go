@@ -8,19 +8,19 @@ import (
 	"vicreg/models/tensor"
 )
 
-// joined is how many tensors the runtime joins or divides in one kernel.
+// joined is how many tensors the runtime concatenates or splits in one kernel.
 const joined = 32
 
-// leaves are the gradients of inputs of a graph for CUDA that wait to be added up together,
-// by the input. Every view adds one to each parameter. Where there are operators for that,
-// see listed, all of them wait. Elsewhere those of lists of numbers do, such as the gains and
-// shifts of normalisations: adding up some hundred of them one by one would be as many
-// kernels that do nothing but start, so those of one length are joined, added up together
-// and divided again.
+// leaves holds, by graph input, the gradients that wait to be added up together in a graph for
+// CUDA; every view contributes one to each parameter. Where operators take many tensors at once
+// (see listed), all gradients wait. Elsewhere only those of rank 1 do, such as the gains and shifts
+// of normalisations: adding up some hundred of them one by one would launch as many kernels for
+// next to no work, so those of one length are concatenated, added up and split again.
 type leaves map[*graph.Value][]*graph.Value
 
-// of is the input among wrt for which the gradient of v waits, since nothing then reads it
-// before the end: v, or what was rounded to v; nil if it does not wait.
+// of returns the graph input for which the gradient of v can wait, since nothing reads it before
+// the end: v itself, or the float32 input that v was cast from. It is nil if the gradient cannot
+// wait.
 func (leaves) of(g *graph.Graph, v *graph.Value, wrt []*graph.Value) *graph.Value {
 	leaf := v
 	if together(g) && v.Type.Half() && !slices.Contains(wrt, v) {
@@ -33,10 +33,10 @@ func (leaves) of(g *graph.Graph, v *graph.Value, wrt []*graph.Value) *graph.Valu
 	return nil
 }
 
-// together tells whether there are operators for many tensors at once.
+// together reports whether the graph has operators that take many tensors at once.
 func together(g *graph.Graph) bool { return g.Device == tensor.CUDA && g.CustomOps }
 
-// sums are the gradients of those of wrt that have waited.
+// sums adds up the gradients that have waited, for each value of wrt that has any.
 func (l leaves) sums(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*graph.Value {
 	if together(g) {
 		return l.listed(g, wrt)
@@ -66,7 +66,7 @@ func (l leaves) sums(g *graph.Graph, wrt []*graph.Value) map[*graph.Value]*graph
 	return sums
 }
 
-// addJoined adds up the gradients of each of vs, which have one shape and as many.
+// addJoined adds up the gradients of each of vs, which agree in shape and number of gradients.
 func (l leaves) addJoined(g *graph.Graph, vs []*graph.Value) []*graph.Value {
 	if len(l[vs[0]]) == 1 {
 		all := make([]*graph.Value, len(vs))

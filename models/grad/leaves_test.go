@@ -10,9 +10,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// On CUDA the gradients of lists of numbers are added up together: to what they are
-// elsewhere, also when there are more of a length than the runtime joins at once, when
-// some are used more often, and when some are not used at all.
+// On CUDA the gradients of rank-1 parameters are added up together, with the same results as
+// elsewhere, even if there are more of one length than the runtime concatenates at once, or some
+// are used more often than others or not at all.
 func TestLeavesTogetherAreOneByOne(t *testing.T) {
 	const many = joined + 7
 	lengths, used := map[int]int{3: 3, 7: 5}, map[int]int{5: 3, 9: 1, many - 1: 0}

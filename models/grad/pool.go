@@ -22,7 +22,7 @@ func GlobalAveragePool(g *graph.Graph, x *graph.Value) *graph.Value {
 func poolRule(c *Call) []*graph.Value {
 	g, x := c.G, c.Inputs[0]
 	n, ch, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
-	// Rounded to half precision, the factor would be a bias of all gradients before it.
+	// Rounded to half precision, the factor would bias all gradients before it.
 	dy := g.Cast(g.Mul(g.Cast(c.Dy[0], tensor.Float32), g.Float(1/float64(h*w))), x.Type)
 	if x.Layout == tensor.NCHWc {
 		dx := g.Expand(g.Reshape(dy, n, ch/g.Block, 1, g.Block), n, ch/g.Block, h*w, g.Block)

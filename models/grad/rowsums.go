@@ -8,25 +8,23 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Sums over the rows of matrices [P, C] of a CUDA graph, P being all pixels of all
-// images. The results are float32. In half precision the addends are read once and
-// as they are: a matrix product adds them up in float32, a chunk of rows at a time,
-// and only what it gives for a chunk is rounded; the chunks are added up in float32.
-// The runtime's own reductions would add halves to halves, or take a copy in float32
-// of everything first. For the same reason a sum of products is the diagonal of a
-// matrix product: the rest of it comes at no cost while the operands are narrow
-// enough for memory to set the pace.
+// Sums over the rows of matrices [P, C] of a CUDA graph, P being all pixels of all images. The
+// results are float32. In half precision the addends are read once, without a cast: a matrix
+// product accumulates one chunk of rows at a time in float32, and only its result is rounded; the
+// chunks are added up in float32. The runtime's own reductions would add in half precision, or
+// first copy everything to float32. For the same reason a sum of products is the diagonal of a
+// matrix product: the other elements are free as long as the operands are narrow enough for memory
+// bandwidth to be the limit.
 
-// chunkRows bounds the rows of a chunk, and fewestChunks the chunks where there are
-// rows enough: of so many roundings the mean is nearer than any of them.
+// chunkRows bounds the rows of a chunk. There are at least fewestChunks chunks if there are enough
+// rows: their rounding errors average out.
 const (
 	chunkRows    = 4096
 	fewestChunks = 32
 )
 
-// headroom is by how many powers of two a mean of squares is made smaller before it
-// is rounded to half precision: it holds up to a root mean square of 1024, and is
-// true down to one of 0.01.
+// headroom is the power of two by which a mean of squares is scaled down before it is rounded to
+// half precision, which then holds root mean squares up to 1024 and is accurate down to 0.01.
 const headroom = 4
 
 // sumOfRows is sum a, [C].
@@ -73,9 +71,8 @@ func gramOfRows(g *graph.Graph, a *graph.Value) *graph.Value {
 	return g.Reshape(meanOfChunks(g, chunkProducts(g, a, a, chunk(p), k), a, k, c*c), c, c)
 }
 
-// productOfRows is sum a^T b of a [P, M] and b [P, K], [M, K]. Its chunks are as long as
-// leaves work for all multiprocessors, since few tiles of a result take all of a long
-// sum.
+// productOfRows is sum a^T b of a [P, M] and b [P, K], [M, K]. If the result has too few tiles to
+// occupy all multiprocessors, the rows are split into more chunks.
 func productOfRows(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	p, m, k := a.Shape[0], a.Shape[1], b.Shape[1]
 	if a.Type == tensor.Float32 {
@@ -90,12 +87,12 @@ func productOfRows(g *graph.Graph, a, b *graph.Value) *graph.Value {
 	return g.Reshape(addChunks(g, chunkProducts(g, a, b, length, 0), m*k), m, k)
 }
 
-// chunk is the rows of a chunk of p.
+// chunk is the number of rows in a chunk of p rows.
 func chunk(p int) int { return chunkOf(p, min(chunkRows, max(p/fewestChunks, 16))) }
 
-// chunkOf is the largest number that divides p, but no more than most; a power of two
-// rather than one twice as large, since a mean over such needs no factor. It is p
-// itself where that would leave too many chunks.
+// chunkOf is the largest divisor of p that is at most most, except that the largest power of two is
+// preferred if it is more than half of most: a mean over it needs no extra factor. The result is p
+// itself where every divisor would leave too many chunks.
 func chunkOf(p, most int) int {
 	two := p & -p
 	for two > most {
@@ -112,7 +109,7 @@ func chunkOf(p, most int) int {
 	return p
 }
 
-// chunkOnes sums each chunk of a, [S, C, 1], times 2^-k.
+// chunkOnes is the sum of each chunk of a, times 2^-k: [S, C, 1].
 func chunkOnes(g *graph.Graph, a *graph.Value, k int) *graph.Value {
 	p, c := a.Shape[0], a.Shape[1]
 	l := chunk(p)
@@ -120,20 +117,20 @@ func chunkOnes(g *graph.Graph, a *graph.Value, k int) *graph.Value {
 	return g.FusedMatMul(g.Reshape(a, p/l, l, c), ones, true, false, power(-k))
 }
 
-// chunkProducts is a^T b of each chunk of l rows, [S, M, K], times 2^-k.
+// chunkProducts is a^T b for each chunk of l rows, times 2^-k: [S, M, K].
 func chunkProducts(g *graph.Graph, a, b *graph.Value, l, k int) *graph.Value {
 	view := func(x *graph.Value) *graph.Value { return g.Reshape(x, x.Shape[0]/l, l, x.Shape[1]) }
 	return g.FusedMatMul(view(a), view(b), true, false, power(-k))
 }
 
-// diagonals of x [S, C, C], as [S, C].
+// diagonals returns the diagonals of x [S, C, C], as [S, C].
 func diagonals(g *graph.Graph, x *graph.Value) *graph.Value {
 	s, c := x.Shape[0], x.Shape[1]
 	index := intIndex(g, fmt.Sprintf("diagonal(%d)", c), c, func(i int) int { return i * (c + 1) })
 	return g.Gather(g.Reshape(x, s, c*c), index, 1)
 }
 
-// addChunks adds up the chunks of x [S, ...], of n numbers each, in float32.
+// addChunks sums the chunks of x [S, ...], of n elements each, in float32.
 func addChunks(g *graph.Graph, x *graph.Value, n int) *graph.Value {
 	x = g.Cast(g.Reshape(x, x.Elements()/n, n), tensor.Float32)
 	if x.Shape[0] == 1 {
@@ -156,7 +153,7 @@ func meanOfChunks(g *graph.Graph, x, a *graph.Value, k, n int) *graph.Value {
 	return x
 }
 
-// power is 2^k, which half precision holds down to 2^-24.
+// power is 2^k for k <= 0, which half precision represents down to 2^-24.
 func power(k int) float32 {
 	f := float32(1)
 	for range -k {

@@ -77,7 +77,7 @@ func linearRows() (out []row) {
 		}
 	}
 	for i, c := range [][]int{nil, {4}, {2, 4}, {2, 1}, {1, 4}, {}, {1}, {2, 4}} {
-		attr := graph.GemmAttr{TransA: i&1 == 1, TransB: i&2 == 2, Alpha: float32(i%3) * 0.75} // 0 stands for 1
+		attr := graph.GemmAttr{TransA: i&1 == 1, TransB: i&2 == 2, Alpha: float32(i%3) * 0.75} // an Alpha of 0 means 1
 		ins := []input{in(swapped([]int{2, 3}, attr.TransA)...), in(swapped([]int{3, 4}, attr.TransB)...)}
 		if c != nil {
 			ins = append(ins, in(c...))
@@ -136,8 +136,8 @@ func movementRows() []row {
 	}
 }
 
-// convRows: kernels, strides and sizes of the networks, and windows that differ
-// on every side; then the ways through a graph with blocks.
+// convRows: the kernels, strides and sizes of the networks, windows that differ on every side, and
+// the code paths of a graph with blocks.
 func convRows() (out []row) {
 	add := func(x input, m int, win graph.Window, blocks ...int) {
 		w := in(m, x.shape[1], win.KH, win.KW)
@@ -154,26 +154,26 @@ func convRows() (out []row) {
 	add(in(2, 3, 6, 7), 4, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}})
 	add(in(2, 3, 6, 7), 4, graph.Window{KH: 3, KW: 2, Stride: 2, Pads: [4]int{0, 1, 2, 0}})
 	add(in(1, 1, 4, 5), 1, graph.Square(3, 1, 1))
-	add(in(2, 2, 3, 2), 40, graph.Square(3, 1, 1)) // the other orders of a product
+	add(in(2, 2, 3, 2), 40, graph.Square(3, 1, 1)) // the other operand orders of addProduct
 	add(in(2, 2, 3, 2), 256, graph.Square(3, 2, 1))
 
 	for _, c := range []struct{ channels, m, k, stride, h, w int }{
 		{16, 32, 3, 1, 4, 3}, {16, 16, 3, 2, 5, 4}, {32, 16, 1, 1, 3, 2}, {16, 32, 1, 2, 4, 3}, {16, 16, 7, 2, 6, 5},
-		{16, 6, 3, 1, 3, 4}, {16, 6, 3, 2, 4, 3}, // results without blocks
+		{16, 6, 3, 1, 3, 4}, {16, 6, 3, 2, 4, 3}, // results that cannot be blocked
 	} {
 		win := graph.Square(c.k, c.stride, c.k/2)
 		add(inBlocks(2, c.channels, c.h, c.w), c.m, win, 8, 16)
 		add(in(2, c.channels, c.h, c.w), c.m, win, 8, 16)
 	}
 	for _, c := range []struct{ channels, m, k, stride int }{
-		{3, 16, 3, 1}, {3, 16, 7, 2}, {5, 16, 1, 1}, {12, 16, 3, 1}, {24, 16, 3, 1}, // fewer channels than a block, or no whole number
+		{3, 16, 3, 1}, {3, 16, 7, 2}, {5, 16, 1, 1}, {12, 16, 3, 1}, {24, 16, 3, 1}, // fewer channels than a block, or not a multiple of it
 	} {
 		add(in(2, c.channels, 5, 4), c.m, graph.Square(c.k, c.stride, c.k/2), 8, 16)
 	}
 	add(inBlocks(2, 16, 5, 6), 16, graph.Window{KH: 2, KW: 3, Stride: 1, Pads: [4]int{1, 0, 0, 2}}, 8, 16)
 	add(inBlocks(2, 16, 4, 5), 16, graph.Square(2, 1, 3), 8, 16) // pads above the kernel
 
-	for _, c := range []struct{ n, channels, m, k, stride, h, w int }{ // enough images for gradients in blocks of them
+	for _, c := range []struct{ n, channels, m, k, stride, h, w int }{ // enough images for blocks of them
 		{16, 16, 32, 3, 1, 3, 4}, {12, 32, 16, 3, 1, 4, 3}, {8, 16, 16, 3, 2, 4, 6}, {32, 32, 16, 3, 2, 5, 3},
 		{16, 32, 32, 1, 1, 2, 3}, {8, 16, 32, 1, 2, 4, 3}, {20, 16, 16, 1, 1, 3, 2}, {12, 16, 16, 2, 2, 4, 4},
 		{16, 16, 16, 3, 1, 9, 8}, {16, 16, 16, 3, 2, 18, 16}, // more pixels than images are interleaved for
@@ -181,7 +181,7 @@ func convRows() (out []row) {
 		add(inBlocks(c.n, c.channels, c.h, c.w), c.m, graph.Square(c.k, c.stride, (c.k-1)/2), 8, 16)
 	}
 	add(in(16, 3, 4, 5), 16, graph.Square(3, 1, 1), 8, 16)
-	add(inBlocks(2, 128, 4, 3), 16, graph.Square(3, 1, 1), 8, 16) // two rows at a time, there or back
+	add(inBlocks(2, 128, 4, 3), 16, graph.Square(3, 1, 1), 8, 16) // Winograd, forwards or backwards
 	add(inBlocks(16, 16, 2, 3), 128, graph.Square(3, 1, 1), 8, 16)
 	add(inBlocks(1, 128, 10, 8), 16, graph.Square(3, 1, 1), 8, 16)
 	add(in(12, 3, 8, 6), 16, graph.Square(7, 2, 3), 8, 16)
@@ -190,9 +190,9 @@ func convRows() (out []row) {
 }
 
 func batchNormRows() (out []row) {
-	for _, shape := range [][]int{{6, 5}, {3, 5, 4, 2}, {2, 16, 3, 4}, {2, 32, 2, 3}, {8, 3, 1, 1}, {1, 16, 34, 33}} { // the last is summed in parts
+	for _, shape := range [][]int{{6, 5}, {3, 5, 4, 2}, {2, 16, 3, 4}, {2, 32, 2, 3}, {8, 3, 1, 1}, {1, 16, 34, 33}} { // the last one is summed in parts
 		for i := range 4 {
-			if shape[0] == 1 && i > 0 { // as large as it is, one way will do
+			if shape[0] == 1 && i > 0 { // large, so one variant is enough
 				continue
 			}
 			relu, residual := i&1 == 1, i&2 == 2
@@ -219,7 +219,7 @@ func batchNormRows() (out []row) {
 	return out
 }
 
-// convNormRow is a ConvNorm, with or without what can be fused behind it.
+// convNormRow is a ConvNorm, with or without what can be fused with it.
 func convNormRow(x input, m int, win graph.Window, relu, residual bool, blocks ...int) row {
 	r := row{key: "vicreg.ConvNorm", name: fmt.Sprint(x.shape, m, win, "relu=", relu, " residual=", residual), blocks: blocks,
 		in: []input{x, in(m, x.shape[1], win.KH, win.KW), in(m), in(m)}}
@@ -238,7 +238,7 @@ func convNormRow(x input, m int, win graph.Window, relu, residual bool, blocks .
 	return r
 }
 
-// convNormRows: every way of fusing, with batches below, at and above a block.
+// convNormRows covers every way of fusing, with batches below, at and above a block.
 func convNormRows() (out []row) {
 	add := func(x input, m int, win graph.Window, relu, residual bool, blocks ...int) {
 		out = append(out, convNormRow(x, m, win, relu, residual, blocks...))
@@ -251,7 +251,7 @@ func convNormRows() (out []row) {
 		add(inBlocks(16, 16, 3, 4), 16, graph.Square(3, 1, 1), relu, residual, 8, 16)
 		add(inBlocks(20, 16, 3, 2), 32, graph.Square(1, 2, 0), relu, residual, 8, 16)
 		add(in(16, 3, 4, 3), 16, graph.Square(3, 1, 1), relu, residual, 8, 16)
-		add(inBlocks(2, 16, 3, 3), 6, graph.Square(3, 1, 1), relu, residual, 8, 16) // a result without blocks
+		add(inBlocks(2, 16, 3, 3), 6, graph.Square(3, 1, 1), relu, residual, 8, 16) // a result that cannot be blocked
 	}
 	return out
 }
@@ -281,9 +281,9 @@ func poolRows() []row {
 
 func average(g *graph.Graph, x []value) value { return GlobalAveragePool(g, x[0]) }
 
-// Every rule, differentiated in float64 and compared with differences and with
-// the graph without blocks, and then run in float32 by ONNX Runtime, in blocks
-// where this machine has their size.
+// Every rule, differentiated in float64, is compared with finite differences and with the graph
+// without blocks, then run in float32 by ONNX Runtime, with blocks of the size that this machine
+// has.
 func TestRules(t *testing.T) {
 	here, worst := orttest.BlockSize(t), map[string]float64{}
 	for _, r := range rows {
@@ -317,13 +317,13 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A graph of standard operators gives the same, and the reference
-// implementation of ONNX accepts it with the shapes it declares.
+// A graph of standard operators computes the same, and ONNX's reference implementation accepts it
+// with the shapes it declares.
 func TestRulesInStandardOperators(t *testing.T) {
 	var models []*onnx.ModelProto
 	for i, r := range rows {
 		if strings.HasPrefix(r.key, graph.DomainCollectives) {
-			continue // of which there is none
+			continue // no standard operator exchanges tensors
 		}
 		p, standard := r.problem(t, kind{}), r.problem(t, kind{standard: true})
 		want, got := p.gradients(t), standard.gradients(t)
@@ -359,7 +359,7 @@ func TestEveryRuleHasARow(t *testing.T) {
 	}
 }
 
-// The test can fail: a gradient that is wrong in one element is found.
+// The check detects a gradient that is wrong in one element.
 func TestDifferencesFindAWrongGradient(t *testing.T) {
 	p := row{key: "Mul", name: "wrong", in: []input{in(2, 3), in(2, 3)}, f: func(g *graph.Graph, x []value) value {
 		return g.Mul(x[0], x[1])
@@ -371,7 +371,7 @@ func TestDifferencesFindAWrongGradient(t *testing.T) {
 	}
 }
 
-// A gradient in the NCHWc layout, of images by the block, has no matrix product.
+// A gradient of weights in the NCHWc layout, with images in blocks, uses no matrix product.
 func TestConvWeightGradientInBlocks(t *testing.T) {
 	for _, c := range []struct {
 		n       int
@@ -379,7 +379,7 @@ func TestConvWeightGradientInBlocks(t *testing.T) {
 		product bool
 	}{
 		{16, graph.Square(3, 1, 1), false}, {12, graph.Square(1, 2, 0), false}, {32, graph.Square(3, 2, 1), false},
-		{7, graph.Square(3, 1, 1), true}, {16, graph.Square(2, 2, 0), true}, // too few images, a row that meets no tap
+		{7, graph.Square(3, 1, 1), true}, {16, graph.Square(2, 2, 0), true}, // too few images; a row that meets no tap
 	} {
 		p := row{name: "blocks", in: []input{inBlocks(c.n, 16, 5, 5), in(16, 16, c.win.KH, c.win.KW)}, f: func(g *graph.Graph, x []value) value {
 			return Conv(g, x[0], x[1], c.win)
@@ -390,9 +390,8 @@ func TestConvWeightGradientInBlocks(t *testing.T) {
 	}
 }
 
-// The column matrix of a large convolution comes in chunks, the last one
-// smaller. The loss is linear in the weights, so a difference over a large step
-// is exact.
+// The column matrix of a large convolution is built in chunks, the last one smaller. The loss is
+// linear in the weights, so a difference over a large step is exact.
 func TestConvWeightGradientInChunks(t *testing.T) {
 	p := row{name: "chunks", in: []input{in(10, 2, 100, 100), in(2, 2, 7, 7)}, f: func(g *graph.Graph, x []value) value {
 		return Conv(g, x[0], x[1], graph.Square(7, 1, 3))

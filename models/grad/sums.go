@@ -5,8 +5,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// addends bounds how many numbers one float32 adds up in a row. With 16 times as
-// many, sums were 10 times less exact, which showed in the signs of activations.
+// addends bounds how many numbers are accumulated in sequence in one float32. With 16 times as
+// many, sums were 10 times less accurate, which showed in the signs of activations.
 const addends = 1024
 
 // channelSums returns, per channel, the sum of a and the sum of a*b: [C] each.
@@ -29,8 +29,8 @@ func channelSums(g *graph.Graph, a, b *graph.Value) (sum, dot *graph.Value) {
 func rowDots(g *graph.Graph, a, b *graph.Value, rows, l int) *graph.Value {
 	switch {
 	case l >= addends:
-		// A batched dot product reads each operand once and writes almost nothing,
-		// but each product takes 0.14 us before it begins.
+		// A batched dot product reads each operand once and writes almost nothing, but each product
+		// has an overhead of 0.14 us.
 		return g.FusedMatMul(g.Reshape(a, rows, 1, l), g.Reshape(b, rows, 1, l), false, true, 1)
 	case a == b:
 		return g.ReduceSumSquare(g.Reshape(a, rows, l), false, 1)
@@ -38,9 +38,9 @@ func rowDots(g *graph.Graph, a, b *graph.Value, rows, l int) *graph.Value {
 	return g.ReduceSum(g.Reshape(g.Mul(a, b), rows, l), false, 1)
 }
 
-// blockedSums is channelSums in the NCHWc layout. The products are a depthwise
-// convolution of a whose weights are b: each reads its operands once and writes
-// almost nothing, which no other operator does here.
+// blockedSums is channelSums in the NCHWc layout. The products are a depthwise convolution of a
+// with b as its weights: it reads each operand once and writes almost nothing, as no other operator
+// does here.
 func blockedSums(g *graph.Graph, a, b *graph.Value) (sum, dot *graph.Value) {
 	n, c, h, w := a.Shape[0], a.Shape[1], a.Shape[2], a.Shape[3]
 	parts := 1

@@ -6,13 +6,13 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The operators of this file are vicreg's own, in CUDA: batch normalisation with what
-// follows it, in two passes over memory. x is [N, C, H, W] in the NHWC layout or [N, C];
-// parameters and their gradients are float32 [C], and so are statistics, or [Groups, C].
+// The operators of this file are vicreg's own, in CUDA: batch normalisation fused with what follows
+// it, in two passes over memory. x is [N, C, H, W] in the NHWC layout or [N, C]; parameters and
+// their gradients are float32 [C], statistics float32 [C] or [Groups, C].
 
-// Norm says what goes with a normalisation: eps is added to the variance, the residual
-// (nil for none, and only with ReLU) after the normalisation, ReLU comes last. The images
-// of x are in Groups of as many, 0 for one, each normalised by its own statistics.
+// Norm configures a normalisation: Eps is added to the variance, Residual (nil for none, and only
+// with ReLU) after the normalisation, and ReLU comes last. The images of x form Groups of equal
+// size, each normalised by its own statistics; 0 means one group.
 type Norm struct {
 	Eps      float32
 	Residual *Value
@@ -31,14 +31,14 @@ func (n Norm) grouped(attrs []Attr) []Attr {
 	return attrs
 }
 
-// divides fails for images that are not as many in each group.
+// divides fails if the images do not divide evenly into groups.
 func (n Norm) divides(g *Graph, op string, x *Value) {
 	if x.Shape[0]%max(n.Groups, 1) != 0 {
 		g.Fail(op, "%d images in %d groups", x.Shape[0], n.Groups)
 	}
 }
 
-// statistic is a value for each channel of x and each group.
+// statistic is a float32 value for each channel of x and each group.
 func (n Norm) statistic(x *Value) *Value {
 	shape := []int{x.Shape[1]}
 	if n.Groups > 1 {
@@ -47,8 +47,8 @@ func (n Norm) statistic(x *Value) *Value {
 	return &Value{Type: tensor.Float32, Shape: shape}
 }
 
-// Normalized is what a normalisation gives: y, the batch's mean, biased variance and
-// 1/sqrt(variance+eps), and with a residual the mask of what ReLU has passed.
+// Normalized is the result of a normalisation: y, the batch's mean, biased variance and
+// 1/sqrt(variance+eps), and with a residual the mask of what passed ReLU.
 type Normalized struct{ Y, Mean, Variance, Istd, Mask *Value }
 
 // NormalizeBatch normalises x by the statistics of the batch.
@@ -64,7 +64,7 @@ func (g *Graph) NormalizeBatch(x, gamma, beta *Value, n Norm) Normalized {
 	return y
 }
 
-// Normalize is NormalizeBatch of what CudnnConvMoments has given, with its statistics.
+// Normalize is NormalizeBatch of a result of CudnnConvMoments, with the statistics it came with.
 func (g *Graph) Normalize(x Normalized, gamma, beta *Value, n Norm) Normalized {
 	in, outputs := n.residual(g, "Normalize", x.Y, []*Value{x.Y, gamma, beta, x.Mean, x.Istd}, []*Value{like(x.Y)})
 	out := g.op(DomainCUDA, "Normalize", n.grouped([]Attr{{"relu", bit(n.Relu)}}), in, outputs...)
@@ -75,7 +75,8 @@ func (g *Graph) Normalize(x Normalized, gamma, beta *Value, n Norm) Normalized {
 	return y
 }
 
-// residual adds to the inputs and outputs of a normalisation of x what comes with a residual.
+// residual adds the residual and the mask to the inputs and outputs of a normalisation of x, if it
+// has a residual.
 func (n Norm) residual(g *Graph, op string, x *Value, in, outputs []*Value) (withIn, withOutputs []*Value) {
 	r := n.Residual
 	if r == nil {
@@ -87,7 +88,7 @@ func (n Norm) residual(g *Graph, op string, x *Value, in, outputs []*Value) (wit
 	return append(in, r), append(outputs, &Value{Type: tensor.Uint8, Shape: []int{x.Elements() / masked(x)}})
 }
 
-// masked is how many numbers of x share a byte of a mask.
+// masked is how many elements of x share a byte of a mask.
 func masked(x *Value) int {
 	most := 4
 	if x.Type.Half() {
@@ -99,12 +100,11 @@ func masked(x *Value) int {
 	return most
 }
 
-// NormGrads are the gradients of NormalizeBatch; the residual's is nil where there was
-// none.
+// NormGrads are the gradients of NormalizeBatch; Residual is nil if there was none.
 type NormGrads struct{ X, Gamma, Beta, Residual *Value }
 
-// NormalizeBatchGrad gives them from that of y, which is dy + more; more may be nil. y is
-// what NormalizeBatch has returned for x.
+// NormalizeBatchGrad computes NormGrads from the gradient with respect to y, which is dy + more;
+// more may be nil. y is what NormalizeBatch returned for x.
 func (g *Graph) NormalizeBatchGrad(dy, more, x, gamma, beta *Value, y Normalized, n Norm) NormGrads {
 	g.rowsOf("BatchNormGrad", x)
 	if !alike(dy, x) || more != nil && !alike(more, x) {
@@ -124,7 +124,7 @@ func (g *Graph) NormalizeBatchGrad(dy, more, x, gamma, beta *Value, y Normalized
 	return grads
 }
 
-// rowsOf fails for values that are not rows of channels in memory.
+// rowsOf fails unless the memory of x consists of rows of channels.
 func (g *Graph) rowsOf(op string, x *Value) {
 	if x.Rank() != 2 {
 		g.channelsLast(op, x)

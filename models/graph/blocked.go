@@ -38,7 +38,7 @@ func (g *Graph) ToPlain(x *Value) *Value {
 	return g.op(DomainNCHWc, "ReorderOutput", attrs, []*Value{x}, &Value{Type: x.Type, Shape: slices.Clone(x.Shape)})[0]
 }
 
-// ToChannelsLast is a value as plain [N, H, W, C].
+// ToChannelsLast returns a value as plain [N, H, W, C].
 func (g *Graph) ToChannelsLast(x *Value) *Value {
 	switch x.Layout {
 	case tensor.Plain:
@@ -59,9 +59,8 @@ type Epilogue struct {
 	Activation string
 }
 
-// BlockedConv convolves a blocked x, or a plain x of fewer channels than a
-// block, with weights w that BlockWeights has laid out; logical shape wShape is
-// [M, C/group, KH, KW].
+// BlockedConv convolves a blocked x, or a plain x with fewer channels than a block, with weights w
+// laid out by BlockWeights, whose logical shape wShape is [M, C/group, KH, KW].
 func (g *Graph) BlockedConv(x, w *Value, wShape []int, win Window, group int, e Epilogue) *Value {
 	shape, err := ConvShape(x.Shape, wShape, win, group)
 	if err != nil {
@@ -90,8 +89,8 @@ func (g *Graph) BlockedConv(x, w *Value, wShape []int, win Window, group int, e 
 	return g.blocked("Conv", attrs, in, shape)
 }
 
-// BlockedMean averages a blocked x [N, C, H, W] over its pixels, giving a blocked
-// [N, C, 1, 1]. One float32 adds up all pixels of a channel, one after the other.
+// BlockedMean averages a blocked x [N, C, H, W] over its pixels, giving a blocked [N, C, 1, 1]. The
+// pixels of a channel are accumulated sequentially in one float32.
 func (g *Graph) BlockedMean(x *Value) *Value {
 	if x.Layout != tensor.NCHWc {
 		g.Fail("GlobalAveragePool", "the input %v is plain", x.Shape)

@@ -7,13 +7,11 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The operators of this file work on the NHWC layout of ONNX Runtime's CUDA
-// kernels: memory holds [N, H, W, C] while the shape says [N, C, H, W]. The
-// runtime makes such nodes itself when it is asked to prefer the layout, but only
-// in pairs with a Transpose; placed here, values stay in it.
+// The operators of this file work on the NHWC layout of ONNX Runtime's CUDA kernels: memory holds
+// [N, H, W, C] while the shape says [N, C, H, W]. The runtime inserts such nodes itself if told to
+// prefer the layout, but only between pairs of Transposes; built here, values stay in the layout.
 
-// ToNHWC transposes x [N, C, H, W] into the NHWC layout; a value that has it
-// passes through.
+// ToNHWC transposes x [N, C, H, W] into the NHWC layout; a value already in it passes through.
 func (g *Graph) ToNHWC(x *Value) *Value {
 	if x.Layout == tensor.NHWC {
 		return x
@@ -25,13 +23,13 @@ func (g *Graph) ToNHWC(x *Value) *Value {
 	return g.nhwc("", "Transpose", []Attr{{"perm", []int{0, 2, 3, 1}}}, []*Value{x}, x.Type, x.Shape)
 }
 
-// Rows shows the memory of an NHWC value as a matrix, [N*H*W, C].
+// Rows views the memory of an NHWC value as a matrix, [N*H*W, C].
 func (g *Graph) Rows(x *Value) *Value {
 	g.channelsLast("Reshape", x)
 	return g.View(x, x.Elements()/x.Shape[1], x.Shape[1])
 }
 
-// FromRows takes the memory of a value, [N*H*W, C] in any grouping of axes, for an
+// FromRows views the memory of a plain value, [N*H*W, C] with its axes grouped in any way, as an
 // NHWC value of shape [N, C, H, W].
 func (g *Graph) FromRows(x *Value, n, c, h, w int) *Value {
 	g.plain("Reshape", x)
@@ -41,7 +39,7 @@ func (g *Graph) FromRows(x *Value, n, c, h, w int) *Value {
 	return g.nhwc("", "Reshape", nil, []*Value{x, g.Ints(n, h, w, c)}, x.Type, []int{n, c, h, w})
 }
 
-// EveryNHWC keeps every stride-th row and column of pixels, from the first on.
+// EveryNHWC keeps every stride-th row and column of pixels, starting with the first.
 func (g *Graph) EveryNHWC(x *Value, stride int) *Value {
 	g.channelsLast("Slice", x)
 	h, w := x.Shape[2], x.Shape[3]
@@ -50,7 +48,7 @@ func (g *Graph) EveryNHWC(x *Value, stride int) *Value {
 	return g.nhwc("", "Slice", nil, in, x.Type, shape)
 }
 
-// PadNHWC adds zeros behind the channels of x until there are c.
+// PadNHWC zero-pads x to c channels.
 func (g *Graph) PadNHWC(x *Value, c int) *Value {
 	g.channelsLast("Pad", x)
 	if c < x.Shape[1] {
@@ -63,10 +61,10 @@ func (g *Graph) PadNHWC(x *Value, c int) *Value {
 
 // ConvNHWC convolves x with w, plain [M, KH, KW, C].
 //
-// The kernel reads weights with their channels last only where it has been handed
-// a constant other than them, which is what the bias of zeros is for: weights that
-// are computed come to it untouched then, and in the one order in which it has
-// tensor cores. The bias costs nothing with the provider's option fuse_conv_bias.
+// The kernel reads its weights as channels-last only if it has been handed some other constant,
+// hence the bias of zeros: weights that are computed then reach it untransposed, and in the only
+// order for which it has tensor cores. The bias costs nothing with the provider's option
+// fuse_conv_bias.
 func (g *Graph) ConvNHWC(x, w *Value, win Window) *Value {
 	g.channelsLast("Conv", x)
 	g.plain("Conv", w)
@@ -81,8 +79,8 @@ func (g *Graph) ConvNHWC(x, w *Value, win Window) *Value {
 	return g.nhwc(DomainNHWC, "Conv", WindowAttrs(win), []*Value{x, w, g.zeros(x.Type, m)}, x.Type, shape)
 }
 
-// MaxPoolNHWC is MaxPool on x in the NHWC layout. The positions are as of a plain
-// x, and plain themselves.
+// MaxPoolNHWC is MaxPool on x in the NHWC layout. The positions are those in a plain x, in a plain
+// value.
 func (g *Graph) MaxPoolNHWC(x *Value, win Window) (y, index *Value) {
 	g.channelsLast("MaxPool", x)
 	shape, err := PoolShape(x.Shape, win)
@@ -94,9 +92,9 @@ func (g *Graph) MaxPoolNHWC(x *Value, win Window) (y, index *Value) {
 	return out[0], out[1]
 }
 
-// MeanNHWC averages x [N, C, H, W] over its pixels, giving plain [N, C]. In bfloat16, for
-// which the runtime has no kernel, it is a product with ones, which adds up in float32. The
-// division is in float32, too: the runtime would round the factor.
+// MeanNHWC averages x [N, C, H, W] over its pixels, giving plain [N, C]. In bfloat16, for which the
+// runtime has no kernel, it is a product with ones, accumulated in float32. The division is in
+// float32, too: the runtime would round the factor.
 func (g *Graph) MeanNHWC(x *Value) *Value {
 	g.channelsLast("GlobalAveragePool", x)
 	n, c, pixels := x.Shape[0], x.Shape[1], x.Shape[2]*x.Shape[3]
@@ -121,7 +119,7 @@ func (g *Graph) NormNHWC(x, scale, bias, mean, variance *Value, eps float32) *Va
 	return g.nhwc(DomainNHWC, "BatchNormalization", []Attr{{"epsilon", eps}}, in, x.Type, x.Shape)
 }
 
-// ScaleNHWC is x*scale, by channel.
+// ScaleNHWC is x*scale, per channel.
 func (g *Graph) ScaleNHWC(x, scale *Value) *Value {
 	g.channelsLast("Mul", x)
 	if scale.Rank() != 1 || scale.Shape[0] != x.Shape[1] || scale.Type != x.Type {
@@ -130,8 +128,8 @@ func (g *Graph) ScaleNHWC(x, scale *Value) *Value {
 	return g.nhwc("", "Mul", nil, []*Value{x, scale}, x.Type, x.Shape)
 }
 
-// wideRow is how many numbers BiasAdd is given in a row: enough to keep the
-// threads busy which the kernel sets to each.
+// wideRow is the row length that BiasAdd aims for: enough to occupy the threads that the kernel
+// assigns to each row.
 const wideRow = 2048
 
 // BiasAdd is x + bias + skip in one pass over memory, where x and skip are matrices
@@ -167,7 +165,7 @@ func (g *Graph) channelsLast(op string, x *Value) {
 	}
 }
 
-// zeros is a constant of any type of number.
+// zeros is a constant of n zeros of any numeric type.
 func (g *Graph) zeros(t tensor.DType, n int) *Value {
 	return g.Const(fmt.Sprintf("zeros(%v,%d)", t, n), func() *tensor.Tensor { return tensor.New(t, n) })
 }

@@ -11,8 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// lastRows build each operator on channels-last values twice: in that layout, and
-// from plain operators. No CPU has kernels for them.
+// lastRows build each operator on channels-last values twice: in that layout, and from plain
+// operators. No CPU has kernels for the former.
 var lastRows = []struct {
 	method string
 	build  func(g *graph.Graph, in maker) (last, plain []value)
@@ -71,7 +71,7 @@ var lastRows = []struct {
 			[]value{g.ConvTranspose(dy, w, win, [2]int{0, 1})}
 	}},
 	{"CudnnConvWeightGrad", func(g *graph.Graph, in maker) ([]value, []value) {
-		// With images in the place of channels it is a convolution by dy.
+		// With images and channels exchanged it is a convolution by dy.
 		dy, x := in(2, 4, 3, 3), in(2, 3, 5, 5)
 		dw := g.Conv(g.Transpose(x, 1, 0, 2, 3), g.Transpose(dy, 1, 0, 2, 3), nil,
 			graph.Window{KH: 3, KW: 3, Stride: 1, Pads: [4]int{1, 1, 1, 1}, Dilation: [2]int{2, 2}}, 1)
@@ -145,7 +145,7 @@ var lastRows = []struct {
 		ps, gs, ms := []value{in(2, 3), in(4)}, []value{in(2, 3), in(4)}, []value{in(2, 3), in(4)}
 		var vs, nextP, nextM, nextV []value
 		for i, each := range g.Split(g.Reshape(decay, 2), 0, 2) {
-			p, d, v := ps[i], g.Mul(gs[i], inv), g.Mul(gs[i], gs[i]) // which is not negative
+			p, d, v := ps[i], g.Mul(gs[i], inv), g.Mul(gs[i], gs[i]) // v is non-negative
 			m := g.Add(g.Mul(ms[i], g.Float(0.5)), g.Mul(d, g.Float(0.5)))
 			w := g.Add(g.Mul(v, g.Float(0.75)), g.Mul(g.Mul(d, d), g.Float(0.25)))
 			step := g.Div(m, g.Add(g.Sqrt(g.Mul(w, correct)), g.Float(0.125)))
@@ -186,7 +186,7 @@ var lastRows = []struct {
 	}},
 	{"BiasAdd", func(g *graph.Graph, in maker) ([]value, []value) {
 		var last, plain []value
-		for _, p := range []int{12, 7, 4096} { // wide rows, none, as wide as allowed
+		for _, p := range []int{12, 7, 4096} { // wide rows, none, the widest allowed
 			x, b, skip := in(p, 3), in(3), in(p, 3)
 			last, plain = append(last, g.BiasAdd(x, b, skip)), append(plain, g.Add(g.Add(x, b), skip))
 		}
@@ -221,7 +221,7 @@ func TestChannelsLastEqualsPlain(t *testing.T) {
 	}
 }
 
-// The file has the shapes of memory, and the version of the operators.
+// The file declares the shapes of memory, and the version of the operators.
 func TestChannelsLastInTheFile(t *testing.T) {
 	m := model(t, "last", func(g *graph.Graph) {
 		x := g.ToNHWC(g.Input("x", tensor.Float16, 2, 3, 4, 5))

@@ -10,7 +10,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// standardOps is a graph of every operator without blocks, from standard ones.
+// standardOps is a graph of every unblocked operator, built from standard ones.
 func standardOps(g *graph.Graph) {
 	g.Standard = true
 	for _, row := range opRows {
@@ -34,8 +34,8 @@ func model(t *testing.T, name string, f func(*graph.Graph)) *onnx.ModelProto {
 	return m
 }
 
-// The reference implementation of ONNX accepts every operator and infers the
-// shapes that the graph declares; of foreign operators it checks the form.
+// ONNX's reference implementation accepts every operator and infers the shapes that the graph
+// declares; of non-standard operators it checks the form only.
 func TestReferenceCheckerAgrees(t *testing.T) {
 	foreign, _ := everyOp(t, 16)
 	m, err := foreign.Model()
@@ -50,8 +50,8 @@ func TestReferenceCheckerAgrees(t *testing.T) {
 	}
 }
 
-// The checker can fail: a wrong shape, a tensor that is not declared, an
-// attribute that the operator does not have.
+// The checker detects a wrong shape, an undeclared tensor, and an attribute that the operator does
+// not have.
 func TestReferenceCheckerFindsFaults(t *testing.T) {
 	shape, missing, attr := model(t, "shape", openBatch), model(t, "missing", openBatch), model(t, "attr", openBatch)
 	shape.Graph.ValueInfo[1] = onnx.ValueInfo(tensor.Spec{Name: shape.Graph.ValueInfo[1].Name, Type: tensor.Float32, Shape: []int{-1, 3, 6, 4}})

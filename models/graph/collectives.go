@@ -2,20 +2,20 @@ package graph
 
 import "vicreg/models/tensor"
 
-// Group is the place of a process among those that train one model together. The zero
-// value is a process by itself.
+// Group is the place of a process among those that train one model together. The zero value is a
+// single process.
 type Group struct {
 	Rank int // from 0
-	Size int // how many processes there are; 0 and 1 are one
+	Size int // number of processes; 0 and 1 both mean one
 }
 
-// Alone tells whether there is nobody to exchange anything with.
+// Alone reports whether there is no other process to exchange tensors with.
 func (p Group) Alone() bool { return p.Size <= 1 }
 
-// AllGather gives of each tensor [N, ...] the rows of every process of a group, in the order of
-// their ranks: [Size*N, ...]. All processes run the same collectives in the same order: what is
-// exchanged at one point is given to one call, as the runtime is free to choose among nodes
-// that do not depend on each other.
+// AllGather returns, for each tensor [N, ...], the rows of every process of a group in rank order:
+// [Size*N, ...]. All processes must run the same collectives in the same order. Tensors that are
+// exchanged at one point therefore belong in one call: the runtime may reorder nodes that do not
+// depend on each other.
 func (g *Graph) AllGather(p Group, xs ...*Value) []*Value {
 	g.collective("AllGather", xs)
 	all := likeEach(xs, tensor.Float32)
@@ -28,8 +28,8 @@ func (g *Graph) AllGather(p Group, xs ...*Value) []*Value {
 	return g.op(DomainCollectives, "AllGather", []Attr{{"rank", p.Rank}, {"size", p.Size}}, xs, all...)
 }
 
-// AllReduce gives the sum of each tensor over the processes of a group, the same in each of
-// them. Small ones are exchanged together.
+// AllReduce returns the sum of each tensor over the processes of a group, identical in all of them.
+// Small tensors are exchanged together.
 func (g *Graph) AllReduce(p Group, xs ...*Value) []*Value {
 	g.collective("AllReduce", xs)
 	return g.op(DomainCollectives, "AllReduce", []Attr{{"size", p.Size}}, xs, likeEach(xs, tensor.Float32)...)

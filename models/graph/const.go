@@ -7,9 +7,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Const adds an initialiser under a name. A second call with the same name
-// returns the first one's value, so a constant that follows from its name is
-// built and stored once; make is not called then.
+// Const adds an initialiser under a name. A second call with the same name returns the first one's
+// value without calling make, so a constant that is determined by its name is built and stored
+// once.
 func (g *Graph) Const(name string, make func() *tensor.Tensor) *Value {
 	if v := g.names[name]; v != nil {
 		if v.Data == nil {
@@ -30,7 +30,7 @@ func (g *Graph) Float(x float64) *Value {
 	})
 }
 
-// Like is a scalar of the type of v.
+// Like is the scalar x in the type of v.
 func (g *Graph) Like(v *Value, x float64) *Value { return g.Cast(g.Float(x), v.Type) }
 
 // Ints is an int64 list of shape [len].

@@ -2,10 +2,9 @@ package graph
 
 import "vicreg/models/tensor"
 
-// The operators of this file are vicreg's own, over NVIDIA's cuDNN; package ort
-// registers them with every session on a CUDA device: convolutions, whose gradients ONNX
-// Runtime has no operators for. Values are in the NHWC layout, weights plain
-// [M, KH, KW, C].
+// The operators of this file are vicreg's own convolutions on NVIDIA's cuDNN, with the gradients
+// that ONNX Runtime has no operators for; package ort registers them with every session on a CUDA
+// device. Values are in the NHWC layout, weights plain [M, KH, KW, C].
 
 // CudnnConv convolves x [N, C, H, W] with w, giving [N, M, OH, OW].
 func (g *Graph) CudnnConv(x, w *Value, win Window) *Value {
@@ -17,8 +16,8 @@ func (g *Graph) CudnnConv(x, w *Value, win Window) *Value {
 	return g.nhwc(DomainCUDA, "Conv", g.tf32(cudnnWindow(win)), []*Value{x, w}, x.Type, shape)
 }
 
-// CudnnConvMoments is CudnnConv with the statistics of its result by which n normalises that: the
-// result is Y of what is returned, without a mask.
+// CudnnConvMoments is CudnnConv together with the statistics of its result, by which n normalises
+// it. Y is the unnormalised result; there is no mask.
 func (g *Graph) CudnnConvMoments(x, w *Value, win Window, n Norm) Normalized {
 	g.cudnnOperands("ConvMoments", win, w, x)
 	shape, err := ConvShape(x.Shape, []int{w.Shape[0], w.Shape[3], w.Shape[1], w.Shape[2]}, win, 1)
@@ -32,17 +31,17 @@ func (g *Graph) CudnnConvMoments(x, w *Value, win Window, n Norm) Normalized {
 	return Normalized{Y: out[0], Mean: out[1], Variance: out[2], Istd: out[3]}
 }
 
-// CudnnConvInputGrad is the gradient of CudnnConv with respect to x of h x w pixels,
-// from that of its result.
+// CudnnConvInputGrad is the gradient of CudnnConv with respect to x, of h x width pixels, given
+// that of its result.
 func (g *Graph) CudnnConvInputGrad(dy, w *Value, win Window, h, width int) *Value {
 	g.cudnnOperands("ConvInputGrad", win, w, dy)
 	attrs := append(cudnnWindow(win), Attr{"size", []int{h, width}})
 	return g.nhwc(DomainCUDA, "ConvInputGrad", g.tf32(attrs), []*Value{dy, w}, dy.Type, []int{dy.Shape[0], w.Shape[3], h, width})
 }
 
-// CudnnConvWeightGrad is the gradient of CudnnConv with respect to the weights, from
-// that of its result and x: plain [M, KH, KW, C], in the type of x. It is added up in
-// float32 and rounded once.
+// CudnnConvWeightGrad is the gradient of CudnnConv with respect to the weights, given that of its
+// result and x: plain [M, KH, KW, C], in the type of x. It is accumulated in float32 and rounded
+// once.
 func (g *Graph) CudnnConvWeightGrad(dy, x *Value, win Window) *Value {
 	g.cudnnOperands("ConvWeightGrad", win, nil, dy, x)
 	attrs := append(cudnnWindow(win), Attr{"kernel", []int{win.KH, win.KW}})
@@ -50,8 +49,8 @@ func (g *Graph) CudnnConvWeightGrad(dy, x *Value, win Window) *Value {
 	return g.op(DomainCUDA, "ConvWeightGrad", g.tf32(attrs), []*Value{dy, x}, &Value{Type: x.Type, Shape: shape})[0]
 }
 
-// CudnnTakes tells whether cuDNN's operators have windows of a form: the same pads on
-// both sides, and no dilation.
+// CudnnTakes reports whether cuDNN's operators support a window: it must have the same pads on
+// opposite sides and no dilation.
 func CudnnTakes(win Window) bool {
 	return win.Pads[0] == win.Pads[2] && win.Pads[1] == win.Pads[3] && max(win.Dilation[0], win.Dilation[1]) <= 1
 }

@@ -27,7 +27,7 @@ func (g *Graph) Min(a, b *Value) *Value { return g.binary("Min", a, b) }
 // Pow is a to the power b, broadcast.
 func (g *Graph) Pow(a, b *Value) *Value { return g.binary("Pow", a, b) }
 
-// Sum adds up values of one shape, some of them in each pass over memory.
+// Sum adds up values of one shape, several of them per pass over memory.
 func (g *Graph) Sum(xs ...*Value) *Value {
 	for _, x := range xs {
 		if x.Type != xs[0].Type || x.Layout != xs[0].Layout || !slices.Equal(x.Shape, xs[0].Shape) {
@@ -52,7 +52,7 @@ func (g *Graph) And(a, b *Value) *Value {
 	return g.binary("And", a, b)
 }
 
-// Where is a where cond holds and b elsewhere; all three have one shape or broadcast.
+// Where is a where cond is true and b elsewhere; all three have one shape or broadcast.
 func (g *Graph) Where(cond, a, b *Value) *Value {
 	if cond.Type != tensor.Bool || a.Type != b.Type {
 		g.Fail("Where", "a condition of %v does not select between %v and %v", cond.Type, a.Type, b.Type)
@@ -103,13 +103,13 @@ func (g *Graph) Not(x *Value) *Value {
 	return g.unary("Not", x)
 }
 
-// IsNaN is true where x is not a number.
+// IsNaN is true where x is NaN.
 func (g *Graph) IsNaN(x *Value) *Value { return g.predicate("IsNaN", x) }
 
 // IsInf is true where x is infinite.
 func (g *Graph) IsInf(x *Value) *Value { return g.predicate("IsInf", x) }
 
-// Cast converts the element type. It is the identity when the type is right.
+// Cast converts the element type. It returns x itself if it has that type already.
 func (g *Graph) Cast(x *Value, to tensor.DType) *Value {
 	if x.Type == to {
 		return x
@@ -119,7 +119,7 @@ func (g *Graph) Cast(x *Value, to tensor.DType) *Value {
 	return v
 }
 
-// CastOnce is Cast for values with many uses, as parameters have: one cast serves all.
+// CastOnce is Cast for values with many uses, such as parameters: all share one cast.
 func (g *Graph) CastOnce(x *Value, to tensor.DType) *Value {
 	return g.Once(Key{x, to.String()}, func() *Value { return g.Cast(x, to) })
 }
@@ -142,9 +142,8 @@ func (g *Graph) binary(op string, a, b *Value) *Value {
 	return g.op("", op, nil, []*Value{a, b}, &Value{Type: a.Type, Shape: shape, Layout: layout})[0]
 }
 
-// broadcast infers shape and layout. Blocked and channels-last values combine only
-// with their like and with single elements: anything else would pair the wrong
-// channels.
+// broadcast infers shape and layout. Blocked and channels-last values combine only with values of
+// the same layout and shape, and with single elements: anything else would pair the wrong channels.
 func (g *Graph) broadcast(op string, a, b *Value) ([]int, tensor.Layout) {
 	shape, err := BroadcastShape(a.Shape, b.Shape)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Every row is refused with words that name the operator and the reason.
+// Every row fails with an error that names the operator and the reason.
 var errorRows = []struct {
 	op    string
 	words string
@@ -146,7 +146,7 @@ func TestWrongOperatorsAreRefused(t *testing.T) {
 	}
 }
 
-// The message says where, what, under which name, and why.
+// The message gives the line, the operator, the node and the reason.
 func TestErrorNamesOperatorNodeAndLine(t *testing.T) {
 	var line int
 	g, err := graph.Build("wrong", func(g *graph.Graph) {
@@ -162,7 +162,7 @@ func TestErrorNamesOperatorNodeAndLine(t *testing.T) {
 	}
 }
 
-// Nodes remember who asked for them, for errors that come later.
+// Nodes record their caller, for errors that come later.
 func TestNodesRememberTheirCaller(t *testing.T) {
 	g := graph.New("callers")
 	x := inputs(g)(2, 3)
@@ -173,7 +173,7 @@ func TestNodesRememberTheirCaller(t *testing.T) {
 	}
 }
 
-// Build recovers its own errors only.
+// Build recovers only its own errors.
 func TestBuildPassesOtherPanicsOn(t *testing.T) {
 	defer func() {
 		if r := recover(); r != "other" {

@@ -54,41 +54,41 @@ type Graph struct {
 	// graph, of standard operators and FusedMatMul.
 	Block int
 
-	// Device is where the graph will run: what is fast on a CPU is not so on CUDA.
+	// Device is where the graph will run. What is fast on a CPU is not on CUDA.
 	Device tensor.Device
 
-	// CustomOps convolves, normalises, pools and takes optimisers' steps on CUDA by vicreg's
-	// own operators, those of DomainCUDA, wherever they can. The graph is portable without,
-	// and slow: a step of ResNet-18 in fp16 takes 42.8 ms on an H200, against 12.3 with.
+	// CustomOps uses vicreg's own operators, those of DomainCUDA, for convolutions, normalisations,
+	// pooling and optimiser steps on CUDA, wherever they apply. Without them the graph is portable
+	// but slow: a step of ResNet-18 in fp16 takes 42.8 ms on an H200, against 12.3 with them.
 	CustomOps bool
 
-	// SumsApart has a normalisation read what a convolution has written to take its statistics.
-	// Otherwise the convolution takes them as it writes, wherever that is quicker. It is there
-	// to measure the difference.
+	// SumsApart has a normalisation compute its statistics from the stored result of a convolution.
+	// Otherwise the convolution computes them as it writes, wherever that is faster. It exists to
+	// measure the difference.
 	SumsApart bool
 
-	// TF32 lets the convolutions of cuDNN round float32 operands to 10 bits.
+	// TF32 lets cuDNN's convolutions round float32 operands to a 10-bit mantissa.
 	TF32 bool
 
-	// Standard builds from standard operators alone, for tools that know no
-	// others, and is slower. Block must be 0.
+	// Standard restricts the graph to standard operators, for tools that support no others, and
+	// makes it slower. Block must be 0.
 	Standard bool
 
-	body   *[]*Node // where new nodes go: Nodes, or the body of an open composite
+	body   *[]*Node // receives new nodes: Nodes, or the body of an open composite
 	prefix string
 	count  map[string]int
 	names  map[string]*Value
 	once   map[Key]*Value
 }
 
-// Output is a value under the name it has outside the graph.
+// Output is a value and its name outside the graph.
 type Output struct {
 	Name  string
 	Value *Value
 }
 
-// Value is one tensor of a graph. Shape is logical: a value in the NCHWc or NHWC
-// layout has shape [N, C, H, W] whatever lies in memory.
+// Value is one tensor of a graph. Shape is logical: a value in the NCHWc or NHWC layout has shape
+// [N, C, H, W] whatever its memory layout.
 type Value struct {
 	Name   string
 	Type   tensor.DType
@@ -108,8 +108,8 @@ type Node struct {
 	Outputs []*Value
 	Attrs   []Attr // sorted by name
 	Body    []*Node
-	Saved   map[string]*Value // what a composite's forward keeps for its gradient
-	Caller  string            // file:line that asked for the node, outside the building layers
+	Saved   map[string]*Value // what a composite's forward pass keeps for its gradient
+	Caller  string            // file:line that created the node, outside the building packages
 }
 
 // Attr is an attribute of a node: an int, float32, string or []int.
@@ -118,7 +118,7 @@ type Attr struct {
 	Value any
 }
 
-// Error says which operator could not be built, and where it was asked for.
+// Error names the operator that could not be built, and the caller that requested it.
 type Error struct {
 	Op, Node, Caller, Reason string
 }
@@ -157,8 +157,8 @@ func (g *Graph) Input(name string, t tensor.DType, shape ...int) *Value {
 	return v
 }
 
-// Output gives v a name outside the graph. The same value may be an output
-// under several names, and an input may be an output as it is.
+// Output makes v a graph output under a name. A value may be an output under several names, and an
+// input may be an output.
 func (g *Graph) Output(name string, v *Value) {
 	for _, o := range g.Outputs {
 		if o.Name == name {
@@ -174,7 +174,7 @@ func (g *Graph) Output(name string, v *Value) {
 // Lookup returns the input or constant of that name, or nil.
 func (g *Graph) Lookup(name string) *Value { return g.names[name] }
 
-// Prefix names what f builds "prefix/...", for profiles and error messages.
+// Prefix prepends "prefix/" to the names of what f builds, for profiles and error messages.
 func (g *Graph) Prefix(prefix string, f func()) {
 	old := g.prefix
 	g.prefix = old + prefix + "/"
@@ -202,15 +202,14 @@ func (g *Graph) Composite(op string, attrs []Attr, inputs []*Value, body func(sa
 	return inner
 }
 
-// Key names a value that follows from another: what was made of it.
+// Key identifies a value derived from another: what it was made of, and how.
 type Key struct {
 	Of   *Value
 	Made string
 }
 
-// Once returns what make built when it was first called with the key, so that
-// what follows from a value that is used many times, as weights are, is computed
-// once.
+// Once returns what make built when first called with the key, so that values derived from one with
+// many uses, such as weights, are computed once.
 func (g *Graph) Once(key Key, make func() *Value) *Value {
 	if g.once[key] == nil {
 		g.once[key] = make()
@@ -218,8 +217,8 @@ func (g *Graph) Once(key Key, make func() *Value) *Value {
 	return g.once[key]
 }
 
-// Op appends a node and returns its outputs, whose types and shapes the caller
-// has inferred. It is the one door through which nodes enter a graph.
+// op appends a node and returns its outputs, whose types and shapes the caller has inferred. All
+// nodes but composites enter a graph here.
 func (g *Graph) op(domain, op string, attrs []Attr, inputs []*Value, outputs ...*Value) []*Value {
 	n := &Node{Op: op, Domain: domain, Name: g.unique(op), Inputs: inputs,
 		Outputs: outputs, Attrs: sorted(attrs), Caller: caller()}
@@ -275,12 +274,12 @@ func sorted(attrs []Attr) []Attr {
 	return attrs
 }
 
-// layers are the packages of which callers are made: this one, and those that
-// build one layer from several operators.
+// layers are the packages that caller skips: this one, and those that build one layer from several
+// operators.
 var layers = []string{"vicreg/models/graph.", "vicreg/models/grad.", "vicreg/models/nn."}
 
-// caller is the file and line that asked for an operator: the first frame
-// outside layers.
+// caller returns the file and line that requested an operator: the first frame outside layers, or
+// in one of their tests.
 func caller() string {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -303,7 +302,7 @@ func (n *Node) Attr(name string) any {
 	return nil
 }
 
-// Key is how rule tables name the operator: "Conv", "com.microsoft.FusedMatMul".
+// Key is the operator's name in rule tables: "Conv", "com.microsoft.FusedMatMul".
 func (n *Node) Key() string {
 	if n.Domain == "" {
 		return n.Op
@@ -311,8 +310,8 @@ func (n *Node) Key() string {
 	return n.Domain + "." + n.Op
 }
 
-// Memory is the shape that the runtime knows a value by. The NCHWc layout is a
-// secret of the kernels that use it; that of an NHWC value is [N, H, W, C].
+// Memory is the shape of a value as the runtime sees it: [N, H, W, C] for an NHWC value, and the
+// logical shape otherwise, as the NCHWc layout is internal to the kernels that use it.
 func (v *Value) Memory() []int {
 	if v.Layout != tensor.NHWC {
 		return v.Shape
@@ -320,7 +319,7 @@ func (v *Value) Memory() []int {
 	return []int{v.Shape[0], v.Shape[2], v.Shape[3], v.Shape[1]}
 }
 
-// Dim is the size of axis i, which may count from the end.
+// Dim is the size of axis i; a negative i counts from the end.
 func (v *Value) Dim(i int) int {
 	if i < 0 {
 		i += len(v.Shape)

@@ -7,9 +7,9 @@ func (g *Graph) MatMul(a, b *Value) *Value {
 	return g.product("", "MatMul", nil, a, b, false, false)
 }
 
-// FusedMatMul is alpha * op(a) op(b) over the last two axes, where op transposes
-// when asked: ONNX Runtime's own operator, which saves the transposed copy. A
-// Standard graph spells it out.
+// FusedMatMul is alpha * op(a) op(b) over the last two axes, where op transposes if its flag is
+// set. It is ONNX Runtime's own operator, which saves the transposed copy; a Standard graph uses
+// standard operators instead.
 func (g *Graph) FusedMatMul(a, b *Value, transA, transB bool, alpha float32) *Value {
 	if g.Standard {
 		return g.spelledOut(a, b, transA, transB, alpha)
@@ -58,7 +58,7 @@ func (g *Graph) product(domain, op string, attrs []Attr, a, b *Value, transA, tr
 	return g.op(domain, op, attrs, []*Value{a, b}, &Value{Type: a.Type, Shape: shape})[0]
 }
 
-// GemmAttr are the attributes of Gemm; the zero value of Alpha stands for 1.
+// GemmAttr are the attributes of Gemm; an Alpha of 0 means 1.
 type GemmAttr struct {
 	TransA, TransB bool
 	Alpha          float32

@@ -6,11 +6,11 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The operators of this file are vicreg's own, on CUDA devices, like those of cudnn.go.
-// They take many tensors at once, of any shapes: a node for each would cost more than
-// what it computes. All values are plain, and float32 where nothing else is said.
+// The operators of this file are vicreg's own, on CUDA devices, like those of cudnn.go. They take
+// many tensors of any shapes at once, since a node per tensor would cost more than its computation.
+// All values are plain, and float32 unless stated otherwise.
 
-// Dots gives [3, n]: of each of n variables the sums of p*p, g*g and p*g, where g is its
+// Dots returns [3, n]: for each of n variables the sums of p*p, g*g and p*g, where g is its
 // gradient.
 func (g *Graph) Dots(ps, gs []*Value) *Value {
 	g.lists("Dots", tensor.Float32, ps, gs)
@@ -18,15 +18,17 @@ func (g *Graph) Dots(ps, gs []*Value) *Value {
 	return g.op(DomainCUDA, "Dots", nil, slices.Concat(ps, gs), out)[0]
 }
 
-// MomentumStep says how Momentum moves variables: Decay and Rate are a number for each of
-// them, LR is one.
+// MomentumStep configures Momentum: Decay and Rate have an element for each variable, LR has one.
 type MomentumStep struct {
 	Momentum        float32
 	Decay, Rate, LR *Value
 }
 
-// Momentum makes a step of gradient descent, m' = Momentum*m + Rate*(g + Decay*p) and
-// p' = p - LR*m', of variables p with gradients g. With a Momentum of 0, m is not looked at.
+// Momentum takes a step of gradient descent for variables p with gradients g; with a Momentum of 0,
+// m is not read:
+//
+//	m' = Momentum*m + Rate*(g + Decay*p)
+//	p' = p - LR*m'
 func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*Value) {
 	g.lists("Momentum", tensor.Float32, ps, gs, ms)
 	n := len(ps)
@@ -41,17 +43,18 @@ func (g *Graph) Momentum(s MomentumStep, ps, gs, ms []*Value) (nextP, nextM []*V
 	return out[:n], out[n:]
 }
 
-// AdamStep says how Adam moves variables: Decay is a number for each of them, the others
-// are one, Rate and Correct with the bias corrections of the step in them. Gradients are
-// multiplied by Inv first.
+// AdamStep configures Adam: Decay has an element for each variable, the other values have one. Rate
+// and Correct include the bias corrections of the step. Gradients are first multiplied by Inv.
 type AdamStep struct {
 	Beta1, Beta2, Eps         float64
 	Decay, Rate, Correct, Inv *Value
 }
 
-// Adam makes a step of variables p with gradients g, of which d = Inv*g:
-// m' = Beta1*m + (1-Beta1)*d, v' = Beta2*v + (1-Beta2)*d*d and
-// p' = p - Decay*p - Rate*m'/(sqrt(Correct*v') + Eps).
+// Adam takes a step for variables p with gradients g. With d = Inv*g,
+//
+//	m' = Beta1*m + (1-Beta1)*d
+//	v' = Beta2*v + (1-Beta2)*d*d
+//	p' = p - Decay*p - Rate*m'/(sqrt(Correct*v') + Eps)
 func (g *Graph) Adam(s AdamStep, ps, gs, ms, vs []*Value) (nextP, nextM, nextV []*Value) {
 	g.lists("Adam", tensor.Float32, ps, gs, ms, vs)
 	n, scalars := len(ps), []*Value{s.Decay, s.Rate, s.Correct, s.Inv}
@@ -66,9 +69,9 @@ func (g *Graph) Adam(s AdamStep, ps, gs, ms, vs []*Value) (nextP, nextM, nextV [
 	return out[:n], out[n : 2*n], out[2*n:]
 }
 
-// Blend gives weighted sums of one to three sources of tensors like those of the first list:
-// weights [k, n] are for k sources of n. The tensors of another list may be several sources,
-// stacked along an axis before the others.
+// Blend returns weighted sums of one to three sources, each a list of tensors like the first list:
+// weights [k, n] are for k sources of n tensors. A later list may hold several sources, stacked
+// along an extra leading axis of its tensors.
 func (g *Graph) Blend(weights *Value, lists ...[]*Value) []*Value {
 	first, sources := lists[0], 0
 	for _, list := range lists {
@@ -90,7 +93,7 @@ func (g *Graph) Blend(weights *Value, lists ...[]*Value) []*Value {
 	return g.op(DomainCUDA, "Blend", nil, append([]*Value{weights}, slices.Concat(lists...)...), out...)
 }
 
-// rows are values as those of first have to be in a list of so many stacked.
+// rows are values with the shapes required of a list that stacks several sources.
 func rows(first, list []*Value, stacked int) []*Value {
 	if len(list) == 0 || len(list) != len(first) || list[0].Rank() == first[0].Rank() {
 		return first
@@ -102,8 +105,7 @@ func rows(first, list []*Value, stacked int) []*Value {
 	return out
 }
 
-// Sums gives x + z of each pair, in float32 also where they are of half precision; all have
-// one type.
+// Sums returns x + z for each pair. All have one type; the sums are float32 even in half precision.
 func (g *Graph) Sums(xs, zs []*Value) []*Value {
 	t := tensor.Float32
 	if len(xs) > 0 && xs[0].Type.Half() {
@@ -113,18 +115,18 @@ func (g *Graph) Sums(xs, zs []*Value) []*Value {
 	return g.op(DomainCUDA, "Sums", nil, slices.Concat(xs, zs), likeEach(xs, tensor.Float32)...)
 }
 
-// Halves gives each of some tensors in a type of half precision.
+// Halves casts tensors to a half-precision type.
 func (g *Graph) Halves(xs []*Value, t tensor.DType) []*Value {
 	return g.halves(xs, likeEach(xs, t))
 }
 
-// halves makes values, all of one type, of half precision from those of float32.
+// halves computes ys, all of one half-precision type, from float32 xs.
 func (g *Graph) halves(xs, ys []*Value) []*Value {
 	g.lists("Halves", tensor.Float32, xs)
 	return g.op(DomainCUDA, "Halves", nil, slices.Concat([]*Value{g.zeros(ys[0].Type, 1)}, xs), ys...)
 }
 
-// likeEach are values of the shapes of others and of a type.
+// likeEach are values of type t with the shapes of xs.
 func likeEach(xs []*Value, t tensor.DType) []*Value {
 	out := make([]*Value, len(xs))
 	for i, x := range xs {
@@ -133,7 +135,7 @@ func likeEach(xs []*Value, t tensor.DType) []*Value {
 	return out
 }
 
-// lists fails unless tensors are of a type and alike from list to list.
+// lists fails unless all tensors are plain, of type t, and match in shape from list to list.
 func (g *Graph) lists(op string, t tensor.DType, lists ...[]*Value) {
 	if len(lists[0]) == 0 {
 		g.Fail(op, "no tensors")

@@ -2,14 +2,13 @@ package graph
 
 import "vicreg/models/tensor"
 
-// The methods of this file move memory and look at no axis of the tensor but its
-// size. The NCHWc layout is made and unmade by two swaps, of pixels with the
-// lanes of a block and of two axes whose rows are a block long. The runtime's
-// ReorderInput and ReorderOutput do exactly these, with all threads; Transpose
-// would do the same on one, and 3 to 6 times slower.
+// The methods of this file rearrange memory and depend on no axis of the tensor, only on its size.
+// The NCHWc layout is made and unmade by two swaps: of pixels with the lanes of a block, and of two
+// axes whose rows are a block long. The runtime's ReorderInput and ReorderOutput do exactly these,
+// with all threads; Transpose would do the same on one, 3 to 6 times slower.
 
-// View shows the memory of a value as a plain tensor. Without a shape, a blocked
-// value [N, C, H, W] is shown as [N, C/b, H*W, b].
+// View views the memory of a value as a plain tensor. Without a shape, a blocked value [N, C, H, W]
+// becomes [N, C/b, H*W, b].
 func (g *Graph) View(x *Value, shape ...int) *Value {
 	if len(shape) == 0 {
 		if x.Layout != tensor.NCHWc {
@@ -27,8 +26,8 @@ func (g *Graph) View(x *Value, shape ...int) *Value {
 	return g.op1("Reshape", nil, []*Value{x, g.Ints(shape...)}, x.Type, shape)
 }
 
-// Unview takes the memory of a value, [N, C/b, H*W, b] in any grouping of axes,
-// for a blocked [N, C, H, W].
+// Unview views the memory of a value, [N, C/b, H*W, b] with its axes grouped in any way, as a
+// blocked [N, C, H, W].
 func (g *Graph) Unview(x *Value, n, c, h, w int) *Value {
 	if x.Elements() != n*c*h*w || !g.Blocks(c) {
 		g.Fail("Reshape", "%v does not hold a blocked %v", x.Shape, []int{n, c, h, w})
@@ -59,7 +58,7 @@ func (g *Graph) SwapRows(x *Value, r, s int) *Value {
 	return g.View(g.blocked("ReorderInput", attrs, in, []int{r, a * g.Block, 1, s}), r, a, s, g.Block)
 }
 
-// rows is how many rows of a block there are in each of r parts of x.
+// rows is the number of block-long rows in each of r parts of x.
 func (g *Graph) rows(op string, x *Value, r int) int {
 	if g.Block == 0 || r < 1 || x.Elements()%(r*g.Block) != 0 {
 		g.Fail(op, "%v is not %d parts of whole blocks of %d", x.Shape, r, g.Block)

@@ -95,9 +95,9 @@ func flatten(nodes, into []*Node) []*Node {
 	return into
 }
 
-// outerNames gives a computed output value its outside name everywhere, which
-// saves a copy. Outputs beyond the first name of a value, and outputs that are
-// inputs or constants, become Identity nodes in writer.outputs.
+// outerNames maps computed outputs to their names outside the graph, which saves copies. Further
+// names of a value, and outputs that are inputs or constants, become Identity nodes in
+// writer.outputs.
 func (g *Graph) outerNames() map[*Value]string {
 	names := map[*Value]string{}
 	for _, o := range g.Outputs {

@@ -47,7 +47,7 @@ func TestGraphPrintsItself(t *testing.T) {
 	}
 }
 
-// A blocked value shows its layout, an input left out shows as _.
+// A blocked value shows its layout; an omitted input shows as _.
 func TestPrintOfBlockedNodes(t *testing.T) {
 	g := build(t, "blocked", func(g *graph.Graph) {
 		g.Block = 8
@@ -67,7 +67,7 @@ func TestPrintOfBlockedNodes(t *testing.T) {
 	}
 }
 
-// What a composite keeps for its gradient is found again.
+// What a composite saves for its gradient can be looked up.
 func TestCompositeSaves(t *testing.T) {
 	n := build(t, "small", small).Nodes[0]
 	if n.Key() != "vicreg.Square" || n.Saved["twice"] != n.Body[0].Outputs[0] || n.Outputs[0].Node != n {
@@ -96,7 +96,7 @@ func TestModelReplacesCompositesAndDropsTheDead(t *testing.T) {
 	}
 }
 
-// A constant that only dead nodes use is left out, one that lives is not.
+// A constant that only dead nodes use is left out, a live one is kept.
 func TestModelDropsDeadConstants(t *testing.T) {
 	m, err := build(t, "dead", func(g *graph.Graph) {
 		x := inputs(g)(2)
@@ -127,7 +127,7 @@ func TestModelIsTheSameEveryTime(t *testing.T) {
 	}
 }
 
-// Every tensor that a node makes is declared once, with a type and a shape.
+// Every tensor that a node produces is declared once, with a type and a shape.
 func TestModelDeclaresEveryTensor(t *testing.T) {
 	for _, block := range []int{0, 8, 16} {
 		g, _ := everyOp(t, block)
@@ -153,8 +153,8 @@ func TestModelDeclaresEveryTensor(t *testing.T) {
 	}
 }
 
-// An output may be an input, a constant, or a value that is an output already,
-// and a value that is an output may have users.
+// An output may be an input, a constant, or a value that is already an output, and a value that is
+// an output may have users.
 func TestOutputsOfEveryKind(t *testing.T) {
 	g := build(t, "outputs", func(g *graph.Graph) {
 		x := inputs(g)(2)
@@ -189,7 +189,7 @@ func TestOutputsOfEveryKind(t *testing.T) {
 	}
 }
 
-// A name that stands for two things is found out before a file is written.
+// A name used for two values is detected before a file is written.
 func TestModelRefusesOneNameForTwo(t *testing.T) {
 	_, err := build(t, "names", func(g *graph.Graph) {
 		x := g.Input("y", tensor.Float32, 2)
@@ -200,7 +200,7 @@ func TestModelRefusesOneNameForTwo(t *testing.T) {
 	}
 }
 
-// One constant serves everybody who asks for its name.
+// All users of a constant's name share one constant.
 func TestConstantsAreShared(t *testing.T) {
 	g := graph.New("constants")
 	if tenth := g.Float(0.1); g.Float(0.1) != tenth || g.Float(0.1) == g.Float(0.2) || g.Ints(1, 2) == g.Ints(12) || g.Full(1, 2, 3) == g.Full(1, 23) {

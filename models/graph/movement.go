@@ -6,8 +6,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Reshape views the elements under another shape; one dimension may be -1. It
-// does not look at the layout: a blocked value must pass through View first.
+// Reshape views the elements under another shape; one dimension may be -1. Blocked and
+// channels-last values must pass through View first.
 func (g *Graph) Reshape(x *Value, shape ...int) *Value {
 	g.plain("Reshape", x)
 	out, err := ReshapeShape(x.Shape, shape)
@@ -30,7 +30,7 @@ func (g *Graph) Transpose(x *Value, perm ...int) *Value {
 	return g.op1("Transpose", []Attr{{"perm", perm}}, []*Value{x}, x.Type, shape)
 }
 
-// Expand broadcasts x to a shape. An open dimension must be one of x already.
+// Expand broadcasts x to a shape. A symbolic dimension must already be one of x.
 func (g *Graph) Expand(x *Value, shape ...int) *Value {
 	g.plain("Expand", x)
 	out, err := BroadcastShape(x.Shape, shape)
@@ -45,7 +45,7 @@ func (g *Graph) Expand(x *Value, shape ...int) *Value {
 		if i < lead || x.Shape[i-lead] != d {
 			g.Fail("Expand", "cannot expand %v to %v, whose size is open", x.Shape, shape)
 		}
-		target[i] = 1 // keeps what x has
+		target[i] = 1 // keeps the size of x
 	}
 	return g.op1("Expand", nil, []*Value{x, g.Ints(target...)}, x.Type, out)
 }
@@ -134,10 +134,9 @@ func (g *Graph) ScatterAdd(data, index, updates *Value) *Value {
 	return g.op1("ScatterElements", attrs, []*Value{data, index, updates}, data.Type, data.Shape)
 }
 
-// ZerosBehind adds n zeros behind the elements of an axis. The runtime's CUDA kernel for
-// any pads moves 28 GB/s on an H200; that for pads of the last two of four axes, which
-// is why x is shown to it as planes, 700. There is none for bfloat16, which is padded as
-// float32.
+// ZerosBehind appends n zeros along an axis. The runtime's general CUDA kernel for padding reaches
+// 28 GB/s on an H200; the one for pads of the last two of four axes reaches 700, so x is viewed as
+// planes. Neither supports bfloat16, which is padded as float32.
 func (g *Graph) ZerosBehind(x *Value, axis, n int) *Value {
 	if axis < 0 || axis >= x.Rank() || n < 0 || slices.Min(x.Shape) < 0 {
 		g.Fail("Pad", "%d zeros behind axis %d of shape %v", n, axis, x.Shape)

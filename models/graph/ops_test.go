@@ -18,11 +18,11 @@ import (
 
 type value = *graph.Value
 
-// maker declares a float32 input between 0.3 and 1.3.
+// maker declares a float32 input with values between 0.3 and 1.3.
 type maker func(shape ...int) value
 
-// opRows build each operator at least once, by the name of the method; the
-// blocked ones are built only in a graph with blocks.
+// opRows build each operator at least once, by the name of the method; blocked ones are built only
+// in a graph with blocks.
 var opRows = []struct {
 	method  string
 	blocked bool
@@ -135,7 +135,7 @@ var opRows = []struct {
 	}},
 }
 
-// builders return a value and are no operators.
+// builders are methods that return a value but are not operators.
 var builders = []string{"Input", "Const", "Float", "Like", "Ints", "Full", "Lookup", "Composite", "Once", "WiderPixels"}
 
 func pairs(op func(g *graph.Graph, a, b value) value) func(*graph.Graph, maker) []value {
@@ -204,7 +204,7 @@ func blockedConvs(g *graph.Graph, in maker) []value {
 	}
 }
 
-// everyOp is a graph of all rows that the block allows, and inputs for it.
+// everyOp is a graph of all rows that the block size allows, and inputs for it.
 func everyOp(t *testing.T, block int) (*graph.Graph, map[string][]float64) {
 	t.Helper()
 	g, err := graph.Build("every_op", func(g *graph.Graph) {
@@ -257,8 +257,8 @@ func TestEveryOperatorHasARow(t *testing.T) {
 	}
 }
 
-// Package reference checks each shape as it runs: this is the test that the
-// shapes the graph infers are right, on a block of either size.
+// Package reference checks each shape as it runs, so this tests the shapes that the graph infers,
+// with blocks of either size.
 func TestReferenceRunsEveryOperator(t *testing.T) {
 	for _, block := range []int{0, 8, 16} {
 		g, inputs := everyOp(t, block)
@@ -268,8 +268,8 @@ func TestReferenceRunsEveryOperator(t *testing.T) {
 	}
 }
 
-// ONNX Runtime and package reference agree on every operator; the bound is a
-// few roundings of float32 on values near 1.
+// ONNX Runtime and package reference agree on every operator; the bound allows a few float32
+// roundings of values near 1.
 func TestRuntimeAgreesWithReference(t *testing.T) {
 	for _, block := range blocks(t) {
 		g, inputs := everyOp(t, block)
@@ -289,7 +289,7 @@ func TestRuntimeAgreesWithReference(t *testing.T) {
 	}
 }
 
-// A convolution in blocks gives what the plain one gives.
+// A blocked convolution computes the same as the plain one.
 func TestBlockedConvEqualsConv(t *testing.T) {
 	for _, block := range []int{8, 16} {
 		for _, channels := range []int{3, 32} {
@@ -318,7 +318,7 @@ func TestBlockedConvEqualsConv(t *testing.T) {
 	}
 }
 
-// The shape of every tensor at run time is the one that the model declares.
+// At run time every tensor has the shape that the model declares.
 func TestRuntimeShapesEqualValueInfo(t *testing.T) {
 	for _, block := range blocks(t) {
 		g, inputs := everyOp(t, block)
@@ -326,7 +326,7 @@ func TestRuntimeShapesEqualValueInfo(t *testing.T) {
 	}
 }
 
-// A graph with an open batch runs for any number of images.
+// A graph with a symbolic batch runs for any number of images.
 func TestSymbolicBatch(t *testing.T) {
 	g, err := graph.Build("open", openBatch)
 	if err != nil {
@@ -361,7 +361,7 @@ func openBatch(g *graph.Graph) {
 	g.Output("y", y)
 }
 
-// What a session says of its outputs is what the graph says.
+// A session reports the outputs that the graph declares.
 func TestSessionOutputsEqualValueInfo(t *testing.T) {
 	for _, block := range blocks(t) {
 		g, _ := everyOp(t, block)

@@ -7,7 +7,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// String prints the graph, one node a line, composites with their body indented:
+// String prints the graph, one node per line, composites with their body indented:
 //
 //	y: float32[2,3] = Add(a, b)
 func (g *Graph) String() string {

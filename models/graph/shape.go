@@ -7,8 +7,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The shape rules are pure functions, so that they can be tested without a
-// graph. Each returns an error that says what does not fit.
+// The shape rules are pure functions, testable without a graph. Each returns an error that says
+// what does not fit.
 
 // BroadcastShape is the shape of an element-wise operator over a and b (ONNX
 // multidirectional broadcasting).
@@ -30,8 +30,8 @@ func BroadcastShape(a, b []int) ([]int, error) {
 	return out, nil
 }
 
-// MatMulShape is the shape of a product of [..., n, k] and [..., k, m], with the
-// last two axes of either swapped first when asked.
+// MatMulShape is the shape of a product of [..., n, k] and [..., k, m]; transA and transB first
+// swap the last two axes of a and b.
 func MatMulShape(a, b []int, transA, transB bool) ([]int, error) {
 	if len(a) < 2 || len(b) < 2 {
 		return nil, fmt.Errorf("shapes %v and %v are not matrices", a, b)
@@ -57,7 +57,7 @@ func MatMulShape(a, b []int, transA, transB bool) ([]int, error) {
 // ReduceShape is the shape after reducing axes, which count from the front.
 func ReduceShape(shape, axes []int, keep bool) ([]int, error) {
 	out := []int{}
-	if len(axes) == 0 { // to ONNX no axes mean all
+	if len(axes) == 0 { // ONNX would reduce all axes
 		return nil, fmt.Errorf("no axes of shape %v to reduce", shape)
 	}
 	for i, a := range axes {
@@ -76,8 +76,8 @@ func ReduceShape(shape, axes []int, keep bool) ([]int, error) {
 	return out, nil
 }
 
-// ReshapeShape resolves one -1 in want against the elements of shape. With a
-// symbolic shape the -1 must stand where the symbolic dimension goes.
+// ReshapeShape resolves one -1 in want from the elements of shape. If shape has a symbolic
+// dimension, the -1 must stand in its place.
 func ReshapeShape(shape, want []int) ([]int, error) {
 	known, open, out := 1, -1, slices.Clone(want)
 	for i, d := range want {
@@ -123,9 +123,9 @@ func TransposeShape(shape, perm []int) ([]int, error) {
 	return out, nil
 }
 
-// Window is the geometry of a convolution or a pooling: kernel, stride and
-// padding, in pixels. Pads are top, left, bottom, right as in ONNX. Dilation is
-// the distance between taps, down and across; 0 stands for 1.
+// Window is the geometry of a convolution or a pooling: kernel, stride and padding, in pixels. Pads
+// are top, left, bottom, right as in ONNX. Dilation is the distance between taps, down and across;
+// 0 means 1.
 type Window struct {
 	KH, KW, Stride int
 	Pads           [4]int
@@ -137,8 +137,8 @@ func Square(k, stride, pad int) Window {
 	return Window{KH: k, KW: k, Stride: stride, Pads: [4]int{pad, pad, pad, pad}}
 }
 
-// Out is the output height and width for an h x w input; 0 or less where the
-// padded input is smaller than the window.
+// Out is the output height and width for an h x w input; 0 where the padded input is smaller than
+// the window.
 func (w Window) Out(h, wd int) (int, int) {
 	kh, kw := (w.KH-1)*max(1, w.Dilation[0])+1, (w.KW-1)*max(1, w.Dilation[1])+1
 	return steps(h+w.Pads[0]+w.Pads[2]-kh, w.Stride), steps(wd+w.Pads[1]+w.Pads[3]-kw, w.Stride)
@@ -152,7 +152,7 @@ func steps(room, stride int) int {
 	return room/stride + 1
 }
 
-// check tells whether ONNX has such a window.
+// check returns an error unless ONNX supports the window.
 func (w Window) check() error {
 	if w.KH < 1 || w.KW < 1 || w.Stride < 1 || slices.Min(w.Pads[:]) < 0 || slices.Min(w.Dilation[:]) < 0 {
 		return fmt.Errorf("no window of %d x %d, stride %d, pads %v, dilation %v", w.KH, w.KW, w.Stride, w.Pads, w.Dilation)

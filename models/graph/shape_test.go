@@ -14,7 +14,7 @@ type (
 	win   = graph.Window
 )
 
-// A row has the shape that comes out, or words of the error.
+// A row has the resulting shape, or part of the error message.
 var shapeRows = []struct {
 	name string
 	get  func() (shape, error)
@@ -110,7 +110,7 @@ func TestShapeRules(t *testing.T) {
 	}
 }
 
-// The rules are pure: the shapes they are given stay as they were.
+// The rules are pure: they do not modify the shapes they are given.
 func TestShapeRulesKeepTheirInput(t *testing.T) {
 	a, b := shape{4, 1, 3}, shape{2, 1}
 	graph.BroadcastShape(a, b)

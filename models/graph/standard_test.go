@@ -10,7 +10,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// A Standard graph computes FusedMatMul without foreign operators.
+// A Standard graph computes FusedMatMul with standard operators.
 func TestStandardSpellsFusedMatMulOut(t *testing.T) {
 	fused := func(g *graph.Graph) {
 		a, b := g.Input("a", tensor.Float32, 2, 5, 3, 4), g.Input("b", tensor.Float32, 5, 6, 4)

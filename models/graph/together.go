@@ -6,9 +6,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// HalvesTogether makes the copies of all inputs in a type of half precision in one node at
-// the front of a finished graph, in the place of a Cast for each: a kernel for a bias does
-// nothing but start. Gradients are to be taken before, since they look for the Casts.
+// HalvesTogether replaces the Casts of graph inputs to a half-precision type, one per input, by a
+// single node at the front of a finished graph: a kernel for one bias does little but start.
+// Gradients must be added before, since they look for the Casts.
 func (g *Graph) HalvesTogether(t tensor.DType) {
 	live := g.live()
 	var inputs, copies []*Value
@@ -27,7 +27,7 @@ func (g *Graph) HalvesTogether(t tensor.DType) {
 	g.Nodes = slices.Insert(g.Nodes[:last:last], 0, g.Nodes[last])
 }
 
-// halves tells whether a node casts an input of the graph to a type.
+// halves reports whether a node casts an input of the graph to a type.
 func halves(n *Node, t tensor.DType) bool {
 	if n.Key() != "Cast" || n.Outputs[0].Type != t {
 		return false
@@ -36,7 +36,7 @@ func halves(n *Node, t tensor.DType) bool {
 	return x.Node == nil && x.Data == nil && x.Type == tensor.Float32
 }
 
-// without leaves out nodes, also inside of composites.
+// without removes the nodes for which out is true, inside composites too.
 func without(nodes []*Node, out func(*Node) bool) []*Node {
 	kept := nodes[:0]
 	for _, n := range nodes {

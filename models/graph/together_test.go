@@ -9,8 +9,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The copies that are used become one node in front of all others, also those inside of
-// composites, and nothing else about the graph changes.
+// The copies in use become one node before all others, including those inside composites, and
+// nothing else about the graph changes.
 func TestHalvesTogether(t *testing.T) {
 	for _, typ := range []tensor.DType{tensor.Float16, tensor.BFloat16} {
 		testHalvesTogether(t, typ)
@@ -22,7 +22,7 @@ func testHalvesTogether(t *testing.T, typ tensor.DType) {
 		return build(t, "halves", func(g *graph.Graph) {
 			a, b, n := g.Input("a", tensor.Float32, 3), g.Input("b", tensor.Float32, 2, 3), g.Input("n", tensor.Int64, 3)
 			computed := g.Mul(a, a)
-			g.Cast(b, typ) // which nothing uses
+			g.Cast(b, typ) // unused
 			in := []value{a, b, computed}
 			y := g.Composite("Layer", nil, in, func(func(string, value)) []value {
 				half := g.Cast(computed, typ)
@@ -60,7 +60,7 @@ func testHalvesTogether(t *testing.T, typ tensor.DType) {
 	}
 }
 
-// Without a copy there is nothing to put together.
+// Without copies the graph stays as it is.
 func TestNoHalvesTogether(t *testing.T) {
 	g := build(t, "none", func(g *graph.Graph) {
 		x := g.Input("x", tensor.Float32, 2)

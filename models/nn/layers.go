@@ -8,7 +8,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Constant fills with one value.
+// Constant initialises every element to x.
 func Constant(x float64) Init {
 	return func(*rand.Rand, int, int) float64 { return x }
 }
@@ -42,14 +42,14 @@ func (a Activation) Apply(g *graph.Graph, x *graph.Value) *graph.Value {
 	return nil
 }
 
-// inType casts a parameter to the type of the input it meets. Parameters, their
-// gradients and the statistics of normalisations are float32; convolutions and
-// products compute in the type of their input.
+// inType casts a parameter to the type of x, the input it is combined with. Parameters, their
+// gradients and the statistics of normalisations are float32; convolutions and products compute in
+// the type of their input.
 func inType(x *graph.Value, g *graph.Graph, param *graph.Value) *graph.Value {
 	return g.CastOnce(param, x.Type)
 }
 
-// Linear is x [N, C] times weight [M, C] transposed, plus bias [M] when asked.
+// Linear is x [N, C] times weight [M, C] transposed, plus bias [M] if bias is set.
 func Linear(s *Scope, x *graph.Value, m int, bias bool) *graph.Value {
 	c := x.Shape[1]
 	w := inType(x, s.G, s.Param("weight", uniform(c), m, c))
@@ -73,7 +73,7 @@ func Normalize(g *graph.Graph, pixels *graph.Value, mean, std [3]float64, t tens
 	if g.Device == tensor.CUDA && g.CustomOps {
 		return g.PixelValues(pixels, sc, sh, t, 3)
 	}
-	if g.Device == tensor.CUDA { // where the channels of all values are last, as those of the pixels
+	if g.Device == tensor.CUDA { // values are channels-last there, like the pixels
 		n, h, w := pixels.Shape[0], pixels.Shape[1], pixels.Shape[2]
 		last := g.FromRows(g.Cast(pixels, tensor.Float32), n, 3, h, w)
 		return g.Cast(g.NormNHWC(last, sc, sh, g.Full(0, 3), g.Full(1, 3), 0), t)

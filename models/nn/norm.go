@@ -14,9 +14,9 @@ const (
 	bnMomentum = 0.1
 )
 
-// Norm configures the normalisation behind a layer.
+// Norm configures the normalisation after a layer.
 type Norm struct {
-	ZeroInit   bool         // start with gamma 0, so that a residual branch starts closed
+	ZeroInit   bool         // gamma starts at 0, so that a residual branch contributes nothing at first
 	Residual   *graph.Value // added after the normalisation; nil for none
 	Activation Activation   // applied last; "" for none
 }
@@ -67,20 +67,20 @@ func newNormParams(s *Scope, c int, n Norm) (p normParams) {
 	return p
 }
 
-// update moves the running statistics towards those of batches with count values a
-// channel in all.
+// update moves the running statistics towards those of the batches, which have count values per
+// channel in total.
 func (p normParams) update(s *Scope, mean, variance *graph.Value, count int) {
 	count /= max(s.Views, 1)
 	s.Observe("running_mean", mean, 1)
 	s.Observe("running_var", variance, float64(count)/float64(count-1))
 }
 
-// options fuse what the normalisation of package grad can do itself.
+// options fuse what the normalisation of package grad supports.
 func (n Norm) options(s *Scope) grad.BatchNormOptions {
 	return grad.BatchNormOptions{Eps: bnEps, Residual: n.Residual, Relu: n.Activation == "relu", Groups: s.Views}
 }
 
-// activate applies what options leave over.
+// activate applies the activation unless options has fused it.
 func (n Norm) activate(g *graph.Graph, y *graph.Value) *graph.Value {
 	if n.Activation == "relu" {
 		return y

@@ -8,17 +8,17 @@ import (
 	"vicreg/models/tensor"
 )
 
-// observation is what a batch says of a running statistic: value times factor. The value
-// of a Scope with Views is [views, C], and counts as an observation for each, in order.
+// observation is the contribution of a batch to a running statistic: value times factor. In a Scope
+// with Views, value is [views, C] and counts as one observation per view, in order.
 type observation struct {
 	value  *graph.Value
 	views  int
 	factor float64
 }
 
-// Observe moves a running statistic by bnMomentum towards value times factor. On CUDA
-// it does so in Settle, for many statistics at once; the value that Statistic returns
-// is the one before the step there.
+// Observe moves a running statistic by bnMomentum towards value times factor. On CUDA it leaves
+// that to Settle, which updates many statistics at once; until then Statistic returns the value
+// before the step.
 func (s *Scope) Observe(name string, value *graph.Value, factor float64) {
 	g, p := s.G, s.set.byName[s.prefix+name]
 	if g.Device == tensor.CUDA {
@@ -28,10 +28,10 @@ func (s *Scope) Observe(name string, value *graph.Value, factor float64) {
 	p.Out = g.Add(g.Mul(p.Out, g.Float(1-bnMomentum)), g.Mul(value, g.Float(bnMomentum*factor)))
 }
 
-// joined is how many tensors the runtime joins in one kernel.
+// joined is how many tensors the runtime concatenates in one kernel.
 const joined = 32
 
-// Settle makes Out of every statistic its value after all observations.
+// Settle sets Out of every statistic to its value after all observations.
 func (s *Scope) Settle() {
 	if s.G.CustomOps {
 		s.G.Prefix("running", s.settleTogether)
@@ -57,8 +57,8 @@ func (s *Scope) Settle() {
 	}
 }
 
-// settleTogether is Settle by an operator that takes all statistics that are observed alike,
-// of any shapes.
+// settleTogether is Settle by an operator that updates all statistics with the same pattern of
+// observations at once, whatever their shapes.
 func (s *Scope) settleTogether() {
 	open, order := map[string][]*Param{}, []string{}
 	for _, p := range s.Params() {
@@ -80,7 +80,7 @@ func (s *Scope) settleTogether() {
 	}
 }
 
-// blend is settle for statistics of any shapes that are observed alike, twice at most.
+// blend is settle for statistics of any shapes with the same pattern of observations, at most two.
 func blend(g *graph.Graph, ps []*Param) {
 	lists, sources := make([][]*graph.Value, len(ps[0].observed)+1), 1
 	for _, o := range ps[0].observed {
@@ -106,8 +106,8 @@ func blend(g *graph.Graph, ps []*Param) {
 	}
 }
 
-// settle updates statistics of one shape and number of observations: of two, x and y,
-// after one another, r becomes 0.81 r + 0.09 x + 0.1 y.
+// settle updates statistics with the same shape and number of observations. With two observations,
+// x and then y, r becomes 0.81 r + 0.09 x + 0.1 y.
 func settle(g *graph.Graph, ps []*Param) {
 	stack := func(pick func(*Param) *graph.Value) *graph.Value {
 		values := make([]*graph.Value, len(ps))

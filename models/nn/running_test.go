@@ -10,9 +10,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// On CUDA running statistics are moved together after all batches: to where they are
-// elsewhere, each by its own factors, also when there are more of a shape than the
-// runtime joins at once.
+// On CUDA running statistics are updated together after all batches, with the same results as
+// elsewhere, each with its own factors, even with more of one shape than the runtime concatenates
+// at once.
 func TestSettledIsOneByOne(t *testing.T) {
 	run := func(device tensor.Device, custom bool) map[string][]float64 {
 		in := map[string][]float64{}
@@ -48,7 +48,7 @@ func TestSettledIsOneByOne(t *testing.T) {
 				t.Errorf("%s joins %d", n.Name, len(n.Inputs))
 			}
 		}
-		if custom && len(g.Nodes) > 2 { // by the number of observations
+		if custom && len(g.Nodes) > 2 { // one per number of observations
 			t.Errorf("%d nodes", len(g.Nodes))
 		}
 		out, err := reference.Run(g, in)

@@ -38,7 +38,7 @@ type Param struct {
 	observed []observation
 }
 
-// Init fills a new parameter; fanIn and fanOut are PyTorch's.
+// Init returns the initial value of one element of a parameter; fanIn and fanOut are as in PyTorch.
 type Init func(r *rand.Rand, fanIn, fanOut int) float64
 
 // Scope creates parameters under dotted names, in the order of first use. It is
@@ -47,9 +47,9 @@ type Scope struct {
 	G    *graph.Graph
 	Mode Mode
 
-	// Views is how many batches lie one behind the other in what the layers are given,
-	// as long as each other: in training each has statistics of its own. 0 stands for
-	// one. More takes the custom operators.
+	// Views is the number of equally long batches stacked along the first axis of the layers'
+	// inputs; in training each has its own statistics. 0 means one. More than one needs the custom
+	// operators.
 	Views int
 
 	prefix string
@@ -59,7 +59,7 @@ type Scope struct {
 type paramSet struct {
 	list   []*Param
 	byName map[string]*Param
-	values map[string]*tensor.Tensor // of a frozen scope
+	values map[string]*tensor.Tensor // of a frozen scope, by full name
 }
 
 // NewScope returns the root scope of a graph whose parameters are inputs.
@@ -67,15 +67,15 @@ func NewScope(g *graph.Graph, mode Mode) *Scope {
 	return &Scope{G: g, Mode: mode, set: &paramSet{byName: map[string]*Param{}}}
 }
 
-// NewFrozen returns the root scope of a graph whose parameters are constants
-// made from values, by full name.
+// NewFrozen returns the root scope of a graph whose parameters are constants taken from values, by
+// full name.
 func NewFrozen(g *graph.Graph, values map[string]*tensor.Tensor) *Scope {
 	s := NewScope(g, Frozen)
 	s.set.values = values
 	return s
 }
 
-// Sub is the scope of a part of the model: its names start with name and a dot.
+// Sub returns the scope of a part of the model: its names start with name and a dot.
 func (s *Scope) Sub(name string) *Scope {
 	sub := *s
 	sub.prefix = s.prefix + name + "."
@@ -90,8 +90,8 @@ func (s *Scope) Param(name string, init Init, shape ...int) *graph.Value {
 	return s.param(name, init, shape, false).In
 }
 
-// Statistic returns the present value of a running statistic, created on first
-// use: an update made earlier in the same graph is seen.
+// Statistic returns the current value of a running statistic, created on first use: it includes
+// updates made earlier in the same graph, except on CUDA (see Observe).
 func (s *Scope) Statistic(name string, init float64, shape ...int) *graph.Value {
 	return s.param(name, Constant(init), shape, true).Out
 }
@@ -140,7 +140,7 @@ func (p *Param) InitialValue(seed uint64) *tensor.Tensor {
 	return t
 }
 
-// fans are the inputs and outputs of one weight as PyTorch counts them.
+// fans returns the fan-in and fan-out of a weight as PyTorch counts them.
 func fans(shape []int) (in, out int) {
 	if len(shape) < 2 {
 		return tensor.Elements(shape), tensor.Elements(shape)

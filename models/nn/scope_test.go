@@ -43,7 +43,7 @@ func built(t *testing.T, mode Mode, f func(s *Scope)) *Scope {
 	return s
 }
 
-// moments are mean, standard deviation and largest absolute value.
+// moments are the mean, standard deviation and largest absolute value.
 func moments(x []float32) (mean, std, largest float64) {
 	for _, v := range x {
 		mean += float64(v) / float64(len(x))
@@ -55,8 +55,8 @@ func moments(x []float32) (mean, std, largest float64) {
 	return mean, math.Sqrt(std), largest
 }
 
-// Convolutions are normal with the variance 2/fan-out, linear layers uniform
-// within 1/sqrt(inputs); normalisations start as the identity.
+// Convolutions are normal with variance 2/fan-out, linear layers uniform within 1/sqrt(inputs);
+// normalisations start as the identity.
 func TestInitialValues(t *testing.T) {
 	s := built(t, Train, func(s *Scope) {
 		x := ConvNorm(s, images(s.G, "x"), "conv1", "bn1", 64, graph.Square(3, 2, 1), Norm{ZeroInit: true})
@@ -81,7 +81,7 @@ func TestInitialValues(t *testing.T) {
 	}
 }
 
-// A value depends on the seed and the name alone: not on the layers before it.
+// A value depends on the seed and the name alone, not on the layers before it.
 func TestInitialValuesFollowFromSeedAndName(t *testing.T) {
 	one := built(t, Train, func(s *Scope) { layer(s, images(s.G, "x")) })
 	other := built(t, Train, func(s *Scope) {
@@ -101,8 +101,8 @@ func TestInitialValuesFollowFromSeedAndName(t *testing.T) {
 	}
 }
 
-// The same names give the same parameters, and running statistics pass from the
-// first use to the second.
+// The same names refer to the same parameters, and running statistics pass from the first use to
+// the second.
 func TestSecondUseSharesParameters(t *testing.T) {
 	var after []*graph.Value
 	s := built(t, Train, func(s *Scope) {
@@ -145,7 +145,7 @@ func TestEvaluationKeepsStatistics(t *testing.T) {
 	}
 }
 
-// A second use with another shape names the parameter and the line.
+// A second use with another shape is an error that names the parameter and the line.
 func TestSecondUseWithAnotherShapeFails(t *testing.T) {
 	var line int
 	_, err := graph.Build("test", func(g *graph.Graph) {

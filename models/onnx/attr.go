@@ -30,9 +30,9 @@ func Tensor(name string, v *TensorProto) *AttributeProto {
 	return &AttributeProto{Name: name, Type: AttributeProto_TENSOR, T: v}
 }
 
-// values counts the value fields of an attribute that are set, and tells
-// whether the one that its type names is among them. A scalar of value zero, an
-// empty string and an empty list look like unset fields and are taken as set.
+// values counts the value fields of an attribute that are set, and reports whether the field named
+// by its type is among them. A zero scalar, an empty string and an empty list cannot be told from
+// unset fields and are accepted as set.
 func (a *AttributeProto) values() (set int, typed bool) {
 	fields := []struct {
 		t          AttributeProto_AttributeType

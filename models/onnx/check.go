@@ -5,11 +5,10 @@ import (
 	"fmt"
 )
 
-// Check tells whether a model is well-formed: its operator sets are imported,
-// every tensor is made once and before its use, every tensor has a declared
-// type and shape, attributes have types, constants are as large as their
-// dimensions say, and the outputs are made by something. It does not know what
-// operators do. The error names the node or the tensor.
+// Check returns an error unless a model is well-formed: its operator sets are imported, every
+// tensor is produced once and before its use, every tensor has a declared type and shape,
+// attributes match their types, constants match their dimensions, and every output is produced by
+// something. It does not check what operators do. The error names the node or the tensor.
 func Check(m *ModelProto) error {
 	if err := check(m); err != nil {
 		return fmt.Errorf("check onnx model: %w", err)
@@ -54,8 +53,7 @@ func domain(d string) string {
 	return d
 }
 
-// scope is the names that a graph can see: its own, then those of the graph
-// around it.
+// scope is the set of names visible in a graph: its own, then those of the enclosing graph.
 type scope struct {
 	made  map[string]bool
 	outer *scope
@@ -96,8 +94,8 @@ func (c *checker) graph(g *GraphProto, outer *scope) error {
 	return nil
 }
 
-// sources enters the graph's inputs and constants into the scope. A constant
-// may carry the name of an input: it is then the input's default.
+// sources adds the graph's inputs and constants to the scope. A constant may share the name of an
+// input, whose default it then is.
 func sources(g *GraphProto, s *scope) error {
 	for _, v := range g.Input {
 		if v.Name == "" || s.has(v.Name) {
@@ -118,8 +116,8 @@ func sources(g *GraphProto, s *scope) error {
 	return nil
 }
 
-// declared collects the names with a type and a shape. A nested graph may leave
-// the types of its inputs and outputs to the node it belongs to.
+// declared returns the names with a type and a shape. A nested graph may leave types to the
+// enclosing node.
 func declared(g *GraphProto, nested bool) (map[string]bool, error) {
 	typed := map[string]bool{}
 	for _, group := range [][]*ValueInfoProto{g.Input, g.Output, g.ValueInfo} {

@@ -59,8 +59,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckNested looks at a graph inside an attribute: it sees the names
-// around it, and its own mistakes are found.
+// TestCheckNested checks a graph inside an attribute: it sees the names of the enclosing graph, and
+// its own errors are found.
 func TestCheckNested(t *testing.T) {
 	branch := &GraphProto{
 		Name:      "then",

@@ -1,6 +1,5 @@
-// Package onnx reads, writes and checks ONNX model files. It knows the file
-// format and nothing of operators: shapes and gradients are the business of the
-// packages above.
+// Package onnx reads, writes and checks ONNX model files. It handles the file format only: what
+// operators do, shapes and gradients included, is left to the packages above.
 package onnx
 
 //go:generate go build -o ../../build/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
@@ -15,8 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxBytes is the size that no protobuf message may reach; readers in C++
-// refuse more.
+// maxBytes is the largest protobuf message that C++ readers accept.
 const maxBytes = 1<<31 - 1
 
 // Marshal returns the bytes of a model file. Equal models give equal bytes, on
@@ -32,8 +30,8 @@ func Marshal(m *ModelProto) ([]byte, error) {
 	return b, nil
 }
 
-// Unmarshal reads the bytes of a model file. It refuses what is not a model
-// with a graph, and checks no more than that: see Check.
+// Unmarshal reads the bytes of a model file. It requires a graph, but validates nothing further:
+// see Check.
 func Unmarshal(b []byte) (*ModelProto, error) {
 	m := new(ModelProto)
 	if err := proto.Unmarshal(b, m); err != nil {
@@ -54,8 +52,8 @@ func Metadata(m *ModelProto) map[string]string {
 	return kv
 }
 
-// SetMetadata sets one key of a model, over a former value if there is one. The
-// pairs stay sorted by key, so the order of the calls leaves no trace.
+// SetMetadata sets one key of a model, replacing any former value. The pairs stay sorted by key, so
+// the order of the calls does not matter.
 func SetMetadata(m *ModelProto, key, value string) {
 	for _, p := range m.MetadataProps {
 		if p.Key == key {

@@ -13,8 +13,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// small is y = Clip(x*w) summed over its last axis, with an optional input left
-// out and every kind of attribute the builder writes.
+// small is y = Clip(x*w) summed over its last axis, with an optional input left out and every kind
+// of attribute that the builder writes.
 func small() *ModelProto {
 	f32 := func(name string, shape ...int) *ValueInfoProto {
 		return ValueInfo(tensor.Spec{Name: name, Type: tensor.Float32, Shape: shape})
@@ -68,14 +68,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestBytes holds the bytes of a model fixed: fingerprints and resumed runs
-// depend on them. A change of the format or of the library shows here.
+// TestBytes pins the bytes of a model, on which fingerprints and resumed runs depend, against
+// changes of the format or of the library.
 func TestBytes(t *testing.T) {
 	b, err := Marshal(small())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// VICREG_WRITE_ONNX=FILE writes the model, for a look with another reader.
+	// VICREG_WRITE_ONNX=FILE writes the model, for inspection with another reader.
 	if file := os.Getenv("VICREG_WRITE_ONNX"); file != "" {
 		if err := os.WriteFile(file, b, 0o644); err != nil {
 			t.Fatal(err)

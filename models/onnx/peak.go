@@ -4,11 +4,11 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Peak is the most bytes that the values which nodes make take at once, when the nodes run
-// in order and a value lasts until its last user has run: not inputs, initializers and
-// outputs, whose memory is somebody else's, nor what nodes need besides. Each takes a
-// multiple of 256 bytes. A Reshape shows the memory of its input. A value whose shape is
-// unknown or not fixed counts nothing.
+// Peak is the peak memory, in bytes, of the values that nodes compute, when the nodes run in order
+// and each value is freed after its last use. It excludes inputs, initializers and outputs, which
+// are allocated elsewhere, and the nodes' workspace. Sizes are rounded up to multiples of 256
+// bytes. A Reshape shares the memory of its input. Values whose shape is unknown or not fixed count
+// as 0.
 func Peak(g *GraphProto) int64 {
 	p := peak{bytes: map[string]int64{}, of: map[string]string{}, last: map[string]int{}}
 	for _, v := range g.ValueInfo {
@@ -30,10 +30,10 @@ func Peak(g *GraphProto) int64 {
 	return p.most
 }
 
-// peak follows what lives from node to node.
+// peak tracks the live values from node to node.
 type peak struct {
 	bytes     map[string]int64
-	of        map[string]string // whose memory a value shows
+	of        map[string]string // the value whose memory a value shares
 	last      map[string]int    // the last node that reads a value
 	now, most int64
 }
@@ -45,7 +45,7 @@ func (p *peak) owner(name string) string {
 	return name
 }
 
-// run makes the outputs of node i, and drops what nobody reads after it.
+// run allocates the outputs of node i, then frees what no later node reads.
 func (p *peak) run(i int, n *NodeProto) {
 	shows := n.OpType == "Reshape" && n.Domain == ""
 	for _, out := range n.Output {
@@ -56,14 +56,14 @@ func (p *peak) run(i int, n *NodeProto) {
 	p.most = max(p.most, p.now)
 	for _, name := range append(n.Output[:len(n.Output):len(n.Output)], n.Input...) {
 		owner := p.owner(name)
-		if p.last[owner] <= i { // 0 for what nobody reads
+		if p.last[owner] <= i { // last is 0 for a value that no node reads
 			p.now -= p.bytes[owner]
 			delete(p.bytes, owner)
 		}
 	}
 }
 
-// bytesOf is what an allocator gives for a tensor, 0 if its shape is not fixed.
+// bytesOf is the allocation size of a tensor, 0 if its shape is not fixed.
 func bytesOf(s tensor.Spec) int64 {
 	const multiple = 256
 	n := int64(s.Type.Size())

@@ -18,12 +18,12 @@ func TestPeak(t *testing.T) {
 		ValueInfo: []*ValueInfoProto{value("a", 1024), value("flat", 32, 32), value("b", 512), value("c", 100), value("unread", 4096), value("open", -1)},
 		Node: []*NodeProto{
 			node("Relu", "a", "x"),        // 2048 bytes
-			node("Reshape", "flat", "a"),  // shows a
-			node("Relu", "unread", "x"),   // 8192, gone at once: the most
-			node("Relu", "b", "a"),        // 1024; a lasts on, by flat
-			node("Relu", "c", "flat"),     // 200, rounded up to 256; then a is gone
-			node("Relu", "open", "b"),     // of no known size
-			node("Add", "y", "c", "open"), // an output is somebody else's
+			node("Reshape", "flat", "a"),  // shares the memory of a
+			node("Relu", "unread", "x"),   // 8192, freed at once: the peak
+			node("Relu", "b", "a"),        // 1024; a stays live through flat
+			node("Relu", "c", "flat"),     // 200, rounded up to 256; then a is freed
+			node("Relu", "open", "b"),     // of unknown size
+			node("Add", "y", "c", "open"), // outputs do not count
 		},
 	}
 	if got := Peak(g); got != 2048+8192 {

@@ -8,8 +8,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// TensorOf returns a copy of a tensor under a name, its elements as raw
-// little-endian bytes. It panics when the data does not fit type and shape.
+// TensorOf returns a copy of a tensor under a name, its elements as raw little-endian bytes. It
+// panics if the data does not match type and shape.
 func TensorOf(t *tensor.Tensor, name string) *TensorProto {
 	raw, err := binary.Append(make([]byte, 0, t.Bytes()), binary.LittleEndian, t.Data)
 	if err != nil || len(raw) != t.Bytes() {
@@ -22,9 +22,8 @@ func TensorOf(t *tensor.Tensor, name string) *TensorProto {
 	return p
 }
 
-// TensorFrom returns a copy of a constant as a host tensor, from whichever field
-// its elements are in. Elements in another file and types that the project does
-// not use are errors.
+// TensorFrom returns a copy of a constant as a host tensor, from whichever field holds its
+// elements. External data and types that the project does not use are errors.
 func TensorFrom(p *TensorProto) (*tensor.Tensor, error) {
 	n, err := elements(p)
 	if err != nil {
@@ -67,15 +66,15 @@ func TensorFrom(p *TensorProto) (*tensor.Tensor, error) {
 	return t, nil
 }
 
-// narrow undoes the format's habit of keeping small types in int32_data.
+// narrow copies elements of a small type from int32_data, where the format keeps them.
 func narrow[T uint8 | int8 | uint16](dst []T, src []int32) {
 	for i, v := range src {
 		dst[i] = T(v)
 	}
 }
 
-// elements checks that a constant holds as many elements as its dimensions say
-// and returns that number.
+// elements returns the number of elements of a constant, and an error unless its data matches its
+// dimensions.
 func elements(p *TensorProto) (int, error) {
 	t := tensor.DType(p.DataType)
 	if t.Size() == 0 {

@@ -38,7 +38,7 @@ func TestTensorRoundTrip(t *testing.T) {
 	}
 }
 
-// TestTypedFields reads constants as other writers lay them down.
+// TestTypedFields reads constants from the typed fields that other writers use.
 func TestTypedFields(t *testing.T) {
 	for _, c := range []struct {
 		p    *TensorProto

@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// Digest is a SHA-256 over names, types, shapes and little-endian elements in the
-// order of the names, then over the metadata in the order of its keys. It depends
-// on the content alone, never on how a file holds it.
+// Digest is a SHA-256 over names, types, shapes and little-endian elements in the order of the
+// names, then over the metadata in the order of its keys. It depends on the content alone, not on
+// the layout of a file.
 func Digest(tensors map[string]*Tensor, metadata map[string]string) ([sha256.Size]byte, error) {
 	var sum [sha256.Size]byte
 	h := sha256.New()
@@ -41,7 +41,7 @@ func Digest(tensors map[string]*Tensor, metadata map[string]string) ([sha256.Siz
 	return sum, nil
 }
 
-// Lengths go before contents, so that no two contents run into the same bytes.
+// Lengths precede contents, so that different contents never hash the same bytes.
 func putString(h hash.Hash, s string) {
 	putInt(h, len(s))
 	h.Write([]byte(s))

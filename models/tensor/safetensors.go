@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// The safetensors format (huggingface/safetensors, README "Format"): eight bytes
-// with the little-endian length of a JSON header, the header, padded with spaces
-// to a multiple of eight, then the bytes of all tensors without a hole.
+// The safetensors format (huggingface/safetensors, README "Format"): eight bytes with the
+// little-endian length of a JSON header, the header, padded with spaces to a multiple of eight,
+// then the bytes of all tensors without gaps.
 const (
 	metadataKey = "__metadata__"
 	maxHeader   = 100_000_000
@@ -25,17 +25,17 @@ var safeNames = map[DType]string{
 	Int64: "I64", Int32: "I32", Int8: "I8", Uint8: "U8", Bool: "BOOL",
 }
 
-// safeEntry is one tensor of the header; the offsets count from its end.
+// safeEntry is one tensor of the header; its offsets are relative to the header's end.
 type safeEntry struct {
 	DType   string  `json:"dtype"`
 	Shape   []int64 `json:"shape"`
 	Offsets []int64 `json:"data_offsets"`
 }
 
-// WriteSafetensors writes tensors and string metadata in the safetensors format.
-// Wider types come first, then names in order: every tensor is aligned to its
-// element, and equal content gives equal bytes. A tensor whose data does not fit
-// its type and shape is an error before the first byte is written.
+// WriteSafetensors writes tensors and string metadata in the safetensors format. Tensors are sorted
+// by element size, widest first, then by name: every tensor is aligned to its element, and equal
+// content gives equal bytes. A tensor whose data does not match its type and shape is reported
+// before the first byte is written.
 func WriteSafetensors(w io.Writer, tensors map[string]*Tensor, metadata map[string]string) error {
 	names, err := fileOrder(tensors)
 	if err != nil {
@@ -167,7 +167,7 @@ func writeSlice[T any](w io.Writer, data []T, size int, buf []byte) error {
 	return nil
 }
 
-// check tells whether the data fits the type and the shape.
+// check returns an error unless the data matches the type and the shape.
 func (t *Tensor) check() error {
 	if t == nil {
 		return fmt.Errorf("no tensor")

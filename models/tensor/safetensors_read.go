@@ -91,7 +91,7 @@ func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
 	return header, nil
 }
 
-// parseHeader returns the entries, each checked by itself, and the metadata.
+// parseHeader returns the entries, each validated individually, and the metadata.
 func parseHeader(header []byte) (map[string]safeEntry, map[string]string, error) {
 	if len(header) == 0 || header[0] != '{' {
 		return nil, nil, fmt.Errorf("no JSON object")
@@ -175,7 +175,7 @@ func (e safeEntry) check() error {
 	return nil
 }
 
-// elements is the product of a shape that nobody has checked yet.
+// elements returns the product of an untrusted shape, or an error if it is negative or overflows.
 func elements[T int | int64](shape []T) (int, error) {
 	n := 1
 	for _, d := range shape {
@@ -187,7 +187,7 @@ func elements[T int | int64](shape []T) (int, error) {
 	return n, nil
 }
 
-// checkTiling tells whether the spans cover size bytes, each byte once.
+// checkTiling returns an error unless the spans cover size bytes, each exactly once.
 func checkTiling(entries map[string]safeEntry, size int64) error {
 	type span struct {
 		name       string

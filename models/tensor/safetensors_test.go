@@ -208,7 +208,7 @@ func TestDigestSeesEveryChange(t *testing.T) {
 	}
 }
 
-// FuzzReadSafetensors: whatever the bytes, no panic, and what was read can be
+// FuzzReadSafetensors checks that no input causes a panic, and that whatever was read can be
 // written and read again unchanged.
 func FuzzReadSafetensors(f *testing.F) {
 	var b bytes.Buffer

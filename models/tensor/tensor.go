@@ -1,11 +1,11 @@
-// Package tensor holds the one host tensor that every layer above shares: a
-// data type, a shape and a Go slice. It knows nothing of graphs or runtimes.
+// Package tensor holds the host tensor shared by every layer above: a data type, a shape and a Go
+// slice. It depends on neither graphs nor runtimes.
 package tensor
 
 import "fmt"
 
-// DType is an element type. Its values are those of ONNX TensorProto.DataType,
-// so that no table translates between the two.
+// DType is an element type. Its values are those of ONNX TensorProto.DataType, so that the two need
+// no translation.
 type DType int32
 
 // The element types the project uses.
@@ -34,7 +34,7 @@ var dtypes = map[DType]struct {
 // Size is the number of bytes of one element; 0 for an unknown type.
 func (d DType) Size() int { return dtypes[d].size }
 
-// Half tells whether an element is a number of half precision: of 16 bits.
+// Half reports whether elements are 16-bit floating-point numbers.
 func (d DType) Half() bool { return d == Float16 || d == BFloat16 }
 
 func (d DType) String() string {
@@ -63,16 +63,16 @@ func (l Layout) String() string { return [...]string{"plain", "nchwc", "nhwc"}[l
 type Device uint8
 
 const (
-	// Host memory, readable by Go.
+	// Host is memory that Go can read.
 	Host Device = iota
-	// CUDA device memory, reachable only through the runtime.
+	// CUDA is device memory, reachable only through the runtime.
 	CUDA
 )
 
 func (d Device) String() string { return [...]string{"cpu", "cuda"}[d] }
 
-// Spec describes a tensor without its data: what a graph wants or gives.
-// A negative dimension is symbolic (the batch of an exported model).
+// Spec describes a tensor without its data: an input or output of a graph. A negative dimension is
+// symbolic (the batch of an exported model).
 type Spec struct {
 	Name   string
 	Type   DType
@@ -93,17 +93,16 @@ func Elements(shape []int) int {
 	return n
 }
 
-// Tensor is a host tensor, row-major. Data is one of []float32, []float64,
-// []int64, []int32, []uint8, []int8, []bool, or []uint16 for the bits of
-// Float16 and BFloat16; its length is the product of Shape. A Tensor is not
-// locked: one writer, or many readers.
+// Tensor is a host tensor, row-major. Data is one of []float32, []float64, []int64, []int32,
+// []uint8, []int8, []bool, or []uint16 for the bits of Float16 and BFloat16; its length is the
+// product of Shape. A Tensor has no lock: it allows one writer or many readers at a time.
 type Tensor struct {
 	Type  DType
 	Shape []int
 	Data  any
 }
 
-// Batch is what a step is fed: tensors by the name of the graph input.
+// Batch holds the inputs of a step: tensors by the name of the graph input.
 type Batch map[string]*Tensor
 
 // New returns a zeroed tensor. It panics on an unknown type.

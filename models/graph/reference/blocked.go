@@ -6,8 +6,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The blocked operators work on memory [N, C/b, H, W, b] of logical shape
-// [N, C, H, W]. They are spelt out through the plain operators.
+// The blocked operators work on memory [N, C/b, H, W, b] of logical shape [N, C, H, W]. They are
+// written in terms of the plain operators.
 
 func reorderInput(c *call) array {
 	if c.int("channels_last", 0) == 1 {
@@ -62,7 +62,7 @@ func blockedConv(c *call) array {
 	panic(fmt.Sprintf("activation %v", c.Attr("activation")))
 }
 
-// block brings row-major x into blocks of b channels.
+// block reorders a row-major x into blocks of b channels.
 func block(x array, b int) array {
 	n, c, h, w := x.shape[0], x.shape[1], x.shape[2], x.shape[3]
 	if b == 0 || c%b != 0 {
@@ -82,8 +82,8 @@ func unblock(x array, b int) array {
 	return array{x.shape, permuted(split, []int{0, 1, 4, 2, 3}).data}
 }
 
-// unblockWeights brings weights of logical shape [M, C, KH, KW] from OIHWBiBo,
-// or from OIHWBo when C is smaller than a block, to row-major order.
+// unblockWeights reorders weights of logical shape [M, C, KH, KW] from OIHWBiBo, or from OIHWBo if
+// C is smaller than a block, to row-major.
 func unblockWeights(w array, b int) array {
 	m, c, kh, kw := w.shape[0], w.shape[1], w.shape[2], w.shape[3]
 	if c < b {

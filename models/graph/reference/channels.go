@@ -2,8 +2,7 @@ package reference
 
 import "slices"
 
-// The channels-last operators work on [N, H, W, C]. They are spelt out through the
-// plain ones.
+// The channels-last operators work on [N, H, W, C]. They are written in terms of the plain ones.
 
 func first(x array) array { return permuted(x, []int{0, 3, 1, 2}) }
 func last(x array) array  { return permuted(x, []int{0, 2, 3, 1}) }
@@ -16,7 +15,7 @@ func lastChannels(c *call, op func(*call) array) array {
 	return last(op(&plain))
 }
 
-// convNHWC takes its weights as [M, KH, KW, C], and as [M, C, KH, KW] without a bias.
+// convNHWC reads its weights as [M, KH, KW, C] with a bias, and as [M, C, KH, KW] without one.
 func convNHWC(c *call) array {
 	if !c.present(2) {
 		return last(convolve(first(c.in[0]), c.in[1], array{}, c.Window(), 1))
@@ -24,7 +23,7 @@ func convNHWC(c *call) array {
 	return last(convolve(first(c.in[0]), first(c.in[1]), c.in[2], c.Window(), 1))
 }
 
-// maxPoolNHWC gives the positions of the maxima as of a plain input.
+// maxPoolNHWC returns the positions of the maxima as those in a plain input.
 func maxPoolNHWC(c *call) []array {
 	plain := *c
 	plain.in = []array{first(c.in[0])}

@@ -15,7 +15,7 @@ func conv(c *call) array {
 	return convolve(c.in[0], c.in[1], bias, c.Window(), c.int("group", 1))
 }
 
-// convolve is the sum, for each output pixel, over channels and taps.
+// convolve sums over channels and taps for each output pixel.
 func convolve(x, w, bias array, win graph.Window, group int) array {
 	n, channels, h, wd := x.shape[0], x.shape[1], x.shape[2], x.shape[3]
 	m, each := w.shape[0], w.shape[1]
@@ -90,7 +90,7 @@ func convTranspose(c *call) array {
 	return out
 }
 
-// maxPool returns the maxima and their flat positions in x, the first of equals.
+// maxPool returns the maxima and their flat positions in x, the first among equals.
 func maxPool(c *call) []array { return pooled(c.in[0], c.Window()) }
 
 func pooled(x array, win graph.Window) []array {

@@ -19,8 +19,8 @@ func cudnnConv(c *call) array {
 	return last(convolve(first(x), first(w), array{}, c.cudnnWindow(w.shape[1], w.shape[2]), 1))
 }
 
-// pairs visits, for a result of shape [N, OH, OW, M] on x [N, H, W, C], what meets in
-// a convolution: an element of the result, one of x and one of the weights.
+// pairs visits the elements that a convolution combines, for a result y [N, OH, OW, M] of x [N, H,
+// W, C]: one of x, one of y and one of the weights w each time.
 func pairs(x, y, w []int, win graph.Window, visit func(x, y, w int)) {
 	walk(y, func(at int, o []int) {
 		walk(w[1:], func(_ int, k []int) {
@@ -64,7 +64,7 @@ func lastMoments(x array) (mean, variance []float64) {
 	return mean, variance
 }
 
-// groups is into how many a batch of n numbers is divided, and the numbers of each.
+// groups returns the number of groups of a batch of n elements, and the elements in each.
 func (c *call) groups(n int) (count, size int) {
 	count = max(c.int("groups", 1), 1)
 	return count, n / count
@@ -85,8 +85,8 @@ func (c *call) statistics(x array, like []int) []array {
 	return all
 }
 
-// normalized is x by statistics, with the residual z where there is one, and its mask where
-// that has a shape.
+// normalized is x normalised by statistics, plus the residual z if it has data, then ReLU if the
+// node has it. It also returns the mask, if that has a shape.
 func (c *call) normalized(x array, gamma, beta, mean, istd []float64, z array, mask []int) (y array, masks []array) {
 	ch := len(gamma)
 	_, size := c.groups(len(x.data))
@@ -109,7 +109,7 @@ func (c *call) normalized(x array, gamma, beta, mean, istd []float64, z array, m
 	return y, masks
 }
 
-// optional is an input that may be left out, and shapeOf the shape of an output that may.
+// optional returns an input that may be left out, and shapeOf the shape of an output that may be.
 func (c *call) optional(i int) array {
 	if c.present(i) {
 		return c.in[i]
@@ -140,7 +140,7 @@ func fusedNormalize(c *call) []array {
 	return append([]array{y}, mask...)
 }
 
-// maskOf has a bit for each number, whether it is above 0, in so many bytes.
+// maskOf packs a bit per element, set if it is above 0, into the given number of bytes.
 func maskOf(x array, bytes int) array {
 	mask, each := zeros(bytes), len(x.data)/bytes
 	for i, v := range x.data {
@@ -188,7 +188,7 @@ func fusedBatchNormGrad(c *call) []array {
 	return []array{dx, dgamma, dbeta, dz}[:3+c.int("residual", 0)]
 }
 
-// maxPoolPlaces gives y and which place of its window each comes from.
+// maxPoolPlaces returns y and the place in its window that each element came from.
 func maxPoolPlaces(c *call) []array {
 	kernel, x := c.Attr("kernel").([]int), first(c.in[0])
 	win := c.cudnnWindow(kernel[0], kernel[1])

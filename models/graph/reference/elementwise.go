@@ -110,7 +110,7 @@ func hardSigmoid(c *call) array {
 	return mapped(c.in[0], func(x float64) float64 { return max(0, min(1, alpha*x+beta)) })
 }
 
-// cast truncates towards zero for integers and keeps every digit for floats.
+// cast truncates towards zero for integers and leaves floats unrounded.
 func cast(c *call) array {
 	return mapped(c.in[0], func(x float64) float64 {
 		switch to := tensor.DType(c.int("to", 0)); to {

@@ -80,7 +80,7 @@ func reduceMean(c *call) array {
 	return mapped(out, func(x float64) float64 { return x / n })
 }
 
-// reduce sums f(x) over the axes of the second input; no axes stand for all.
+// reduce sums f(x) over the axes of the second input; no axes mean all.
 func reduce(c *call, f func(float64) float64) array {
 	x, axes := c.in[0], c.ints(1)
 	kept, left := slices.Clone(x.shape), []int{}

@@ -88,7 +88,7 @@ func sums(c *call) []array {
 	return out
 }
 
-// halves copies: what a result is rounded to follows from its type.
+// halves copies: rounding follows from the types of the results.
 func halves(c *call) []array {
 	out := make([]array, len(c.in)-1)
 	for i, x := range c.in[1:] {

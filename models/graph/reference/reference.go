@@ -1,8 +1,7 @@
-// Package reference evaluates graphs in float64, one operator at a time, with
-// plain loops: slow, and independent of ONNX Runtime and of how package grad
-// phrases a gradient. On request it rounds what each operator gives to the type
-// that the graph says. The tests of several packages compare with it; nothing in
-// the product imports it.
+// Package reference evaluates graphs in float64, one operator at a time, with plain loops: slow,
+// and independent of ONNX Runtime and of how package grad formulates a gradient. On request it
+// rounds the result of each operator to its type in the graph. The tests of several packages
+// compare against it; nothing in the product imports it.
 package reference
 
 import (
@@ -13,10 +12,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// array is the memory of one value: row-major, except that a value in the NCHWc
-// layout keeps its logical shape while its data are in blocks of channels. One in
-// the NHWC layout has the shape of its memory, [N, H, W, C].
-// Integers and bools are numbers too: float64 holds all that graphs use exactly.
+// array is the memory of one value: row-major, except that a value in the NCHWc layout keeps its
+// logical shape while its data are in blocks of channels. One in the NHWC layout has the shape of
+// its memory, [N, H, W, C]. Integers and bools are float64, too, which represents all that graphs
+// use exactly.
 type array struct {
 	shape []int
 	data  []float64
@@ -26,7 +25,7 @@ func zeros(shape ...int) array {
 	return array{slices.Clone(shape), make([]float64, tensor.Elements(shape))}
 }
 
-// call is one node with the arrays of its inputs; an input left out has nil data.
+// call is one node with the arrays of its inputs; one left out has nil data.
 type call struct {
 	*graph.Node
 	in []array
@@ -40,19 +39,17 @@ type run struct {
 	round  bool
 }
 
-// Run evaluates g on its inputs, by name and in row-major order, and returns its
-// outputs by name. A symbolic dimension follows from the number of elements.
-// Every result is checked against the shape that the graph inferred, so that a
-// wrong shape rule is an error, as are a missing input, one of the wrong length
-// and an operator that the package does not know.
+// Run evaluates g on its inputs, by name and in row-major order, and returns its outputs by name. A
+// symbolic dimension is inferred from the number of elements. Every result is checked against the
+// shape that the graph inferred, so that a wrong shape rule is an error, as are a missing input,
+// one of the wrong length and an unknown operator.
 func Run(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, error) {
 	return evaluateGraph(g, inputs, false)
 }
 
-// Rounded is Run with every result rounded to the type of its value, float32 or
-// half precision. Within one operator nothing is rounded, which is a device that
-// adds up in a wider type; but products of float32 matrices take their factors with
-// the digits of TF32, as a GPU does unless it is told not to.
+// Rounded is Run with every result rounded to the type of its value, float32 or half precision. As
+// on a device that accumulates in a wider type, nothing is rounded within an operator, except that
+// products of float32 matrices round their factors to TF32, as a GPU does by default.
 func Rounded(g *graph.Graph, inputs map[string][]float64) (map[string][]float64, error) {
 	return evaluateGraph(g, inputs, true)
 }
@@ -80,7 +77,7 @@ func evaluateGraph(g *graph.Graph, inputs map[string][]float64, round bool) (map
 	return out, nil
 }
 
-// bind gives an input its data, and its open dimension a size.
+// bind assigns data to an input and resolves its symbolic dimension.
 func bind(v *graph.Value, data []float64) (array, error) {
 	shape, known, open := slices.Clone(v.Shape), 1, -1
 	for i, d := range shape {
@@ -99,8 +96,7 @@ func bind(v *graph.Value, data []float64) (array, error) {
 	return array{shape, slices.Clone(data)}, nil
 }
 
-// evaluate runs nodes in order; a composite runs its body, whose last values its
-// outputs are.
+// evaluate runs nodes in order; a composite runs its body, which computes its outputs.
 func (r run) evaluate(nodes []*graph.Node) error {
 	for _, n := range nodes {
 		if n.Domain == graph.DomainComposite {
@@ -126,8 +122,8 @@ func (r run) evaluate(nodes []*graph.Node) error {
 	return nil
 }
 
-// apply runs one operator. A malformed node makes an operator index out of
-// range; that comes back as an error which names the node.
+// apply runs one operator. A malformed node makes an operator panic, typically with an index out of
+// range; apply returns that as an error.
 func (r run) apply(n *graph.Node) (results []array, err error) {
 	op, ok := ops[n.Key()]
 	if !ok {
@@ -149,7 +145,7 @@ func (r run) apply(n *graph.Node) (results []array, err error) {
 	return op(c), nil
 }
 
-// fits tells whether a result has the inferred shape, open dimensions aside.
+// fits reports whether a result has the inferred shape, symbolic dimensions aside.
 func fits(got, want []int) bool {
 	return slices.EqualFunc(got, want, func(g, w int) bool { return w < 0 || g == w })
 }
@@ -216,5 +212,5 @@ func (c *call) float(name string, missing float64) float64 {
 	return missing
 }
 
-// present tells whether an optional input is there.
+// present reports whether an optional input is given.
 func (c *call) present(i int) bool { return i < len(c.in) && c.in[i].data != nil }

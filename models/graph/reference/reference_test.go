@@ -145,7 +145,7 @@ func TestSymbolicBatchFollowsFromTheInput(t *testing.T) {
 	}
 }
 
-// Faults of a graph or of its inputs are errors that name what is wrong.
+// Faults of a graph or its inputs are errors that say what is wrong.
 func TestErrors(t *testing.T) {
 	x := []float64{1, 2}
 	for _, row := range []struct {

@@ -6,7 +6,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// rounded is x in the precision of a type; integers stay as they are.
+// rounded is x rounded to type t; integers stay as they are.
 func rounded(x array, t tensor.DType) array {
 	var f func(float64) float64
 	switch t {
@@ -22,11 +22,11 @@ func rounded(x array, t tensor.DType) array {
 	return mapped(x, f)
 }
 
-// tf32 is x as tensor cores take a float32.
+// tf32 rounds x as tensor cores round a float32 operand.
 func tf32(x float64) float64 { return toDigits(x, 11, -149, math.MaxFloat32) }
 
-// toDigits rounds x to the nearest number of so many binary digits, ties to even,
-// none of them below 2^least; above largest is infinity.
+// toDigits rounds x to the given number of binary digits, ties to even, with no digit below
+// 2^least; magnitudes above largest become infinite.
 func toDigits(x float64, digits, least int, largest float64) float64 {
 	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
 		return x
@@ -39,7 +39,7 @@ func toDigits(x float64, digits, least int, largest float64) float64 {
 	return math.Inf(int(math.Copysign(1, x)))
 }
 
-// half is the number that 16 bits stand for.
+// half decodes the 16 bits of a half-precision number.
 func half(t tensor.DType, bits uint16) float64 {
 	if t == tensor.BFloat16 {
 		return float64(math.Float32frombits(uint32(bits) << 16))

@@ -26,7 +26,7 @@ func TestRounding(t *testing.T) {
 	}
 }
 
-// Every number of half precision is one of those that rounding gives.
+// Every half-precision number is unchanged by rounding to half precision.
 func TestHalfBits(t *testing.T) {
 	for bits := range 1 << 16 {
 		x := half(tensor.Float16, uint16(bits))

@@ -78,7 +78,7 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.Sums":           sums,
 	"vicreg.cuda.Halves":         halves,
 
-	// As in a process by itself.
+	// In a single process, collectives return their inputs.
 	"vicreg.collectives.AllGather": func(c *call) []array { return c.in },
 	"vicreg.collectives.AllReduce": func(c *call) []array { return c.in },
 
