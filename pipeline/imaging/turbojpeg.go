@@ -9,8 +9,9 @@ package imaging
 #include <string.h>
 #include <turbojpeg.h>
 
-// Returns 2 on success, 1 after a warning about stray bytes, which may mask a later and worse one,
-// 0 on anything else. The default transform and upsampling are those of Pillow.
+// Returns 2 when all is well, 1 when bytes were found that belong nowhere, which a
+// later and worse warning may hide behind, 0 for anything else. The default
+// transform and upsampling are those of Pillow.
 static int decompress(void *t, const unsigned char *file, unsigned long size,
                       unsigned char *pix, int w, int h, int cmyk) {
 	if (tjDecompress2(t, file, size, pix, w, 0, h, cmyk ? TJPF_CMYK : TJPF_RGB, 0) == 0)
