@@ -18,8 +18,8 @@ func blend(a, b uint8, factor float32) uint8 {
 	return uint8(v)
 }
 
-// table says what becomes of each byte. Operations on single bytes only change
-// the table, which the next operation on whole pixels reads them through.
+// table maps each byte value. Operations on single bytes only change the table, through which the
+// next operation on whole pixels reads its input.
 type table [256]uint8
 
 func identity() (t table) {
