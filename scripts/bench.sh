@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs a benchmark: scripts/bench.sh NAME [--quick] [ARGUMENT...]
-# Each is a file scripts/bench/NAME.sh with a line "# summary: ...", an empty comment
-# and its usage, which NAME --help prints; it gets the arguments and the repository's
-# root as its working directory. Without a name, the benchmarks are listed.
+# Each benchmark is a file scripts/bench/NAME.sh that starts with a line "# summary: ...", an empty
+# comment and its usage, which NAME --help prints; it gets the arguments and runs in the
+# repository's root. Without a name, the benchmarks are listed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -31,7 +31,7 @@ if [ ! -f "$script" ]; then
   exit 2
 fi
 case ${1:-} in
-  -h | --help) # what stands at the head of the script
+  -h | --help) # the usage at the top of the script
     awk 'NR > 3 && !/^#/ { exit } NR > 3 { sub(/^# ?/, ""); print }' "$script"
     exit 0 ;;
 esac

@@ -77,8 +77,8 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$dir" ] || dir=$(default_dir)${cuda:+/cuda}
 
-# Names of the platform in each source, and the SHA-256 of its library there. When
-# there are several files, they are all of the package, and the sums in their order.
+# The platform's name in each source, and the SHA-256 of its library. If there are several files,
+# they are the whole package, with the sums in the same order.
 package=onnxruntime sources='pip npm release' with=''
 case "$(uname -s) $(uname -m)" in
   "Linux x86_64")
@@ -124,8 +124,8 @@ sum() {
   fi
 }
 
-# known FOLDER: is all in it, byte for byte, of one of the sources, or what
-# --unverified took earlier?
+# known FOLDER: reports whether its contents are byte for byte those of a source, or what
+# --unverified accepted earlier.
 known() {
   local name sums='' taken
   for name in "${files[@]}"; do sums+="$(sum "$1/$name") "; done
@@ -133,21 +133,21 @@ known() {
   [ "$sums" = "$(words "$pip_sums")" ] || [ "$sums" = "$(words "$npm_sums")" ] || [ "$sums" = "$taken" ]
 }
 
-# words TEXT: its words, each with a space behind it.
+# words TEXT: prints its words, each followed by a space.
 words() {
   local word
   # shellcheck disable=SC2086 # the words of it
   for word in $1; do printf '%s ' "$word"; done
 }
 
-# complete: is every file in place, whatever is in it?
+# complete: reports whether every file exists, whatever its contents.
 complete() {
   local name
   for name in "${files[@]}" "$link"; do [ -e "$dir/$name" ] || return 1; done
 }
 
-# cuda_check says what of CUDA is not found. The search through all places, pip's
-# packages among them, is the program's; without it there is only what the loader sees.
+# cuda_check reports missing CUDA libraries. The program searches all locations, including pip's
+# packages; without it only those visible to the loader are found.
 cuda_check() {
   local program missing
   program=$(dirname "${BASH_SOURCE[0]}")/../vicreg
@@ -175,15 +175,15 @@ if complete && [ -z "$from" ]; then
 fi
 [ -z "$print" ] || die 1 "no ONNX Runtime $version${cuda:+ for CUDA} in $dir; run scripts/get-onnxruntime.sh$with"
 
-# Everything is made in a temporary folder beside the target and moved there
-# last, so that what is in place is always whole.
+# Everything is prepared in a temporary folder beside the target and moved there last, so that the
+# installed files are always complete.
 mkdir -p "$dir" || die 1 "cannot make the folder $dir"
 tmp=$(mktemp -d "$dir/.fetch.XXXXXX") || die 1 "cannot write into $dir"
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
-# The sources leave the files in $tmp/lib, or say why not and return 1. They are
-# called by name, from the loop at the end.
+# The sources leave the files in $tmp/lib, or explain the failure and return 1. They are called by
+# name from the loop at the end.
 
 from_pip() {
   local pip python
@@ -228,7 +228,7 @@ from_release() {
   done
 }
 
-# member ARCHIVE END NAME: moves the member whose path ends so to $tmp/lib/NAME.
+# member ARCHIVE END NAME: moves the member whose path ends in END to $tmp/lib/NAME.
 member() {
   local path
   tar -tzf "$1" >"$tmp/list" || return 1
@@ -238,7 +238,7 @@ member() {
   tar -xzf "$1" -C "$tmp/tar" "$path" && mv "$tmp/tar/$path" "$tmp/lib/$3"
 }
 
-# checked SOURCE: are the files that came from it to be trusted?
+# checked SOURCE: reports whether the files from it can be trusted.
 checked() {
   local name want sums=() i=0
   for name in "${files[@]}"; do sums+=("$(sum "$tmp/lib/$name")"); done

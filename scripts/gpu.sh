@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every check and benchmark that wants an NVIDIA GPU, on a machine that need not
-# have Go or a network. See --help.
+# Runs every check and benchmark that needs an NVIDIA GPU, on a machine that may lack Go and network
+# access. See --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -79,9 +79,9 @@ done
 [[ $device =~ ^(cpu|cuda(:[0-9]+)?)$ ]] || die 2 "--device $device: want cpu, cuda or cuda:N"
 results=${results:-$dir/results.txt}
 
-# --- what is taken along ---
+# --- packing ---
 
-# build makes the programs; without Go those that are there have to do.
+# build builds the programs; without Go the existing ones are used.
 build() {
   if ! have go; then
     [ -x "$dir/bin/bench-gpu" ] || die 1 "no programs in $dir/bin and no Go to build them: run scripts/gpu.sh pack elsewhere, then unpack here"
@@ -93,7 +93,7 @@ build() {
   go build -ldflags '-s -w' -o "$dir/bin/bench-serve" ./scripts/bench/serve
 }
 
-# collect_data puts the data sets into DIR/data, as far as they are here.
+# collect_data copies the data sets that are available here into DIR/data.
 collect_data() {
   local from=${VICREG_TEST_DATA:-../shared/data}
   mkdir -p "$dir/data"
@@ -122,7 +122,7 @@ unxz_to() {
 
 sum() { sha256sum "$1" | cut -d' ' -f1; }
 
-# library_folder is where the libraries for CUDA are.
+# library_folder prints the folder of the CUDA libraries.
 library_folder() {
   local path
   if [ -n "${VICREG_ONNXRUNTIME:-}" ]; then
@@ -136,8 +136,8 @@ library_folder() {
   echo "$path"
 }
 
-# collect_libraries FOLDER puts the libraries for CUDA into DIR/libraries, whole or with
-# the code of one architecture.
+# collect_libraries FOLDER copies the CUDA libraries into DIR/libraries, complete or with the code
+# for one architecture only.
 collect_libraries() {
   local from=$1 to=$dir/libraries provider=libonnxruntime_providers_cuda.so main
   main=$(cd "$from" && compgen -G 'libonnxruntime.so.*' | LC_ALL=C sort | tail -n 1)
@@ -154,8 +154,8 @@ collect_libraries() {
   fi
 }
 
-# part NAME FOLDER LEVEL FILE... packs files of a folder, unless they are packed
-# already: NAME.of has the sums of what is in NAME's parts.
+# part NAME FOLDER LEVEL FILE... packs files of a folder, unless they are packed already: NAME.of
+# records the checksums of the files in NAME's parts.
 part() {
   local name=$1 folder=$2 level=$3 parts=$dir/parts of
   shift 3
@@ -189,7 +189,7 @@ pack() {
   (cd "$dir/parts" && du -ch --apparent-size ./*.part* && cat ./*.sums | grep part | wc -l | sed 's/$/ parts/') >&2
 }
 
-# unpack puts what the parts hold into DIR/bin, DIR/lib and DIR/data.
+# unpack extracts the parts into DIR/bin, DIR/lib and DIR/data.
 unpack() {
   local parts=$dir/parts missing=0 sums name whole
   compgen -G "$parts/*.sums" >/dev/null || die 1 "no parts in $parts"
@@ -227,10 +227,10 @@ unpack() {
   return $missing
 }
 
-# --- what is run ---
+# --- running ---
 
-# find_torch sets python to one with PyTorch and versions to theirs; python is empty
-# where there is none.
+# find_torch sets python to an interpreter with PyTorch and versions to their versions; python is
+# empty if there is none.
 find_torch() {
   python='' versions='none with PyTorch'
   [ "${VICREG_TORCH_PYTHON:-}" != none ] || return 0
@@ -243,9 +243,9 @@ find_torch() {
   done
 }
 
-# find_libraries lets vicreg compute with the libraries of CUDA that PyTorch brought along.
-# It looks for them by itself only in the packages of the python3 on the path. Where
-# python has none it shall go on looking, which VICREG_CUDA_LIBRARIES would end.
+# find_libraries lets vicreg use the CUDA libraries that come with PyTorch. By default vicreg only
+# searches the packages of the python3 on the path. If python has none, the variable stays unset, as
+# setting VICREG_CUDA_LIBRARIES would end the search.
 find_libraries() {
   [ -n "$python" ] && [ -z "${VICREG_CUDA_LIBRARIES:-}" ] || return 0
   local site
@@ -255,7 +255,7 @@ find_libraries() {
   fi
 }
 
-# machine describes what results belong to.
+# machine describes the machine that the results are from.
 machine() {
   echo "date       $(date -u +%Y-%m-%dT%H:%M:%SZ)"
   echo "system     $(uname -srm), $(nproc) cores, $(awk '/MemTotal/ {printf "%.0f GiB", $2/1048576}' /proc/meminfo), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
@@ -328,7 +328,7 @@ run() {
   return $code
 }
 
-# summary prints the verdicts of the last results of these pieces.
+# summary prints the verdicts of the latest results of these pieces.
 summary() {
   awk -v key="$key" -v names="$*" '
     BEGIN { n = split(names, name, " "); for (i = 1; i <= n; i++) wanted[name[i]] = 1 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the clients that some tests call the server with into build/node, or uses them
-# again, and prints the folder of modules. The product itself needs no Node.js.
+# Installs the clients with which some tests call the server into build/node, or reuses them, and
+# prints the folder of modules. The product itself does not need Node.js.
 #
 # Exit codes: 0 the path is on stdout; 3 this machine has no node with npm; 1 the
 # packages could not be installed.

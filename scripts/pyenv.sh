@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes build/venv, a Python with the reference implementations that some tests
-# compare with, or uses it again, and prints the path of its interpreter. The
-# product itself needs no Python.
+# Creates build/venv, a Python environment with the reference implementations that some tests
+# compare with, or reuses it, and prints the path of its interpreter. The product itself does not
+# need Python.
 #
 # Exit codes: 0 the path is on stdout; 3 this machine has no python3 with venv;
 # 1 the packages could not be installed.
@@ -12,7 +12,7 @@ pins=(onnx==1.23.2 onnxruntime==1.30.0 kubernetes-validate==1.37.0)
 venv=$PWD/build/venv
 python=$venv/bin/python
 
-# The stamp is written last: a venv without it, or of other pins, is made anew.
+# The stamp is written last: a venv without it, or with other pins, is rebuilt.
 if [ -x "$python" ] && [ "$(cat "$venv/pins" 2>/dev/null)" = "${pins[*]}" ] && "$python" -c '' 2>/dev/null; then
   echo "$python"
   exit 0

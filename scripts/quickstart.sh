@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# From a fresh clone to a pretrained backbone: fetches ONNX Runtime, builds
-# vicreg, pretrains a small backbone on the CPU in under 3 minutes on 2 cores,
-# exports it, shows that images of one kind lie closer than others, indexes them, and
-# serves all that, with a page to search on.
+# From a fresh clone to a pretrained backbone: fetches ONNX Runtime, builds vicreg, pretrains a
+# small backbone on the CPU in under 3 minutes on 2 cores, exports it, shows that images of one kind
+# are closer to each other than to others, indexes them, and serves all that with a search page.
 set -euo pipefail
 
 usage() {
@@ -38,7 +37,7 @@ cd "$(dirname "$0")/.."
 for tool in go cc; do
 	command -v "$tool" >/dev/null || { echo "quickstart.sh: $tool is not installed; Go and a C compiler are needed" >&2 && exit 1; }
 done
-# Paths the user gave are relative to where the script was called.
+# User-supplied paths are relative to the caller's working directory.
 [[ $out == /* || $out == quickstart ]] || out=$start/$out
 [[ -z $images || $images == /* ]] || images=$start/$images
 
@@ -84,7 +83,7 @@ if ! command -v curl >/dev/null; then
 	echo "curl is not installed; the server starts with: ./vicreg serve --model $out/backbone.onnx --index $out/images.index"
 	exit 0
 fi
-# Port 8080 where it is free, else any; the first line says which it became.
+# Port 8080 if it is free, else any; the first line shows which one.
 log=$out/serve.log
 start_server() {
 	: >"$log"

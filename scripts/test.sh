@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Everything the tests need, then all tests. Needs Go and a C compiler; the rest
-# is fetched. Arguments go to go test: scripts/test.sh -run TestLoss.
+# Installs what the tests need, then runs all tests. Needs Go and a C compiler; the rest is fetched.
+# Arguments are passed to go test: scripts/test.sh -run TestLoss.
 #
-# VICREG_REQUIRE_REFERENCE=1 makes it an error when python3 or node is there but the
-# packages to compare with cannot be installed; otherwise those checks are skipped.
-# VICREG_CHROMIUM names the browser for the tests of the search page, by default
-# chromium; they skip where there is none, unless VICREG_REQUIRE_CHROMIUM=1.
-# VICREG_TEST_DATA names the folder of data sets, by default ../shared/data; tests
-# that want one skip when it is not there.
+# VICREG_REQUIRE_REFERENCE=1 makes it an error if python3 or node exists but the packages to compare
+# with cannot be installed; otherwise those checks are skipped. VICREG_CHROMIUM names the browser
+# for the tests of the search page, by default chromium; without one they are skipped, unless
+# VICREG_REQUIRE_CHROMIUM=1. VICREG_TEST_DATA names the folder of data sets, by default
+# ../shared/data; tests that need a missing one are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,8 +15,8 @@ step() { printf '\n== %s\n' "$*"; }
 step "ONNX Runtime"
 scripts/get-onnxruntime.sh
 
-# With it and stand-ins for CUDA the sessions on a device are tested without one. It
-# is 330 MB: fetched where nothing is to be skipped, used where it is.
+# With this library and stand-ins for CUDA, sessions on a device are tested without a device. It is
+# 330 MB, so it is fetched only if nothing may be skipped, and used if present.
 step "ONNX Runtime for CUDA"
 if [ "${VICREG_REQUIRE_REFERENCE:-}" = 1 ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
   scripts/get-onnxruntime.sh --cuda
@@ -25,8 +24,8 @@ else
   scripts/get-onnxruntime.sh --cuda --print 2>/dev/null || echo "SKIPPED: the tests of sessions on a CUDA device; scripts/get-onnxruntime.sh --cuda fetches what they need"
 fi
 
-# optional NAME SCRIPT WHAT: exports NAME as what SCRIPT prints. Where it cannot, NAME is
-# not set and the tests that want it skip WHAT; see above for when that is an error.
+# optional NAME SCRIPT WHAT: exports NAME as what SCRIPT prints. If that fails, NAME is not set and
+# the tests that need it skip WHAT; see above for when that is an error.
 optional() {
   local value code=0
   value=$("$2") || code=$?
@@ -60,9 +59,8 @@ for f in scripts/*.sh scripts/bench/*.sh scripts/docker/*.sh .ci/run; do
   [ ! -f "$f" ] || bash -n "$f"
 done
 
-# The race detector where Go code shares memory; the others spend their time in
-# ONNX Runtime and the browser, which it cannot see, or in arithmetic, which it slows
-# tenfold.
+# The race detector runs on packages whose Go code shares memory; the others spend their time in
+# ONNX Runtime and the browser, which it cannot see, or in arithmetic, which it slows down tenfold.
 packages=$(go list ./...)
 race=() plain=()
 for p in $packages; do
@@ -82,7 +80,7 @@ go test -race "$@" "${race[@]}" || failed=1
 step "sessions that run at once, with the race detector"
 go test -race -run 'Buffer|Session|RunAtOnce|RunsAtOnce|RunStops' "$@" ./models/ort || failed=1 # the rest is arithmetic
 
-# The build with the other JPEG decoder, which Debian has in libturbojpeg0-dev.
+# The build with the other JPEG decoder, from Debian's libturbojpeg0-dev.
 step "tests with libjpeg-turbo"
 if pkg-config --exists libturbojpeg 2>/dev/null; then
   go vet -tags turbojpeg ./... || failed=1

@@ -9,26 +9,25 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Batch is one step's pictures.
+// Batch holds the images of one step.
 type Batch struct {
 	Epoch, Index int
-	// Tensors holds "view1" and "view2", both uint8 [N,S,S,3], N being the part of this
-	// process. The user may add
-	// entries of its own, which stay when the batch is used again.
+	// Tensors holds "view1" and "view2", both uint8 [N,S,S,3], where N is this process's share of
+	// the batch. The user may add further entries; they persist when the batch is reused.
 	Tensors tensor.Batch
 
 	rows  []int // indices in the set
 	lost  []bool
 	views [2][]uint8
-	left  atomic.Int64  // rows not yet done
-	done  chan struct{} // receives once, when every row is
+	left  atomic.Int64  // rows still to be filled
+	done  chan struct{} // signalled once, when all rows are filled
 
 	mu     sync.Mutex
-	failed int // the first row that failed
+	failed int // lowest row that failed
 	err    error
 }
 
-// newBatch makes a batch whose rows lie in the user's tensors, or in new ones.
+// newBatch makes a batch backed by tensors from Alloc, or by new ones without it.
 func (c *LoaderConfig) newBatch() (*Batch, error) {
 	n := c.part()
 	shape := []int{n, c.Size, c.Size, 3}
@@ -51,13 +50,13 @@ func (c *LoaderConfig) newBatch() (*Batch, error) {
 	return b, nil
 }
 
-// complete tells whether every row is there.
+// complete reports whether every row is filled.
 func (b *Batch) complete() bool { return b.left.Load() == 0 }
 
 // views are the names of a batch's tensors.
 var views = [...]string{"view1", "view2"}
 
-// fail keeps the error of the first row that has one.
+// fail records an error, keeping that of the lowest failing row.
 func (b *Batch) fail(row int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,20 +9,19 @@ import (
 	"strings"
 )
 
-// entry is what something in a folder is to a set.
+// entry classifies a directory entry for a set.
 type entry uint8
 
 const (
-	otherFile entry = iota // or a pipe, or a device
+	otherFile entry = iota // or a pipe or device
 	subFolder
 	pictureFile
 	tarFile
-	lostLink // to nothing; it may stand for a folder
+	lostLink // dangling; may stand for a folder
 )
 
-// entryOf follows links; of anything else it asks the disk nothing. A link to nothing
-// that is named as a picture is one: it is quarantined when it is read, where people
-// see it.
+// entryOf classifies d. It follows links; other entries cost no system call. A dangling link with
+// an image's name counts as an image: it is quarantined when read, where people see it.
 func entryOf(dir string, d fs.DirEntry) (entry, error) {
 	mode, lost := d.Type(), false
 	if mode&fs.ModeSymlink != 0 {
@@ -47,14 +46,13 @@ func entryOf(dir string, d fs.DirEntry) (entry, error) {
 	return otherFile, nil
 }
 
-// listed is how many entries of a folder are held at a time: those of a million
+// listed is the number of entries of a folder that are held at a time: the entries of a million
 // files in one folder take four times the memory of their names.
 const listed = 1024
 
-// namesIn returns the names of the pictures and, with a slash at the end, which puts
-// them where the keys of their pictures belong, of the folders in a folder; and those
-// of links that are lost. Hidden ones are passed over; of all others it counts how they
-// end.
+// namesIn returns the sorted names of the images and folders in a folder, and those of dangling
+// links. Folder names end in a slash, so that they sort where the keys of their images belong.
+// Hidden entries are skipped; all others are counted by ending.
 func namesIn(dir string, others map[string]int) (names, lost []string, err error) {
 	err = eachEntry(dir, func(name string, e entry) (more bool) {
 		switch e {
@@ -77,8 +75,8 @@ func namesIn(dir string, others map[string]int) (names, lost []string, err error
 	return names, lost, nil
 }
 
-// eachEntry calls do with the entries of a folder that are not hidden, in no order,
-// until it wants no more.
+// eachEntry calls do for each entry of a folder that is not hidden, in no particular order, until
+// do returns false.
 func eachEntry(dir string, do func(name string, e entry) (more bool)) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -108,8 +106,7 @@ func eachEntry(dir string, do func(name string, e entry) (more bool)) error {
 	}
 }
 
-// anyPicture says whether a tree has a picture at all. Links that lead in a circle
-// are not followed.
+// anyPicture reports whether a tree contains any image. Links that form a cycle are not followed.
 func anyPicture(dir string, above trail) (found bool, err error) {
 	info, err := os.Stat(dir)
 	if err != nil {

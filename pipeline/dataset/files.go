@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// Files is the set of the files with these absolute paths, each once. Their keys are
-// the paths. None is looked at: one that is not there is bad when it is read.
+// Files returns the set of the files with these absolute paths, without duplicates. The paths are
+// the keys. No file is accessed: a missing one is bad when it is read.
 func Files(paths []string) (*Set, error) {
 	var b builder
 	for _, p := range paths {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// mended is an index file with all checksums set right, so that fuzzing reaches
-// what lies behind them.
+// mended returns an index file with all checksums corrected, so that fuzzing reaches the code
+// behind them.
 func mended(data []byte) []byte {
 	data = bytes.Clone(data)
 	rest := data[min(len(data), len(indexMagic)):]
@@ -27,8 +27,8 @@ func mended(data []byte) []byte {
 	return data
 }
 
-// FuzzIndex wants of every file that is accepted that all of it can be used, and
-// that it comes out the same when it is written again.
+// FuzzIndex checks that every accepted file is fully usable, and is reproduced when it is written
+// again.
 func FuzzIndex(f *testing.F) {
 	data, s, _ := saved(f)
 	f.Add(data, byte(shards))
@@ -71,8 +71,8 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// FuzzShard wants of every tar file that is accepted that the bytes at a picture's
-// place are those that unpacking would give.
+// FuzzShard checks that in every accepted tar file the bytes at an image's offset are those that
+// unpacking would produce.
 func FuzzShard(f *testing.F) {
 	f.Add(pack(f, member{name: "./b/2.png", text: picture(2)}, member{name: "b/2.cls", text: " cat\n"}, member{name: "1.JPG", text: "x"}))
 	f.Add(pack(f, member{name: string(bytes.Repeat([]byte("long/"), 40)) + "x.png", text: picture(1)}, member{name: "ä.gif", text: "y"}))
@@ -89,7 +89,7 @@ func FuzzShard(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%d pictures were found and only %d are there: %v", len(files), row, err)
 			}
-			content, err := io.ReadAll(io.LimitReader(archive, int64(len(data)))) // a sparse one may claim exabytes
+			content, err := io.ReadAll(io.LimitReader(archive, int64(len(data)))) // a sparse member may claim exabytes
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,19 +12,18 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Picture is one preprocessed picture of a set.
+// Picture is one preprocessed image of a set.
 type Picture struct {
 	Index  int     // in the set
-	Pixels []uint8 // [Crop,Crop,3], valid until the iteration goes on
+	Pixels []uint8 // [Crop,Crop,3], valid until the next iteration
 }
 
-// Images preprocesses the pictures with the given indices, the same way serving
-// does, and yields them in that order. Bad files are left out and are in
-// r.Quarantined() afterwards; what the reader's Look does not want is left out, too.
-// The first error that is not a bad file's, the end of
-// ctx, or that more than the share MaxBad is bad, is yielded last. workers of 0
-// means one a processor; they have all ended when the iteration has, however it
-// ended. That the reader's Conversion is another than that of pre is an error.
+// Images preprocesses the images with the given indices in the same way as serving and yields them
+// in that order. Bad files are skipped and appear in r.Quarantined() afterwards; images that the
+// reader's Look rejects are skipped, too. An error that is not a bad file's, the end of ctx, or
+// more than the fraction MaxBad of bad files ends the iteration: that error is yielded last.
+// workers of 0 means one per processor; all have ended when the iteration ends, however it ends. It
+// is an error if the reader's Conversion differs from that of pre.
 func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preprocess, workers int) iter.Seq2[Picture, error] {
 	return func(yield func(Picture, error) bool) {
 		if err := pre.Validate(); err != nil {
@@ -48,7 +47,7 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 			group.Go(s.work)
 		}
 		var t tally
-		last := 0 // bad one
+		last := 0 // index of the last bad one
 		for next := range s.order {
 			select {
 			case <-next.done:
@@ -63,7 +62,7 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 			if t.seen++; next.bad {
 				t.bad, last = t.bad+1, next.Index
 			}
-			// In the order of the keys only the whole of the indices is a fair sample.
+			// The indices come in key order, so only all of them together are a fair sample.
 			if t.seen == len(indices) && t.over(r.config.MaxBad, r.set.Len()) {
 				yield(Picture{}, r.tooMany(t.bad, t.seen, last))
 				return
@@ -76,10 +75,10 @@ func Images(ctx context.Context, r *Reader, indices []int, pre imaging.Preproces
 	}
 }
 
-// slot is a picture being made.
+// slot is an image in progress.
 type slot struct {
 	Picture
-	good, bad bool // neither: left out
+	good, bad bool // both false: left out
 	done      chan struct{}
 }
 
@@ -87,7 +86,7 @@ type stream struct {
 	ctx               context.Context
 	r                 *Reader
 	pre               imaging.Preprocess
-	free, todo, order chan *slot // each has room for every slot
+	free, todo, order chan *slot // each has capacity for every slot
 }
 
 func newStream(ctx context.Context, r *Reader, pre imaging.Preprocess, slots int) *stream {

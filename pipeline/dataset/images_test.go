@@ -50,7 +50,7 @@ func TestImagesAreInOrderAndWithoutBadOnes(t *testing.T) {
 	}
 }
 
-// TestImagesEnd runs in bubbles that fail when a goroutine outlives them.
+// TestImagesEnd runs in synctest bubbles, which fail if a goroutine outlives them.
 func TestImagesEnd(t *testing.T) {
 	_, set := folder(t, 30)
 	all := visited(set.Shuffle(1, 0))

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// write puts a small picture, different for every n, at root/key.
+// write creates a small image, different for every n, at root/key.
 func write(t testing.TB, root, key string, n int) {
 	t.Helper()
 	path := filepath.Join(root, filepath.FromSlash(key))
@@ -41,7 +41,7 @@ func write(t testing.TB, root, key string, n int) {
 	}
 }
 
-// raw puts the given bytes at root/key.
+// raw writes the given bytes to root/key.
 func raw(t testing.TB, root, key string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(key)), data, 0o644); err != nil {
@@ -49,7 +49,7 @@ func raw(t testing.TB, root, key string, data []byte) {
 	}
 }
 
-// folder is a set of n good pictures in three sub-folders.
+// folder returns a set of n good images in three subfolders.
 func folder(t testing.TB, n int) (string, *Set) {
 	t.Helper()
 	root := t.TempDir()
@@ -140,7 +140,7 @@ func TestSplitIsStable(t *testing.T) {
 	}
 }
 
-// Those of a few are those of a share that comes to as many.
+// ShareOf of as many images as a share holds out selects the same images.
 func TestShareOf(t *testing.T) {
 	all := numbered(300)
 	for _, share := range []float64{0.01, 0.05, 0.5, 1} {

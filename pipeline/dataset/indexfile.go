@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// indexMagic begins an index file; its last letter is the version of the format.
+// indexMagic begins an index file; its last digit is the version of the format.
 const indexMagic = "vicreg index 3\n"
 
-// writeIndex writes what is kept of a source.
+// writeIndex writes the listing of a source.
 func writeIndex(w io.Writer, s *source, x *listing) error {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	out := &sectionWriter{w: buffered}
@@ -36,10 +36,10 @@ func writeIndex(w io.Writer, s *source, x *listing) error {
 	return buffered.Flush()
 }
 
-// fileBytes is the size of a file's record.
+// fileBytes is the encoded size of a file record.
 const fileBytes = 24
 
-// column writes a section of equal records.
+// column writes a section of fixed-size records.
 func column[T any](out *sectionWriter, values []T, size int, appendTo func([]byte, T) []byte) {
 	out.section(size*len(values), func(w io.Writer) {
 		var piece []byte
@@ -53,7 +53,7 @@ func column[T any](out *sectionWriter, values []T, size int, appendTo func([]byt
 	})
 }
 
-// head tells whose index it is, and has all that is small: parts and labels.
+// head encodes the source's identity and the small tables: parts and labels.
 func head(s *source, x *listing) []byte {
 	text := func(p []byte, s string) []byte { return append(binary.AppendUvarint(p, uint64(len(s))), s...) }
 	p := text([]byte{byte(s.kind)}, s.path)
@@ -69,8 +69,8 @@ func head(s *source, x *listing) []byte {
 	return p
 }
 
-// readIndex reads an index file of the given size, which must be of s and sound in
-// every respect; it holds no more memory than the file has bytes, and a little.
+// readIndex reads an index file of the given size, which must belong to s and be fully consistent.
+// It allocates little more memory than the file has bytes.
 func readIndex(r io.Reader, size int64, s *source) (*listing, error) {
 	in := &sectionReader{r: bufio.NewReaderSize(r, 64<<10), left: size}
 	magic := make([]byte, len(indexMagic))
@@ -122,7 +122,7 @@ func room(b *strings.Builder, n int64) io.Writer {
 	return b
 }
 
-// columnOf reads a section of equal records; nil when it is empty.
+// columnOf reads a section of fixed-size records; an empty section yields nil.
 func columnOf[T any](in *sectionReader, size int, parse func([]byte) T) (values []T, err error) {
 	err = in.section(func(n int64) io.Writer {
 		if n%int64(size) != 0 {
@@ -140,9 +140,8 @@ func columnOf[T any](in *sectionReader, size int, parse func([]byte) T) (values 
 	return values, err
 }
 
-// sound says that the pieces of an index fit each other and the kind of source:
-// the checksums tell accidents from what was written, not a wrong file from a
-// right one.
+// sound reports whether the parts of an index are consistent with each other and with the kind of
+// source: checksums detect corruption, but not a file that was wrong when it was written.
 func (x *listing) sound(s *source) bool {
 	t := x.table
 	n := len(t.ends)

@@ -2,8 +2,8 @@ package dataset
 
 import "encoding/binary"
 
-// headReader takes the fields of an index file's head one by one; after the first
-// that is not there it is bad and gives zeros.
+// headReader decodes the fields of an index file's head one by one. After the first missing field
+// bad is set and every further field is zero.
 type headReader struct {
 	p   []byte
 	bad bool
@@ -29,7 +29,7 @@ func (h *headReader) skip(n int) {
 	h.p = h.p[n:]
 }
 
-// count is the number of things of at least the given bytes that follow.
+// count reads the number of items that follow, each of at least the given number of bytes.
 func (h *headReader) count(bytes int) int {
 	n := h.uint()
 	if n > uint64(len(h.p)/bytes) {
@@ -45,7 +45,7 @@ func (h *headReader) text() string {
 	return s
 }
 
-// parseHead reads what head wrote, which must be of s.
+// parseHead decodes what head wrote, which must belong to s.
 func parseHead(p []byte, s *source) (*listing, error) {
 	if len(p) == 0 || kind(p[0]) != s.kind {
 		return nil, errDamaged

@@ -15,7 +15,7 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// indexing is an index in the making.
+// indexing is the construction of an index.
 type indexing struct {
 	ctx        context.Context
 	source     *source
@@ -24,7 +24,7 @@ type indexing struct {
 	others     map[string]int // see Set.Others
 }
 
-// run brings an older index, which may be of nothing, up to date.
+// run brings an older index, which may be empty, up to date.
 func (x *indexing) run(old *listing) (now *listing, changed bool, err error) {
 	switch x.source.kind {
 	case list:
@@ -47,12 +47,11 @@ func (x *indexing) run(old *listing) (now *listing, changed bool, err error) {
 	return now, changed, err
 }
 
-// chunk is how many rows a worker takes at a time: neighbours, which lie in one
+// chunk is the number of consecutive rows a worker claims at a time: neighbours lie in the same
 // folder or shard.
 const chunk = 256
 
-// each calls do for every row of t, from several goroutines, each with a look of
-// its own.
+// each calls do for every row of t from several goroutines, each with its own look.
 func (x *indexing) each(t *table, do func(l *look, row int) error) error {
 	group, ctx := errgroup.WithContext(x.ctx)
 	var next atomic.Int64
@@ -76,9 +75,9 @@ func (x *indexing) each(t *table, do func(l *look, row int) error) error {
 	return group.Wait()
 }
 
-// visit sets size and time of files of which only the names are known. What an old
-// table says of the dimensions of a file that has not changed is taken from there.
-// Files that are going to be measured anyway are left to that.
+// visit sets the size and time of files of which only the names are known. The dimensions of
+// unchanged files are copied from the old table. Files that will be measured anyway are left to
+// measure.
 func (x *indexing) visit(t, old *table) error {
 	return x.each(t, func(l *look, row int) error {
 		before, known := old.find(t.key(row))
@@ -86,7 +85,7 @@ func (x *indexing) visit(t, old *table) error {
 			return nil
 		}
 		info, err := os.Stat(x.source.file(t.key(row)))
-		if err != nil { // it is quarantined when it is read, where people see it
+		if err != nil { // it is quarantined when read, where people see it
 			return fatal(err)
 		}
 		f := &t.files[row]
@@ -98,8 +97,7 @@ func (x *indexing) visit(t, old *table) error {
 	})
 }
 
-// measure finds the dimensions that are not known yet; measured says whether there
-// were any to find.
+// measure finds the dimensions that are not known yet; measured reports whether any were missing.
 func (x *indexing) measure(t *table) (measured bool, err error) {
 	for i := range t.files {
 		measured = measured || !t.files[i].known()
@@ -119,15 +117,15 @@ func (x *indexing) measure(t *table) (measured bool, err error) {
 	})
 }
 
-// look looks into one file after the other.
+// look examines one file after another.
 type look struct {
 	source *source
 	prober imaging.Prober
-	shard  *os.File // the one last looked into
+	shard  *os.File // the shard opened last
 	name   string
 }
 
-// file sets all of f.
+// file sets every field of f.
 func (l *look) file(f *file, path string) error {
 	*f = file{h: 1}
 	r, err := os.Open(path)
@@ -173,7 +171,7 @@ func (l *look) close() {
 	l.shard, l.name = nil, ""
 }
 
-// file is the path of a picture in a file of its own.
+// file returns the path of an image that is a file of its own.
 func (s *source) file(key string) string {
 	if s.kind == list && filepath.IsAbs(key) {
 		return filepath.FromSlash(key)
@@ -181,7 +179,7 @@ func (s *source) file(key string) string {
 	return s.root + string(filepath.Separator) + filepath.FromSlash(key)
 }
 
-// fatal is err when it is the machine's, and nil when it is the file's.
+// fatal returns err if the machine is to blame, and nil if the file is.
 func fatal(err error) error {
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
 		return err

@@ -11,18 +11,17 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// NoIndex as the name of the index file means that no index is kept.
+// NoIndex as the name of the index file disables the index.
 const NoIndex = "-"
 
-// SaveFrom is the number of pictures from which on an index is kept without being
-// asked for.
+// SaveFrom is the number of images from which an index is saved by default.
 const SaveFrom = 10_000
 
-// place is the file of a source's index, "" for none. asked says that the user
+// place returns the path of a source's index file, "" for none. asked reports whether the user
 // named it.
 func (o Options) place(s *source) (path string, asked bool) {
 	switch {
-	case o.Index == NoIndex || s.kind == named: // to find out which files there are is the work
+	case o.Index == NoIndex || s.kind == named: // listing the files is all the work
 		return "", false
 	case o.Index != "":
 		return o.Index, true
@@ -35,8 +34,8 @@ func (o Options) place(s *source) (path string, asked bool) {
 	return filepath.Join(folder, "vicreg", "index", hex.EncodeToString(sum[:16])), false
 }
 
-// loadIndex returns the index in a file, or one of nothing when there is none, or
-// it is not of this source, or not in order: it is then made anew.
+// loadIndex returns the index in a file, or an empty one if the file is missing, damaged or of
+// another source; the index is then rebuilt.
 func loadIndex(path string, s *source) *listing {
 	nothing := &listing{table: &table{}}
 	f, err := os.Open(path)
@@ -55,8 +54,7 @@ func loadIndex(path string, s *source) *listing {
 	return x
 }
 
-// saveIndex writes a file that appears under its name only when it is complete and
-// on the disk.
+// saveIndex writes an index file atomically: it gets its name only once complete and on disk.
 func saveIndex(path string, s *source, x *listing) error {
 	err := os.MkdirAll(filepath.Dir(path), 0o777)
 	if err == nil {

@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// Bounds of what may hold a label, in bytes.
+// Size limits of members that may hold a label, in bytes.
 const (
 	maxLabel = 1 << 10
 	maxJSON  = 1 << 20
 )
 
-// labels are what the members of a tar file say of images. The label of one is its .cls
-// member, the member whose name is the same up to the first dot; where there is none
-// "label" or else "cls", a string or a number, of the object in its .json member; else
-// its first folder. A .json member that is broken, over 1 MiB, or an object of other
-// things, as those with captions are, says nothing: most who train have no use for it.
+// labels are the image labels in the members of a tar file. An image's label is its .cls member
+// (the member with the same name up to the first dot); failing that "label" or else "cls", a string
+// or a number, of the object in its .json member; else its first folder. A .json member that is
+// malformed, over 1 MiB, or without such a field, as with captions, is ignored: most training runs
+// have no use for labels.
 type labels struct {
 	classes, objects map[string]string // by stem
 }
 
-// read takes in a .cls or .json member of so many bytes.
+// read reads a .cls or .json member of the given size.
 func (l *labels) read(member string, r io.Reader, size int64) error {
 	if l.classes == nil {
 		l.classes, l.objects = map[string]string{}, map[string]string{}
@@ -48,9 +48,9 @@ func (l *labels) read(member string, r io.Reader, size int64) error {
 	return nil
 }
 
-// labelIn is the label in an object, a number as it is written there.
+// labelIn returns the label in a JSON object, with numbers as written there.
 func labelIn(object []byte) (label string, ok bool) {
-	var members map[string]json.RawMessage // a struct would take "Label", too
+	var members map[string]json.RawMessage // a struct would match "Label", too
 	if json.Unmarshal(bytes.TrimPrefix(object, []byte("\ufeff")), &members) != nil {
 		return "", false
 	}
@@ -70,7 +70,7 @@ func labelIn(object []byte) (label string, ok bool) {
 	return "", false
 }
 
-// of is the label of an image.
+// of returns the label of an image.
 func (l *labels) of(member string) string {
 	if label, ok := l.classes[stem(member)]; ok {
 		return label

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// links makes symbolic links below a folder, by name.
+// links creates symbolic links below a folder, by name.
 func links(t *testing.T, root string, targets map[string]string) {
 	t.Helper()
 	for name, target := range targets {
@@ -23,7 +23,7 @@ func links(t *testing.T, root string, targets map[string]string) {
 	}
 }
 
-// elsewhere is a folder of pictures for links to lead to.
+// elsewhere returns a folder of images as a target for links.
 func elsewhere(t *testing.T) string {
 	t.Helper()
 	dir := resolved(t, t.TempDir())
@@ -87,7 +87,7 @@ func TestLinksInACircleAreNamed(t *testing.T) {
 	}
 }
 
-// Links to nothing are bad images where they may stand for pictures.
+// Dangling links are bad images if they may stand for images.
 func TestLostLinksAreBad(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "a/1.png", 1)
@@ -114,7 +114,7 @@ func TestLostLinksAreBad(t *testing.T) {
 	refused(t, err, "/train: no such file")
 }
 
-// past dates a folder back and follows no link in it.
+// past backdates a folder only, following no link in it.
 func past(t *testing.T, dir string) {
 	t.Helper()
 	then := time.Unix(1_600_000_000, 0)
@@ -123,7 +123,7 @@ func past(t *testing.T, dir string) {
 	}
 }
 
-// An index tells what became of what its links lead to.
+// An index notices changes to the targets of its links.
 func TestLinkedFoldersAreReadAgainWhenTheyChange(t *testing.T) {
 	out, root, at := elsewhere(t), t.TempDir(), filepath.Join(t.TempDir(), "index")
 	write(t, root, "own/5.png", 5)
@@ -145,11 +145,11 @@ func TestLinkedFoldersAreReadAgainWhenTheyChange(t *testing.T) {
 		{func() {}, 4},
 		{func() { write(t, out, "cats/new.png", 9) }, 5},
 		{func() { write(t, out, "cats/deep/er/new.png", 9) }, 6},
-		{func() { os.Rename(out, away) }, 2},             // one of them the lost link
-		{func() {}, 2},                                   // and so it stays
-		{func() { os.Rename(away, out) }, 6},             // until it leads somewhere
-		{func() { os.Remove(out + "/cats/new.png") }, 5}, // and is known again
-		{func() { // now it leads elsewhere
+		{func() { os.Rename(out, away) }, 2},             // including the dangling link
+		{func() {}, 2},                                   // unchanged
+		{func() { os.Rename(away, out) }, 6},             // valid again
+		{func() { os.Remove(out + "/cats/new.png") }, 5}, // and its changes are noticed again
+		{func() { // a different target
 			os.Remove(filepath.Join(root, "train"))
 			links(t, root, map[string]string{"train": out})
 		}, 1 + 5 + 1},
@@ -170,7 +170,7 @@ func TestLinkedFoldersAreReadAgainWhenTheyChange(t *testing.T) {
 	}
 }
 
-// A folder of shards is one of pictures when a link leads to some.
+// A folder of shards counts as a folder of images once a link leads to images.
 func TestShardsBesideLinks(t *testing.T) {
 	tars, root, out := packedShards(t), t.TempDir(), elsewhere(t)
 	links(t, root, map[string]string{"s-00.tar": filepath.Join(tars, "s-00.tar"), "s-01.tar": filepath.Join(tars, "s-01.tar")})

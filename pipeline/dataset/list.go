@@ -16,7 +16,7 @@ import (
 // maxLine bounds a line of a list, in bytes.
 const maxLine = 64 << 10
 
-// refreshList is refreshTree for a list.
+// refreshList is the counterpart of refreshTree for a list.
 func refreshList(x *indexing, old *listing) (now *listing, changed bool, err error) {
 	f, err := os.Open(x.source.path)
 	if err != nil {
@@ -41,7 +41,7 @@ func refreshList(x *indexing, old *listing) (now *listing, changed bool, err err
 	return &listing{parts: []part{p}, table: t}, true, nil
 }
 
-// readList returns the pictures of a list, names and labels only.
+// readList parses a list, setting only the names and labels.
 func readList(r io.Reader) (*table, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
@@ -77,8 +77,8 @@ func readList(r io.Reader) (*table, error) {
 	})
 }
 
-// anyThere is an error when not one file of a list was there: the paths are
-// relative to another folder, a disk is missing, or commas part them from labels.
+// anyThere returns an error if none of the listed files exists: the paths are relative to another
+// folder, a disk is missing, or commas separate them from their labels.
 func (x *indexing) anyThere(t *table) error {
 	for i := range t.files {
 		if t.files[i].modified != 0 {

@@ -13,30 +13,30 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// LoaderConfig says which batches a Loader makes.
+// LoaderConfig describes the batches of a Loader.
 type LoaderConfig struct {
 	Recipe imaging.Recipe
-	Batch  int // N; the remainder of an epoch that fills no batch is dropped
-	// Of several processes that share each batch, which this one is, from 0, and how many
-	// there are: it makes the Rank-th of Ranks equal parts. 0 Ranks are one.
+	Batch  int // N; a partial last batch of an epoch is dropped
+	// When several processes share each batch, this one makes part Rank (from 0) of Ranks equal
+	// parts. 0 Ranks means 1.
 	Rank, Ranks int
 	Size        int // S, the side of a view in pixels
 	Seed        uint64
 
-	// Epoch and Start are the position of the first batch, the index of a batch
-	// within its epoch counted from 0; Epochs is where the run ends.
+	// Epoch and Start are the position of the first batch (Start its index within the epoch, from
+	// 0); the run ends before epoch Epochs.
 	Epoch, Start, Epochs int
 
-	Workers  int // goroutines that decode and augment; 0 means one a processor
-	Prefetch int // batches made ahead of the one in use; 0 means 2
+	Workers  int // goroutines that decode and augment; 0 means one per processor
+	Prefetch int // batches prepared ahead of the one in use; 0 means 2
 
-	// Alloc gives the tensors of a batch, at least view1 and view2, in memory that
-	// the user wants them in and keeps until the loader is closed; nil means new ones.
-	// It is called Prefetch+1 times, by NewLoader.
+	// Alloc returns the tensors of a batch, at least view1 and view2, in memory of the caller's
+	// choice that stays valid until the loader is closed; nil means newly allocated ones. NewLoader
+	// calls it Prefetch+1 times.
 	Alloc func() (tensor.Batch, error)
 }
 
-// Validate reports what makes c impossible with n pictures.
+// Validate reports why c cannot work with n images.
 func (c *LoaderConfig) Validate(n int) error {
 	switch {
 	case c.Batch < 1:
@@ -53,15 +53,14 @@ func (c *LoaderConfig) Validate(n int) error {
 	return c.Recipe.Validate()
 }
 
-// Loader makes the batches of a run ahead of their use. Next, Peek, Release and
-// Close belong to one goroutine; the other methods may be called from anywhere.
+// Loader prepares the batches of a run ahead of their use. Next, Peek, Release and Close belong to
+// one goroutine; the other methods may be called from anywhere.
 //
-// A row whose file is bad shows the substitute's pixels (Reader.Substitute) under
-// the augmentation drawn for its own key, so that no two rows of a batch become
-// equal. Errors come in the place of the batch that they belong to, and so does the
-// end of a run with too many bad files: it ends at the same batch however many
-// workers there are. Close must be called, and ends every goroutine before it
-// returns.
+// A row whose file is bad gets the substitute's pixels (Reader.Substitute) under the augmentation
+// drawn for its own key, so that no two rows of a batch are equal. An error is returned in place of
+// the batch it belongs to, and so is the end of a run with too many bad files: the run ends at the
+// same batch whatever the number of workers. Close must be called; it returns once every goroutine
+// has ended.
 type Loader struct {
 	reader  *Reader
 	config  LoaderConfig
@@ -69,16 +68,16 @@ type Loader struct {
 	ctx     context.Context
 	running sync.WaitGroup
 
-	order  chan *Batch // as they will be returned
-	first  *Batch      // taken from order by Peek, nil for none
-	free   chan *Batch // released, to be filled again
+	order  chan *Batch // in the order of return
+	first  *Batch      // received from order by Peek; nil for none
+	free   chan *Batch // released, ready for reuse
 	rows   chan task
 	waited atomic.Int64
-	tally  tally // of the epoch, in this process
+	tally  tally // of this epoch in this process
 	err    error // what ended the loader, once Next has returned it
 }
 
-// part is how many rows of a batch are made here.
+// part is the number of rows of a batch that this process makes.
 func (c *LoaderConfig) part() int { return c.Batch / max(1, c.Ranks) }
 
 // task is one row of a batch.
@@ -87,7 +86,7 @@ type task struct {
 	row   int
 }
 
-// NewLoader starts the workers. They stop when ctx is done or with Close.
+// NewLoader starts the workers. They stop when ctx is done or on Close.
 func NewLoader(ctx context.Context, reader *Reader, config LoaderConfig) (*Loader, error) {
 	if err := config.Validate(reader.set.Len()); err != nil {
 		return nil, fmt.Errorf("load images: %w", err)
@@ -120,7 +119,7 @@ func NewLoader(ctx context.Context, reader *Reader, config LoaderConfig) (*Loade
 // BatchesPerEpoch is the number of full batches in the set.
 func (l *Loader) BatchesPerEpoch() int { return l.reader.set.Len() / l.config.Batch }
 
-// plan hands out the rows of every batch, in order.
+// plan issues the rows of every batch in order.
 func (l *Loader) plan() {
 	defer close(l.order)
 	defer close(l.rows)
@@ -137,8 +136,8 @@ func (l *Loader) plan() {
 	}
 }
 
-// issue waits for a free batch and for workers to take its rows, which are the
-// next of order; false when the loader has been told to stop.
+// issue waits for a free batch and for workers to accept its rows, the first of order. It returns
+// false once the loader has been stopped.
 func (l *Loader) issue(epoch, index int, order []uint32) bool {
 	var b *Batch
 	select {
@@ -151,7 +150,7 @@ func (l *Loader) issue(epoch, index int, order []uint32) bool {
 		b.rows[row] = int(order[row])
 	}
 	b.left.Store(int64(len(b.rows)))
-	l.order <- b // has room for every batch there is
+	l.order <- b // has capacity for every batch
 	for row := range b.rows {
 		select {
 		case l.rows <- task{b, row}:
@@ -162,7 +161,7 @@ func (l *Loader) issue(epoch, index int, order []uint32) bool {
 	return true
 }
 
-// work makes rows until there are no more.
+// work makes rows until the channel is closed.
 func (l *Loader) work() {
 	var d desk
 	defer d.decoder.Close()
@@ -196,9 +195,8 @@ func (l *Loader) fill(t task, d *desk) error {
 	return nil
 }
 
-// Next returns the next batch, which is the caller's until Release. At the end of
-// the run it returns io.EOF, after a cancellation the context's error. After an
-// error it returns the same again.
+// Next returns the next batch, which belongs to the caller until Release. It returns io.EOF at the
+// end of the run and the context's error after a cancellation. Errors are sticky.
 func (l *Loader) Next() (*Batch, error) {
 	begin := time.Now()
 	defer func() { l.waited.Add(int64(time.Since(begin))) }()
@@ -217,8 +215,8 @@ func (l *Loader) Next() (*Batch, error) {
 	return b, nil
 }
 
-// Peek is what Next will return the tensors of, if they are complete by now; else nil. It
-// does not wait, and they are only to be read.
+// Peek returns the tensors of the next batch if they are complete by now, else nil. It does not
+// wait. The tensors are read-only.
 func (l *Loader) Peek() tensor.Batch {
 	if l.first == nil {
 		select {
@@ -232,7 +230,7 @@ func (l *Loader) Peek() tensor.Batch {
 	return l.first.Tensors
 }
 
-// next waits for the batch whose turn it is.
+// next waits for the next batch in order.
 func (l *Loader) next() (b *Batch, err error) {
 	more := true
 	if b, l.first = l.first, nil; b == nil {
@@ -255,7 +253,7 @@ func (l *Loader) next() (b *Batch, err error) {
 	}
 }
 
-// judge returns the error of a batch, or that too many files have been bad.
+// judge returns the error of a batch, or one that says that too many files have been bad.
 func (l *Loader) judge(b *Batch) error {
 	if b.err != nil {
 		return b.err
@@ -277,11 +275,11 @@ func (l *Loader) judge(b *Batch) error {
 	return nil
 }
 
-// Release gives a batch back to be filled again. A loader of which nothing is
-// released stops after Prefetch+1 batches.
+// Release returns a batch for reuse. If none is released, the loader stops after Prefetch+1
+// batches.
 func (l *Loader) Release(b *Batch) { l.free <- b }
 
-// Waited is the time Next has spent waiting, in all.
+// Waited returns the total time that Next has spent waiting.
 func (l *Loader) Waited() time.Duration { return time.Duration(l.waited.Load()) }
 
 // Close stops the workers and waits for them.

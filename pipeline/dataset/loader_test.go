@@ -51,7 +51,7 @@ func line(b *Batch) string {
 		crc32.ChecksumIEEE(v1.Data.([]uint8)), crc32.ChecksumIEEE(v2.Data.([]uint8)))
 }
 
-// spoil breaks some files of a folder in every way files break.
+// spoil breaks some files of a folder in every way that files break.
 func spoil(t *testing.T, root string) {
 	data, err := os.ReadFile(filepath.Join(root, "kind0/000.jpg"))
 	if err != nil {
@@ -63,7 +63,7 @@ func spoil(t *testing.T, root string) {
 	raw(t, root, "kind2/zzz.jpg", []byte("\xff\xd8\xff"))
 }
 
-// What Peek shows is what Next returns, and nothing is lost by looking.
+// Peek returns what Next will return, and peeking loses nothing.
 func TestLoaderPeeks(t *testing.T) {
 	root, _ := folder(t, 20)
 	set := index(t, root)
@@ -141,7 +141,7 @@ func TestLoaderResumes(t *testing.T) {
 	}
 }
 
-// The parts of several processes make the batches of one.
+// The parts of several processes make up the batches of a single one.
 func TestLoaderParts(t *testing.T) {
 	_, set := folder(t, 21)
 	views := func(rank, ranks int) (all []string) {
@@ -234,7 +234,7 @@ func TestLoaderRefuses(t *testing.T) {
 	}
 }
 
-// TestLoaderCancellation runs in a bubble that fails when a goroutine outlives it.
+// TestLoaderCancellation runs in a synctest bubble, which fails if a goroutine outlives it.
 func TestLoaderCancellation(t *testing.T) {
 	_, set := folder(t, 40)
 	for taken := range 5 {
@@ -261,7 +261,7 @@ func TestLoaderCancellation(t *testing.T) {
 			}
 			if taken%2 == 0 {
 				cancel()
-				for err == nil { // what was ready may still come
+				for err == nil { // finished batches may still be returned
 					err = next()
 				}
 				if !errors.Is(err, context.Canceled) {
@@ -342,7 +342,7 @@ func TestLoaderFillsTheUsersTensors(t *testing.T) {
 	}
 }
 
-// TestCacheDecodesOnce takes the files away after the first epoch.
+// TestCacheDecodesOnce deletes the files after the first epoch.
 func TestCacheDecodesOnce(t *testing.T) {
 	root, set := folder(t, 8)
 	c := config()
@@ -365,7 +365,7 @@ func TestCacheDecodesOnce(t *testing.T) {
 
 func TestCacheKeepsItsBudget(t *testing.T) {
 	_, set := folder(t, 8)
-	r := NewReader(set, ReaderConfig{CacheBytes: 3000}) // pictures are 1,080 bytes and more
+	r := NewReader(set, ReaderConfig{CacheBytes: 3000}) // images have 1,080 bytes and more
 	collect(t, r, config())
 	kept := 0
 	for i := range r.cache {
@@ -378,7 +378,7 @@ func TestCacheKeepsItsBudget(t *testing.T) {
 	}
 }
 
-// TestLoaderAllocatesNothing goes through epochs of pictures that are in the cache.
+// TestLoaderAllocatesNothing loads epochs of cached images.
 func TestLoaderAllocatesNothing(t *testing.T) {
 	_, set := folder(t, 40)
 	c := config()
@@ -395,7 +395,7 @@ func TestLoaderAllocatesNothing(t *testing.T) {
 		}
 		l.Release(b)
 	}
-	for range 20 { // everything decoded, every scratch grown
+	for range 20 { // everything decoded, every scratch buffer at full size
 		next()
 	}
 	if n := testing.AllocsPerRun(40, next); n > 0 {
@@ -403,8 +403,7 @@ func TestLoaderAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkLoader is an epoch of CIFAR-sized pictures from the cache, a batch an
-// iteration.
+// BenchmarkLoader loads CIFAR-sized images from the cache, one batch per iteration.
 func BenchmarkLoader(b *testing.B) {
 	_, set := folder(b, 300)
 	c := config()

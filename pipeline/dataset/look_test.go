@@ -11,8 +11,8 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// A look sees each file once, bad ones too, and the pictures of those it wants; it
-// has seen a picture before that is yielded.
+// A Look sees each file once, including bad ones, and the image of each file it accepts, before
+// that image is yielded.
 func TestImagesLook(t *testing.T) {
 	root, _ := folder(t, 12)
 	spoil(t, root)

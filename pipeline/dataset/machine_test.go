@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// exhaust runs do in a process that cannot open a file more.
+// exhaust calls do while the process cannot open any more files.
 func exhaust(t *testing.T, do func()) {
 	t.Helper()
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(".") // its number is the lowest that is free
+	f, err := os.Open(".") // gets the lowest free descriptor
 	if err != nil {
 		t.Fatal(err)
 	}

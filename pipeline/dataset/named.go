@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// patternSource is what a name stands for where nothing has it: image files or tar
-// files that it lists in braces or matches with *, ? and [].
+// patternSource resolves a name that no file has: a pattern of image files or tar files with braces
+// or the wildcards *, ? and [].
 func patternSource(name string) (*source, error) {
 	names, err := expand(name)
 	if err != nil {
@@ -43,18 +43,18 @@ func patternSource(name string) (*source, error) {
 
 const wildcards = "*?["
 
-// PatternFolder is the folder of a pattern before its first wildcard or brace: what the
-// keys of its files are relative to, however many it has.
+// PatternFolder returns the folder of a pattern before its first wildcard or brace, to which the
+// keys of its files are relative, however many wildcards and braces there are.
 func PatternFolder(pattern string) string {
 	if at := strings.IndexAny(pattern, wildcards+"{"); at >= 0 {
-		pattern = pattern[:at] + "x" // a name in the same folder
+		pattern = pattern[:at] + "x" // a placeholder name in the same folder
 	}
 	return filepath.Dir(pattern)
 }
 
-// match returns the files that a pattern with wildcards stands for, whose braces are
-// expanded to names if it has any, in order; the hidden ones only where it asks for them. A folder
-// among them, or a file that is neither an image nor a tar file, is an error.
+// match returns the files that a pattern with wildcards matches, sorted; names are its brace
+// expansions, nil if it has no braces. Hidden files match only if the pattern names a dot
+// explicitly. A matched folder, or a file that is neither an image nor a tar file, is an error.
 func match(pattern string, names []string) ([]string, error) {
 	if strings.Contains(pattern, "**") {
 		return nil, fmt.Errorf("pattern %s: there is no **; a folder is looked through at any depth: give its name alone", pattern)
@@ -87,7 +87,7 @@ func match(pattern string, names []string) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
-// fits refuses what a pattern must not stand for. A link to nothing is a bad image.
+// fits rejects files that a pattern must not match. A dangling link counts as a bad image.
 func fits(name string) error {
 	info, err := os.Stat(name)
 	switch isImage := isPicture(name); {
@@ -103,8 +103,7 @@ func fits(name string) error {
 	return nil
 }
 
-// namedSource is image files that were named one by one, whose keys are relative to
-// a folder.
+// namedSource is a source of individually named image files, whose keys are relative to a folder.
 func namedSource(name, folder string, files []string) (*source, error) {
 	path, err := filepath.Abs(name)
 	if err != nil {
@@ -127,8 +126,7 @@ func namedSource(name, folder string, files []string) (*source, error) {
 	return s, nil
 }
 
-// refreshNamed is refreshTree for image files that were named, of which no index is
-// kept.
+// refreshNamed is the counterpart of refreshTree for named image files, which have no saved index.
 func refreshNamed(x *indexing) (now *listing, changed bool, err error) {
 	var b builder
 	for _, key := range x.source.files {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// An image file is a set of its own, named as it is in its folder.
+// An image file is a set by itself, with its file name as the key.
 func TestOneImage(t *testing.T) {
 	root := resolved(t, t.TempDir())
 	for i, key := range []string{"sub/a.png", "sub/b.jpg", "odd[1].png", "x.png"} {

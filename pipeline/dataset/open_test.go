@@ -24,7 +24,7 @@ func open(t testing.TB, name, index string) *Set {
 	return s
 }
 
-// described is a set in every detail, a line a picture.
+// described describes a set in full detail, a line per image.
 func described(s *Set) []string {
 	var lines []string
 	for i := range s.Len() {
@@ -34,8 +34,7 @@ func described(s *Set) []string {
 	return lines
 }
 
-// settle dates everything below root back, all to one time, which can be trusted
-// but tells nothing apart.
+// settle backdates everything below root to one time, which is trusted but identical everywhere.
 func settle(t testing.TB, root string) {
 	t.Helper()
 	past := time.Unix(1_600_000_000, 0)
@@ -70,8 +69,8 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// TestASecondStartReadsOnlyWhatChanged gives folders that it must not read away:
-// what cannot be listed any more is still there, and what is new is found.
+// TestASecondStartReadsOnlyWhatChanged changes a tree in various ways: the result must equal a
+// fresh index each time.
 func TestASecondStartReadsOnlyWhatChanged(t *testing.T) {
 	root, at := t.TempDir(), filepath.Join(t.TempDir(), "sub", "index")
 	for i := range 40 {
@@ -80,7 +79,7 @@ func TestASecondStartReadsOnlyWhatChanged(t *testing.T) {
 	settle(t, root)
 	first := described(open(t, root, at))
 	written, err := os.Stat(at)
-	if err := errors.Join(err, os.Link(at, at+".first")); err != nil { // a file that is gone may leave its number to the next
+	if err := errors.Join(err, os.Link(at, at+".first")); err != nil { // the link prevents reuse of its inode number
 		t.Fatal(err)
 	}
 	for row, change := range []func(){
@@ -90,7 +89,7 @@ func TestASecondStartReadsOnlyWhatChanged(t *testing.T) {
 		func() { os.Remove(filepath.Join(root, "k0/x0/00.png")) },
 		func() { os.Rename(filepath.Join(root, "k0/x2"), filepath.Join(root, "k1/xx")) },
 		func() { os.RemoveAll(filepath.Join(root, "k0/x4")) },
-		func() { // two folders with the times of each other
+		func() { // two folders swap places, with equal times
 			a, b, c := filepath.Join(root, "k1/x1"), filepath.Join(root, "k1/x3"), filepath.Join(root, "k1/c")
 			os.Rename(a, c)
 			os.Rename(b, a)
@@ -113,7 +112,7 @@ func TestASecondStartReadsOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-// TestTheIndexIsUsed overwrites a file in place, which no folder tells.
+// TestTheIndexIsUsed overwrites a file in place, which leaves its folder unchanged.
 func TestTheIndexIsUsed(t *testing.T) {
 	root, at := t.TempDir(), filepath.Join(t.TempDir(), "index")
 	for i := range 4 {
@@ -133,7 +132,7 @@ func TestTheIndexIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw(t, root, "1.png", make([]byte, same.Size())) // no picture any more, but nothing tells
+	raw(t, root, "1.png", make([]byte, same.Size())) // no longer an image, but with the same size and time
 	if err := os.Chtimes(filepath.Join(root, "1.png"), same.ModTime(), same.ModTime()); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +149,7 @@ func TestTheIndexIsUsed(t *testing.T) {
 	if e := open(t, root, at).Entry(1); e.W != 21 {
 		t.Errorf("a file that did not change was looked into again: %+v", e)
 	}
-	now := open(t, root, at) // the folder changed just now: a further change may leave no trace
+	now := open(t, root, at) // the folder changed just now, so a further change may leave no trace
 	info, _ := os.Stat(root)
 	write(t, root, "5.png", 4)
 	os.Chtimes(root, info.ModTime(), info.ModTime())
@@ -200,7 +199,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// saved is an index file with something in every section, and its source.
+// saved returns an index file with data in every section, and its source.
 func saved(t testing.TB) ([]byte, *source, *listing) {
 	t.Helper()
 	s := &source{kind: shards, path: "/data/{0..1}.tar"}
@@ -269,7 +268,8 @@ func TestADamagedIndexIsNotTrusted(t *testing.T) {
 	}
 }
 
-// TestAnIndexThatDoesNotFitIsNotTrusted writes sound files with wrong contents.
+// TestAnIndexThatDoesNotFitIsNotTrusted writes files with valid checksums but inconsistent
+// contents.
 func TestAnIndexThatDoesNotFitIsNotTrusted(t *testing.T) {
 	for name, change := range map[string]func(x *listing){
 		"keys out of order": func(x *listing) { x.table.keys = strings.Replace(x.table.keys, "a.jpg", "z.jpg", 1) },
@@ -319,7 +319,7 @@ func TestADamagedIndexIsMadeAnew(t *testing.T) {
 	}
 }
 
-// TestWriteIndexReportsErrors uses a disk that is full at some point.
+// TestWriteIndexReportsErrors simulates a disk that fills up at every possible point.
 func TestWriteIndexReportsErrors(t *testing.T) {
 	data, s, x := saved(t)
 	for room := range len(data) {

@@ -6,16 +6,15 @@ import (
 	"slices"
 )
 
-// Shuffle is the order in which an epoch visits the pictures: a permutation that
-// depends on seed, epoch and the number of pictures only, all equally likely.
+// Shuffle returns the order in which an epoch visits the images: a uniformly random permutation
+// that depends only on seed, epoch and the number of images.
 func (s *Set) Shuffle(seed uint64, epoch int) []uint32 { return shuffle(nil, s.Len(), seed, epoch) }
 
-// shuffle writes the order of n pictures into dst, which grows as needed.
+// shuffle writes the order of n images into dst, which grows as needed.
 //
-// It is a list, 4 MB and 20 ms for a million pictures, and holds no paths. A
-// permutation computed where it is asked for (a Feistel network on a table of n
-// cells) would need no memory, but is uneven for small sets by a tenth and more,
-// and gives nothing back below a hundred million pictures.
+// The list takes 4 MB and 20 ms for a million images, and holds no paths. A permutation computed on
+// demand (a Feistel network over n cells) would need no memory, but its distribution is off by a
+// tenth and more for small sets, and it saves nothing worthwhile below a hundred million images.
 func shuffle(dst []uint32, n int, seed uint64, epoch int) []uint32 {
 	dst = slices.Grow(dst[:0], n)[:n]
 	source := rand.NewPCG(mix(seed), mix(uint64(epoch)))

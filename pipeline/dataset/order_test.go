@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// visited is an order as indices for Images.
+// visited converts an order to indices for Images.
 func visited(order []uint32) []int {
 	all := make([]int, len(order))
 	for k, i := range order {
@@ -41,9 +41,9 @@ func TestShuffleDependsOnItsArguments(t *testing.T) {
 	}
 }
 
-// TestShuffleIsEven counts, over many epochs, where a picture lands, which picture
-// follows another, and how often each permutation of five comes up. The bounds are
-// five standard deviations of a count.
+// TestShuffleIsEven counts, over many epochs, the positions of each image, which image follows
+// which, and how often each permutation of five occurs. The bounds are five standard deviations of
+// a count.
 func TestShuffleIsEven(t *testing.T) {
 	const n, epochs = 12, 60000
 	lands, follows, permutations := map[[2]int]int{}, map[[2]int]int{}, map[[5]uint32]int{}
@@ -79,7 +79,7 @@ func TestShuffleIsEven(t *testing.T) {
 	}
 }
 
-// BenchmarkShuffle is an epoch of a million pictures.
+// BenchmarkShuffle shuffles a million images.
 func BenchmarkShuffle(b *testing.B) {
 	var order []uint32
 	for b.Loop() {

@@ -11,20 +11,20 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// namedEndings is how many endings of files that were passed over are named.
+// namedEndings is the number of endings of skipped files that OthersLine lists.
 const namedEndings = 5
 
-// ending is a name's extension in lower case, or none.
+// ending returns a name's extension in lower case, or "none".
 func ending(name string) string {
 	return cmp.Or(strings.ToLower(path.Ext(name)), "none")
 }
 
-// Others are how many files of a tree are not in the set because of how their names
-// end, by that ending in lower case, "none" for names without one. Hidden files are no
-// part of it. Only folders that were read are: all of them with NoIndex.
+// Others counts the files of a tree that are not in the set because of their ending, by that ending
+// in lower case, "none" for names without one. Hidden files are not counted, nor are files in
+// folders that were not read; with NoIndex every folder is read.
 func (s *Set) Others() map[string]int { return s.others }
 
-// OthersLine says what Others are, "" when there are none.
+// OthersLine describes Others in a line, "" when there are none.
 func (s *Set) OthersLine() string {
 	all := 0
 	for _, n := range s.others {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Path is where picture i lies: the absolute path of its file, with links to the
-// set's own folder resolved and those within it as they are, or for a member of a
-// shard that of the shard, a slash, and the member.
+// Path returns where image i lies: the absolute path of its file, with links resolved down to the
+// set's own folder but not below it; for a member of a shard, the shard's path, a slash and the
+// member's name.
 func (s *Set) Path(i int) string {
 	key, from := s.Key(i), s.from(s.row(i))
 	if from.kind != shards {
@@ -20,10 +20,9 @@ func (s *Set) Path(i int) string {
 	return from.shard[name].path + "/" + member
 }
 
-// Roots are the folders and files that Path gives paths below, whatever pictures are
-// there at the time: the folder of a tree or of shards, else each shard. A list and
-// named files have none, as they say nothing of what lies beside them, nor has a set
-// that such are part of.
+// Roots returns the folders and files below which all paths of Path lie, whatever images they
+// contain at the time: the folder of a tree or of shards, else each shard. It is nil if any source
+// is a list or named files, which say nothing about neighbouring files.
 func (s *Set) Roots() (roots []string) {
 	for _, from := range s.sources {
 		some := from.roots()
@@ -51,14 +50,14 @@ func (s *source) roots() (roots []string) {
 	return roots
 }
 
-// Sharded says that all pictures are members of tar files.
+// Sharded reports whether all images are members of tar files.
 func (s *Set) Sharded() bool {
 	return !slices.ContainsFunc(s.sources, func(from *source) bool { return from.kind != shards })
 }
 
-// Has says whether info is of a file that the set is read from, under whatever name
-// that was found: a picture, be it left out by Split, the list, or a shard. It asks
-// the disk for the state of each of them until one is it.
+// Has reports whether info is of a file that the set is read from, by whatever path it was found:
+// an image (even one excluded by Split), the list, or a shard. It calls stat on each of them until
+// one matches.
 func (s *Set) Has(info fs.FileInfo) bool {
 	is := func(path string) bool {
 		other, err := os.Stat(path)

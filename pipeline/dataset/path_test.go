@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// resolved is a path without links, as temporary folders may have.
+// resolved resolves the links in a path, as temporary folders may contain some.
 func resolved(t *testing.T, path string) string {
 	t.Helper()
 	full, err := filepath.EvalSymlinks(path)

@@ -10,7 +10,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Bad is a file that could not be used, and why.
+// Bad is a file that could not be used, and the reason.
 type Bad struct{ Key, Reason string }
 
 // BadFile is the error of a file that cannot be used.
@@ -20,14 +20,14 @@ func (b *BadFile) Error() string {
 	return fmt.Sprintf("image %s: %s", usage.Printable(b.Key), usage.Printable(b.Reason))
 }
 
-// isBad says that err is a bad file's. It is apart so that reading a good one
+// isBad reports whether err is a bad file's. It is a separate function so that reading a good file
 // allocates nothing for it.
 func isBad(err error) bool {
 	var b *BadFile
 	return errors.As(err, &b)
 }
 
-// quarantine remembers why picture i is bad; the first reason stays.
+// quarantine records why image i is bad; the first reason stays.
 func (r *Reader) quarantine(i int, err error) *BadFile {
 	r.mu.Lock()
 	if _, known := r.bad[i]; !known {
@@ -38,14 +38,14 @@ func (r *Reader) quarantine(i int, err error) *BadFile {
 	return r.badFile(i)
 }
 
-// badFile is the error of picture i, which is in quarantine.
+// badFile is the error of image i, which is quarantined.
 func (r *Reader) badFile(i int) *BadFile {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &BadFile{Bad{r.set.Key(i), r.bad[i]}}
 }
 
-// Quarantined lists the bad files met so far, in the order of their keys.
+// Quarantined lists the bad files met so far, in key order.
 func (r *Reader) Quarantined() []Bad {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,20 +57,20 @@ func (r *Reader) Quarantined() []Bad {
 	return list
 }
 
-// tooMany is the error that ends a run; last is one of the bad pictures.
+// tooMany is the error that ends a run; last is a bad image.
 func (r *Reader) tooMany(bad, of, last int) error {
 	return fmt.Errorf("read images: %d of %d images in %s cannot be used, more than the share of %v that is tolerated; the last was %w",
 		bad, of, r.set.Source(), r.config.MaxBad, r.badFile(last))
 }
 
-// tally counts the pictures of an epoch and the bad ones among them, in the order
-// in which they are due and not in that in which workers happen to finish them.
+// tally counts the images of an epoch and the bad ones among them, in the order in which they are
+// due rather than that in which workers happen to finish them.
 type tally struct{ seen, bad int }
 
-// over says that more than the given share is bad: of all pictures, which is
-// certain, or beyond doubt from those seen so far, which are drawn at random. Then
-// a run ends after some hundred pictures instead of half a million. Six standard
-// deviations and six pictures are what chance is granted.
+// over reports whether more than the given fraction is bad: either of all images, which is certain,
+// or beyond reasonable doubt of those seen so far, which are a random sample. The latter ends a run
+// after a few hundred images instead of half a million. The margin for chance is six standard
+// deviations plus six images.
 func (t tally) over(share float64, all int) bool {
 	expected := share * float64(t.seen)
 	return float64(t.bad) > share*float64(all) || float64(t.bad) > expected+6*math.Sqrt(expected)+6

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// until runs a loader to its error and returns how many batches came before.
+// until runs a loader until its error and returns the number of batches before it.
 func until(t *testing.T, r *Reader, c LoaderConfig) (batches int, err error) {
 	t.Helper()
 	l, err := NewLoader(t.Context(), r, c)
@@ -33,7 +33,7 @@ func until(t *testing.T, r *Reader, c LoaderConfig) (batches int, err error) {
 	}
 }
 
-// broken makes some pictures of a set unreadable.
+// broken makes some images of a set unreadable.
 func broken(t *testing.T, root string, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
@@ -99,8 +99,8 @@ func TestOfTheErrorsInABatchTheFirstRowsIsTold(t *testing.T) {
 	}
 }
 
-// TestABadFolderAtTheBeginningIsNoReason has a quarter of the pictures bad, all in
-// the first folder.
+// TestABadFolderAtTheBeginningIsNoReason makes a quarter of the images bad, all in the first
+// folder.
 func TestABadFolderAtTheBeginningIsNoReason(t *testing.T) {
 	root := t.TempDir()
 	write(t, root, "b/000.png", 1)
@@ -147,7 +147,7 @@ func TestNothingGood(t *testing.T) {
 	}
 }
 
-// TestFilesThatVanishOrChange does both between two epochs.
+// TestFilesThatVanishOrChange deletes and changes files between two epochs.
 func TestFilesThatVanishOrChange(t *testing.T) {
 	root, set := folder(t, 20)
 	c := config()
@@ -158,7 +158,7 @@ func TestFilesThatVanishOrChange(t *testing.T) {
 	}
 	defer l.Close()
 	r := l.reader
-	for range 7 { // the second epoch is under way, and every file was read
+	for range 7 { // the second epoch has begun, and every file has been read
 		b, err := l.Next()
 		if err != nil {
 			t.Fatal(err)
@@ -186,13 +186,13 @@ func TestFilesThatVanishOrChange(t *testing.T) {
 			t.Errorf("in quarantine: %q, want %v at %d", got, want, i)
 		}
 	}
-	// For another run that is how the files are.
+	// A new run takes the files as they are now.
 	if _, err := until(t, NewReader(set, ReaderConfig{}), c); err != io.EOF {
 		t.Error(err)
 	}
 }
 
-// TestAFileOverwrittenBeforeARunIsUsed has an index that knows another file.
+// TestAFileOverwrittenBeforeARunIsUsed has an index of the file's previous contents.
 func TestAFileOverwrittenBeforeARunIsUsed(t *testing.T) {
 	root, at := t.TempDir(), filepath.Join(t.TempDir(), "index")
 	for i := range 3 {
@@ -211,7 +211,7 @@ func TestAFileOverwrittenBeforeARunIsUsed(t *testing.T) {
 	}
 }
 
-// TestTheMachinesErrorsAreNoFileFaults takes the descriptors away.
+// TestTheMachinesErrorsAreNoFileFaults exhausts the file descriptors.
 func TestTheMachinesErrorsAreNoFileFaults(t *testing.T) {
 	_, set := folder(t, 8)
 	r := NewReader(set, ReaderConfig{})
@@ -238,7 +238,7 @@ func TestEmptyFilesAndTooLargePicturesAreBad(t *testing.T) {
 	raw(t, root, "kind0/empty.png", nil)
 	set := index(t, root)
 	config := ReaderConfig{}
-	config.Limits.Side = 21 // the pictures are 20, 21 and 22 wide
+	config.Limits.Side = 21 // the images are 20, 21 and 22 wide
 	r := NewReader(set, config)
 	for i := range set.Len() {
 		r.Image(i)

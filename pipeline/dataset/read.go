@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// maxFile bounds what is read of one file, in bytes.
+// maxFile limits the bytes read from one file.
 const maxFile = 512 << 20
 
-// ReadFile returns the bytes of picture i as they are in its file or shard.
+// ReadFile returns the raw bytes of image i from its file or shard.
 func (s *Set) ReadFile(i int) ([]byte, error) {
 	data, _, err := s.read(i, nil)
 	return data, err
 }
 
-// read reads picture i into buf, which grows as needed and comes back. mark tells
-// one state of the file from another; it is 0 for a member of a shard, which is
-// refused when the shard is not what it was when it was indexed.
+// read reads image i into buf, which grows as needed and is returned. mark identifies the state of
+// the file; it is 0 for a member of a shard, which is refused if the shard has changed since it was
+// indexed.
 func (s *Set) read(i int, buf []byte) (data []byte, mark uint32, err error) {
 	row := s.row(i)
 	key, from := s.table.key(row), s.from(row)
@@ -43,7 +43,7 @@ func (s *Set) read(i int, buf []byte) (data []byte, mark uint32, err error) {
 	}
 	if from.kind != shards {
 		if data, err = fill(buf, f, 0, info.Size()); errors.Is(err, io.EOF) {
-			err = nil // it shrank since; the decoder has its say
+			err = nil // it has shrunk since; the decoder decides
 		}
 		return data, markOf(info.Size(), info.ModTime().UnixNano()), err
 	}
@@ -66,7 +66,7 @@ func fill(buf []byte, r io.ReaderAt, offset, size int64) ([]byte, error) {
 	return buf[:n], err
 }
 
-// markOf is at least 2.
+// markOf returns a hash of a file's size and time, at least 2 (see unread and bad).
 func markOf(size, modified int64) uint32 {
 	return max(2, uint32(mix(mix(uint64(size))^uint64(modified))>>32))
 }

@@ -10,14 +10,13 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Reader decodes the pictures of one Set, keeps decoded ones in memory within a
-// budget, and remembers which files are bad. Any number of goroutines may use it
-// at once; a Loader and Images may share one.
+// Reader decodes the images of one Set, caches decoded ones in memory within a budget, and
+// remembers which files are bad. It is safe for concurrent use; a Loader and Images may share one.
 //
-// What a file holds when it is first read settles what its picture is, whatever an
-// older index says of it. One that has changed, or is gone, when it is read again
-// is bad from then on, as is one that cannot be decoded: a run goes on with the
-// picture it had or with a substitute, never with two pictures under one key.
+// The contents of a file at its first reading define its image, whatever an older index says of it.
+// A file that has changed or is gone when it is read again is bad from then on, as is one that
+// cannot be decoded: a run continues with the cached image or with a substitute, never with two
+// images under one key.
 type Reader struct {
 	set    *Set
 	config ReaderConfig
@@ -31,35 +30,33 @@ type Reader struct {
 	bad   map[int]string // reason by index in set
 }
 
-// States of a file; every other value is its mark at its first reading.
+// States of a file; every other value is the file's mark at its first reading.
 const (
 	unread = 0
 	bad    = 1
 )
 
-// ReaderConfig is what a Reader may be told; its zero value is usable.
+// ReaderConfig configures a Reader; its zero value is usable.
 type ReaderConfig struct {
 	Limits     imaging.Limits
 	Conversion imaging.Conversion
-	// CacheBytes is how much memory decoded pictures may take. What came first
-	// stays: with every picture read once an epoch, nothing else is better.
+	// CacheBytes limits the memory of cached images. The first ones stay: when every image is read
+	// once per epoch, no eviction policy does better.
 	CacheBytes int64
-	// MaxBad is the share of bad files above which reading fails; 0 means one half.
+	// MaxBad is the fraction of bad files above which reading fails; 0 means one half.
 	MaxBad float64
-	// Look, if it is set, sees what Images reads. Pictures that are in memory have no
-	// file at hand: it goes with CacheBytes 0.
+	// Look, if set, observes what Images reads. It needs CacheBytes 0: a cache hit reads no file.
 	Look *Look
 }
 
-// Look lets a caller of Images see what is at hand while a picture is made, so that
-// no file has to be read or decoded twice. Images calls it from its workers, for
-// several pictures at once, and for picture i before i is yielded.
+// Look lets a caller of Images inspect the file and the decoded image on the way, so that nothing
+// is read or decoded twice. Images calls it from its workers, for several images concurrently, and
+// for image i before i is yielded.
 type Look struct {
-	// File sees the bytes of a file, which are valid during the call, before they are
-	// decoded. When it returns false the picture is left out, and is not bad.
+	// File receives the bytes of a file before they are decoded; they are valid during the call. If
+	// it returns false, the image is left out without counting as bad.
 	File func(i int, data []byte) bool
-	// Picture sees the decoded picture, which is valid during the call and must not be
-	// changed.
+	// Picture receives the decoded image, which is valid during the call and must not be modified.
 	Picture func(i int, m *imaging.RGB)
 }
 
@@ -76,7 +73,7 @@ func NewReader(set *Set, config ReaderConfig) *Reader {
 	return r
 }
 
-// desk is a worker's own memory, which serves one picture after the other.
+// desk is a worker's scratch memory, reused for one image after another.
 type desk struct {
 	file    []byte
 	decoder imaging.Decoder
@@ -85,23 +82,21 @@ type desk struct {
 	look    *Look // nil for none
 }
 
-// Set is what the reader reads.
+// Set returns the set that the reader reads.
 func (r *Reader) Set() *Set { return r.set }
 
-// Decoded is the number of pictures that were decoded, or tried; those that came
-// from the cache are not counted.
+// Decoded returns the number of attempts to decode an image; cache hits are not counted.
 func (r *Reader) Decoded() int64 { return r.decoded.Load() }
 
-// Image returns the decoded picture i, which must not be changed. A file that
-// cannot be used is a *BadFile error; any other error is no fault of the file and
-// ends the run.
+// Image returns the decoded image i, which must not be modified. An unusable file is a *BadFile
+// error; any other error is not the file's fault and ends the run.
 func (r *Reader) Image(i int) (*imaging.RGB, error) {
 	var d desk
 	defer d.decoder.Close()
 	return r.image(i, &d)
 }
 
-// image is Image on a desk: the picture is valid until the next one there.
+// image is Image using d's memory: the image is valid until the next call with d.
 func (r *Reader) image(i int, d *desk) (*imaging.RGB, error) {
 	if r.cache != nil {
 		if m := r.cache[i].Load(); m != nil {
@@ -136,10 +131,10 @@ func (r *Reader) image(i int, d *desk) (*imaging.RGB, error) {
 	return r.keep(i, &d.picture), nil
 }
 
-// errLeftOut is the error of a picture that the look does not want.
+// errLeftOut is the error of an image that the Look rejects.
 var errLeftOut = errors.New("picture is left out")
 
-// unchanged compares a file with what it was when it was first read.
+// unchanged compares a file with its state at its first reading.
 func (r *Reader) unchanged(i int, mark uint32) error {
 	if mark == unread || r.state[i].CompareAndSwap(unread, mark) || r.state[i].Load() == mark {
 		return nil
@@ -147,8 +142,7 @@ func (r *Reader) unchanged(i int, mark uint32) error {
 	return errors.New("file has changed since it was first read")
 }
 
-// keep puts a copy of m into the cache if the budget allows, and returns m or the
-// copy.
+// keep caches a copy of m if the budget allows, and returns the copy, else m.
 func (r *Reader) keep(i int, m *imaging.RGB) *imaging.RGB {
 	size := int64(len(m.Pix))
 	if r.cache == nil {
@@ -164,14 +158,14 @@ func (r *Reader) keep(i int, m *imaging.RGB) *imaging.RGB {
 	return m
 }
 
-// substitute returns picture i or, when its file is bad, the next good one in the
-// order of the keys, going on at the first after the last; lost says which of the
-// two. That choice follows from the files alone, never from what was read before.
+// substitute returns image i or, if its file is bad, the next good one in key order, wrapping
+// around at the end; lost reports a substitution. The choice depends on the files alone, never on
+// what was read before.
 func (r *Reader) substitute(i int, d *desk) (m *imaging.RGB, lost bool, err error) {
 	n := r.set.Len()
 	for step := range n {
 		j := (i + step) % n
-		if r.state[j].Load() != bad { // else reading it would only tell why
+		if r.state[j].Load() != bad { // reading it again would only repeat the reason
 			m, err = r.image(j, d)
 			if err == nil || !isBad(err) {
 				return m, step > 0, err
@@ -185,10 +179,10 @@ func (r *Reader) substitute(i int, d *desk) (m *imaging.RGB, lost bool, err erro
 		n, r.set.Source(), r.badFile((i+n-1)%n))
 }
 
-// Substitute returns picture i or, when its file is bad, the next good one in the
-// order of the keys, going on at the first after the last. That choice follows
-// from the files alone, never from what was read before. It is an error when more
-// files in a row are bad than MaxBad allows of all, or all are.
+// Substitute returns image i or, if its file is bad, the next good one in key order, wrapping
+// around at the end. The choice depends on the files alone, never on what was read before. It is an
+// error if all files are bad, or if a run of consecutive bad files exceeds the fraction MaxBad of
+// the set.
 func (r *Reader) Substitute(i int) (*imaging.RGB, error) {
 	var d desk
 	defer d.decoder.Close()

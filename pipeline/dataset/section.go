@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// An index file is made of sections: eight bytes of length, that many bytes, and
-// the CRC-32C of both. Numbers are little-endian.
+// An index file consists of sections: eight bytes of length, that many bytes of body, and the
+// CRC-32C of both. Numbers are little-endian.
 
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -31,7 +31,7 @@ func (s *sectionWriter) Write(p []byte) (int, error) {
 	return len(p), s.err
 }
 
-// section writes one section, whose body must be of the length announced.
+// section writes one section, whose body must have the announced length.
 func (s *sectionWriter) section(length int, body func(w io.Writer)) {
 	s.sum = 0
 	s.Write(binary.LittleEndian.AppendUint64(nil, uint64(length)))
@@ -42,11 +42,11 @@ func (s *sectionWriter) section(length int, body func(w io.Writer)) {
 // sectionReader reads sections from a file of known size.
 type sectionReader struct {
 	r    *bufio.Reader
-	left int64 // bytes of the file
+	left int64 // unread bytes of the file
 }
 
-// section reads the next section into what room returns for its length, which
-// never exceeds what is left of the file. room may return nil to refuse.
+// section copies the next section to the writer that room returns for its length, which never
+// exceeds the rest of the file. room may return nil to refuse.
 func (s *sectionReader) section(room func(length int64) io.Writer) error {
 	head := make([]byte, 8)
 	if err := s.take(head); err != nil {
@@ -88,7 +88,7 @@ func (s *sectionReader) take(p []byte) error {
 	return err
 }
 
-// records makes a Writer of a function that takes pieces of whole records.
+// records adapts a function to a Writer; each call receives whole records.
 type records func(p []byte)
 
 func (f records) Write(p []byte) (int, error) {

@@ -1,11 +1,9 @@
-// Package dataset finds pictures and turns them into batches: index a folder
-// tree, a list of paths or tar shards, shuffle, decode with a cache, replace what
-// cannot be read, and assemble two augmented views of each picture in the tensors
-// a training step is fed.
+// Package dataset finds images and turns them into batches: it indexes a folder tree, a list of
+// paths or tar shards, shuffles, decodes with a cache, substitutes for unreadable files, and writes
+// two augmented views of each image into the tensors that a training step is fed.
 //
-// Everything random follows from a seed, and nothing depends on the number of
-// workers or on timing: the same arguments give the same batches, from any
-// position of a run.
+// All randomness derives from a seed, and nothing depends on the number of workers or on timing:
+// the same arguments produce the same batches, from any position of a run.
 package dataset
 
 import (
@@ -17,23 +15,22 @@ import (
 	"time"
 )
 
-// Set is an indexed source of pictures, or several, or a part of them, in ascending order of
-// the pictures' keys. It is not changed after it was made, so that any number of
-// goroutines may read it.
+// Set is an indexed source of images, or several, or a subset of them, in ascending order of the
+// images' keys. It is immutable and thus safe for concurrent reads.
 //
-// A picture's key is what draws and splits hash: in a tree its path below the
-// root, with slashes; in a list its path as listed; in tar shards SHARD/MEMBER; of a
-// file that was named its name, of files that a pattern stands for their paths below
-// its folder, which is what comes before the first wildcard.
+// An image's key is what random draws and splits hash: in a tree its path below the root, with
+// slashes; in a list its path as listed; in tar shards SHARD/MEMBER; for a file that was named its
+// name; for files matched by a pattern their paths below the pattern's folder, which precedes the
+// first wildcard or brace.
 type Set struct {
 	sources []*source
 	origin  []uint32 // index in sources by row of the table; nil for a single one
 	table   *table
-	pick    []uint32 // rows of the table, nil for all of them
+	pick    []uint32 // rows of the table; nil for all
 	others  map[string]int
 }
 
-// from is the source of a row of the table.
+// from returns the source of a row of the table.
 func (s *Set) from(row int) *source {
 	if s.origin == nil {
 		return s.sources[0]
@@ -41,13 +38,13 @@ func (s *Set) from(row int) *source {
 	return s.sources[s.origin[row]]
 }
 
-// Entry is what an index knows of a picture without having read its pixels: the
-// state of its file when that was indexed.
+// Entry is what the index knows of an image without decoding its pixels: the state of its file at
+// indexing.
 type Entry struct {
 	Size     int64     // bytes
-	Modified time.Time // of a member of a shard: the shard's
-	// W and H are the size of the picture as people see it, in pixels; 0 when it was
-	// not asked for (Options.Dimensions) and of a file that is no picture.
+	Modified time.Time // of a shard's member: the shard's
+	// W and H are the image's displayed size in pixels; 0 if it was not requested
+	// (Options.Dimensions) or the file is not an image.
 	W, H int
 }
 
@@ -58,7 +55,7 @@ func (s *Set) row(i int) int {
 	return int(s.pick[i])
 }
 
-// Len is the number of pictures.
+// Len returns the number of images.
 func (s *Set) Len() int {
 	if s.pick == nil {
 		return s.table.len()
@@ -66,13 +63,13 @@ func (s *Set) Len() int {
 	return len(s.pick)
 }
 
-// Key is the key of picture i.
+// Key returns the key of image i.
 func (s *Set) Key(i int) string { return s.table.key(s.row(i)) }
 
-// Label is what kind of picture i is said to be, "" when nothing says so: in a
-// tree, and of files that a pattern stands for, the first folder of the key; in a list what follows the path; in a shard
-// the member's .cls file, else its .json file's "label" or "cls", else the first folder
-// of the member's path.
+// Label returns the class label of image i, "" if it has none: in a tree, and for files matched by
+// a pattern, the first folder of the key; in a list the text after the path; in a shard the
+// member's .cls file, else its .json file's "label" or "cls", else the first folder of the member's
+// path.
 func (s *Set) Label(i int) string {
 	row := s.row(i)
 	if s.table.label != nil {
@@ -85,7 +82,7 @@ func (s *Set) Label(i int) string {
 	return label
 }
 
-// Entry is what the index knows of picture i.
+// Entry returns what the index knows of image i.
 func (s *Set) Entry(i int) Entry {
 	f := s.table.files[s.row(i)]
 	e := Entry{Size: f.size, Modified: time.Unix(0, f.modified)}
@@ -95,13 +92,12 @@ func (s *Set) Entry(i int) Entry {
 	return e
 }
 
-// Source is the folder, list, shards or files of the set, as they were named, the
-// first of many.
+// Source describes where the set comes from: its folders, lists, shards or files as they were
+// named, with only the first few of many.
 func (s *Set) Source() string { return sourceNames(s.sources) }
 
-// Split sets aside about the given share of the pictures. Which ones follows from
-// a hash of each key, so that a picture stays on its side when others are added
-// or removed. Either part may be empty.
+// Split holds out about the given fraction of the images. The choice follows from a hash of each
+// key, so an image stays on its side when others are added or removed. Either part may be empty.
 func (s *Set) Split(holdout float64) (train, held *Set) {
 	train = &Set{sources: s.sources, origin: s.origin, table: s.table, pick: []uint32{}}
 	held = &Set{sources: s.sources, origin: s.origin, table: s.table, pick: []uint32{}}
@@ -116,8 +112,8 @@ func (s *Set) Split(holdout float64) (train, held *Set) {
 	return train, held
 }
 
-// ShareOf is the share with which Split sets n pictures aside, all if there are no more:
-// what a share of few pictures comes to is a matter of luck.
+// ShareOf returns the fraction with which Split holds out exactly n images, or all if there are no
+// more than n: for few images the size of a given fraction is a matter of luck.
 func (s *Set) ShareOf(n int) float64 {
 	if n = min(n, s.Len()); n < 1 {
 		return 0
@@ -130,11 +126,10 @@ func (s *Set) ShareOf(n int) float64 {
 	return places[n-1] + 1./(1<<53)
 }
 
-// place is where a key lies, by its hash, from 0 to below 1.
+// place maps a key to [0,1) by its hash.
 func place(key string) float64 { return float64(hash(key)>>11) / (1 << 53) }
 
-// Fingerprint tells two sets apart by their keys: a resumed run wants the set it
-// began with.
+// Fingerprint identifies a set by its keys: a resumed run requires the set it began with.
 func (s *Set) Fingerprint() string {
 	h := sha256.New()
 	for i := range s.Len() {
@@ -144,7 +139,7 @@ func (s *Set) Fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// hash is FNV-1a followed by mix, for its upper bits.
+// hash is FNV-1a followed by mix, which improves the upper bits.
 func hash(key string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(key) {

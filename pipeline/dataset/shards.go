@@ -16,7 +16,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// shard is a tar file of a source, as it was when it was indexed.
+// shard is a tar file of a source in the state in which it was indexed.
 type shard struct {
 	part
 	path string
@@ -43,16 +43,16 @@ func shardSource(name string, files []string, err error) (*source, error) {
 		s.shard[base] = shard{path: full}
 		s.files = append(s.files, base)
 	}
-	// As the keys of their members sort.
+	// In the order in which the keys of their members sort.
 	slices.SortFunc(s.files, func(a, b string) int { return strings.Compare(a+"/", b+"/") })
 	return s, nil
 }
 
-// maxShards bounds what a pattern may stand for.
+// maxShards limits the number of files that a pattern expands to.
 const maxShards = 1 << 20
 
-// expand returns the files that a pattern with {000..012} or {a,b} stands for; nil
-// without an error when there are no braces in it.
+// expand returns the files that a pattern with {000..012} or {a,b} expands to; nil without an error
+// if it has no braces.
 func expand(pattern string) ([]string, error) {
 	before, rest, open := strings.Cut(pattern, "{")
 	inner, after, closed := strings.Cut(rest, "}")
@@ -82,7 +82,7 @@ func expand(pattern string) ([]string, error) {
 	return files, nil
 }
 
-// choices are the texts that the inside of braces stands for.
+// choices returns the alternatives inside a pair of braces.
 func choices(inner string) ([]string, error) {
 	first, last, isRange := strings.Cut(inner, "..")
 	if !isRange {
@@ -100,7 +100,7 @@ func choices(inner string) ([]string, error) {
 	return texts, nil
 }
 
-// refreshShards is refreshTree for tar files: those that changed are read again.
+// refreshShards is the counterpart of refreshTree for tar files: only changed ones are read again.
 func refreshShards(x *indexing, old *listing) (now *listing, changed bool, err error) {
 	before := map[string]part{}
 	for _, p := range old.parts {
@@ -142,8 +142,8 @@ func refreshShards(x *indexing, old *listing) (now *listing, changed bool, err e
 	return now, true, err
 }
 
-// joined puts the tables of shards together; for one that was not read its rows of
-// old are taken.
+// joined concatenates the tables of shards; the rows of a shard that was not read are taken from
+// old.
 func joined(names []string, read []*table, old *table) (*table, error) {
 	var b builder
 	rows, bytes := old.len(), len(old.keys)
@@ -169,7 +169,7 @@ func joined(names []string, read []*table, old *table) (*table, error) {
 	return b.finish()
 }
 
-// index lists the pictures of the shard.
+// index lists the images of the shard.
 func (s shard) index() (*table, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
@@ -194,5 +194,5 @@ func (s shard) index() (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.sorted(func(int, int) error { return nil }) // as if unpacked: the last of a name stays
+	return t.sorted(func(int, int) error { return nil }) // as if unpacked: the last member of a name wins
 }

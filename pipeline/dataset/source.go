@@ -14,7 +14,7 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// kind is how the pictures of a source lie.
+// kind is how the images of a source are stored.
 type kind uint8
 
 const (
@@ -24,17 +24,17 @@ const (
 	named                  // image files, named one by one or by a pattern
 )
 
-// source is where the pictures of a set are.
+// source is where the images of a set are stored.
 type source struct {
 	name  string // as given
 	kind  kind
-	path  string   // absolute: the folder, the list, or for shards what was given
-	root  string   // absolute: what the keys of files are relative to
+	path  string   // absolute: the folder or list; for shards and named files the name as given
+	root  string   // absolute: the folder that the keys of files are relative to
 	files []string // the shards; the keys of named files
 	shard map[string]shard
 }
 
-// find settles what name means, by what is there.
+// find resolves name to a source by what exists on disk.
 func find(name string) (*source, error) {
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,8 +58,8 @@ func find(name string) (*source, error) {
 	return fileSource(name, path)
 }
 
-// folderSource is a tree, or shards where there are tar files at the top of the
-// folder and no picture anywhere: an archive may lie beside what came out of it.
+// folderSource returns a tree, or shards if there are tar files at the top of the folder and no
+// image anywhere in it: an archive may lie beside its unpacked files.
 func folderSource(name, path string) (*source, error) {
 	files, err := tarsIn(path)
 	if err != nil {
@@ -77,8 +77,7 @@ func folderSource(name, path string) (*source, error) {
 	return &source{name: name, kind: tree, path: path, root: path}, nil
 }
 
-// tarsIn returns the tar files of a folder, or none as soon as it comes upon a
-// picture.
+// tarsIn returns the tar files of a folder, or none once it meets an image.
 func tarsIn(folder string) (files []string, err error) {
 	err = eachEntry(folder, func(name string, e entry) (more bool) {
 		switch e {
@@ -96,14 +95,14 @@ func tarsIn(folder string) (files []string, err error) {
 	return files, nil
 }
 
-// packed are the beginnings of compressed files.
+// packed maps the magic bytes of compressed files to the method.
 var packed = map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "\xfd7zXZ": "xz", "BZh": "bzip2"}
 
-// sniffed is how many bytes of a file tell what it is.
+// sniffed is the number of leading bytes that are examined to identify a file.
 const sniffed = 4096
 
-// fileSource tells an image by its name, and else a tar file, an image and a list by
-// their first bytes.
+// fileSource recognises an image by its name, otherwise a tar file, list or image by its
+// contents.
 func fileSource(name, path string) (*source, error) {
 	if isPicture(name) {
 		return namedSource(name, filepath.Dir(name), []string{name})
@@ -136,7 +135,7 @@ func fileSource(name, path string) (*source, error) {
 	return nil, fmt.Errorf("%s is neither a folder, nor a tar file, nor a text file with a path on each line, nor an image", name)
 }
 
-// isText allows for a letter that is cut at the end.
+// isText reports whether head is UTF-8 without NUL, allowing for a character cut off at the end.
 func isText(head []byte) bool {
 	for cut := range min(utf8.UTFMax, len(head)+1) {
 		if utf8.Valid(head[:len(head)-cut]) {
@@ -146,7 +145,7 @@ func isText(head []byte) bool {
 	return false
 }
 
-// notPacked refuses a compressed file by its first bytes.
+// notPacked rejects a compressed file by its first bytes.
 func notPacked(name string, head []byte) error {
 	for magic, method := range packed {
 		if bytes.HasPrefix(head, []byte(magic)) {
@@ -156,7 +155,7 @@ func notPacked(name string, head []byte) error {
 	return nil
 }
 
-// isPicture goes by the name.
+// isPicture reports whether a name has an image's extension.
 func isPicture(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff":

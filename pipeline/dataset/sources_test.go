@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// lines is a set as "key [label]" lines.
+// lines returns a set as "key [label]" lines.
 func lines(s *Set) []string {
 	var all []string
 	for i := range s.Len() {
@@ -24,7 +24,7 @@ func lines(s *Set) []string {
 	return all
 }
 
-// refused wants one line with a text.
+// refused checks that err is a single line that contains want.
 func refused(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -105,7 +105,7 @@ func TestAListIsReadAgainWhenItChanges(t *testing.T) {
 	}
 }
 
-// member is one of a tar file.
+// member is a member of a tar file.
 type member struct {
 	name, text string
 	kind       byte
@@ -144,8 +144,8 @@ func pack(t testing.TB, members ...member) []byte {
 	return b.Bytes()
 }
 
-// A label comes from .cls, else from .json, else from the folder; what is no label in a
-// .json member is let be.
+// A label comes from .cls, else from .json, else from the folder; .json members without a label are
+// ignored.
 func TestLabelsInShards(t *testing.T) {
 	root := t.TempDir()
 	members := []member{{name: "k/cls.png", text: picture(1)}, {name: "k/cls.cls", text: "first\n"}, {name: "k/cls.json", text: `{"label": "second"}`}}
@@ -174,7 +174,7 @@ func TestLabelsInShards(t *testing.T) {
 	}
 }
 
-// packedShards are two tar files in a folder.
+// packedShards creates two tar files in a folder.
 func packedShards(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
@@ -198,7 +198,7 @@ func TestShards(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, packedLines)
 		}
 		r := NewReader(s, ReaderConfig{})
-		for i, n := range []int{1, 3, 4, 5, 6} { // of one name in a shard the last stays
+		for i, n := range []int{1, 3, 4, 5, 6} { // of equal names in a shard the last wins
 			data, err := s.ReadFile(i)
 			if err != nil || string(data) != picture(n) {
 				t.Errorf("%s: %d bytes, %v", s.Key(i), len(data), err)
@@ -269,12 +269,12 @@ func TestShardsRefuse(t *testing.T) {
 		_, err := Index(filepath.Join(root, filepath.FromSlash(name)))
 		refused(t, err, want)
 	}
-	// A folder of shards names the one that is wrong.
+	// For a folder of shards the error names the faulty one.
 	_, err := Index(root)
 	refused(t, err, "shard "+root)
 }
 
-// TestSparseMembersAreRefused writes the header of one by hand.
+// TestSparseMembersAreRefused constructs the headers by hand.
 func TestSparseMembersAreRefused(t *testing.T) {
 	h := &tar.Header{Typeflag: tar.TypeReg, Size: 10, PAXRecords: map[string]string{"GNU.sparse.major": "1"}}
 	refused(t, plain(h, 512, 1024), "sparse")

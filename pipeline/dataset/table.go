@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// table holds what is known of all pictures of a source, by row, in columns: a
-// million pictures are a handful of objects to the collector and some 70 MB.
-// Rows are in ascending order of their keys, which are all different.
+// table holds what is known of all images of a source, one row each, in columns: a million images
+// are a handful of objects to the garbage collector and some 70 MB. Rows are in ascending order of
+// their keys, which are unique.
 type table struct {
-	keys  string   // one after the other
-	ends  []uint32 // where each ends in keys
+	keys  string   // concatenated
+	ends  []uint32 // end of each key in keys
 	files []file
 
-	labels  []string // different ones; none where labels follow from keys
+	labels  []string // distinct; nil if labels follow from keys
 	label   []uint32 // index in labels, by row
-	offsets []int64  // where a member's bytes begin in its shard; none but for shards
+	offsets []int64  // start of a member's bytes in its shard; nil except for shards
 }
 
 // file is the state of a file, or a member of a shard, when it was indexed.
 type file struct {
 	size, modified int64 // bytes; nanoseconds since 1970
-	// w and h are the picture's size as people see it; 0, 0 when it was not looked
-	// at, and 0, 1 when that found no picture.
+	// w and h are the image's displayed size; 0, 0 if it was not examined, and 0, 1 if it turned
+	// out not to be an image.
 	w, h uint32
 }
 
-// known says that dimensions were looked for, with whatever result.
+// known reports whether the dimensions were looked for, whatever the result.
 func (f *file) known() bool { return f.h > 0 }
 
 func (t *table) len() int { return len(t.ends) }
@@ -41,7 +41,7 @@ func (t *table) key(row int) string {
 	return t.keys[begin:t.ends[row]]
 }
 
-// find returns the row of a key.
+// find returns the row of a key, or where it would be inserted.
 func (t *table) find(key string) (row int, found bool) {
 	lo, hi := 0, t.len()
 	for lo < hi {
@@ -58,19 +58,19 @@ func (t *table) find(key string) (row int, found bool) {
 type builder struct {
 	table
 	text   strings.Builder
-	number map[string]uint32 // of each label
+	number map[string]uint32 // by label
 	err    error
 }
 
-// grow makes room for rows whose keys have so many bytes: a table that grows by
-// doubling would hold twice the memory.
+// grow reserves room for rows and for the total bytes of their keys: growing by doubling would hold
+// twice the memory.
 func (b *builder) grow(rows, bytes int) {
 	b.text.Grow(bytes)
 	b.ends = make([]uint32, 0, rows)
 	b.files = make([]file, 0, rows)
 }
 
-// name appends a row with the key made of the given pieces.
+// name appends a row whose key is the concatenation of pieces.
 func (b *builder) name(pieces ...string) {
 	for _, p := range pieces {
 		b.text.WriteString(p)
@@ -81,7 +81,7 @@ func (b *builder) name(pieces ...string) {
 	b.ends = append(b.ends, uint32(b.text.Len()))
 }
 
-// as sets the label of the last row, of all rows or none.
+// as sets the label of the last row. Either all rows get one or none.
 func (b *builder) as(label string) {
 	n, known := b.number[label]
 	if !known {
@@ -107,7 +107,7 @@ func (b *builder) copy(t *table, row int) {
 	}
 }
 
-// finish returns the rows as they were added; nothing may be added after that.
+// finish returns the rows in the order they were added; nothing may be added afterwards.
 func (b *builder) finish() (*table, error) {
 	b.table.keys = b.text.String() // shares the builder's memory
 	if b.err != nil {
@@ -119,8 +119,8 @@ func (b *builder) finish() (*table, error) {
 	return &b.table, nil
 }
 
-// sorted returns t in the order of its keys. Of rows with one key the last
-// stays, when conflict, which is told of two such rows, allows it.
+// sorted returns t in key order. Of rows with equal keys the last one stays, provided that
+// conflict, which is called with two such rows, returns nil.
 func (t *table) sorted(conflict func(first, second int) error) (*table, error) {
 	ascending := true
 	for row := 1; row < t.len() && ascending; row++ {
@@ -147,8 +147,7 @@ func (t *table) sorted(conflict func(first, second int) error) (*table, error) {
 	return b.finish()
 }
 
-// merge joins the rows of old that keep wants with those of fresh, which have other
-// keys.
+// merge merges the rows of old for which keep is true with those of fresh, whose keys differ.
 func merge(old *table, keep func(row int) bool, fresh *table) (*table, error) {
 	if old.len() == 0 {
 		return fresh, nil

@@ -11,9 +11,9 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// readShard appends the pictures of a tar file of the given size to b, with their
-// places in it, so that each can be read alone. Only regular members count; hidden
-// ones are passed over. labels says what a member's label is.
+// readShard appends the images of a tar file of the given size to b, with their offsets in it, so
+// that each can be read on its own. Only regular members count; hidden ones are skipped. See labels
+// for how a member gets its label.
 func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 	archive := tar.NewReader(r)
 	var said labels
@@ -55,7 +55,7 @@ func readShard(r io.ReadSeeker, size int64, name string, b *builder) error {
 	return nil
 }
 
-// plain refuses a member whose bytes do not lie in one piece within the shard.
+// plain rejects a member whose bytes are not contiguous within the shard.
 func plain(h *tar.Header, offset, size int64) error {
 	for record := range h.PAXRecords {
 		if strings.HasPrefix(record, "GNU.sparse.") {
@@ -71,7 +71,7 @@ func plain(h *tar.Header, offset, size int64) error {
 	return nil
 }
 
-// cut names what the end of a file in the middle of a member means.
+// cut explains an error in the middle of a tar file.
 func cut(err error, members int) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the tar file is cut off")
@@ -79,7 +79,7 @@ func cut(err error, members int) error {
 	return fmt.Errorf("after %d images: %w", members, err)
 }
 
-// hidden says that a member or a folder of it begins with a dot.
+// hidden reports whether a member or one of its folders begins with a dot.
 func hidden(member string) bool {
 	return strings.HasPrefix(member, ".") || strings.Contains(member, "/.")
 }

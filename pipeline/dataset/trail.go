@@ -8,23 +8,23 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// trail is how a walk came from the root of a tree to a folder: the folders on the
-// way, that one last.
+// trail is the path of a walk from the root of a tree to a folder: all folders on the way,
+// including that one.
 type trail []step
 
 type step struct {
 	name string
 	info fs.FileInfo // of the folder, not of the link to it
-	link bool        // it was come to by a link
+	link bool        // it was reached through a link
 }
 
-// to is the trail one folder further.
+// to returns the trail extended by one folder.
 func (t trail) to(name string, info fs.FileInfo, link bool) trail {
 	return append(t[:len(t):len(t)], step{name, info, link})
 }
 
-// circle is an error when the last folder is on the trail twice. Without a link there
-// is no way for it to be, and nothing is compared.
+// circle returns an error if the last folder is on the trail twice. That is impossible without a
+// link, in which case nothing is compared.
 func (t trail) circle() error {
 	by := len(t) - 1
 	for by >= 0 && !t[by].link {

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// walk goes through the folders of a tree and reads those that have changed.
+// walk traverses the folders of a tree and reads those that have changed.
 type walk struct {
 	ctx  context.Context
 	root string
 	now  time.Time
 
-	known map[string]part     // folders of the index, by name
+	known map[string]part     // folders of the old index, by name
 	below map[string][]string // their sub-folders
 
-	parts []part          // as they are now
-	kept  map[string]bool // those of known that have not changed
-	fresh builder         // pictures of the others, names only
+	parts []part          // their current state
+	kept  map[string]bool // unchanged ones of known
+	fresh builder         // images of the changed folders, names only
 
-	others map[string]int // files that are no pictures, by ending
+	others map[string]int // files that are not images, by ending
 
-	trail trail // to the folder that is visited
+	trail trail // to the folder being visited
 }
 
 func newWalk(ctx context.Context, root string, known []part) *walk {
@@ -41,14 +41,14 @@ func newWalk(ctx context.Context, root string, known []part) *walk {
 	return w
 }
 
-// parentOf is the folder of a key or of a folder, "" for the root.
+// parentOf returns the folder of a key or of a folder, "" for the root.
 func parentOf(name string) string {
 	at := strings.LastIndexByte(name, '/')
 	return name[:max(at, 0)]
 }
 
-// folder visits a folder, or one that a link leads to, and all below it. The pictures
-// of a tree that is read whole come in the order of their keys.
+// folder visits a folder, or one that a link leads to, and everything below it. If a whole tree is
+// read, its images come in key order.
 func (w *walk) folder(name string) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (w *walk) folder(name string) error {
 	return w.read(name, full)
 }
 
-// keep takes a folder as it is known, and visits those in it.
+// keep reuses a folder's known entries, and visits its subfolders.
 func (w *walk) keep(name string) error {
 	w.kept[name] = true
 	for _, sub := range w.below[name] {
@@ -94,7 +94,7 @@ func (w *walk) keep(name string) error {
 	return nil
 }
 
-// read takes in a folder in the order that the keys of its pictures have.
+// read reads a folder's entries in key order.
 func (w *walk) read(name, full string) error {
 	entries, lost, err := namesIn(full, w.others)
 	if err != nil {
@@ -118,10 +118,9 @@ func (w *walk) read(name, full string) error {
 	return nil
 }
 
-// lost takes in a link that leads to nothing and may stand for a folder. It counts as
-// a picture, which is bad when it is read, unless its name is that of another file.
-// Whether it leads somewhere again, the folder that it lies in does not tell: that
-// one is read each time.
+// lost records a dangling link that may stand for a folder. It counts as an image, which is bad
+// when read, unless it has another file's extension. Its folder does not show when the link is
+// mended, so that folder is marked to be read each time.
 func (w *walk) lost(key string) {
 	if path.Ext(key) == "" {
 		w.fresh.name(key)
@@ -134,8 +133,8 @@ func (w *walk) lost(key string) {
 	}
 }
 
-// refreshTree is the index of a tree as it is now, made from an older one, which
-// may be of nothing. changed is false when the older one still holds.
+// refreshTree returns the current index of a tree, derived from an older one, which may be empty.
+// changed is false if the older one still holds.
 func refreshTree(x *indexing, old *listing) (now *listing, changed bool, err error) {
 	w := newWalk(x.ctx, x.source.root, old.parts)
 	if err := w.folder(""); err != nil {

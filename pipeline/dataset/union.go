@@ -12,10 +12,10 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// OpenAll is Open for several sources: the pictures of all of them are one Set, in the
-// order of their keys, which are those that each source gives them by itself. A picture
-// that two of them have under one key is there once; two pictures with one key are an
-// error, as is an index file that is named for more than one source.
+// OpenAll is Open for several sources: all their images form one Set in key order, with the keys
+// that each source assigns by itself. An image that two sources have under one key appears once;
+// two different images with one key are an error, as is a named index file for more than one
+// source.
 func OpenAll(ctx context.Context, names []string, opt Options) (*Set, error) {
 	if len(names) == 1 {
 		return Open(ctx, names[0], opt)
@@ -41,7 +41,7 @@ func OpenAll(ctx context.Context, names []string, opt Options) (*Set, error) {
 	return union(sets)
 }
 
-// union joins sets that are whole.
+// union joins complete sets.
 func union(sets []*Set) (*Set, error) {
 	type place struct{ set, row uint32 }
 	var places []place
@@ -83,10 +83,10 @@ func union(sets []*Set) (*Set, error) {
 	return all, err
 }
 
-// namedSources is how many sources are named of many.
+// namedSources is the number of sources that sourceNames lists.
 const namedSources = 3
 
-// sourceNames are the names of sources for people.
+// sourceNames describes sources for people.
 func sourceNames(sources []*source) string {
 	var names []string
 	for _, s := range sources[:min(len(sources), namedSources)] {

@@ -12,17 +12,17 @@ import (
 	"vicreg/models/onnx"
 )
 
-// checksumLen is the length of a checksum: hexadecimal digits.
+// checksumLen is the length of a checksum in hexadecimal digits.
 const checksumLen = 2 * sha256.Size
 
-// checksumHead is how a file of Marshal's begins: field 14 of the model, metadata_props,
-// with its key, up to the checksum that is its value. The format leaves the order of
-// fields open. At the front, a file that is cut off anywhere has lost what it promises.
+// checksumHead is the beginning of a file that Marshal writes: field 14 of the model,
+// metadata_props, with its key, up to the checksum as its value. The format does not prescribe the
+// order of fields. With the checksum at the front, truncation at any point is detected.
 const checksumHead = "\x72\x51" + "\x0a\x0d" + keyChecksum + "\x12\x40"
 
-// Marshal returns the bytes of a model file: a checksum, in the metadata under a key
-// of its own, then the model as onnx.Marshal writes it, which the checksum is of. So
-// every byte counts. A checksum that the model has is left out of it.
+// Marshal returns the bytes of a model file: a checksum, in the metadata under its own key, then
+// the model as onnx.Marshal writes it, over which the checksum is computed, so that every byte is
+// covered. An existing checksum of the model is dropped.
 func Marshal(model *onnx.ModelProto) ([]byte, error) {
 	takeChecksum(model)
 	body, err := onnx.Marshal(model)
@@ -37,8 +37,8 @@ func checksum(body []byte) string {
 	return hex.EncodeToString(d[:])
 }
 
-// intact compares a file with its checksum. One that has none passes: it is of an
-// older version, or another program has written it.
+// intact verifies a file against its checksum. A file without one passes: an older version or
+// another program wrote it.
 func intact(file []byte) error {
 	n := min(len(file), len(checksumHead))
 	head := file[:n]
@@ -59,8 +59,8 @@ func intact(file []byte) error {
 	return nil
 }
 
-// damagedBits is how many bits of a head may be wrong for it to count as a damaged one, and
-// not as the beginning of a file without a checksum. Those differ in 40 or so.
+// damagedBits is the number of wrong bits up to which a head counts as damaged rather than as the
+// beginning of a file without a checksum. The latter differs in about 40 bits.
 const damagedBits = 8
 
 func differing(a, b []byte) (count int) {
@@ -70,8 +70,8 @@ func differing(a, b []byte) (count int) {
 	return count
 }
 
-// unchanged compares a model that another program has read and written, which moves
-// the checksum to its metadata's other keys, with what was exported.
+// unchanged verifies a model that another program has read and written, which moves the checksum
+// among the other metadata keys.
 func unchanged(model *onnx.ModelProto) error {
 	want, ok := takeChecksum(model)
 	if !ok {

@@ -14,7 +14,7 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// headLen is the length of what is before the model in a file: tags, key and checksum.
+// headLen is the number of bytes before the model in a file: tags, key and checksum.
 const headLen = 4 + len("vicreg.sha256") + 2 + 64
 
 func sealed(t *testing.T, m *onnx.ModelProto) []byte {
@@ -26,7 +26,7 @@ func sealed(t *testing.T, m *onnx.ModelProto) []byte {
 	return file
 }
 
-// opens returns the error of opening the bytes of a file.
+// opens returns the error from opening the bytes of a file.
 func opens(t *testing.T, file []byte) error {
 	t.Helper()
 	e, err := encoder.New(orttest.Open(t), file, ort.Options{Threads: 1})
@@ -43,8 +43,8 @@ func refused(t *testing.T, what string, file []byte, at int, want string) {
 	}
 }
 
-// No bit of an exported file can change unnoticed: each of those before the model,
-// then some all over it, and in its weights.
+// No bit of an exported file can change unnoticed: every bit before the model, then a sample all
+// over it, and in its weights.
 func TestDamageIsRefused(t *testing.T) {
 	m := resnet(t, 1)
 	file := sealed(t, m)
@@ -74,7 +74,7 @@ func TestPartOfAFileIsRefused(t *testing.T) {
 	for n := range file {
 		refused(t, "cut", file[:n], n, "not complete")
 	}
-	// Half written over another model, or into room made before.
+	// Partly written over another model, or into preallocated space.
 	other := averager(t, 8)
 	onnx.SetMetadata(other, "note", "different")
 	for n := headLen; n < len(file); n += 97 {
@@ -90,8 +90,8 @@ func TestPartOfAFileIsRefused(t *testing.T) {
 	}
 }
 
-// The checksum is where any reader of ONNX finds it, and changes nothing else: not the
-// fingerprint, by which an index knows its model, nor a vector.
+// Any ONNX reader finds the checksum, and it changes nothing else: neither the fingerprint, to
+// which indexes are bound, nor any vector.
 func TestChecksum(t *testing.T) {
 	m := resnet(t, 1)
 	plain, file := marshal(t, m), sealed(t, m)
@@ -121,7 +121,7 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// Another program that writes the file anew leaves the checksum among the metadata.
+// Another program that rewrites the file leaves the checksum among the metadata.
 func TestChecksumOfARewrittenModel(t *testing.T) {
 	read := func() *onnx.ModelProto {
 		m, err := onnx.Unmarshal(sealed(t, resnet(t, 1)))

@@ -1,6 +1,6 @@
-// Package encoder turns pictures into vectors with an exported backbone: the same
-// pixels as in training and evaluation, the graph as it was written. It is all
-// that serving needs of the rest of the program.
+// Package encoder turns images into embedding vectors with an exported backbone: with the same
+// pixels as in training and evaluation, and the graph as it was exported. Serving needs nothing
+// else of the program.
 package encoder
 
 import (
@@ -17,24 +17,24 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Encoder is a backbone ready to run. All methods but Close may be called at
-// once; each Preprocessor is for one goroutine.
+// Encoder is a backbone ready to run. All methods but Close are safe for concurrent use; each
+// Preprocessor belongs to one goroutine.
 type Encoder struct {
-	// Limits of the pictures that are accepted; to be set before the first use.
+	// Limits of the accepted images; to be set before first use.
 	Limits imaging.Limits
 
 	session       *ort.Session
-	others        []*Encoder // the same model on sessions of their own
+	others        []*Encoder // the same model on further sessions
 	input, output string
 	metadata      *Metadata
 	fingerprint   string
 }
 
-// Open loads the model file at path, which vicreg export wrote. The caller closes
-// the encoder. A file that is no ONNX model, is not what its checksum is of, has no
-// metadata of vicreg's (ErrForeign) or that of a newer version, or a graph that does
-// not fit its metadata is an error that says so. Each of more is one more session, with the
-// weights in memory again; see On. On a device, weights of float16 imply TF32.
+// Open loads the model file at path, written by vicreg export. The caller closes the encoder. It is
+// an error if the file is not an ONNX model, fails its checksum, has no vicreg metadata
+// (ErrForeign) or that of a newer version, or has a graph that does not match its metadata. Each of
+// more opens another session, with another copy of the weights in memory; see On. On a device,
+// float16 weights imply TF32.
 func Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*
 	return e, nil
 }
 
-// New is Open for the bytes of a file, which may be reused after the return.
+// New is Open for the bytes of a file, which may be reused after it returns.
 func New(rt *ort.Runtime, file []byte, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	model, err := read(file)
 	if err != nil {
@@ -60,7 +60,7 @@ func New(rt *ort.Runtime, file []byte, opt ort.Options, more ...ort.Options) (*E
 	return load(rt, model, file, metadata, opt, more...)
 }
 
-// read takes a file apart that is as it was exported, as far as it has a checksum.
+// read parses a file after verifying its checksum, if it has one.
 func read(file []byte) (*onnx.ModelProto, error) {
 	if err := intact(file); err != nil {
 		return nil, err
@@ -75,8 +75,7 @@ func read(file []byte) (*onnx.ModelProto, error) {
 	return model, unchanged(model)
 }
 
-// load makes an encoder of a model and what is known about it, wherever that
-// comes from.
+// load builds an encoder from a model and its metadata, whatever their origin.
 func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metadata, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	fingerprint, err := Fingerprint(model, metadata.Preprocess)
 	if err != nil {
@@ -102,8 +101,8 @@ func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metada
 	return e, nil
 }
 
-// On is the encoder on its session k, 0 for itself, or on the last if there are fewer.
-// It is closed with e.
+// On returns the encoder on session k, where 0 is e itself, or on the last session if there are
+// fewer. It is closed with e.
 func (e *Encoder) On(k int) *Encoder {
 	if k = min(k, len(e.others)); k > 0 {
 		return e.others[k-1]
@@ -111,8 +110,7 @@ func (e *Encoder) On(k int) *Encoder {
 	return e
 }
 
-// connect finds input and output of the graph and holds them against the
-// metadata.
+// connect finds the input and output of the graph and checks them against the metadata.
 func (e *Encoder) connect(in, out []tensor.Spec) error {
 	if len(in) != 1 || len(out) != 1 {
 		return fmt.Errorf("the model has %d inputs and %d outputs, want one of each", len(in), len(out))
@@ -128,8 +126,7 @@ func (e *Encoder) connect(in, out []tensor.Spec) error {
 	return nil
 }
 
-// Close frees the sessions; it may be called again, but while no other method
-// runs.
+// Close frees the sessions. It is idempotent, but must not run concurrently with other methods.
 func (e *Encoder) Close() error {
 	var errs []error
 	for _, on := range append([]*Encoder{e}, e.others...) {
@@ -140,27 +137,25 @@ func (e *Encoder) Close() error {
 	return errors.Join(errs...)
 }
 
-// Dim is D, the length of a vector.
+// Dim returns D, the length of a vector.
 func (e *Encoder) Dim() int { return e.metadata.Dim }
 
-// Size is S, the side of the square the graph sees, in pixels.
+// Size returns S, the side of the graph's square input in pixels.
 func (e *Encoder) Size() int { return e.metadata.Preprocess.Crop }
 
-// Device is what the model runs on.
+// Device returns the device that the model runs on.
 func (e *Encoder) Device() ort.Device { return e.session.Device() }
 
-// Metadata is what the file says about the model. It is shared: not to be changed.
+// Metadata returns the file's metadata. It is shared and must not be modified.
 func (e *Encoder) Metadata() *Metadata { return e.metadata }
 
-// Fingerprint names the function from picture to vector; see the function of that
-// name.
+// Fingerprint identifies the function from image to vector; see the function Fingerprint.
 func (e *Encoder) Fingerprint() string { return e.fingerprint }
 
-// Encode turns n pictures, uint8 [n, S, S, 3] as Preprocess writes them, into
-// their vectors, float32 [n, D], which are new. pixels must not change before the
-// return; those of NewPixels get to a device fastest. When ctx ends, the run stops between two operators and the error is
-// ctx's, wrapped. A vector does not depend on what else is in the batch, but for
-// rounding.
+// Encode turns n images, uint8 [n, S, S, 3] as written by Preprocess, into newly allocated vectors,
+// float32 [n, D]. pixels must not change until it returns; those of NewPixels transfer to a device
+// fastest. When ctx ends, the run stops between two operators and returns ctx's error, wrapped.
+// Except for rounding, a vector does not depend on the rest of the batch.
 func (e *Encoder) Encode(ctx context.Context, pixels []uint8, n int) ([]float32, error) {
 	s := e.Size()
 	if n < 1 || len(pixels) != n*s*s*3 {
@@ -173,11 +168,10 @@ func (e *Encoder) Encode(ctx context.Context, pixels []uint8, n int) ([]float32,
 	return out[e.output].Float32(), nil
 }
 
-// Preprocessor turns image files into the pixels that Encode takes, and keeps its
-// memory from one to the next. It is for one goroutine at a time; Close frees what
-// the garbage collector does not see.
+// Preprocessor turns image files into the pixels that Encode accepts, and reuses its memory from
+// one to the next. It is not safe for concurrent use; Close frees memory outside the Go heap.
 type Preprocessor struct {
-	// Limits of the next pictures, those of the encoder at first.
+	// Limits of the next images, initially those of the encoder.
 	Limits imaging.Limits
 
 	e       *Encoder
@@ -186,11 +180,11 @@ type Preprocessor struct {
 	scratch imaging.Scratch
 }
 
-// NewPreprocessor returns a Preprocessor for the pictures of e.
+// NewPreprocessor returns a Preprocessor for e.
 func (e *Encoder) NewPreprocessor() *Preprocessor { return &Preprocessor{Limits: e.Limits, e: e} }
 
-// Preprocess turns the bytes of an image file into the pixels of one picture:
-// 3*S*S bytes in dst. A file that is no picture or over the limits is an error.
+// Preprocess turns the bytes of an image file into the pixels of one image: 3*S*S bytes in dst. It
+// is an error if the file is not an image or is over the limits.
 func (p *Preprocessor) Preprocess(file []byte, dst []uint8) error {
 	if s := p.e.Size(); len(dst) != 3*s*s {
 		return fmt.Errorf("preprocess picture: %d bytes of room, want [%d %d 3]", len(dst), s, s)
@@ -203,15 +197,14 @@ func (p *Preprocessor) Preprocess(file []byte, dst []uint8) error {
 	return nil
 }
 
-// Picture is the whole picture that Preprocess has decoded last, as it is before it is
-// cut and resized. It changes with the next one, and means nothing after an error.
+// Picture returns the full image that Preprocess decoded last, before cropping and resizing. It is
+// overwritten by the next one, and undefined after an error.
 func (p *Preprocessor) Picture() *imaging.RGB { return &p.picture }
 
-// Close frees the decoder. It may be called again.
+// Close frees the decoder. It is idempotent.
 func (p *Preprocessor) Close() { p.decoder.Close() }
 
-// EncodeImage is Preprocess and Encode of one image file, for callers that have
-// few of them.
+// EncodeImage is Preprocess and Encode for a single image file, for callers with only a few.
 func (e *Encoder) EncodeImage(ctx context.Context, file []byte) ([]float32, error) {
 	p := e.NewPreprocessor()
 	defer p.Close()

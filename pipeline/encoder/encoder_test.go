@@ -36,8 +36,7 @@ func picture(t *testing.T, w, h int, at func(x, y int) color.RGBA) []byte {
 	return b.Bytes()
 }
 
-// The centre of a wide picture is what counts, and red stays red: the left and
-// right thirds are cut off.
+// Only the centre of a wide image counts, and red stays red: the left and right thirds are cropped.
 func TestEncodeImageByHand(t *testing.T) {
 	e := load(t, averager(t, 8))
 	file := picture(t, 24, 8, func(x, _ int) color.RGBA {
@@ -60,7 +59,7 @@ func TestEncodeImageByHand(t *testing.T) {
 	}
 }
 
-// The picture is there as a whole, and not only what the model sees of it.
+// Picture is the full image, not only the model's input.
 func TestPicture(t *testing.T) {
 	e := load(t, averager(t, 8))
 	p := e.NewPreprocessor()
@@ -77,7 +76,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// pixels are n noisy pictures for the model.
+// pixels returns n noise images for the model.
 func pixels(e *encoder.Encoder, n int) []uint8 {
 	out := make([]uint8, n*3*e.Size()*e.Size())
 	x := uint32(1)
@@ -114,7 +113,7 @@ func TestVectorsDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// Many goroutines, one encoder: same files, same numbers. Run with -race.
+// Many goroutines, one encoder: same files, same vectors. Run with -race.
 func TestConcurrentUse(t *testing.T) {
 	e := load(t, resnet(t, 1))
 	file := picture(t, 30, 20, func(x, y int) color.RGBA { return color.RGBA{uint8(9 * x), uint8(11 * y), uint8(x * y), 255} })

@@ -12,15 +12,14 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Fingerprint names the function from a picture to its vector: 32 hexadecimal
-// digits that depend on the operators, their attributes and versions, how they
-// are connected, the bits of the weights, the shapes of inputs and outputs (so on
-// D) and the preprocessing. It does not depend on the file: not on the names of
-// tensors, nodes and graph, the order of the nodes, what computes no output,
-// where a tensor keeps its elements, the producer, documentation or metadata.
-// Vectors compare only between equal fingerprints.
+// Fingerprint identifies the function from an image to its vector: 32 hexadecimal digits that
+// depend on the operators, their attributes and versions, how they are connected, the bits of the
+// weights, the shapes of inputs and outputs (hence on D) and the preprocessing. It does not depend
+// on the file: not on the names of tensors, nodes and graph, the order of the nodes, unused nodes,
+// where a tensor stores its elements, the producer, documentation or metadata. Vectors are
+// comparable only between equal fingerprints.
 //
-// The graph must be in order, each node after those it needs.
+// The graph must be topologically sorted.
 func Fingerprint(model *onnx.ModelProto, pre imaging.Preprocess) (string, error) {
 	f := &fingerprinter{opsets: map[string]int64{}}
 	for _, o := range model.OpsetImport {
@@ -34,7 +33,7 @@ func Fingerprint(model *onnx.ModelProto, pre imaging.Preprocess) (string, error)
 	h.bytes(graph[:])
 	h.ints(int64(pre.Resize), int64(pre.Crop))
 	h.text(pre.Interpolation)
-	if l := pre.Levels; l != (imaging.Levels{}) { // those of older models are what they were
+	if l := pre.Levels; l != (imaging.Levels{}) { // keeps the fingerprints of older models
 		h.text("levels")
 		h.text(l.String())
 	}
@@ -51,7 +50,7 @@ func Fingerprint(model *onnx.ModelProto, pre imaging.Preprocess) (string, error)
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// standard gives the standard operators' domain its short name.
+// standard normalises the domain of the standard operators to its short name.
 func standard(domain string) string {
 	if domain == "ai.onnx" {
 		return ""
@@ -59,12 +58,12 @@ func standard(domain string) string {
 	return domain
 }
 
-// fingerprinter hashes a graph as the expression it is: the digest of a value is
-// that of the operator that makes it and of the digests of its inputs.
+// fingerprinter hashes a graph as an expression: the digest of a value is that of the operator that
+// computes it and of the digests of its inputs.
 type fingerprinter struct{ opsets map[string]int64 }
 
-// names are the digests of the values a graph can see: its own, then those of the
-// graph around it.
+// names holds the digests of the values in a graph's scope: its own, then those of the enclosing
+// graph.
 type names struct {
 	own   map[string]digest
 	outer *names
@@ -121,7 +120,7 @@ func (f *fingerprinter) graph(g *onnx.GraphProto, outer *names) (digest, error) 
 	return h.sum(), nil
 }
 
-// node gives each of a node's outputs its digest.
+// node computes the digests of a node's outputs.
 func (f *fingerprinter) node(n *onnx.NodeProto, scope *names) error {
 	domain := standard(n.Domain)
 	h := newSum("node")
@@ -129,7 +128,7 @@ func (f *fingerprinter) node(n *onnx.NodeProto, scope *names) error {
 	h.text(n.OpType)
 	h.ints(f.opsets[domain], int64(len(n.Input)), int64(len(n.Attribute)))
 	for _, name := range n.Input {
-		var d digest // all zero for an input left out
+		var d digest // all zero for an omitted input
 		if name != "" {
 			var err error
 			if d, err = scope.find(name); err != nil {
@@ -192,7 +191,7 @@ func (f *fingerprinter) attribute(h sum, a *onnx.AttributeProto, scope *names) e
 	return nil
 }
 
-// constant hashes type, shape and elements, wherever the elements are kept.
+// constant hashes type, shape and elements, wherever the elements are stored.
 func constant(p *onnx.TensorProto) (digest, error) {
 	t, err := onnx.TensorFrom(p)
 	if err != nil {

@@ -22,8 +22,7 @@ func fingerprint(t *testing.T, m *onnx.ModelProto, pre imaging.Preprocess) strin
 	return f
 }
 
-// Indexes on disk are bound to these digits: a change of definition must not
-// happen by accident.
+// Indexes on disk are bound to these digits: the definition must not change by accident.
 func TestFingerprintIsFixed(t *testing.T) {
 	const want = "a6e300e0bfa4a665692360b7f94652eb"
 	if got := fingerprint(t, averager(t, 8), imaging.Preprocess{Crop: 8, Interpolation: "bilinear"}); got != want {
@@ -149,8 +148,8 @@ func TestFingerprintRefuses(t *testing.T) {
 	}
 }
 
-// A subgraph sees the values around it: the same body over another outer value is
-// another model.
+// A subgraph uses values of the enclosing graph: the same body over another outer value is a
+// different model.
 func TestFingerprintFollowsSubgraphs(t *testing.T) {
 	build := func(outer string) *onnx.ModelProto {
 		m := averager(t, 8)
@@ -193,8 +192,8 @@ func TestMetadataIsDeterministic(t *testing.T) {
 	}
 }
 
-// What an older program cannot know of is in a file that it does not read; and all
-// others are as they were.
+// A file with settings unknown to older programs has a version that they refuse; all other files
+// are unchanged.
 func TestMetadataOfAConversion(t *testing.T) {
 	for _, c := range []struct {
 		conversion       imaging.Conversion
@@ -234,7 +233,7 @@ func TestMetadataOfAFit(t *testing.T) {
 		{imaging.FitCrop, grey, "2", `{"resize":18,"crop":16,"interpolation":"bicubic","background":"#090909"}`},
 		{imaging.FitSquash, grey, "3", `{"resize":0,"crop":16,"interpolation":"bicubic","background":"#090909","fit":"squash"}`},
 		{imaging.FitPad, grey, "3", `{"resize":0,"crop":16,"interpolation":"bicubic","background":"#090909","fit":"pad","fill":"#090909"}`},
-		// the mean is .5, .4, .3
+		// The mean is .5, .4, .3.
 		{imaging.FitPad, imaging.Conversion{}, "3", `{"resize":0,"crop":16,"interpolation":"bicubic","fit":"pad","fill":"#80664d"}`},
 	} {
 		model := resnet(t, 1)
@@ -274,7 +273,7 @@ func dim(v *onnx.ValueInfoProto, axis int) *onnx.TensorShapeProto_Dimension_DimV
 	return v.Type.GetTensorType().Shape.Dim[axis].Value.(*onnx.TensorShapeProto_Dimension_DimValue)
 }
 
-// rename gives every tensor, node and the graph another name.
+// rename renames every tensor and node, and the graph.
 func rename(m *onnx.ModelProto) {
 	g := m.Graph
 	g.Name = "other"
@@ -298,8 +297,7 @@ func rename(m *onnx.ModelProto) {
 	}
 }
 
-// swapBranches exchanges the first two neighbours in the list of nodes of which
-// the second does not need the first.
+// swapBranches swaps the first two adjacent nodes of which the second does not depend on the first.
 func swapBranches(m *onnx.ModelProto) {
 	nodes := m.Graph.Node
 	for i := range len(nodes) - 1 {

@@ -13,16 +13,15 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// Flags are the flags of a command that opens a model of vicreg's or, with
-// --foreign, one from elsewhere.
+// Flags are the flags of a command that opens a vicreg model or, with --foreign, one from
+// elsewhere.
 type Flags struct {
 	fs      *flag.FlagSet
 	foreign bool
 	how     Foreign
 }
 
-// foreignFlags say how pictures get to a foreign model; a model of vicreg's own
-// says that itself.
+// foreignFlags describe how images are fed to a foreign model; a vicreg model records that itself.
 var foreignFlags = []string{"background", "crop", "fit", "input", "interpolation", "layout", "levels", "mean", "output", "resize", "std"}
 
 // Register adds the flags to a command's.
@@ -41,14 +40,14 @@ func (f *Flags) Register(fs *flag.FlagSet) {
 	fs.StringVar(&f.how.Output, "output", "", "with --foreign: `NAME` of the output that is the vector; by default the only one")
 }
 
-// ConversionFlags adds the flags that say how files become pixels; when begins their
+// ConversionFlags adds the flags that control how files become pixels; when prefixes their help
 // texts.
 func ConversionFlags(fs *flag.FlagSet, c *imaging.Conversion, when string) {
 	fs.TextVar(&c.Background, "background", imaging.Background{}, when+"`COLOUR` that transparent images are laid upon, as #rrggbb; by default their alpha is dropped, and the colours that it hid are seen")
 	fs.TextVar(&c.Levels, "levels", imaging.Levels{}, when+"`VALUES` of images with 16 bits a channel that become black and white: full, or LOW:HIGH, such as 0:4095 for 12-bit data, or auto, the 0.5 and 99.5 percentiles of each image")
 }
 
-// channels adds a flag of three numbers.
+// channels adds a flag of one number per channel; a single number applies to all three.
 func channels(fs *flag.FlagSet, target *[3]float64, name, text string) {
 	fs.Func(name, text, func(value string) error {
 		parts := strings.Split(value, ",")
@@ -66,7 +65,7 @@ func channels(fs *flag.FlagSet, target *[3]float64, name, text string) {
 	})
 }
 
-// Validate reports, once the flags are parsed, what does not go together.
+// Validate reports conflicting flags, once they are parsed.
 func (f *Flags) Validate() error {
 	if !f.foreign {
 		for _, name := range foreignFlags {
@@ -92,8 +91,8 @@ func (f *Flags) Validate() error {
 	return nil
 }
 
-// Open opens the model file at path as the flags say, after Validate; see the
-// functions Open and OpenForeign.
+// Open opens the model file at path as specified by the flags, after Validate; see the functions
+// Open and OpenForeign.
 func (f *Flags) Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// parse reads a command line of nothing but these flags.
+// parse parses a command line consisting only of these flags.
 func parse(t *testing.T, line string) (*encoder.Flags, error) {
 	t.Helper()
 	f, fs := new(encoder.Flags), flag.NewFlagSet("test", flag.ContinueOnError)
@@ -45,7 +45,7 @@ func TestFlagsOpenForeign(t *testing.T) {
 	compare(t, e, own(t, imagenet), 1e-5)
 }
 
-// One number holds for all channels, and a model of ours needs no flag.
+// A single number applies to all channels, and a vicreg model needs no flag.
 func TestFlagsOpen(t *testing.T) {
 	for line, model := range map[string]*onnx.ModelProto{"": averager(t, 16),
 		"--foreign --crop 16 --mean 0 --std 0.003921568627450980": averagerOf255(t)} {
@@ -95,7 +95,7 @@ func TestFlagsRefuse(t *testing.T) {
 	ours, theirs := keep(t, "ours", marshal(t, averager(t, 16))), keep(t, "theirs", marshal(t, plainForeign(t)))
 	for _, c := range []struct {
 		path, line, want string
-		usage            bool // wrong whatever the model
+		usage            bool // an error whatever the model
 	}{
 		{theirs, "", "it was not exported by vicreg; for a model from elsewhere give --foreign and --crop, --mean and --std", false},
 		{ours, asTrained, "it has vicreg's own metadata, which says how pictures get to it", false},
@@ -133,7 +133,7 @@ func TestFlagsRefuse(t *testing.T) {
 	}
 }
 
-// averagerOf255 is averager as it would come from elsewhere.
+// averagerOf255 is averager as a foreign model.
 func averagerOf255(t *testing.T) *onnx.ModelProto {
 	t.Helper()
 	return made(t, func(g *graph.Graph) {

@@ -13,24 +13,24 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// Foreign says of a model that vicreg did not write how pictures get to it and
-// which of its outputs is the vector: what no ONNX file says of itself.
+// Foreign describes how images are fed to a model that vicreg did not write and which of its
+// outputs is the vector: what no ONNX file records itself.
 type Foreign struct {
-	Name string // of the model, for people
+	Name string // of the model, for display
 	imaging.Preprocess
-	// Normalization is of pixels in 0..1, in the order red, green, blue. Mean 0 and
-	// std 1/255 leave them in 0..255, mean 1/2 and std 1/2 bring them to -1..1.
+	// Normalization applies to pixels in 0..1, in the order red, green, blue. Mean 0 and std 1/255
+	// keep them in 0..255, mean 1/2 and std 1/2 map them to -1..1.
 	Normalization
 	Layout        string // of the input: "nchw" for [N, 3, H, W], "nhwc" for [N, H, W, 3]
 	Input, Output string // names; "" for the only one
 }
 
-// minOpset is the oldest operator set whose meaning of all that Adapt adds is
-// today's, for any rank and any type.
+// minOpset is the oldest operator set in which all operators that Adapt adds have today's
+// semantics, for any rank and any type.
 const minOpset = 11
 
-// OpenForeign is Open for a model file that vicreg did not write: see Adapt. Its
-// weights may be in files beside it.
+// OpenForeign is Open for a model file that vicreg did not write: see Adapt. Its weights may be in
+// external files beside it.
 func OpenForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more ...ort.Options) (*Encoder, error) {
 	e, err := openForeign(rt, path, f, opt, more...)
 	if err != nil {
@@ -64,14 +64,13 @@ func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more 
 	return load(rt, model, file, metadata, opt, more...)
 }
 
-// Adapt rewrites a model from pixels that are normalised, float32 or float16 in
-// either layout, to a vector, [N, D] or with more dimensions of 1, so that it is
-// like one that vicreg exported: from pixels uint8 [N, S, S, 3] to float32
-// [N, D], with metadata whose center is zero. What the vector is not made from is
-// left out, so that other inputs and outputs may be there.
+// Adapt rewrites a model from normalised pixels, float32 or float16 in either layout, to a vector,
+// [N, D] or with further dimensions of 1, into the form that vicreg exports: from pixels uint8 [N,
+// S, S, 3] to float32 [N, D], with metadata whose center is zero. Everything that the vector does
+// not depend on is removed, so the model may have other inputs and outputs.
 //
-// D, and that the batch is open, is found out by running the model on the given
-// device, since files leave it open or are wrong about it. After an error the model is of no use.
+// D and the dynamic batch axis are determined by running the model on the given device, since files
+// omit them or state them wrongly. After an error the model is unusable.
 func Adapt(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, f Foreign) error {
 	if err := errors.Join(f.Validate(), adaptable(model)); err != nil {
 		return err
@@ -87,7 +86,7 @@ func Adapt(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, f Foreign) er
 	if err != nil {
 		return err
 	}
-	model.IrVersion = max(model.IrVersion, 4) // before, every constant was an input, too
+	model.IrVersion = max(model.IrVersion, 4) // before version 4 every constant was also an input
 	w := newWrapping(g, in, out)
 	w.front(f)
 	w.back()
@@ -106,7 +105,7 @@ func Adapt(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, f Foreign) er
 	return m.Attach(model)
 }
 
-// Validate reports the first setting that cannot be meant.
+// Validate reports the first implausible setting.
 func (f Foreign) Validate() error {
 	if err := f.Preprocess.Validate(); err != nil {
 		return err
@@ -117,11 +116,11 @@ func (f Foreign) Validate() error {
 	return Normalises(f.Mean, f.Std)
 }
 
-// Normalises is an error when mean and std cannot be those of pixels in 0..1, which is how
-// a graph sees them. With those of pixels in 0..255 all images would look alike to it.
+// Normalises returns an error if mean and std cannot be those of pixels in 0..1, which is what a
+// graph sees. With those of pixels in 0..255 all images would look alike to it.
 func Normalises[F float32 | float64](mean, std [3]F) error {
 	for i := range 3 {
-		if m := mean[i]; !(m >= 0 && m <= 1) { // nor is it a NaN
+		if m := mean[i]; !(m >= 0 && m <= 1) { // nor NaN
 			return fmt.Errorf("mean %g: want that of pixels in 0..1; divide one of pixels in 0..255 by 255", m)
 		}
 		if s := std[i]; !(s >= 1e-4 && s <= 1) {
@@ -131,7 +130,7 @@ func Normalises[F float32 | float64](mean, std [3]F) error {
 	return nil
 }
 
-// adaptable reports what of a file as a whole stands in the way.
+// adaptable reports properties of the model as a whole that prevent adapting it.
 func adaptable(model *onnx.ModelProto) error {
 	if _, ours := onnx.Metadata(model)[keyVersion]; ours {
 		return errors.New("it has vicreg's own metadata, which says how pictures get to it: leave --foreign out")
@@ -149,7 +148,7 @@ func adaptable(model *onnx.ModelProto) error {
 	return nil
 }
 
-// input is the one input that takes the pictures, if it fits.
+// input returns the one input that receives the images, if it has a suitable type and shape.
 func (f Foreign) input(g *onnx.GraphProto, output string) (*onnx.ValueInfoProto, error) {
 	if len(g.Input) > 1 {
 		return nil, fmt.Errorf("output %q is made from %d inputs, %s: want one that is made from pictures alone", output, len(g.Input), listing(g.Input))

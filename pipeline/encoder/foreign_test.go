@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	side  = 16 // of the pictures
-	width = 8  // of the vectors
+	side  = 16 // of the images
+	width = 8  // length of the vectors
 )
 
-// imagenet is what torchvision's models were trained with.
+// imagenet is the normalisation of torchvision's models.
 var imagenet = encoder.Normalization{Mean: [3]float64{.485, .456, .406}, Std: [3]float64{.229, .224, .225}}
 
 func how() encoder.Foreign {
@@ -35,8 +35,8 @@ func how() encoder.Foreign {
 		Normalization: imagenet, Layout: "nchw"}
 }
 
-// layers is a small network: x [N, 3, 16, 16] to [N, 8, 1, 1], of operators that
-// are the same in every operator set.
+// layers is a small network, x [N, 3, 16, 16] to [N, 8, 1, 1], of operators that are the same in
+// every operator set.
 func layers(g *graph.Graph, x *graph.Value) *graph.Value {
 	weight := func(name string, shape ...int) *graph.Value {
 		return g.Const(name, func() *tensor.Tensor {
@@ -53,7 +53,7 @@ func layers(g *graph.Graph, x *graph.Value) *graph.Value {
 
 func vector(g *graph.Graph, x *graph.Value) *graph.Value { return g.Reshape(layers(g, x), -1, width) }
 
-// made is a model as a tool would export it.
+// made returns a model as another tool would export it.
 func made(t *testing.T, build func(g *graph.Graph)) *onnx.ModelProto {
 	t.Helper()
 	g, err := graph.Build("made", build)
@@ -75,7 +75,7 @@ func plainForeign(t *testing.T) *onnx.ModelProto {
 	})
 }
 
-// own is the same network as vicreg would write it.
+// own returns the same network as vicreg would export it.
 func own(t *testing.T, n encoder.Normalization) *encoder.Encoder {
 	t.Helper()
 	g, err := graph.Build("own", func(g *graph.Graph) {
@@ -96,7 +96,7 @@ func adapted(t *testing.T, m *onnx.ModelProto, f encoder.Foreign) *encoder.Encod
 	return load(t, m)
 }
 
-// open makes the sizes of all dimensions unknown, as some exporters leave them.
+// open makes all dimensions dynamic, as some exporters do.
 func open(values []*onnx.ValueInfoProto) {
 	for _, v := range values {
 		for _, d := range v.Type.GetTensorType().Shape.Dim {
@@ -105,7 +105,7 @@ func open(values []*onnx.ValueInfoProto) {
 	}
 }
 
-// Each way in which encoders are exported gives the vectors of our own graph.
+// However the encoder is exported, the vectors equal those of our own graph.
 func TestForeignEqualsOwn(t *testing.T) {
 	half := func(g *graph.Graph) {
 		x := g.Cast(g.Input("image", tensor.Float16, graph.Batch, 3, side, side), tensor.Float32)
@@ -182,7 +182,7 @@ func TestForeignEqualsOwn(t *testing.T) {
 	}
 }
 
-// branch takes the output through an If whose branches alone use a constant.
+// branch passes the output through an If with a constant used only in its branches.
 func branch(m *onnx.ModelProto) {
 	g := m.Graph
 	inner := &onnx.GraphProto{Name: "inner", Output: []*onnx.ValueInfoProto{{Name: "chosen", Type: g.Output[0].Type}},
@@ -204,7 +204,7 @@ func read(t *testing.T, m *onnx.ModelProto) *encoder.Metadata {
 	return md
 }
 
-// compare wants equal vectors of some pictures, in batches of any size.
+// compare checks that both encoders give equal vectors for some images, at any batch size.
 func compare(t *testing.T, got, want *encoder.Encoder, within float64) {
 	t.Helper()
 	const n = 5
@@ -228,7 +228,7 @@ func compare(t *testing.T, got, want *encoder.Encoder, within float64) {
 	}
 }
 
-// What adapting writes is well-formed, every tensor declared.
+// The adapted model is well-formed, with every tensor declared.
 func TestAdaptedIsWellFormed(t *testing.T) {
 	m := plainForeign(t)
 	adapted(t, m, how())
@@ -240,7 +240,7 @@ func TestAdaptedIsWellFormed(t *testing.T) {
 	}
 }
 
-// The fingerprint of a foreign encoder is of the picture's whole way to a vector.
+// The fingerprint of a foreign encoder covers the full path from image to vector.
 func TestForeignFingerprint(t *testing.T) {
 	of := func(change func(f *encoder.Foreign)) string {
 		f := how()
@@ -320,7 +320,7 @@ func TestAdaptRefuses(t *testing.T) {
 			`output "tokens" is float32[1 12 64] for a picture, want a vector: export the model with its pooling, or choose an output with --output (there is tokens, pooled)`},
 		{func(g *graph.Graph) { g.Output("features", g.Cast(g.ReduceMean(image(g), false, 2, 3), tensor.Int64)) }, nil,
 			`output "features" is int64[1 3] for a picture, want a vector`},
-		{func(g *graph.Graph) { // a batch of 1 in the middle of the graph
+		{func(g *graph.Graph) { // a batch of 1 is fixed inside the graph
 			g.Output("features", g.Reshape(image(g), -1, 3*side*side))
 		}, func(m *onnx.ModelProto, _ *encoder.Foreign) {
 			m.Graph.Initializer[0] = onnx.TensorOf(tensor.Of([]int64{1, 3 * side * side}), m.Graph.Initializer[0].Name)
@@ -349,7 +349,7 @@ func TestAdaptRefuses(t *testing.T) {
 	}
 }
 
-// The model is tried on the device that it is for, and not on another.
+// The model is tried on its target device, not on another.
 func TestForeignIsTriedOnItsDevice(t *testing.T) {
 	none := ort.Device{Kind: tensor.CUDA, Index: 999}
 	if err := encoder.Adapt(orttest.Open(t), none, plainForeign(t), how()); err == nil {
@@ -357,7 +357,7 @@ func TestForeignIsTriedOnItsDevice(t *testing.T) {
 	}
 }
 
-// PyTorch puts the weights into a file beside the model.
+// PyTorch stores the weights in a file beside the model.
 func TestForeignWeightsInAnotherFile(t *testing.T) {
 	dir, m := t.TempDir(), plainForeign(t)
 	var data []byte

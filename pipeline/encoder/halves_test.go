@@ -14,7 +14,7 @@ import (
 	"vicreg/pipeline/encoder"
 )
 
-// multiplied is a network of one product of float32 with weights of a type.
+// multiplied builds a network of a single float32 product with weights of the given type.
 func multiplied(weights tensor.DType) func(g *graph.Graph, x *graph.Value) {
 	return func(g *graph.Graph, x *graph.Value) {
 		w := g.Const("weights", func() *tensor.Tensor { return tensor.New(weights, 3*side*side, width) })
@@ -22,8 +22,8 @@ func multiplied(weights tensor.DType) func(g *graph.Graph, x *graph.Value) {
 	}
 }
 
-// A CUDA device may use its tensor cores for a model with weights of float16, and rounds
-// no product of another.
+// A CUDA device may use its tensor cores for a model with float16 weights, and rounds no product of
+// any other.
 func TestTensorCoresOfHalves(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -35,7 +35,7 @@ func TestTensorCoresOfHalves(t *testing.T) {
 		if err := f(); err != nil {
 			t.Fatal(err)
 		}
-		said, _ := os.ReadFile(log) // none when nothing was asked
+		said, _ := os.ReadFile(log) // absent if nothing was requested
 		return strings.Contains(string(said), "products in tf32")
 	}
 	for weights, want := range map[tensor.DType]bool{tensor.Float16: true, tensor.Float32: false} {

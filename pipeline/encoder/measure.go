@@ -12,9 +12,9 @@ import (
 
 var errOneByOne = errors.New("it takes one picture at a time: export the model with a dynamic batch axis")
 
-// measure runs the wrapped model on a picture of S x S pixels, alone and with
-// another one, and returns what its foreign output is for the one. That the vector
-// is the same both times is what batching rests on, on the device that is to do it.
+// measure runs the wrapped model on an image of S x S pixels, alone and together with a second one,
+// and returns its foreign output for the single image. Batching relies on both vectors being the
+// same, on the device that will run it.
 func (w *wrapping) measure(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, s int) (*tensor.Tensor, error) {
 	file, err := onnx.Marshal(model)
 	if err != nil {
@@ -41,7 +41,7 @@ func (w *wrapping) measure(rt *ort.Runtime, on ort.Device, model *onnx.ModelProt
 	return alone[w.out.Name], same(one.Float32(), two.Float32()[:one.Len()])
 }
 
-// twoPictures are a noisy one and a darker one, of so many bytes each.
+// twoPictures returns a noisy image and a darker one, of size bytes each.
 func twoPictures(size int) []uint8 {
 	pixels, x := make([]uint8, 2*size), uint32(1)
 	for i := range pixels {
@@ -51,9 +51,8 @@ func twoPictures(size int) []uint8 {
 	return pixels
 }
 
-// loose is how far apart, over its length, a vector may be between two batches:
-// what 8-bit arithmetic makes of one is within, what statistics of the batch make
-// is not.
+// loose is the tolerated distance, relative to its length, between an image's vectors from two
+// batches: the effect of 8-bit arithmetic is within it, that of batch statistics is not.
 const loose = 0.05
 
 func same(alone, together []float32) error {
@@ -71,7 +70,7 @@ func same(alone, together []float32) error {
 	return nil
 }
 
-// vectorLen is D of a vector [1, D], or with more dimensions of 1.
+// vectorLen returns D of a vector [1, D], possibly with further dimensions of 1.
 func vectorLen(x *tensor.Tensor) (dim int, ok bool) {
 	switch x.Type {
 	case tensor.Float32, tensor.Float64, tensor.Float16, tensor.BFloat16:

@@ -11,70 +11,70 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// FormatVersion is the newest version of the metadata that this program writes and
-// reads. It writes the oldest one that says all: a program that reads version 1 would
-// pass over a Conversion, one that reads 2 over a Fit, and see other pixels.
+// FormatVersion is the newest version of the metadata that this program writes and reads. It writes
+// the oldest version that can express a model: a program that only knows version 1 would ignore a
+// Conversion, one that knows 2 a Fit, and get other pixels.
 const FormatVersion = 3
 
-// Keys of a model's metadata_props. Each value but the first and last is JSON. There is no
-// date among them: equal runs give equal files.
+// Keys of a model's metadata_props. Each value but the first and last is JSON. There is no date, so
+// that equal runs produce equal files.
 const (
 	keyVersion       = "vicreg.format_version" // a decimal number
-	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"}, since version 2 what imaging.Conversion has, since 3 "fit" and "fill"; see imaging.Preprocess
-	keyNormalization = "vicreg.normalization"  // {"mean", "std"} of pixels in 0..1; the graph does it itself
+	keyPreprocessing = "vicreg.preprocessing"  // {"resize", "crop", "interpolation"}, since version 2 the fields of imaging.Conversion, since 3 "fit" and "fill"; see imaging.Preprocess
+	keyNormalization = "vicreg.normalization"  // {"mean", "std"} of pixels in 0..1; the graph applies it
 	keyDim           = "vicreg.dim"            // a number
 	keyCenter        = "vicreg.center"         // a list of dim numbers
 	keyTraining      = "vicreg.training"       // an object; see Training
 	keyChecksum      = "vicreg.sha256"         // of the rest of the file; see Marshal
 )
 
-// Metadata is what a file of weights does not say about itself: all that turns
-// the bytes of a picture into a vector with a meaning.
+// Metadata is what a graph alone does not record: everything needed to turn the bytes of an image
+// into a meaningful vector.
 type Metadata struct {
 	Preprocess    imaging.Preprocess
 	Normalization Normalization
 	Dim           int       // D, the length of a vector
-	Center        []float32 // [D], the mean vector over training images; zero where nobody knows it
+	Center        []float32 // [D], the mean vector over training images; zero if unknown
 	Training      Training
 }
 
-// Normalization is (pixel/255 - mean) / std per channel, in the order red, green,
-// blue. It happens inside the graph; the numbers are here for people and tools.
+// Normalization is (pixel/255 - mean) / std per channel, in the order red, green, blue. The graph
+// applies it; the numbers are here for people and tools.
 type Normalization struct {
 	Mean [3]float64 `json:"mean"`
 	Std  [3]float64 `json:"std"`
 }
 
-// Training tells where the weights come from.
+// Training records the origin of the weights.
 type Training struct {
 	Model     string `json:"model"` // "resnet18"
 	Stem      string `json:"stem"`
 	Width     int    `json:"width"` // channels of the first stage
 	ImageSize int    `json:"image_size"`
-	Images    int    `json:"images"` // training images when the run began
+	Images    int    `json:"images"` // number of training images when the run began
 	Data      string `json:"data"`   // fingerprint of their names
-	Epochs    int    `json:"epochs"` // finished
-	Steps     int64  `json:"steps"`  // 0 for a backbone that was not trained
+	Epochs    int    `json:"epochs"` // completed
+	Steps     int64  `json:"steps"`  // 0 for an untrained backbone
 	Seed      uint64 `json:"seed"`
 	Recipe    string `json:"recipe"`    // of augmentation
 	Optimizer string `json:"optimizer"` // "lars"
-	Version   string `json:"vicreg"`    // of the program that exported
+	Version   string `json:"vicreg"`    // of the program that exported the model
 
-	// Settings are all of the run's, as its checkpoints have them, but for paths.
+	// Settings are all settings of the run as in its checkpoints, except paths.
 	Settings json.RawMessage `json:"settings,omitempty"`
 
-	Quantization *Quantization `json:"quantization,omitempty"` // of a graph that computes with integers
+	Quantization *Quantization `json:"quantization,omitempty"` // of a graph that computes in integers
 }
 
-// Quantization tells how float32 became integers. What they are is in the graph.
+// Quantization describes how float32 was quantised. The parameters are in the graph.
 type Quantization struct {
-	Weights     string  `json:"weights"`     // "int8", of 7 bits
+	Weights     string  `json:"weights"`     // "int8", using 7 bits
 	Activations string  `json:"activations"` // "uint8"
-	Images      int     `json:"images"`      // that showed the ranges of activations
-	Cosine      float64 `json:"cosine"`      // of vectors and those of float32, both less their mean, over other images
+	Images      int     `json:"images"`      // number of calibration images
+	Cosine      float64 `json:"cosine"`      // between vectors and those of float32, both mean-centred, over other images
 }
 
-// Mean is Center, or nil where nobody knows it, as of a model from elsewhere.
+// Mean returns Center, or nil if it is unknown, as for a model from elsewhere.
 func (m *Metadata) Mean() []float32 {
 	if slices.ContainsFunc(m.Center, func(v float32) bool { return v != 0 }) {
 		return m.Center
@@ -82,7 +82,7 @@ func (m *Metadata) Mean() []float32 {
 	return nil
 }
 
-// Attach writes the metadata into a model, over what is there.
+// Attach writes the metadata into a model, replacing what is there.
 func (m *Metadata) Attach(model *onnx.ModelProto) error {
 	if err := m.validate(); err != nil {
 		return fmt.Errorf("attach metadata: %w", err)
@@ -98,7 +98,7 @@ func (m *Metadata) Attach(model *onnx.ModelProto) error {
 	return nil
 }
 
-// version is the oldest that says all.
+// version returns the oldest version that can express m.
 func (m *Metadata) version() int {
 	if m.Preprocess.Fit != imaging.FitCrop {
 		return 3
@@ -109,11 +109,11 @@ func (m *Metadata) version() int {
 	return 1
 }
 
-// ErrForeign is the error of a model without metadata of vicreg's.
+// ErrForeign is the error of a model without vicreg metadata.
 var ErrForeign = errors.New("it was not exported by vicreg")
 
-// ReadMetadata is the inverse of Attach for the key-value pairs of a model. It
-// ignores keys that are not its own, and unknown members of the objects.
+// ReadMetadata is the inverse of Attach for the key-value pairs of a model. It ignores other keys,
+// and unknown members of the objects.
 func ReadMetadata(kv map[string]string) (*Metadata, error) {
 	text, ok := kv[keyVersion]
 	if !ok {

@@ -18,8 +18,8 @@ import (
 
 var plain = encoder.Normalization{Std: [3]float64{1. / 255, 1. / 255, 1. / 255}}
 
-// averager is a model whose vector is the mean red, green and blue of the picture
-// in 0..255, which needs no reference to be checked.
+// averager is a model whose vector is the mean red, green and blue of the image in 0..255, so it
+// can be checked without a reference.
 func averager(t *testing.T, size int) *onnx.ModelProto {
 	t.Helper()
 	g, err := graph.Build("averager", func(g *graph.Graph) {
@@ -37,7 +37,7 @@ func averager(t *testing.T, size int) *onnx.ModelProto {
 	})
 }
 
-// resnet is a small network with statistics, gains and shifts as after training.
+// resnet is a small network with statistics, gains and biases as after training.
 func resnet(t *testing.T, seed uint64) *onnx.ModelProto {
 	t.Helper()
 	backbone, err := models.NewResNet("resnet18", "cifar", 4)
@@ -60,7 +60,7 @@ func resnet(t *testing.T, seed uint64) *onnx.ModelProto {
 	})
 }
 
-// lived gives normalisation layers values that training might leave.
+// lived sets the parameters of normalisation layers to plausible trained values.
 func lived(state map[string]*tensor.Tensor, seed uint64) map[string]*tensor.Tensor {
 	for name, x := range state {
 		r := rand.New(rand.NewPCG(seed, uint64(len(name))))

@@ -7,17 +7,15 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Pixels is room for the pictures of a batch, for those who encode one after the
-// other.
+// Pixels is a reusable pixel buffer for a batch, for callers that encode one batch after another.
 type Pixels struct {
-	Data   []uint8 // nil once it is closed
+	Data   []uint8 // nil once closed
 	buffer *ort.Buffer
 }
 
-// NewPixels makes room for n pictures, uint8 [n, S, S, 3], in memory from which the
-// encoder's device takes them faster than from any other; on the host all memory is
-// the same. Encode takes any part of it, and leaves it to be filled anew when it
-// returns. It lives until it or the encoder is closed.
+// NewPixels allocates a buffer for n images, uint8 [n, S, S, 3], in the memory from which transfers
+// to the encoder's device are fastest; on the host there is no difference. Encode accepts any part
+// of it, which may be refilled once Encode returns. It is valid until it or the encoder is closed.
 func (e *Encoder) NewPixels(n int) (*Pixels, error) {
 	s := e.Size()
 	b, err := e.session.NewBuffer(tensor.Uint8, n, s, s, 3)
@@ -27,7 +25,7 @@ func (e *Encoder) NewPixels(n int) (*Pixels, error) {
 	return &Pixels{Data: b.Data.([]uint8), buffer: b}, nil
 }
 
-// Close frees the memory. It may be called again.
+// Close frees the memory. It is idempotent.
 func (p *Pixels) Close() {
 	p.buffer.Close()
 	p.Data = nil

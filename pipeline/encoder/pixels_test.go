@@ -13,7 +13,7 @@ import (
 
 var cuda = ort.Device{Kind: tensor.CUDA}
 
-// copied is an encoder whose vector is the picture itself.
+// copied returns an encoder whose vector is the image itself.
 func copied(t *testing.T, size int, opt ort.Options) *encoder.Encoder {
 	t.Helper()
 	m := orttest.Copied(size)
@@ -30,7 +30,7 @@ func copied(t *testing.T, size int, opt ort.Options) *encoder.Encoder {
 	return e
 }
 
-// checkPixels encodes batches of different sizes from the same room.
+// checkPixels encodes batches of different sizes from the same buffer.
 func checkPixels(t *testing.T, e *encoder.Encoder) {
 	t.Helper()
 	room, err := e.NewPixels(16)
@@ -80,7 +80,7 @@ func TestPixels(t *testing.T) {
 	}
 }
 
-// Pixels get to a device from room of its own and from other memory.
+// Pixels reach a device from its own buffer and from other memory.
 func TestPixelsOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -92,7 +92,7 @@ func TestPixelsOnCUDA(t *testing.T) {
 	if err != nil || y[0] != 1 || y[11] != 12 {
 		t.Errorf("%v, %v", y, err)
 	}
-	if _, err := e.NewPixels(8); err != nil { // and the encoder frees it
+	if _, err := e.NewPixels(8); err != nil { // freed with the encoder
 		t.Error(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"vicreg/models/onnx"
 )
 
-// choose returns the value with a name; the only one for no name.
+// choose returns the value called name; with an empty name, the only value.
 func choose(kind, name string, from []*onnx.ValueInfoProto) (*onnx.ValueInfoProto, error) {
 	for _, v := range from {
 		if v.Name == name || name == "" && len(from) == 1 {
@@ -31,8 +31,8 @@ func listing(values []*onnx.ValueInfoProto) string {
 	return strings.Join(list, ", ")
 }
 
-// prune leaves of a graph what an output is made from. Its inputs are then those
-// that have to be fed: old files list their constants among them.
+// prune removes everything from a graph that an output does not depend on. The remaining inputs are
+// those that must be fed: old files also list their constants as inputs.
 func prune(g *onnx.GraphProto, output string) {
 	used := map[string]bool{output: true}
 	var kept []*onnx.NodeProto
@@ -57,8 +57,8 @@ func prune(g *onnx.GraphProto, output string) {
 	g.ValueInfo = slices.DeleteFunc(g.ValueInfo, func(v *onnx.ValueInfoProto) bool { return !used[v.Name] || ends[v.Name] })
 }
 
-// use enters the values that a node needs, those that its subgraphs take from
-// around them included; of these it may enter too many.
+// use marks the values that a node needs, including those that its subgraphs take from the
+// enclosing scope; of the latter it may mark too many.
 func use(n *onnx.NodeProto, used map[string]bool) {
 	for _, name := range n.Input {
 		used[name] = true
@@ -73,7 +73,7 @@ func use(n *onnx.NodeProto, used map[string]bool) {
 	}
 }
 
-// taken enters every name of a value in a graph and below.
+// taken records every value name in a graph and its subgraphs.
 func taken(g *onnx.GraphProto, all map[string]bool) {
 	for _, v := range slices.Concat(g.Input, g.Output, g.ValueInfo) {
 		all[v.Name] = true
@@ -101,8 +101,8 @@ func subgraphs(n *onnx.NodeProto) (graphs []*onnx.GraphProto) {
 	return graphs
 }
 
-// functionsField is the number of ModelProto.functions, which package onnx leaves
-// unread: a fingerprint would not cover what they do.
+// functionsField is the number of ModelProto.functions, which package onnx does not parse, so that
+// a fingerprint would not cover them.
 const functionsField = 25
 
 func hasFunctions(m *onnx.ModelProto) bool {

@@ -11,8 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The vectors of an adapted model are those that Python's onnxruntime gets from
-// the foreign one and pixels normalised by NumPy.
+// The vectors of an adapted model equal those that Python's onnxruntime computes with the foreign
+// one on pixels normalised by NumPy.
 func TestForeignInPython(t *testing.T) {
 	if os.Getenv(orttest.EnvPython) == "" {
 		t.Skipf("%s is not set: it names a Python with the packages onnx and onnxruntime (scripts/test.sh sets it)", orttest.EnvPython)
@@ -47,7 +47,7 @@ func TestForeignInPython(t *testing.T) {
 	if out, err := compared(imagenet.Mean); err != nil || !strings.Contains(out, "4 vectors off by at most") {
 		t.Errorf("%v: %s", err, out)
 	}
-	// The script can fail.
+	// Check that the script can fail.
 	if out, err := compared([3]float64{.5, .456, .406}); err == nil || !strings.HasPrefix(out, "foreign is off by") {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -8,10 +8,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// RuntimeFlags are the flags of a command that runs models: which library of ONNX
-// Runtime it opens, and what its sessions run on.
+// RuntimeFlags are the flags of a command that runs models: which ONNX Runtime library it opens,
+// and which device its sessions run on.
 type RuntimeFlags struct {
-	Library string // "" for the usual places
+	Library string // "" for the default locations
 	Device  ort.Device
 }
 
@@ -24,11 +24,11 @@ func (f *RuntimeFlags) Register(fs *flag.FlagSet) {
 	})
 }
 
-// OnHost says that models run on the host's processors.
+// OnHost reports whether models run on the CPU.
 func (f *RuntimeFlags) OnHost() bool { return f.Device.Kind == tensor.Host }
 
-// Open finds the library and opens it, ready for the device: what is missing for
-// that shows here, before any other work.
+// Open finds the library and opens it, ready for the device: missing dependencies surface here,
+// before any other work.
 func (f *RuntimeFlags) Open() (*ort.Runtime, error) {
 	path, err := ort.FindFor(f.Library, f.Device)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 type digest = [sha256.Size]byte
 
-// sum hashes parts of any length so that no two lists of parts look alike.
+// sum hashes parts of any length such that different lists of parts never produce the same input.
 type sum struct{ hash.Hash }
 
 func newSum(kind string) sum {
@@ -34,8 +34,7 @@ func (s sum) ints(values ...int64) {
 	s.Write(b)
 }
 
-// spec adds the type and shape of an input or output; how a symbolic dimension is
-// called does not count.
+// spec adds the type and shape of an input or output; the names of symbolic dimensions are ignored.
 func (s sum) spec(v *onnx.ValueInfoProto) error {
 	spec, err := onnx.SpecOf(v)
 	if err != nil {

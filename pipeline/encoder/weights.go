@@ -13,8 +13,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// gather takes into a model the constants that it keeps in other files, which are
-// in dir or below: PyTorch's exporter puts them there.
+// gather reads into a model the constants that it stores in external files, in dir or below:
+// PyTorch's exporter does that.
 func gather(model *onnx.ModelProto, dir string) (err error) {
 	open := map[string]*os.File{}
 	defer func() {
@@ -35,7 +35,7 @@ func gather(model *onnx.ModelProto, dir string) (err error) {
 
 func outside(t *onnx.TensorProto) bool { return t.DataLocation == onnx.TensorProto_EXTERNAL }
 
-// constants are all those of a graph and below.
+// constants returns all constants of a graph and its subgraphs.
 func constants(g *onnx.GraphProto) []*onnx.TensorProto {
 	all := slices.Clone(g.Initializer)
 	for _, n := range g.Node {
@@ -52,7 +52,7 @@ func constants(g *onnx.GraphProto) []*onnx.TensorProto {
 	return all
 }
 
-// take reads one constant; open holds the files that were opened, by name.
+// take reads one constant; open caches the opened files by name.
 func take(t *onnx.TensorProto, dir string, open map[string]*os.File) error {
 	place := map[string]string{}
 	for _, p := range t.ExternalData {
@@ -89,8 +89,8 @@ func take(t *onnx.TensorProto, dir string, open map[string]*os.File) error {
 	return nil
 }
 
-// extent is where the bytes of a constant lie in its file. By default they begin
-// the file and are as many as type and dimensions say.
+// extent returns the location of a constant's bytes in its file. By default they start at 0 and
+// their size follows from type and dimensions.
 func extent(t *onnx.TensorProto, place map[string]string) (offset, size int64, err error) {
 	size = int64(tensor.DType(t.DataType).Size())
 	for _, d := range t.Dims {

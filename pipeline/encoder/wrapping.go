@@ -5,15 +5,15 @@ import (
 	"vicreg/models/tensor"
 )
 
-// wrapping is what goes around a foreign graph: before its input and behind its
-// output. New values have names that the graph does not use.
+// wrapping is what surrounds a foreign graph: nodes before its input and after its output. New
+// values get names that the graph does not use.
 type wrapping struct {
 	g         *onnx.GraphProto
 	in, out   *onnx.ValueInfoProto // of the foreign graph
 	taken     map[string]bool
 	pixels    string // the new input
 	embedding string // the new output
-	flat      string // what the new output is cast from
+	flat      string // input of the final cast to the new output
 }
 
 func newWrapping(g *onnx.GraphProto, in, out *onnx.ValueInfoProto) *wrapping {
@@ -23,7 +23,7 @@ func newWrapping(g *onnx.GraphProto, in, out *onnx.ValueInfoProto) *wrapping {
 	return w
 }
 
-// fresh makes a name of which there is no other.
+// fresh returns an unused name derived from name.
 func (w *wrapping) fresh(name string) string {
 	for w.taken[name] {
 		name += "_"
@@ -32,9 +32,8 @@ func (w *wrapping) fresh(name string) string {
 	return name
 }
 
-// front puts pixels uint8 [N, S, S, 3] in the place of the input: the layout, then
-// pixel*scale + shift in float32, with scale and shift as nn.Normalize has them,
-// then the type of the input.
+// front replaces the input by pixels uint8 [N, S, S, 3]: first the layout, then pixel*scale + shift
+// in float32, with scale and shift as in nn.Normalize, then a cast to the type of the input.
 func (w *wrapping) front(f Foreign) {
 	s, rest := f.Crop, w.g.Node
 	w.g.Node, w.g.Input = nil, nil
@@ -57,7 +56,7 @@ func (w *wrapping) front(f Foreign) {
 	w.g.Node = append(w.g.Node, rest...)
 }
 
-// back makes the new output of the old one, which stays an output until finish.
+// back derives the new output from the old one, which remains an output until finish.
 func (w *wrapping) back() {
 	flatten := &onnx.NodeProto{Name: w.flat, OpType: "Flatten", Input: []string{w.out.Name}, Output: []string{w.flat},
 		Attribute: []*onnx.AttributeProto{onnx.Int("axis", 1)}}
@@ -67,14 +66,14 @@ func (w *wrapping) back() {
 	w.g.Output = []*onnx.ValueInfoProto{declared(w.embedding, tensor.Float32, -1, -2), w.out}
 }
 
-// finish declares what is known by now: made is the foreign output for one picture.
+// finish declares the shapes now known: made is the foreign output for one image.
 func (w *wrapping) finish(made *tensor.Tensor, dim int) {
 	open := append([]int{-1}, made.Shape[1:]...)
 	w.g.ValueInfo = append(w.g.ValueInfo, declared(w.out.Name, made.Type, open...), declared(w.flat, made.Type, -1, dim))
 	w.g.Output = []*onnx.ValueInfoProto{declared(w.embedding, tensor.Float32, -1, dim)}
 }
 
-// node adds a node with one output, which it returns.
+// node adds a node with one output and returns the output's name.
 func (w *wrapping) node(op, out string, t tensor.DType, shape []int, in []string, attributes ...*onnx.AttributeProto) string {
 	w.g.Node = append(w.g.Node, &onnx.NodeProto{Name: out, OpType: op, Input: in, Output: []string{out}, Attribute: attributes})
 	w.g.ValueInfo = append(w.g.ValueInfo, declared(out, t, shape...))

@@ -1,9 +1,9 @@
 package imaging
 
-// The horizontal pass. Four rows are filtered at once, so that looking up where an
-// output begins and what its weights are is paid for once.
+// The horizontal pass. Four rows are filtered at once, so that the start and the weights of each
+// output are looked up only once for all four.
 
-// across runs the horizontal kernel over four rows from y on at once.
+// across applies the horizontal kernel to four rows starting at y.
 func (s *Scratch) across(out []uint64, src area, y int) {
 	k, words := &s.kx, len(out)/4
 	if k.same {
@@ -13,14 +13,14 @@ func (s *Scratch) across(out []uint64, src area, y int) {
 		return
 	}
 	lo, hi := k.span()
-	s.quad = grow(s.quad, 6*(hi-lo+k.taps)) // weights beyond n are 0 but read something
+	s.quad = grow(s.quad, 6*(hi-lo+k.taps)) // slack for the padding taps: their weight is 0 but they are read
 	row := func(i int) []uint8 { return src.row(min(y+i, src.h-1))[3*lo : 3*hi] }
 	spread4(s.quad, row(0), row(1), row(2), row(3))
 	k.dots(out, s.quad, lo)
 }
 
-// spread4 puts four rows side by side for dots: red and green of each, blue of the
-// first two, blue of the others.
+// spread4 interleaves four rows for dots: red and green of each, blue of the first two, blue of the
+// last two.
 func spread4(dst []uint64, a, b, c, d []uint8) {
 	n := len(a)
 	b, c, d = b[:n], c[:n], d[:n]
@@ -35,9 +35,8 @@ func spread4(dst []uint64, a, b, c, d []uint8) {
 	}
 }
 
-// dots computes all outputs of the rows in in, which begin at sample first. An
-// even output and the odd one after it share the words of their blue samples,
-// which the second completes.
+// dots computes all outputs of the rows in in, which begin at sample first. An even output and the
+// odd one after it share the words of their blue samples, which the second completes.
 func (k *kernel) dots(out, in []uint64, first int) {
 	words, taps := len(out)/4, (k.most+1)&^1
 	rowA, rowB, rowC, rowD := out[:words], out[words:][:words], out[2*words:][:words], out[3*words:][:words]
@@ -61,8 +60,8 @@ func (k *kernel) dots(out, in []uint64, first int) {
 	}
 }
 
-// dot4 adds four samples times their weights. It is a function of its own, without
-// a loop, so that all sums stay in registers.
+// dot4 accumulates four samples times their weights. It is a separate function without a loop, so
+// that all sums stay in registers.
 func dot4(p *[24]uint64, w *[4]int32, a, b, c, d, e, f uint64) (_, _, _, _, _, _ uint64) {
 	u := uint64(w[0])
 	a, b, c, d, e, f = a+p[0]*u, b+p[1]*u, c+p[2]*u, d+p[3]*u, e+p[4]*u, f+p[5]*u
@@ -81,7 +80,7 @@ func dot2(p *[12]uint64, w *[2]int32, a, b, c, d, e, f uint64) (_, _, _, _, _, _
 	return a + p[6]*u, b + p[7]*u, c + p[8]*u, d + p[9]*u, e + p[10]*u, f + p[11]*u
 }
 
-// spreadRow puts the pixels of a row where dots would.
+// spreadRow packs a row of pixels in the layout that dots writes.
 func spreadRow(dst []uint64, row []uint8) {
 	for i := 2; i < len(dst); i += 3 {
 		p := row[2*i-4:]

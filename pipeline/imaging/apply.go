@@ -1,8 +1,8 @@
 package imaging
 
-// Apply makes the view that p describes: size x size pixels into dst, which must
-// hold 3*size*size bytes and is written row after row, RGB. It allocates nothing
-// once s has grown. dst must not share memory with src.
+// Apply renders the view that p describes: size x size pixels into dst, which must hold 3*size*size
+// bytes; the layout is row-major RGB. It allocates nothing once s has grown. dst must not share
+// memory with src.
 func Apply(p Params, src *RGB, dst []uint8, size int, s *Scratch) {
 	dst = dst[:3*size*size]
 	x, y, w, h := p.Crop(src.W, src.H)
@@ -19,13 +19,13 @@ func Apply(p Params, src *RGB, dst []uint8, size int, s *Scratch) {
 	s.colour(dst, size, &p)
 }
 
-// orientation is the flips of p and its turns as one: flips, and then perhaps rows
-// for columns. Half a turn is both flips, a quarter one flip and the exchange.
+// orientation combines the flips and turns of p into flips followed by an optional transposition: a
+// half turn is both flips, a quarter turn one flip and the transposition.
 func (p *Params) orientation() (flipH, flipV, transposed bool) {
 	return p.FlipH != (p.Turns >= 2), p.FlipV != (p.Turns == 1 || p.Turns == 2), p.Turns&1 == 1
 }
 
-// transpose exchanges rows and columns of the size x size picture pix.
+// transpose transposes the size x size image pix in place.
 func transpose(pix []uint8, size int) {
 	for y := 1; y < size; y++ {
 		for x := range y {
@@ -35,8 +35,7 @@ func transpose(pix []uint8, size int) {
 	}
 }
 
-// colour runs everything of p that comes after crop, flips and turn on the size x size
-// picture pix.
+// colour applies everything in p after crop, flips and turn to the size x size image pix, in place.
 func (s *Scratch) colour(pix []uint8, size int, p *Params) {
 	t := identity()
 	for _, op := range p.Jitter {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// noisy is a deterministic picture with detail at every scale.
+// noisy returns a deterministic image with detail at every scale.
 func noisy(w, h int) *RGB {
 	m := NewRGB(w, h)
 	for i := range m.Pix {
@@ -15,14 +15,14 @@ func noisy(w, h int) *RGB {
 	return m
 }
 
-// TestApplyAllocatesNothing is the promise the loader's speed rests on.
+// TestApplyAllocatesNothing checks a property that the loader's speed depends on.
 func TestApplyAllocatesNothing(t *testing.T) {
 	src, dst := noisy(500, 375), make([]uint8, 3*224*224)
 	r := Recipes()[0]
 	var s Scratch
 	epoch := 0
 	whole := Params{Area: [2]float64{1, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, Sigma: r.Sigma[1], Jitter: [4]Op{Hue}}
-	Apply(whole, src, dst, 224, &s) // the largest a Scratch must become
+	Apply(whole, src, dst, 224, &s) // grows the Scratch to its maximum
 	if n := testing.AllocsPerRun(20, func() {
 		Apply(r.Draw(1, epoch, "a", epoch%2), src, dst, 224, &s)
 		epoch++
@@ -39,7 +39,7 @@ func TestApplyAllocatesNothing(t *testing.T) {
 
 var pinnedViews = [...]uint32{0x5f17341, 0x65b33e0, 0x96d385b5}
 
-// TestApplyPinned notices any change of the pixels a seed gives.
+// TestApplyPinned detects any change in the pixels derived from a seed.
 func TestApplyPinned(t *testing.T) {
 	src := noisy(90, 70)
 	var s Scratch
@@ -93,7 +93,7 @@ func TestFlips(t *testing.T) {
 	}
 }
 
-// turned is pix, turned right by a quarter.
+// turned returns pix rotated clockwise by a quarter.
 func turned(pix []uint8, size int) []uint8 {
 	out := make([]uint8, len(pix))
 	for y := range size {
@@ -104,8 +104,8 @@ func turned(pix []uint8, size int) []uint8 {
 	return out
 }
 
-// Turns come after crop and flips, and move pixels without changing them; what comes
-// after sees the turned picture.
+// Turns follow crop and flips, and move pixels without changing them; later operations see the
+// turned image.
 func TestTurnsAreExact(t *testing.T) {
 	src := noisy(50, 31)
 	r := Recipes()[0]

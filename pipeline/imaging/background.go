@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Background is a colour that transparent pictures are laid upon. The zero value is
-// none: then their alpha is dropped, and the colours that it hid are seen.
+// Background is a colour that transparent images are composited onto. The zero value means none:
+// alpha is dropped, and the colours that it hid become visible.
 type Background struct {
 	Set     bool
 	R, G, B uint8
@@ -19,7 +19,7 @@ var (
 	_ encoding.TextUnmarshaler = (*Background)(nil)
 )
 
-// String is what UnmarshalText reads: #rrggbb, "" for none.
+// String returns the form that UnmarshalText reads: #rrggbb, or "" for none.
 func (b Background) String() string {
 	if !b.Set {
 		return ""
@@ -27,7 +27,7 @@ func (b Background) String() string {
 	return fmt.Sprintf("#%02x%02x%02x", b.R, b.G, b.B)
 }
 
-// MarshalText gives String.
+// MarshalText returns String as bytes.
 func (b Background) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 // UnmarshalText reads a colour as #rrggbb, or "" for none.
@@ -44,7 +44,7 @@ func (b *Background) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// over lays a pixel of that alpha upon the background, rounded as Pillow's paste does.
+// over composites a pixel with the given alpha onto the background, rounding like Pillow's paste.
 func (b Background) over(pixel []uint8, alpha uint8) {
 	if alpha == 255 {
 		return
@@ -55,8 +55,8 @@ func (b Background) over(pixel []uint8, alpha uint8) {
 	}
 }
 
-// lay lays a row upon the background, if there is one, and takes notice of what is not
-// opaque. Alphas are the first of every step bytes.
+// lay composites a row onto the background, if one is set, and records in Facts whether a pixel is
+// not opaque. alphas holds a pixel's alpha every step bytes.
 func (d *Decoder) lay(dst, alphas []uint8, step int) {
 	if !d.Conversion.Background.Set && d.Facts == nil {
 		return

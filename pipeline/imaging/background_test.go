@@ -13,8 +13,8 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// alphaOf is the alpha of each pixel of a file as other decoders see it; outside of a
-// GIF's frame it is 0.
+// alphaOf returns the alpha of each pixel of a file as other decoders see it; outside a GIF's frame
+// it is 0.
 func alphaOf(t *testing.T, s sample) []uint8 {
 	t.Helper()
 	decode := func() (image.Image, error) {
@@ -41,7 +41,7 @@ func alphaOf(t *testing.T, s sample) []uint8 {
 	return alpha
 }
 
-// laid is what a pixel of that alpha becomes on a background, rounded once.
+// laid composites a value with the given alpha onto a background, rounding once.
 func laid(v, alpha, back uint8) uint8 {
 	return uint8(math.Floor((float64(v)*float64(alpha)+float64(back)*float64(255-alpha))/255 + 0.5))
 }
@@ -86,7 +86,7 @@ func TestBackground(t *testing.T) {
 	}
 }
 
-// An animated WebP is laid upon the background with what its first frame leaves free.
+// For an animated WebP the background also fills the canvas outside the first frame.
 func TestBackgroundOfAnimations(t *testing.T) {
 	for _, name := range []string{"animated-part-lossless.webp", "animated-part-lossy.webp"} {
 		d := Decoder{Conversion: Conversion{Background: Background{true, 1, 2, 3}}, Facts: new(Facts)}
@@ -121,8 +121,7 @@ func TestBackgroundOfAnimations(t *testing.T) {
 	}
 }
 
-// Colours that are multiplied with alpha in the file are taken apart first, of 16 bits,
-// too.
+// Colours stored premultiplied are divided by alpha first, with 16 bits, too.
 func TestBackgroundOfDeepPictures(t *testing.T) {
 	v := raw()
 	file := deepFiles(t, v)["alpha.png"]
@@ -154,7 +153,7 @@ func TestBackgroundOfDeepPictures(t *testing.T) {
 	if err := d.Decode(&again, b.Bytes(), Limits{TIFF: true}); err != nil {
 		t.Fatal(err)
 	}
-	differ(t, "multiplied", again.Pix, got.Pix, 2, 0.1) // little alpha leaves few values
+	differ(t, "multiplied", again.Pix, got.Pix, 2, 0.1) // low alpha leaves few distinct values
 }
 
 func TestBackgroundText(t *testing.T) {

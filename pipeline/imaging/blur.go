@@ -2,23 +2,21 @@ package imaging
 
 import "math"
 
-// A blurred pixel need not be exact to the last bit of its weights, so that one
-// word holds its three channels, 21 bits each: 8 for the sample and 13 for the
-// weights, which add up to exactly 1. Samples as far to one side as to the other
-// are added before they are multiplied by their common weight.
+// A blurred pixel tolerates coarse weights, so one word holds its three channels at 21 bits each: 8
+// for the sample and 13 for the weights, which add up to exactly 1. Samples at equal distance on
+// both sides are added before they are multiplied by their common weight.
 const (
 	blurBits  = 13
 	threefold = 1<<42 | 1<<21 | 1
-	// narrow is the largest radius at which the rounding of so short weights stays
-	// small against that of the pixels.
+	// narrow is the largest radius at which the rounding error of such short weights stays small
+	// against that of the pixels.
 	narrow = 7
 )
 
-// blur convolves the w x h picture pix with a Gaussian of the given sigma in
-// pixels, in place; what lies outside repeats the edge. It is a true Gaussian to
-// within 1/255, cut off at 3.5 sigma. Pillow's GaussianBlur, which the authors'
-// code uses, approximates the same curve by repeated box filters and so differs
-// from this by a few units at edges.
+// blur convolves the w x h image pix in place with a Gaussian of the given sigma in pixels; the
+// edge pixels are repeated beyond the border. It is a true Gaussian to within 1/255, truncated at
+// 3.5 sigma. Pillow's GaussianBlur, which the authors' code uses, approximates the same curve by
+// repeated box filters and so differs from this by a few units at edges.
 func (s *Scratch) blur(pix []uint8, w, h int, sigma float64) {
 	radius := int(math.Ceil(3.5 * sigma))
 	if radius > narrow {
@@ -50,8 +48,7 @@ func (s *Scratch) blur(pix []uint8, w, h int, sigma float64) {
 	}
 }
 
-// blurWeights are the weights of the pixel itself and of those further and
-// further away, in fixed point.
+// blurWeights returns the weights by distance from the centre pixel, in fixed point.
 func blurWeights(radius int, sigma float64) (w [narrow + 1]uint64) {
 	var curve [narrow + 1]float64
 	sum := 1.0
@@ -68,7 +65,7 @@ func blurWeights(radius int, sigma float64) (w [narrow + 1]uint64) {
 	return w
 }
 
-// widen puts a row's pixels into words, and repeats the outer ones.
+// widen packs a row's pixels into words and repeats the outer ones as padding.
 func widen(dst []uint64, row []uint8, radius int) {
 	in := dst[radius : len(dst)-radius]
 	for i := range in {
@@ -80,7 +77,7 @@ func widen(dst []uint64, row []uint8, radius int) {
 	}
 }
 
-// weigh sums an odd number of rows, the middle one of which has the first weight.
+// weigh computes the weighted sum of an odd number of rows; w[0] belongs to the middle one.
 func weigh(sum []uint64, rows [][]uint64, w *[narrow + 1]uint64) {
 	n, mid := len(sum), len(rows)/2
 	centre, c := rows[mid][:n], w[0]
@@ -121,7 +118,7 @@ func narrowed(row []uint8, sum []uint64) {
 	}
 }
 
-// gaussian makes the kernel of a blur that is too wide for words of three.
+// gaussian builds the kernel of a blur that is too wide for packed words.
 func (s *Scratch) gaussian(k *kernel, size int, sigma float64) {
 	radius := int(math.Ceil(3.5 * sigma))
 	taps := 2*radius + 1
@@ -137,7 +134,7 @@ func (s *Scratch) gaussian(k *kernel, size int, sigma float64) {
 	for i := range size {
 		lo, hi := max(i-radius, 0), min(i+radius, size-1)
 		k.lo[i], k.n[i] = lo, hi-lo+1
-		if k.n[i] == taps && i > radius { // as for the pixel before
+		if k.n[i] == taps && i > radius { // same weights as the previous pixel
 			copy(k.w[i*k.taps:(i+1)*k.taps], k.w[(i-1)*k.taps:])
 			continue
 		}

@@ -5,8 +5,8 @@ import "math"
 // The operations of this file follow torchvision on Pillow images: every step
 // rounds to 8 bits as Pillow's C code does, in float32 where it uses float.
 
-// blend moves from a towards b by factor (beyond b when it exceeds 1), cut off to
-// 0..255 and truncated, as Pillow's Image.blend.
+// blend interpolates from a to b by factor (extrapolating above 1), clamped to 0..255 and
+// truncated, like Pillow's Image.blend.
 func blend(a, b uint8, factor float32) uint8 {
 	v := float32(a) + float32(factor*float32(int(b)-int(a)))
 	if v <= 0 {
@@ -18,8 +18,8 @@ func blend(a, b uint8, factor float32) uint8 {
 	return uint8(v)
 }
 
-// table says what becomes of each byte. Operations on single bytes only change
-// the table, which the next operation on whole pixels reads them through.
+// table maps each byte value. Operations on single bytes only change the table, through which the
+// next operation on whole pixels reads its input.
 type table [256]uint8
 
 func identity() (t table) {
@@ -29,7 +29,7 @@ func identity() (t table) {
 	return t
 }
 
-// apply replaces every byte by its entry.
+// apply maps every byte through the table.
 func (t *table) apply(pix []uint8) {
 	if *t == identity() {
 		return
@@ -44,7 +44,7 @@ func (t *table) apply(pix []uint8) {
 	}
 }
 
-// towards blends every entry with one constant.
+// towards blends every entry with a constant.
 func (t *table) towards(c uint8, factor float64) {
 	var blended table
 	for v := range blended {
@@ -57,7 +57,7 @@ func (t *table) towards(c uint8, factor float64) {
 
 func (t *table) brightness(factor float64) { t.towards(0, factor) }
 
-// contrast blends with the mean of the luma, rounded to a whole number.
+// contrast blends with the mean luma, rounded to an integer.
 func (t *table) contrast(pix []uint8, factor float64) {
 	sum, l := 0, t.lumas()
 	for i := 0; i < len(pix)-2; i += 3 {
@@ -68,7 +68,7 @@ func (t *table) contrast(pix []uint8, factor float64) {
 	t.towards(uint8(mean+0.5), factor)
 }
 
-// solarise inverts what is at or above the threshold.
+// solarise inverts entries at or above the threshold.
 func (t *table) solarise(threshold uint8) {
 	for i, v := range t {
 		if v >= threshold {
@@ -77,7 +77,7 @@ func (t *table) solarise(threshold uint8) {
 	}
 }
 
-// lumas are the three summands of luma by byte.
+// lumas are the three terms of luma by byte value.
 type lumas [3][256]uint32
 
 func (t *table) lumas() (l lumas) {
@@ -89,7 +89,7 @@ func (t *table) lumas() (l lumas) {
 
 func (l *lumas) of(r, g, b uint8) uint8 { return uint8((l[0][r] + l[1][g] + l[2][b]) >> 16) }
 
-// greyscale sets all three channels to the luma of what the table says.
+// greyscale sets all three channels to the luma of the pixel mapped through the table.
 func (t *table) greyscale(pix []uint8) {
 	l := t.lumas()
 	for i := 0; i < len(pix)-2; i += 3 {
@@ -99,8 +99,8 @@ func (t *table) greyscale(pix []uint8) {
 	}
 }
 
-// saturation blends each pixel, after the table, with its own luma. What is added
-// to the luma depends only on how far the channel is from it.
+// saturation blends each pixel, mapped through the table, with its own luma. The offset from the
+// luma depends only on the channel's difference from it.
 func (t *table) saturation(pix []uint8, factor float64) {
 	change, ok := changes(float32(factor))
 	if !ok {
@@ -132,10 +132,9 @@ func (t *table) saturationBySteps(pix []uint8, factor float32) {
 	}
 }
 
-// changes are factor times -256..255, rounded down, the negative ones behind the
-// others. They stand for the sum with a byte, too, unless one is so little below a
-// whole number that the sum is rounded to that in float32, which has 16 bits for
-// the fraction of a byte.
+// changes returns factor times 0..255 and then -256..-1, each rounded down. That equals truncating
+// the sum with a byte unless a product is so little below an integer that the float32 sum, with 16
+// fraction bits for a byte, rounds up to it; ok is false then.
 func changes(factor float32) (c [512]int16, ok bool) {
 	ok = true
 	for i := range c {

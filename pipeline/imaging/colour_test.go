@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestSaturationByStepsAndTable compares the two ways over all lumas and channels,
-// at factors on which the table may and may not be used.
+// TestSaturationByStepsAndTable compares both implementations over all lumas and channels, at
+// factors for which the table can and cannot be used.
 func TestSaturationByStepsAndTable(t *testing.T) {
-	var grey []uint8 // a grey pixel beside one that has the same luma or nearly so
+	var grey []uint8 // a grey pixel beside one with the same or nearly the same luma
 	for v := range 256 {
 		for w := range 256 {
 			grey = append(grey, uint8(v), uint8(w), uint8(v+w))
@@ -38,8 +38,8 @@ func TestSaturationByStepsAndTable(t *testing.T) {
 	}
 }
 
-// TestTableIsReadThrough compares operations that meet in one table with the same
-// operations on the pixels one after the other.
+// TestTableIsReadThrough compares operations merged into one table with the same operations on the
+// pixels one after another.
 func TestTableIsReadThrough(t *testing.T) {
 	p := Params{Brightness: 1.3, Contrast: 0.7, Saturation: 1.1, Hue: 0.08, Threshold: 100}
 	var s Scratch
@@ -61,8 +61,8 @@ func TestTableIsReadThrough(t *testing.T) {
 	}
 }
 
-// TestBlurWithinOne compares with a Gaussian in float64 on pictures that are hard
-// on roundings: black and white noise, edges, a single point.
+// TestBlurWithinOne compares with a Gaussian in float64 on images that are sensitive to rounding:
+// black-and-white noise, edges, a single point.
 func TestBlurWithinOne(t *testing.T) {
 	const w, h = 41, 33
 	var s Scratch
@@ -89,7 +89,7 @@ func TestBlurWithinOne(t *testing.T) {
 	}
 }
 
-// gaussian is the definition, cut off where nothing of a byte is left.
+// gaussian implements the definition, truncated where the weights no longer matter to a byte.
 func gaussian(m *RGB, sigma float64) []float64 {
 	n := int(math.Ceil(6 * sigma))
 	in := make([]float64, len(m.Pix))

@@ -2,19 +2,18 @@ package imaging
 
 import "strings"
 
-// Conversion says how a picture file becomes 8-bit RGB where that is a matter of
-// choice. It is the same wherever a model meets pictures: a run keeps it, and an
-// exported model says it (Preprocess). The zero value is what Pillow's convert("RGB")
-// does, as Decoder.Decode describes it.
+// Conversion configures the choices in turning an image file into 8-bit RGB. It is the same
+// wherever a model reads images: a run stores it, and an exported model records it (Preprocess).
+// The zero value is what Pillow's convert("RGB") does, as described at Decoder.Decode.
 type Conversion struct {
-	Levels     Levels     `json:"levels,omitzero"`     // of pictures with 16 bits a channel
-	Background Background `json:"background,omitzero"` // behind transparent ones
+	Levels     Levels     `json:"levels,omitzero"`     // for images with 16 bits per channel
+	Background Background `json:"background,omitzero"` // behind transparent images
 }
 
-// Validate reports what makes no sense.
+// Validate reports an invalid setting.
 func (c Conversion) Validate() error { return c.Levels.Validate() }
 
-// Describe says in words what is not the default, "" when nothing is.
+// Describe describes the settings that differ from the default, "" when none does.
 func (c Conversion) Describe() string {
 	var parts []string
 	if c.Levels != (Levels{}) {
@@ -26,13 +25,12 @@ func (c Conversion) Describe() string {
 	return strings.Join(parts, ", ")
 }
 
-// Facts are what a file holds and its pixels do not show.
+// Facts are properties of a file that its converted pixels do not show.
 type Facts struct {
-	Transparent bool // a pixel is not opaque
-	Deep        bool // it has 16 bits a channel
-	// Low and High are the smallest and the largest value of the colours of such a
-	// picture as it is stored, without those that a background hides; Inner are the two
-	// that Levels.Auto takes.
+	Transparent bool // some pixel is not opaque
+	Deep        bool // it has 16 bits per channel
+	// Low and High are the smallest and the largest stored colour value of such an image, excluding
+	// those that a background hides; Inner are the two values that Levels.Auto uses.
 	Low, High uint16
 	Inner     [2]uint16
 }

@@ -2,20 +2,19 @@ package imaging
 
 import "encoding/binary"
 
-// Both passes keep two 8-bit samples in one 64-bit word, 32 bits apart, and so
-// multiply two samples by a weight at once. A sum of samples times weights begins
-// with bias, which rounds it and keeps it from going below 0, so that neither
-// half borrows from the other: the fixed-point results are -256..767.
+// Both passes keep two 8-bit samples in one 64-bit word, 32 bits apart, and so multiply two samples
+// by a weight at once. A sum of samples times weights starts at bias, which rounds it and keeps it
+// non-negative, so that neither half borrows from the other: the fixed-point results are -256..767.
 //
-// Between the passes three words hold two neighbouring pixels: red and green of
-// the first, blue of both, red and green of the second.
+// Between the passes three words hold two neighbouring pixels: red and green of the first, blue of
+// both, red and green of the second.
 
 const (
 	lanes = 1<<32 | 1
 	bias  = (1<<(precision-1) + 256<<precision) * lanes
 )
 
-// settle cuts the two sums of a word to 0..255 each.
+// settle clamps the two sums of a word to 0..255 each.
 func settle(sum uint64) uint64 {
 	v := sum >> precision & (0x3ff * lanes)
 	if v&(0x300*lanes) != 0x100*lanes {
@@ -24,7 +23,7 @@ func settle(sum uint64) uint64 {
 	return v & (0xff * lanes)
 }
 
-// cut is settle for the few words of which a half is out of range.
+// cut is the slow path of settle for the few words with a half out of range.
 func cut(v uint64) uint64 {
 	return uint64(clip(int32(v&0x3ff)-256)) | uint64(clip(int32(v>>32)-256))<<32
 }
@@ -36,18 +35,18 @@ func clip(v int32) uint8 {
 	return uint8(^v >> 31) // 0 for a negative v, 255 for a large one
 }
 
-// convolve filters src with s.kx and s.ky into dst, which holds as many pixels as
-// the two kernels have outputs. The rows are filtered first and rounded to 8
-// bits, then the columns, as Pillow does; only as many rows as the vertical
-// kernel has taps wait at a time, so that they stay in the fastest cache. With
-// upend the last row comes first. dst may be the memory of src if ky is a blur's.
+// convolve filters src with s.kx and s.ky into dst, which holds as many pixels as the two kernels
+// have outputs. The rows are filtered first and rounded to 8 bits, then the columns, as Pillow
+// does; only as many rows as the vertical kernel has taps are buffered, so that they stay in the L1
+// cache. With upend the rows are written in reverse order. dst may share the memory of src if ky is
+// a blur's.
 func (s *Scratch) convolve(dst []uint8, src area, upend bool) {
 	if s.kx.same && s.ky.same {
 		s.copyRows(dst, src, upend)
 		return
 	}
 	w, h := s.kx.count, s.ky.count
-	s.kx.lo[w] = s.kx.lo[0]                                 // the output of zeros reads what others do
+	s.kx.lo[w] = s.kx.lo[0]                                 // keeps the reads of the zero output valid
 	s.rows.reset(3*((w+1)/2), (s.ky.most+6)&^3, s.ky.lo[0]) // rows come by four
 	next := s.ky.lo[0]
 	for y := range h {
@@ -62,10 +61,10 @@ func (s *Scratch) convolve(dst []uint8, src area, upend bool) {
 	}
 }
 
-// ring holds the last few rows of many.
+// ring is a ring buffer of the last few rows.
 type ring struct {
-	words, slots int // words a row, rows kept
-	first        int // the row that slot 0 had at first
+	words, slots int // words per row, rows kept
+	first        int // the row initially in slot 0
 	pix          []uint64
 }
 
@@ -74,11 +73,11 @@ func (r *ring) reset(words, slots, first int) {
 	r.pix = grow(r.pix, slots*words)
 }
 
-// from is where row y begins, row those of its words.
+// from returns the buffer from the start of row y on, row exactly its words.
 func (r *ring) from(y int) []uint64 { return r.pix[(y-r.first)%r.slots*r.words:] }
 func (r *ring) row(y int) []uint64  { return r.from(y)[:r.words] }
 
-// copyRows is convolve when nothing is to be computed.
+// copyRows is convolve for identity kernels.
 func (s *Scratch) copyRows(dst []uint8, src area, upend bool) {
 	w, h := s.kx.count, s.ky.count
 	for y := range h {
@@ -144,7 +143,7 @@ func add4(sum, a, b, c, d []uint64, w []int32) {
 	}
 }
 
-// finish adds the last four rows and writes the pixels.
+// finish adds the last four rows and stores the pixels.
 func finish(dst []uint8, sum, a, b, c, d []uint64, w *[4]int32) {
 	n := len(sum)
 	a, b, c, d = a[:n], b[:n], c[:n], d[:n]
@@ -159,10 +158,9 @@ func finish(dst []uint8, sum, a, b, c, d []uint64, w *[4]int32) {
 	}
 }
 
-// Resize fills dst, whose W and H say the size wanted, from the box of src. The
-// result equals Pillow's Image.resize(size, filter, box) bit for bit. dst.Pix is
-// replaced when it is too short. It panics when the box leaves the picture or is
-// empty; dst must not share memory with src.
+// Resize fills dst, whose W and H specify the target size, from the box of src. The result equals
+// Pillow's Image.resize(size, filter, box) bit for bit. dst.Pix is replaced if it is too short.
+// Resize panics if the box is empty or exceeds the image; dst must not share memory with src.
 func Resize(dst, src *RGB, box Box, f Filter, s *Scratch) {
 	if !(box.X0 >= 0 && box.Y0 >= 0 && box.X1 <= float64(src.W) && box.Y1 <= float64(src.H) &&
 		box.X0 < box.X1 && box.Y0 < box.Y1) || dst.W < 1 || dst.H < 1 {

@@ -6,20 +6,19 @@ import (
 	"io"
 )
 
-// Limits bound what a decoder accepts; they are checked in every format before any
-// pixel is decoded. A zero field stands for its default. Decoding takes up to 21 bytes
-// of memory a pixel, of CMYK in a progressive JPEG 33, and of a lossless WebP up to
-// 140 MB beside that, by how many tables the file has.
+// Limits bounds what a decoder accepts; they are checked in every format before any pixel is
+// decoded. A zero field means its default. Decoding takes up to 21 bytes of memory per pixel, 33
+// for CMYK in a progressive JPEG, and for a lossless WebP up to another 140 MB, depending on the
+// number of tables in the file.
 type Limits struct {
-	Side   int // longest side in pixels, 16384
-	Pixels int // width times height, 50,000,000
-	// TIFF lets TIFF files in. For files of one's own only, not for a server's: the
-	// format has too many corners for files from sources that are not trusted.
+	Side   int // longest side in pixels; default 16384
+	Pixels int // width times height; default 50,000,000
+	// TIFF accepts TIFF files. Only for trusted local files, not for a server: the format has too
+	// many corner cases for untrusted input.
 	TIFF bool
 }
 
-// Check reports what Decode refuses of a picture with this header, before any of it is
-// decoded.
+// Check reports why Decode would refuse an image with this header, before any of it is decoded.
 func (l Limits) Check(i Info) error {
 	if i.Format == "tiff" && !l.TIFF {
 		return errors.New("TIFF files are accepted as local files and training data only: send it as PNG")
@@ -43,9 +42,9 @@ func (l Limits) check(w, h int) error {
 	return nil
 }
 
-// hold checks all that decoding makes room for: the picture and, of a WebP file, the
-// frame on its canvas. The other formats have one size, which their decoders read from
-// the same bytes and refuse to be told twice.
+// hold checks every buffer that decoding allocates: the image and, for a WebP file, the frame on
+// its canvas. The other formats have a single size, which their decoders read from the same bytes,
+// refusing a second one.
 func (l Limits) hold(h *header) error {
 	if err := l.Check(h.Info); err != nil || h.Format != "webp" {
 		return err
@@ -53,7 +52,7 @@ func (l Limits) hold(h *header) error {
 	return l.check(h.webp.w, h.webp.h)
 }
 
-// Decode is Decoder.Decode into a picture of its own.
+// Decode is Decoder.Decode into a new image.
 func Decode(data []byte, lim Limits) (*RGB, error) {
 	var d Decoder
 	defer d.Close()
@@ -64,46 +63,44 @@ func Decode(data []byte, lim Limits) (*RGB, error) {
 	return m, nil
 }
 
-// Decoder turns picture files into pixels and keeps its working memory from one to
-// the next. Its zero value is ready. It must not be copied after its first use nor
-// used by two goroutines at once; each worker has its own.
+// Decoder turns image files into pixels and reuses its working memory from one to the next. Its
+// zero value is ready for use. It must not be copied after first use and is not safe for concurrent
+// use; each worker has its own.
 type Decoder struct {
-	// Conversion may be set before each picture.
+	// Conversion may be changed before each image.
 	Conversion Conversion
-	// Facts, if it is set, is filled with those of each picture, which costs another
-	// pass over some kinds.
+	// Facts, if set, is filled for each image, which costs another pass over some kinds.
 	Facts *Facts
 
 	src    file
 	turbo  turbo
 	up     upsampler
-	turned RGB     // a picture before its orientation is applied
+	turned RGB     // an image before its orientation is applied
 	frame  RGB     // of an animation, smaller than its canvas
-	planes []uint8 // the components of a CMYK picture
-	tones  *tones  // 320 kB, made when they are first needed
+	planes []uint8 // the components of a CMYK image
+	tones  *tones  // 320 kB, allocated on first use
 }
 
-// Close frees what the decoder holds outside Go's memory. A decoder that is
-// forgotten frees it too, some time later; one that is closed may be used again.
+// Close frees what the decoder holds outside Go's heap. A decoder that is not closed is freed by
+// the garbage collector eventually; a closed one may be used again.
 func (d *Decoder) Close() { d.turbo.close() }
 
-// Decode reads a JPEG, PNG, WebP, GIF or TIFF file, told apart by their content,
-// into dst, whose memory it reuses. Of an animation it takes the first frame. The
-// pixels are those of Pillow's ImageOps.exif_transpose and convert("RGB"): turned
-// upright by the EXIF orientation, grey and palette expanded, alpha dropped without
-// blending unless Conversion.Background says otherwise, CMYK multiplied out. JPEG pixels are within 3/255 of libjpeg's, and
-// equal to them when built with the tag turbojpeg.
+// Decode reads a JPEG, PNG, WebP, GIF or TIFF file, recognised by content, into dst, whose memory
+// it reuses. Of an animation it decodes the first frame. The pixels are those of Pillow's
+// ImageOps.exif_transpose and convert("RGB"): turned upright by the EXIF orientation, grey and
+// palette expanded, alpha dropped without blending unless Conversion.Background is set, CMYK
+// multiplied out. JPEG pixels are within 3/255 of libjpeg's, and equal to them when built with the
+// tag turbojpeg.
 //
-// Of 16 bits a channel the high byte is kept, of grey, too, where Pillow cuts
-// everything above 255 to white: a deliberate difference. Conversion.Levels chooses
-// otherwise, for values that fill a part of the range. And two of necessity:
-// what image/jpeg cannot do is refused, CMYK with black at less than full size in
-// every build, and the rare JPEG that has halved chroma, several scans and restart
-// markers all at once in one without turbojpeg.
+// Of 16 bits per channel the high byte is kept, for grey, too, where Pillow clips everything above
+// 255 to white: a deliberate difference. Conversion.Levels is the alternative for values that fill
+// only part of the range. Two differences are unavoidable: what image/jpeg cannot decode is
+// refused. That is CMYK with subsampled black in every build and, in a build without turbojpeg, the
+// rare JPEG that combines halved chroma, several scans and restart markers.
 //
-// Truncated or broken files, files over the limits and other formats are errors; no
-// input makes it panic. What lies behind the first frame of a GIF or behind the
-// pixels of a TIFF is not looked at. After an error dst holds nothing of use.
+// Truncated or broken files, files over the limits and other formats are errors; no input makes it
+// panic. Data after the first frame of a GIF or after the pixels of a TIFF is ignored. After an
+// error the contents of dst are undefined.
 func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	defer func() {
 		d.src = file{}
@@ -141,7 +138,7 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	return nil
 }
 
-// pixels decodes the file into m, which has its size.
+// pixels decodes the file into m, which has the file's size.
 func (d *Decoder) pixels(m *RGB, data []byte, h *header) error {
 	switch h.Format {
 	case "jpeg":
@@ -157,5 +154,5 @@ func (d *Decoder) pixels(m *RGB, data []byte, h *header) error {
 	}
 }
 
-// resize gives m a size, its pixels undefined.
+// resize gives m a size; its pixels are undefined.
 func (m *RGB) resize(w, h int) { m.Pix, m.W, m.H = grow(m.Pix, 3*w*h), w, h }

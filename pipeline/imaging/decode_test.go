@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// sample is one row of testdata/decode/cases.json, made by scripts/golden/decoding.py:
-// a file, and what Pillow makes of it.
+// sample is a row of testdata/decode/cases.json, made by scripts/golden/decoding.py: a file, and
+// Pillow's result.
 type sample struct {
 	File              string
 	W, H, Orientation int
@@ -45,7 +45,7 @@ func samples(t testing.TB) []sample {
 	return all
 }
 
-// format is the name that goes with the ending of a file.
+// format returns the format name for a file's extension.
 func format(file string) string {
 	return map[string]string{".jpg": "jpeg", ".png": "png", ".webp": "webp", ".gif": "gif", ".tif": "tiff"}[filepath.Ext(file)]
 }
@@ -53,7 +53,7 @@ func format(file string) string {
 func TestDecodeEqualsPillow(t *testing.T) {
 	var d Decoder
 	defer d.Close()
-	var m RGB // reused, with what other pictures left in it
+	var m RGB // reused, with other images' data in it
 	for _, s := range samples(t) {
 		t.Run(s.File, func(t *testing.T) {
 			err := d.Decode(&m, s.Data, Limits{TIFF: true})
@@ -110,7 +110,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// TestLimits holds every format to its limits, exactly.
+// TestLimits checks that the limits are exact in every format.
 func TestLimits(t *testing.T) {
 	var d Decoder
 	defer d.Close()
@@ -129,12 +129,12 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// refused names the one file that image/jpeg cannot do.
+// refused reports the one file that image/jpeg cannot decode.
 func refused(file string) bool { return !turboBuilt && file == "restart-progressive420.jpg" }
 
-// TestCutFiles cuts every file at each tenth of its length. What is missing from it
-// is noticed, but for what lies behind the first frame of an animation, behind the
-// end of a JPEG, and in the directory behind the pixels of a TIFF.
+// TestCutFiles truncates every file at each tenth of its length. Missing data is detected, except
+// after the first frame of an animation, after the end of a JPEG, and in the directory that follows
+// the pixels of a TIFF.
 func TestCutFiles(t *testing.T) {
 	var d Decoder
 	defer d.Close()
@@ -143,7 +143,7 @@ func TestCutFiles(t *testing.T) {
 		end := len(s.Data)
 		switch s.File {
 		case "animated.gif":
-			control := []byte("!\xf9\x04") // comes before each frame
+			control := []byte("!\xf9\x04") // precedes each frame
 			first := bytes.Index(s.Data, control) + 1
 			end = first + bytes.Index(s.Data[first:], control)
 		case "trailing.jpg":
@@ -166,7 +166,7 @@ func TestCutFiles(t *testing.T) {
 	}
 }
 
-// TestLastBytes cuts a JPEG closely: both builds miss even its end marker.
+// TestLastBytes truncates a JPEG by a few bytes: both builds detect even a missing end marker.
 func TestLastBytes(t *testing.T) {
 	for _, name := range []string{"s420.jpg", "s444-progressive.jpg", "grey.jpg", "ycck420.jpg", "stray.jpg"} {
 		data := readFile(t, "decode/"+name)
@@ -178,7 +178,7 @@ func TestLastBytes(t *testing.T) {
 	}
 }
 
-// TestDecoderForgets decodes good files between broken ones.
+// TestDecoderForgets alternates good and broken files.
 func TestDecoderForgets(t *testing.T) {
 	var d Decoder
 	defer d.Close()
@@ -197,12 +197,12 @@ func TestDecoderForgets(t *testing.T) {
 		}
 		differ(t, "after a broken file", m.Pix, want.Pix, 0, 0)
 		if i == 10 {
-			d.Close() // and goes on
+			d.Close() // it must remain usable
 		}
 	}
 }
 
-// planes is a picture of noise with chroma halved both ways.
+// planes returns a noise image with chroma halved both ways.
 func planes(w, h int) *image.YCbCr {
 	im := image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
 	r := rand.New(rand.NewPCG(1, 2))

@@ -5,13 +5,13 @@ import (
 	"image"
 )
 
-// deep is a picture with 16 bits a channel, each value with its high byte first.
+// deep is an image with 16 bits per channel, values in big-endian order.
 type deep struct {
 	pix          []uint8
-	w, h, stride int  // of a row, in bytes
-	step         int  // from one pixel to the next, in bytes
+	w, h, stride int  // stride of a row, in bytes
+	step         int  // distance between pixels, in bytes
 	colours      int  // 1 or 3; with a step of 8 alpha follows
-	multiplied   bool // the colours are multiplied with alpha
+	multiplied   bool // the colours are premultiplied by alpha
 }
 
 func deepOf(im image.Image) (p deep, ok bool) {
@@ -31,7 +31,7 @@ func deepOf(im image.Image) (p deep, ok bool) {
 
 func (p *deep) row(y int) []uint8 { return p.pix[y*p.stride:][:p.w*p.step] }
 
-// divide takes alpha out of the colours that are multiplied with it.
+// divide undoes the premultiplication by alpha.
 func (p *deep) divide() {
 	for y := range p.h {
 		row := p.row(y)
@@ -45,7 +45,7 @@ func (p *deep) divide() {
 	}
 }
 
-// offsets of green and blue in a pixel, in bytes, for spread and tone.
+// offsets returns the byte offsets of green and blue in a pixel, for spread and apply.
 func (p *deep) offsets() (g, b int) {
 	if p.colours == 1 {
 		return 0, 0
@@ -53,21 +53,21 @@ func (p *deep) offsets() (g, b int) {
 	return 2, 4
 }
 
-// tones is what a decoder keeps for pictures of 16 bits a channel.
+// tones is a decoder's working memory for images with 16 bits per channel.
 type tones struct {
 	counts    [1 << 16]uint32
 	table     [1 << 16]uint8
-	low, high uint16 // of the table
+	low, high uint16 // that table was built for
 }
 
-// count counts the values of the colours, those alone that a background leaves to be seen
-// where covered says that there is one, and returns how many there are.
+// count builds the histogram of the colour values and returns their number. With covered, a
+// background is set, and only values that it leaves visible are counted.
 func (t *tones) count(p *deep, covered bool) (all int) {
 	clear(t.counts[:])
 	for y := range p.h {
 		row := p.row(y)
 		for i := 0; i < len(row); i += p.step {
-			if covered && p.step == 8 && row[i+6] == 0 { // lay goes by the high byte
+			if covered && p.step == 8 && row[i+6] == 0 { // lay uses the high byte, too
 				continue
 			}
 			all += p.colours
@@ -76,14 +76,14 @@ func (t *tones) count(p *deep, covered bool) (all int) {
 			}
 		}
 	}
-	if all == 0 && covered { // nothing is seen: what is hidden does no harm
+	if all == 0 && covered { // nothing is visible, so counting the hidden values does no harm
 		return t.count(p, false)
 	}
 	return all
 }
 
-// rank is the smallest value that so many thousandths of those counted, and at least
-// one, do not exceed; all is how many there are.
+// rank returns the smallest value that at least that many thousandths of the counted values, and at
+// least one of them, do not exceed; all is the number counted.
 func (t *tones) rank(thousandths, all int) uint16 {
 	want := max(1, (thousandths*all+999)/1000)
 	for v, n := range t.counts {
@@ -94,7 +94,7 @@ func (t *tones) rank(thousandths, all int) uint16 {
 	return 1<<16 - 1
 }
 
-// stretch is what Levels.Auto makes of the values counted.
+// stretch returns the levels that Levels.Auto derives from the counted values.
 func (t *tones) stretch(all int) (low, high uint16) {
 	if low, high = t.rank(5, all), t.rank(995, all); low == high {
 		low, high = t.rank(0, all), t.rank(1000, all)
@@ -102,7 +102,7 @@ func (t *tones) stretch(all int) (low, high uint16) {
 	return low, high
 }
 
-// set makes the table for levels, unless it is that already.
+// set builds the table for the levels, unless it is up to date.
 func (t *tones) set(low, high uint16) {
 	if t.low == low && t.high == high && t.table[1<<16-1] != 0 {
 		return
@@ -115,10 +115,10 @@ func (t *tones) set(low, high uint16) {
 	}
 }
 
-// deep converts a picture with 16 bits a channel as the levels say.
+// deep converts an image with 16 bits per channel according to the levels.
 func (d *Decoder) deep(m *RGB, p *deep) {
 	levels := d.Conversion.Levels
-	if p.multiplied && d.Conversion != (Conversion{}) { // without one it is left, as it always was
+	if p.multiplied && d.Conversion != (Conversion{}) { // the zero Conversion never does, for compatibility
 		p.divide()
 	}
 	if d.tones == nil && (levels != Levels{} || d.Facts != nil) {
@@ -153,7 +153,7 @@ func (d *Decoder) deep(m *RGB, p *deep) {
 	}
 }
 
-// apply is spread through the table.
+// apply is spread with a lookup in the table.
 func (t *tones) apply(dst, src []uint8, step, g, b int) {
 	at := func(i int) uint8 { return t.table[uint16(src[i])<<8|uint16(src[i+1])] }
 	for i := 0; i+2 < len(dst); i += 3 {

@@ -6,21 +6,20 @@ import (
 	"math/rand/v2"
 )
 
-// Params is one drawn augmentation: everything Apply needs besides the pixels. It
-// holds no random state and does not depend on the size of the picture, so that
-// it can be stored, sent to another device, or applied twice.
+// Params is one drawn augmentation: everything Apply needs besides the pixels. It holds no random
+// state and does not depend on the size of the image, so it can be stored, sent to another device,
+// or applied twice.
 type Params struct {
-	// Tries are the random numbers, each 0 <= u < 1, of up to ten attempts at a
-	// crop: area, ratio, top, left. Area and Ratio are the recipe's bounds.
+	// Tries holds the random numbers, each 0 <= u < 1, of up to ten attempts at a crop: area,
+	// ratio, top, left. Area and Ratio are the recipe's bounds.
 	Tries       [10][4]float64
 	Area, Ratio [2]float64
 	Filter      Filter
 
 	FlipH, FlipV bool
-	Turns        uint8 // quarter turns to the right after the flips, 0 to 3
+	Turns        uint8 // clockwise quarter turns after the flips, 0 to 3
 
-	// Jitter lists the colour operations in the order they run, NoOp where
-	// there is none.
+	// Jitter lists the colour operations in the order they run, with NoOp in unused places.
 	Jitter                                [4]Op
 	Brightness, Contrast, Saturation, Hue float64
 
@@ -42,7 +41,7 @@ const (
 	Hue
 )
 
-// source yields the numbers of one draw.
+// source generates the random numbers of one draw.
 type source struct{ rand.PCG }
 
 // unit is uniform in 0 <= u < 1 with 53 bits.
@@ -60,10 +59,10 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// Draw draws the augmentation of one view (0 or 1) of the picture with this key
-// (its relative path). The result depends on nothing but the recipe and the
-// arguments. The same amount of randomness is used whatever the recipe says, so
-// that changing one of its fields leaves the other draws as they were.
+// Draw draws the augmentation of one view (0 or 1) of the image with this key (its relative path).
+// The result depends only on the recipe and the arguments. The same number of random values is
+// consumed whatever the recipe, so that changing one of its fields leaves the other draws as they
+// were.
 func (r *Recipe) Draw(seed uint64, epoch int, key string, view int) Params {
 	name := uint64(14695981039346656037) // FNV-1a
 	for i := range len(key) {
@@ -91,7 +90,7 @@ func (r *Recipe) Draw(seed uint64, epoch int, key string, view int) Params {
 		p.Sigma = sigma
 	}
 	p.Solarise = s.hit(v.Solarise)
-	// Last, as draws that older versions made must stay what they were.
+	// Last, so that the draws of older versions are reproduced.
 	turned, turns := s.hit(v.Rotate), 1+uint8(s.unit()*3)
 	if turned {
 		p.Turns = turns
@@ -99,8 +98,8 @@ func (r *Recipe) Draw(seed uint64, epoch int, key string, view int) Params {
 	return p
 }
 
-// drawJitter draws the factors and their order; an operation whose strength is 0
-// does not run at all, as in torchvision.
+// drawJitter draws the factors and their order; an operation of strength 0 does not run at all, as
+// in torchvision.
 func (r *Recipe) drawJitter(p *Params, s *source, run bool) {
 	p.Brightness = s.between(max(0, 1-r.Brightness), 1+r.Brightness)
 	p.Contrast = s.between(max(0, 1-r.Contrast), 1+r.Contrast)
@@ -119,9 +118,9 @@ func (r *Recipe) drawJitter(p *Params, s *source, run bool) {
 	}
 }
 
-// Crop is the window, in whole pixels, that p cuts from a picture of w x h: the
-// first try that fits, or else the largest centred window whose ratio is within
-// bounds (torchvision's RandomResizedCrop).
+// Crop returns the window, in whole pixels, that p crops from a w x h image: the first try that
+// fits, or else the largest centred window whose ratio is within bounds (torchvision's
+// RandomResizedCrop).
 func (p *Params) Crop(w, h int) (x, y, cw, ch int) {
 	lo, hi := math.Log(p.Ratio[0]), math.Log(p.Ratio[1])
 	for _, u := range p.Tries {

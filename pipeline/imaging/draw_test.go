@@ -62,8 +62,7 @@ func TestDrawDependsOnItsArgumentsOnly(t *testing.T) {
 	}
 }
 
-// TestDrawPinned keeps old runs resumable: a draw must never change between
-// versions.
+// TestDrawPinned keeps old runs resumable: draws must never change between versions.
 func TestDrawPinned(t *testing.T) {
 	r := Recipes()[0]
 	p := r.Draw(7, 3, "cat/0001.jpg", 1)
@@ -108,8 +107,8 @@ func TestDrawFrequencies(t *testing.T) {
 	}
 }
 
-// A recipe that rotates draws all else as one that does not, turns each way alike, and
-// each view on its own; one stored by an older version does not rotate.
+// A recipe that rotates draws everything else like one that does not, and chooses each direction
+// equally often, independently per view; a recipe stored by an older version does not rotate.
 func TestRotateAddsToTheDraw(t *testing.T) {
 	const n = 4000
 	for _, plain := range Recipes() {

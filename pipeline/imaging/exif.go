@@ -19,15 +19,15 @@ const (
 	tagFormat      = 339
 )
 
-// directory is what is read of the first directory of a TIFF structure; zero where
-// the tag is missing or has another type than it should.
+// directory holds the fields read from the first directory of a TIFF structure; zero if the tag is
+// missing or has an unexpected type.
 type directory struct {
 	w, h, orientation int64
 	tiffHeader
 }
 
-// directory reads the TIFF structure that fills the file from start to end. Where
-// it is cut short, what was read counts, as with Pillow.
+// directory reads the TIFF structure that occupies the file from start to end. If it is truncated,
+// the entries read so far count, as with Pillow.
 func (f *file) directory(start, end int64) (d directory, err error) {
 	b, err := f.bytes(start, 8)
 	if err != nil {
@@ -62,16 +62,16 @@ func (f *file) directory(start, end int64) (d directory, err error) {
 		d.entries[1]++
 		list := d.set(b, order)
 		at += 12
-		if list != nil { // its first value lies elsewhere
+		if list != nil { // its first value is stored elsewhere
 			*list, _ = f.number(start+*list, 2, order)
 		}
 	}
 	return d, nil
 }
 
-// set takes one entry of a directory: tag, type, count, value. Of a list of shorts that
-// is too long for the entry it takes where that lies in the structure, and returns that
-// for the first value to be put there.
+// set decodes one entry of a directory: tag, type, count, value. For a list of shorts too long to
+// be inline it stores the list's offset and returns a pointer to it, which the caller replaces by
+// the first value.
 func (d *directory) set(b []byte, order binary.ByteOrder) (list *int64) {
 	tag, count := order.Uint16(b), order.Uint32(b[4:])
 	to, many := d.field(tag)
@@ -96,8 +96,8 @@ func (d *directory) set(b []byte, order binary.ByteOrder) (list *int64) {
 	return nil
 }
 
-// field is where the value of a tag belongs, nil for nowhere; many says that it has one
-// for each sample, of which the first counts.
+// field returns the destination of a tag's value, nil to ignore it; many reports whether the tag
+// has one value per sample, of which the first is used.
 func (d *directory) field(tag uint16) (to *int64, many bool) {
 	switch tag {
 	case tagWidth:
@@ -124,8 +124,8 @@ func (d *directory) field(tag uint16) (to *int64, many bool) {
 	return nil, false
 }
 
-// orientation reads the orientation from the EXIF block between start and end. One
-// that is broken or names none says nothing: it does not spoil the picture.
+// orientation reads the orientation from the EXIF block between start and end. A broken block, or
+// one without an orientation, is ignored: the image is still usable.
 func (f *file) orientation(h *header, start, end int64) {
 	if d, _ := f.directory(start, end); 1 <= d.orientation && d.orientation <= 8 {
 		h.Orientation = int(d.orientation)

@@ -7,24 +7,24 @@ import (
 	"io"
 )
 
-// file gives out pieces of a file: of one in memory without a copy, of another
-// through a buffer that a whole header mostly fits into.
+// file provides random access to a file: without a copy if it is in memory, else through a buffer
+// that fits most headers whole.
 type file struct {
-	data []byte // the file, when it is in memory
+	data []byte // the whole file, if it is in memory
 	size int64
 
 	r    io.ReaderAt
 	room []byte // the buffer
-	buf  []byte // what it holds
-	at   int64  // and from where in the file
+	buf  []byte // the filled part of room
+	at   int64  // its offset in the file
 
-	failed error // what r last failed with, other than the end of the file
+	failed error // the last error of r other than io.EOF
 }
 
 var errHeaderCut = errors.New("file ends within its header")
 
-// bytes returns the n bytes at off, valid until the next call; n is at most the
-// length of the buffer.
+// bytes returns the n bytes at off, valid until the next call; n is at most the length of the
+// buffer.
 func (f *file) bytes(off int64, n int) ([]byte, error) {
 	if off < 0 || off > f.size-int64(n) {
 		return nil, errHeaderCut
@@ -40,7 +40,7 @@ func (f *file) bytes(off int64, n int) ([]byte, error) {
 	return f.buf[off-f.at:][:n], nil
 }
 
-// load fills the buffer from off on, with at least n bytes.
+// load fills the buffer starting at off, with at least n bytes.
 func (f *file) load(off int64, n int) error {
 	got, err := f.r.ReadAt(f.room[:min(int64(len(f.room)), f.size-off)], off)
 	f.buf, f.at = f.room[:got], off
@@ -48,14 +48,14 @@ func (f *file) load(off int64, n int) error {
 	case got >= n:
 		return nil
 	case err == nil || errors.Is(err, io.EOF):
-		return errHeaderCut // the file became shorter than size
+		return errHeaderCut // the file has shrunk
 	default:
 		f.failed = fmt.Errorf("read header: %w", err)
 		return f.failed
 	}
 }
 
-// number reads an unsigned number of 1, 2, 3 or 4 bytes.
+// number reads an unsigned integer of 1 to 4 bytes.
 func (f *file) number(off int64, n int, order binary.ByteOrder) (int64, error) {
 	b, err := f.bytes(off, n)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"image/color"
 )
 
-// sized is the check that a decoder found the size that the header announces, for
-// which room was made and limits were checked.
+// sized checks that the decoded size is the one announced by the header, which the buffer and the
+// limits are based on.
 func (m *RGB) sized(im image.Image) error {
 	if b := im.Bounds(); b.Dx() != m.W || b.Dy() != m.H {
 		return fmt.Errorf("header announces %dx%d pixels, the picture has %dx%d", m.W, m.H, b.Dx(), b.Dy())
@@ -15,8 +15,8 @@ func (m *RGB) sized(im image.Image) error {
 	return nil
 }
 
-// fill converts im, whose size that of m must be. The decoders of the standard library
-// give no type that is missing here.
+// fill converts im, which must have m's size. It covers all image types that the standard library's
+// decoders return.
 func (d *Decoder) fill(m *RGB, im image.Image) error {
 	b := im.Bounds()
 	if err := m.sized(im); err != nil {
@@ -51,8 +51,7 @@ func (d *Decoder) fill(m *RGB, im image.Image) error {
 	return nil
 }
 
-// spread takes red, green and blue of each pixel from offsets 0, g and b of every
-// step bytes.
+// spread copies red, green and blue from offsets 0, g and b of every step bytes.
 func spread(dst, src []uint8, step, g, b int) {
 	for i := 0; i+2 < len(dst); i += 3 {
 		dst[i], dst[i+1], dst[i+2] = src[0], src[g], src[b]
@@ -60,8 +59,7 @@ func spread(dst, src []uint8, step, g, b int) {
 	}
 }
 
-// divide takes the alpha in the fourth byte of each pixel of src out of the colours
-// that were multiplied with it.
+// divide undoes the premultiplication of dst by the alpha in the fourth byte of each pixel of src.
 func divide(dst, src []uint8) {
 	for i := range len(dst) / 3 {
 		a := int(src[4*i+3])
@@ -74,7 +72,7 @@ func divide(dst, src []uint8) {
 	}
 }
 
-// inks makes colours of cyan, magenta, yellow and black.
+// inks converts CMYK to RGB.
 func inks(dst, src []uint8) {
 	for i := range len(dst) / 3 {
 		copy(dst[3*i:3*i+3], src[4*i:])
@@ -82,8 +80,8 @@ func inks(dst, src []uint8) {
 	blacken(dst, src)
 }
 
-// blacken takes dst for cyan, magenta and yellow, and multiplies what they leave
-// with what the fourth byte of each pixel of inks, black, leaves.
+// blacken treats dst as the light that cyan, magenta and yellow leave, and multiplies it by what
+// black, the fourth byte of each pixel of inks, leaves.
 func blacken(dst, inks []uint8) {
 	for i := range len(dst) / 3 {
 		left := 255 - uint32(inks[4*i+3])
@@ -94,7 +92,7 @@ func blacken(dst, inks []uint8) {
 	}
 }
 
-// palette looks up each pixel.
+// palette looks up each pixel's colour.
 func (d *Decoder) palette(dst, src []uint8, entries color.Palette) error {
 	var table [256][4]uint8
 	for i, c := range entries[:min(len(entries), 256)] {

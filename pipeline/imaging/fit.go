@@ -6,16 +6,16 @@ import (
 	"math"
 )
 
-// Fit is the way of a picture that is not square to the square that a model sees.
+// Fit selects how a non-square image is brought to the square input of a model.
 type Fit uint8
 
 const (
-	// FitCrop scales the shorter side and cuts the ends of the longer one off.
+	// FitCrop scales the shorter side and crops the longer one around its centre.
 	FitCrop Fit = iota
-	// FitPad scales the longer side, and fills what stays free beside the shorter one:
-	// all is seen in its shape, and smaller. It is Pillow's ImageOps.pad.
+	// FitPad scales the longer side and pads the shorter one: the whole image is visible in its
+	// aspect ratio, but smaller. It is Pillow's ImageOps.pad.
 	FitPad
-	// FitSquash scales each side by itself: all is seen, and out of shape.
+	// FitSquash scales each side independently: the whole image is visible but distorted.
 	FitSquash
 )
 
@@ -26,10 +26,10 @@ var (
 	_ encoding.TextUnmarshaler = (*Fit)(nil)
 )
 
-// String is what UnmarshalText reads: crop, pad or squash.
+// String returns the form that UnmarshalText reads: crop, pad or squash.
 func (f Fit) String() string { return fits[f] }
 
-// MarshalText gives String.
+// MarshalText returns String as bytes.
 func (f Fit) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 
 // UnmarshalText reads crop, pad or squash.
@@ -43,7 +43,7 @@ func (f *Fit) UnmarshalText(text []byte) error {
 	return errors.New("want crop, pad or squash")
 }
 
-// scaled is the size to which p scales a picture of w x h pixels, each at least 1.
+// scaled returns the size to which p scales an image of w x h pixels, each at least 1.
 func (p Preprocess) scaled(w, h int) (int, int) {
 	switch p.Fit {
 	case FitSquash:
@@ -64,13 +64,13 @@ func (p Preprocess) scaled(w, h int) (int, int) {
 	return int(float64(short*w) / float64(h)), short
 }
 
-// contained is the shorter side when the longer one is scaled to size, rounded as
-// ImageOps.contain rounds.
+// contained returns the length of the shorter side when the longer one is scaled to size, rounded
+// like ImageOps.contain.
 func contained(short, long, size int) int {
 	return max(1, int(math.RoundToEven(float64(short)/float64(long)*float64(size))))
 }
 
-// half rounds halves to even.
+// half returns d/2, rounding halves to even.
 func half(d int) int {
 	h := d / 2
 	if d%2 == 1 && h%2 == 1 {

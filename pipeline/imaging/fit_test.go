@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// turned is a picture turned to the left.
+// quarterTurned returns an image rotated counterclockwise by a quarter.
 func quarterTurned(m *RGB) *RGB {
 	out := NewRGB(m.H, m.W)
 	for y := range out.H {
@@ -37,7 +37,7 @@ func TestFitEqualsPillow(t *testing.T) {
 	}
 }
 
-// Of every shape, the pixels are those of Resize in the middle of the colour.
+// For every shape, the pixels are those of Resize centred on the fill colour.
 func TestPadIsResizeOnAColour(t *testing.T) {
 	fill := Background{true, 1, 2, 3}
 	var s Scratch
@@ -46,7 +46,7 @@ func TestPadIsResizeOnAColour(t *testing.T) {
 			for _, h := range []int{1, 2, 5, 9, 40} {
 				src := noisy(w, h)
 				long := max(w, h)
-				// round(short / long * size) in whole numbers; halves to even
+				// round(short / long * size) in integers; halves to even
 				side := func(short int) int {
 					n, rest := short*size/long, short*size%long
 					if 2*rest > long || 2*rest == long && n%2 == 1 {
@@ -78,7 +78,7 @@ func TestPadIsResizeOnAColour(t *testing.T) {
 	}
 }
 
-// A square is the same in every way, and one of the model's size left alone.
+// For a square all fits are equal, and one of the model's size is left unchanged.
 func TestFitOfSquares(t *testing.T) {
 	var s Scratch
 	for _, side := range []int{16, 41} {

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// allowed is how many bytes decoding a file may allocate in all: 33 a pixel, with sides
-// rounded up to whole blocks, some for tables, and a multiple of its length. Of a file
-// whose header is broken or over the limits, nothing for pixels. Lossless WebP has up to
-// 2600 groups of tables, which say little in few bits; lossy WebP announces up to 512 kB,
-// and TIFF, which no server takes, 10 MB a tag.
+// allowed returns the number of bytes that decoding a file may allocate in total: 33 per pixel,
+// with sides rounded up to whole blocks, some for tables, and a multiple of the file's length. For
+// a broken header or one over the limits, nothing for pixels. Lossless WebP has up to 2600 groups
+// of tables, encoded in few bits; lossy WebP announces up to 512 kB, and TIFF, which no server
+// accepts, 10 MB per tag.
 func allowed(data []byte, lim Limits) int {
 	n := 128<<10 + 16*len(data)
 	f := file{data: data, size: int64(len(data))}
@@ -29,7 +29,7 @@ func allowed(data []byte, lim Limits) int {
 	return n + 33*((h.W+31)&^31)*((h.H+31)&^31)
 }
 
-// allocated is how many bytes f allocates in all, also those that are free again.
+// allocated returns the total bytes that f allocates, including those freed again.
 func allocated(f func()) int {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -38,8 +38,8 @@ func allocated(f func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// FuzzDecode starts from the smaller sample files of every format. Each is decoded twice,
-// the second time over what another picture left.
+// FuzzDecode starts from the smaller sample files of every format. Each is decoded twice, the
+// second time into memory used for another image.
 func FuzzDecode(f *testing.F) {
 	for _, s := range samples(f) {
 		if len(s.Data) < 1500 {
@@ -86,8 +86,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzProbe compares what is read through a small window with what is read from
-// memory.
+// FuzzProbe compares reading through a small buffer with reading from memory.
 func FuzzProbe(f *testing.F) {
 	for _, s := range samples(f) {
 		f.Add(s.Data[:min(len(s.Data), 1000)])
@@ -106,7 +105,7 @@ func FuzzProbe(f *testing.F) {
 	})
 }
 
-// FuzzExif gives the block to a good JPEG: whatever it says, the picture is decoded.
+// FuzzExif inserts the block into a good JPEG: whatever it contains, the image is decoded.
 func FuzzExif(f *testing.F) {
 	for _, block := range []string{
 		"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00",

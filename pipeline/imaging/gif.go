@@ -9,11 +9,11 @@ import (
 	"image/gif"
 )
 
-// gifHeader is what the first frame of a GIF needs beside its pixels.
+// gifHeader describes the first frame of a GIF beyond its pixels.
 type gifHeader struct {
-	colours     [2]int64 // where the table of colours begins and ends
-	transparent uint8    // the colour that stands for nothing, 0 when none does
-	clear       bool     // one does
+	colours     [2]int64 // start and end of the colour table
+	transparent uint8    // index of the transparent colour; 0 if there is none
+	clear       bool     // there is a transparent colour
 }
 
 // gifHeader walks the blocks up to the first frame.
@@ -49,8 +49,7 @@ func (f *file) gifHeader(h *header) error {
 	}
 }
 
-// table notes a table of colours if the flags say that one lies at at, and returns
-// where it ends.
+// table records the colour table at at if the flags announce one, and returns its end.
 func (g *gifHeader) table(at int64, flags uint8) int64 {
 	if flags&0x80 == 0 {
 		return at
@@ -59,7 +58,7 @@ func (g *gifHeader) table(at int64, flags uint8) int64 {
 	return g.colours[1]
 }
 
-// gifExtension passes over the extension whose label lies at at.
+// gifExtension reads the extension whose label is at at and returns its end.
 func (f *file) gifExtension(h *header, at int64) (int64, error) {
 	label, err := f.number(at, 1, binary.LittleEndian)
 	if err != nil {
@@ -83,10 +82,9 @@ func (f *file) gifExtension(h *header, at int64) (int64, error) {
 	}
 }
 
-// gif decodes the first frame. What it leaves free of the screen shows the
-// transparent colour if there is one, else the first; Pillow drops the transparency
-// and keeps the colour, where image/gif forgets it. A background is what is seen in
-// both places.
+// gif decodes the first frame. Parts of the screen that the frame does not cover get the
+// transparent colour if there is one, else the first; Pillow drops the transparency but keeps the
+// colour, which image/gif discards. A background replaces both.
 func (d *Decoder) gif(m *RGB, data []byte, h *header) error {
 	im, err := gif.Decode(bytes.NewReader(data))
 	if err != nil {

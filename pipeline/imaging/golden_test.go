@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// golden is one row of testdata/cases.json, made by scripts/golden/imaging.py with
-// Pillow and torchvision. Result is what they computed.
+// golden is a row of testdata/cases.json, made by scripts/golden/imaging.py with Pillow and
+// torchvision. Result is their result.
 type golden struct {
 	Name, Op, File, Filter string
 	W, H, At               int
@@ -72,7 +72,7 @@ func load(t testing.TB, name string) *RGB {
 	return m
 }
 
-// differ fails the test when two pictures are further apart than allowed.
+// differ fails the test if two images differ by more than allowed.
 func differ(t *testing.T, name string, got, want []uint8, most int, mean float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -130,8 +130,8 @@ func TestColourEqualsTorchvision(t *testing.T) {
 	}
 }
 
-// TestColourCube compares on every third level of each channel, where a rounding
-// that differs anywhere shows.
+// TestColourCube compares every third level of each channel, so that any difference in rounding
+// shows.
 func TestColourCube(t *testing.T) {
 	var s Scratch
 	for op, run := range pointOps {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBrokenHeaders has one sentence for each thing that can be wrong before the
-// pixels, from Probe and from Decode.
+// TestBrokenHeaders checks the error for everything that can be wrong before the pixels, from Probe
+// and from Decode.
 func TestBrokenHeaders(t *testing.T) {
 	webp := func(chunks string) string {
 		return "RIFF" + string([]byte{uint8(4 + len(chunks)), 0, 0, 0}) + "WEBP" + chunks
@@ -51,7 +51,7 @@ func TestBrokenHeaders(t *testing.T) {
 	}
 }
 
-// TestManyScans is about a progressive JPEG that goes over its picture without end.
+// TestManyScans decodes a progressive JPEG with excessively many scans.
 func TestManyScans(t *testing.T) {
 	data := readFile(t, "decode/s444-progressive.jpg")
 	scan := bytes.LastIndex(data, []byte{0xff, markSOS})
@@ -59,7 +59,7 @@ func TestManyScans(t *testing.T) {
 	if _, err := Decode(many, Limits{}); err == nil || err.Error() != "JPEG file has more than 500 scans" {
 		t.Error(err)
 	}
-	// A large picture has fewer: 400 scans of 4 million pixels took 5 s.
+	// The limit is lower for a large image: 400 scans of 4 million pixels took 5 s.
 	frame := bytes.Index(data, []byte{0xff, markSOF2})
 	copy(data[frame+5:], "\x07\xd0\x07\xd0")
 	for scans, want := range map[int]string{400: "JPEG file has 400 scans, too many for 2000x2000 pixels", 30: "invalid JPEG format"} {

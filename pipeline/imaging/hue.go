@@ -1,13 +1,13 @@
 package imaging
 
-// Turning the hue goes through Pillow's 8-bit HSV, in which full circle, full
-// saturation and full value are 255. Pillow computes it in floating point; here
-// everything is integer arithmetic and tables that were filled with Pillow's own,
-// and the few pixels where its rounding would matter are computed as it does.
+// The hue is shifted in Pillow's 8-bit HSV, in which full circle, full saturation and full value
+// are 255. Pillow uses floating point; here everything is integer arithmetic and tables computed
+// with Pillow's formulas, and the few pixels where its rounding matters are computed exactly as
+// Pillow does.
 
-// hsv holds the tables that do not depend on the shift. A hue is a third of a
-// quotient of bytes below 1, and changes only where 85 times that quotient passes
-// a whole number: 171 cases, the even ones being the whole numbers themselves.
+// hsv holds the tables that do not depend on the shift. Within a third of the circle the hue
+// depends on a quotient of bytes in 0..1, and changes only where 85 times that quotient crosses an
+// integer: 171 cases, of which the even ones are the integers themselves.
 type hsv struct {
 	share      [256][256]uint8 // case by denominator and numerator
 	hue        [6][256]uint8   // hue by order of the channels and case
@@ -24,14 +24,14 @@ func (t *hsv) fill() {
 		}
 	}
 	for i := range 2*steps + 1 {
-		d := float32(i) / (2 * steps) // the quotient of a whole step is rounded once, as Pillow's
+		d := float32(i) / (2 * steps) // for an integer step rounded once, like Pillow's
 		for order := range t.hue {
 			t.hue[order][i] = hueOf(order, d)
 		}
 	}
 }
 
-// The orders of a pixel's channels, from the highest.
+// Channel orders of a pixel, from the highest.
 const (
 	redGreenBlue = iota
 	redBlueGreen
@@ -41,8 +41,8 @@ const (
 	blueGreenRed
 )
 
-// hueOf is Pillow's formula. Of its three quotients, each the distance of a
-// channel from the highest by the span, one is 0 and one is 1; d is the third.
+// hueOf is Pillow's formula. Of its three quotients, each a channel's distance from the highest
+// divided by the span, one is 0 and one is 1; d is the third.
 func hueOf(order int, d float32) uint8 {
 	var angle float32
 	switch order {
@@ -66,9 +66,8 @@ func hueOf(order int, d float32) uint8 {
 	return uint8(float64(float32(turn)) * 255)
 }
 
-// place is where a hue lies on the circle: how far into its sixth or, in the
-// even ones, from the end, in 1/255; and to which channels go the highest, the
-// middle and the lowest value.
+// place is the position of a hue on the circle: the distance into its sixth, in 1/255, or to the
+// end of it in even sixths; and the channels that get the highest, the middle and the lowest value.
 type place struct {
 	share          uint16
 	hue            uint8
@@ -88,12 +87,12 @@ func placeOf(hue uint8) place {
 	return p
 }
 
-// hue turns the hue of every pixel by shift, a fraction of the full circle, in
-// steps of 1/255, after the pixel went through t.
+// hue shifts the hue of every pixel by shift, a fraction of the full circle, in steps of 1/255,
+// after mapping the pixel through t.
 //
-// The lowest channel becomes value * (1 - saturation) rounded, the middle one
-// value * (1 - saturation*share), all in 1/255. Pillow's rounding errors are
-// below 2/255^2 and decide only where the latter is that close to a half.
+// The lowest channel becomes value * (1 - saturation) rounded, the middle one value * (1 -
+// saturation*share), all in 1/255. Pillow's rounding errors are below 2/255^2 and matter only where
+// the latter is that close to a half.
 func (s *Scratch) hue(pix []uint8, t *table, shift float64) {
 	if s.hsv == nil {
 		s.hsv = new(hsv)
@@ -126,8 +125,8 @@ func (s *Scratch) hue(pix []uint8, t *table, shift float64) {
 	}
 }
 
-// sorted orders the channels; which of two equal ones is first makes no
-// difference, except that red must be highest, and next green, where they can be.
+// sorted orders the channels; ties may be broken either way, except that red must come first if it
+// is among the highest, and green before blue.
 func sorted(r, g, b uint32) (order int, high, mid, low uint32) {
 	if r >= g {
 		if g >= b {
@@ -147,7 +146,7 @@ func sorted(r, g, b uint32) (order int, high, mid, low uint32) {
 	return greenBlueRed, g, b, r
 }
 
-// pillowMiddle is the middle channel in Pillow's arithmetic.
+// pillowMiddle computes the middle channel in Pillow's arithmetic.
 func pillowMiddle(value, saturation uint32, hue uint8) uint8 {
 	turned := float64(hue) * 6 / 255
 	sector := int(turned)

@@ -8,9 +8,9 @@ import (
 	"io"
 )
 
-// jpeg decodes with libjpeg-turbo where that is built in and sure of the file, else
-// with image/jpeg, which also has the last word on a file that the other doubts, so
-// that both builds find the same files broken.
+// jpeg decodes with libjpeg-turbo if that is built in and reports success, else with image/jpeg.
+// The latter also decides on a file about which the former warns, so that both builds reject the
+// same files.
 func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 	if err := h.scans(data); err != nil {
 		return err
@@ -21,7 +21,7 @@ func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 	}
 	im, err := jpeg.Decode(h.jpeg.uncoloured(data))
 	if err == jpeg.FormatError("short Huffman data") {
-		return io.ErrUnexpectedEOF // which is what it was
+		return io.ErrUnexpectedEOF // the actual cause
 	}
 	if err != nil || found == turboUnsure {
 		return err
@@ -43,11 +43,10 @@ func (d *Decoder) jpeg(m *RGB, data []byte, h *header) error {
 	}
 }
 
-// scans is the check that a progressive picture is not gone over without end: a scan of
-// a few bytes takes as long as any. Programs write ten or so; a large picture has no
-// more than 30, a small one 500.
+// scans rejects progressive images with excessively many scans: a scan of a few bytes takes as long
+// as any other. Encoders write about ten; a large image may have 30, a small one 500.
 func (h *header) scans(data []byte) error {
-	const few, most, pixels = 30, 500, 1_000_000_000 // the last of all scans together
+	const few, most, pixels = 30, 500, 1_000_000_000 // pixels bounds the sum over all scans
 	if !h.jpeg.progressive {
 		return nil
 	}
@@ -61,19 +60,18 @@ func (h *header) scans(data []byte) error {
 	return nil
 }
 
-// What libjpeg-turbo made of a file.
+// turboResult is the outcome of decoding with libjpeg-turbo.
 type turboResult int
 
 const (
-	turboFailed turboResult = iota // nothing
-	turboUnsure                    // the pixels, and a warning that may be harmless
-	turboSure                      // the pixels
+	turboFailed turboResult = iota // no pixels
+	turboUnsure                    // pixels, with a warning that may be harmless
+	turboSure                      // pixels
 )
 
-// uncoloured returns the file with a marker before the frame header that makes
-// image/jpeg hand out the components as they are stored: its own conversion would
-// repeat chroma instead of interpolating it, and refuses four components whose
-// colours are not named.
+// uncoloured returns the file with a marker inserted before the frame header that makes image/jpeg
+// return the components as stored: its own conversion would replicate chroma instead of
+// interpolating it, and refuses four components without a declared colour space.
 func (j *jpegHeader) uncoloured(data []byte) io.Reader {
 	marker := ""
 	switch j.components {
@@ -86,9 +84,8 @@ func (j *jpegHeader) uncoloured(data []byte) io.Reader {
 	return io.MultiReader(head, bytes.NewReader([]byte(marker)), rest)
 }
 
-// split makes planes of the first three of four components. image/jpeg turns all
-// four over, which is put back here, and has repeated the samples of the second and
-// third where they were halved.
+// split extracts planes of the first three of four components. image/jpeg inverts all four, which
+// is undone here, and has replicated the samples of subsampled second and third components.
 func (d *Decoder) split(im *image.CMYK, halved bool) *image.YCbCr {
 	step, ratio := 1, image.YCbCrSubsampleRatio444
 	if halved {

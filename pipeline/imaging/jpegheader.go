@@ -7,17 +7,17 @@ import (
 	"fmt"
 )
 
-// jpegHeader is what of a JPEG's header matters for its colours.
+// jpegHeader is the part of a JPEG's header that determines its colours.
 type jpegHeader struct {
 	components               int
-	ids                      [4]uint8 // names of the components
-	sampling                 [4]uint8 // horizontal factor in the upper, vertical in the lower half
-	frame                    int64    // where the marker of the frame header lies
+	ids                      [4]uint8 // identifiers of the components
+	sampling                 [4]uint8 // horizontal factor in the upper four bits, vertical in the lower
+	frame                    int64    // offset of the frame header's marker
 	jfif, adobe, progressive bool
 	transform                uint8 // of the Adobe marker
 }
 
-// JPEG markers, the byte behind 0xff.
+// JPEG markers, the byte after 0xff.
 const (
 	markSOF0 = 0xc0
 	markSOF2 = 0xc2
@@ -35,7 +35,7 @@ const (
 	markAdob = 0xee
 )
 
-// jpegHeader walks from marker to marker up to the first scan.
+// jpegHeader walks the markers up to the first scan.
 func (f *file) jpegHeader(h *header) error {
 	exif := false
 	for at := int64(2); ; {
@@ -45,7 +45,7 @@ func (f *file) jpegHeader(h *header) error {
 		}
 		at = next
 		if mark == 1 || markRST0 <= mark && mark <= markRST7 {
-			continue // without a length
+			continue // it has no length
 		}
 		if mark == markSOI || mark == markEOI {
 			return errors.New("JPEG file has no picture")
@@ -83,8 +83,8 @@ func (f *file) jpegHeader(h *header) error {
 	}
 }
 
-// marker finds the next marker from at on, and where it ends. Bytes that belong
-// nowhere are passed over, as by libjpeg, but not without end.
+// marker finds the next marker at or after at, and returns its end. Stray bytes are skipped, as by
+// libjpeg, but only a limited number.
 func (f *file) marker(at int64) (mark uint8, end int64, err error) {
 	const patience = 1 << 16
 	seen := false // the byte before is 0xff
@@ -101,13 +101,13 @@ func (f *file) marker(at int64) (mark uint8, end int64, err error) {
 	return 0, 0, errors.New("JPEG file has no marker where one should be")
 }
 
-// starts reports whether the text lies at off.
+// starts reports whether text is at off.
 func (f *file) starts(off int64, text string) bool {
 	b, err := f.bytes(off, len(text))
 	return err == nil && string(b) == text
 }
 
-// frame reads the frame header between body and end.
+// frame parses the frame header between body and end.
 func (f *file) frame(h *header, mark uint8, body, end int64) error {
 	if h.jpeg.components != 0 {
 		return errors.New("JPEG file has two frame headers")
@@ -140,10 +140,10 @@ func (f *file) frame(h *header, mark uint8, body, end int64) error {
 	return h.jpeg.sampled()
 }
 
-// sampled is the check that image/jpeg supports the sampling factors: the same
-// files are to be accepted with libjpeg-turbo and without.
+// sampled checks that image/jpeg supports the sampling factors: builds with and without
+// libjpeg-turbo must accept the same files.
 func (j *jpegHeader) sampled() error {
-	whole := func(i int) bool { // component 0 has a whole number of samples for each
+	whole := func(i int) bool { // component 0 has an integer multiple of component i's samples
 		h, v := j.sampling[i]>>4, j.sampling[i]&15
 		return (h == 1 || h == 2 || h == 4) && (v == 1 || v == 2 || v == 4) &&
 			j.sampling[0]>>4%h == 0 && j.sampling[0]&15%v == 0
@@ -162,7 +162,7 @@ func (j *jpegHeader) sampled() error {
 	return nil
 }
 
-// colours names what the components are, by libjpeg's rules.
+// colours returns the colour space of the components by libjpeg's rules.
 func (j *jpegHeader) colours() string {
 	switch {
 	case j.components == 1:

@@ -5,8 +5,7 @@ import (
 	"math"
 )
 
-// Filter is a resampling filter. Both widen when shrinking (antialias), as
-// Pillow's do.
+// Filter is a resampling filter. Both widen when downscaling (antialiasing), like Pillow's.
 type Filter uint8
 
 const (
@@ -31,9 +30,9 @@ func (f Filter) String() string { return [...]string{"bicubic", "bilinear"}[f] }
 
 func (f Filter) support() float64 { return [...]float64{2, 1}[f] }
 
-// at evaluates the filter. Here and below each product is converted to float64
-// by hand: the language allows x*y+z to be fused on some processors, and a fused
-// result may round to another coefficient than Pillow's.
+// at evaluates the filter. Here and below each product is converted to float64 explicitly: Go
+// allows x*y+z to be fused on some processors, and a fused result may round to a different
+// coefficient than Pillow's.
 func (f Filter) at(x float64) float64 {
 	x = math.Abs(x)
 	switch {
@@ -49,21 +48,20 @@ func (f Filter) at(x float64) float64 {
 	return 0
 }
 
-// precision is the number of fraction bits of a weight: 8 bits are kept for the
-// pixel and 2 for sums that leave 0..1 by the filter's negative lobes.
+// precision is the number of fraction bits of a weight: 8 bits are needed for the pixel and 2 for
+// sums that leave 0..1 because of the filter's negative lobes.
 const precision = 32 - 8 - 2
 
-// kernel is one axis of a separable filter in fixed point. Output i is the sum
-// over t < n[i] of source sample lo[i]+t times w[i*taps+t], all of that / 2^22;
-// weights past n[i] are 0. After the last output comes another of zeros, for
-// loops that take two at a time.
+// kernel is one axis of a separable filter in fixed point. Output i is the sum over t < n[i] of
+// source sample lo[i]+t times w[i*taps+t], divided by 2^22; weights past n[i] are 0. The last
+// output is followed by a zero one, for loops that process two at a time.
 type kernel struct {
 	count int // outputs
 	taps  int // an even number
 	most  int // the largest of n
 	lo, n []int
 	w     []int32
-	same  bool // output i is source sample lo[0]+i, nothing to compute
+	same  bool // output i is source sample lo[0]+i: the identity
 }
 
 func (k *kernel) reset(out, taps int) {
@@ -73,14 +71,14 @@ func (k *kernel) reset(out, taps int) {
 	clear(k.w)
 }
 
-// span is the range of samples that are read; outputs follow each other in the
-// order of theirs, or in the reverse.
+// span returns the range of samples read. Outputs are in ascending or descending order of their
+// samples.
 func (k *kernel) span() (lo, hi int) {
 	i, j := 0, k.count-1
 	return min(k.lo[i], k.lo[j]), max(k.lo[i]+k.n[i], k.lo[j]+k.n[j])
 }
 
-// reverse turns the order of the outputs, which mirrors the picture.
+// reverse reverses the order of the outputs, which mirrors the image.
 func (k *kernel) reverse() {
 	n := k.taps
 	for i, j := 0, k.count-1; i < j; i, j = i+1, j-1 {
@@ -94,9 +92,9 @@ func (k *kernel) reverse() {
 	k.same = k.same && k.count == 1
 }
 
-// resample prepares k for outputs first..first+count-1 of an axis on which the
-// interval in0..in1 of in samples is mapped to out samples. The corners are
-// rounded to float32 first, which is how Pillow receives them.
+// resample prepares k for outputs first..first+count-1 of an axis on which the interval in0..in1 of
+// in samples is mapped to out samples. The bounds are first rounded to float32, which is how Pillow
+// receives them.
 func (s *Scratch) resample(k *kernel, f Filter, in int, in0, in1 float64, out, first, count int) {
 	a, b := float32(in0), float32(in1)
 	if out == in && a == 0 && b == float32(in) {
@@ -123,8 +121,8 @@ func (s *Scratch) resample(k *kernel, f Filter, in int, in0, in1 float64, out, f
 	}
 }
 
-// fix stores the weights of output i divided by their sum, in fixed point,
-// rounded half away from zero.
+// fix stores the weights of output i divided by their sum, in fixed point, rounding halves away
+// from zero.
 func (k *kernel) fix(i int, weights []float64, sum float64) {
 	k.n[i], k.most = len(weights), max(k.most, len(weights))
 	w := k.w[i*k.taps:][:len(weights)]

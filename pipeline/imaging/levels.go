@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Levels say which values of pictures with 16 bits a channel become black and white;
-// those of 8 bits are left alone. What lies between is mapped linearly and rounded,
-// what lies outside is cut off. Image editors and remote sensing call this levels,
-// which holds for fixed values and for a stretch of percentiles; radiology's window
-// would be the fixed ones alone, given as centre and width.
+// Levels selects which values of images with 16 bits per channel become black and white; 8-bit
+// images are unaffected. Values in between are mapped linearly and rounded, values outside are
+// clipped. The name is that of image editors and remote sensing, which covers fixed values as well
+// as a percentile stretch; radiology's window would be fixed values only, given as centre and
+// width.
 //
-// The zero value is the full range: of each value the high byte.
+// The zero value is the full range: the high byte of each value.
 type Levels struct {
-	// Auto takes the 0.5 and 99.5 percentiles of each picture's own values, those of
-	// all its colours together: NumPy's percentile with method "inverted_cdf". Where the
-	// two are equal, the smallest and the largest value. Colours that alpha hides count
-	// where it is dropped, and they are seen, but not under a Background. It makes pictures comparable
-	// that were taken each in its own unit, and takes out how bright they are.
+	// Auto uses the 0.5 and 99.5 percentiles of each image's own values over all its colours:
+	// NumPy's percentile with method "inverted_cdf", or the smallest and the largest value if the
+	// two are equal. Colours hidden by alpha count when alpha is dropped, which makes them visible,
+	// but not with a Background. Auto makes images in different units comparable, and discards
+	// their absolute brightness.
 	Auto      bool
-	Low, High uint16 // black and white, for all pictures alike
+	Low, High uint16 // black and white, the same for all images
 }
 
 var (
@@ -30,7 +30,7 @@ var (
 	_ encoding.TextUnmarshaler = (*Levels)(nil)
 )
 
-// String is what UnmarshalText reads: full, auto or LOW:HIGH.
+// String returns the form that UnmarshalText reads: full, auto or LOW:HIGH.
 func (l Levels) String() string {
 	switch {
 	case l == Levels{}:
@@ -41,7 +41,7 @@ func (l Levels) String() string {
 	return fmt.Sprintf("%d:%d", l.Low, l.High)
 }
 
-// MarshalText gives String.
+// MarshalText returns String as bytes.
 func (l Levels) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText reads full, auto or LOW:HIGH.
@@ -63,7 +63,7 @@ func (l *Levels) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Validate reports levels that UnmarshalText does not make.
+// Validate rejects levels that UnmarshalText cannot produce.
 func (l Levels) Validate() error {
 	if l != (Levels{}) && (l.Auto && l.High > 0 || !l.Auto && l.Low >= l.High) {
 		return fmt.Errorf("levels from %d to %d make no sense", l.Low, l.High)

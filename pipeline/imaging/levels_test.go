@@ -16,8 +16,7 @@ import (
 
 const levelW, levelH = 21, 17
 
-// raw are random values of three colours and alpha, those of the colours mostly from
-// 1000 to 5095.
+// raw returns random values of three colours and alpha, the colours mostly between 1000 and 5095.
 func raw() []uint16 {
 	r := rand.New(rand.NewPCG(7, 9))
 	v := make([]uint16, 4*levelW*levelH)
@@ -30,7 +29,7 @@ func raw() []uint16 {
 	return v
 }
 
-// deepFiles are pictures of those values: grey ones of red.
+// deepFiles encodes images of those values; the grey ones use red.
 func deepFiles(t *testing.T, v []uint16) map[string][]byte {
 	t.Helper()
 	box := image.Rect(0, 0, levelW, levelH)
@@ -54,12 +53,12 @@ func deepFiles(t *testing.T, v []uint16) map[string][]byte {
 		}
 		files[name+".tif"] = b.Bytes()
 	}
-	// The same values, of which 0 is white.
+	// The same values with 0 as white.
 	files["white.tif"] = photometric(t, files["grey.tif"], 0)
 	return files
 }
 
-// photometric is a little-endian TIFF file with another interpretation of its values.
+// photometric returns a little-endian TIFF file with a different photometric interpretation.
 func photometric(t *testing.T, file []byte, as byte) []byte {
 	t.Helper()
 	file = bytes.Clone(file)
@@ -71,7 +70,7 @@ func photometric(t *testing.T, file []byte, as byte) []byte {
 	return file
 }
 
-// colours are the values of a file of that name, pixel after pixel.
+// colours returns the colour values in a file of that name, pixel by pixel.
 func colours(name string, v []uint16) (all []uint16) {
 	for i := 0; i < len(v); i += 4 {
 		if name == "grey.png" || name == "grey.tif" || name == "white.tif" {
@@ -85,7 +84,7 @@ func colours(name string, v []uint16) (all []uint16) {
 
 func TestLevels(t *testing.T) {
 	v := raw()
-	var d Decoder // one for all, which must not keep the levels of the one before
+	var d Decoder // shared, to check that it does not keep the previous levels
 	defer d.Close()
 	var m RGB
 	for name, file := range deepFiles(t, v) {
@@ -124,7 +123,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// flat is a picture of one value, but for the last few pixels.
+// flat returns an image of a single value, except for the last few pixels.
 func flat(t *testing.T, value, last uint16, few int) []byte {
 	t.Helper()
 	im := image.NewGray16(image.Rect(0, 0, 100, 100))
@@ -146,9 +145,9 @@ func TestAutomaticLevelsOfFlatPictures(t *testing.T) {
 		file        []byte
 		first, last uint8
 	}{
-		{flat(t, 9, 9, 1), 0, 0},          // one value is black
-		{flat(t, 65535, 65535, 1), 0, 0},  // whichever
-		{flat(t, 0, 40_000, 3), 0, 255},   // too few for a percentile, and seen
+		{flat(t, 9, 9, 1), 0, 0},          // a single value is black
+		{flat(t, 65535, 65535, 1), 0, 0},  // whatever it is
+		{flat(t, 0, 40_000, 3), 0, 255},   // too few for a percentile, but visible
 		{flat(t, 500, 600, 5000), 0, 255}, // a half
 	} {
 		var d Decoder
@@ -163,13 +162,13 @@ func TestAutomaticLevelsOfFlatPictures(t *testing.T) {
 	}
 }
 
-// Under a background what alpha hides does not count for automatic levels; without one,
-// where it is seen, and in a picture of nothing else, it does.
+// With a background, colours hidden by alpha do not count for automatic levels; without one, where
+// they are visible, and in an image of nothing else, they do.
 func TestAutomaticLevelsOfHiddenColours(t *testing.T) {
 	picture := func(shown int) []byte {
 		im := image.NewNRGBA64(image.Rect(0, 0, 100, 10))
 		for i := range 1000 {
-			c := color.NRGBA64{R: 60_000, G: 1, B: 40_000, A: 0xff} // the high byte is what counts
+			c := color.NRGBA64{R: 60_000, G: 1, B: 40_000, A: 0xff} // only the high byte counts
 			if i < shown {
 				v := uint16(1000 + i%11*100)
 				c = color.NRGBA64{R: v, G: v, B: v, A: 0xffff}
@@ -207,7 +206,7 @@ func TestAutomaticLevelsOfHiddenColours(t *testing.T) {
 	}
 }
 
-// Pictures of 8 bits are what they are, whatever the levels.
+// 8-bit images are unaffected by levels.
 func TestLevelsLeaveBytesAlone(t *testing.T) {
 	var plain, leveled Decoder
 	defer plain.Close()

@@ -1,8 +1,8 @@
 package imaging
 
-// turns says for EXIF's orientations where the first pixel of the upright picture
-// is stored (at the right end of a row, in the last row) and which way its rows run:
-// along the stored rows, or along the columns.
+// turns describes, by EXIF orientation, where the first pixel of the upright image is stored (at
+// the right end of a row, in the last row) and whether its rows run along the stored rows or the
+// stored columns.
 var turns = [9]struct{ right, bottom, columns bool }{
 	2: {right: true},
 	3: {right: true, bottom: true},
@@ -13,7 +13,7 @@ var turns = [9]struct{ right, bottom, columns bool }{
 	8: {columns: true, right: true},
 }
 
-// orient writes m to dst as the EXIF orientation o asks for.
+// orient writes m to dst, upright according to the EXIF orientation o.
 func orient(dst, m *RGB, o int) {
 	t := turns[o]
 	first, along, across := 0, 1, m.W
@@ -29,7 +29,7 @@ func orient(dst, m *RGB, o int) {
 	} else {
 		dst.resize(m.W, m.H)
 	}
-	// A few rows at once: columns are read a cache line wide.
+	// Process a few rows at once, so that columns are read a cache line wide.
 	const rows = 16
 	for top := 0; top < dst.H; top += rows {
 		for x := range dst.W {

@@ -27,7 +27,7 @@ func photos(t testing.TB) (all [][]byte) {
 	return all
 }
 
-// BenchmarkDecodePhoto is the mean over the photographs, of about 500x375 pixels.
+// BenchmarkDecodePhoto averages over the photographs, of about 500x375 pixels.
 func BenchmarkDecodePhoto(b *testing.B) {
 	all := photos(b)
 	var d Decoder
@@ -41,8 +41,8 @@ func BenchmarkDecodePhoto(b *testing.B) {
 	}
 }
 
-// BenchmarkColours is what comes after image/jpeg, for a picture with chroma halved
-// both ways.
+// BenchmarkColours measures the conversion after image/jpeg, for an image with chroma halved both
+// ways.
 func BenchmarkColours(b *testing.B) {
 	im, m := planes(500, 375), NewRGB(500, 375)
 	var u upsampler
@@ -51,8 +51,8 @@ func BenchmarkColours(b *testing.B) {
 	}
 }
 
-// TestDecodeDoesNotAllocate is about libjpeg-turbo: from the first pictures on no
-// memory is asked for, whatever the orientation and the colours.
+// TestDecodeDoesNotAllocate checks libjpeg-turbo: after the first images nothing is allocated,
+// whatever the orientation and colour space.
 func TestDecodeDoesNotAllocate(t *testing.T) {
 	if !turboBuilt {
 		t.Skip("image/jpeg has memory of its own for each picture")

@@ -7,7 +7,7 @@ import (
 	"image/png"
 )
 
-// pngHeader reads the sizes, and the EXIF block if one comes before the pixels.
+// pngHeader reads the size, and the EXIF block if it precedes the pixels.
 func (f *file) pngHeader(h *header) error {
 	b, err := f.bytes(8, 16)
 	if err != nil {

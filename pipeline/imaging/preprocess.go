@@ -5,20 +5,20 @@ import (
 	"fmt"
 )
 
-// Preprocess is the fixed way of a picture to a network outside of training:
-// decode it as Conversion says, and bring it to Crop x Crop pixels as Fit says. With
-// FitCrop the shorter side is scaled to Resize, and Crop x Crop cut from the centre;
-// with Resize 0 it is scaled to Crop itself, which leaves a picture of that size alone.
+// Preprocess is the deterministic path from an image to a network outside of training: decode it
+// with Conversion, and bring it to Crop x Crop pixels with Fit. FitCrop scales the shorter side to
+// Resize and crops Crop x Crop from the centre; Resize 0 means Crop, which leaves an image of that
+// size unchanged.
 type Preprocess struct {
-	Resize        int    `json:"resize"` // 0 with another Fit than FitCrop
+	Resize        int    `json:"resize"` // 0 unless Fit is FitCrop
 	Crop          int    `json:"crop"`
 	Interpolation string `json:"interpolation"` // bicubic or bilinear
 	Conversion
 	Fit  Fit        `json:"fit,omitzero"`
-	Fill Background `json:"fill,omitzero"` // the colour of FitPad, and there always set
+	Fill Background `json:"fill,omitzero"` // the padding colour of FitPad, which requires it; unset otherwise
 }
 
-// Validate reports what makes p impossible.
+// Validate reports why p is invalid.
 func (p Preprocess) Validate() error {
 	if p.Crop < 1 || p.Crop > 1<<14 || p.Resize < 0 || p.Resize > 1<<14 {
 		return fmt.Errorf("cannot resize to %d and crop to %d pixels", p.Resize, p.Crop)
@@ -39,11 +39,10 @@ func (p Preprocess) Validate() error {
 	return err
 }
 
-// Evaluate writes the Crop x Crop pixels of src into dst, which must hold
-// 3*Crop*Crop bytes. The pixels are those of torchvision's Resize and CenterCrop
-// on a Pillow image, where a crop larger than the resized picture is padded with
-// black, or of Pillow's ImageOps.pad or resize. It panics when p is not valid. It
-// allocates nothing once s has grown.
+// Evaluate writes the Crop x Crop pixels of src into dst, which must hold 3*Crop*Crop bytes. The
+// pixels are those of torchvision's Resize and CenterCrop on a Pillow image, where a crop larger
+// than the resized image is padded with black, or of Pillow's ImageOps.pad or resize. It panics if
+// p is invalid. It allocates nothing once s has grown.
 func Evaluate(src *RGB, dst []uint8, p Preprocess, s *Scratch) {
 	filter, err := ParseFilter(p.Interpolation)
 	if err != nil {
@@ -59,14 +58,14 @@ func Evaluate(src *RGB, dst []uint8, p Preprocess, s *Scratch) {
 	if cw == p.Crop && ch == p.Crop {
 		return
 	}
-	if p.Fit == FitPad { // where ImageOps puts it, halves to even
+	if p.Fit == FitPad { // ImageOps rounds halves to even
 		padX, padY = half(p.Crop-cw), half(p.Crop-ch)
 	}
 	pad(dst, cw, ch, padX, padY, p.Crop, p.Fill)
 }
 
-// center finds where a window of want samples begins in the middle of have, or
-// how many come before the first when there are too few.
+// center returns the start of a centred window of want samples in have or, if there are too few,
+// the padding before the first one.
 func center(have, want int) (first, before, count int) {
 	if have < want {
 		return 0, (want - have) / 2, have
@@ -74,9 +73,8 @@ func center(have, want int) (first, before, count int) {
 	return half(have - want), 0, want
 }
 
-// pad moves the w x h picture at the beginning of dst to x, y of a size x size one
-// and fills the rest. Rows move from the last to the first, never onto one
-// that has still to move.
+// pad moves the w x h image at the beginning of dst to x, y of a size x size one and fills the
+// rest. It moves rows from last to first, so that none overwrites one yet to be moved.
 func pad(dst []uint8, w, h, x, y, size int, fill Background) {
 	for r := h - 1; r >= 0; r-- {
 		at := 3 * ((y+r)*size + x)
@@ -93,7 +91,7 @@ func pad(dst []uint8, w, h, x, y, size int, fill Background) {
 	}
 }
 
-// paint gives all pixels of a row the colour, black for none.
+// paint fills a row with the colour, black for none.
 func (b Background) paint(row []uint8) {
 	for i := 0; i+2 < len(row); i += 3 {
 		row[i], row[i+1], row[i+2] = b.R, b.G, b.B

@@ -6,31 +6,30 @@ import (
 	"io"
 )
 
-// Info is what the header of a picture file tells.
+// Info is the information in an image file's header.
 type Info struct {
 	Format      string // jpeg, png, webp, gif or tiff
-	W, H        int    // as shown, after the orientation
-	Orientation int    // EXIF's 1 to 8: how the stored pixels are to be turned; 1 when not given
-	Deep        bool   // it has more than 8 bits a channel
+	W, H        int    // as displayed, after applying the orientation
+	Orientation int    // EXIF's 1 to 8: how to turn the stored pixels; 1 if absent
+	Deep        bool   // it has more than 8 bits per channel
 }
 
-// Probe is Prober.Probe with memory of its own.
+// Probe is Prober.Probe with newly allocated memory.
 func Probe(r io.ReaderAt, size int64) (Info, error) {
 	var p Prober
 	return p.Probe(r, size)
 }
 
-// Prober reads headers and keeps its buffer from one file to the next. Its zero
-// value is ready; it must not be used by two goroutines at once.
+// Prober reads headers and reuses its buffer from one file to the next. Its zero value is ready for
+// use; it is not safe for concurrent use.
 type Prober struct {
 	src file
 	buf [4096]byte
 }
 
-// Probe reads the header of a file of size bytes in a few pieces of at most 4 KiB,
-// and decodes nothing: a file that it accepts may still turn out to be broken. It
-// checks no limits. Errors of r are returned wrapped; all others say what is wrong
-// with the file.
+// Probe reads the header of a file of size bytes in a few pieces of at most 4 KiB and decodes
+// nothing, so a file that it accepts may still be broken. It checks no limits. Errors of r are
+// returned wrapped; all others describe what is wrong with the file.
 func (p *Prober) Probe(r io.ReaderAt, size int64) (Info, error) {
 	p.src = file{r: r, size: size, room: p.buf[:]}
 	h, err := p.src.header()
@@ -45,11 +44,11 @@ func (p *Prober) Probe(r io.ReaderAt, size int64) (Info, error) {
 	return i, nil
 }
 
-// errUnknown names what is read everywhere; Decode names TIFF, too, where that is let in.
+// errUnknown lists the formats that are always accepted; Decode adds TIFF if that is allowed.
 var errUnknown = errors.New("neither a JPEG nor a PNG file, nor WebP or GIF")
 
-// header is what is known of a file before its pixels are decoded. W and H are as
-// stored, before the orientation.
+// header is what is known of a file before its pixels are decoded. W and H are as stored, before
+// applying the orientation.
 type header struct {
 	Info
 	jpeg jpegHeader
@@ -58,7 +57,7 @@ type header struct {
 	tiff tiffHeader
 }
 
-// header tells the format from the content and reads its header.
+// header recognises the format by content and parses its header.
 func (f *file) header() (h header, err error) {
 	h.Orientation = 1
 	if f.size <= 0 {
@@ -83,7 +82,7 @@ func (f *file) header() (h header, err error) {
 		err = errUnknown
 	}
 	if f.failed != nil {
-		err = f.failed // also where not to find something is no error
+		err = f.failed // also where a failed lookup is not an error
 	}
 	return h, err
 }

@@ -25,10 +25,10 @@ func TestProbeTellsWhatDecodeFinds(t *testing.T) {
 	}
 }
 
-// deepFile says by a sample's name that it has 16 bits a channel.
+// deepFile reports, by a sample's name, whether it has 16 bits per channel.
 func deepFile(name string) bool { return strings.Contains(name, "16.") }
 
-// counted counts what is read of a file.
+// counted counts the reads of a file.
 type counted struct {
 	r     io.ReaderAt
 	calls int
@@ -40,8 +40,8 @@ func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 	return c.r.ReadAt(p, off)
 }
 
-// TestProbeReadsLittle puts a large EXIF block before the frame header: one read for
-// the start, one behind the block.
+// TestProbeReadsLittle has a large EXIF block before the frame header: one read for the start, one
+// after the block.
 func TestProbeReadsLittle(t *testing.T) {
 	data := readFile(t, "decode/turned-large.jpg")
 	if len(data) < 25_000 {
@@ -76,7 +76,7 @@ func TestProbeFailures(t *testing.T) {
 	n := int64(len(data))
 	broken := errors.New("disk on fire")
 	for bad := range len(data) {
-		// One byte of the file cannot be read, nor what is read with it: with a small
+		// One byte of the file is unreadable, and so is any read that includes it: with a small
 		// buffer every part of the header is hit once.
 		failing := readerAt(func(p []byte, off int64) (int, error) {
 			if off <= int64(bad) && int64(bad) < off+int64(len(p)) {
@@ -90,7 +90,7 @@ func TestProbeFailures(t *testing.T) {
 			t.Fatalf("byte %d cannot be read: %+v, %v", bad, h.Info, err)
 		}
 	}
-	// The file became shorter after its size was taken.
+	// The file was truncated after its size was determined.
 	if _, err := Probe(bytes.NewReader(data[:9000]), n); err != errHeaderCut {
 		t.Errorf("a file that shrank: %v", err)
 	}
@@ -106,8 +106,7 @@ type readerAt func(p []byte, off int64) (int, error)
 
 func (f readerAt) ReadAt(p []byte, off int64) (int, error) { return f(p, off) }
 
-// TestJunkIsNotWalkedWithoutEnd gives a JPEG whose first segment is followed by a
-// gigabyte of nothing.
+// TestJunkIsNotWalkedWithoutEnd has a JPEG whose first segment is followed by a gigabyte of zeros.
 func TestJunkIsNotWalkedWithoutEnd(t *testing.T) {
 	c := &counted{r: readerAt(func(p []byte, off int64) (int, error) {
 		clear(p)
@@ -122,7 +121,7 @@ func TestJunkIsNotWalkedWithoutEnd(t *testing.T) {
 }
 
 func TestOrientations(t *testing.T) {
-	// Each letter is a pixel; rows as EXIF 2.32, 4.6.4 A describes them.
+	// Each letter is a pixel; rows as described in EXIF 2.32, 4.6.4 A.
 	stored := "abcdef" // abc over def
 	for o, want := range map[int]string{2: "cbafed", 3: "fedcba", 4: "defabc", 5: "adbecf", 6: "daebfc", 7: "fcebda", 8: "cfbead"} {
 		m, dst := NewRGB(3, 2), new(RGB)
@@ -141,7 +140,7 @@ func TestOrientations(t *testing.T) {
 	}
 }
 
-// BenchmarkProbe reads a header behind a large EXIF block.
+// BenchmarkProbe reads a header that follows a large EXIF block.
 func BenchmarkProbe(b *testing.B) {
 	name := "decode/turned-large.jpg"
 	data := readFile(b, name)

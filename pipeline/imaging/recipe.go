@@ -5,14 +5,13 @@ import (
 	"math"
 )
 
-// Recipe says how the two random views of a picture are made. The operations
-// always run in the order crop, flips, quarter turn, colour jitter, greyscale, blur,
-// solarise.
-// Probabilities are 0..1 and per view; everything else holds for both views.
+// Recipe describes how the two random views of an image are made. The operations always run in the
+// order crop, flips, quarter turns, colour jitter, greyscale, blur, solarise. Probabilities are
+// 0..1 and per view; everything else applies to both views.
 type Recipe struct {
 	Name string `json:"name"`
 
-	Area          [2]float64 `json:"area"`          // share of the picture a crop covers, uniform
+	Area          [2]float64 `json:"area"`          // fraction of the image that a crop covers, uniform
 	Ratio         [2]float64 `json:"ratio"`         // width to height of a crop, log-uniform
 	Interpolation string     `json:"interpolation"` // of the crop: bicubic or bilinear
 
@@ -22,12 +21,12 @@ type Recipe struct {
 	Hue        float64 `json:"hue"`        // shift uniform in -x..x of the circle, at most 0.5
 
 	Sigma     [2]float64 `json:"sigma"`     // of the blur, in pixels of the crop, uniform
-	Threshold uint8      `json:"threshold"` // solarise inverts what is at or above
+	Threshold uint8      `json:"threshold"` // solarise inverts values at or above it
 
 	Views [2]View `json:"views"`
 
-	// Mean and Std normalise pixels of 0..1. They are for the graph that the pixels
-	// go to: Apply does not use them.
+	// Mean and Std normalise pixels in 0..1. They are meant for the graph that consumes the pixels:
+	// Apply does not use them.
 	Mean [3]float32 `json:"mean"`
 	Std  [3]float32 `json:"std"`
 }
@@ -43,18 +42,16 @@ type View struct {
 	Solarise float64 `json:"solarise"`
 }
 
-// Recipes returns the recipes that have a name, as copies to change at will.
+// Recipes returns copies of the predefined recipes.
 //
 //   - imagenet: the authors' (facebookresearch/vicreg augmentations.py).
-//   - cifar: for pictures of 32 pixels (solo-learn's): larger crops, no blur, both
-//     views alike.
-//   - mild: for domain images such as medical or aerial ones, where colour carries
-//     meaning and up is no direction: flips both ways, little jitter, no hue, no
-//     greyscale, no solarise.
+//   - cifar: for 32-pixel images (solo-learn's): larger crops, no blur, both views alike.
+//   - mild: for domain images such as medical or aerial ones, where colour carries meaning and
+//     there is no up: flips both ways, little jitter, no hue, no greyscale, no solarise.
 //
-// None rotates: mild is for X-rays, too, of which none lies on its side, and the
-// views that a seed gives in it stay what they were. Where no direction means
-// anything, 0.75 makes all four alike.
+// None rotates: mild also serves X-rays, which are never sideways, and the views that it draws from
+// a seed must not change. Where orientation means nothing, a Rotate of 0.75 makes all four
+// directions equally likely.
 func Recipes() []Recipe {
 	base := Recipe{
 		Name: "imagenet", Area: [2]float64{0.08, 1}, Ratio: [2]float64{3. / 4, 4. / 3}, Interpolation: "bicubic",
@@ -80,7 +77,7 @@ func Recipes() []Recipe {
 	return []Recipe{base, cifar, mild}
 }
 
-// RecipeNamed returns the recipe of that name.
+// RecipeNamed returns the recipe with the given name.
 func RecipeNamed(name string) (Recipe, error) {
 	known := ""
 	for _, r := range Recipes() {
@@ -92,7 +89,7 @@ func RecipeNamed(name string) (Recipe, error) {
 	return Recipe{}, fmt.Errorf("unknown augmentation recipe %q (known: %s)", name, known[2:])
 }
 
-// Validate reports the first field that makes no sense.
+// Validate reports the first invalid field.
 func (r *Recipe) Validate() error {
 	inside := func(v, lo, hi float64) bool { return v >= lo && v <= hi } // false for NaN
 	for _, f := range []struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// setting is a field of a Recipe under the name that users give it.
+// setting is a field of a Recipe under its user-facing name.
 type setting struct {
 	name, meaning string
 	set           func(r *Recipe, value string) error
@@ -60,10 +60,9 @@ func settings() []setting {
 	}
 }
 
-// Set changes fields of r as "NAME=VALUE,NAME=VALUE..." says: the names are those
-// of r in JSON, the parts of a value stand apart by colons, and a probability
-// alone holds for both views. Names, forms and the result as a whole are checked
-// (Validate); after an error r is as it was.
+// Set assigns fields of r from "NAME=VALUE,NAME=VALUE...": the names are those of r in JSON, the
+// parts of a value are separated by colons, and a single probability applies to both views. Names,
+// values and the result as a whole are checked (Validate); after an error r is unchanged.
 func (r *Recipe) Set(assignments string) error {
 	changed := *r
 	for a := range strings.SplitSeq(assignments, ",") {
@@ -93,7 +92,7 @@ func (r *Recipe) set(name, value string) error {
 	return fmt.Errorf("unknown augmentation setting %q (known: %s)", name, known[2:])
 }
 
-// Settings describes what Set takes, a line each.
+// Settings describes what Set accepts, one setting per line.
 func Settings() string {
 	var b strings.Builder
 	for _, s := range settings() {
@@ -102,8 +101,8 @@ func Settings() string {
 	return b.String()
 }
 
-// numbers reads one number for each target, parted by colons; at least so many, if
-// not 0: then the last one given holds for those that follow.
+// numbers parses one number per target, separated by colons. With least > 0 it accepts as few as
+// least; the last one given is then used for the remaining targets.
 func numbers(value string, least int, targets ...*float64) error {
 	parts := strings.Split(value, ":")
 	if len(parts) > len(targets) || len(parts) < len(targets) && (least == 0 || len(parts) < least) {

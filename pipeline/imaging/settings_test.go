@@ -63,7 +63,7 @@ func TestSetRefuses(t *testing.T) {
 	}
 }
 
-// Every field of a recipe can be set under the name that it has in JSON.
+// Every field of a recipe can be set by its JSON name.
 func TestEveryFieldCanBeSet(t *testing.T) {
 	names := map[string]bool{}
 	for _, s := range settings() {

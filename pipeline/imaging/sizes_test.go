@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// emptyVP8L is a lossless picture of one colour in 20 bytes, whatever its size: all of its
-// codes have one symbol, which takes no bits.
+// emptyVP8L returns a lossless image of one colour in 20 bytes, whatever its size: each of its
+// codes has a single symbol, which takes no bits.
 func emptyVP8L(side int) string {
 	size := uint32(side - 1)
 	head := binary.LittleEndian.AppendUint32([]byte{0x2f}, size|size<<14)
-	// No transform, no colour cache, no groups of codes, and five simple codes of one
-	// symbol of one bit, 0: three bits 0, then for each code the bits 1, 0, 0, 0.
+	// No transform, no colour cache, no code groups, and five simple codes of one 1-bit symbol, 0:
+	// three 0 bits, then for each code the bits 1, 0, 0, 0.
 	bits := uint32(0)
 	for i := range 5 {
 		bits |= 1 << (3 + 4*i)
@@ -22,7 +22,7 @@ func emptyVP8L(side int) string {
 	return string(binary.LittleEndian.AppendUint32(head, bits)) + strings.Repeat("\x00", 11)
 }
 
-// riff is a WebP file of chunks, each a name of four letters and an even number of bytes.
+// riff returns a WebP file of chunks, each a four-letter name and an even number of bytes.
 func riff(chunks ...string) []byte {
 	body := []byte("WEBP")
 	for _, c := range chunks {
@@ -32,15 +32,15 @@ func riff(chunks ...string) []byte {
 	return append(binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(len(body))), body...)
 }
 
-// canvas is the extended header of a WebP file.
+// canvas returns the extended header of a WebP file.
 func canvas(flags uint8, side int) string {
 	s := uint32(side - 1)
 	c := []byte{flags, 0, 0, 0, uint8(s), uint8(s >> 8), uint8(s >> 16), uint8(s), uint8(s >> 8), uint8(s >> 16)}
 	return "VP8X" + string(c)
 }
 
-// twoSizes are files of every format that announce two sizes, of which a decoder must
-// not check the one and make room for the other.
+// twoSizes returns files of every format that announce two sizes: a decoder must not check one and
+// allocate for the other.
 func twoSizes(t testing.TB) map[string][]byte {
 	const exif = 8
 	png := readFile(t, "decode/rgb.png")
@@ -63,7 +63,7 @@ func twoSizes(t testing.TB) map[string][]byte {
 	for i := range int(binary.LittleEndian.Uint16(tif[at:])) {
 		entry := tif[at+2+12*i:]
 		if binary.LittleEndian.Uint16(entry) == tagWidth {
-			// The next entry, of the height, becomes another width.
+			// Replace the next entry, the height, by a second width.
 			copy(entry[12:24], entry[:12])
 			binary.LittleEndian.PutUint16(entry[20:], 16384)
 		}
@@ -82,8 +82,8 @@ func twoSizes(t testing.TB) map[string][]byte {
 	}
 }
 
-// TestTwoSizes decodes them: what is allocated fits what was checked, and all but one,
-// whose second picture is nobody's, are refused.
+// TestTwoSizes decodes them: allocations are within what was checked, and all are refused except
+// the one whose second image is ignored.
 func TestTwoSizes(t *testing.T) {
 	for what, data := range twoSizes(t) {
 		for _, lim := range []Limits{{TIFF: true}, {Side: 256, Pixels: 1 << 14, TIFF: true}} {

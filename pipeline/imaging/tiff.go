@@ -10,17 +10,17 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// tiffHeader is what a TIFF file says of its pixels, 0 where it says nothing; of what
-// each sample has, that of the first.
+// tiffHeader describes the pixels of a TIFF file, with 0 for missing fields; of per-sample fields
+// it holds the value of the first sample.
 type tiffHeader struct {
 	bits, samples, format, extra     int64
 	photometric, compression, planar int64
 
-	depths    int64 // how many samples it has bits of
-	explained bool  // it says what its extra samples are
+	depths    int64 // the number of samples with a bit depth
+	explained bool  // the type of the extra samples is given
 
 	order   binary.ByteOrder
-	entries [2]int64 // where those of the directory begin, and how many there are
+	entries [2]int64 // offset and number of the directory's entries
 }
 
 // Photometric interpretations.
@@ -31,7 +31,7 @@ const (
 	paletted    = 3
 )
 
-// What an extra sample is: alpha that colours are multiplied with, or are not.
+// Types of an extra sample: alpha that colours are, or are not, premultiplied by.
 const associated, unassociated = 1, 2
 
 // tiffHeader reads the first directory of a TIFF file.
@@ -43,7 +43,7 @@ func (f *file) tiffHeader(h *header) error {
 	if d.w < 1 || d.h < 1 {
 		return errors.New("TIFF file does not tell its size")
 	}
-	if d.samples == 0 && d.photometric == rgb { // it forgot to say so, and means no single one
+	if d.samples == 0 && d.photometric == rgb { // the count is missing; its default of 1 is wrong
 		d.samples = d.depths
 	}
 	h.W, h.H, h.Deep, h.tiff = int(d.w), int(d.h), d.bits > 8, d.tiffHeader
@@ -53,14 +53,14 @@ func (f *file) tiffHeader(h *header) error {
 	return nil
 }
 
-// fax says that the file is compressed as faxes are, with CCITT Group 3 or 4.
+// fax reports whether the file uses fax compression, CCITT Group 3 or 4.
 func (t *tiffHeader) fax() bool { return t.compression == 3 || t.compression == 4 }
 
 var tiffColours = map[int64]string{4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a colour filter array", 34892: "raw linear colours"}
 
 var tiffCompressions = map[int64]string{2: "CCITT run lengths", 6: "old-style JPEG", 7: "JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
 
-// named is the name of a number, or the number.
+// named returns the name of a number, or else the number itself.
 func named(names map[int64]string, n int64) string {
 	if name := names[n]; name != "" {
 		return name
@@ -68,7 +68,7 @@ func named(names map[int64]string, n int64) string {
 	return fmt.Sprintf("kind %d", n)
 }
 
-// readable says what a file is that is not read, and what is.
+// readable reports an unsupported feature of the file, and what is supported instead.
 func (t *tiffHeader) readable() error {
 	bands := max(1, t.samples)
 	switch {
@@ -95,22 +95,21 @@ func (t *tiffHeader) readable() error {
 	return nil
 }
 
-// alpha says that the fourth sample of RGB is one: also where nothing is said of it, as
-// with Pillow.
+// alpha reports whether the fourth sample of RGB is alpha, which is also assumed if its type is
+// missing, as by Pillow.
 func (t *tiffHeader) alpha() bool {
 	return t.samples == 4 && (t.extra == associated || t.extra == unassociated || !t.explained)
 }
 
-// tiff decodes the first page. Levels hold for values as they are stored, also where
-// white is zero.
+// tiff decodes the first page. Levels apply to the values as stored, even if white is zero.
 func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
 	im, err := h.tiff.decode(data)
 	if err != nil {
 		return err
 	}
 	if h.tiff.fax() && h.tiff.photometric == blackIsZero {
-		// A fax is white where its bits are 0, which x/image/tiff decodes to white also
-		// where the file says that 0 is black.
+		// In faxes 0 bits are white, so x/image/tiff decodes them as white even if the file says
+		// that 0 is black.
 		bits, ok := im.(*image.Gray)
 		if !ok {
 			return fmt.Errorf("TIFF decoder gave a %T of a fax", im)
@@ -129,7 +128,7 @@ func (d *Decoder) tiff(m *RGB, data []byte, h *header) error {
 	return nil
 }
 
-// decode is x/image/tiff's Decode, for files that it does not read as they are, too.
+// decode is x/image/tiff's Decode, extended to some files that it cannot read as they are.
 func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
 	if err := t.readable(); err != nil {
 		return nil, err
@@ -138,7 +137,7 @@ func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
 	case t.planar == 2 && t.samples > 1:
 		im, err = t.planes(data)
 	case t.photometric == rgb && t.samples == 4 && t.extra != associated && t.extra != unassociated:
-		// The fourth sample is read as alpha, and left out if it is anything else.
+		// The fourth sample is read as alpha, and dropped afterwards if it is anything else.
 		if im, err = tiff.Decode(t.revised(data, toExtra, t.alphaEntry()...)); err == nil && !t.alpha() {
 			opaque(im)
 		}
@@ -151,7 +150,7 @@ func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
 	return nil, fmt.Errorf("TIFF file is broken or of a kind that is not supported: %w", err)
 }
 
-// opaque drops the alpha of a picture with one that colours are not multiplied with.
+// opaque drops the alpha of an image whose colours are not premultiplied.
 func opaque(im image.Image) {
 	switch im := im.(type) {
 	case *image.NRGBA:
@@ -165,7 +164,7 @@ func opaque(im image.Image) {
 	}
 }
 
-// invert turns black into white and back.
+// invert swaps black and white.
 func invert(pix []uint8) {
 	for i := range pix {
 		pix[i] ^= 0xff

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Size of the pictures in testdata/tiff, which scripts/golden/tiffs.py makes; its value
-// and black are those here.
+// Size of the images in testdata/tiff, which scripts/golden/tiffs.py makes; tiffValue and tiffBlack
+// are its value and black.
 const tiffW, tiffH = 37, 23
 
 func tiffValue(x, y, c int) uint8 { return uint8(7*x + 13*y + x*y + 50*c) }
@@ -22,7 +22,7 @@ func tiffBlack(x, y, _ int) uint8 {
 	return 255
 }
 
-// drawn is a picture of what at gives for each channel.
+// drawn returns an image with the values of at for each channel.
 func drawn(at func(x, y, c int) uint8) []uint8 {
 	pix := make([]uint8, 0, 3*tiffW*tiffH)
 	for y := range tiffH {
@@ -33,11 +33,11 @@ func drawn(at func(x, y, c int) uint8) []uint8 {
 	return pix
 }
 
-// Where 0 is black, a fax's white is black: libtiff's reading, and that of the same
-// bits without compression.
+// If 0 is black, a fax's white is black: that is libtiff's reading, and that of the same bits
+// without compression.
 func TestFaxes(t *testing.T) {
 	for _, name := range []string{"tiff/fax-group3.tif", "tiff/fax-group4.tif"} {
-		file := readFile(t, name) // in which 0 is black
+		file := readFile(t, name) // with 0 as black
 		m, err := Decode(file, Limits{TIFF: true})
 		if err != nil {
 			t.Fatal(err)
@@ -50,11 +50,11 @@ func TestFaxes(t *testing.T) {
 	}
 }
 
-// Of kinds that x/image/tiff does not read, these are.
+// These kinds are supported although x/image/tiff does not read them.
 func TestTIFFOfSeveralBands(t *testing.T) {
 	for name, grey := range map[string]bool{"rgbx": false, "rgbx16-big": false, "planar": false, "planar-strips": false,
 		"planar-tiles": false, "planar6": false, "planar16-big": false, "pages": true} {
-		d := Decoder{Facts: new(Facts), Conversion: Conversion{Background: Background{Set: true}}} // an unknown band is no alpha
+		d := Decoder{Facts: new(Facts), Conversion: Conversion{Background: Background{Set: true}}} // an unspecified band is not alpha
 		var m RGB
 		if err := d.Decode(&m, readFile(t, "tiff/"+name+".tif"), Limits{TIFF: true}); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -72,13 +72,13 @@ func TestTIFFOfSeveralBands(t *testing.T) {
 	}
 }
 
-// A fourth band is the same by pixels and by bands: nothing, or alpha of either kind.
+// A fourth band is read alike from interleaved and planar files: ignored, or alpha of either kind.
 func TestTIFFAlphaByBands(t *testing.T) {
 	for _, extra := range []byte{0, 1, 2} {
 		var pictures [2]RGB
 		for i, name := range []string{"rgbx", "planar4"} {
 			data := readFile(t, "tiff/"+name+".tif")
-			tag := []byte{0x52, 0x01, 3, 0, 1, 0, 0, 0} // ExtraSamples, one number of 16 bits
+			tag := []byte{0x52, 0x01, 3, 0, 1, 0, 0, 0} // ExtraSamples, one 16-bit value
 			at := bytes.Index(data, tag)
 			if at < 0 {
 				t.Fatalf("%s has no ExtraSamples", name)
@@ -95,16 +95,16 @@ func TestTIFFAlphaByBands(t *testing.T) {
 	}
 }
 
-// tiffOf is a file of 3 x 2 pixels in one strip or, by bands, one each. It has bits of so
-// many samples and, where they are not negative, tags of their number and of what the
-// fourth is. Sample c of pixel i is 10*i+c, and that times 257.
+// tiffOf returns a file of 3 x 2 pixels, in one strip or, if planar, one per band. It has a bit
+// depth per band and, unless they are negative, tags for the number of samples and for the type of
+// the fourth. Sample c of pixel i is 10*i+c, with 16 bits 257 times that.
 func tiffOf(order binary.AppendByteOrder, bits, bands, samples, extra int, planar bool) []byte {
 	const w, h = 3, 2
 	depth, planes := bits/8, 1
 	if planar {
 		planes = bands
 	}
-	size := w * h * bands * depth / planes // of a strip
+	size := w * h * bands * depth / planes // per strip
 	type entry struct {
 		tag, kind uint16
 		values    []uint32
@@ -123,15 +123,15 @@ func tiffOf(order binary.AppendByteOrder, bits, bands, samples, extra int, plana
 	if extra >= 0 {
 		entries = append(entries, entry{tagExtra, 3, []uint32{uint32(extra)}})
 	}
-	entries = append(entries, entry{34665, 4, []uint32{0}}) // something behind
+	entries = append(entries, entry{34665, 4, []uint32{0}}) // a further entry after it
 	number := func(b []byte, kind uint16, v uint32) []byte {
 		if kind == 3 {
 			return order.AppendUint16(b, uint16(v))
 		}
 		return order.AppendUint32(b, v)
 	}
-	at := 8 + 2 + 12*len(entries) + 4 // where lists that are too long for an entry begin
-	pixels := at + 100                // behind all of them
+	at := 8 + 2 + 12*len(entries) + 4 // offset of lists too long for an entry
+	pixels := at + 100                // after all of them
 	for i := range strips {
 		strips[i] = uint32(pixels + i*size)
 	}
@@ -169,9 +169,8 @@ func tiffOf(order binary.AppendByteOrder, bits, bands, samples, extra int, plana
 	return file
 }
 
-// Pillow's reading, of 13.0: a fourth band of which nothing is said is alpha that the
-// colours are not multiplied with. It does not read RGB that lacks the number of its
-// samples, which their bits tell.
+// As read by Pillow 13.0: a fourth band without a type is alpha that is not premultiplied. Unlike
+// Pillow, RGB without a sample count is read, too: the count follows from the bit depths.
 func TestTIFFThatSaysTooLittle(t *testing.T) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 		for _, bits := range []int{8, 16} {
@@ -227,15 +226,15 @@ func TestTIFFRefused(t *testing.T) {
 	}
 }
 
-// TestCutBands cuts files whose directory is rewritten: what is missing is noticed, and
-// no more than an error.
+// TestCutBands truncates files whose directory is rewritten: missing data is detected, and causes
+// an ordinary error.
 func TestCutBands(t *testing.T) {
 	for _, name := range []string{"planar", "planar-strips", "planar-tiles", "planar16-big", "rgbx"} {
 		file := readFile(t, "tiff/"+name+".tif")
 		for n := range len(file) {
 			m, err := Decode(file[:n], Limits{TIFF: true})
 			switch {
-			case err == nil: // only what follows the pixels is missing
+			case err == nil: // only data after the pixels is missing
 				differ(t, name, m.Pix, drawn(tiffValue), 0, 0)
 			case strings.Contains(err.Error(), "decoder failed"):
 				t.Fatalf("%s of %d bytes: %v", name, n, err)

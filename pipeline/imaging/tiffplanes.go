@@ -10,7 +10,7 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// Tags of where the pixels of a TIFF file lie.
+// Tags that locate the pixels of a TIFF file.
 const (
 	tagStripOffsets = 273
 	tagStripCounts  = 279
@@ -18,16 +18,16 @@ const (
 	tagTileCounts   = 325
 )
 
-// A revision takes an entry of a directory, 12 bytes that it may change, and says
-// whether it stays.
+// A revision may modify the 12 bytes of a directory entry in place, and reports whether to keep it.
 type revision func(entry []byte, tag uint16) (stays bool, err error)
 
-// behind is where the other directory of a file lies: so far behind its end that pixels
-// which were cut off are missed, and not taken from there.
+// behind is the offset of the replacement directory: so far past the file's end that reads of
+// truncated pixels fail instead of returning directory bytes.
 const behind = 1 << 31
 
-// revised is a file with another directory, with more entries at its end; with none to
-// revise it is the file. That the directory is broken shows when it is decoded.
+// revised returns the file with a replacement directory, to which the entries in more are appended.
+// Without a revise, or from 2 GiB on, it returns the file unchanged. Errors in the directory surface
+// on decoding.
 func (t *tiffHeader) revised(data []byte, revise revision, more ...byte) io.Reader {
 	if revise == nil || len(data) >= behind {
 		return bytes.NewReader(data)
@@ -52,11 +52,10 @@ func (t *tiffHeader) revised(data []byte, revise revision, more ...byte) io.Read
 	return &patched{head: head, data: data, tail: entries}
 }
 
-// toExtra leaves the entries before that of the extra samples; those behind it are not
-// needed for pixels.
+// toExtra keeps the entries before the extra samples; those after it are not needed for pixels.
 func toExtra(_ []byte, tag uint16) (stays bool, err error) { return tag < tagExtra, nil }
 
-// alphaEntry makes alpha of the fourth sample.
+// alphaEntry returns an entry that declares the fourth sample as alpha.
 func (t *tiffHeader) alphaEntry() []byte {
 	entry := make([]byte, 12)
 	t.order.PutUint16(entry, tagExtra)
@@ -64,7 +63,7 @@ func (t *tiffHeader) alphaEntry() []byte {
 	return entry
 }
 
-// short makes the value of an entry one short, and is true.
+// short sets an entry's value to a single short, and returns true.
 func (t *tiffHeader) short(entry []byte, v uint16) bool {
 	clear(entry[8:])
 	t.order.PutUint16(entry[2:], 3)
@@ -73,8 +72,7 @@ func (t *tiffHeader) short(entry []byte, v uint16) bool {
 	return true
 }
 
-// planes decodes the first three bands of a file that has each of them apart, and the
-// fourth where it is alpha.
+// planes decodes the first three bands of a file with planar layout, and the fourth if it is alpha.
 func (t *tiffHeader) planes(data []byte) (image.Image, error) {
 	var joined image.Image
 	bands := 3
@@ -112,7 +110,7 @@ func (t *tiffHeader) planes(data []byte) (image.Image, error) {
 	return joined, nil
 }
 
-// multiplied is a picture whose colours were multiplied with its alpha already.
+// multiplied reinterprets an image as one with premultiplied colours.
 func multiplied(im image.Image) image.Image {
 	switch im := im.(type) {
 	case *image.NRGBA:
@@ -123,14 +121,14 @@ func multiplied(im image.Image) image.Image {
 	return im
 }
 
-// weave puts pieces of so many bytes at every step.
+// weave copies pieces of size bytes to every step bytes of dst.
 func weave(dst, src []uint8, step, size int) {
 	for i := range len(src) / size {
 		copy(dst[i*step:], src[i*size:(i+1)*size])
 	}
 }
 
-// alone makes a directory that of one band, as a grey picture.
+// alone revises a directory to describe one band as a greyscale image.
 func (t *tiffHeader) alone(data, entry []byte, tag uint16, band int) (stays bool, err error) {
 	switch tag {
 	case tagBits:
@@ -147,7 +145,7 @@ func (t *tiffHeader) alone(data, entry []byte, tag uint16, band int) (stays bool
 	return true, nil
 }
 
-// part leaves of a list, of as many numbers for each band, those of one band.
+// part narrows a list, with an equal number of values for each band, to those of one band.
 func (t *tiffHeader) part(data, entry []byte, band int) error {
 	size := map[uint16]int64{3: 2, 4: 4}[t.order.Uint16(entry[2:])]
 	all := int64(t.order.Uint32(entry[4:]))
@@ -172,13 +170,13 @@ func (t *tiffHeader) part(data, entry []byte, band int) error {
 	return nil
 }
 
-// patched is a file with another start, and more behind its end.
+// patched is a file with a replaced header, and more data past its end.
 type patched struct {
 	head       [8]byte
 	data, tail []byte
 }
 
-// ReadAt reads what overlaps with each part.
+// ReadAt implements io.ReaderAt.
 func (p *patched) ReadAt(b []byte, off int64) (n int, err error) {
 	for n < len(b) {
 		var from []byte
@@ -199,10 +197,10 @@ func (p *patched) ReadAt(b []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// Read is not used: x/image/tiff reads at offsets where it can.
+// Read is never called: x/image/tiff uses ReadAt if available.
 func (p *patched) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
-// broken is a file that gives nothing but an error.
+// broken is a reader that only returns an error.
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error)          { return 0, b.err }

@@ -26,8 +26,8 @@ import (
 	"unsafe"
 )
 
-// turbo is libjpeg-turbo: as exact as Pillow, which uses it too, and several times
-// as fast as image/jpeg.
+// turbo decodes with libjpeg-turbo: exactly like Pillow, which also uses it, and several times as
+// fast as image/jpeg.
 type turbo struct {
 	handle *turboHandle
 	inks   []uint8
@@ -58,8 +58,8 @@ func (t *turbo) close() {
 	}
 }
 
-// decode fills m, which has the size that the header announces: libjpeg-turbo is
-// told the size and writes no more than that.
+// decode fills m, which has the size that the header announces: libjpeg-turbo is told the size and
+// writes no more than that.
 func (t *turbo) decode(m *RGB, data []byte, h *header) turboResult {
 	handle := t.open()
 	if handle == nil {
@@ -74,7 +74,7 @@ func (t *turbo) decode(m *RGB, data []byte, h *header) turboResult {
 		(*C.uchar)(unsafe.SliceData(pix)), C.int(m.W), C.int(m.H), cmyk))
 	runtime.KeepAlive(handle)
 	if cmyk == 1 && found != turboFailed {
-		// Turned over, as Adobe stores them and as Pillow takes all of them to be.
+		// Inverted, as Adobe stores them and as Pillow assumes for all of them.
 		for i, v := range pix {
 			pix[i] = 255 - v
 		}

@@ -2,7 +2,7 @@
 
 package imaging
 
-// turbo stands in for libjpeg-turbo in a build without it.
+// turbo replaces libjpeg-turbo in a build without it.
 type turbo struct{}
 
 func (*turbo) decode(*RGB, []byte, *header) turboResult { return turboFailed }

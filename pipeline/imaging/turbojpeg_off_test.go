@@ -2,7 +2,7 @@
 
 package imaging
 
-// jpegTolerance is how far a JPEG's pixels may be from Pillow's.
+// jpegTolerance is the tolerated difference of a JPEG's pixels from Pillow's.
 const (
 	jpegTolerance = 3
 	turboBuilt    = false

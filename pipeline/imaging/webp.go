@@ -6,18 +6,17 @@ import (
 	"fmt"
 )
 
-// webpHeader says where the first picture of a WebP file lies in it, and where on
-// the canvas.
+// webpHeader locates the first image of a WebP file, in the file and on the canvas.
 type webpHeader struct {
 	start, end int64
-	alpha      [2]int64 // where the alpha of a lossy picture begins and ends
+	alpha      [2]int64 // start and end of a lossy image's alpha
 	lossless   bool
 	x, y, w, h int
 }
 
-// webpHeader walks the chunks until it has seen the picture and, if the file says
-// that there is one, the EXIF block, which comes last. The canvas comes first and once:
-// pictures are held against it, and limits against both.
+// webpHeader walks the chunks until it has seen the image and, if the file announces one, the EXIF
+// block, which comes last. The canvas must be the first chunk: images are checked against it, and
+// the limits against both.
 func (f *file) webpHeader(h *header) error {
 	riff, err := f.number(4, 4, binary.LittleEndian)
 	if err != nil {
@@ -74,7 +73,7 @@ func (f *file) webpHeader(h *header) error {
 	return nil
 }
 
-// fourCC names a chunk without allocating.
+// fourCC returns a chunk's name without allocating.
 func fourCC(b []byte) string {
 	for _, name := range [...]string{"VP8X", "VP8 ", "VP8L", "ALPH", "ANMF", "EXIF"} {
 		if string(b[:4]) == name {
@@ -84,7 +83,7 @@ func fourCC(b []byte) string {
 	return ""
 }
 
-// webpCanvas reads the extended header; exif tells whether an EXIF block follows.
+// webpCanvas reads the extended header; exif reports whether an EXIF block follows.
 func (f *file) webpCanvas(h *header, body, n int64) (exif bool, err error) {
 	if n < 10 {
 		return false, errHeaderCut
@@ -99,7 +98,7 @@ func (f *file) webpCanvas(h *header, body, n int64) (exif bool, err error) {
 
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// webpFrame reads the first frame of an animation: its place, then its picture.
+// webpFrame parses the first frame of an animation: its position, then its image.
 func (f *file) webpFrame(h *header, body, n int64) error {
 	if n < 24 {
 		return errHeaderCut
@@ -129,7 +128,7 @@ func (f *file) webpFrame(h *header, body, n int64) error {
 	return errors.New("WebP file has a frame without a picture")
 }
 
-// webpPicture reads the header of the picture itself.
+// webpPicture parses the header of the image itself.
 func (f *file) webpPicture(h *header, name string, body, n int64) error {
 	w := &h.webp
 	w.start, w.end, w.lossless = body, body+n, name == "VP8L"

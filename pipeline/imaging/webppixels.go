@@ -11,8 +11,8 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// webp decodes the picture or the first frame, which may cover a part of the canvas
-// only; the rest is black, as with Pillow, unless there is a background.
+// webp decodes the image or the first frame, which may cover only part of the canvas; the rest is
+// black, as with Pillow, unless a background is set.
 func (d *Decoder) webp(m *RGB, data []byte, h *header) error {
 	w := &h.webp
 	frame := m
@@ -42,7 +42,7 @@ func (d *Decoder) webpPicture(m *RGB, data []byte, w *webpHeader) error {
 	if w.alpha[1] > 0 && !w.lossless && (d.Conversion.Background.Set || d.Facts != nil) {
 		err := d.webpAlpha(m, data, w)
 		if err == nil || d.Conversion.Background.Set {
-			return err // alpha that is broken matters to none but who asks for it
+			return err // without a background broken alpha does not matter
 		}
 	}
 	r := bytes.NewReader(data[w.start:w.end])
@@ -69,8 +69,8 @@ func (d *Decoder) webpPicture(m *RGB, data []byte, w *webpHeader) error {
 	return nil
 }
 
-// webpAlpha decodes a lossy picture with its alpha, which x/image/webp alone can do: it
-// is given a file of just these two.
+// webpAlpha decodes a lossy image with its alpha, which only x/image/webp supports: it is given a
+// file made of just these two chunks.
 func (d *Decoder) webpAlpha(m *RGB, data []byte, w *webpHeader) error {
 	canvas := []byte{0x10, 0, 0, 0, uint8(w.w - 1), uint8((w.w - 1) >> 8), 0, uint8(w.h - 1), uint8((w.h - 1) >> 8), 0}
 	body := []byte("WEBP")
@@ -100,12 +100,12 @@ func (d *Decoder) webpAlpha(m *RGB, data []byte, w *webpHeader) error {
 	return nil
 }
 
-// fillVP8 converts as libwebp does. Its colours are not JFIF's: luma goes from 16 to
-// 235, and rounding differs.
+// fillVP8 converts to RGB as libwebp does. The conversion is not JFIF's: luma ranges from 16 to
+// 235, and the rounding differs.
 func (m *RGB) fillVP8(im *image.YCbCr) {
 	line := make([]uint8, 2*m.W)
 	for y := range m.H {
-		// The other chroma row that counts lies above even rows and below odd ones.
+		// The second chroma row is the one above for even rows and the one below for odd rows.
 		near := y / 2 * im.CStride
 		far := min(max(y/2-1+y%2*2, 0), (m.H-1)/2) * im.CStride
 		b, r := line[:m.W], line[m.W:]
@@ -122,7 +122,7 @@ func (m *RGB) fillVP8(im *image.YCbCr) {
 	}
 }
 
-// doubleVP8 widens a row of chroma by libwebp's filter, whose two roundings are kept.
+// doubleVP8 upsamples a row of chroma with libwebp's filter, including its two roundings.
 func doubleVP8(dst, near, far []uint8) {
 	last := (len(dst) - 1) / 2
 	ends := func(x int) uint8 { return uint8((3*uint(near[x]) + uint(far[x]) + 2) >> 2) }

@@ -5,16 +5,16 @@ import (
 	"image"
 )
 
-// upsampler converts the planes of a JPEG to RGB as libjpeg does by default: chroma
-// that was halved is brought back by a triangle filter, other ratios by repetition.
+// upsampler converts the planes of a JPEG to RGB as libjpeg does by default: halved chroma is
+// upsampled with a triangle filter, other ratios by replication.
 type upsampler struct {
-	h, v, w, rows, stride int     // of the chroma planes at hand
+	h, v, w, rows, stride int     // of the current chroma planes
 	line                  []uint8 // one row of both at full width
 	jfif                  *colourTable
 }
 
-// fill writes im, which has the size of m. The samples are what colours says: ycc,
-// rgb, or with black as the fourth byte of each pixel of inks, cmyk and ycck.
+// fill writes im, which has m's size, to m. colours names the colour space of the samples: ycc,
+// rgb, or cmyk and ycck, with black in the fourth byte of each pixel of inks.
 func (u *upsampler) fill(m *RGB, im *image.YCbCr, inks []uint8, colours string) {
 	u.h, u.v = ratio(im.SubsampleRatio)
 	u.w, u.rows, u.stride = (m.W+u.h-1)/u.h, (m.H+u.v-1)/u.v, im.CStride
@@ -45,7 +45,7 @@ func (u *upsampler) fill(m *RGB, im *image.YCbCr, inks []uint8, colours string) 
 	}
 }
 
-// ratio tells how many pixels one chroma sample is wide and high.
+// ratio returns the width and height of a chroma sample in pixels.
 func ratio(r image.YCbCrSubsampleRatio) (h, v int) {
 	switch r {
 	case image.YCbCrSubsampleRatio422:
@@ -63,8 +63,8 @@ func ratio(r image.YCbCrSubsampleRatio) (h, v int) {
 	}
 }
 
-// row returns line y of the full-size plane, in dst where it had to be computed. The
-// added constants alternate so that rounding favours neither side, and are libjpeg's.
+// row returns line y of the full-size plane, using dst if it must be computed. The rounding
+// constants alternate to avoid a bias, and are libjpeg's.
 func (u *upsampler) row(dst, plane []uint8, y int) []uint8 {
 	at := func(r int) []uint8 {
 		r = min(max(r, 0), u.rows-1)
@@ -79,7 +79,7 @@ func (u *upsampler) row(dst, plane []uint8, y int) []uint8 {
 			dst[x] = uint8((3*int32(v) + int32(far[x]) + 1 + int32(y&1)) >> 2)
 		}
 	case u.h == 2 && u.w > 2 && u.v == 1:
-		// With itself as the row beside it a sample counts four times.
+		// With the row itself as its neighbour, a sample counts four times.
 		double(dst, near, near, 4, 8)
 	case u.h == 2 && u.w > 2:
 		double(dst, near, far, 8, 7)
@@ -91,9 +91,9 @@ func (u *upsampler) row(dst, plane []uint8, y int) []uint8 {
 	return dst
 }
 
-// double makes two pixels of each sample: three quarters of its own row and one
-// quarter of the row beside it, then the same with the sample to the left for the
-// first pixel and with that to the right for the second.
+// double upsamples a row by two horizontally: three quarters of the row plus one quarter of its
+// neighbour row, then the same with the sample to the left for the first pixel and to the right for
+// the second.
 func double(dst, near, far []uint8, left, right uint64) {
 	const even = 0x00ff00ff00ff00ff
 	w := len(near)
@@ -103,8 +103,7 @@ func double(dst, near, far []uint8, left, right uint64) {
 		return 3*uint64(near[x]) + uint64(far[x])
 	}
 	x, last := 0, sum(0)
-	// Eight samples at once in two words of four 16-bit sums, none of which reaches
-	// 2^12 at any point.
+	// Eight samples at once in two words of four 16-bit sums, none of which ever reaches 2^12.
 	left4, right4 := left*0x0001000100010001, right*0x0001000100010001
 	for ; x+9 <= w; x += 8 {
 		n, f := binary.LittleEndian.Uint64(near[x:]), binary.LittleEndian.Uint64(far[x:])
@@ -124,15 +123,15 @@ func double(dst, near, far []uint8, left, right uint64) {
 	}
 }
 
-// interleave returns the lower two 16-bit numbers of a and b in turn.
+// interleave interleaves the lower two 16-bit values of a and b.
 func interleave(a, b uint64) uint64 {
 	a, b = a&0xffffffff, b&0xffffffff
 	return (a|a<<16)&0x0000ffff0000ffff | (b<<16|b<<32)&0xffff0000ffff0000
 }
 
-// colourTable is the JFIF conversion in libjpeg's 16-bit fixed point. A word carries
-// all three channels, each 256 too high so that none borrows from its neighbour: red
-// from bit 48, green from bit 32 with its fraction below, blue from bit 0.
+// colourTable is the JFIF conversion in libjpeg's 16-bit fixed point. A word carries all three
+// channels, each biased by 256 so that none borrows from its neighbour: red from bit 48, green from
+// bit 32 with its fraction below, blue from bit 0.
 type colourTable struct {
 	cb, cr [256]uint64
 	clip   [1024]uint8

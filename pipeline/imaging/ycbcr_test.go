@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestColourTableIsLibjpegs compares with the arithmetic of jdcolor.c, written out.
+// TestColourTableIsLibjpegs compares with the arithmetic of jdcolor.c.
 func TestColourTableIsLibjpegs(t *testing.T) {
 	const half = 1 << 15
 	table := newColourTable()
@@ -31,7 +31,7 @@ func TestColourTableIsLibjpegs(t *testing.T) {
 	}
 }
 
-// TestDoubleInWords compares eight samples at once with one after the other.
+// TestDoubleInWords compares eight samples at a time with one at a time.
 func TestDoubleInWords(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for w := 1; w < 60; w++ {
@@ -52,7 +52,7 @@ func TestDoubleInWords(t *testing.T) {
 	}
 }
 
-// TestChromaQuartered repeats each sample over four pixels, and over two rows of them.
+// TestChromaQuartered replicates each sample over four pixels and two rows.
 func TestChromaQuartered(t *testing.T) {
 	const w, h = 13, 7
 	r := image.Rect(0, 0, w, h)

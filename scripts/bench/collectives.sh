@@ -24,7 +24,7 @@ scripts/get-onnxruntime.sh >&2
 mkdir -p build
 mpicc -O2 -shared -fPIC -I models/ort -o build/libvicreg_mpi.so scripts/collectives/mpi.c
 go build -o build/collectives ./scripts/bench/collectives
-if [ "$(id -u)" = 0 ]; then # which Open MPI refuses otherwise
+if [ "$(id -u)" = 0 ]; then # Open MPI refuses to run as root otherwise
 	export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 exec build/collectives -bridge "$PWD/build/libvicreg_mpi.so" "${peer[@]}" "$@"

@@ -39,7 +39,7 @@ if [[ $only == all || $only == kill ]]; then
 	go test -c -o "$work/vicreg.test" .
 fi
 
-# The peers' packages, in an environment of its own. The stamp is written last.
+# The peers' packages, in a separate environment. The stamp is written last.
 python=()
 venv=$work/venv
 install() { # PACKAGES
@@ -63,7 +63,7 @@ if [[ $only == all || $only == search ]]; then
 	fi
 fi
 
-# The images in the index, and those that are searched for.
+# The indexed images, and the query images.
 data=${VICREG_TEST_DATA:-../shared/data}
 archive=$data/cifar10-jpg.tar.xz photos=()
 if compgen -G "$data/photos/*.jpg" >/dev/null; then

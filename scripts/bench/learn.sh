@@ -41,13 +41,13 @@ if [[ ! -d $train ]]; then
 fi
 
 settings=(--data "$train" --image-size 32 --width 16 --batch 128 --epochs "$epochs" "$@")
-figure() { # FILE NAME: a number of an eval's JSON
+figure() { # FILE NAME: prints a number from an eval's JSON
 	sed -n "s/^ *\"$2\": *\([-0-9.e+]*\).*/\1/p" "$1"
 }
 measure() { # MODEL OUT
 	"$work/vicreg" eval --model "$1" --data "$work/cifar/test" --reference "$train" --limit "$tested" --probe=false --json >"$2"
 }
-spread() { # RUN: of the held-out embeddings after the last epoch
+spread() { # RUN: prints the spread of the held-out embeddings after the last epoch
 	grep '"kind":"epoch"' "$1/metrics.jsonl" | tail -n 1 | sed 's/.*"spread":\([0-9.e+-]*\).*/\1/'
 }
 

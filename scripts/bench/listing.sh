@@ -23,7 +23,7 @@ if [[ ! -d $data ]]; then
 	rm -rf "$data.tmp"
 	"$work/listing" -dir "$data.tmp" -files "$files"
 	mv "$data.tmp" "$data"
-	sleep 3 # folders that changed within two seconds are read again at the next start
+	sleep 3 # folders modified within the last two seconds are read again at the next start
 fi
 
 "$work/listing" -dir "$data" -index "$work/warm" >/dev/null # warms the page cache

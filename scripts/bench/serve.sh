@@ -45,7 +45,7 @@ else
 	echo "serve: no libturbojpeg (Debian: libturbojpeg0-dev), so the default build alone" >&2
 fi
 
-# The peer's packages, in an environment of its own. The stamp is written last.
+# The peer's packages, in a separate environment. The stamp is written last.
 pins=(fastapi==0.165.0 starlette==1.10.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0 onnxruntime==1.30.0 numpy==2.4.6 pillow==13.0.0)
 venv=$work/venv
 ready() { [[ $(cat "$venv/pins" 2>/dev/null) == "${pins[*]}" ]] && "$venv/bin/python" -c '' 2>/dev/null; }

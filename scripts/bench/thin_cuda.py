@@ -16,7 +16,7 @@ import argparse
 import struct
 
 MAGIC = 0xBA55ED50  # of a bundle
-ELF = 2  # kind of an entry: machine code
+ELF = 2  # type of an entry: machine code
 
 
 def section(data, wanted):

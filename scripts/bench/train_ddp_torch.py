@@ -87,7 +87,7 @@ def others(args):
 
 
 def main():
-    # Of 1x1 convolutions, whose two layouts are one in memory.
+    # For 1x1 convolutions, whose two layouts are identical in memory.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     p = train_step_torch.parser()
     p.add_argument("--processes", type=int, default=2)

@@ -138,8 +138,8 @@ class Step:
             self.views = [v.contiguous(memory_format=torch.channels_last) for v in self.views]
         how = {"fused": True} if device.type == "cuda" else {"foreach": True}
         self.optimiser = torch.optim.SGD(self.model.parameters(), args.lr, momentum=0.9, **how)
-        # The fused SGD of PyTorch 2.11 leaves the momentum unwritten where the first step is one to be
-        # left out, so the first scale is one with which it is not.
+        # The fused SGD of PyTorch 2.11 leaves the momentum unwritten if the first step has to be
+        # skipped, so the initial scale is one at which it is not.
         self.amp, self.cuda = Amp(device, args.precision, args.loss, 2.0 ** 8), device.type == "cuda"
         self.forward, self.loss = self.model, lambda z1, z2: net.loss(net.terms(z1, z2))
         if args.compile:

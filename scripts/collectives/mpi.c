@@ -1,12 +1,12 @@
-// Joins the processes of an MPI job for vicreg train --collectives, whose interface is
-// models/ort/vicreg_group.h. With any MPI of version 3 or later:
+// Joins the processes of an MPI job for vicreg train --collectives, by the interface in
+// models/ort/vicreg_group.h. Works with any MPI of version 3 or later:
 //
 //   mpicc -O2 -shared -fPIC -I models/ort -o libvicreg_mpi.so scripts/collectives/mpi.c
 //   mpirun -n 4 --bind-to none vicreg train --data photos --out runs/photos --threads 8 --collectives ./libvicreg_mpi.so
 //
-// Open MPI would bind each process to a core; --threads is what each may use of its machine.
-// Sums are rounded alike in every process, as MPI advises implementations to do and the
-// common ones do; vicreg compares the weights at each checkpoint and stops where they are not.
+// --bind-to none prevents Open MPI from binding each process to a core; --threads is the number of
+// threads per process. Sums must be rounded identically in every process, as MPI advises and the
+// common implementations do; vicreg compares the weights at each checkpoint and stops if they differ.
 #include <mpi.h>
 #include <vicreg_group.h>
 
@@ -18,7 +18,7 @@ static const char *said(int code) {
   return MPI_Error_string(code, message, &length) == MPI_SUCCESS ? message : "MPI fails";
 }
 
-// Calls come one after the other, but from any thread.
+// Calls are serialised, but may come from any thread.
 const char *vicreg_group_open(int *rank, int *size) {
   int provided = 0, code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
   if (code != MPI_SUCCESS) return said(code);
@@ -28,7 +28,7 @@ const char *vicreg_group_open(int *rank, int *size) {
   return said(code != MPI_SUCCESS ? code : MPI_Comm_size(MPI_COMM_WORLD, size));
 }
 
-// MPI counts in int.
+// MPI counts are of type int.
 enum { MOST = 1 << 30 };
 
 const char *vicreg_group_all_reduce(float *values, size_t count) {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the image is built with, besides Go and a C compiler, on Debian as
-# root: scripts/docker/build-packages.sh. With --list it prints the packages only.
+# Installs the image's build dependencies, besides Go and a C compiler, on Debian as root:
+# scripts/docker/build-packages.sh. With --list it only prints the packages.
 set -euo pipefail
 
 packages=(
-  libturbojpeg0-dev # the decoder of JPEG, found with pkg-config
+  libturbojpeg0-dev # the JPEG decoder, found with pkg-config
   pkg-config
   python3-pip # fetches ONNX Runtime
 )

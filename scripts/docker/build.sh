@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Builds the program of the image: scripts/docker/build.sh [PREFIX]
-# It goes to PREFIX/usr/local/bin/vicreg; PREFIX is /out when none is given. Needs
-# Go, a C compiler, pkg-config and libturbojpeg: JPEG decodes three times as fast
-# with it as without.
+# It is installed as PREFIX/usr/local/bin/vicreg; PREFIX is /out by default. Needs Go, a C compiler,
+# pkg-config and libturbojpeg, with which JPEG decodes three times as fast.
 set -euo pipefail
 
 bin=${1:-/out}/usr/local/bin
@@ -10,7 +9,7 @@ mkdir -p "$bin"
 bin=$(cd "$bin" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# vicreg version tells the revision when the sources come with their history.
+# vicreg version reports the revision if the sources come with their history.
 vcs=false
 if git rev-parse --verify --quiet HEAD >/dev/null 2>&1; then vcs=true; fi
 

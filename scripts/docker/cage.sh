@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Runs the image's program in nothing but the image's files, as a strict container
-# engine would, and checks that it serves: scripts/docker/cage.sh ROOT MODELS IMAGE...
-# ROOT is the tree of files, MODELS the folder that comes to /models, and every
-# IMAGE is posted to /embed. User, environment, command and probe are those of the
-# Dockerfile's last stage; the tree is read-only but for a /tmp of its own. Needs
-# root, ip and curl, and namespaces that it may change:
+# Runs the image's program with only the image's files, as a strict container engine would, and
+# checks that it serves: scripts/docker/cage.sh ROOT MODELS IMAGE...
+# ROOT is the file tree, MODELS the folder to mount at /models, and every IMAGE is posted to /embed.
+# User, environment, command and probe are those of the Dockerfile's last stage; the tree is
+# read-only except for its own /tmp. Needs root, ip and curl, and namespaces that it may modify:
 #   unshare --mount --net scripts/docker/cage.sh ROOT MODELS IMAGE...
 set -euo pipefail
 
@@ -17,7 +16,7 @@ trap 'rm -rf "$logs"' EXIT
 
 die() { echo "cage.sh: $*" >&2; exit 1; }
 
-# setting NAME: the words after the Dockerfile's last NAME, those of a list one by one.
+# setting NAME: prints the words after the Dockerfile's last NAME, with lists flattened.
 setting() { sed -n "s/^$1 //p" "$dockerfile" | tail -n 1 | sed 's/^.*CMD \[/[/' | tr -d '[]",'; }
 user=$(setting USER)
 read -ra environment <<<"$(setting ENV)"
@@ -25,7 +24,7 @@ read -ra entrypoint <<<"$(setting ENTRYPOINT)"
 read -ra command <<<"$(setting CMD)"
 read -ra probe <<<"$(setting HEALTHCHECK)"
 
-# inside COMMAND...: becomes that process in the cage.
+# inside COMMAND...: replaces the shell by that process in the cage.
 inside() { exec env -i "${environment[@]}" "$chroot" --userspec="$user" "$root" "$@"; }
 
 ip link set lo up
@@ -37,7 +36,7 @@ mount --rbind /sys "$root/sys"
 mount --bind "$models" "$root/models"
 mount -o remount,bind,ro "$root/models"
 mount -t tmpfs -o size=16m,mode=1777 tmpfs "$root/tmp"
-printf '127.0.0.1 localhost\n::1 localhost\n' >"$logs/hosts" # engines bring their own
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$logs/hosts" # engines provide their own
 mount --bind "$logs/hosts" "$root/etc/hosts"
 mount -o remount,bind,ro "$root"
 if touch "$root/file" 2>/dev/null; then die "the tree can be written to"; fi
@@ -54,7 +53,7 @@ echo "with no server the probe says: $(cat "$logs/probe")"
 server=$!
 trap 'kill -KILL "$server" 2>/dev/null || true; rm -rf "$logs"' EXIT # whatever went wrong
 tries=0
-# It lives before its model is there.
+# It is live before its model is loaded.
 until (inside "${probe[@]}") >"$logs/probe" 2>&1 && curl --silent --fail --output /dev/null http://localhost:8080/readyz; do
   kill -0 "$server" 2>/dev/null || die "the server has ended: $(cat "$logs/out" "$logs/log")"
   [ $((tries += 1)) -le 300 ] || die "the server does not become well: $(cat "$logs/probe" "$logs/log")"

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the program in the image runs on, besides glibc and CUDA, on Debian or
-# Ubuntu as root: scripts/docker/runtime-packages.sh. With --list it prints the packages
-# only.
+# Installs the runtime dependencies of the program in the image, besides glibc and CUDA, on Debian
+# or Ubuntu as root: scripts/docker/runtime-packages.sh. With --list it only prints the packages.
 set -euo pipefail
 
 turbojpeg=libturbojpeg0
@@ -9,7 +8,7 @@ if [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" = ubuntu ]; then
   turbojpeg=libturbojpeg # its name there
 fi
 packages=(
-  libgcc-s1 libstdc++6 # of ONNX Runtime
+  libgcc-s1 libstdc++6 # required by ONNX Runtime
   "$turbojpeg"
 )
 case ${1:-} in

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs the steps of the Dockerfile without a container engine: scripts/docker/test.sh
-# Builds the image's program into a temporary folder, adds what it takes from the
-# base image and the runtime packages, for which this machine's files stand in, and
-# starts it in that tree alone (scripts/docker/cage.sh).
+# Builds the image's program into a temporary folder, adds the files from the base image and the
+# runtime packages, substituting those of this machine, and starts it in that tree alone
+# (scripts/docker/cage.sh).
 #
-# What this machine cannot do is skipped with a message. Exit codes: 0 what could be
-# tested is right, 1 something is wrong.
+# Steps that this machine cannot run are skipped with a message. Exit codes: 0 everything that could
+# be tested passed, 1 something failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -22,10 +22,10 @@ fi
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-chmod 755 "$tmp" # other users look into it
+chmod 755 "$tmp" # other users read it
 root=$tmp/root library=usr/local/lib/vicreg
 
-# A library that has been fetched is not fetched again; its checksum is checked.
+# A library that is already fetched is not fetched again, but its checksum is verified.
 mkdir -p "$root/$library"
 if fetched=$(scripts/get-onnxruntime.sh --print 2>/dev/null); then
   cp "$fetched" "$root/$library/"
@@ -34,7 +34,7 @@ fi
 scripts/docker/onnxruntime.sh "$root"
 scripts/docker/build.sh "$root"
 
-# The step of the image for NVIDIA GPUs, when that needs no 250 MB.
+# The same step of the image for NVIDIA GPUs, if that needs no 250 MB download.
 if fetched=$(scripts/get-onnxruntime.sh --cuda --print 2>/dev/null); then
   mkdir -p "$tmp/cuda/$library"
   cp -P "$(dirname "$fetched")"/libonnxruntime* "$tmp/cuda/$library/"
@@ -44,7 +44,7 @@ else
   skip "the library of the image for NVIDIA GPUs: scripts/get-onnxruntime.sh --cuda has not fetched it"
 fi
 
-# needed FILE...: the libraries that are loaded with them, and the loader.
+# needed FILE...: prints the libraries that they load, and the loader.
 needed() {
   ldd "$@" >"$tmp/ldd"
   if grep 'not found' "$tmp/ldd" >&2; then return 1; fi
@@ -56,7 +56,7 @@ while read -r file; do
   cp -L "$file" "$root$file"
 done <"$tmp/needed"
 
-# On the Debian of the image, the packages they are of must be those it installs.
+# On the image's Debian release, the packages they belong to must be those that it installs.
 packages=" libc6 $(scripts/docker/runtime-packages.sh --list | tr '\n' ' ')"
 if [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${VERSION_CODENAME:-}")" = "debian bookworm" ]; then
   while read -r file; do
@@ -80,7 +80,7 @@ mkdir -m 755 "$tmp/models"
 
 if [ "$(id -u)" != 0 ] || ! unshare --mount --net ip link set lo up 2>/dev/null || ! command -v curl >/dev/null; then
   skip "serving from the tree: that needs root, unshare, ip and curl"
-  # Here only the libraries are the tree's.
+  # Only the libraries are taken from the tree here.
   loader=$(grep '/ld-' "$tmp/needed")
   folders=$(sed -n 's|/[^/]*$||p' "$tmp/needed" | sort -u | sed "s|^|$root|" | paste -sd:)
   alone=(env -i VICREG_ONNXRUNTIME="$VICREG_ONNXRUNTIME" ORT_DISABLE_TELEMETRY=1

@@ -93,7 +93,7 @@ def main(paths):
             line, ok = check(path)
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, OSError, ValueError) as e:
             line, ok = "wrong: " + " ".join(str(e).split()), False
-        except Exception as e:  # a file that is no model fails in the decoder of protobuf
+        except Exception as e:  # protobuf's decoder raises on a file that is not a model
             line, ok = f"unreadable: {type(e).__name__}: " + " ".join(str(e).split()), False
         print(f"{path}: {line}")
         right = right and ok

@@ -118,7 +118,7 @@ def jpegs(big, small):
 
     keep("grey.jpg", encoded(small.convert("L"), "JPEG", quality=80))
     keep("grey-progressive.jpg", encoded(big.convert("L"), "JPEG", quality=80, progressive=True))
-    # The factors of a single component mean nothing.
+    # The sampling factors of a single component have no meaning.
     data = bytearray(encoded(small.convert("L"), "JPEG", quality=80))
     data[data.index(b"\xff\xc0") + 11] = 0x22
     keep("grey-factors.jpg", bytes(data))
@@ -131,7 +131,7 @@ def jpegs(big, small):
     data = turbo(inks, 2, cmyk=True)
     keep("cmyk420.jpg", after_start(without(data, 0xEE), adobe(0)))
 
-    # Three components said to be something else: scrambled, but all agree on how.
+    # Three components declared as something else: scrambled, but consistently so.
     for name, i in (("444", 0), ("420", 2)):
         bare = without(turbo(small, i), 0xE0)
         keep(f"rgb{name}.jpg", after_start(bare, adobe(0)))
@@ -193,7 +193,7 @@ def pngs(small):
     for depth in (1, 2, 4):
         rows = np.random.default_rng(depth).integers(0, 256, (9, 3), dtype=np.uint8)
         data = bytearray(png(rows, depth, 0))
-        data[16:20] = struct.pack(">I", 24 // depth - 1)  # the width, and its checksum
+        data[16:20] = struct.pack(">I", 24 // depth - 1)  # the width, and then its checksum
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
         keep(f"grey{depth}.png", bytes(data))
     for colours in (2, 4, 13, 200):
@@ -203,7 +203,7 @@ def pngs(small):
     r = np.random.default_rng(5)
     for name, kind, n in (("rgb16", 2, 3), ("greyalpha16", 4, 2), ("rgba16", 6, 4)):
         keep(f"{name}.png", png(r.integers(0, 65536, (9, 7, n)).astype(">u2"), 16, kind))
-    # Pillow cuts 16-bit grey at 255; this project keeps the high byte on purpose.
+    # Pillow clips 16-bit grey at 255; this project keeps the high byte on purpose.
     deep = r.integers(0, 65536, (9, 7)).astype(">u2")
     keep("grey16.png", png(deep, 16, 0), np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, -1))
     for o in (3, 6):
@@ -234,7 +234,7 @@ def webps(big, small):
     keep("lossless-alpha.webp", encoded(alpha, "WEBP", lossless=True, exact=True))
     keep("lossless-palette.webp", encoded(small.quantize(9).convert("RGB"), "WEBP", lossless=True))
     keep("turned6.webp", encoded(small, "WEBP", quality=75, exif=exif(6)), orientation=6)
-    # As JPEG has it, which some writers copy.
+    # With JPEG's prefix, which some writers copy.
     data = encoded(small, "WEBP", lossless=True)
     extended = (b"VP8X", b"\x08\0\0\0" + u24(18) + u24(12))
     prefixed = riff(extended, (b"VP8L", data[20 : 20 + struct.unpack("<I", data[16:20])[0]]), (b"EXIF", b"Exif\0\0" + exif(7)))
@@ -305,7 +305,7 @@ def tiffs(small):
     keep("bit.tif", encoded(small.convert("1"), "TIFF"))
     keep("palette.tif", encoded(small.quantize(40), "TIFF"))
     keep("rgba.tif", encoded(alpha, "TIFF"))
-    # The same said to have its colours multiplied with alpha: extra sample of kind 1.
+    # The same, declared as premultiplied: an extra sample of type 1.
     alpha.putalpha(Image.fromarray(np.asarray(small).max(2)))
     data, plain = encoded(alpha, "TIFF"), struct.pack("<HHIH", 338, 3, 1, 2)
     assert data.count(plain) == 1
@@ -314,7 +314,7 @@ def tiffs(small):
     keep("grey16.tif", encoded(Image.fromarray(deep), "TIFF"), np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, -1))
     for o in (2, 8):
         data = encoded(small, "TIFF", tiffinfo={274: o})
-        # Pillow turns a TIFF as it loads it, and exif_transpose would once more.
+        # Pillow orients a TIFF when loading it, and exif_transpose would do it again.
         keep(f"turned{o}.tif", data, Image.open(io.BytesIO(data)).convert("RGB"), orientation=o)
 
 

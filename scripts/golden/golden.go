@@ -1,6 +1,5 @@
-// Package golden gives tests what PyTorch computed, and what it was fed: it reads
-// the fixtures beside it and makes the same weights and images as golden.py,
-// which defines the generator.
+// Package golden provides tests with PyTorch's results and inputs: it reads the fixtures beside it
+// and generates the same weights and images as golden.py, which defines the generator.
 package golden
 
 import (
@@ -46,17 +45,17 @@ func U(name string, n int) []float32 {
 	return out
 }
 
-// Fill is a float32 tensor of offset + scale*u.
+// Fill returns a float32 tensor of offset + scale*u.
 func Fill(name string, scale, offset float64, shape ...int) *tensor.Tensor {
 	t, h := tensor.New(tensor.Float32, shape...), named(name)
 	for i := range t.Float32() {
-		// The conversions keep the product from being fused with the sum.
+		// The conversions prevent the product from being fused with the sum.
 		t.Float32()[i] = float32(float64(scale*float64(h.u(i))) + offset)
 	}
 	return t
 }
 
-// Pixels is a uint8 tensor, every value as likely as any other.
+// Pixels returns a uint8 tensor of uniformly distributed values.
 func Pixels(name string, shape ...int) *tensor.Tensor {
 	t, h := tensor.New(tensor.Uint8, shape...), named(name)
 	for i := range t.Data.([]uint8) {
@@ -72,7 +71,7 @@ type Fixture struct {
 	tb       testing.TB
 }
 
-// Open reads fixtures/NAME.safetensors; the test fails when it cannot.
+// Open reads fixtures/NAME.safetensors; the test fails if it cannot.
 func Open(tb testing.TB, name string) *Fixture {
 	tb.Helper()
 	b, err := files.ReadFile("fixtures/" + name + ".safetensors")

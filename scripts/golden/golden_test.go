@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Go and Python make the same values, bit for bit.
+// Go and Python generate the same values, bit for bit.
 func TestGeneratorIsPythons(t *testing.T) {
 	f, checked := Open(t, "u"), 0
 	for full, want := range f.Tensors {
@@ -41,7 +41,7 @@ func same(a, b any) bool {
 	return ok1 && ok2 && slices.Equal(x, y)
 }
 
-// Every fixture opens and says how to remake it.
+// Every fixture can be opened and records how to regenerate it.
 func TestFixturesSayWhereTheyComeFrom(t *testing.T) {
 	entries, err := files.ReadDir("fixtures")
 	if err != nil {

@@ -63,8 +63,8 @@ def resizing(big):
     ):  # fmt: skip
         box = box or (0, 0, *big.size)
         resized("big.png", big, name, pil[name], size, box)
-    # Sources of one pixel or one line, a long one, and noise of black and white, in
-    # which the bicubic filter leaves 0..255 everywhere.
+    # Sources of one pixel or one line, a long one, and black-and-white noise, for which the bicubic
+    # filter leaves 0..255 everywhere.
     noise = np.random.default_rng(4).integers(0, 2, (17, 23, 3)).astype(np.uint8) * 255
     for file, im in (
         ("noise.png", Image.fromarray(noise, "RGB")), ("pixel.png", picture(1, 1, 11)), ("row.png", picture(9, 1, 12)),
@@ -164,7 +164,7 @@ def cropping():
         for _ in range(6):
             tries = r.random((10, 4)).round(6)
             used, u = [], tries.flatten().tolist()
-            # A try that does not fit reads two numbers only: feed it a row at a time.
+            # A try that does not fit consumes only two numbers: feed it a row at a time.
             for row in tries.tolist():
                 used.append(row)
                 i, j, h, w = cropped_rows(used, size)

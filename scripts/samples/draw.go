@@ -6,11 +6,10 @@ import (
 	"math/rand/v2"
 )
 
-// kind is one class of pictures. inside says whether a point belongs to the
-// figure; a shape lies within the unit circle, a pattern covers the plane with a
-// period of about 1. p are three random numbers of the picture, 0 <= p < 1. Most
-// figures are of about the kind's own hue, 0 to 1: colour tells something of what
-// is in a picture, as it does in the world, and neighbouring hues overlap.
+// kind is one class of images. inside reports whether a point belongs to the figure; a shape lies
+// within the unit circle, a pattern covers the plane with a period of about 1. p are three random
+// numbers of the image, 0 <= p < 1. Most figures have about the kind's own hue, 0 to 1: colour
+// hints at the content of an image, as in the real world, and neighbouring hues overlap.
 type kind struct {
 	name    string
 	pattern bool
@@ -43,8 +42,8 @@ var kinds = []kind{
 	}},
 	{"stars", false, 0.8, func(x, y float64, p [3]float64) bool {
 		points := 5 + math.Floor(3*p[0])
-		// Distance from the middle of the nearest point, as a share of the way to
-		// the next notch.
+		// Distance from the middle of the nearest point, as a fraction of the way to the next
+		// notch.
 		a := math.Atan2(y, x) / (2 * math.Pi) * points
 		a = 2 * math.Abs(a-math.Round(a))
 		return math.Hypot(x, y) < 1-a*(0.5+0.15*p[1])
@@ -63,7 +62,7 @@ var kinds = []kind{
 
 type colour [3]float64
 
-// paint is the colour of this hue, saturation and value, 0 to 1 each.
+// paint converts a hue, saturation and value, 0 to 1 each, to a colour.
 func paint(hue, saturation, value float64) (c colour) {
 	for i, offset := range []float64{0, 2. / 3, 1. / 3} { // red, green, blue
 		turn := math.Mod(hue+offset+1, 1)
@@ -81,22 +80,22 @@ func (c colour) towards(d colour, t float64) colour {
 	return c
 }
 
-// scene is what a picture was drawn with.
+// scene holds the parameters of an image.
 type scene struct {
 	kind           kind
 	p              [3]float64
-	figure, ground [2]colour // each shades from the first to the second
-	shade          float64   // direction of that, in radians
+	figure, ground [2]colour // each is a gradient from the first to the second
+	shade          float64   // direction of the gradients, in radians
 	cx, cy         float64   // middle of the figure, 0..1
-	size, turn     float64   // unit of the figure as a share of the side, radians
-	noise          float64   // standard deviation, of 255
+	size, turn     float64   // unit of the figure as a fraction of the side; radians
+	noise          float64   // standard deviation, on the scale of 255
 }
 
 func newScene(k kind, r *rand.Rand) scene {
 	pick := func() colour { return colour{255 * r.Float64(), 255 * r.Float64(), 255 * r.Float64()} }
 	own := func() colour { return paint(k.hue+0.12*(r.Float64()-0.5), 0.5+0.5*r.Float64(), 0.4+0.6*r.Float64()) }
 	s := scene{kind: k, p: [3]float64{r.Float64(), r.Float64(), r.Float64()}}
-	for { // figure and ground must be told apart in grey, too
+	for { // figure and ground must be distinguishable in grey, too
 		f, g := own(), pick()
 		if math.Abs(f.luma()-g.luma()) > 70 {
 			s.figure = [2]colour{f, f.towards(pick(), 0.25)}
@@ -114,7 +113,7 @@ func newScene(k kind, r *rand.Rand) scene {
 	return s
 }
 
-// at is the colour at a point of the unit square.
+// at returns the colour at a point of the unit square.
 func (s *scene) at(x, y float64) colour {
 	sin, cos := math.Sincos(s.turn)
 	u, v := (x-s.cx)/s.size, (y-s.cy)/s.size
@@ -126,7 +125,7 @@ func (s *scene) at(x, y float64) colour {
 	return s.ground[0].towards(s.ground[1], t)
 }
 
-// draw paints a picture of size x size pixels, four points a pixel.
+// draw paints an image of size x size pixels, sampling four points per pixel.
 func draw(k kind, size int, r *rand.Rand) *image.RGBA {
 	s := newScene(k, r)
 	m := image.NewRGBA(image.Rect(0, 0, size, size))

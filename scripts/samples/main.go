@@ -1,7 +1,6 @@
-// Samples draws a small set of labelled pictures to try the project on: ten kinds
-// of shapes and patterns, one folder a kind, in any place, size and turn, most of
-// about their kind's hue, on uneven ground and with noise. Equal arguments give
-// equal bytes.
+// Samples draws a small set of labelled images to try the project on: ten kinds of shapes and
+// patterns, one folder per kind, with random position, size and rotation, mostly in about their
+// kind's hue, on uneven ground and with noise. Equal arguments produce equal bytes.
 //
 //	go run ./scripts/samples -out DIR [-n 2000] [-size 48] [-seed 1]
 package main
@@ -51,8 +50,8 @@ func run(args []string, stdout io.Writer) error {
 	return nil
 }
 
-// write draws picture i of kind i mod 10. Each has random numbers of its own, so
-// that neither the number of processors nor n changes it.
+// write draws image i of kind i mod 10. Each has its own random stream, so that its bytes depend
+// neither on the number of processors nor on n.
 func write(out string, n, size int, seed uint64) error {
 	for _, k := range kinds[:min(len(kinds), n)] {
 		if err := os.MkdirAll(filepath.Join(out, k.name), 0o755); err != nil {
@@ -71,7 +70,7 @@ func write(out string, n, size int, seed uint64) error {
 	return group.Wait()
 }
 
-// save writes two of three pictures as JPEG and the third as PNG.
+// save writes two out of three images as JPEG and the third as PNG.
 func save(path string, m image.Image, i int) error {
 	var b bytes.Buffer
 	var err error

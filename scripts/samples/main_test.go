@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// digest hashes names and bytes of all files of a folder and counts the files.
+// digest hashes the names and bytes of all files in a folder and counts the files.
 func digest(t *testing.T, dir string) (sum string, files int) {
 	t.Helper()
 	h := sha256.New()
@@ -74,7 +74,7 @@ func TestEveryKindHasReadablePictures(t *testing.T) {
 	}
 }
 
-// TestFiguresShow asks of every kind that neither figure nor ground is rare.
+// TestFiguresShow checks that for every kind neither figure nor ground is rare.
 func TestFiguresShow(t *testing.T) {
 	for _, k := range kinds {
 		inside := 0

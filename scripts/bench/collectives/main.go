@@ -1,8 +1,8 @@
-// Command collectives compares a training step by several processes, joined over MPI on this
-// machine, with the same step of the same batch by one process, on as many threads in all, and
-// that with the same comparison in PyTorch, whose DistributedDataParallel joins processes over
-// gloo. The steps of all sides take turns, so that whatever else the machine does falls on each,
-// and ratios are taken within each round.
+// Command collectives compares a training step by several processes on this machine, joined over
+// MPI, with the same step of the same batch by one process on the same total number of threads, and
+// compares that with PyTorch, whose DistributedDataParallel joins processes over gloo. The sides
+// take turns step by step, so that background load affects all of them alike, and ratios are taken
+// within each round.
 package main
 
 import (
@@ -21,21 +21,21 @@ var setups = []steps.Setup{
 	{Name: "w16", Model: "resnet18", Stem: "cifar", Expander: "2048-2048-2048", Width: 16, Size: 32, Batch: 128},
 }
 
-// quick stands for the others where a minute is all there is.
+// quick replaces the others when there is only a minute.
 var quick = steps.Setup{Name: "quick", Model: "resnet18", Stem: "cifar", Expander: "512-512-512", Width: 16, Size: 32, Batch: 64}
 
-// bench is what the command was asked for.
+// bench holds the command's settings.
 type bench struct {
 	quick             bool
 	only, bridge      string
 	rounds, processes int
 	threads           int
-	python            string // "" where no PyTorch can be a peer
+	python            string // "" if there is no PyTorch to compare with
 	figures           peer.Figures
 }
 
 func main() {
-	ort.UseHugePages() // as vicreg train does, and as the peer is told to
+	ort.UseHugePages() // as vicreg train does, and as the peer is configured to
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "collectives:", err)
 		os.Exit(1)
@@ -77,7 +77,7 @@ func run() error {
 	return nil
 }
 
-// compare lets the sides of a step take turns and adds what they did to the last line.
+// compare runs the sides of a step in turns and adds their results to the last line.
 func (b *bench) compare(s steps.Setup) error {
 	fmt.Printf("\n%s: %v; %d threads, or %d processes with %d each\n", s.Name, s, s.Threads, b.processes, max(s.Threads/b.processes, 1))
 	sides := []steps.Side{steps.Ours("vicreg", s), steps.Together("vicreg together", s, b.processes, b.bridge)}
@@ -97,7 +97,7 @@ func (b *bench) compare(s steps.Setup) error {
 	return nil
 }
 
-// report prints and keeps what follows from the rounds.
+// report prints the results of the rounds and adds them to the figures.
 func (b *bench) report(s steps.Setup, all rounds) {
 	add := func(key string, v float64) { b.figures.Add(key+"_"+s.Name, v) }
 	ours := all.ratio(alone, together)

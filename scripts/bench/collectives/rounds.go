@@ -5,7 +5,7 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// The sides, in the order in which they take turns.
+// The sides, in the order of their turns.
 const (
 	alone = iota
 	together
@@ -13,7 +13,7 @@ const (
 	ddp
 )
 
-// answer is what a side says of a step. What has been exchanged is zero for most.
+// answer is a side's result of a step. The exchange fields are zero for most sides.
 type answer struct {
 	Ms, Loss        float64
 	ExchangeMs      float64 `json:"exchange_ms"`
@@ -22,10 +22,10 @@ type answer struct {
 	ExchangedBytes  float64 `json:"exchanged_bytes"`
 }
 
-// rounds are the answers of all sides by round.
+// rounds are the answers of all sides, by round.
 type rounds [][]answer
 
-// take lets all sides take turns, step by step.
+// take runs all sides in turns, step by step.
 func take(sides []steps.Side, count int) (all rounds, err error) {
 	var running []*peer.Process
 	defer func() {
@@ -54,7 +54,7 @@ func take(sides []steps.Side, count int) (all rounds, err error) {
 	return all, nil
 }
 
-// of is a number of one side's answers, by round.
+// of returns one number of a side's answers, by round.
 func (r rounds) of(side int, number func(answer) float64) (all []float64) {
 	for _, answers := range r {
 		all = append(all, number(answers[side]))
@@ -62,7 +62,7 @@ func (r rounds) of(side int, number func(answer) float64) (all []float64) {
 	return all
 }
 
-// ratio is the time of one side over that of another, by round.
+// ratio returns the time of one side divided by that of another, by round.
 func (r rounds) ratio(one, other int) (all []float64) {
 	for _, answers := range r {
 		all = append(all, answers[one].Ms/answers[other].Ms)

@@ -1,7 +1,6 @@
-// Command data compares the way from JPEG bytes to views with torchvision's on
-// Pillow images. Each side runs in a process of its own, and they take turns on the
-// same few pictures, so that whatever else the machine does falls on all; a ratio is
-// taken within each turn.
+// Command data compares the path from JPEG bytes to views with torchvision's on Pillow images. Each
+// side runs in its own process, and they take turns on the same few images, so that background load
+// affects all of them alike; a ratio is taken within each turn.
 package main
 
 import (
@@ -13,7 +12,7 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// setup is one case and how many pictures a turn takes.
+// setup is one case and the number of images per turn.
 type setup struct {
 	name, label string
 	count       int
@@ -70,7 +69,7 @@ func run() error {
 	return compare(sides, *rounds, *only)
 }
 
-// compare runs everything, or one case; the peer is the last of the sides.
+// compare runs all cases, or only one; the last side is the peer.
 func compare(sides []*peer.Process, rounds int, only string) error {
 	figures := map[string][]float64{}
 	for _, s := range setups {
@@ -113,7 +112,7 @@ func compare(sides []*peer.Process, rounds int, only string) error {
 	return nil
 }
 
-// figure is the one of a build, "none" when it was not measured.
+// figure formats the ratio of a build, "none" if it was not measured.
 func figure(of []float64, build int) string {
 	if build >= len(of) {
 		return "none"
@@ -121,7 +120,7 @@ func figure(of []float64, build int) string {
 	return fmt.Sprintf("%.3f", of[build])
 }
 
-// compare is the ratio of each of our builds to the peer.
+// compare returns the ratios of each of our builds to the peer.
 func (s setup) compare(sides []*peer.Process, rounds int) ([]float64, error) {
 	times := make([][]float64, len(sides))
 	for round := range rounds + 1 {
@@ -150,9 +149,8 @@ func (s setup) compare(sides []*peer.Process, rounds int) ([]float64, error) {
 	return ratios, nil
 }
 
-// scale is the throughput of two workers over that of one. On a machine with other
-// work the clock says little; the processor's time tells whether the workers would
-// be in each other's way with a core each.
+// scale returns the throughput of two workers over that of one. On a busy machine wall-clock time
+// says little; CPU time shows whether the workers would slow each other down with a core each.
 func scale(p *peer.Process, rounds int) (float64, error) {
 	var clock, processor [2][]float64
 	for round := range rounds + 1 {
@@ -172,7 +170,7 @@ func scale(p *peer.Process, rounds int) (float64, error) {
 	return peer.Median(r), nil
 }
 
-// paired is a over b in each round, sorted.
+// paired returns a over b in each round, sorted.
 func paired(a, b []float64) (r []float64) {
 	for i := range a {
 		r = append(r, a[i]/b[i])
@@ -181,8 +179,8 @@ func paired(a, b []float64) (r []float64) {
 	return r
 }
 
-// answer is what a command took, on the clock and of the processor's time in
-// milliseconds, or how many allocations it counted.
+// answer is the wall-clock and CPU time of a command in milliseconds, or the allocations that it
+// counted.
 type answer struct{ Ms, CPU, Allocs float64 }
 
 // ask sends a command with its arguments.

@@ -18,14 +18,14 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// picture is a file and, for the count of allocations, its pixels.
+// picture is a file and, for counting allocations, its pixels.
 type picture struct {
 	name string
 	data []byte
 	rgb  imaging.RGB
 }
 
-// worker is what one thread of the loader or of the server owns.
+// worker is the state of one thread of the loader or of the server.
 type worker struct {
 	decoder imaging.Decoder
 	scratch imaging.Scratch
@@ -33,7 +33,7 @@ type worker struct {
 	out     [2][]uint8
 }
 
-// job makes of one decoded picture what its case wants, in a worker's out.
+// job processes one decoded image as its case requires, into the worker's out.
 type job func(w *worker, m *imaging.RGB, name string, epoch int)
 
 func views(recipe string, size int) (job, error) {
@@ -51,10 +51,9 @@ func preprocess(w *worker, m *imaging.RGB, _ string, _ int) {
 	imaging.Evaluate(m, w.out[0], serving, &w.scratch)
 }
 
-// ours is our side: it answers on standard output as data_torch.py does, and
-// knows two cases more: scale1 and scale2 are views224 by that many workers.
-// allocs counts the allocations a picture from its pixels on, allocs-decode those
-// from its bytes on.
+// ours is our side: it answers on standard output as data_torch.py does, and supports further
+// commands: scale1 and scale2 are views224 with that many workers; allocs counts the allocations
+// per image from its pixels on, allocs-decode those from its bytes on.
 func ours(photos, small string) error {
 	var s side
 	var err error
@@ -116,7 +115,7 @@ func (s *side) answer(name string, first, count int) (answer, error) {
 	return answer{}, fmt.Errorf("unknown case")
 }
 
-// run is what the workers need for count pictures.
+// run measures how long the workers take for count images.
 func (s *side) run(workers int, from []picture, do job, first, count int) (answer, error) {
 	runtime.GOMAXPROCS(workers)
 	var next atomic.Int64
@@ -143,7 +142,7 @@ func (s *side) run(workers int, from []picture, do job, first, count int) (answe
 	return answer{Ms: time.Since(begin).Seconds() * 1000, CPU: processorTime() - used}, nil
 }
 
-// processorTime is that of this process so far, in milliseconds.
+// processorTime returns this process's CPU time so far, in milliseconds.
 func processorTime() float64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -160,8 +159,8 @@ func (w *worker) one(p *picture, do job, epoch int) error {
 	return nil
 }
 
-// allocs counts the allocations a picture of two views and of serving after a
-// first pass over all pictures, with or without those of decoding it.
+// allocs counts the allocations per image of two views and of serving, after a first pass over all
+// images, with or without those of decoding.
 func (s *side) allocs(decode bool) (a answer, err error) {
 	w := &s.workers[0]
 	for i := range s.photos {
@@ -185,7 +184,7 @@ func (s *side) allocs(decode bool) (a answer, err error) {
 	return a, err
 }
 
-// read takes about 500 of the files below a folder, in the order of their paths.
+// read reads about 500 evenly spaced files below a folder, in the order of their paths.
 func read(folder string) (all []picture, err error) {
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".jpg" {

@@ -10,18 +10,18 @@ import (
 	"path/filepath"
 )
 
-// What the losses of a run in fp16 are asked for beside those in fp32: means over so
-// many steps are within curveBound, over curveSteps.
+// Requirements on the losses of a run in fp16 relative to those in fp32: means over windows of
+// curveWindow steps are within curveBound, over curveSteps.
 const (
 	curveSteps  = 500
 	curveWindow = 50
 	curveBound  = 0.02
 )
 
-// training are the settings of a run on CIFAR-10 that curve, learn and resume share. At
-// twice this rate whole runs are not comparable: with 256 images a view two that differ
-// by rounding part within 40 steps, and with 512 the loss leaps after 20 and never comes
-// back to where it was, on a CPU, too.
+// training returns the settings of a run on CIFAR-10 that curve, learn and resume share. At this
+// rate whole runs are not comparable: with 256 images per view two runs that differ only by
+// rounding diverge within 40 steps, and with 512 the loss jumps after 20 and never returns to its
+// level, on a CPU, too.
 func (b *bench) training(dir string, epochs, batch int) []string {
 	set := []string{"train", "--data", dir, "--holdout", "0", "--image-size", "32", "--seed", "1", "--optimizer", "adamw",
 		"--lr", "0.001", "--warmup", fmt.Sprint(float64(epochs) / 10), "--epochs", fmt.Sprint(epochs), "--threads", fmt.Sprint(b.threads)}
@@ -31,8 +31,8 @@ func (b *bench) training(dir string, epochs, batch int) []string {
 	return append(set, "--width", "64", "--batch", fmt.Sprint(batch), "--expander", "2048-2048-2048")
 }
 
-// curve compares the losses of a run in fp16 with those of the same run in fp32. On a
-// machine without a device, those of two kinds of kernels.
+// curve compares the losses of a run in fp16 with those of the same run in fp32; on a machine
+// without a device, those of the two kinds of kernels.
 func curve(ctx context.Context, b *bench) error {
 	dir, err := b.cifar("train")
 	if err != nil {
@@ -77,13 +77,12 @@ func curve(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// windows prints the means of two lists over windows, and returns the largest relative
-// difference.
+// windows prints the means of two lists over windows and returns their largest relative difference.
 func windows(first string, a []float64, second string, b []float64, window int) (worst float64) {
 	for at := 0; at+window <= len(a); at += window {
 		x, y := mean(a[at:at+window]), mean(b[at:at+window])
 		e := math.Abs(y/x - 1)
-		worst = max(worst, e) // a NaN stays
+		worst = max(worst, e) // NaN persists
 		say("steps %3d to %3d: %s %.4f, %s %.4f, off by %.3f %%", at, at+window-1, first, x, second, y, 100*e)
 	}
 	return worst
@@ -96,7 +95,7 @@ func mean(xs []float64) (m float64) {
 	return m
 }
 
-// metric is a line of a run's metrics.
+// metric is a line of a run's metrics file.
 type metric struct {
 	Kind     string
 	Step     int64
@@ -104,7 +103,7 @@ type metric struct {
 	Loss, Lr float64
 }
 
-// metricsOf reads the lines of a run's steps.
+// metricsOf reads the metrics of a run's steps.
 func metricsOf(run string) (all []metric, err error) {
 	f, err := os.Open(filepath.Join(run, "metrics.jsonl"))
 	if err != nil {
@@ -123,7 +122,7 @@ func metricsOf(run string) (all []metric, err error) {
 	return all, nil
 }
 
-// lossesOf are the losses of the steps of a run that were accepted.
+// lossesOf returns the losses of a run's accepted steps.
 func lossesOf(run string) (all []float64, err error) {
 	lines, err := metricsOf(run)
 	for _, m := range lines {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// doctor shows what there is to run on, and measures what the device does at best, by
-// which the profiles of a step can be judged.
+// doctor shows the available hardware and measures the device's peak rates, against which the
+// profiles of a step can be judged.
 func doctor(ctx context.Context, b *bench) error {
 	out, err := b.program(ctx, "doctor", b.device, "doctor")
 	b.verdict(err == nil, "vicreg doctor finds nothing wrong on %v", b.device)

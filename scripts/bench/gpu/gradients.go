@@ -11,17 +11,17 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// gradientBound is how far a gradient of float32 without TF32 may be from the CPU's, as
-// part of its size, and lossOfStep the same of the loss. Of the CPU's two kinds of kernels,
-// at this size, the worst gradients differ by 1.5e-3, those of summands of normalisations.
+// gradientBound is the tolerated relative error of a gradient in float32 without TF32 against the
+// CPU's, and lossOfStep that of the loss. Between the CPU's two kinds of kernels, at this size, the
+// worst gradients differ by 1.5e-3; they are those of normalisation biases.
 const (
 	gradientBound = 1e-2
 	lossOfStep    = 1e-5
 )
 
-// gradients takes a step on the CPU and on the device at the size of a real run, where
-// other kernels are the fastest than at that of parity, and compares the gradient of each
-// parameter and each statistic. What is wrong in a kernel has its place then.
+// gradients takes a step on the CPU and on the device at the size of a real run, where other
+// kernels are the fastest than in parity, and compares the gradient of each parameter and each
+// statistic. That localises an error in a kernel.
 func gradients(ctx context.Context, b *bench) error {
 	s := steps.R18
 	s.Batch = 256
@@ -54,7 +54,7 @@ func gradients(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// variants are the graphs and kernels that are compared with the CPU's.
+// variants returns the graphs and kernels that are compared with the CPU's.
 func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
 	add := func(name, precision, kernels string, apart bool) {
 		v := s.On(b.device, precision, b.threads)
@@ -74,8 +74,8 @@ func (b *bench) variants(s steps.Setup) (all []steps.Setup) {
 	return all
 }
 
-// stepOnce takes the first step of SGD at a rate of 0 that is finite, whatever scale of the
-// loss that takes. After it the momenta are the gradients and the decay of the weights.
+// stepOnce takes the first step whose gradient is finite, at whatever loss scale that needs, with
+// SGD at a rate of 0. After it the momenta are the gradients plus weight decay.
 func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string]*tensor.Tensor, err error) {
 	s.Optimizer = "sgd"
 	r, err := steps.Open(s)
@@ -94,7 +94,7 @@ func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string
 		return 0, nil, err
 	}
 	for finite := false; !finite; {
-		scalars, err := r.Take(own, nil, 0) // which lowers the scale, or gives up
+		scalars, err := r.Take(own, nil, 0) // lowers the loss scale, or fails
 		if err != nil {
 			return 0, nil, err
 		}
@@ -104,10 +104,10 @@ func stepOnce(s steps.Setup, batch tensor.Batch) (loss float64, state map[string
 	return loss, state, err
 }
 
-// awaken sets factors of normalisations that are 0 at first to 1. A ResNet begins with
-// those at the end of each block: what comes before them has no gradient then, and
-// whatever is wrong with its convolutions would not show. More than one step is not
-// comparable then: within 20, rounding alone moves the loss by hundredths.
+// awaken sets normalisation weights that are initially 0 to 1. A ResNet starts with those at the
+// end of each block at 0: the layers before them then have no gradient, so an error in their
+// convolutions would not show. More than one step is not comparable then: within 20, rounding alone
+// moves the loss by hundredths.
 func awaken(r *steps.Run) error {
 	state, err := r.Snapshot()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// No convolution of an awakened network has a gradient of 0, which leaves of its momentum the
-// decay of its weights: what computes one wrongly would show.
+// No convolution of an awakened network has a gradient of 0, which would leave only weight decay in
+// its momentum: an error in computing it would show.
 func TestEveryGradientCounts(t *testing.T) {
 	s := steps.R18.Small().On(ort.Device{}, "fp32", 2)
 	_, state, err := stepOnce(s, noise(s.Batch, s.Size, 1)[0])
@@ -21,7 +21,7 @@ func TestEveryGradientCounts(t *testing.T) {
 	for name, v := range state {
 		if momentum(name) && len(v.Shape) == 4 {
 			seen++
-			const decay = 0.1 // more than that of any
+			const decay = 0.1 // larger than any weight decay
 			if size := norm(v.Float32(), nil); size < decay {
 				t.Errorf("%s has the size %.2g", name, size)
 			}
@@ -32,8 +32,8 @@ func TestEveryGradientCounts(t *testing.T) {
 	}
 }
 
-// The largest difference comes first, what is no number before all others, and what is
-// neither momentum nor statistic is left out.
+// The largest difference comes first, NaN before all others, and tensors that are neither momentum
+// nor statistics are excluded.
 func TestDifferences(t *testing.T) {
 	state := func(weight, gradient, tiny, mean float32) map[string]*tensor.Tensor {
 		all := map[string]*tensor.Tensor{}
@@ -52,7 +52,7 @@ func TestDifferences(t *testing.T) {
 		{state(5, 2.5, 1e-9, 4), "w.momentum", 0.25},
 		{state(1, 2, 2e-9, 5), "n.running_mean", 0.25},
 		{state(1, 2, float32(math.NaN()), 8), "b.momentum", math.Inf(1)},
-		{state(1, 2, 2e-6, 4), "b.momentum", 1e-2}, // of what is negligible, 2e-4
+		{state(1, 2, 2e-6, 4), "b.momentum", 1e-2}, // of the negligible size, 2e-4
 	} {
 		d := differences(want, c.got)
 		if len(d) != 3 || d[0].name != c.name || math.Abs(d[0].off/c.off-1) > 1e-3 && d[0].off != c.off {

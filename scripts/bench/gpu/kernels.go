@@ -9,8 +9,8 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// kernels times whole steps with either kind of kernels, captured on a device; the loss
-// of the first step shows that they compute the same.
+// kernels times whole steps with either kind of kernels, captured on a device; the loss of the
+// first step shows that they compute the same thing.
 func kernels(_ context.Context, b *bench, s steps.Setup) error {
 	s = b.setup(s, "fp16")
 	var all []steps.Setup
@@ -23,8 +23,8 @@ func kernels(_ context.Context, b *bench, s steps.Setup) error {
 	return nil
 }
 
-// precisions times whole steps in each precision, and with the views as one batch and one
-// after the other. On a machine without a device there is one of each.
+// precisions times whole steps in each precision, with the views as one batch and one after the
+// other. On a machine without a device there is a single variant.
 func precisions(_ context.Context, b *bench, s steps.Setup) error {
 	var all []steps.Setup
 	for _, p := range []string{"fp16", "bf16", "tf32", "fp32"} {
@@ -42,9 +42,9 @@ func precisions(_ context.Context, b *bench, s steps.Setup) error {
 	return nil
 }
 
-// sums times whole steps whose convolutions take the statistics of what they write, where that is
-// quicker, and steps that read it once more for them. On a machine without a device there is
-// one of both.
+// sums times whole steps whose convolutions compute the statistics of their output as they write
+// it, where that is quicker, and steps that read it again for them. On a machine without a device
+// there is a single variant.
 func sums(_ context.Context, b *bench, s steps.Setup) error {
 	s = b.setup(s, "fp16")
 	var all []steps.Setup
@@ -60,8 +60,8 @@ func sums(_ context.Context, b *bench, s steps.Setup) error {
 	return nil
 }
 
-// times measures steps one after the other, as far as the time goes, and returns how many
-// do not run.
+// times measures steps one after the other until the time budget is spent, and returns how many
+// failed to run.
 func (b *bench) times(all []steps.Setup) (failed int) {
 	a := &steps.Alone{Device: b.device, Rounds: 2, Round: time.Second, Until: b.begin.Add(b.budget)}
 	if b.quick {

@@ -13,24 +13,24 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// knnPoints is how far below the twin's the accuracy may be, in points.
+// knnPoints is how far the accuracy may be below the twin's, in percentage points.
 const knnPoints = 0.5
 
-// errUnfinished marks a piece that goes on where it was when it is run again.
+// errUnfinished marks a piece that continues where it left off when it is run again.
 var errUnfinished = errors.New("UNFINISHED: run it again to go on")
 
-// course is a training run of ours and its twin.
+// course is one of our training runs and its twin.
 type course struct {
 	*bench
-	folder      string // with all of it
+	folder      string // for all of its files
 	precision   string
 	epochs      int
 	train, test string // folders
 	setup       steps.Setup
 }
 
-// learn trains on CIFAR-10 and lets PyTorch train on the same views from the same
-// weights; both are evaluated by vicreg eval.
+// learn trains on CIFAR-10 and has PyTorch train on the same views from the same weights; both are
+// evaluated by vicreg eval.
 func learn(ctx context.Context, b *bench) error {
 	c := &course{bench: b, folder: filepath.Join(b.work, "learn-"+b.key), precision: b.precision("fp16"), epochs: b.epochs, setup: steps.R18}
 	c.setup.Batch = 512
@@ -81,10 +81,10 @@ func learn(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// path is a file or folder of this course.
+// path returns the path of a file or folder of this course.
 func (c *course) path(name string) string { return filepath.Join(c.folder, name) }
 
-// ours trains until the run is done, or nearly half of the time that is left is up.
+// ours trains until the run is done or nearly half of the remaining time is spent.
 func (c *course) ours(ctx context.Context, run string) error {
 	done := run + ".done"
 	if _, err := os.Stat(done); err == nil {
@@ -109,13 +109,13 @@ func (c *course) ours(ctx context.Context, run string) error {
 		return err
 	}
 	say("ours: %d steps in all after %.1f s of this time; %s", len(lines), time.Since(begin).Seconds(), lastLine(out))
-	if !strings.Contains("\n"+out, "\ndone ") { // of a run that was finished before it is the only line
+	if !strings.Contains("\n"+out, "\ndone ") { // the only line of a run that was already finished
 		return errUnfinished
 	}
 	return os.WriteFile(done, nil, 0o666)
 }
 
-// accuracyOfRun is that of the backbone of a run.
+// accuracyOfRun returns the accuracy of a run's backbone.
 func (c *course) accuracyOfRun(ctx context.Context, run string) (float64, error) {
 	model := c.path("ours.onnx")
 	if _, err := c.program(ctx, "learn-export", c.device, "export", run, "-o", model, "--threads", fmt.Sprint(c.threads)); err != nil {
@@ -124,8 +124,8 @@ func (c *course) accuracyOfRun(ctx context.Context, run string) (float64, error)
 	return c.accuracy(ctx, "ours", model)
 }
 
-// accuracy lets vicreg eval vote on the test images with neighbours among the training
-// images, as many as eval takes by itself.
+// accuracy has vicreg eval classify the test images by their nearest training images, with eval's
+// default number of neighbours.
 func (c *course) accuracy(ctx context.Context, name, model string) (float64, error) {
 	out, err := c.program(ctx, "learn-eval-"+name, c.device, "eval", "--model", model, "--data", c.test, "--reference", c.train,
 		"--json", "--threads", fmt.Sprint(c.threads))

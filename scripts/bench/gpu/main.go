@@ -1,6 +1,6 @@
-// Command gpu checks and measures what runs on a CUDA device, a piece at a time, as
-// scripts/gpu.sh asks for. With -device cpu -quick the logic of each piece runs on a
-// machine without one.
+// Command gpu checks and measures what runs on a CUDA device, one piece at a time, for
+// scripts/gpu.sh. With -device cpu -quick the logic of each piece runs on a machine without a
+// device.
 package main
 
 import (
@@ -21,10 +21,10 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// grace is how long a piece that is told to end may take to do so.
+// grace is the time that a cancelled piece gets to end.
 const grace = 5 * time.Second
 
-// bench is what the pieces have in common.
+// bench is the state shared by the pieces.
 type bench struct {
 	piece   string
 	device  ort.Device
@@ -33,21 +33,21 @@ type bench struct {
 	begin   time.Time
 	threads int
 	epochs  int    // of learn
-	key     string // of the programs and settings, in the names of what goes on from run to run
-	work    string // folder for all that is written
+	key     string // identifies programs and settings in the names of files that persist between runs
+	work    string // folder for all output
 	data    string // folder with cifar/train, cifar/test and photos; "" for none
-	vicreg  string // the program
-	serve   string // the benchmark of the server
+	vicreg  string // the program's path
+	serve   string // path of the server benchmark
 	python  string // with PyTorch, "" for none
 	help    map[string]string
 	figures peer.Figures
-	failed  int // verdicts
+	failed  int // failed verdicts
 }
 
-// piece is a part that can be run alone.
+// piece is a part that can be run on its own.
 type piece struct {
 	peer.Case[*bench]
-	budget time.Duration // that it should do with, on a device
+	budget time.Duration // time that should suffice on a device
 	about  string
 }
 
@@ -126,12 +126,12 @@ func run() (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A step that is under way heeds no context: it goes with the process.
+	// A step in progress ignores contexts: it ends with the process.
 	context.AfterFunc(ctx, func() { time.AfterFunc(grace, func() { os.Exit(1) }) })
 	return b.run(ctx)
 }
 
-// run runs the piece. That a verdict is FAIL is a result and no error.
+// run runs the piece. A FAIL verdict is a result, not an error.
 func (b *bench) run(ctx context.Context) error {
 	all := pieces()
 	at := slices.IndexFunc(all, func(p piece) bool { return p.Name == b.piece })
@@ -154,7 +154,7 @@ func flagged(on bool) int {
 	return 0
 }
 
-// verdict says whether what was asked for is there.
+// verdict prints whether a requirement is met.
 func (b *bench) verdict(ok bool, format string, args ...any) {
 	word := "PASS"
 	if !ok {
@@ -164,7 +164,7 @@ func (b *bench) verdict(ok bool, format string, args ...any) {
 	fmt.Printf("verdict %s %s: %s\n", b.piece, word, fmt.Sprintf(format, args...))
 }
 
-// fast is a verdict on speed or memory, which small sizes and a CPU say nothing of.
+// fast is a verdict on speed or memory, for which small sizes and a CPU are no evidence.
 func (b *bench) fast(ok bool, format string, args ...any) {
 	if b.quick || b.onHost() {
 		fmt.Printf("  no verdict: %s\n", fmt.Sprintf(format, args...))
@@ -175,7 +175,7 @@ func (b *bench) fast(ok bool, format string, args ...any) {
 
 func (b *bench) onHost() bool { return b.device.Kind == tensor.Host }
 
-// precision is the one asked for on a device; a CPU has float32 alone.
+// precision returns the given precision on a device; a CPU only supports float32.
 func (b *bench) precision(onDevice string) string {
 	if b.onHost() {
 		return "fp32"
@@ -183,11 +183,11 @@ func (b *bench) precision(onDevice string) string {
 	return onDevice
 }
 
-// left is the part of the piece's time that has not passed.
+// left returns the remaining time of the piece.
 func (b *bench) left() time.Duration { return max(b.budget-time.Since(b.begin), 0) }
 
-// errSkipped marks a piece that this machine lacks something for.
+// errSkipped marks a piece whose prerequisites this machine lacks.
 var errSkipped = errors.New("SKIPPED")
 
-// say prints a figure for people.
+// say prints a human-readable line.
 func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }

@@ -11,9 +11,8 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// moved counts what a step copies between host and device, and looks where the nodes
-// of its graph run, for each precision: a node that runs on the CPU costs a copy of
-// what it reads and writes.
+// moved counts the bytes that a step copies between host and device, and checks where the nodes of
+// its graph run, for each precision: a node on the CPU costs a copy of its inputs and outputs.
 func moved(_ context.Context, b *bench) error {
 	s := steps.R18
 	s.Batch = 64
@@ -50,7 +49,7 @@ func (b *bench) movedBy(s steps.Setup) error {
 	const count = 5
 	r.Set(batch, 0.01)
 	for i := range count {
-		next := batch // which is copied while a step runs, as vicreg train does it
+		next := batch // copied while a step runs, as in vicreg train
 		if i == count-1 {
 			next = nil
 		}
@@ -74,7 +73,7 @@ func (b *bench) movedBy(s steps.Setup) error {
 	return b.copies(s)
 }
 
-// placed tells whether a step is captured, and where its nodes run.
+// placed checks that a step is captured, and that all its nodes run on the device.
 func (b *bench) placed(r *steps.Run, precision string) error {
 	if b.onHost() {
 		return nil
@@ -100,7 +99,7 @@ func list(strangers []ort.Placed) string {
 	return ", but: " + strings.Join(all, ", ")
 }
 
-// copies looks for nodes in the profile of a step that copy, or that the CPU runs.
+// copies checks the profile of a step for nodes that copy or run on the CPU.
 func (b *bench) copies(s steps.Setup) error {
 	t, err := b.profileStep(s, 1, 1)
 	if err != nil {

@@ -11,24 +11,24 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// paritySteps are how many steps are compared, and parityBound how far a loss of float32
-// without TF32 may be from the CPU's. The rate is low: what rounding does to the signs
-// of numbers near zero, which ReLU cuts, grows with every step, and with the rate. Of the
-// blocks' convolutions such steps see little; for those there is gradients.
+// paritySteps is the number of steps compared, and parityBound the tolerated relative difference of
+// a loss in float32 without TF32 from the CPU's. The rate is low because the effect of rounding on
+// the signs of near-zero values, which ReLU clips, grows with every step and with the rate. Such
+// steps are insensitive to the blocks' convolutions; gradients covers those.
 const (
 	paritySteps = 20
 	parityBound = 1e-3
 	parityRate  = 1e-4
 )
 
-// trainingRate is that of a run with adamw, which is compared alike: there what a gradient
-// lacks shows, as each parameter moves as far, however small its gradient. On images and
-// another kind of kernels for the CPU 20 such steps stay within 7e-5; at ten times the rate
-// they do not stay within the bound, only within 1.3e-3.
+// trainingRate is the rate of a run with adamw, which is compared in the same way: it reveals
+// missing gradients, since each parameter moves equally far however small its gradient. On images
+// and with the CPU's other kind of kernels, 20 such steps stay within 7e-5; at ten times the rate
+// they exceed the bound, at 1.3e-3.
 const trainingRate = 2e-4
 
-// parity takes the same steps on the CPU and on the device. On a machine without one
-// the CPU's two kinds of kernels are compared. The other precisions are shown, too.
+// parity takes the same steps on the CPU and on the device; on a machine without one it compares
+// the CPU's two kinds of kernels. The other precisions are reported, too.
 func parity(ctx context.Context, b *bench) error {
 	s := steps.Setup{Name: "parity", Model: "resnet18", Stem: "cifar", Expander: "512-512-512", Width: 64, Size: 32, Batch: 64}
 	if b.quick {
@@ -45,7 +45,7 @@ func parity(ctx context.Context, b *bench) error {
 	return b.parityBy(s, batches, trainingRate)
 }
 
-// parityBy compares by one optimiser.
+// parityBy compares with one optimiser.
 func (b *bench) parityBy(s steps.Setup, batches []tensor.Batch, rate float64) error {
 	reference, err := losses(s.On(ort.Device{}, "fp32", b.threads), batches, rate)
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *bench) parityBy(s steps.Setup, batches []tensor.Batch, rate float64) er
 	return nil
 }
 
-// others are what is compared with float32 on the CPU.
+// others returns the setups that are compared with float32 on the CPU.
 func (b *bench) others(s steps.Setup) (all []steps.Setup) {
 	if b.onHost() {
 		s = s.On(b.device, "fp32", b.threads)
@@ -76,7 +76,7 @@ func (b *bench) others(s steps.Setup) (all []steps.Setup) {
 	for _, kernels := range []string{"auto", "portable"} {
 		for _, precision := range []string{"fp32", "tf32", "fp16", "bf16"} {
 			if precision == "bf16" && kernels == "portable" {
-				continue // which lack it
+				continue // not implemented
 			}
 			s := s.On(b.device, precision, b.threads)
 			s.Kernels = kernels
@@ -89,7 +89,7 @@ func (b *bench) others(s steps.Setup) (all []steps.Setup) {
 // compare prints two lists of losses and returns their largest relative difference.
 func (b *bench) compare(precision string, reference, got []float64) (worst float64) {
 	for i, want := range reference {
-		worst = max(worst, math.Abs(got[i]/want-1)) // a NaN stays
+		worst = max(worst, math.Abs(got[i]/want-1)) // NaN persists
 	}
 	say("%s: worst %.2e; losses on the CPU %.4f ... %.4f, here %.4f ... %.4f", precision, worst,
 		reference[0], reference[len(reference)-1], got[0], got[len(got)-1])
@@ -97,7 +97,7 @@ func (b *bench) compare(precision string, reference, got []float64) (worst float
 	return worst
 }
 
-// losses are those of a step on each of the batches.
+// losses returns the losses of one step on each of the batches.
 func losses(s steps.Setup, batches []tensor.Batch, rate float64) (all []float64, err error) {
 	r, err := steps.Open(s)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// TestMain lets the test be our side of a step, as the command is.
+// TestMain lets the test binary serve as our side of a step, like the command.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "-serve" {
 		if err := steps.Serve(os.Args[2], os.Stdin, os.Stdout); err != nil {

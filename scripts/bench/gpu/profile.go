@@ -10,12 +10,12 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// envBlocking makes every launch on a CUDA device wait for its end, so that the
-// runtime's profiler sees how long a kernel takes and not how long its launch does.
+// envBlocking makes every launch on a CUDA device synchronous, so that the runtime's profiler
+// measures the kernel and not its launch.
 const envBlocking = "CUDA_LAUNCH_BLOCKING"
 
-// profile shows what takes the time of a step: of ours by the runtime's profiler, and
-// of PyTorch's eager one by its own.
+// profile shows where the time of a step goes: of ours with the runtime's profiler, and of
+// PyTorch's eager one with its own.
 func profile(_ context.Context, b *bench, s steps.Setup) error {
 	s = b.setup(s, "fp16")
 	fmt.Printf("  %v\n", s)
@@ -38,13 +38,13 @@ func profile(_ context.Context, b *bench, s steps.Setup) error {
 		say("SKIPPED: PyTorch's profile")
 		return nil
 	}
-	if err := os.Unsetenv(envBlocking); err != nil { // its profiler does without
+	if err := os.Unsetenv(envBlocking); err != nil { // PyTorch's profiler does not need it
 		return err
 	}
 	return profileTorch(b.python, s)
 }
 
-// blocking profiles a step whose launches are waited for.
+// blocking profiles a step with synchronous launches.
 func (b *bench) blocking(s steps.Setup) (*trace, error) {
 	if err := os.Setenv(envBlocking, "1"); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (b *bench) tables(t *trace) {
 	}
 }
 
-// profileTorch prints the longest operators of PyTorch's step.
+// profileTorch prints the slowest operators of PyTorch's step.
 func profileTorch(python string, s steps.Setup) error {
 	p, err := steps.Torch(steps.Eager, python, s, "channels_last").Start()
 	if err != nil {

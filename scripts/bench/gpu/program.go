@@ -15,7 +15,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// knows tells whether a command of vicreg has a flag.
+// knows reports whether a vicreg command has a flag.
 func (b *bench) knows(command, name string) (bool, error) {
 	if _, asked := b.help[command]; !asked {
 		out, err := exec.Command(b.vicreg, command, "--help").Output()
@@ -27,8 +27,8 @@ func (b *bench) knows(command, name string) (bool, error) {
 	return strings.Contains(b.help[command], "--"+name+" "), nil
 }
 
-// on are the flags that let a command run on a device; none where it knows of none and
-// the host is meant.
+// on returns the flags that run a command on a device; none if the command has no such flag and the
+// device is the host.
 func (b *bench) on(command string, d ort.Device) ([]string, error) {
 	ok, err := b.knows(command, "device")
 	if err != nil || !ok && d.Kind == tensor.Host {
@@ -37,7 +37,7 @@ func (b *bench) on(command string, d ort.Device) ([]string, error) {
 	return []string{"--device", d.String()}, nil
 }
 
-// in are the flags for a precision of vicreg train.
+// in returns the flags that select a precision of vicreg train.
 func (b *bench) in(precision string) ([]string, error) {
 	ok, err := b.knows("train", "precision")
 	if err != nil || !ok && precision == "fp32" {
@@ -46,8 +46,8 @@ func (b *bench) in(precision string) ([]string, error) {
 	return []string{"--precision", precision}, nil
 }
 
-// program runs vicreg on a device and returns what it printed. What it says on standard
-// error is kept in a file of the working folder, and is part of an error.
+// program runs vicreg on a device and returns its standard output. All output is logged to a file
+// in the work folder; standard error is also part of a returned error.
 func (b *bench) program(ctx context.Context, name string, d ort.Device, args ...string) (string, error) {
 	on, err := b.on(args[0], d)
 	if err != nil {
@@ -74,7 +74,7 @@ func lastLine(s string) string {
 	return lines[len(lines)-1]
 }
 
-// script is a Python program of the benchmarks.
+// script returns the command of one of the benchmarks' Python programs.
 func (b *bench) script(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, b.python, append([]string{filepath.Join("scripts", "bench", name)}, args...)...)
 	cmd.Stderr = os.Stderr

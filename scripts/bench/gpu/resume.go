@@ -9,9 +9,9 @@ import (
 	"vicreg/models/ort"
 )
 
-// resume lets a run go on from device to CPU and back, a step at a time, and compares
-// its losses with those of a run that stays on the CPU. On a machine without a device
-// two kinds of kernels take turns.
+// resume moves a run from device to CPU and back, a step at a time, and compares its losses with
+// those of a run that stays on the CPU. On a machine without a device the two kinds of kernels take
+// turns.
 func resume(ctx context.Context, b *bench) error {
 	dir, err := b.cifar("train")
 	if err != nil {
@@ -21,7 +21,7 @@ func resume(ctx context.Context, b *bench) error {
 		return err
 	}
 	small := *b
-	small.quick = true // the sizes of the run: a step takes no time, and all of it is loading
+	small.quick = true // small sizes: a step is instant, and only loading counts
 	settings := small.training(dir, 1, 32)
 	stays, relay := filepath.Join(b.work, "resume-stays"), filepath.Join(b.work, "resume-relay")
 	if _, err := b.program(ctx, "resume-stays", ort.Device{}, append(settings, "--out", stays, "--force")...); err != nil {
@@ -37,7 +37,7 @@ func resume(ctx context.Context, b *bench) error {
 			args = append(append(settings, "--out", relay, "--force"), leg.flags...)
 		}
 		if i < len(legs)-1 {
-			args = append(args, "--time-limit", "1ms") // a step
+			args = append(args, "--time-limit", "1ms") // a single step
 		}
 		if _, err := b.program(ctx, fmt.Sprintf("resume-leg%d", i), leg.on, args...); err != nil {
 			return fmt.Errorf("leg %d, %s: %w", i, leg.name, err)
@@ -46,7 +46,7 @@ func resume(ctx context.Context, b *bench) error {
 	return b.compareRuns(stays, relay, legs)
 }
 
-// leg is a part of a run.
+// leg is a part of a run on one device.
 type leg struct {
 	name  string
 	on    ort.Device
@@ -54,7 +54,7 @@ type leg struct {
 }
 
 func (b *bench) legs() (legs []leg, err error) {
-	fp32, err := b.in("fp32") // what is usual is another on a device
+	fp32, err := b.in("fp32") // the default differs on a device
 	if err != nil {
 		return nil, err
 	}

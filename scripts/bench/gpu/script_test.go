@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// tree is a folder with scripts/gpu.sh in it, and programs that stand for the real ones.
+// tree is a folder with scripts/gpu.sh in it, and fake programs.
 type tree struct {
 	*testing.T
 	dir, path string
-	env       []string // of the script, besides what it always has
+	env       []string // additional environment of the script
 }
 
-// newTree has a path with what the script calls, and if asked a Go that makes the
-// programs.
+// newTree sets up a path with the commands that the script calls and, with withGo, a fake Go that
+// creates the programs.
 func newTree(t *testing.T, withGo bool) *tree {
 	t.Helper()
 	for _, name := range []string{"bash", "xz"} {
@@ -50,8 +50,8 @@ func newTree(t *testing.T, withGo bool) *tree {
 	return tr
 }
 
-// fakeBench has three pieces: one is well, the verdict of one is FAIL, one breaks. It
-// counts how often each is run.
+// fakeBench has four pieces: one passes, one has a FAIL verdict, one exits with an error and one
+// never ends. It records every run.
 const fakeBench = `#!/usr/bin/env bash
 if [ "$1" = -list ]; then
   printf 'well 20 it goes\nworse 20 it misses\nbroken 20 it breaks\nslow 20 it never ends\n'
@@ -92,11 +92,11 @@ func (t *tree) run(args ...string) (string, int) {
 }
 
 func (t *tree) runs(piece string) int {
-	b, _ := os.ReadFile(filepath.Join(t.dir, "runs-"+piece)) // none is zero
+	b, _ := os.ReadFile(filepath.Join(t.dir, "runs-"+piece)) // a missing file counts as empty
 	return bytes.Count(b, []byte("\n"))
 }
 
-// A piece that has a result is not run again; one that broke is.
+// A piece with a result is not run again; one that failed to run is.
 func TestScriptResumes(t *testing.T) {
 	tr := newTree(t, true)
 	out, code := tr.run("run", "--device", "cpu", "--quick", "well", "broken")
@@ -111,7 +111,7 @@ func TestScriptResumes(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	tr.run("run", "--device", "cpu", "--quick", "--again", "well")
-	tr.run("run", "--device", "cpu", "well") // not quick: other results
+	tr.run("run", "--device", "cpu", "well") // not quick, so other results
 	if tr.runs("well") != 3 {
 		t.Errorf("%d runs", tr.runs("well"))
 	}
@@ -137,8 +137,8 @@ func TestScriptVerdicts(t *testing.T) {
 	}
 }
 
-// On a GPU the libraries of CUDA come from the Python with PyTorch, where it has them and
-// nobody said otherwise.
+// On a GPU the CUDA libraries come from the Python with PyTorch, if it has them and they are not
+// set explicitly.
 func TestScriptTakesPyTorchsLibraries(t *testing.T) {
 	tr := newTree(t, true)
 	site := filepath.Join(tr.dir, "site-packages")
@@ -169,7 +169,7 @@ func TestScriptTakesPyTorchsLibraries(t *testing.T) {
 	}
 }
 
-// What does not fit into the time is left or cut off, and the others have their results.
+// Pieces that exceed the time are skipped or cut off, and the others still have results.
 func TestScriptTime(t *testing.T) {
 	tr := newTree(t, true)
 	out, code := tr.run("run", "--device", "cpu", "--budget", "1", "slow", "well")
@@ -189,10 +189,10 @@ func TestScriptTime(t *testing.T) {
 	}
 }
 
-// What is packed on one machine is what is unpacked on another, or an error.
+// Unpacking elsewhere restores exactly what was packed, or fails.
 func TestScriptPacks(t *testing.T) {
 	from := newTree(t, true)
-	noise := make([]byte, 3<<20) // random enough not to become smaller
+	noise := make([]byte, 3<<20) // random enough to be incompressible
 	for i, x := 0, uint64(1); i < len(noise); i++ {
 		x = x*6364136223846793005 + 1442695040888963407
 		noise[i] = byte(x >> 56)

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// serve runs the benchmark of the server with one network, whose last line has the
-// figures.
+// serve runs the server benchmark with one network; the figures are in its last line.
 func serve(ctx context.Context, b *bench) error {
 	photos := filepath.Join(b.data, "photos")
 	if _, err := os.Stat(photos); b.data == "" || err != nil {

@@ -9,18 +9,18 @@ import (
 	"vicreg/models/tensor"
 )
 
-// negligible is the least size that a gradient counts with, as part of all gradients: some,
-// such as those of a bias before a normalisation, are nothing but rounding.
+// negligible is the smallest norm at which a gradient counts, relative to that of all gradients:
+// some, such as those of a bias before a normalisation, are only rounding errors.
 const negligible = 1e-4
 
-// difference is how far a tensor is from what it should be, as part of its size.
+// difference is the relative error of a tensor.
 type difference struct {
 	name string
 	off  float64
 }
 
-// compareStates prints the tensors of a state that differ most from what they should be,
-// of those that a step at a rate of 0 changes, and returns the most that one differs.
+// compareStates prints the tensors with the largest relative errors among those that a step at a
+// rate of 0 changes, and returns the largest error.
 func compareStates(name string, want, got map[string]*tensor.Tensor) float64 {
 	all := differences(want, got)
 	for _, d := range all[:min(len(all), 4)] {
@@ -29,9 +29,9 @@ func compareStates(name string, want, got map[string]*tensor.Tensor) float64 {
 	return all[0].off
 }
 
-// differences are those of momenta and statistics, largest first.
+// differences returns the relative errors of momenta and statistics, largest first.
 func differences(want, got map[string]*tensor.Tensor) (all []difference) {
-	squares := map[bool]float64{} // of momenta, and of statistics
+	squares := map[bool]float64{} // summed over momenta (true) and over statistics (false)
 	compared := func(name string) bool { return momentum(name) || strings.Contains(name, ".running_") }
 	for name, w := range want {
 		if compared(name) {
@@ -55,7 +55,7 @@ func differences(want, got map[string]*tensor.Tensor) (all []difference) {
 
 func momentum(name string) bool { return strings.HasSuffix(name, ".momentum") }
 
-// norm is that of x - y, or of x.
+// norm returns the norm of x - y, or of x if y is nil.
 func norm(x, y []float32) float64 {
 	sum := 0.0
 	for i, v := range x {

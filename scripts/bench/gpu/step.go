@@ -8,15 +8,15 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// What a step is asked for beside PyTorch's: at least so many times the images a second
-// of the eager one, the aim beside the compiled one, and at most so much of the memory.
+// Requirements on a step relative to PyTorch's: the minimum ratio of images per second to the eager
+// one, the target for the compiled one, and the maximum ratio of memory.
 const (
 	overEager    = 0.8
 	overCompiled = 1.3
 	memoryOver   = 1.1
 )
 
-// setup is a step as the pieces run it.
+// setup returns a step with the settings that the pieces run it with.
 func (b *bench) setup(s steps.Setup, precision string) steps.Setup {
 	if b.quick {
 		s = s.Small()
@@ -24,7 +24,7 @@ func (b *bench) setup(s steps.Setup, precision string) steps.Setup {
 	return s.On(b.device, b.precision(precision), b.threads)
 }
 
-// compareStep measures one step beside PyTorch's.
+// compareStep measures one step and PyTorch's equivalent.
 func compareStep(_ context.Context, b *bench, s steps.Setup) error {
 	s = b.setup(s, "fp16")
 	fmt.Printf("  %v\n", s)

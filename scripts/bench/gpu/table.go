@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// row is nodes that are alike, over one run.
+// row aggregates nodes with the same key over one run.
 type row struct {
 	key                     string
 	calls, ms, flops, bytes float64
 }
 
-// rows adds up the nodes of a trace by a key, the longest first.
+// rows sums the nodes of a trace by a key, longest first.
 func (t *trace) rows(key func(node) string) []row {
 	by := map[string]*row{}
 	for _, n := range t.nodes {
@@ -36,7 +36,7 @@ func (t *trace) rows(key func(node) string) []row {
 	return all
 }
 
-// total is the time of all nodes of a run.
+// total returns the time of all nodes in a run.
 func (t *trace) total() (ms float64) {
 	for _, n := range t.nodes {
 		ms += n.Ms
@@ -44,8 +44,8 @@ func (t *trace) total() (ms float64) {
 	return ms / float64(t.runs)
 }
 
-// printRows prints the first rows. GB/s counts what is read and written at the least, once
-// each; TFLOP/s the products and convolutions.
+// printRows prints the first rows. GB/s counts every input and output once, the minimum traffic;
+// TFLOP/s counts matrix products and convolutions.
 func printRows(all []row, total float64, most int) {
 	fmt.Printf("  %8s %6s %6s %8s %8s  %s\n", "ms", "%", "calls", "GB/s", "TFLOP/s", "what")
 	rest := row{key: "all others"}
@@ -72,7 +72,7 @@ func printRow(r row, total float64) {
 	fmt.Printf("  %8.3f %6.1f %6.0f %8s %8s  %s\n", r.ms, 100*r.ms/total, r.calls, gbs, tflops, r.key)
 }
 
-// byOperator and byShape are keys of rows.
+// byOperator and byShape are row keys.
 func byOperator(n node) string { return n.Op + elsewhere(n) }
 
 func byShape(n node) string {
@@ -86,8 +86,8 @@ func byShape(n node) string {
 	return fmt.Sprintf("%s %s -> %s%s", n.Op, strings.Join(in, " "), strings.Join(out, " "), elsewhere(n))
 }
 
-// byPart tells forward, backward, loss and optimiser apart by what the names of the
-// graph's nodes begin with; the backward pass also by the layer that it belongs to.
+// byPart separates forward, backward, loss and optimiser by the prefixes of the nodes' names; the
+// backward pass also by layer.
 func byPart(n node) string {
 	parts := strings.Split(n.Name, "/")
 	kind := func(name string) string { return strings.TrimRight(name, "_0123456789") }
@@ -106,7 +106,7 @@ func byPart(n node) string {
 	return "loss and scalars"
 }
 
-// elsewhere marks a node that the host runs.
+// elsewhere marks a node that runs on the host.
 func elsewhere(n node) string {
 	if n.Provider == "CPU" {
 		return " (CPU)"

@@ -12,12 +12,12 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// node is a node of a graph in one run, as ONNX Runtime's profile has it.
+// node is one execution of a graph node, from ONNX Runtime's profile.
 type node struct {
 	Name, Op, Provider string
 	Ms                 float64
 	Written            float64 // bytes
-	InUse              float64 // bytes of the arena that are taken behind it
+	InUse              float64 // bytes of the arena in use after it
 	In, Out            []shape
 }
 
@@ -27,7 +27,7 @@ type shape struct {
 	Dims []int
 }
 
-// event is an entry of the profile's file.
+// event is an entry of the profile file.
 type event struct {
 	Cat, Name string
 	Ts, Dur   float64 // microseconds
@@ -41,18 +41,17 @@ type event struct {
 	}
 }
 
-// trace is the nodes of the last runs of a session, and what one took in all.
+// trace holds the nodes of the last runs of a session, and the time of a run.
 type trace struct {
 	nodes []node
 	runs  int
-	ms    float64 // a run
+	ms    float64 // per run
 }
 
-// profileStep runs the step of a setup a few times under the runtime's profiler and
-// returns the last runs. Where launches are not waited for, the time of a node on a
-// device is that of its launch.
+// profileStep runs the step of a setup a few times under the runtime's profiler and returns the
+// last runs. With asynchronous launches, the time of a node on a device is that of its launch.
 func (b *bench) profileStep(s steps.Setup, warm, runs int) (*trace, error) {
-	s.Capture = false // or the profiler would see one launch
+	s.Capture = false // otherwise the profiler would see a single launch
 	s.Profile = filepath.Join(b.work, "profile-"+s.Name)
 	if err := b.discard(s.Profile); err != nil {
 		return nil, err
@@ -65,7 +64,7 @@ func (b *bench) profileStep(s steps.Setup, warm, runs int) (*trace, error) {
 	for i := 0; i < warm+runs && err == nil; i++ {
 		r.Set(batch, 0.01)
 		_, err = r.Step(batch)
-		r.Reject() // what is in the state does not change the time of a step
+		r.Reject() // the contents of the state do not affect the time of a step
 	}
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, err
@@ -73,7 +72,7 @@ func (b *bench) profileStep(s steps.Setup, warm, runs int) (*trace, error) {
 	return b.readProfile(s.Profile, warm)
 }
 
-// discard removes the profiles of earlier times.
+// discard removes earlier profiles.
 func (b *bench) discard(prefix string) error {
 	old, err := filepath.Glob(prefix + "_*.json")
 	for _, path := range old {
@@ -82,8 +81,8 @@ func (b *bench) discard(prefix string) error {
 	return err
 }
 
-// readProfile reads the one profile with a prefix, without the first runs, and removes
-// it: it may have hundreds of megabytes.
+// readProfile reads the single profile with a prefix, without the warm-up runs, and removes it: it
+// may take hundreds of megabytes.
 func (b *bench) readProfile(prefix string, warm int) (*trace, error) {
 	paths, err := filepath.Glob(prefix + "_*.json")
 	if err != nil || len(paths) != 1 {
@@ -105,7 +104,7 @@ func (b *bench) readProfile(prefix string, warm int) (*trace, error) {
 	return t, os.Remove(paths[0])
 }
 
-// readTrace keeps the nodes of all runs but the first ones.
+// readTrace keeps the nodes of all runs after the warm-up ones.
 func readTrace(events []event, warm int) (*trace, error) {
 	t := &trace{}
 	from, seen := 0.0, 0
@@ -128,7 +127,7 @@ func readTrace(events []event, warm int) (*trace, error) {
 		if e.Cat != "Node" || e.Ts < from || !strings.HasSuffix(e.Name, kernelTime) {
 			continue
 		}
-		written, _ := strconv.ParseFloat(e.Args.Written, 64) // of a node without output it is missing
+		written, _ := strconv.ParseFloat(e.Args.Written, 64) // missing for a node without outputs
 		inUse, _ := strconv.ParseFloat(e.Args.InUse, 64)     // or unknown
 		t.nodes = append(t.nodes, node{InUse: inUse, Name: strings.TrimSuffix(e.Name, kernelTime), Op: e.Args.Op,
 			Provider: strings.TrimSuffix(e.Args.Provider, "ExecutionProvider"), Ms: e.Dur / 1000, Written: written,
@@ -137,7 +136,7 @@ func readTrace(events []event, warm int) (*trace, error) {
 	return t, nil
 }
 
-// kernelTime ends the names of a node's event.
+// kernelTime is the suffix of a node event's name.
 const kernelTime = "_kernel_time"
 
 func shapes(list []map[string][]int) (all []shape) {
@@ -157,7 +156,7 @@ func (s shape) elements() float64 {
 	return n
 }
 
-// sizes are bytes an element by the profile's name of a type; 4 for one not here.
+// sizes are the bytes per element by type name in the profile; 4 if not listed.
 var sizes = map[string]float64{"float16": 2, "bfloat16": 2, "uint8": 1, "int8": 1, "bool": 1, "int64": 8, "double": 8}
 
 func (s shape) bytes() float64 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// events is a profile of three runs, the first of which is to warm up.
+// events is a profile of three runs, the first of which is warm-up.
 const events = `[
 {"cat":"Session","name":"session_initialization","ts":1,"dur":100,"args":{}},
 {"cat":"Node","name":"view1/conv_1_kernel_time","ts":210,"dur":9000,"args":{"op_name":"Conv","provider":"CUDAExecutionProvider"}},
@@ -71,8 +71,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// The operations of a node follow from the shapes of its tensors, in whatever order
-// they are.
+// The number of operations follows from the shapes of a node's tensors, whatever their layout.
 func TestFlops(t *testing.T) {
 	f := func(dims ...int) shape { return shape{"float", dims} }
 	for _, c := range []struct {

@@ -24,7 +24,7 @@ import (
 	"vicreg/scripts/bench/steps"
 )
 
-// accuracyOfTwin lets PyTorch train as a run did that is done, and evaluates it.
+// accuracyOfTwin has PyTorch repeat a finished run, and evaluates the result.
 func (c *course) accuracyOfTwin(ctx context.Context, run string) (float64, error) {
 	lines, err := metricsOf(run)
 	if err != nil {
@@ -52,7 +52,7 @@ func (c *course) accuracyOfTwin(ctx context.Context, run string) (float64, error
 	return c.accuracy(ctx, "twin", model)
 }
 
-// graphs describes the network of the run.
+// graphs returns the configuration of the run's network.
 func (c *course) graphs() (models.Config, error) {
 	r, err := steps.Describe(c.setup)
 	if err == nil {
@@ -61,7 +61,7 @@ func (c *course) graphs() (models.Config, error) {
 	return r, err
 }
 
-// writeWeights writes what a run with the seed begins with.
+// writeWeights writes the initial weights of a run with the seed.
 func writeWeights(path string, a *models.Artifact) error {
 	weights := map[string]*tensor.Tensor{}
 	for _, p := range a.Params {
@@ -74,7 +74,7 @@ func writeWeights(path string, a *models.Artifact) error {
 	return errors.Join(tensor.WriteSafetensors(f, weights, nil), f.Close())
 }
 
-// exportWeights writes the model of a file of weights.
+// exportWeights exports a file of weights as a model.
 func exportWeights(path string, c models.Config, to string) error {
 	values, _, err := tensor.ReadSafetensorsFile(path)
 	if err != nil {
@@ -100,8 +100,8 @@ func exportWeights(path string, c models.Config, to string) error {
 	return whole.WriteFile(to, file)
 }
 
-// trainTwin feeds the twin the views of our run, from where it is, until all steps are
-// done or most of the time that is left is up.
+// trainTwin feeds the twin the views of our run, continuing where it is, until all steps are done
+// or most of the remaining time is spent.
 func (c *course) trainTwin(ctx context.Context, lines []metric, first, trained string) error {
 	s := c.setup
 	cmd := c.script(ctx, "train_twin_torch.py", "--model", s.Model, "--stem", s.Stem, "--width", fmt.Sprint(s.Width), "--expander", s.Expander,
@@ -131,7 +131,7 @@ func (c *course) trainTwin(ctx context.Context, lines []metric, first, trained s
 
 func (c *course) perEpoch(lines []metric) int { return max(len(lines)/c.epochs, 1) }
 
-// follow writes steps and prints what comes back; it returns the steps done in all.
+// follow feeds the twin steps and prints its progress; it returns the total number of steps done.
 func (c *course) follow(ctx context.Context, cmd *exec.Cmd, in io.WriteCloser, out *bufio.Scanner, lines []metric) (at int, err error) {
 	var told struct {
 		Step  int
@@ -156,7 +156,7 @@ func (c *course) follow(ctx context.Context, cmd *exec.Cmd, in io.WriteCloser, o
 		}
 		say("twin: step %d, loss %.4f (ours %.4f)", told.Step, told.Loss, lines[told.Step-1].Loss)
 	}
-	// The twin is gone, so a feeder that is still at work fails at its next step.
+	// The twin has ended, so a feeder that is still running fails at its next step.
 	if err := errors.Join(cmd.Wait(), <-fed); err != nil {
 		return 0, err
 	}
@@ -164,7 +164,7 @@ func (c *course) follow(ctx context.Context, cmd *exec.Cmd, in io.WriteCloser, o
 	return told.Step, nil
 }
 
-// feed writes the rates and views of the steps from one on until the end.
+// feed writes the rates and views of the steps from the given one until end.
 func (c *course) feed(ctx context.Context, in io.Writer, lines []metric, from int, end time.Time) error {
 	if from >= len(lines) {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// cifar is a folder of CIFAR-10, "train" or "test".
+// cifar returns a folder of CIFAR-10, "train" or "test".
 func (b *bench) cifar(part string) (string, error) {
 	dir := filepath.Join(b.data, "cifar", part)
 	if info, err := os.Stat(dir); b.data == "" || err != nil || !info.IsDir() {
@@ -24,8 +24,7 @@ func (b *bench) cifar(part string) (string, error) {
 	return dir, nil
 }
 
-// loader makes the views of a run of vicreg train on CIFAR-10 with these settings and
-// nothing held out.
+// loader makes the views of a vicreg train run on CIFAR-10 with these settings and no holdout.
 func (b *bench) loader(ctx context.Context, dir string, c dataset.LoaderConfig) (*dataset.Loader, error) {
 	set, err := dataset.Open(ctx, dir, dataset.Options{})
 	if err != nil {
@@ -37,7 +36,7 @@ func (b *bench) loader(ctx context.Context, dir string, c dataset.LoaderConfig) 
 	return dataset.NewLoader(ctx, dataset.NewReader(set, dataset.ReaderConfig{CacheBytes: 1 << 30}), c)
 }
 
-// noise are batches of random pixels, each different.
+// noise returns batches of random pixels, all different.
 func noise(n, size, count int) (all []tensor.Batch) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range count {
@@ -53,7 +52,7 @@ func noise(n, size, count int) (all []tensor.Batch) {
 	return all
 }
 
-// batches are the first batches of an epoch of CIFAR-10, or noise where that is not here.
+// batches returns the first batches of an epoch of CIFAR-10, or noise if it is not available.
 func (b *bench) batches(ctx context.Context, n, size, count int) (all []tensor.Batch, err error) {
 	dir, err := b.cifar("train")
 	if errors.Is(err, errSkipped) {
@@ -79,7 +78,7 @@ func (b *bench) batches(ctx context.Context, n, size, count int) (all []tensor.B
 	return all, nil
 }
 
-// excerpt makes a folder of links to the first images of each kind, about n in all.
+// excerpt makes a folder of links to the first images of each class, about n in total.
 func (b *bench) excerpt(dir string, n int) (string, error) {
 	to := filepath.Join(b.work, fmt.Sprintf("%s-%d", filepath.Base(dir), n))
 	kinds, err := os.ReadDir(dir)
@@ -104,7 +103,7 @@ func (b *bench) excerpt(dir string, n int) (string, error) {
 	return to, nil
 }
 
-// copyViews copies views into a batch of a stepper, which has more inputs.
+// copyViews copies views into a stepper's batch, which has further inputs.
 func copyViews(to, views tensor.Batch) error {
 	for name, v := range views {
 		if err := to[name].CopyFrom(v); err != nil {

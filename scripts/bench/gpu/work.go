@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// flops is the number of operations of a node that multiplies matrices or convolves,
-// 0 for the others.
+// flops returns the number of operations of a matrix product or convolution, 0 for other nodes.
 func (n node) flops() float64 {
 	if len(n.In) < 2 || len(n.Out) < 1 {
 		return 0
@@ -34,8 +33,8 @@ func first(s shape) float64 {
 	return float64(s.Dims[0])
 }
 
-// inner is K of a product [.., M, K] [.., K, N], whichever of them are transposed: the
-// elements of the three give it. Where both have batches they count once.
+// inner returns K of a product [.., M, K] [.., K, N], whatever is transposed: it follows from the
+// number of elements of the three. Batch dimensions that both operands have count once.
 func inner(a, b, out shape) float64 {
 	if out.elements() == 0 {
 		return 0
@@ -49,7 +48,7 @@ func inner(a, b, out shape) float64 {
 	return math.Sqrt(k2)
 }
 
-// moved is the least that a node reads and writes, in bytes.
+// moved returns the minimum that a node reads and writes, in bytes.
 func (n node) moved() (sum float64) {
 	for _, s := range n.In {
 		sum += s.bytes()

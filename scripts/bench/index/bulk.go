@@ -18,9 +18,9 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// bulk compares putting a folder of images into an index to writing their vectors to a
-// file, and to the encoder alone, which is fed with ready pixels: small pictures that
-// cost little to decode, and photographs at 224 pixels.
+// bulk compares indexing a folder of images with writing their vectors to a file, and with the bare
+// encoder on prepared pixels: for small images that are cheap to decode, and for photographs at 224
+// pixels.
 func bulk(ctx context.Context, b *bench) error {
 	err := b.bulkOf(ctx, "", b.images, b.vectors.model)
 	if b.photos == "" || b.quick {
@@ -37,7 +37,7 @@ func bulk(ctx context.Context, b *bench) error {
 	return errors.Join(err, b.bulkOf(ctx, "_photos", folder, model))
 }
 
-// copies makes a folder with each photograph several times: one is done too soon.
+// copies makes a folder with several copies of each photograph: a single pass would be too short.
 func (b *bench) copies(times int) (string, error) {
 	folder := filepath.Join(b.work, "photos")
 	if err := os.MkdirAll(folder, 0o777); err != nil {
@@ -61,7 +61,7 @@ func (b *bench) copies(times int) (string, error) {
 	return folder, nil
 }
 
-// bulkOf compares for the images of a folder and a model.
+// bulkOf compares on the images of a folder and a model.
 func (b *bench) bulkOf(ctx context.Context, suffix, images, model string) error {
 	set, err := dataset.Open(ctx, images, dataset.Options{Index: dataset.NoIndex})
 	if err != nil {
@@ -100,7 +100,7 @@ func (b *bench) bulkOf(ctx context.Context, suffix, images, model string) error 
 	return nil
 }
 
-// command runs vicreg from its start to its end.
+// command times a run of vicreg from start to end.
 func (b *bench) command(ctx context.Context, args ...string) (time.Duration, error) {
 	begin := time.Now()
 	out, err := exec.CommandContext(ctx, b.vicreg, args...).CombinedOutput()
@@ -110,11 +110,11 @@ func (b *bench) command(ctx context.Context, args ...string) (time.Duration, err
 	return time.Since(begin), nil
 }
 
-// encodeBatch is how many pictures vicreg encodes at once.
+// encodeBatch is the batch size with which vicreg encodes.
 const encodeBatch = 32
 
-// encodeAlone is the encoder with nothing around it, as a process: it answers SECONDS
-// with how many pictures it encoded in that time.
+// encodeAlone is the bare encoder, as a process: it answers SECONDS with the number of images that
+// it encoded in that time.
 func encodeAlone(model string) error {
 	lib, err := openRuntime()
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"vicreg/server/index/near"
 )
 
-// duplicates compares finding near duplicates with comparing all pairs, whose answer must be
-// the same: among vectors of images, and among some of all directions, which have no
-// structure to be of use. Of the large set it is only timed, as all pairs would take hours.
+// duplicates compares near-duplicate search with comparing all pairs, which must give the same
+// result: on vectors of images, and on some random directions, which have no structure to exploit.
+// On the large set it is only timed, as all pairs would take hours.
 func duplicates(ctx context.Context, b *bench) error {
 	n := b.small()
 	images, err := b.matrix(ctx, n)
@@ -37,7 +37,7 @@ func duplicates(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// matrix is the first n vectors, of length 1.
+// matrix returns the first n vectors, normalised to length 1.
 func (b *bench) matrix(ctx context.Context, n int) (m stats.Matrix, err error) {
 	if err := b.need(ctx, n); err != nil {
 		return m, err
@@ -50,7 +50,7 @@ func (b *bench) matrix(ctx context.Context, n int) (m stats.Matrix, err error) {
 	})
 }
 
-// anyDirections are vectors with nothing in common.
+// anyDirections returns unrelated random unit vectors.
 func anyDirections(n, dim int) stats.Matrix {
 	m, r := stats.New(n, dim), rand.New(rand.NewPCG(4, 4))
 	for i := range m.Data {
@@ -62,8 +62,7 @@ func anyDirections(n, dim int) stats.Matrix {
 	return m
 }
 
-// beside has near.Join do its work before and after all pairs are compared, so that what else
-// the machine does falls on both.
+// beside runs near.Join before and after comparing all pairs, so that background load affects both.
 func (b *bench) beside(ctx context.Context, suffix string, m stats.Matrix, thresholds ...float32) error {
 	say("%d vectors%s:", m.N, map[string]string{"_any": " of all directions"}[suffix])
 	for _, least := range thresholds {
@@ -105,7 +104,7 @@ func joined(roots []int) (n int) {
 	return n
 }
 
-// kept is the memory that a join has in use half way, in bytes a vector.
+// kept returns the memory in use by a join halfway through, in bytes per vector.
 func kept(ctx context.Context, m stats.Matrix, least float32) (extra float64, err error) {
 	var once sync.Once
 	before := inUse()
@@ -117,7 +116,7 @@ func kept(ctx context.Context, m stats.Matrix, least float32) (extra float64, er
 	return extra, err
 }
 
-// inUse is the memory that is not garbage, in bytes.
+// inUse returns the live heap, in bytes.
 func inUse() float64 {
 	var s runtime.MemStats
 	runtime.GC()
@@ -125,7 +124,7 @@ func inUse() float64 {
 	return float64(s.HeapAlloc)
 }
 
-// program times the program over an index of n vectors.
+// program times vicreg index duplicates on an index of n vectors.
 func (b *bench) program(ctx context.Context, n int) error {
 	path, err := b.filled(ctx, n)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"vicreg/server/index"
 )
 
-// callSize is how many items a bulk call has.
+// callSize is the number of items in a bulk call.
 const callSize = 1000
 
-// filled is an index of the first n vectors, made in this run, which is only searched.
+// filled returns an index of the first n vectors, built once per run and only searched.
 func (b *bench) filled(ctx context.Context, n int) (string, error) {
 	if path, ok := b.made[n]; ok {
 		return path, nil
@@ -36,7 +36,7 @@ func (b *bench) filled(ctx context.Context, n int) (string, error) {
 	return path, f.Close()
 }
 
-// create begins an index, in place of one that may be there.
+// create creates an index, replacing an existing one.
 func (b *bench) create(ctx context.Context, path string) (*index.File, error) {
 	removeIndex(path)
 	return index.Open(ctx, path, index.Options{Binding: b.vectors.binding(), Create: true})
@@ -59,7 +59,7 @@ func (b *bench) fill(ctx context.Context, f *index.File, n int) error {
 	})
 }
 
-// item is row i with the metadata that an image might have.
+// item is row i with metadata like an image's.
 func item(i int, vector []float32) index.Item {
 	bucket := rand.New(rand.NewPCG(uint64(i), 1)).IntN(buckets)
 	return index.Item{
@@ -68,7 +68,7 @@ func item(i int, vector []float32) index.Item {
 	}
 }
 
-// removeIndex removes a database and what belongs to it.
+// removeIndex removes a database and its auxiliary files.
 func removeIndex(path string) {
 	for _, end := range []string{"", "-wal", "-shm", "-journal", ".lock"} {
 		os.Remove(path + end)

@@ -7,11 +7,11 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// buckets are the values that items are spread over at random, for filters that keep
-// a known share of them.
+// buckets is the number of values that items are assigned at random, for filters that keep a known
+// fraction of them.
 const buckets = 100
 
-// filters compares searches with a filter to those without, on one core.
+// filters compares filtered with unfiltered searches, on one core.
 func filters(ctx context.Context, b *bench) error {
 	n := b.small()
 	path, err := b.filled(ctx, n)

@@ -14,8 +14,8 @@ import (
 	"vicreg/server/index"
 )
 
-// ingest compares writes, each on the disk when it returns, to those of raw SQLite, and
-// looks at searches while there are writes.
+// ingest compares writes, each durable when it returns, with those of raw SQLite, and measures
+// searches during writes.
 func ingest(ctx context.Context, b *bench) error {
 	if err := b.need(ctx, b.small()); err != nil {
 		return err
@@ -23,7 +23,7 @@ func ingest(ctx context.Context, b *bench) error {
 	return errors.Join(b.writes(ctx), b.searchesDuring(ctx))
 }
 
-// feed hands out new items with real vectors, again and again.
+// feed supplies new items with real vectors, reusing the vectors cyclically.
 type feed struct {
 	vectors [][]float32
 	next    atomic.Int64
@@ -46,7 +46,7 @@ func (f *feed) take(n int) []index.Item {
 	return items
 }
 
-// writes compares one item a call, and callSize.
+// writes compares calls of one item and of callSize items.
 func (b *bench) writes(ctx context.Context) error {
 	feed, err := b.feed()
 	if err != nil {
@@ -88,11 +88,11 @@ func (b *bench) writes(ctx context.Context) error {
 	return b.crowd(feed, upsert)
 }
 
-// written writes for a turn and returns the items a second.
+// written writes for a turn and returns the items per second.
 func (b *bench) written(feed *feed, size int, write func([]index.Item) error) (float64, error) {
 	count, spent := 0, time.Duration(0)
 	for spent < b.turn/2 {
-		items := feed.take(size) // not a part of either side's work
+		items := feed.take(size) // not part of either side's work
 		begin := time.Now()
 		if err := write(items); err != nil {
 			return 0, err
@@ -102,7 +102,7 @@ func (b *bench) written(feed *feed, size int, write func([]index.Item) error) (f
 	return float64(count) / spent.Seconds(), nil
 }
 
-// crowd lets many callers write one item a call: they share the cost of the disk.
+// crowd has many concurrent callers write one item per call: they share the cost of syncing.
 func (b *bench) crowd(feed *feed, upsert func([]index.Item) error) error {
 	const callers = 16
 	var count atomic.Int64
@@ -124,9 +124,9 @@ func (b *bench) crowd(feed *feed, upsert func([]index.Item) error) error {
 	return errors.Join(errs...)
 }
 
-// searchesDuring compares the latencies of searches while items are written to those
-// when nothing is. The set grows by both kinds of writes; turns of either kind follow
-// each other closely, so that it does so for both.
+// searchesDuring compares the latencies of searches while items are written with those without
+// writes. Both kinds of writes grow the set; turns of either kind alternate closely, so that it
+// grows for both alike.
 func (b *bench) searchesDuring(ctx context.Context) error {
 	f, err := b.create(ctx, filepath.Join(b.work, "during.index"))
 	if err != nil {
@@ -171,8 +171,8 @@ func (b *bench) searchesDuring(ctx context.Context) error {
 
 func micro(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
-// mostWritten is how many items are written in one turn of searches: else a turn would
-// begin with one set and end with a much larger one.
+// mostWritten limits the items written in one turn of searches: otherwise the set would grow too
+// much within a turn.
 const mostWritten = 10_000
 
 // whileWriting searches while another goroutine writes.
@@ -192,7 +192,7 @@ func (b *bench) whileWriting(ctx context.Context, f *index.File, asked [][]float
 	return l, errors.Join(err, <-wrote)
 }
 
-// latencies searches for one vector after the other, for a time or until ctx ends.
+// latencies searches for one vector after another, for a given time or until ctx ends.
 func latencies(ctx context.Context, f *index.File, asked [][]float32, length time.Duration) (all []time.Duration, err error) {
 	for begin := time.Now(); time.Since(begin) < length && ctx.Err() == nil; {
 		at := time.Now()

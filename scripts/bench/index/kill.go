@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// kill runs the tests that kill processes again and again while they write, delete and
-// search, and those that look at system calls and at a full disk.
+// kill runs the tests that repeatedly kill processes while they write, delete and search, and those
+// on system calls and on a full disk.
 func kill(ctx context.Context, b *bench) error {
 	return errors.Join(
 		b.test(ctx, "index.test", "TestKill|TestSyncBeforeAcknowledged"),
 		b.test(ctx, "vicreg.test", "TestKillServer|TestFullDisk"))
 }
 
-// test runs tests by a pattern, and prints and keeps what they say of themselves.
+// test runs the tests matching a pattern, and prints and records the counts that they report.
 func (b *bench) test(ctx context.Context, program, pattern string) error {
 	c := exec.CommandContext(ctx, filepath.Join(b.tests, program), "-test.run=^("+pattern+")$", "-test.v", "-test.timeout=90m")
 	c.Env = append(os.Environ(), fmt.Sprint("VICREG_KILLS=", b.kills))

@@ -1,6 +1,6 @@
-// Command index measures the similarity index beside faiss and raw SQLite: searches,
-// filters, writes, bulk indexing, memory, near duplicates, and what a kill leaves. The
-// sides are processes of their own that take turns. scripts/bench/index.sh runs it.
+// Command index compares the similarity index with faiss and raw SQLite: searches, filters, writes,
+// bulk indexing, memory, near duplicates, and what survives a kill. The sides are separate
+// processes that take turns. scripts/bench/index.sh runs it.
 package main
 
 import (
@@ -17,24 +17,24 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// bench is what the cases have in common.
+// bench is the state shared by the cases.
 type bench struct {
 	quick   bool
 	rounds  int
 	turn    time.Duration
 	kills   int
 	large   int    // vectors of the large set
-	real    int    // vectors that are embedded; those beyond are mixtures
-	vicreg  string // the program
-	tests   string // folder with index.test and vicreg.test, tests that are compiled
+	real    int    // vectors from real images; the rest are mixtures of them
+	vicreg  string // the program's path
+	tests   string // folder with the compiled tests index.test and vicreg.test
 	python  string // with NumPy, "" for none
 	faiss   bool   // python has faiss, too
-	work    string // folder for all that is written
-	images  string // folder whose images, and views of them, are in the index
-	held    string // folder whose images are searched for
+	work    string // folder for all output
+	images  string // folder whose images, and views of them, are indexed
+	held    string // folder whose images are the queries
 	photos  string // folder of photographs, "" for none
 	vectors *embedded
-	made    map[int]string // the indexes of this run by their sizes
+	made    map[int]string // this run's indexes by size
 	figures peer.Figures
 }
 
@@ -96,7 +96,7 @@ func run() error {
 	return b.all(ctx, *only)
 }
 
-// all runs the cases, or one.
+// all runs all cases, or only one.
 func (b *bench) all(ctx context.Context, only string) error {
 	chosen := slices.DeleteFunc(cases(), func(c peer.Case[*bench]) bool { return only != "all" && only != c.Name })
 	if len(chosen) == 0 {
@@ -107,7 +107,7 @@ func (b *bench) all(ctx context.Context, only string) error {
 	})
 }
 
-// say prints a figure for people.
+// say prints a human-readable line.
 func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
 
 // small is the size of the set that most cases use.
@@ -118,7 +118,7 @@ func (b *bench) small() int {
 	return 100_000
 }
 
-// sizes are those of the sets that are searched.
+// sizes returns the sizes of the sets that are searched.
 func (b *bench) sizes() []int {
 	if b.large == 0 {
 		return []int{b.small()}
@@ -126,7 +126,7 @@ func (b *bench) sizes() []int {
 	return []int{b.small(), b.large}
 }
 
-// suffix tells the figures of a large set from those of the small one.
+// suffix distinguishes the figures of the large set from those of the small one.
 func (b *bench) suffix(n int) string {
 	if n == b.small() {
 		return ""

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// memory looks at how much a process grows by opening an index and searching it, over
-// the vectors as float32 and, of those that are searched by, in 8 bits.
+// memory measures how much a process grows by opening an index and searching it, relative to the
+// vectors in float32 and to the 8-bit codes that searches use.
 func memory(ctx context.Context, b *bench) error {
 	for _, n := range b.sizes() {
 		path, err := b.filled(ctx, n)

@@ -10,9 +10,9 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// mix appends mixtures of two of the vectors in a file until it has n: between images
-// as images are, and there in seconds. They are for how fast a large index is; what is
-// found is judged among real vectors.
+// mix appends mixtures of two of the vectors in a file until it has n: they lie between images as
+// images do, and take only seconds. They serve to measure the speed of a large index; the quality
+// of results is judged on real vectors.
 func (v *embedded) mix(path string, n int) (err error) {
 	there := v.rows(path)
 	if there >= n {

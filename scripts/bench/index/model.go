@@ -10,9 +10,9 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// drawModel writes a ResNet-18 for pictures of a size whose weights are drawn: its
-// vectors are of the right length, and there at once. Without training the last gain of
-// every block is 0, which leaves its branch out: it is set to 1.
+// drawModel writes a ResNet-18 with random weights for images of a size: its vectors have the right
+// length, and it needs no training. An untrained network has a last gain of 0 in every block, which
+// disables the branch, so it is set to 1.
 func drawModel(path string, size int) error {
 	backbone, err := models.NewResNet("resnet18", "imagenet", 64)
 	if err != nil {

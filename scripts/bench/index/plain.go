@@ -11,9 +11,9 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// plain joins rows whose product is at least least by comparing all pairs: products of
-// 8-bit codes, many at once, and of those that may be pairs the products of the vectors.
-// The result is that of near.Join.
+// plain joins rows whose product is at least least by comparing all pairs: first products of 8-bit
+// codes in bulk, then products of the vectors for the candidates. The result equals that of
+// near.Join.
 func plain(ctx context.Context, m stats.Matrix, least float32) ([]int, error) {
 	p := &pairs{m: m, least: least, codes: make([]int8, m.N*m.D), scale: make([]float32, m.N), residual: make([]float32, m.N)}
 	for i := range m.N {
@@ -46,11 +46,11 @@ func plain(ctx context.Context, m stats.Matrix, least float32) ([]int, error) {
 	return found[0], nil
 }
 
-// Rows are compared in tiles: so many, as queries, with so many others. Products of a tile
-// stay in the processor's own cache.
+// Rows are compared in tiles of tileQueries by tileRows. The products of a tile fit in a core's own
+// cache.
 const tileQueries, tileRows = 32, 2048
 
-// pairs is a comparison of all rows with all.
+// pairs compares all rows with all others.
 type pairs struct {
 	m               stats.Matrix
 	least           float32
@@ -74,7 +74,7 @@ func (p *pairs) compare(begin, end int, out []int32, found sets) {
 	}
 }
 
-// judge looks at the products of row i with those from from on.
+// judge examines the products of row i with the rows from from on.
 func (p *pairs) judge(i int, q *scan.Query, from int, products []int32, found sets) {
 	base, slope := q.Margin(1.0001)
 	scale, residual := p.scale[from:][:len(products)], p.residual[from:][:len(products)]
@@ -88,7 +88,7 @@ func (p *pairs) judge(i int, q *scan.Query, from int, products []int32, found se
 	}
 }
 
-// sets name for each number a lower one of its set, or itself.
+// sets is a union-find forest: each number points to a lower one of its set, or to itself.
 type sets []int
 
 func newSets(n int) sets {
@@ -99,7 +99,7 @@ func newSets(n int) sets {
 	return s
 }
 
-// find is the lowest of the set, which i is named after then.
+// find returns the lowest number of i's set, compressing the path.
 func (s sets) find(i int) int {
 	root := i
 	for s[root] != root {

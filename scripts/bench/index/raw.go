@@ -10,8 +10,8 @@ import (
 	"vicreg/server/index"
 )
 
-// raw is SQLite without anything around it: what it costs at the least to have the same
-// rows on the disk. Table and settings are those of an index.
+// raw is plain SQLite: the minimum cost of storing the same rows durably. Table and settings are
+// those of an index.
 type raw struct {
 	conn                  driver.Conn
 	begin, insert, commit driver.Stmt
@@ -50,7 +50,7 @@ func openRaw(path string) (_ *raw, err error) {
 	return r, nil
 }
 
-// execute runs a statement without a context, which there is nobody to end.
+// execute runs a statement without a context, as there is no one to cancel it.
 func execute(s driver.Stmt, args ...driver.Value) (driver.Result, error) {
 	//lint:ignore SA1019 see above
 	return s.Exec(args)

@@ -16,29 +16,29 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// role is what a process is told: to hold an index, or to be an encoder.
+// role configures a process: to serve an index, or to be an encoder.
 type role struct {
 	Model   string // file of the encoder
 	Index   string // file
 	Binding index.Binding
-	Asked   string // file of the vectors to search for
+	Asked   string // file of the query vectors
 	Threads int
 }
 
-// answer is what a side says to a command.
+// answer is a side's answer to a command.
 type answer struct {
 	Name     string  `json:"name,omitempty"`
-	N        int     `json:"n"`       // vectors searched for
-	Seconds  float64 `json:"seconds"` // in this time
+	N        int     `json:"n"`       // queries searched
+	Seconds  float64 `json:"seconds"` // time they took
 	Hits     [][]int `json:"hits,omitempty"`
 	RSS      float64 `json:"rss,omitempty"`      // bytes
-	Sketched float64 `json:"sketched,omitempty"` // seconds that it took to sketch the vectors
+	Sketched float64 `json:"sketched,omitempty"` // seconds spent on sketching the vectors
 }
 
 func (a answer) rate() float64 { return float64(a.N) / a.Seconds }
 
-// player is our side: it opens an index and answers the commands of index_faiss.py,
-// and those that only it has.
+// player is our side: it opens an index and answers the commands of index_faiss.py, and some of its
+// own.
 type player struct {
 	f       *index.File
 	queries [][]float32
@@ -70,7 +70,7 @@ func play(text string) error {
 	}
 	defer p.f.Close()
 	loaded := time.Since(begin).Seconds()
-	if err := p.f.Sketch(ctx); err != nil { // as a server does it in the background
+	if err := p.f.Sketch(ctx); err != nil { // as a server does in the background
 		return err
 	}
 	out := json.NewEncoder(os.Stdout)
@@ -89,7 +89,7 @@ func play(text string) error {
 	return nil
 }
 
-// command does what a line says.
+// command executes a line of input.
 func (p *player) command(ctx context.Context, words []string) (a answer, err error) {
 	var numbers []float64
 	for _, w := range words[1:] {
@@ -120,10 +120,10 @@ func (p *player) command(ctx context.Context, words []string) (a answer, err err
 	return a, err
 }
 
-// topK is how many hits are asked for.
+// topK is the number of hits requested.
 const topK = 10
 
-// timed searches for size vectors at once, going round, for at least the time.
+// timed searches for size vectors at once, cyclically, for at least the given time.
 func (p *player) timed(ctx context.Context, size int, f *filter.Filter, seconds float64) (a answer, err error) {
 	asked := make([]index.Query, size)
 	for begin := time.Now(); a.Seconds < seconds; a.Seconds = time.Since(begin).Seconds() {
@@ -139,7 +139,7 @@ func (p *player) timed(ctx context.Context, size int, f *filter.Filter, seconds 
 	return a, nil
 }
 
-// hits are the numbers of the rows nearest to each of the first count vectors.
+// hits returns the numbers of the rows nearest to each of the first count queries.
 func (p *player) hits(ctx context.Context, count int) (all [][]int, err error) {
 	for _, q := range p.queries[:count] {
 		found, err := p.f.Search(ctx, index.DefaultNamespace, index.Query{Vector: q, K: topK})
@@ -159,7 +159,7 @@ func (p *player) hits(ctx context.Context, count int) (all [][]int, err error) {
 	return all, nil
 }
 
-// ours starts a process that holds an index and searches on so many threads.
+// ours starts a process that serves an index on the given number of threads.
 func (b *bench) ours(path string, threads int) (*peer.Process, answer, error) {
 	text, err := json.Marshal(role{Index: path, Binding: b.vectors.binding(), Asked: b.vectors.asked, Threads: threads})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// search compares with faiss, or NumPy, over two sets: one vector after the other on
-// one core, many at once on two, and what is found.
+// search compares with faiss, or NumPy, on up to two sets: single queries on one core, batches on
+// two, and recall.
 func search(ctx context.Context, b *bench) error {
 	for _, n := range b.sizes() {
 		path, err := b.filled(ctx, n)
@@ -27,7 +27,7 @@ func search(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// single compares on one core.
+// single compares single queries on one core.
 func (b *bench) single(path string, n int) error {
 	sides, err := b.sides(path, n, 1, "flat", "sq8")
 	defer stopAll(sides)
@@ -50,7 +50,7 @@ func (b *bench) single(path string, n int) error {
 	return b.recalls(sides, n, count)
 }
 
-// recalls holds the hits of each side against the truth.
+// recalls compares each side's hits with the exact answer.
 func (b *bench) recalls(sides []side, n, count int) error {
 	t, err := b.vectors.newTruth(n, count)
 	if err != nil {
@@ -71,7 +71,7 @@ func (b *bench) recalls(sides []side, n, count int) error {
 	return nil
 }
 
-// together compares many queries at once, on two cores.
+// together compares batches of queries, on two cores.
 func (b *bench) together(path string, n int) error {
 	sides, err := b.sides(path, n, 2, "flat", "numpy")
 	defer stopAll(sides)
@@ -87,13 +87,13 @@ func (b *bench) together(path string, n int) error {
 	return nil
 }
 
-// side is one of a comparison; its label tells its figures, and is "" for ours.
+// side is a party of a comparison; its label identifies its figures, and is "" for ours.
 type side struct {
 	*peer.Process
 	label string
 }
 
-// sides starts our side and those of the peers that there are.
+// sides starts our side and the available peers.
 func (b *bench) sides(path string, n, threads int, methods ...string) ([]side, error) {
 	ours, _, err := b.ours(path, threads)
 	if err != nil {
@@ -123,8 +123,8 @@ func stopAll(sides []side) {
 	}
 }
 
-// alternate gives each side its turns of a command, which takes a time in seconds, and
-// returns the rates of each. A first turn does not count.
+// alternate gives each side its turns of a command, which contains a duration in seconds, and
+// returns the rates of each side. The first turn is warm-up.
 func (b *bench) alternate(sides []side, command string) ([][]float64, error) {
 	rates := make([][]float64, len(sides))
 	for round := range b.rounds + 1 {
@@ -145,8 +145,8 @@ func (b *bench) alternate(sides []side, command string) ([][]float64, error) {
 	return rates, nil
 }
 
-// against prints and keeps the medians, and that of our rate over each peer's within a
-// round: the ratio to the first peer is the one that counts.
+// against prints and records the medians of the rates, and of our rate over each peer's within a
+// round: the ratio to the first peer is the main one.
 func (b *bench) against(sides []side, rates [][]float64, key, suffix string) {
 	for i, s := range sides {
 		b.figures.Add(key+"_qps"+s.label+suffix, peer.Median(rates[i]))
@@ -164,7 +164,7 @@ func (b *bench) against(sides []side, rates [][]float64, key, suffix string) {
 	}
 }
 
-// paired is the median of ours over theirs, taken in each round.
+// paired returns the median of ours over theirs, with the ratio taken in each round.
 func paired(ours, theirs []float64) float64 {
 	var ratios []float64
 	for i := range ours {

@@ -7,20 +7,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// truth is the exact answer to some queries, from products in double precision.
+// truth is the exact answer to some queries, computed in double precision.
 type truth struct {
 	v       *embedded
 	queries [][]float64
-	tenth   []float64 // the lowest score that belongs to an answer
+	tenth   []float64 // the lowest score among the topK, by query
 	n       int
 }
 
-// tie is by how much a score may be below another and still be taken for equal: it is
-// the rounding of 512 products in single precision.
+// tie is the difference up to which scores are considered equal: the rounding error of 512 products
+// in single precision.
 const tie = 1e-6
 
-// newTruth compares the first count vectors that are searched for with the first n
-// that are to be found, one after the other.
+// newTruth compares the first count queries with the first n indexed vectors, one after another.
 func (v *embedded) newTruth(n, count int) (*truth, error) {
 	asked, err := v.queries()
 	if err != nil {
@@ -53,7 +52,7 @@ func (v *embedded) newTruth(n, count int) (*truth, error) {
 	return t, err
 }
 
-// blocks gathers rows, of which n come, to call each with many at once.
+// blocks collects n rows and calls each with many at once.
 func blocks(dim int, each func(rows []float32) error, n int) func(int, []float32) error {
 	const most = 2048
 	var rows []float32
@@ -68,7 +67,7 @@ func blocks(dim int, each func(rows []float32) error, n int) func(int, []float32
 	}
 }
 
-// keepBest is the topK best of some scores, best first, and those of more rows.
+// keepBest updates the topK best scores, best first, with those of more rows.
 func keepBest(best, query, rows []float64) []float64 {
 	for at := 0; at < len(rows); at += len(query) {
 		score := product(query, rows[at:at+len(query)])
@@ -87,7 +86,7 @@ func keepBest(best, query, rows []float64) []float64 {
 	return best
 }
 
-// product is that of two vectors, in double precision.
+// product returns the dot product of two vectors, in double precision.
 func product(a, b []float64) float64 {
 	var s [4]float64
 	b = b[:len(a)]
@@ -104,8 +103,8 @@ func product(a, b []float64) float64 {
 	return s[0] + s[1] + s[2] + s[3]
 }
 
-// recall is the share of the answers that hits have: those that are different and whose
-// score, computed anew, is among the best, or as good as the last of them.
+// recall returns the fraction of the answers that hits contain: distinct rows whose recomputed
+// score is among the best, or ties with the last of them.
 func (t *truth) recall(hits [][]int) (float64, error) {
 	wanted := map[int][]float64{}
 	for _, rows := range hits {

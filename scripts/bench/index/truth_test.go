@@ -11,7 +11,7 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// made writes n drawn vectors as those to be found and three as those to search for.
+// made writes n random base vectors and three queries.
 func made(t *testing.T, n int) *embedded {
 	t.Helper()
 	dir := t.TempDir()
@@ -68,7 +68,7 @@ func TestTruth(t *testing.T) {
 	if got, err := truth.recall(clone(hits)); err != nil || got != 1 {
 		t.Errorf("recall of the truth: %v, %v", got, err)
 	}
-	hits[1][4] = hits[1][5] // one twice
+	hits[1][4] = hits[1][5] // a duplicate
 	if got, _ := truth.recall(clone(hits)); got != 29./30 {
 		t.Errorf("recall with one twice: %v", got)
 	}

@@ -18,18 +18,18 @@ import (
 	"vicreg/server/index"
 )
 
-// embedded is what one model makes of images, in files that are kept for the next
-// time: rows of little-endian float32, as the model gives them.
+// embedded holds the vectors of images by one model, in files that are kept between runs: rows of
+// little-endian float32, as the model outputs them.
 type embedded struct {
 	model       string // file
 	fingerprint string
 	dim         int
 	center      []float32
-	base, held  string // files: of the images, and of those that are not in the index
-	asked       string // file: those of held that are searched for, in no order
+	base, held  string // files: vectors of the indexed images, and of the held-out ones
+	asked       string // file: the queries, chosen from held in random order
 }
 
-// openVectors looks at a model, or makes one, and says where its vectors are.
+// openVectors opens a model, or draws one, and locates its vectors.
 func openVectors(work, model string) (*embedded, error) {
 	if model == "" {
 		model = filepath.Join(work, "drawn.onnx")
@@ -59,10 +59,10 @@ func openVectors(work, model string) (*embedded, error) {
 	return v, nil
 }
 
-// mostAsked is how many images are searched for; they are not in the index.
+// mostAsked limits the number of query images; they are not in the index.
 const mostAsked = 1000
 
-// prepare makes the vectors that the other cases use, or finds them.
+// prepare makes the vectors that the other cases use, unless they exist.
 func prepare(ctx context.Context, b *bench) error {
 	for _, n := range b.sizes() {
 		if err := b.need(ctx, n); err != nil {
@@ -73,7 +73,7 @@ func prepare(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// need sees to it that there are n vectors to be found and those to look for.
+// need ensures that there are n vectors to index, and the queries.
 func (b *bench) need(ctx context.Context, n int) error {
 	if err := b.vectors.grow(ctx, b.vectors.base, b.images, min(n, b.real)); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (b *bench) need(ctx context.Context, n int) error {
 	return b.vectors.choose()
 }
 
-// choose draws those that are searched for: the images come kind after kind.
+// choose draws the queries at random, since the images are sorted by class.
 func (v *embedded) choose() error {
 	var all [][]float32
 	err := v.read(v.held, v.rows(v.held), func(_ int, x []float32) error {
@@ -104,7 +104,7 @@ func (v *embedded) choose() error {
 	return os.WriteFile(v.asked, chosen, 0o666)
 }
 
-// rows is how many vectors a file has, 0 when it is not there.
+// rows returns the number of vectors in a file, 0 if it does not exist.
 func (v *embedded) rows(path string) int {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -113,8 +113,8 @@ func (v *embedded) rows(path string) int {
 	return int(info.Size()) / (4 * v.dim)
 }
 
-// read calls each with the first n vectors of a file, in order. The vector is valid
-// during the call.
+// read calls each with the first n vectors of a file, in order. The vector is valid during the
+// call.
 func (v *embedded) read(path string, n int, each func(i int, x []float32) error) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -136,7 +136,7 @@ func (v *embedded) read(path string, n int, each func(i int, x []float32) error)
 	return nil
 }
 
-// queries are the vectors to search for.
+// queries returns the query vectors.
 func (v *embedded) queries() (all [][]float32, err error) {
 	err = v.read(v.asked, v.rows(v.asked), func(_ int, x []float32) error {
 		all = append(all, slices.Clone(x))
@@ -145,19 +145,19 @@ func (v *embedded) queries() (all [][]float32, err error) {
 	return all, err
 }
 
-// binding is what an index of these vectors is made for.
+// binding describes what an index of these vectors is bound to.
 func (v *embedded) binding() index.Binding {
 	return index.Bind(v.fingerprint, v.dim, v.center)
 }
 
-// centerFile writes the centre for the peers and says where.
+// centerFile writes the centre for the peers and returns its path.
 func (v *embedded) centerFile() (string, error) {
 	path := v.base + ".center"
 	return path, os.WriteFile(path, vectors.Append(nil, v.center), 0o666)
 }
 
-// unit is a vector as it is compared, in double precision: less the centre, and of
-// length 1.
+// unit converts a vector to the form in which it is compared, in double precision: minus the
+// centre, and of length 1.
 func (v *embedded) unit(dst []float64, x []float32) {
 	sum := 0.0
 	for i := range dst {

@@ -17,14 +17,13 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// blockSize is how many pictures are encoded at once, on one thread.
+// blockSize is the batch size for encoding, on one thread.
 const blockSize = 50
 
-// viewsRecipe makes more pictures of one: other crops, and mirrored ones.
+// viewsRecipe derives further images from one: other crops, and mirrored ones.
 const viewsRecipe = "area=0.3:1,jitter=0,grey=0,blur=0,solarise=0"
 
-// views embeds images pass after pass: the whole pictures first, then a new view of
-// each.
+// views embeds images in passes: first the full images, then a new view of each per pass.
 type views struct {
 	enc    *encoder.Encoder
 	set    *dataset.Set
@@ -32,8 +31,8 @@ type views struct {
 	recipe imaging.Recipe
 }
 
-// grow appends passes over a folder's images to a file until it has n vectors. A pass
-// that was not finished is made again.
+// grow appends passes over a folder's images to a file until it has n vectors. An unfinished pass
+// is redone.
 func (v *embedded) grow(ctx context.Context, path, images string, n int) error {
 	if v.rows(path) >= n {
 		return nil
@@ -80,7 +79,7 @@ func openViews(ctx context.Context, model, images string) (*views, error) {
 	if err != nil {
 		return nil, err
 	}
-	more := make([]ort.Options, ort.Cores()-1) // a session a core is faster than one on all
+	more := make([]ort.Options, ort.Cores()-1) // one session per core is faster than one on all cores
 	for i := range more {
 		more[i].Threads = 1
 	}
@@ -114,7 +113,7 @@ func (m *views) pass(ctx context.Context, number int) ([]float32, error) {
 	return y, group.Wait()
 }
 
-// block does the images from first to last.
+// block embeds the images first to last-1.
 func (m *views) block(ctx context.Context, enc *encoder.Encoder, all []float32, number, first, last int, scratch *imaging.Scratch) error {
 	size := enc.Size()
 	pixels := make([]uint8, 3*size*size*(last-first))

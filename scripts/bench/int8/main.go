@@ -1,5 +1,5 @@
-// Command int8 measures what integers gain: images a second of a network in 8-bit
-// integers over the same in float32, which take turns.
+// Command int8 measures the gain of integer arithmetic: images per second of a network in 8-bit
+// integers relative to the same in float32, in turns.
 package main
 
 import (
@@ -87,7 +87,7 @@ func pixels(n int) *tensor.Tensor {
 	return tensor.Of(p, n, side, side, 3)
 }
 
-// integers is a model in int8, with the ranges of a batch of noise.
+// integers quantises a model to int8, calibrated on a batch of noise.
 func integers(ctx context.Context, lib *ort.Runtime, full *onnx.ModelProto) (*onnx.ModelProto, error) {
 	values, err := quantize.Values(full)
 	if err != nil {
@@ -123,7 +123,7 @@ func session(lib *ort.Runtime, m *onnx.ModelProto, threads int) (*ort.Session, e
 	return lib.NewSession(file, ort.Options{Threads: threads})
 }
 
-// sizes is how large the file of small is, over that of full.
+// sizes returns the file size of small relative to that of full.
 func sizes(full, small *onnx.ModelProto) (float64, error) {
 	f, err := onnx.Marshal(full)
 	if err != nil {
@@ -133,7 +133,7 @@ func sizes(full, small *onnx.ModelProto) (float64, error) {
 	return float64(len(s)) / float64(len(f)), err
 }
 
-// race is the median time of an image in each model.
+// race returns the median time per image of each model.
 func race(ctx context.Context, lib *ort.Runtime, full, small *onnx.ModelProto, threads, batch, rounds int) (f, i float64, err error) {
 	var times [2][]float64
 	var sessions [2]*ort.Session
@@ -150,7 +150,7 @@ func race(ctx context.Context, lib *ort.Runtime, full, small *onnx.ModelProto, t
 			if _, err := s.RunContext(ctx, tensor.Batch{models.Pixels: x}); err != nil {
 				return 0, 0, err
 			}
-			if round > 0 { // the first one makes room
+			if round > 0 { // the first one allocates
 				times[k] = append(times[k], time.Since(begin).Seconds()/float64(batch))
 			}
 		}

@@ -1,5 +1,5 @@
-// Command listing makes many small JPEG files with EXIF blocks and times how long
-// it takes to index them. scripts/bench/listing.sh runs it.
+// Command listing makes many small JPEG files with EXIF blocks and measures the time to index them.
+// scripts/bench/listing.sh runs it.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 
 const (
 	folders  = 1000
-	variants = 256 // different pictures; every file is a copy of one
+	variants = 256 // distinct images; every file is a copy of one
 )
 
 func main() {
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-// build makes the files unless they are there.
+// build makes the files unless they exist.
 func build(dir string, n int) error {
 	pictures := make([][]byte, variants)
 	for i := range pictures {
@@ -70,7 +70,7 @@ func build(dir string, n int) error {
 	return group.Wait()
 }
 
-// picture is a JPEG file of some kilobytes with an EXIF block.
+// picture returns a JPEG file of a few kilobytes with an EXIF block.
 func picture(seed int) []byte {
 	r := rand.New(rand.NewPCG(uint64(seed), 1))
 	m := image.NewGray(image.Rect(0, 0, 64+r.IntN(64), 64+r.IntN(64)))
@@ -85,7 +85,7 @@ func picture(seed int) []byte {
 	return append(append([]byte("\xff\xd8"), block...), b.Bytes()[2:]...)
 }
 
-// exif is an APP1 segment with an orientation and a comment.
+// exif returns an APP1 segment with an orientation and a comment.
 func exif(orientation uint16, comment int) []byte {
 	tiff := []byte("MM\x00*\x00\x00\x00\x08\x00\x02")
 	be := binary.BigEndian
@@ -97,7 +97,7 @@ func exif(orientation uint16, comment int) []byte {
 	return append(be.AppendUint16([]byte("\xff\xe1"), uint16(len(segment)+2)), segment...)
 }
 
-// open indexes the files and prints how many, the time, and the most memory held.
+// open indexes the files and prints their number, the time, and the peak memory.
 func open(dir, index string) error {
 	begin := time.Now()
 	set, err := dataset.Open(context.Background(), dir, dataset.Options{Index: index, Dimensions: true})

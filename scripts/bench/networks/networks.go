@@ -1,4 +1,4 @@
-// Package networks makes models to measure with: of the right size, and not trained.
+// Package networks makes untrained models of realistic size for benchmarks.
 package networks
 
 import (
@@ -10,9 +10,9 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// ResNet is a network for pictures of a size whose weights were drawn, with its metadata.
-// Without training the last gain of every block is 0, which leaves its branch out: it is
-// set to 1.
+// ResNet returns a network with random weights for images of a size, with its metadata. An
+// untrained network has a last gain of 0 in every block, which disables the branch, so it is set to
+// 1.
 func ResNet(name string, width, resize, size int, seed uint64) (*onnx.ModelProto, error) {
 	backbone, err := models.NewResNet(name, "imagenet", width)
 	if err != nil {

@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// Case is a part of a benchmark B that can be run alone.
+// Case is a part of a benchmark B that can be run on its own.
 type Case[B any] struct {
 	Name string
 	Run  func(context.Context, B) error
 }
 
-// RunCases runs the cases that were chosen, and prints the benchmark's last line. One
-// that fails does not keep the others from running, and what it did measure is in the
-// last line. When ctx ends there is none.
+// RunCases runs the chosen cases and prints the benchmark's last line. A failing case does not stop
+// the others, and its measurements still appear in the last line. If ctx ends, no last line is
+// printed.
 func RunCases[B any](ctx context.Context, b B, chosen []Case[B], last func() string) error {
 	var errs []error
 	for _, c := range chosen {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Figures are the pairs of the last line, in the order they were found.
+// Figures are the key-value pairs of the last line, in insertion order.
 type Figures struct {
 	keys   []string
 	values map[string]float64
 }
 
-// Add keeps a figure under a key.
+// Add sets the figure of a key.
 func (f *Figures) Add(key string, v float64) {
 	if f.values == nil {
 		f.values = map[string]float64{}
@@ -23,7 +23,7 @@ func (f *Figures) Add(key string, v float64) {
 	f.values[key] = v
 }
 
-// Line is all of them, each behind a space.
+// Line formats all figures, each preceded by a space.
 func (f *Figures) Line() string {
 	var b strings.Builder
 	for _, k := range f.keys {
@@ -32,7 +32,7 @@ func (f *Figures) Line() string {
 	return b.String()
 }
 
-// Least is the smallest of the figures with these keys, "none" when there is none.
+// Least formats the smallest of the figures with these keys, "none" if there is none.
 func (f *Figures) Least(keys ...string) string {
 	v := math.NaN()
 	for _, k := range keys {
@@ -43,7 +43,7 @@ func (f *Figures) Least(keys ...string) string {
 	return number(v)
 }
 
-// number has as many digits as a measured time is worth.
+// number formats v with as many digits as are meaningful for a measured time.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v) || math.IsInf(v, 0):

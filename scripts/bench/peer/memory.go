@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Resident is the memory that a process has, in bytes; process is its number, or self.
+// Resident returns the resident memory of a process in bytes; process is its ID, or self.
 func Resident(process string) (float64, error) {
 	path := "/proc/" + process + "/status"
 	text, err := os.ReadFile(path)

@@ -1,6 +1,5 @@
-// Package peer is what paired benchmarks share: sides that run in processes of
-// their own and take turns, so that whatever else the machine does falls on all, and
-// the figures of the last line.
+// Package peer is shared by the paired benchmarks: sides that run in separate processes and take
+// turns, so that background load affects all of them alike, and the figures of the last line.
 package peer
 
 import (
@@ -22,8 +21,8 @@ type Process struct {
 	out  *bufio.Reader
 }
 
-// Start runs a command and decodes its first line, which says that it is ready,
-// into hello, if that is not nil. What it prints on standard error is shown.
+// Start runs a command and decodes its first line, which reports that it is ready, into hello,
+// unless that is nil. Its standard error is passed through.
 func Start(name string, hello any, path string, args ...string) (*Process, error) {
 	p := &Process{Name: name, cmd: exec.Command(path, args...)}
 	p.cmd.Stderr = os.Stderr
@@ -65,24 +64,24 @@ func (p *Process) read(answer any) error {
 	return json.Unmarshal(line, answer)
 }
 
-// Stop ends the process, which ends by itself when it is asked no more.
+// Stop closes the process's input, on which it exits, and waits for it.
 func (p *Process) Stop() {
 	p.in.Close()
 	p.cmd.Wait()
 }
 
-// Kill ends the process at once; whoever waits for its answer gets an error.
+// Kill ends the process immediately; a pending Ask returns an error.
 func (p *Process) Kill() { p.cmd.Process.Kill() }
 
-// Median is the middle of xs, of which there is at least one.
+// Median returns the median of xs, which must not be empty.
 func Median(xs []float64) float64 {
 	s := slices.Sorted(slices.Values(xs))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
 }
 
-// Percentile is the least of sorted values that a share q of all are not above; 0
-// of none.
+// Percentile returns the smallest of the sorted values that at least a fraction q of all values do
+// not exceed; the zero value if there are none.
 func Percentile[T any](sorted []T, q float64) (v T) {
 	if len(sorted) == 0 {
 		return v

@@ -14,20 +14,20 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// bareSizes are the batches that are tried on the host, and with more on a device.
+// bareSizes are the batch sizes tried on the host; a device gets larger ones, too.
 var (
 	bareSizes       = []int{1, 2, 4, 8, 16, 32}
 	bareDeviceSizes = append(slices.Clone(bareSizes), 64, 128, 256)
 )
 
-// bare is the model without a server: ready pixels, one call after the other.
+// bare is the model without a server: prepared pixels, one call after another.
 type bare struct {
 	session *ort.Session
 	side    int
 }
 
-// bareSession is that side of the comparison, as a process: it answers "SIZE
-// SECONDS" with the images a second of batches of that size.
+// bareSession is that side of the comparison, as a process: it answers "SIZE SECONDS" with the
+// images per second in batches of that size.
 func bareSession(path, device string, threads int) error {
 	file, err := os.ReadFile(path)
 	if err != nil {
@@ -69,7 +69,7 @@ func bareSession(path, device string, threads int) error {
 	return nil
 }
 
-// rate runs batches of a size for a time, and once before that.
+// rate runs batches of a size for a given time, after one warm-up run.
 func (b bare) rate(size int, length time.Duration) (float64, error) {
 	pixels := make([]uint8, size*b.side*b.side*3)
 	for i := range pixels {
@@ -88,13 +88,13 @@ func (b bare) rate(size int, length time.Duration) (float64, error) {
 	return float64(runs*size) / time.Since(begin).Seconds(), nil
 }
 
-// bareSide is the process of a bare session and the batch size that suits it.
+// bareSide is the process of a bare session and its best batch size.
 type bareSide struct {
 	process *peer.Process
 	size    int
 }
 
-// startBare starts the session of a model and finds its best batch size.
+// startBare starts the bare session of a model and finds its best batch size.
 func (b *bench) startBare(model string) (*bareSide, error) {
 	p, err := peer.Start("the bare session", nil, os.Args[0], "-bare", model, "-device", b.device, "-threads", fmt.Sprint(b.threads))
 	if err != nil {
@@ -107,7 +107,7 @@ func (b *bench) startBare(model string) (*bareSide, error) {
 	if b.quick {
 		sizes = sizes[:3]
 	}
-	for _, size := range slices.Concat(sizes, sizes) { // twice, since the machine may be busy once
+	for _, size := range slices.Concat(sizes, sizes) { // twice, as the machine may be busy the first time
 		rate, err := side.at(size, b.turn/10)
 		if err != nil {
 			p.Stop()
@@ -120,7 +120,7 @@ func (b *bench) startBare(model string) (*bareSide, error) {
 	return side, nil
 }
 
-// at is the throughput at one size.
+// at returns the throughput at one batch size.
 func (s *bareSide) at(size int, length time.Duration) (rate float64, err error) {
 	return rate, s.process.Ask(fmt.Sprintf("%d %g", size, length.Seconds()), &rate)
 }

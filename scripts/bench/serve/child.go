@@ -18,31 +18,31 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// child is a server in a process of its own.
+// child is a server in a separate process.
 type child struct {
 	name  string
 	addr  string
 	log   string // file with its standard error
 	cmd   *exec.Cmd
 	ended chan struct{}
-	err   error // how it ended; to be read once ended is closed
+	err   error // how it ended; only valid once ended is closed
 }
 
-// readyWithin is how long a server may take to load and measure its model.
+// readyWithin is the time that a server gets to load and measure its model.
 const readyWithin = 2 * time.Minute
 
-// quietLog is for servers whose log nobody reads: under a load of small requests
-// writing it would be a good part of the work.
+// quietLog is for servers whose log is not read: under a load of small requests writing it would be
+// a large part of the work.
 const quietLog = os.DevNull
 
-// serve starts vicreg serve with a model, on any port.
+// serve starts vicreg serve with a model, on a free port.
 func (b *bench) serve(ctx context.Context, program, model, log string, flags ...string) (*child, error) {
 	args := append([]string{"serve", "--model", model, "--addr", "127.0.0.1:0", "--threads", fmt.Sprint(b.threads),
 		"--max-batch", fmt.Sprint(b.maxBatch())}, flags...)
 	if !b.onHost() {
 		args = append(args, "--device", b.device)
 	}
-	if b.knows("cache-mb") { // requests that are all different gain nothing from a cache
+	if b.knows("cache-mb") { // all requests differ, so a cache gains nothing
 		args = append(args, "--cache-mb", "0")
 	}
 	c := &child{name: "vicreg", log: log}
@@ -51,7 +51,7 @@ func (b *bench) serve(ctx context.Context, program, model, log string, flags ...
 		return nil, err
 	}
 	lines := bufio.NewReader(out)
-	line, _ := lines.ReadString('\n') // an end too early has no address in it
+	line, _ := lines.ReadString('\n') // after an early end there is no address in it
 	go io.Copy(io.Discard, lines)
 	_, addr, ok := strings.Cut(strings.TrimSpace(line), " on http://")
 	if c.addr = addr; !ok {
@@ -61,8 +61,8 @@ func (b *bench) serve(ctx context.Context, program, model, log string, flags ...
 	return c, nil
 }
 
-// maxBatch is the largest batch that a server may find to pay: trying large ones at
-// its start takes seconds.
+// maxBatch limits the batch size that a server considers: trying large ones at startup takes
+// seconds.
 func (b *bench) maxBatch() int {
 	switch {
 	case b.quick:
@@ -73,13 +73,13 @@ func (b *bench) maxBatch() int {
 	return 128
 }
 
-// start runs a program whose log goes to the file, and returns its output.
+// start runs a program with its log in the file, and returns its output.
 func (c *child) start(ctx context.Context, program string, args ...string) (io.Reader, error) {
 	log, err := os.Create(c.log)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the child has its own
+	defer log.Close() // the child has its own descriptor
 	c.cmd = exec.CommandContext(ctx, program, args...)
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
 	c.cmd.WaitDelay = 10 * time.Second
@@ -101,7 +101,7 @@ func (c *child) start(ctx context.Context, program string, args ...string) (io.R
 	return out, nil
 }
 
-// await asks for a path until the answer is 200.
+// await polls a path until the answer is 200.
 func (c *child) await(path string) error {
 	for end := time.Now().Add(readyWithin); time.Now().Before(end); {
 		if r, err := newClient(c.addr).do(get(path), 0); err == nil && r.status == 200 {
@@ -116,7 +116,7 @@ func (c *child) await(path string) error {
 	return fmt.Errorf("%s was not ready in %v; its log is %s", c.name, readyWithin, c.log)
 }
 
-// stop ends the process, by force if it does not go, and waits for it.
+// stop ends the process, by force if necessary, and waits for it.
 func (c *child) stop() error {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -129,13 +129,13 @@ func (c *child) stop() error {
 	return c.err
 }
 
-// rss is the memory that the process has, in bytes.
+// rss returns the resident memory of the process, in bytes.
 func (c *child) rss() (float64, error) { return peer.Resident(strconv.Itoa(c.cmd.Process.Pid)) }
 
-// cpu is the processor's time of the process so far, 0 where there is no /proc.
+// cpu returns the CPU time of the process so far, 0 if there is no /proc.
 func (c *child) cpu() time.Duration {
 	text, _ := os.ReadFile(c.proc("stat"))
-	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may have spaces
+	_, rest, _ := strings.Cut(string(text), ") ") // after the name, which may contain spaces
 	f := strings.Fields(rest)
 	if len(f) < 13 {
 		return 0
@@ -149,7 +149,7 @@ func (c *child) proc(file string) string {
 	return filepath.Join("/proc", fmt.Sprint(c.cmd.Process.Pid), file)
 }
 
-// freePort is a port of this machine that nobody listened on a moment ago.
+// freePort returns a local port that was free a moment ago.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// patience is how long a client waits for one answer before it counts as lost.
+// patience is how long a client waits for an answer before it counts as lost.
 const patience = 60 * time.Second
 
-// client sends requests over a connection of its own, one after the other, with as
-// little work as may be: it shares the machine with what it measures.
+// client sends requests over its own connection, one after another, with as little work as
+// possible: it shares the machine with what it measures.
 type client struct {
 	addr  string
 	conn  net.Conn
 	in    *bufio.Reader
 	out   []byte
 	reply reply
-	used  bool // the connection has brought an answer
-	old   bool // it had when the last request set out
-	stale int  // requests that were sent again: the server had closed the idle connection
-	// careful looks whether the server has closed an idle connection before using it,
-	// which is one system call more.
+	used  bool // the connection has delivered an answer
+	old   bool // it had when the last request was sent
+	stale int  // requests that were resent because the server had closed the idle connection
+	// careful checks whether the server has closed an idle connection before using it, at the cost
+	// of a system call.
 	careful bool
 }
 
@@ -37,9 +37,9 @@ type unsent struct{ error }
 
 func (u unsent) Unwrap() error { return u.error }
 
-// do sends a message and waits for the answer, which is good until the next. Like
-// every client that keeps connections it tries again, once, when an old one turns
-// out to have ended before any of the answer came.
+// do sends a message and returns the answer, which is valid until the next call. Like every client
+// with persistent connections it retries once if a reused one turns out to be closed before any
+// byte of the answer.
 func (c *client) do(m *message, number uint64) (*reply, error) {
 	r, err := c.try(m, number)
 	if err != nil && c.old && !c.reply.begun {
@@ -49,7 +49,7 @@ func (c *client) do(m *message, number uint64) (*reply, error) {
 	return r, err
 }
 
-// try is do without the second try. After an error the connection is closed.
+// try is do without the retry. After an error the connection is closed.
 func (c *client) try(m *message, number uint64) (*reply, error) {
 	c.reply.begun, c.old = false, false
 	if err := c.dial(); err != nil {
@@ -57,7 +57,7 @@ func (c *client) try(m *message, number uint64) (*reply, error) {
 	}
 	c.old = c.used
 	c.conn.SetDeadline(time.Now().Add(patience))
-	// A server may answer without reading everything: what counts is the answer.
+	// A server may answer without reading the whole request: the answer is what counts.
 	sent := c.send(m, number)
 	if err := c.reply.read(c.in); err != nil {
 		c.close()
@@ -86,7 +86,7 @@ func (c *client) dial() error {
 	return nil
 }
 
-// over tells whether an idle connection has an end to be read, or anything else.
+// over reports whether an idle connection has reached its end, or has unexpected data.
 func (c *client) over() bool {
 	raw, err := c.conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *client) over() bool {
 	return err != nil || !quiet
 }
 
-// send writes a message with its number in it.
+// send writes a message with its number filled in.
 func (c *client) send(m *message, number uint64) error {
 	c.out = append(c.out[:0], m.head...)
 	for _, at := range m.at {

@@ -52,9 +52,8 @@ func TestReplyHeaders(t *testing.T) {
 	}
 }
 
-// A server that closes after each answer without saying so: the request that finds
-// the connection ended is sent once more, on a new one. A careful client sees the
-// end before that.
+// The server closes after each answer without announcing it: a request on a closed connection is
+// resent once, on a new one. A careful client detects the close beforehand.
 func TestClientTriesAgain(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +80,7 @@ func TestClientTriesAgain(t *testing.T) {
 		c.careful = careful
 		for i := range 3 {
 			if c.conn != nil {
-				c.in.Peek(1) // waits for the end, which is not taken note of
+				c.in.Peek(1) // waits for the close without recording it
 				c.in.Reset(c.conn)
 			}
 			if r, err := c.do(m, 0); err != nil || string(r.body) != "ok" {

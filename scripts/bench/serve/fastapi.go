@@ -11,11 +11,11 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// peerScript is the server that is compared with, relative to the repository's root.
+// peerScript is the peer server, relative to the repository's root.
 const peerScript = "scripts/golden/fastapi_server.py"
 
-// fastapi compares with FastAPI, uvicorn, Pillow and ONNX Runtime for Python, in
-// turns: a network at several concurrencies, and what is around a model.
+// fastapi compares with FastAPI, uvicorn, Pillow and ONNX Runtime for Python, in turns: with a
+// network at several concurrencies, and the overhead around a model.
 func fastapi(ctx context.Context, b *bench) error {
 	if b.python == "" {
 		say("SKIPPED: there is no Python with the packages of the peer")
@@ -46,8 +46,7 @@ func (b *bench) startPeer(ctx context.Context, model string, workers int) (*chil
 	return c, nil
 }
 
-// pair starts both servers with a model. Both are to be stopped when there is no
-// error.
+// pair starts both servers with a model. Unless it fails, the caller must stop both.
 func (b *bench) pair(ctx context.Context, model, log string) (ours, theirs *child, err error) {
 	if ours, err = b.serve(ctx, b.server, model, log); err != nil {
 		return nil, nil, err
@@ -59,7 +58,7 @@ func (b *bench) pair(ctx context.Context, model, log string) (ours, theirs *chil
 	return ours, theirs, nil
 }
 
-// peerNetwork compares with a network behind the servers and files as requests.
+// peerNetwork compares the servers with a network and image files as requests.
 func peerNetwork(ctx context.Context, b *bench) error {
 	model, err := b.model("resnet18")
 	if err != nil {
@@ -94,8 +93,7 @@ func peerNetwork(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// against reports two sides at one concurrency. Their ratios are taken within a
-// round.
+// against reports two sides at one concurrency. Ratios are taken within a round.
 func (b *bench) against(us, them *side, clients int) {
 	var faster, later []float64
 	for i, t := range us.turns[clients] {
@@ -110,8 +108,8 @@ func (b *bench) against(us, them *side, clients int) {
 	b.figures.Add(key+"p99_ratio", peer.Median(later))
 }
 
-// sameVectors sends an image to both: another decoder changes a vector a little, and
-// another resize or another model by more than that.
+// sameVectors sends an image to both: a different decoder changes a vector slightly, a different
+// resize or model by more than that.
 func (b *bench) sameVectors(ours, theirs *child, m *message) error {
 	var vectors [2][]float32
 	for i, c := range []*child{ours, theirs} {
@@ -133,8 +131,8 @@ func (b *bench) sameVectors(ours, theirs *child, m *message) error {
 	return nil
 }
 
-// difference is the largest between two vectors, over the largest number of either;
-// infinite for other lengths and numbers that are none.
+// difference returns the largest difference between two vectors, relative to the largest magnitude
+// in either; infinite for different lengths and for NaN.
 func difference(a, b []float32) float64 {
 	if len(a) != len(b) || len(a) == 0 {
 		return math.Inf(1)
@@ -142,7 +140,7 @@ func difference(a, b []float32) float64 {
 	off, top := 0.0, 0.0
 	for i := range a {
 		x, y := float64(a[i]), float64(b[i])
-		off, top = max(off, math.Abs(x-y)), max(top, math.Abs(x), math.Abs(y)) // NaN stays
+		off, top = max(off, math.Abs(x-y)), max(top, math.Abs(x), math.Abs(y)) // NaN persists
 	}
 	if math.IsNaN(off) {
 		return math.Inf(1)
@@ -153,8 +151,8 @@ func difference(a, b []float32) float64 {
 	return off / top
 }
 
-// peerOverhead compares with tensors for a model that costs nothing, each side at
-// its best number of clients, and the peer as one process or two.
+// peerOverhead compares on tensors with a model that costs nothing, each side at its best number of
+// clients, and the peer with one process or two.
 func peerOverhead(ctx context.Context, b *bench) error {
 	model, err := b.model("nocost")
 	if err != nil {

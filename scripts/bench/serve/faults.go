@@ -12,20 +12,19 @@ import (
 	"vicreg/pipeline/whole"
 )
 
-// faulty is what the trials with faults have in common: two small models, and the
-// vectors that they give on their own.
+// faulty is the state shared by the fault tests: two small models, and their reference vectors.
 type faulty struct {
 	*bench
 	a, b     string // files of the models
 	prints   [2]string
-	golden   map[string][][]float32 // by fingerprint of the model, then by picture
+	golden   map[string][][]float32 // by fingerprint of the model, then by image
 	messages []*message
-	lost     int // requests that were sent and not answered
-	wrong    int // answers that were not those of the model they name, or of another status
+	lost     int // requests that were sent but not answered
+	wrong    int // answers that differ from those of the model they name, or have an unexpected status
 }
 
-// faults is what must not lose or spoil an answer: new models and a stop under load,
-// rude clients, and bad images among good ones.
+// faults tests what must not lose or corrupt an answer: model reloads and a stop under load,
+// misbehaving clients, and bad images among good ones.
 func faults(ctx context.Context, b *bench) error {
 	f := &faulty{bench: b, golden: map[string][][]float32{}}
 	if err := f.prepare(ctx); err != nil {
@@ -38,7 +37,7 @@ func faults(ctx context.Context, b *bench) error {
 	return err
 }
 
-// prepare makes the models and runs each alone.
+// prepare makes the models and computes the reference vectors of each.
 func (f *faulty) prepare(ctx context.Context) (err error) {
 	if f.a, err = f.model("small-a"); err != nil {
 		return err
@@ -77,15 +76,15 @@ func (f *faulty) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// start starts a server with a model and a log of its own.
+// start starts a server with a model and its own log.
 func (f *faulty) start(ctx context.Context, name, model string) (*child, error) {
 	return f.serve(ctx, f.server, model, f.logFile(name))
 }
 
-// judge holds an answer against the vector that the model which it names gives alone.
+// judge compares an answer with the reference vector of the model that it names.
 func (f *faulty) judge(m *message, r *reply) error {
 	if r.status != 200 {
-		return nil // whether it may be so is another's question
+		return nil // statuses are checked elsewhere
 	}
 	golden, known := f.golden[r.header("X-Model-Fingerprint")]
 	if !known {
@@ -97,18 +96,18 @@ func (f *faulty) judge(m *message, r *reply) error {
 	return nil
 }
 
-// tolerance is for the rounding of other batches. Vectors of two models differ by
-// more than their largest number.
+// tolerance allows for the rounding of different batches. Vectors of the two models differ by more
+// than their largest number.
 const tolerance = 1e-3
 
-// judged is a load of the pictures.
+// judged returns a load of the images whose answers are checked.
 func (f *faulty) judged(c *child) *load {
 	l := f.load(c, f.messages)
 	l.judge = f.judge
 	return l
 }
 
-// count adds what went wrong to the sums.
+// count adds the failures to the totals.
 func (f *faulty) count(o *outcome, allowed ...int) error {
 	lost := o.statuses()[0] + o.stale
 	n, err := o.bad(allowed...)
@@ -116,10 +115,10 @@ func (f *faulty) count(o *outcome, allowed ...int) error {
 	return err
 }
 
-// live is a model file that changes while a server has it.
+// live is the path of a model file that changes while a server uses it.
 func (f *faulty) live() string { return filepath.Join(f.work, "live.onnx") }
 
-// put makes one of the models the live one, whole.
+// put atomically replaces the live model by one of the models.
 func (f *faulty) put(model string) error {
 	file, err := os.ReadFile(model)
 	if err != nil {

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// load is what clients send to one server, in turn, and what they make of answers.
+// load is the requests that clients send to one server in turn, and how answers are judged.
 type load struct {
 	addr     string
 	messages []*message
-	numbers  *atomic.Uint64 // of the messages sent so far: each gets one of its own
-	// judge looks at every answer; its error makes the answer a wrong one. It is
-	// called by many goroutines. nil takes every answer for right.
+	numbers  *atomic.Uint64 // of messages sent so far: each gets a unique number
+	// judge checks every answer; an error marks the answer as wrong. It is called concurrently. nil
+	// accepts every answer.
 	judge   func(*message, *reply) error
 	answers atomic.Int64 // so far
 }
 
-// sample is what became of one request. Times are since the load began.
+// sample is the outcome of one request. Times are relative to the start of the load.
 type sample struct {
-	due, sent, done time.Duration // due: when it was to be sent
+	due, sent, done time.Duration // due: scheduled time of sending
 	status          int           // 0 when there was no answer
 	wrong           bool
 	batch           int
@@ -32,25 +32,25 @@ type sample struct {
 	promise         time.Duration
 }
 
-// outcome is what became of a load.
+// outcome is the result of a load.
 type outcome struct {
 	samples []sample
 	stale   int
-	faults  []error // the first few of what went wrong
+	faults  []error // the first few errors
 }
 
-// faultsKept is how many errors are worth showing.
+// faultsKept is the number of errors to show.
 const faultsKept = 3
 
-// closed lets clients send one request after the other until ctx ends, and wait as
-// long as a refusal says. What is under way then is waited for.
+// closed runs clients that send one request after another until ctx ends, and wait as long as a
+// refusal says. Requests in progress at the end are completed.
 func (l *load) closed(ctx context.Context, clients int) *outcome {
 	begin := time.Now()
 	return l.run(clients, func(c *client, o *outcome) {
 		for n := l.numbers.Add(1); ctx.Err() == nil; n = l.numbers.Add(1) {
 			switch s := l.one(c, o, n, begin, time.Since(begin)); {
 			case s.status == 0:
-				time.Sleep(10 * time.Millisecond) // a server that is away is not hammered
+				time.Sleep(10 * time.Millisecond) // an absent server is not hammered
 			case s.promise > 0:
 				time.Sleep(min(s.promise, time.Second))
 			}
@@ -58,15 +58,14 @@ func (l *load) closed(ctx context.Context, clients int) *outcome {
 	})
 }
 
-// open sends requests at the times of a schedule, whatever became of those before.
-// One that finds no client free is sent late, and its delay counts: a latency is
-// that since the request was due.
+// open sends requests on a schedule, regardless of the outcome of earlier ones. If no client is
+// free, a request is sent late and the delay counts: latency is measured from the scheduled time.
 func (l *load) open(ctx context.Context, schedule []time.Duration, clients int) *outcome {
 	due := make(chan time.Duration, len(schedule))
 	begin := time.Now()
 	go func() {
 		defer close(due)
-		runtime.LockOSThread() // the runtime's timers are a millisecond coarse
+		runtime.LockOSThread() // the runtime's timers have millisecond resolution
 		defer runtime.UnlockOSThread()
 		for _, at := range schedule {
 			pause(at - time.Since(begin))
@@ -83,7 +82,7 @@ func (l *load) open(ctx context.Context, schedule []time.Duration, clients int) 
 	})
 }
 
-// run gives each client an outcome of its own and returns them as one.
+// run gives each client its own outcome and returns them merged.
 func (l *load) run(clients int, work func(*client, *outcome)) *outcome {
 	parts := make([]outcome, clients)
 	var all sync.WaitGroup
@@ -106,7 +105,7 @@ func (l *load) run(clients int, work func(*client, *outcome)) *outcome {
 	return sum
 }
 
-// one sends the message that is next and notes what came of it.
+// one sends the next message and records its outcome.
 func (l *load) one(c *client, o *outcome, number uint64, begin time.Time, due time.Duration) sample {
 	m := l.messages[number%uint64(len(l.messages))]
 	s := sample{due: due, sent: time.Since(begin)}
@@ -128,7 +127,7 @@ func (l *load) one(c *client, o *outcome, number uint64, begin time.Time, due ti
 	return s
 }
 
-// note takes down what the headers of an answer tell.
+// note records the headers of an answer.
 func (s *sample) note(r *reply) {
 	if r.status != 200 {
 		s.promise, _ = r.promises()
@@ -138,7 +137,7 @@ func (s *sample) note(r *reply) {
 	s.batch, _ = strconv.Atoi(r.header("X-Batch-Size"))
 }
 
-// poisson is a schedule of arrivals that know nothing of each other, rate a second.
+// poisson returns a schedule of independent arrivals at rate per second.
 func poisson(rate float64, length time.Duration, seed uint64) (schedule []time.Duration) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	for at := 0.0; ; {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// served is a load on a server that answers as f does.
+// served returns a load on a server that answers with f.
 func served(t *testing.T, f http.HandlerFunc) *load {
 	t.Helper()
 	s := httptest.NewServer(f)
@@ -24,8 +24,8 @@ func served(t *testing.T, f http.HandlerFunc) *load {
 	return &load{addr: s.Listener.Addr().String(), messages: []*message{m}, numbers: new(atomic.Uint64)}
 }
 
-// Each request of a closed load has a number of its own, and what is under way at the
-// end is waited for.
+// Each request of a closed load has a unique number, and requests in progress at the end are
+// completed.
 func TestClosed(t *testing.T) {
 	var endings [256]atomic.Int64 // by the last digit
 	ctx, enough := context.WithCancel(t.Context())
@@ -52,8 +52,8 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// With one client, a request of an open load waits for the one before it, and that
-// wait is part of its latency.
+// With one client, a request of an open load waits for the previous one, and that wait is part of
+// its latency.
 func TestOpenCountsFromTheSchedule(t *testing.T) {
 	l := served(t, func(http.ResponseWriter, *http.Request) {})
 	o := l.open(t.Context(), make([]time.Duration, 20), 1)
@@ -101,8 +101,8 @@ func TestJudgedAndRefused(t *testing.T) {
 	}
 }
 
-// The number of arrivals of a Poisson process has the variance of its mean, and the
-// gaps between them have one of its square.
+// The number of arrivals of a Poisson process has a variance equal to its mean, and the gaps have a
+// variance equal to their mean squared.
 func TestPoisson(t *testing.T) {
 	s := poisson(1000, 10*time.Second, 3)
 	if n := float64(len(s)); math.Abs(n-10_000) > 500 {

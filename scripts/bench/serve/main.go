@@ -1,7 +1,7 @@
-// Command serve measures vicreg serve: what it adds to a model that costs nothing,
-// its throughput over that of the bare session and beside FastAPI, and what it does
-// when it is overloaded, used for long, mistreated or stopped. This process makes the
-// load; each server is a process of its own.
+// Command serve measures vicreg serve: its overhead around a model that costs nothing, its
+// throughput relative to the bare session and to FastAPI, and its behaviour under overload, in long
+// use, with misbehaving clients and when stopped. This process generates the load; each server is a
+// separate process.
 package main
 
 import (
@@ -22,26 +22,26 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// bench is what the cases have in common.
+// bench is the state shared by the cases.
 type bench struct {
 	quick    bool
-	device   string // of the models: "cpu", "cuda" or "cuda:1"
+	device   string // to run the models on: "cpu", "cuda" or "cuda:1"
 	threads  int
 	rounds   int
 	turn     time.Duration
 	minutes  float64
-	server   string // vicreg
+	server   string // path of vicreg
 	turbo    string // vicreg with the tag turbojpeg, "" for none
 	python   string // with the packages of the peer, "" for none
-	work     string // folder for all that is written
-	help     string // what vicreg serve says of itself
+	work     string // folder for all output
+	help     string // help text of vicreg serve
 	pictures []picture
-	made     map[string]string // files of models by name
+	made     map[string]string // model files by name
 	numbers  atomic.Uint64     // of the requests sent
 	figures  peer.Figures
 }
 
-// slow is the case that runs with --quick only when it is asked for by name.
+// slow is the case that --quick runs only if it is named.
 const slow = "resnet50"
 
 func cases() []peer.Case[*bench] {
@@ -97,7 +97,7 @@ func run() error {
 	return b.all(ctx, *only)
 }
 
-// all runs the cases, or one.
+// all runs all cases, or only one.
 func (b *bench) all(ctx context.Context, only string) error {
 	chosen := slices.DeleteFunc(cases(), func(c peer.Case[*bench]) bool {
 		return only != "" && only != c.Name || only == "" && c.Name == slow && b.quick
@@ -110,7 +110,7 @@ func (b *bench) all(ctx context.Context, only string) error {
 	})
 }
 
-// serveHelp is the help of vicreg serve.
+// serveHelp returns the help text of vicreg serve.
 func serveHelp(program string) (string, error) {
 	out, err := exec.Command(program, "serve", "--help").Output()
 	if err != nil {
@@ -119,26 +119,26 @@ func serveHelp(program string) (string, error) {
 	return string(out), nil
 }
 
-// knows tells whether vicreg serve has a flag.
+// knows reports whether vicreg serve has a flag.
 func (b *bench) knows(name string) bool { return strings.Contains(b.help, "--"+name+" ") }
 
-// onHost tells whether the models run on the host's processors.
+// onHost reports whether the models run on the CPU.
 func (b *bench) onHost() bool { return b.device == "cpu" }
 
-// logFile is where a server of a case may write.
+// logFile returns the path of a server's log.
 func (b *bench) logFile(name string) string { return filepath.Join(b.work, name+".log") }
 
-// say prints a figure for people.
+// say prints a human-readable line.
 func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
 
-// load is a load of messages on a server.
+// load returns a load of messages on a server.
 func (b *bench) load(c *child, messages []*message) *load {
 	return &load{addr: c.addr, messages: messages, numbers: &b.numbers}
 }
 
-// measure lets clients send for a turn, which begins when there have been as many
-// answers as there are clients: until then some had no queue before them. It fails
-// when anything but a 200, or one of the statuses that may be, too, came back.
+// measure has clients send for a turn, which begins once there have been as many answers as
+// clients: until then some had no queue ahead of them. It fails if anything but a 200, or a status
+// in too, is returned.
 func (b *bench) measure(ctx context.Context, l *load, clients int, too ...int) (summary, error) {
 	limited, enough := context.WithCancel(ctx)
 	defer enough()

@@ -9,22 +9,21 @@ import (
 	"mime/multipart"
 )
 
-// message is a request made ahead. What differs from one sending to the next is 16
-// hexadecimal digits, in all the places of head that at names: of 100 kB of an image
-// only the head is copied for each.
+// message is a prebuilt request. Only 16 hexadecimal digits vary between sendings, at the offsets
+// at in head: of an image of 100 kB only the head is copied for each sending.
 type message struct {
-	pictures []int  // in it, for whoever judges the answer; -1 for one that is bad
-	kind     string // what it is, for reports
-	statuses []int  // that the answer may have, where any but 200
+	pictures []int  // its image indices, for judging the answer; -1 for a bad one
+	kind     string // for reports
+	statuses []int  // the allowed ones if not only 200
 	head     []byte
 	at       []int
-	tail     []byte // shared by all who send it, never written
+	tail     []byte // shared by all senders, read-only
 }
 
-// digits is the length of the part of a message that is its own.
+// digits is the length of the part of a message that varies.
 const digits = 16
 
-// small is up to which size a body is copied rather than written in a second piece.
+// small is the size up to which a body is copied rather than written separately.
 const small = 4 << 10
 
 // patch writes a number into the digits at the beginning of place.
@@ -36,8 +35,8 @@ func patch(place []byte, n uint64) {
 	}
 }
 
-// post is a POST request. The digits of its own are at those places of the body, in
-// order. A header whose value is the empty string gets digits, too.
+// post returns a POST request. own lists the offsets of varying digits in the body, in ascending
+// order. A header with an empty value gets digits, too.
 func post(path string, body []byte, own []int, headers ...[2]string) *message {
 	m := &message{}
 	m.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n", path, len(body))
@@ -62,13 +61,13 @@ func post(path string, body []byte, own []int, headers ...[2]string) *message {
 	return m
 }
 
-// get is a GET request.
+// get returns a GET request.
 func get(path string) *message {
 	return &message{head: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)}
 }
 
-// commented is a JPEG file with a comment of digits behind its first marker, and
-// where they are: as many different files of one picture as there are numbers.
+// commented inserts a comment of digits after the first marker of a JPEG file, and returns the
+// offset of the digits: each number makes a different file of the same image.
 func commented(file []byte) (out []byte, at int, err error) {
 	if !bytes.HasPrefix(file, []byte{0xff, 0xd8, 0xff}) {
 		return nil, 0, errors.New("not a JPEG file")
@@ -79,8 +78,8 @@ func commented(file []byte) (out []byte, at int, err error) {
 	return append(out, file[2:]...), at, nil
 }
 
-// imageMessage is POST /embed of one JPEG file, whose bytes are different each time, for
-// rows of numbers.
+// imageMessage returns a POST /embed of one JPEG file, whose bytes differ each time, for a binary
+// answer.
 func imageMessage(p picture, headers ...[2]string) (*message, error) {
 	body, at, err := commented(p.data)
 	if err != nil {
@@ -92,7 +91,7 @@ func imageMessage(p picture, headers ...[2]string) (*message, error) {
 	return m, nil
 }
 
-// imageMessages is one message for each picture.
+// imageMessages returns one message for each image.
 func imageMessages(pictures []picture, headers ...[2]string) (all []*message, err error) {
 	for i, p := range pictures {
 		m, err := imageMessage(p, headers...)
@@ -105,8 +104,8 @@ func imageMessages(pictures []picture, headers ...[2]string) (all []*message, er
 	return all, nil
 }
 
-// inferMessage is an Open Inference Protocol request of one picture's pixels, 3*size*size
-// bytes of which the first 16 are the message's own, with numbers as the answer.
+// inferMessage returns an Open Inference Protocol request of one image's pixels, 3*size*size bytes
+// of which the first 16 vary, with a binary answer.
 func inferMessage(model string, pixels []byte, size int) *message {
 	header := fmt.Sprintf(`{"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,%d,%d,3],"parameters":{"binary_data_size":%d}}],`+
 		`"outputs":[{"name":"embedding","parameters":{"binary_data":true}}]}`, size, size, len(pixels))
@@ -116,24 +115,24 @@ func inferMessage(model string, pixels []byte, size int) *message {
 	return m
 }
 
-// jsonMessage is POST /embed of several files in JSON, answered in JSON.
+// jsonMessage returns a POST /embed of several files in JSON, answered in JSON.
 func jsonMessage(files ...[]byte) *message {
 	texts := make([]string, len(files))
 	for i, f := range files {
 		texts[i] = base64.StdEncoding.EncodeToString(f)
 	}
-	body, _ := json.Marshal(map[string]any{"inputs": texts}) // strings alone cannot fail
+	body, _ := json.Marshal(map[string]any{"inputs": texts}) // strings cannot fail
 	m := post("/embed", body, nil, [2]string{"Content-Type", "application/json"})
 	m.kind = "json"
 	return m
 }
 
-// formMessage is POST /embed of several files as a form, answered in JSON.
+// formMessage returns a POST /embed of several files as a form, answered in JSON.
 func formMessage(files ...[]byte) *message { return form(files, nil) }
 
-// form is formMessage of files with digits of their own at these places of each.
+// form is formMessage for files with varying digits at these offsets of each.
 func form(files [][]byte, at []int) *message {
-	var body bytes.Buffer // which takes everything
+	var body bytes.Buffer // its writes cannot fail
 	var own []int
 	w := multipart.NewWriter(&body)
 	for i, f := range files {
@@ -149,7 +148,7 @@ func form(files [][]byte, at []int) *message {
 	return m
 }
 
-// formOfImages is a form of so many images, different from one another and each time.
+// formOfImages returns a form of count images that differ from one another and each time.
 func formOfImages(p picture, count int) (*message, error) {
 	files, at := make([][]byte, count), make([]int, count)
 	for i := range files {
@@ -157,7 +156,7 @@ func formOfImages(p picture, count int) (*message, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		files[i], at[i] = append(body, byte(i)), place // what is behind the end counts for nothing
+		files[i], at[i] = append(body, byte(i)), place // data after the end of the image is ignored
 	}
 	return form(files, at), nil
 }

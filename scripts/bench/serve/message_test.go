@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// sent is a message as it goes over the wire with a number in it, read by net/http.
+// sent returns a message as transmitted with a number in it, parsed by net/http.
 func sent(t *testing.T, m *message, number uint64) (*http.Request, []byte) {
 	t.Helper()
 	head := bytes.Clone(m.head)
@@ -30,11 +30,11 @@ func sent(t *testing.T, m *message, number uint64) (*http.Request, []byte) {
 	return r, body
 }
 
-// A comment makes another file of the same picture, and the number is in it and in
-// the headers that ask for it.
+// A comment makes a different file of the same image, and the number appears in it and in the
+// headers that request it.
 func TestImageMessage(t *testing.T) {
 	p := tiny()
-	p.data = append(p.data, make([]byte, 2*small)...) // too large to be copied whole
+	p.data = append(p.data, make([]byte, 2*small)...) // too large to be copied
 	m, err := imageMessage(p, [2]string{"X-Request-Id", ""})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestInferMessage(t *testing.T) {
 	}
 }
 
-// Every image of a form is a file of its own, in one message and from one to the next.
+// Every image of a form is a distinct file, within a message and between messages.
 func TestFormOfImages(t *testing.T) {
 	m, err := formOfImages(tiny(), 3)
 	if err != nil {

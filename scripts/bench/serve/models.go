@@ -14,9 +14,9 @@ import (
 	"vicreg/scripts/bench/networks"
 )
 
-// averager is a model that costs nothing to run: its vector is the mean colour, in
-// 0..255, of the last row of a picture of the size. All that is measured with it is
-// what is around a model, and that a request came to its end.
+// averager returns a model that costs nothing to run: its vector is the mean colour, in 0..255, of
+// the last row of an image of the given size. It measures only the overhead around a model, and
+// shows that a whole request arrived.
 func averager(size int) (*onnx.ModelProto, error) {
 	g, err := graph.Build("averager", func(g *graph.Graph) {
 		pixels := g.Input(models.Pixels, tensor.Uint8, graph.Batch, size, size, 3)
@@ -40,8 +40,8 @@ func attach(g *graph.Graph, m encoder.Metadata) (*onnx.ModelProto, error) {
 	return model, m.Attach(model)
 }
 
-// model writes a model's file and returns its path. It is made anew in each run, so
-// that it is what the code at hand makes.
+// model writes a model's file and returns its path. It is rebuilt in each run to reflect the
+// current code.
 func (b *bench) model(name string) (string, error) {
 	if path, ok := b.made[name]; ok {
 		return path, nil
@@ -62,13 +62,13 @@ func (b *bench) model(name string) (string, error) {
 	return path, nil
 }
 
-// The sides of the pictures that the models without cost take: 972 bytes and 99,372.
+// Image sides of the models without cost: 972 bytes and 99,372.
 const (
 	smallSide = 18
 	largeSide = 182
 )
 
-// networkSide is the side of the pictures that the networks take.
+// networkSide is the image side of the networks.
 const networkSide = 224
 
 func build(name string) (*onnx.ModelProto, error) {
@@ -79,7 +79,7 @@ func build(name string) (*onnx.ModelProto, error) {
 		return averager(largeSide)
 	case "resnet18", "resnet50":
 		return networks.ResNet(name, 64, 256, networkSide, 1)
-	case "small-a": // of two models that are changed for one another, and quick
+	case "small-a": // one of two fast models that replace each other
 		return networks.ResNet("resnet18", 8, 72, 64, 1)
 	case "small-b":
 		return networks.ResNet("resnet18", 8, 72, 64, 2)

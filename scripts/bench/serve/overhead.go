@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// overhead is what the server costs around a model that costs nothing: requests a
-// second at the best number of clients, and latencies at half that rate, with a
-// thousand bytes a request and with a hundred thousand.
+// overhead measures the cost of the server around a model that costs nothing: requests per second
+// at the best number of clients, and latencies at half that rate, with a thousand bytes per request
+// and with a hundred thousand.
 func overhead(ctx context.Context, b *bench) error {
 	photo, err := imageMessage(nearest(b.pictures, 100_000))
 	if err != nil {
@@ -21,7 +21,7 @@ func overhead(ctx context.Context, b *bench) error {
 	for _, c := range []struct {
 		model, what, key string
 		message          *message
-		side             int // of the picture, where the message is its pixels
+		side             int // of the image, if the message is its pixels
 	}{
 		{"nocost", "tensors of 972 bytes", "overhead", inferMessage("nocost", noise(smallSide), smallSide), smallSide},
 		{"nocost-large", "tensors of 99,372 bytes", "overhead_100k", inferMessage("nocost-large", noise(largeSide), largeSide), largeSide},
@@ -34,7 +34,7 @@ func overhead(ctx context.Context, b *bench) error {
 	return errors.Join(errs...)
 }
 
-// noise is the pixels of a picture.
+// noise returns the pixels of an image.
 func noise(side int) []byte {
 	pixels := make([]byte, 3*side*side)
 	for i := range pixels {
@@ -69,7 +69,7 @@ func (b *bench) around(ctx context.Context, model, what, key string, m *message,
 	return b.halfway(ctx, l, rate, key)
 }
 
-// checkTensor looks at one answer: the mean of the last row, behind the answer's JSON.
+// checkTensor checks one answer: the mean of the last row, which follows the answer's JSON.
 func (b *bench) checkTensor(c *child, m *message, side int) error {
 	r, err := newClient(c.addr).do(m, b.numbers.Add(1))
 	if err != nil {
@@ -92,7 +92,7 @@ func (b *bench) checkTensor(c *child, m *message, side int) error {
 	return nil
 }
 
-// fastest finds the number of clients that gets the most answers a second.
+// fastest finds the number of clients with the most answers per second.
 func (b *bench) fastest(ctx context.Context, c *child, l *load, what string) (rate float64, clients int, err error) {
 	tried := []int{1, 4, 16, 64, 128}
 	if b.quick {
@@ -114,7 +114,7 @@ func (b *bench) fastest(ctx context.Context, c *child, l *load, what string) (ra
 	return rate, clients, nil
 }
 
-// halfway sends at half the rate, at times that do not depend on the answers.
+// halfway sends at half the rate, at times independent of the answers.
 func (b *bench) halfway(ctx context.Context, l *load, rate float64, key string) error {
 	length := b.turns(4)
 	o := l.open(ctx, poisson(rate/2, length, 1), 256)
@@ -130,7 +130,7 @@ func (b *bench) halfway(ctx context.Context, l *load, rate float64, key string) 
 	return nil
 }
 
-// floats reads little-endian float32.
+// floats decodes little-endian float32.
 func floats(b []byte) (v []float32) {
 	for ; len(b) >= 4; b = b[4:] {
 		v = append(v, math.Float32frombits(binary.LittleEndian.Uint32(b)))
@@ -138,7 +138,7 @@ func floats(b []byte) (v []float32) {
 	return v
 }
 
-// turns is the time of so many turns, of one when there is little time.
+// turns returns the duration of n turns, or of one with --quick.
 func (b *bench) turns(n int) time.Duration {
 	if b.quick {
 		return b.turn

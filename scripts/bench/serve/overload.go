@@ -10,11 +10,11 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// overloadDeadline is that of the server which is overloaded.
+// overloadDeadline is the deadline of the overloaded server.
 const overloadDeadline = 2 * time.Second
 
-// overload sends three times what the server can answer: who is taken on must be
-// answered in time and the others told so, and when to come again.
+// overload sends three times what the server can handle: accepted requests must be answered in
+// time, and the others refused with a time to retry after.
 func overload(ctx context.Context, b *bench) error {
 	model, err := b.model("resnet18")
 	if err != nil {
@@ -29,7 +29,7 @@ func overload(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer c.stop()
-	capacity, err := b.measure(ctx, b.load(c, messages), 8, 429) // more are too many for the deadline
+	capacity, err := b.measure(ctx, b.load(c, messages), 8, 429) // more would exceed the deadline
 	if err != nil {
 		return fmt.Errorf("at its capacity: %w", err)
 	}
@@ -37,7 +37,7 @@ func overload(ctx context.Context, b *bench) error {
 	return errors.Join(b.flood(ctx, c, messages, capacity.rate), b.retries(ctx, c, capacity.rate))
 }
 
-// flood is the overload.
+// flood applies the overload.
 func (b *bench) flood(ctx context.Context, c *child, messages []*message, capacity float64) error {
 	length := time.Minute
 	if b.quick {
@@ -60,7 +60,7 @@ func (b *bench) flood(ctx context.Context, c *child, messages []*message, capaci
 	return err
 }
 
-// sayPromises prints what the refusals said, and how long they took themselves.
+// sayPromises reports the retry times of the refusals, and the latency of the refusals.
 func (o *outcome) sayPromises() {
 	var promises, took []time.Duration
 	for _, x := range o.samples {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// pause sleeps on the thread itself, which is exact to some 50 microseconds.
+// pause sleeps in the thread itself, which is accurate to about 50 microseconds.
 func pause(d time.Duration) {
 	for end := time.Now().Add(d); d > 0; d = time.Until(end) {
 		t := syscall.NsecToTimespec(int64(d))
-		syscall.Nanosleep(&t, nil) // signals cut it short
+		syscall.Nanosleep(&t, nil) // signals interrupt it
 	}
 }

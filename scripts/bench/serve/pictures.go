@@ -20,7 +20,7 @@ type picture struct {
 	data []byte
 }
 
-// readPictures are the JPEG files of a folder, by name.
+// readPictures reads the JPEG files of a folder, sorted by name.
 func readPictures(folder string) (all []picture, err error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.jpg")) // sorted
 	if err != nil || len(paths) == 0 {
@@ -36,13 +36,13 @@ func readPictures(folder string) (all []picture, err error) {
 	return all, nil
 }
 
-// nearest is the picture whose file is nearest to a size.
+// nearest returns the image whose file size is nearest to size.
 func nearest(all []picture, size int) picture {
 	off := func(p picture) int { return max(len(p.data)-size, size-len(p.data)) }
 	return slices.MinFunc(all, func(a, b picture) int { return off(a) - off(b) })
 }
 
-// tiny is a picture that takes no time to decode.
+// tiny returns an image that takes no time to decode.
 func tiny() picture {
 	m := image.NewRGBA(image.Rect(0, 0, 32, 32))
 	for y := range 32 {
@@ -51,11 +51,11 @@ func tiny() picture {
 		}
 	}
 	var b bytes.Buffer
-	jpeg.Encode(&b, m, nil) // into memory it cannot fail
+	jpeg.Encode(&b, m, nil) // cannot fail in memory
 	return picture{"tiny", b.Bytes()}
 }
 
-// spoiled are files that no server should take for a picture: each is refused alone.
+// spoiled returns files that no server should accept as an image: each is refused on its own.
 func spoiled(p picture) map[string][]byte {
 	return map[string][]byte{
 		"truncated": p.data[:len(p.data)/2],
@@ -65,8 +65,7 @@ func spoiled(p picture) map[string][]byte {
 	}
 }
 
-// flipped is a file with some bits of its second half turned over; it may still be
-// a picture.
+// flipped returns a file with some bits flipped in its second half; it may still be an image.
 func flipped(p picture, seed uint64) []byte {
 	r, out := rand.New(rand.NewPCG(seed, 2)), slices.Clone(p.data)
 	for range 20 {
@@ -75,7 +74,7 @@ func flipped(p picture, seed uint64) []byte {
 	return out
 }
 
-// bomb is a PNG file of a few bytes that says it has side x side pixels.
+// bomb returns a PNG file of a few bytes that claims side x side pixels.
 func bomb(side uint32) []byte {
 	out := []byte("\x89PNG\r\n\x1a\n")
 	chunk := func(name string, data []byte) {

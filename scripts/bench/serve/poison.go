@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// batchOf is how many images a batch with one bad image has.
+// batchOf is the size of a batch with one bad image.
 const batchOf = 16
 
-// poison sends batches of which one image is bad: it alone must fail.
+// poison sends batches with one bad image: only that one must fail.
 func (f *faulty) poison(ctx context.Context) error {
 	c, err := f.start(ctx, "faults-poison", f.a)
 	if err != nil {
@@ -31,8 +31,7 @@ func (f *faulty) poison(ctx context.Context) error {
 	return f.count(o, 200)
 }
 
-// poisoned are such batches of both forms, with every kind of bad image and at each
-// place.
+// poisoned returns such batches in both forms, with every kind of bad image at each position.
 func (f *faulty) poisoned() (all []*message) {
 	kinds := []string{"truncated", "text", "headless", "bomb"}
 	for i := range 4 * batchOf {
@@ -54,7 +53,7 @@ func (f *faulty) poisoned() (all []*message) {
 	return all
 }
 
-// judgeBatch looks at every image of an answer.
+// judgeBatch checks every image of an answer.
 func (f *faulty) judgeBatch(m *message, r *reply) error {
 	if r.status != 200 {
 		return nil // counted by its status

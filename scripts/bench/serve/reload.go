@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// reloads changes the model of a server again and again while it answers.
+// reloads repeatedly replaces the model of a server under load.
 func (f *faulty) reloads(ctx context.Context) error {
 	if !f.knows("watch") {
 		say("SKIPPED: this vicreg serve does not load a changed model")
@@ -49,7 +49,7 @@ func (f *faulty) reloads(ctx context.Context) error {
 	return errors.Join(err, f.count(o, 200))
 }
 
-// reload puts one of the two models in place and waits until the server has it.
+// reload puts one of the two models in place and waits until the server uses it.
 func (f *faulty) reload(ctx context.Context, c *child, which int) error {
 	if err := f.put([]string{f.a, f.b}[which]); err != nil {
 		return err

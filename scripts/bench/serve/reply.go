@@ -12,23 +12,23 @@ import (
 	"time"
 )
 
-// reply is an answer. Its memory is used again for the next one on the connection.
+// reply is an answer. Its memory is reused for the next one on the connection.
 type reply struct {
-	begun  bool // at least a byte of it came
+	begun  bool // at least one byte arrived
 	status int
 	head   []byte // the lines of the header
 	body   []byte
 }
 
-// read takes the next answer from a connection. When it fails, begun tells whether
-// any of the answer was there.
+// read reads the next answer from a connection. After an error, begun reports whether any of the
+// answer arrived.
 func (r *reply) read(in *bufio.Reader) error {
 	r.begun, r.status = false, 0
 	if _, err := in.Peek(1); err != nil {
 		return err
 	}
 	r.begun = true
-	for r.status < 200 { // those of 100 and more announce the answer
+	for r.status < 200 { // informational answers precede the real one
 		if err := r.readHead(in); err != nil {
 			return fmt.Errorf("read the header of an answer: %w", err)
 		}
@@ -61,7 +61,7 @@ func (r *reply) readHead(in *bufio.Reader) (err error) {
 	}
 }
 
-// header is the value of a header, "" when it is not there.
+// header returns the value of a header, "" if absent.
 func (r *reply) header(name string) string {
 	for rest := r.head; len(rest) > 0; {
 		var line []byte
@@ -88,7 +88,7 @@ func (r *reply) readBody(in *bufio.Reader) (err error) {
 	if r.status == 204 || r.status == 304 {
 		return nil
 	}
-	rest, err := io.ReadAll(in) // to the end of the connection
+	rest, err := io.ReadAll(in) // until the connection closes
 	r.body = append(r.body, rest...)
 	return err
 }
@@ -126,10 +126,10 @@ func (r *reply) readChunks(in *bufio.Reader) error {
 	}
 }
 
-// closes tells whether the connection ends with this answer.
+// closes reports whether the connection ends with this answer.
 func (r *reply) closes() bool { return strings.EqualFold(r.header("Connection"), "close") }
 
-// spans are decode, queue and infer of a Server-Timing header, in milliseconds.
+// spans returns decode, queue and infer of a Server-Timing header, in milliseconds.
 func spans(header string) (ms [3]float32) {
 	for entry := range strings.SplitSeq(header, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(entry), ";dur=")
@@ -141,8 +141,7 @@ func spans(header string) (ms [3]float32) {
 	return ms
 }
 
-// promises are when to come again, by Retry-After-Ms and by Retry-After; 0 for a
-// header that is not there.
+// promises returns when to retry, by Retry-After-Ms and by Retry-After; 0 for an absent header.
 func (r *reply) promises() (fine, whole time.Duration) {
 	ms, _ := strconv.ParseFloat(r.header("Retry-After-Ms"), 64)
 	s, _ := strconv.ParseFloat(r.header("Retry-After"), 64)

@@ -10,20 +10,19 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// retryEvery is how often one who was refused asks again. What is promised and what
-// came true are known no better than that, and count as no less.
+// retryEvery is the interval at which a refused client retries. It is the resolution of promised
+// and actual times, and the minimum that either counts as.
 const retryEvery = 20 * time.Millisecond
 
 // trial is one refusal: what it promised and when the request was accepted.
 type trial struct {
 	fine, whole time.Duration // Retry-After-Ms and Retry-After
-	accepted    time.Duration // since the refusal came
-	late        bool          // it was taken on then, but not answered before its deadline
+	accepted    time.Duration // since the refusal
+	late        bool          // it was then accepted, but not answered before its deadline
 }
 
-// retries finds out whether Retry-After tells the truth, on a server that is left
-// alone between trials: it is sent requests until the first is refused, and none
-// after that but the refused one, again and again.
+// retries tests whether Retry-After is accurate, on a server that is idle between trials: it is
+// sent requests until the first one is refused, and after that only the refused one, repeatedly.
 func (b *bench) retries(ctx context.Context, c *child, capacity float64) error {
 	count := 24
 	if b.quick {
@@ -33,7 +32,7 @@ func (b *bench) retries(ctx context.Context, c *child, capacity float64) error {
 	var errs []error
 	late := 0
 	for i := range count {
-		images := []int{1, 16}[i%2] // those of many have longer to wait
+		images := []int{1, 16}[i%2] // larger requests have longer to wait
 		t, err := b.retry(ctx, c, capacity, images)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("refused and asking again: %w", err))
@@ -66,11 +65,11 @@ func (b *bench) sayTruth(header, key string, ratios []float64) {
 	b.figures.Add(key+"_worst", peer.Percentile(ratios, 1))
 }
 
-// fineRatio is how many times longer or shorter it took than promised in milliseconds.
+// fineRatio is the factor by which the time deviates from the milliseconds promised.
 func (t trial) fineRatio() float64 { return factor(t.accepted, t.fine) }
 
-// wholeRatio is the same for whole seconds, which are rounded up: anything within
-// that second is right.
+// wholeRatio is the same for whole seconds, which are rounded up: anything within that second is
+// accurate.
 func (t trial) wholeRatio() float64 {
 	return factor(t.accepted, min(max(t.accepted, t.whole-time.Second), t.whole))
 }
@@ -80,7 +79,7 @@ func factor(a, b time.Duration) float64 {
 	return max(x/y, y/x)
 }
 
-// retry is one trial with requests of so many images.
+// retry runs one trial with requests of the given number of images.
 func (b *bench) retry(ctx context.Context, c *child, capacity float64, images int) (t trial, err error) {
 	m, err := tinyMessage(images)
 	if err != nil {
@@ -114,8 +113,8 @@ func (b *bench) retry(ctx context.Context, c *child, capacity float64, images in
 	}
 }
 
-// tinyMessage is a request of images that take no time to decode, so that all its
-// wait is for the model.
+// tinyMessage returns a request of images that take no time to decode, so that it only waits for
+// the model.
 func tinyMessage(images int) (*message, error) {
 	if images == 1 {
 		return imageMessage(tiny())
@@ -123,16 +122,16 @@ func tinyMessage(images int) (*message, error) {
 	return formOfImages(tiny(), images)
 }
 
-// refusal is the first 429.
+// refusal is the first 429 answer.
 type refusal struct {
 	at          time.Time
 	fine, whole time.Duration
 }
 
-// fill sends requests at several times the rate the server can do until one is
-// refused; nil when none is. wait returns when the others are answered.
+// fill sends requests at several times the server's rate until one is refused; nil if none is. wait
+// returns once the others are answered.
 func (b *bench) fill(ctx context.Context, c *child, m *message, rate float64) (first *refusal, wait func()) {
-	most := max(8, int(3*overloadDeadline.Seconds()*rate)) // surely more than fit before the deadline
+	most := max(8, int(3*overloadDeadline.Seconds()*rate)) // surely more than fit within the deadline
 	found := make(chan *refusal, most)
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
@@ -156,7 +155,7 @@ func (b *bench) fill(ctx context.Context, c *child, m *message, rate float64) (f
 	return <-found, all.Wait
 }
 
-// refused sends one request on a connection of its own; nil when it is not refused.
+// refused sends one request on its own connection; nil if it is not refused.
 func (b *bench) refused(c *child, m *message) *refusal {
 	one := newClient(c.addr)
 	defer one.close()

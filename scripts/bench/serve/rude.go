@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// manner is how a client behaves that does not want an answer. It has a new
-// connection; end is closed when it is over.
+// manner is the behaviour of a misbehaving client. It gets a new connection; end is closed when the
+// test is over.
 type manner func(conn net.Conn, m *message, end <-chan struct{}) error
 
-// practise opens one connection after the other until ctx ends, pausing between
-// them, and tells how often the server was the one to end it.
+// practise opens one connection after another until ctx ends, pausing in between, and returns how
+// often the server closed it.
 func (f manner) practise(ctx context.Context, addr string, m *message, between time.Duration) (ended int) {
 	for ctx.Err() == nil {
 		if conn, err := net.Dial("tcp", addr); err == nil {
@@ -32,7 +32,7 @@ func (f manner) practise(ctx context.Context, addr string, m *message, between t
 	return ended
 }
 
-// whole is a message in one piece, with zeros as its number.
+// whole returns the message in one piece, with zero as its number.
 func (m *message) whole() []byte {
 	out := slices.Concat(m.head, m.tail)
 	for _, at := range m.at {
@@ -54,7 +54,7 @@ func leavesBeforeTheAnswer(conn net.Conn, m *message, _ <-chan struct{}) error {
 	return nil
 }
 
-// neverEndsTheHeader sends part of a header and waits for the server to lose patience.
+// neverEndsTheHeader sends part of a header and waits for the server to time out.
 func neverEndsTheHeader(conn net.Conn, m *message, end <-chan struct{}) error {
 	if _, err := conn.Write(m.head[:20]); err != nil {
 		return err
@@ -62,8 +62,8 @@ func neverEndsTheHeader(conn net.Conn, m *message, end <-chan struct{}) error {
 	return untilClosed(conn, end)
 }
 
-// dribbles sends a header and then a byte of the body now and then, until the server
-// has enough of it.
+// dribbles sends a header and then a byte of the body per second, until the server closes the
+// connection.
 func dribbles(conn net.Conn, m *message, end <-chan struct{}) error {
 	all := m.whole()
 	if _, err := conn.Write(all[:len(m.head)]); err != nil {
@@ -82,12 +82,11 @@ func dribbles(conn net.Conn, m *message, end <-chan struct{}) error {
 	return nil
 }
 
-// untilClosed waits until the server closes the connection, which is an error, or
-// the end.
+// untilClosed waits until the server closes the connection, which is an error, or until end.
 func untilClosed(conn net.Conn, end <-chan struct{}) error {
 	closed := make(chan error, 1)
 	go func() {
-		buffer := make([]byte, 4096) // there may be an answer first
+		buffer := make([]byte, 4096) // an answer may come first
 		for {
 			if _, err := conn.Read(buffer); err != nil {
 				closed <- err
@@ -103,8 +102,8 @@ func untilClosed(conn net.Conn, end <-chan struct{}) error {
 	}
 }
 
-// rudeClients keeps many clients of each kind beside ones that behave, whose answers
-// must all be there and right.
+// rudeClients runs many clients of each kind beside well-behaved ones, whose answers must all
+// arrive and be correct.
 func (f *faulty) rudeClients(ctx context.Context) error {
 	c, err := f.start(ctx, "faults-rude", f.a)
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// soak sends everything that comes to a server in its life, for a long time, and
-// watches the memory of its process.
+// soak sends every kind of request for a long time, and monitors the server's memory.
 func soak(ctx context.Context, b *bench) error {
 	model, err := b.model("resnet18")
 	if err != nil {
@@ -44,7 +43,7 @@ func soak(ctx context.Context, b *bench) error {
 	return b.sayMemory(o, memory)
 }
 
-// mixture is one message for each kind and picture; good ones come most often.
+// mixture returns one message for each kind and image; good ones are the most frequent.
 func (b *bench) mixture() ([]*message, error) {
 	all, err := imageMessages(b.pictures)
 	if err != nil {
@@ -80,7 +79,7 @@ func (b *bench) mixture() ([]*message, error) {
 	return all, nil
 }
 
-// every is how often the memory is looked at.
+// every is the interval at which memory is sampled.
 func (b *bench) every() time.Duration {
 	if b.quick {
 		return 200 * time.Millisecond
@@ -91,7 +90,7 @@ func (b *bench) every() time.Duration {
 // point is a measurement at a time.
 type point struct{ x, y float64 }
 
-// watch notes the megabytes of a process by the minute until ctx ends.
+// watch records the resident megabytes of a process over minutes until ctx ends.
 func (c *child) watch(ctx context.Context, every time.Duration) (all []point) {
 	begin, tick := time.Now(), time.NewTicker(every)
 	defer tick.Stop()
@@ -107,8 +106,8 @@ func (c *child) watch(ctx context.Context, every time.Duration) (all []point) {
 	}
 }
 
-// sayMemory reports the growth of the memory. The first third of the time, in which
-// all that is kept is allocated for the first time, does not count.
+// sayMemory reports the growth of the memory. The first third of the time is excluded, as
+// long-lived memory is allocated then.
 func (b *bench) sayMemory(o *outcome, memory []point) error {
 	if len(memory) < 6 {
 		return fmt.Errorf("the memory of the server was seen %d times", len(memory))
@@ -126,7 +125,7 @@ func (b *bench) sayMemory(o *outcome, memory []point) error {
 	return err
 }
 
-// slope is that of the line with the least squares through points.
+// slope returns the slope of the least-squares line through points.
 func slope(points []point) float64 {
 	var mx, my, xx, xy float64
 	for _, p := range points {

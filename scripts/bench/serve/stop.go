@@ -11,35 +11,34 @@ import (
 	"time"
 )
 
-// ends is what became of the requests around a SIGTERM. Those that were sent and
-// not answered, with not a byte, are pending until it is known whether the server
-// ever had them. A connection may end just when a request sets out on it: an idle
-// one is closed, or one that waits to be accepted goes down with the listener. No
-// server can help that, and clients send such a request again. It is such a race
-// when the server ended in good order, so that no handler was cut off, and its log,
-// which has a line for every request that reached one, has
-//   - none for this, or
-//   - one that says that its connection ended before the request was read (400) or
-//     answered (499), and the connection had been idle: net/http takes one for idle
-//     until it has read a whole header.
+// ends is the outcome of the requests around a SIGTERM. A request without a single byte of an
+// answer is pending until it is known whether it ever reached the server. A connection may end just
+// as a request is sent on it: an idle one is closed, or one waiting to be accepted goes down with
+// the listener. No server can prevent that, and clients resend such a request. It counts as such a
+// race if the server exited cleanly, so that no handler was cut off, and its log, which has a line
+// for every request that reached a handler, has
+//   - no line for it, or
+//   - one that says that its connection ended before the request was read (400) or answered (499),
+//     and the connection had been idle: net/http considers one idle until it has read a whole
+//     header.
 //
 // Otherwise it is lost.
 type ends struct {
 	mu                sync.Mutex
 	answered, refused int
-	unsent            int // there was no connection to be had: the server is gone
+	unsent            int // no connection could be made: the server is gone
 	pending           []pending
-	lost, wrong       int // cut off after the first byte; not the right answer
+	lost, wrong       int // cut off after the first byte; incorrect
 	faults            []error
 }
 
-// pending is a request by its id, and whether its connection had been idle.
+// pending is a request by ID, and whether its connection had been idle.
 type pending struct {
 	id   string
 	idle bool
 }
 
-// stops ends servers by SIGTERM while clients send.
+// stops ends servers by SIGTERM under load.
 func (f *faulty) stops(ctx context.Context) error {
 	count := 10
 	if f.quick {
@@ -69,7 +68,7 @@ func (f *faulty) stops(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// stopOnce is one server's end.
+// stopOnce starts one server and stops it under load.
 func (f *faulty) stopOnce(ctx context.Context, messages []*message) (e *ends, races int, err error) {
 	c, err := f.start(ctx, "faults-stop", f.a)
 	if err != nil {
@@ -90,7 +89,7 @@ func (f *faulty) stopOnce(ctx context.Context, messages []*message) (e *ends, ra
 	return e, races, errors.Join(err, gone)
 }
 
-// client sends until nobody listens any more.
+// client sends requests until no one listens any more.
 func (e *ends) client(f *faulty, addr string, messages []*message) {
 	c := newClient(addr)
 	c.careful = true
@@ -111,7 +110,7 @@ func (e *ends) client(f *faulty, addr string, messages []*message) {
 	}
 }
 
-// note counts one request; over tells that there is no server any more.
+// note counts one request; over reports that the server is gone.
 func (e *ends) note(p pending, read, r *reply, err error) (over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -139,7 +138,7 @@ func (e *ends) note(p pending, read, r *reply, err error) (over bool) {
 	return false
 }
 
-// settle decides what the pending requests were.
+// settle classifies the pending requests.
 func (e *ends) settle(log string, inOrder bool) (races int, err error) {
 	text, err := os.ReadFile(log)
 	if err != nil {
@@ -161,7 +160,7 @@ func (e *ends) settle(log string, inOrder bool) (races int, err error) {
 	return races, err
 }
 
-// handled are the statuses of the requests in a log, by their ids.
+// handled returns the statuses of the requests in a log, by ID.
 func handled(log []byte) map[string]int {
 	statuses := map[string]int{}
 	for line := range bytes.Lines(log) {

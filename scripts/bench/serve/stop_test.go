@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What a request is whose answer never came depends on what the server knows of it.
+// How a request without an answer is classified depends on what the server logged of it.
 func TestSettle(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	lines := `{"msg":"stopping","waiting":3}
@@ -26,7 +26,7 @@ no JSON
 		lost          int
 	}{
 		{"unknown", true, true, 0},
-		{"unknown", false, true, 0}, // it waited to be accepted
+		{"unknown", false, true, 0}, // it was waiting to be accepted
 		{"unknown", true, false, 1}, // a handler may have been cut off
 		{"cut", true, true, 0},
 		{"left", true, true, 0},
@@ -50,7 +50,7 @@ func TestNote(t *testing.T) {
 		over    bool
 	}{
 		{whole(200), whole(200), nil, false},
-		{whole(200), whole(200), failed, false}, // judged to be wrong
+		{whole(200), whole(200), failed, false}, // judged wrong
 		{whole(503), whole(503), nil, false},
 		{whole(500), whole(500), nil, false},
 		{&reply{}, nil, failed, false},

@@ -8,17 +8,17 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// summary is a load in figures: of the answers with status 200 that were done in
-// the time looked at.
+// summary is a load in figures: over the answers with status 200 that were completed in the given
+// interval.
 type summary struct {
 	count          int
-	rate           float64 // a second
+	rate           float64 // per second
 	p50, p99, p999 time.Duration
 	spans          [3]float64 // mean of decode, queue, infer in milliseconds
 	batch          float64    // mean size
 }
 
-// summarise looks at what was done between two times.
+// summarise covers what was completed between two times.
 func (o *outcome) summarise(from, to time.Duration) (s summary) {
 	var latencies, done []time.Duration
 	for _, x := range o.samples {
@@ -46,9 +46,8 @@ func (o *outcome) summarise(from, to time.Duration) (s summary) {
 	return s
 }
 
-// rate is how many were done a second from the last one before a time to the last
-// of all: answers come a batch at a time, and a window that began or ended anywhere
-// in between would be off by part of one.
+// rate returns the answers per second from the last one before from to the last of all: answers
+// arrive in batches, and a window with arbitrary ends would be off by part of one.
 func rate(done []time.Duration, from time.Duration) float64 {
 	if len(done) == 0 {
 		return 0
@@ -66,7 +65,7 @@ func rate(done []time.Duration, from time.Duration) float64 {
 	return float64(n) / (done[len(done)-1] - begin).Seconds()
 }
 
-// late is by how much the generator itself was behind its schedule, for 99 of 100.
+// late returns the 99th percentile of the generator's own delay behind its schedule.
 func (o *outcome) late() time.Duration {
 	var late []time.Duration
 	for _, x := range o.samples {
@@ -76,7 +75,7 @@ func (o *outcome) late() time.Duration {
 	return peer.Percentile(late, 0.99)
 }
 
-// statuses counts the answers; 0 stands for none, -1 for wrong ones of any status.
+// statuses counts the answers by status; 0 means no answer, -1 a wrong one of any status.
 func (o *outcome) statuses() map[int]int {
 	counts := map[int]int{}
 	for _, x := range o.samples {
@@ -89,9 +88,9 @@ func (o *outcome) statuses() map[int]int {
 	return counts
 }
 
-// bad is how many requests had no answer, a wrong one, one with a status that is not
-// in the list, or one only when they were sent again: no server here has a reason to
-// close a connection. err shows a few.
+// bad returns the number of requests without an answer, with a wrong one, with a status that is not
+// allowed, or that had to be resent: no server here has a reason to close a connection. err
+// describes a few.
 func (o *outcome) bad(allowed ...int) (n int, err error) {
 	var list []string
 	if n = o.stale; n > 0 {

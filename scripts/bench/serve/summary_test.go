@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Batches of 8 every second are 8 a second, wherever the window begins.
+// Batches of 8 every second are 8 per second, wherever the window begins.
 func TestRateOfBatches(t *testing.T) {
 	for _, from := range []time.Duration{1500 * time.Millisecond, 2 * time.Second, 2990 * time.Millisecond} {
 		var done []time.Duration
@@ -24,7 +24,7 @@ func TestRateOfBatches(t *testing.T) {
 	}
 }
 
-// What is late, early or no answer does not count, and spans are means.
+// Late, early and missing answers do not count, and spans are means.
 func TestSummarise(t *testing.T) {
 	o := &outcome{samples: []sample{
 		{due: 0, done: 5, status: 200},
@@ -47,8 +47,8 @@ func TestSlope(t *testing.T) {
 	}
 }
 
-// A promise is off by the larger of two factors, no finer than one asks; whole
-// seconds are right when they are the next one up.
+// The error of a promise is the larger of the two ratios, at the resolution of the retries; whole
+// seconds are accurate if they are the next one up.
 func TestTruthOfPromises(t *testing.T) {
 	const msec = time.Millisecond
 	for _, c := range []struct {

@@ -7,7 +7,7 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// concurrencies are the numbers of clients; the last is that of the ratio.
+// concurrencies are the numbers of clients; ratios are taken at the last one.
 func (b *bench) concurrencies() []int {
 	switch {
 	case b.quick:
@@ -18,15 +18,15 @@ func (b *bench) concurrencies() []int {
 	return []int{1, 64, 256}
 }
 
-// side is a server that takes turns with others, and what its turns gave.
+// side is a server that takes turns with others, and the results of its turns.
 type side struct {
-	label, suffix string // for people, and of keys
+	label, suffix string // for display, and for figures' keys
 	child         *child
 	messages      []*message
 	turns         map[int][]summary // by clients
 }
 
-// take is a turn of a side.
+// take runs a turn of a side.
 func (s *side) take(ctx context.Context, b *bench, clients int) (summary, error) {
 	sum, err := b.measure(ctx, b.load(s.child, s.messages), clients)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *side) take(ctx context.Context, b *bench, clients int) (summary, error)
 	return sum, nil
 }
 
-// middle is the median over a side's turns of some figure.
+// middle returns the median of a figure over a side's turns.
 func (s *side) middle(clients int, of func(summary) float64) float64 {
 	var all []float64
 	for _, t := range s.turns[clients] {
@@ -52,8 +52,8 @@ func perSecond(s summary) float64 { return s.rate }
 func p50(s summary) float64       { return ms(s.p50) }
 func p99(s summary) float64       { return ms(s.p99) }
 
-// throughput is that of a network behind the server over that of its bare session.
-// Every request brings a JPEG file that was not there before.
+// throughput measures a network behind the server relative to its bare session. Every request has a
+// JPEG file not sent before.
 func throughput(ctx context.Context, b *bench, name string) error {
 	model, err := b.model(name)
 	if err != nil {
@@ -69,7 +69,7 @@ func throughput(ctx context.Context, b *bench, name string) error {
 	}
 	defer session.process.Stop()
 	sides, err := b.builds(ctx, name, model, messages)
-	if err == nil && !b.onHost() { // which could wait for the host to decode
+	if err == nil && !b.onHost() { // image requests may be limited by decoding on the host
 		sides = append(sides, &side{label: "ready pixels", suffix: "_pixels", child: sides[0].child,
 			messages: []*message{inferMessage(name, noise(networkSide), networkSide)}})
 	}
@@ -91,7 +91,7 @@ func throughput(ctx context.Context, b *bench, name string) error {
 	return nil
 }
 
-// builds starts a server for each build of vicreg that there is.
+// builds starts a server for each available build of vicreg.
 func (b *bench) builds(ctx context.Context, name, model string, messages []*message) (sides []*side, err error) {
 	for _, s := range []struct{ program, label, suffix string }{{b.server, "default build", ""}, {b.turbo, "with turbojpeg", "_turbo"}} {
 		if s.program == "" {
@@ -106,8 +106,8 @@ func (b *bench) builds(ctx context.Context, name, model string, messages []*mess
 	return sides, nil
 }
 
-// alternate gives the bare session and each side its turns; a ratio is taken within
-// a round, at the last concurrency, whose turn comes right behind the session's.
+// alternate gives the bare session and each side its turns; a ratio is taken within a round, at the
+// last concurrency, whose turn follows directly after the session's.
 func (b *bench) alternate(ctx context.Context, session *bareSide, sides []*side) (bare []float64, ratios [][]float64, err error) {
 	ratios = make([][]float64, len(sides))
 	tried, last := b.concurrencies(), len(b.concurrencies())-1
@@ -134,7 +134,7 @@ func (b *bench) alternate(ctx context.Context, session *bareSide, sides []*side)
 	return bare, ratios, nil
 }
 
-// report prints and keeps the figures of one build.
+// report prints and records the figures of one build.
 func (b *bench) report(name string, s *side, ratios []float64) {
 	tried := b.concurrencies()
 	say("%s: %.3f of the bare session at %d clients", s.label, peer.Median(ratios), tried[len(tried)-1])

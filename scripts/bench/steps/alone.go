@@ -10,35 +10,35 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// Alone runs sides one after the other, each with the device to itself: two steps of
-// this size do not fit on one. What it measures is kept by the name of the side, so
-// that one may run again, to show how far the machine drifts.
+// Alone runs sides one after another, each with the device to itself: two steps of this size do not
+// fit on one. Measurements are kept by the side's name, so a side may run again, to show how far
+// the machine drifts.
 type Alone struct {
 	Device ort.Device
-	Rounds int           // measured, each some steps that are waited for together
-	Round  time.Duration // what a round should take
+	Rounds int           // number of measured rounds, each of several steps with one wait at the end
+	Round  time.Duration // target duration of a round
 	Batch  int
-	Until  time.Time // when a side that still runs is cut off; zero for never
+	Until  time.Time // deadline at which a running side is killed; zero for none
 
 	blocks map[string]*Block
 }
 
-// Block is what a side did.
+// Block holds the measurements of a side.
 type Block struct {
 	Ms      []float64 // of one step, by round
-	Medians []float64 // of Ms, by the times that the side ran
-	Bytes   float64   // the most memory that it took, of the device or else of the host
+	Medians []float64 // of Ms, by run of the side
+	Bytes   float64   // peak memory, of the device or else of the host
 }
 
-// Of returns what a side did, nil for one that did not run to its end.
+// Of returns a side's measurements, nil if it did not complete.
 func (a *Alone) Of(name string) *Block { return a.blocks[name] }
 
-// PerSecond is the images of a batch over the median time of a step.
+// PerSecond returns the batch size over the median time of a step.
 func (a *Alone) PerSecond(name string) float64 {
 	return 1000 * float64(a.Batch) / peer.Median(a.blocks[name].Ms)
 }
 
-// Run starts a side, lets it warm up, measures it, stops it and prints a line.
+// Run starts a side, warms it up, measures it, stops it and prints a line.
 func (a *Alone) Run(s Side) error {
 	idle, err := a.used()
 	if err != nil {
@@ -75,7 +75,7 @@ func (a *Alone) Run(s Side) error {
 	return nil
 }
 
-// measure asks for rounds of as many steps as take the time of a round.
+// measure runs rounds of as many steps as fit the duration of a round.
 func (a *Alone) measure(p *peer.Process, ms float64) (times []float64, last took, err error) {
 	n := min(max(int(a.Round.Seconds()*1000/ms), 1), 1000)
 	for range a.Rounds {
@@ -100,7 +100,7 @@ func (a *Alone) keep(name string, times []float64, bytes float64) {
 	b.Bytes = max(b.Bytes, bytes)
 }
 
-// used is the memory of the device that is taken now.
+// used returns the memory in use on the device now.
 func (a *Alone) used() (float64, error) {
 	if a.Device.Kind == tensor.Host {
 		return 0, nil
@@ -108,9 +108,9 @@ func (a *Alone) used() (float64, error) {
 	return DeviceMemory(a.Device)
 }
 
-// taken is what the process has taken. On a device neither side gives back what it
-// once had, and each is the only one there: the memory in use tells, measured alike
-// for all, with what the driver and its libraries take.
+// taken returns the memory that the process has claimed. On a device neither side returns memory,
+// and each runs alone, so the memory in use shows it, including that of the driver and its
+// libraries, measured alike for all.
 func (a *Alone) taken(p *peer.Process, idle float64) (float64, error) {
 	if a.Device.Kind == tensor.Host {
 		var answer struct{ Bytes float64 }

@@ -10,13 +10,13 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// The steps to be compared on a device, without what they run on.
+// The steps compared on a device, without device settings.
 var (
 	R50 = Setup{Name: "r50", Model: "resnet50", Stem: "imagenet", Expander: "8192-8192-8192", Width: 64, Size: 224, Batch: 256}
 	R18 = Setup{Name: "r18", Model: "resnet18", Stem: "cifar", Expander: "2048-2048-2048", Width: 64, Size: 32, Batch: 512}
 )
 
-// Small is the setup at a size for a CPU with little time, in kind the same.
+// Small scales the setup down for a quick run on a CPU, keeping its structure.
 func (s Setup) Small() Setup {
 	s.Width, s.Batch, s.Expander = 8, 16, "64-64-64"
 	if s.Size > 64 {
@@ -25,8 +25,8 @@ func (s Setup) Small() Setup {
 	return s
 }
 
-// On says what a setup runs on: as vicreg train does on the host, and on a device in
-// the precision.
+// On sets what a setup runs on: like vicreg train on the host, and in the given precision on a
+// device.
 func (s Setup) On(d ort.Device, precision string, threads int) Setup {
 	s.Device, s.Precision, s.Kernels, s.Threads = d.String(), precision, "auto", threads
 	s.Capture = d.Kind != tensor.Host
@@ -41,11 +41,10 @@ const (
 	Compiled = "PyTorch compiled"
 )
 
-// Compare runs our step, PyTorch's eager one in channels_last and its compiled one; then
-// the first two again, which shows how far the machine drifts, and ours with each launch
-// made anew, as far as there is time. PyTorch is left out for an empty python. That a
-// side fails does not keep the others from running; it is an error if it was one of the
-// first two.
+// Compare runs our step, PyTorch's eager one in channels_last and its compiled one; then, as time
+// permits, the first two again, which shows how far the machine drifts, and ours without captured
+// launches. PyTorch is skipped if python is empty. A failing side does not stop the others; it is
+// an error only if it is one of the first two.
 func (a *Alone) Compare(s Setup, python string) error {
 	first, more := []Side{Ours(Vicreg, s)}, []Side{}
 	device := a.Device.Kind != tensor.Host
@@ -69,12 +68,12 @@ func (a *Alone) Compare(s Setup, python string) error {
 			fmt.Printf("  LEFT OUT, for want of time: %s\n", side.Name)
 			continue
 		}
-		a.all([]Side{side}) // says itself what fails
+		a.all([]Side{side}) // reports failures itself
 	}
 	return err
 }
 
-// forASide is what a side may take to start and to be measured.
+// forASide is the time that a side gets to start and be measured.
 const forASide = 35 * time.Second
 
 func (a *Alone) all(sides []Side) error {
@@ -88,8 +87,8 @@ func (a *Alone) all(sides []Side) error {
 	return errors.Join(errs...)
 }
 
-// Over is how many times as many images a second one side does as another, and what
-// memory it takes over the other's; false when one of them did not run.
+// Over returns the images per second and the memory of one side relative to another's; false if one
+// of them did not run.
 func (a *Alone) Over(side, other string) (speed, memory float64, ok bool) {
 	x, y := a.Of(side), a.Of(other)
 	if x == nil || y == nil {
@@ -98,8 +97,8 @@ func (a *Alone) Over(side, other string) (speed, memory float64, ok bool) {
 	return a.PerSecond(side) / a.PerSecond(other), x.Bytes / y.Bytes, true
 }
 
-// Figures adds what was measured under keys with a prefix: images a second of each
-// side, and ours over the others'.
+// Figures adds the measurements under keys with a prefix: images per second of each side, and ours
+// relative to the others'.
 func (a *Alone) Figures(f *peer.Figures, prefix string) {
 	keys := map[string]string{Vicreg: "ours", Launched: "launched", Eager: "eager", Compiled: "compiled"}
 	for _, side := range []string{Vicreg, Launched, Eager, Compiled} {

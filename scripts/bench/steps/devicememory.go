@@ -9,8 +9,8 @@ import (
 	"vicreg/models/ort"
 )
 
-// DeviceMemory is how much memory of a CUDA device is in use by all processes, in
-// bytes, as nvidia-smi tells.
+// DeviceMemory returns the memory of a CUDA device in use by all processes, in bytes, as reported
+// by nvidia-smi.
 func DeviceMemory(d ort.Device) (float64, error) {
 	out, err := exec.Command("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", strconv.Itoa(d.Index)).Output()
 	if err != nil {

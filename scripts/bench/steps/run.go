@@ -11,23 +11,22 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Run is a step that is ready to run, with a state of its own. It is for one
-// goroutine.
+// Run is a step ready to run, with its own state. It is not safe for concurrent use.
 type Run struct {
 	*ort.Stepper
 	Session  *ort.Session
 	Artifact *models.Artifact
 	Config   models.Config
 	Device   ort.Device
-	Problem  string  // what keeps the launches of a step from being captured, if anything does
+	Problem  string  // why the launches of a step cannot be captured, if so
 	scale    float32 // of the loss
 }
 
-// Seed decides the first weights of every Run.
+// Seed determines the initial weights of every Run.
 const Seed = 1
 
-// Open builds the graph of a setup and loads it, with weights that depend on names
-// and shapes only. The caller closes it.
+// Open builds the graph of a setup and loads it, with weights that depend only on names and shapes.
+// The caller closes it.
 func Open(s Setup) (r *Run, err error) {
 	d, err := ort.ParseDevice(s.Device)
 	if err != nil {
@@ -45,7 +44,7 @@ func Open(s Setup) (r *Run, err error) {
 		return nil, err
 	}
 	opt := s.options(d, r.Config)
-	if err = r.load(lib, opt); err != nil && opt.Capture { // as vicreg train goes on
+	if err = r.load(lib, opt); err != nil && opt.Capture { // vicreg train falls back in the same way
 		opt.Capture, r.Problem = false, err.Error()
 		if err = r.Close(); err == nil {
 			r.Stepper, r.Session = nil, nil
@@ -81,7 +80,7 @@ func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
 		debug.FreeOSMemory() // as vicreg train does
 		return err
 	}
-	// The first step on a device searches and captures.
+	// The first step on a device searches for kernels and captures.
 	b, err := r.NewBatch()
 	if err != nil {
 		return err
@@ -94,8 +93,8 @@ func (r *Run) load(lib *ort.Runtime, opt ort.Options) error {
 	return nil
 }
 
-// firstScale is what vicreg train begins with: small gradients would be lost in
-// float16 without it.
+// firstScale returns vicreg train's initial loss scale: in float16 small gradients would underflow
+// without it.
 func firstScale(precision string) float32 {
 	if precision == "fp16" {
 		return 1 << 16
@@ -103,8 +102,8 @@ func firstScale(precision string) float32 {
 	return 1
 }
 
-// Noise is a batch of random pixels, in memory that needs no copy: what is in the
-// images does not change the time of a step.
+// Noise returns a batch of random pixels, in memory that needs no copy: the contents of the images
+// do not affect the time of a step.
 func (r *Run) Noise() (tensor.Batch, error) {
 	b, err := r.NewBatch()
 	if err != nil {
@@ -120,10 +119,9 @@ func (r *Run) Noise() (tensor.Batch, error) {
 	return b, nil
 }
 
-// Take takes a step on a batch of NewBatch with a learning rate, while next, which may be
-// nil or the same again, is copied for the step after it. It accepts the step, unless its
-// gradient is not finite: then the loss scale halves, as vicreg train does it. It
-// returns the scalars.
+// Take takes a step on a batch of NewBatch with a learning rate, while next, which may be nil or
+// the same batch, is copied for the following step. It accepts the step unless its gradient is not
+// finite: then it halves the loss scale, like vicreg train. It returns the scalars.
 func (r *Run) Take(b, next tensor.Batch, rate float64) (map[string]float64, error) {
 	r.Set(b, rate)
 	scalars, err := r.StepAhead(b, next)
@@ -146,7 +144,7 @@ func (r *Run) Set(b tensor.Batch, rate float64) {
 	b[models.Rate].Float32()[0], b[models.LossScale].Float32()[0] = float32(rate), r.scale
 }
 
-// Close frees what was opened. It may be called on a half-opened run.
+// Close frees what was opened. It may be called on a partly opened run.
 func (r *Run) Close() error {
 	var errs []error
 	if r.Stepper != nil {

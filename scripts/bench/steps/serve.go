@@ -15,9 +15,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Serve is our side of a comparison, as a process: it builds the step of a setup given
-// as JSON and answers commands as train_step_torch.py does, "step", "steps N" and
-// "mem". Of the processes of a group each is told all commands, and the first answers.
+// Serve is our side of a comparison, as a process: it builds the step of a setup given as JSON and
+// answers commands as train_step_torch.py does, "step", "steps N" and "mem". In a group every
+// process gets all commands, and the first one answers.
 func Serve(setup string, in io.Reader, out io.Writer) error {
 	var s Setup
 	if err := json.Unmarshal([]byte(setup), &s); err != nil {
@@ -72,8 +72,8 @@ func (s Setup) serve(joined *ort.Group, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// timed takes steps, one if count is empty, and answers with the time of one and the
-// last loss, and what a process of a group has exchanged in them.
+// timed takes steps, one if count is empty, and answers with the time per step and the last loss,
+// and in a group with what the process exchanged.
 func (r *Run) timed(out io.Writer, batch tensor.Batch, count string, joined *ort.Group) error {
 	n := 1
 	if count != "" {
@@ -94,7 +94,7 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string, joined *ort
 	sayChoice()
 	answer := map[string]any{"ms": float64(time.Since(begin).Microseconds()) / 1000 / float64(n), "loss": loss}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		answer["loss"] = nil // JSON has no word for it
+		answer["loss"] = nil // JSON cannot represent it
 	}
 	if joined != nil {
 		if err := exchanged(answer, n, joined); err != nil {
@@ -104,7 +104,7 @@ func (r *Run) timed(out io.Writer, batch tensor.Batch, count string, joined *ort
 	return json.NewEncoder(out).Encode(answer)
 }
 
-// sayChoice tells, behind the first steps, what the choice of kernels took of them.
+// sayChoice reports, after the first steps, the time spent on choosing kernels.
 func sayChoice() {
 	if chosen := ort.ConvSearches().Sentence(); chosen != "" {
 		fmt.Fprintln(os.Stderr, "kernels", chosen)
@@ -119,7 +119,7 @@ func sayMemory(out io.Writer) error {
 	return err
 }
 
-// peakMemory is the largest resident size of this process so far, in bytes.
+// peakMemory returns the peak resident size of this process, in bytes.
 func peakMemory() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package steps runs one training step again and again for the benchmarks: ours in a
-// process of its own and PyTorch's in another, in turns or one after the other.
+// Package steps runs one training step repeatedly for the benchmarks: ours in one process and
+// PyTorch's in another, in turns or one after another.
 package steps
 
 import (
@@ -15,37 +15,37 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Setup is a training step at one size, in the words of train_step_torch.py's flags,
-// and what it runs on.
+// Setup is a training step at one size, in terms of train_step_torch.py's flags, and what it runs
+// on.
 type Setup struct {
 	Name, Model, Stem, Expander string
 	Width, Size, Batch          int
 
-	Optimizer string // as vicreg train has them; "" for sgd
+	Optimizer string // as in vicreg train; "" for sgd
 	Device    string // "cpu", "cuda" or "cuda:1"
 	Precision string // "fp32", or on a CUDA device "tf32", "fp16" or "bf16"
-	Kernels   string // "auto" or "portable", as vicreg train has them
-	Apart     bool   // the views pass one after the other where they could be one batch
-	SumsApart bool   // no convolution takes the statistics of its result as it writes
+	Kernels   string // "auto" or "portable", as in vicreg train
+	Apart     bool   // the views are processed one after the other even if they could be one batch
+	SumsApart bool   // no convolution computes the statistics of its output as it writes it
 	Threads   int
 	Capture   bool   // record the launches of a step and replay them
-	Profile   string // prefix of the profile's file, "" for none
+	Profile   string // prefix of the profile file, "" for none
 
-	Collectives string // the library that joins the processes that share Batch; "" for one process
-	Socket      string // on which the first of them passes on what it is told
+	Collectives string // the library that joins the processes sharing Batch; "" for a single process
+	Socket      string // on which the first of them relays its commands
 	group       graph.Group
 }
 
-// String is the setup in a line.
+// String describes the setup in a line.
 func (s Setup) String() string {
 	return fmt.Sprintf("%s, %s stem, width %d, %d px, %d images a view, expander %s, %s on %s",
 		s.Model, s.Stem, s.Width, s.Size, s.Batch, s.Expander, s.Precision, s.Device)
 }
 
-// computes are the types of activations by precision.
+// computes maps precisions to the type of activations.
 var computes = map[string]tensor.DType{"fp32": tensor.Float32, "tf32": tensor.Float32, "fp16": tensor.Float16, "bf16": tensor.BFloat16}
 
-// config describes the graph of the step on a device.
+// config returns the configuration of the step's graph on a device.
 func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err error) {
 	c = models.Config{Loss: models.Loss{Invariance: 25, Variance: 25, Covariance: 1}, Batch: s.Batch / max(s.group.Size, 1), Size: s.Size, Group: s.group,
 		Mean: [3]float64{0.4914, 0.4822, 0.4465}, Std: [3]float64{0.2470, 0.2435, 0.2616}}
@@ -85,21 +85,20 @@ func widths(text string) (all []int, err error) {
 	return all, nil
 }
 
-// options are those that vicreg train gives its session: threads of the host's spin
-// only where the step runs on them.
+// options are the session options of vicreg train: host threads spin only if the step runs on them.
 func (s Setup) options(d ort.Device, c models.Config) ort.Options {
 	return ort.Options{Device: d, TF32: s.Precision == "tf32" || s.Precision == "fp16" && !c.CustomOps, FuseBias: d.Kind != tensor.Host, Threads: s.Threads, Spin: d.Kind == tensor.Host,
 		Capture: s.Capture && d.Kind != tensor.Host, ProfilePrefix: s.Profile}
 }
 
-// flags are those of train_step_torch.py for the same step.
+// flags are the flags of train_step_torch.py for the same step.
 func (s Setup) flags() []string {
 	return []string{"--model", s.Model, "--stem", s.Stem, "--width", fmt.Sprint(s.Width), "--image-size", fmt.Sprint(s.Size),
 		"--batch", fmt.Sprint(s.Batch), "--expander", s.Expander, "--threads", fmt.Sprint(s.Threads),
 		"--device", s.Device, "--precision", s.Precision}
 }
 
-// Library opens the runtime that a device needs.
+// Library opens the runtime library for a device.
 func Library(d ort.Device) (*ort.Runtime, error) {
 	path, err := ort.FindFor("", d)
 	if err != nil {
@@ -108,7 +107,7 @@ func Library(d ort.Device) (*ort.Runtime, error) {
 	return ort.Open(path)
 }
 
-// Describe is the portable graph of a step in float32, whatever it runs on.
+// Describe returns the portable graph of a step in float32, whatever it runs on.
 func Describe(s Setup) (models.Config, error) {
 	s.Kernels, s.Precision = "portable", "fp32"
 	d, err := ort.ParseDevice(s.Device)

@@ -15,8 +15,8 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// Together is vicreg's step by so many processes of this machine, joined over MPI by a
-// bridge to it: they share the batch and the threads of the setup.
+// Together is vicreg's step by several processes on this machine, joined over MPI through a bridge
+// library: they share the batch and the threads of the setup.
 func Together(name string, s Setup, processes int, bridge string) Side {
 	return Side{name, func() (*peer.Process, error) {
 		self, err := os.Executable()
@@ -37,7 +37,7 @@ func Together(name string, s Setup, processes int, bridge string) Side {
 	}}
 }
 
-// join joins the group of a setup, if it has one. The caller calls leave, on the same thread.
+// join joins the group of a setup, if it has one. The caller must call leave on the same thread.
 func (s *Setup) join() (joined *ort.Group, leave func(), err error) {
 	if s.Collectives == "" {
 		return nil, func() {}, nil
@@ -50,21 +50,22 @@ func (s *Setup) join() (joined *ort.Group, leave func(), err error) {
 	return joined, joined.Close, nil
 }
 
-// told is what a process of a group is told: in, which the first passes on to the others as it
-// reads it. MPI would let those that wait for it spin, on the threads of whose turn it is.
+// told returns a process's stream of commands: in, which the first process relays to the others as
+// it reads it. Relaying over MPI would make the waiting processes spin on the threads of the side
+// whose turn it is.
 func (s Setup) told(joined *ort.Group, in io.Reader) (io.Reader, error) {
 	if joined == nil {
 		return in, nil
 	}
 	listener, err := net.Listener(nil), error(nil)
 	if s.group.Rank == 0 {
-		defer os.RemoveAll(filepath.Dir(s.Socket)) // once all have come
+		defer os.RemoveAll(filepath.Dir(s.Socket)) // once all have connected
 		if listener, err = net.Listen("unix", s.Socket); err != nil {
 			return nil, err
 		}
 		defer listener.Close()
 	}
-	if _, err := joined.AllGather([]float32{0}); err != nil { // the first listens
+	if _, err := joined.AllGather([]float32{0}); err != nil { // waits until the first one listens
 		return nil, err
 	}
 	if s.group.Rank > 0 {
@@ -80,7 +81,7 @@ func (s Setup) told(joined *ort.Group, in io.Reader) (io.Reader, error) {
 	return in, nil
 }
 
-// relay writes to another what it reads, and tells it of the end.
+// relay copies what it reads to another process, and passes on the end.
 type relay struct {
 	io.Reader
 	other net.Conn
@@ -97,9 +98,9 @@ func (r relay) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// exchanged adds what a process has exchanged in n steps to its answer, a step: how often,
-// how many bytes it gave, and how long that took; the least by any process is what it takes
-// without waiting for another to come to the same point.
+// exchanged adds to the answer what a process exchanged per step in n steps: the number of
+// exchanges, the bytes sent and the time. The minimum time over all processes is the cost without
+// waiting for the others.
 func exchanged(answer map[string]any, n int, joined *ort.Group) error {
 	e := ort.Exchanges()
 	ms := e.Time.Seconds() * 1000 / float64(n)

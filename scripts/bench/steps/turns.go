@@ -7,12 +7,12 @@ import (
 	"vicreg/scripts/bench/peer"
 )
 
-// Ratios are ours over the best of the others'.
+// Ratios are ours relative to the best of the others'.
 type Ratios struct{ Time, Memory float64 }
 
-// InTurns lets all sides stay and take turns, step by step, so that whatever else the
-// machine does falls on each. The first side is ours. It prints a line a side; a ratio
-// is the median over the rounds of ours against the side whose median is the least.
+// InTurns keeps all sides running and alternates between them step by step, so that background load
+// affects all of them alike. The first side is ours. It prints a line per side; a ratio is the
+// median over the rounds of ours relative to the side with the lowest median.
 func InTurns(sides []Side, rounds, batch int) (r Ratios, err error) {
 	var all []*peer.Process
 	defer func() {

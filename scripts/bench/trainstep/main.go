@@ -1,7 +1,7 @@
-// Command trainstep compares a training step with the same step in PyTorch, each side
-// in a process of its own. On the CPU the steps take turns, so that whatever else the
-// machine does falls on both, and a ratio is taken within each round. On a CUDA device,
-// which has no room for all, they run one after the other.
+// Command trainstep compares a training step with the same step in PyTorch, each side in a separate
+// process. On the CPU the sides take turns step by step, so that background load affects both
+// alike, and a ratio is taken within each round. On a CUDA device, whose memory does not fit all,
+// they run one after another.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 // setup is a step on the CPU.
 type setup struct {
 	steps.Setup
-	required bool // counts for the ratio of the last line
+	required bool // counts towards the ratio in the last line
 }
 
 func cpu(name, model, stem, expander string, width, size, batch int, required bool) setup {
@@ -33,10 +33,10 @@ var setups = []setup{
 	cpu("r50", "resnet50", "imagenet", "8192-8192-8192", 64, 224, 16, false),
 }
 
-// quick stands for the others where a minute is all there is.
+// quick replaces the others when there is only a minute.
 var quick = cpu("quick", "resnet18", "cifar", "512-512-512", 16, 32, 32, true)
 
-// bench is what the command was asked for.
+// bench holds the command's settings.
 type bench struct {
 	quick                    bool
 	only, kernels, precision string
@@ -45,7 +45,7 @@ type bench struct {
 }
 
 func main() {
-	ort.UseHugePages() // as vicreg train does, and as the peer is told to
+	ort.UseHugePages() // as vicreg train does, and as the peer is configured to
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "trainstep:", err)
 		os.Exit(1)
@@ -75,7 +75,7 @@ func run() (err error) {
 	return b.onHost()
 }
 
-// onHost lets the sides take turns.
+// onHost runs the sides in turns.
 func (b *bench) onHost() error {
 	todo := setups
 	if b.quick {
@@ -110,7 +110,7 @@ func torch(s steps.Setup, layout string) steps.Side {
 	return steps.Torch("PyTorch "+layout, steps.Python(), s, layout)
 }
 
-// onDevice runs the sides one after the other.
+// onDevice runs the sides one after another.
 func (b *bench) onDevice() error {
 	if b.precision == "" {
 		b.precision = "fp16"
