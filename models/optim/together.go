@@ -7,8 +7,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// With operators that take all variables at once, an optimiser is some dozens of nodes: what each
-// variable has of its own, such as norms and rates, is an element of a tensor of n.
+// With operators that take all variables at once, an optimiser is some dozens of nodes:
+// per-variable quantities, such as norms and rates, are elements of one tensor.
 
 // together holds all variables of a step, with gradients multiplied by the loss scale.
 type together struct {

@@ -9,7 +9,7 @@
 #include "api.h"
 #include "optable.h"
 
-// An operator's table, followed by what the runtime does not know.
+// An operator's table for the runtime, followed by our own fields.
 typedef struct {
   vr_table table;
   const vr_operator *operator;

@@ -11,7 +11,7 @@
 // BatchNorm(x, gamma, beta, z) returns y, the mean, the variance and 1/sqrt(variance + eps) of
 // each channel, and a mask of what the ReLU has passed. N is divided into groups with statistics
 // of their own, which are [groups, C] if there is more than one. BatchNormGrad(dy, more, x,
-// gamma, beta, mean, istd, mask) takes dy in one part, or in two to be added, and the mask if
+// gamma, beta, mean, istd, mask) accepts dy in one part, or in two to be added, and the mask if
 // there was a residual. Normalize(x, gamma, beta, mean, istd, z) returns y and the mask for known
 // statistics; see opmoments.c.
 

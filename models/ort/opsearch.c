@@ -9,8 +9,8 @@
 // torch.backends.cudnn.benchmark does.
 
 // After ENOUGH candidates the first hopeless one ends a search, as those after it in the list are
-// hardly better. After ENOUGH_MS on the device the best so far has to do, but not before
-// ENOUGH_RUNS times its run, for a convolution that takes long itself.
+// hardly better. ENOUGH_MS on the device end a search with the best so far, but not before
+// ENOUGH_RUNS times the time of its run, for convolutions that are slow themselves.
 enum { MOST_CANDIDATES = 20, ENOUGH = 8, ENOUGH_MS = 1000, ENOUGH_RUNS = 40, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 
 typedef struct {
@@ -201,7 +201,7 @@ static void *workspace_for(search *s) {
   }
 }
 
-// enough reports whether the best so far has to do.
+// enough reports whether to settle for the best so far.
 static int enough(const search *s, int best, float least) {
   return best >= 0 && s->spent >= ENOUGH_MS && s->spent >= ENOUGH_RUNS * least;
 }
