@@ -11,8 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// The gradient over all variables has norm 13.01 after division by the loss scale: clipped
-// to 1, it is a thirteenth, beside which the decay stays what it is.
+// The gradient over all variables has norm 13.01 after division by the loss scale: clipped to 1,
+// it is divided by that, while the decay is unaffected.
 func TestClipNormByHand(t *testing.T) {
 	norm := math.Sqrt(169.25)
 	f := 1 / (norm + 1e-6)
@@ -26,7 +26,7 @@ func TestClipNormByHand(t *testing.T) {
 	})
 }
 
-// norm is that of all gradients among the inputs of a step.
+// norm returns the norm over all gradients among the inputs of a step.
 func norm(in map[string][]float64) (norm float64) {
 	for name, values := range in {
 		if strings.HasSuffix(name, ".grad") {
@@ -38,7 +38,7 @@ func norm(in map[string][]float64) (norm float64) {
 	return norm
 }
 
-// shortened is the inputs with the gradients times f.
+// shortened returns the inputs with the gradients multiplied by f.
 func shortened(in map[string][]float64, f float64) map[string][]float64 {
 	out := map[string][]float64{}
 	for name, values := range in {
@@ -52,9 +52,9 @@ func shortened(in map[string][]float64, f float64) map[string][]float64 {
 	return out
 }
 
-// A step that clips is one that is fed what torch.nn.utils.clip_grad_norm_ makes of its
-// gradients, in each kind of graph; where the gradient is short enough it is to the bit what
-// it is without.
+// A step that clips equals one whose gradients were clipped by torch.nn.utils.clip_grad_norm_
+// beforehand, in each kind of graph; if the gradient is short enough it is bit-identical to a
+// step without clipping.
 func TestClipNormIsAStepOnShorterGradients(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "sgd", Momentum: 0.9, WeightDecay: 0.1}, {Name: "sgd"},
@@ -97,7 +97,7 @@ func TestClipNormIsAStepOnShorterGradients(t *testing.T) {
 	}
 }
 
-// What is not finite is no more so for being clipped.
+// Clipping does not make non-finite gradients finite.
 func TestClippedIsNotFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		in := inputs(map[string][]float64{"w.momentum": {0, 0}, "b.momentum": {0}, "b.grad": {bad}})

@@ -5,23 +5,23 @@ import (
 	"math"
 )
 
-// Task is what the defaults of a run depend on.
+// Task holds what the defaults of a run depend on.
 type Task struct {
-	Small           bool // images up to 64 pixels, for which the first layer is that for CIFAR
+	Small           bool // images of up to 64 pixels, which get the first layer for CIFAR
 	Width, Expander int  // channels of the first stage, widest layer of the expander
-	Batch           int  // images a step
-	PerEpoch        int  // steps
+	Batch           int  // images per step
+	PerEpoch        int  // steps per epoch
 	Epochs          int
-	Tuned           bool // the first weights were learnt elsewhere and are to be adapted
+	Tuned           bool // the initial weights are pretrained and to be fine-tuned
 }
 
-// manySteps is from where on a run is as the published ones, of 195,000 steps on CIFAR
-// and 500,000 on ImageNet. LARS is their optimiser. It moves biases and gains of
-// BatchNorm by the bare gradient, at a rate some hundred times that of Adam: in a run
-// of a hundred steps it loses them before the weights have learnt anything.
+// manySteps is the length from which a run resembles the published ones (195,000 steps on CIFAR,
+// 500,000 on ImageNet), which use LARS. LARS moves biases and BatchNorm gains by the bare
+// gradient, at a rate some hundred times Adam's: in a run of a hundred steps it ruins them before
+// the weights have learnt anything.
 const manySteps = 10_000
 
-// Optimizer is the one to take where the user names none, and the reason in words.
+// Optimizer returns the optimiser to use if the user names none, and the reason in words.
 func (t Task) Optimizer() (name, why string) {
 	switch {
 	case t.Tuned:
@@ -46,7 +46,7 @@ func Default(name string) (Config, error) {
 	return Config{}, fmt.Errorf("unknown optimizer %q: want lars, sgd or adamw", name)
 }
 
-// Constants is Default, but for LARS on small images, which takes those of solo-learn's
+// Constants is Default, except that LARS on small images uses the constants of solo-learn's
 // VICReg on CIFAR.
 func (t Task) Constants(name string) (Config, error) {
 	c, err := Default(name)
@@ -56,13 +56,12 @@ func (t Task) Constants(name string) (Config, error) {
 	return c, err
 }
 
-// leastWarmup is the warm-up of runs of which a tenth would be less, in steps, unless that
-// were more than half of the run.
+// leastWarmup is the minimum warm-up in steps, unless that is more than half of the run.
 const leastWarmup = 200
 
-// Warmup is the number of warm-up steps: the smaller of 10 epochs and a tenth of the
-// steps, but leastWarmup at the least; twice that for weights that have learnt, which
-// an optimiser that has not seen a gradient yet must not throw away.
+// Warmup returns the number of warm-up steps: the smaller of 10 epochs and a tenth of the run,
+// but at least leastWarmup, and at most half of the run. Pretrained weights double the minimum,
+// since an optimiser that has not seen a gradient yet must not destroy them.
 func (t Task) Warmup() int {
 	least := leastWarmup
 	if t.Tuned {
@@ -73,10 +72,10 @@ func (t Task) Warmup() int {
 
 func (t Task) steps() int { return t.PerEpoch * t.Epochs }
 
-// tunedShare is the rate for weights that have learnt over that for random ones.
+// tunedShare is the ratio of the peak rate for pretrained weights to that for random ones.
 const tunedShare = 0.2
 
-// Rate is the peak learning rate where the user gives none, and the reason in words.
+// Rate returns the peak learning rate to use if the user gives none, and the reason in words.
 func (t Task) Rate(optimizer string) (peak float64, why string) {
 	switch optimizer {
 	case "adamw":
@@ -95,18 +94,19 @@ func (t Task) Rate(optimizer string) (peak float64, why string) {
 
 func perBatch(base float64, batch int) float64 { return base * float64(batch) / 256 }
 
-// adamRate is 0.001 where the first stage has 64 channels and the expander 2048, which is as
-// far as training stays calm there, and falls with the root of either: Adam moves each
-// weight by as much, so that more of them together move what they add up to further.
-// Measured at widths 8, 16 and 64: BENCHMARKS.md, learn and gpu.
+// adamRate is 0.001 for a first stage of 64 channels and an expander of 2048, the highest rate at
+// which training is stable there, and falls with the square root of either: Adam moves every
+// weight by the same amount, so a sum of more weights moves further. Measured at widths 8, 16 and
+// 64: BENCHMARKS.md, learn and gpu.
 func (t Task) adamRate() (peak float64, why string) {
 	const most = 0.004
 	peak = min(most, 0.001*math.Sqrt(64/float64(t.Width)*2048/float64(t.Expander)))
 	return peak, fmt.Sprintf("for width %d and an expander of %d", t.Width, t.Expander)
 }
 
-// larsRate is LARS's rate per 256 images: solo-learn's on CIFAR, and on ImageNet the paper's by batch size
-// for 100 epochs, but at 512, where it has 0.4, that of the command the authors released.
+// larsRate is LARS's rate per 256 images: solo-learn's on CIFAR; on ImageNet the paper's by batch
+// size for 100 epochs, except at 512, where the paper has 0.4 and this is the rate of the command
+// that the authors released.
 func (t Task) larsRate() float64 {
 	switch {
 	case t.Small:

@@ -11,10 +11,10 @@ func TestWarmup(t *testing.T) {
 		tuned            bool
 		want             int
 	}{
-		{195, 1000, false, 1950}, {5004, 100, false, 50040}, // ten epochs, or a tenth
-		{100, 50, false, 500}, {78, 10, false, 200}, // a tenth, but 200
+		{195, 1000, false, 1950}, {5004, 100, false, 50040}, // ten epochs; a tenth of the run
+		{100, 50, false, 500}, {78, 10, false, 200}, // a tenth; the minimum of 200
 		{14, 8, false, 56}, {2, 1, false, 1}, {1, 1, false, 0}, // half of the run
-		{10, 1000, false, 200}, // of which ten epochs would be 100
+		{10, 1000, false, 200}, // ten epochs would be 100
 		{100, 50, true, 500}, {78, 20, true, 400}, {78, 10, true, 390}, {14, 8, true, 56},
 	} {
 		task := Task{PerEpoch: c.perEpoch, Epochs: c.epochs, Tuned: c.tuned}
@@ -24,8 +24,8 @@ func TestWarmup(t *testing.T) {
 	}
 }
 
-// Short runs and those from learnt weights have AdamW, those as long as the published
-// ones LARS.
+// Short runs, and those from pretrained weights, use AdamW; those as long as the published ones
+// use LARS.
 func TestTheOptimizerOfARun(t *testing.T) {
 	for _, c := range []struct {
 		task      Task

@@ -5,11 +5,11 @@ import (
 	"vicreg/models/tensor"
 )
 
-// fused is what fusedMomentum shares among stacks, [1] each.
+// fused holds the scalars, [1] each, that fusedMomentum shares between stacks.
 type fused struct{ lossScale, inv *graph.Value }
 
-// fusedMomentum is sgd and lars with each line of the formula one pass. With the
-// gradient g times the loss scale s, and t for m'/mu:
+// fusedMomentum is sgd and lars with each line of the formula in a single pass. With the gradient
+// g multiplied by the loss scale s, and t = m'/mu:
 //
 //	d = g + s*wd*p, t = m + rate/(s*mu)*d, m' = mu*t, p' = p - lr*mu*t
 func fusedMomentum(b *builder, v measured) *graph.Value {
@@ -33,8 +33,7 @@ func fusedMomentum(b *builder, v measured) *graph.Value {
 	return g.GatedAdd(v.Value, t, column(g.Mul(b.lr, g.Float(-b.Momentum))))
 }
 
-// stackTrust is trust for each variable of a stack, [k, 1], d being a step times the
-// loss scale.
+// stackTrust is trust for each variable of a stack, [k, 1]; d is a step times the loss scale.
 func (b *builder) stackTrust(v measured, d *graph.Value) *graph.Value {
 	g := b.g
 	weight, step := g.Sqrt(v.weight2), g.Mul(g.Sqrt(b.squares(d)), b.fuse.inv)
@@ -46,12 +45,12 @@ func (b *builder) stackTrust(v measured, d *graph.Value) *graph.Value {
 	return g.Where(both, rate, g.Float(1))
 }
 
-// gramWidth is the width of the matrix as which squares sees a large row.
+// gramWidth is the width of the matrices that squares reshapes a large row into.
 const gramWidth = 64
 
-// squares are the squared norms of the rows of x [k, n], [k, 1]. Of one large row it
-// is the trace of a product, which reads the row once; the runtime's own operator
-// would write all squares first.
+// squares returns the squared norms [k, 1] of the rows of x [k, n]. For a single large row it
+// takes the trace of a matrix product, which reads the row once; the runtime's own operator would
+// write out all squares first.
 func (b *builder) squares(x *graph.Value) *graph.Value {
 	g, n := b.g, x.Elements()
 	const chunk = 4096 * gramWidth

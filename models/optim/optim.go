@@ -9,22 +9,21 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Config selects an optimiser. Zero fields mean what they say, not a default:
-// see Default.
+// Config selects an optimiser. Zero fields mean zero, not a default: see Default.
 type Config struct {
 	Name        string  `json:"name"` // "lars", "sgd" or "adamw"
 	Momentum    float64 `json:"momentum"`
 	WeightDecay float64 `json:"weight_decay"`
 	Trust       float64 `json:"trust"` // LARS: learning rate of a layer relative to its norm
-	Clip        bool    `json:"clip"`  // LARS: that rate is meant absolutely, and lr only bounds it
+	Clip        bool    `json:"clip"`  // LARS: Trust is an absolute rate that lr only bounds
 	Beta1       float64 `json:"beta1"` // AdamW
 	Beta2       float64 `json:"beta2"`
 	Eps         float64 `json:"eps"`
 
-	ClipNorm float64 `json:"clip_norm,omitempty"` // bound of the norm over all gradients, which longer ones are scaled to; 0 for none
+	ClipNorm float64 `json:"clip_norm,omitempty"` // bound of the norm over all gradients, to which larger ones are scaled down; 0 for none
 }
 
-// String is the optimiser with all its constants.
+// String returns the optimiser with all its constants.
 func (c Config) String() string {
 	text := c.Name
 	switch c.Name {
@@ -51,17 +50,16 @@ type Variable struct {
 	Value, Grad *graph.Value
 }
 
-// State is one tensor an optimiser keeps between steps: zero before the first.
+// State is one tensor that an optimiser keeps between steps, initially zero.
 type State struct {
 	Name    string
 	In, Out *graph.Value
 }
 
-// Result is what an optimiser adds to a graph: the new value of each variable
-// in order, its state, and the norms over all variables, [1] each, that of the
-// gradient before it is clipped. Finite is 1 where neither the gradient nor the old
-// values hold a NaN or an infinity, else 0. A ReLU can hide a bias of minus infinity
-// from the gradient for ever.
+// Result is what an optimiser adds to a graph: the new value of each variable in order, its
+// state, and the norms over all variables, [1] each, that of the gradient before clipping. Finite
+// is 1 if neither the gradient nor the old values hold a NaN or an infinity, else 0. The values
+// count because a ReLU can hide a bias of minus infinity from the gradient for ever.
 type Result struct {
 	Values                       []*graph.Value
 	State                        []State
@@ -83,15 +81,15 @@ type builder struct {
 	adam   adamScalars
 }
 
-// Forward adds one step of the optimiser. lr and lossScale are [1]; the
-// gradients are divided by lossScale first.
+// Forward adds one step of the optimiser. lr and lossScale are [1]; the gradients are divided by
+// lossScale first.
 //
-// The runtime walks back from each output in turn, the last one first, and has
-// no other notion of order. So the updates come after the norms, each with what
-// its own part of the norm needs (see builder.factor): or all gradients of a step
-// would be kept until the last of them is there. Matrices come first, to be
-// updated last: a linear layer's gradient is made from a few numbers an image and
-// can wait until the activations are gone, of which a convolution's needs many.
+// The runtime orders nodes only by walking back from each output in turn, the last one first. The
+// updates are therefore placed after the norms, each tied to its own part of the norm (see
+// builder.factor); otherwise all gradients of a step would be kept until the last is computed.
+// Matrices come first, to be updated last: the gradient of a linear layer is computed from a few
+// numbers per image and can wait until the activations are freed, of which that of a convolution
+// needs many.
 func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Value) Result {
 	b := &builder{Config: c, g: g, lr: lr}
 	step := b.formula()
@@ -107,7 +105,7 @@ func (c Config) Forward(g *graph.Graph, vars []Variable, lr, lossScale *graph.Va
 		GradNorm:   b.norm(all, func(v measured) *graph.Value { return v.grad2 }),
 		WeightNorm: b.norm(all, func(v measured) *graph.Value { return v.weight2 }),
 	}
-	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // both are non-negative, so nothing cancels
 	if b.ClipNorm > 0 {
 		b.clip(all, r.GradNorm)
 	}
@@ -133,7 +131,7 @@ type measured struct {
 	stack             []Variable
 }
 
-// vector tells whether the variable has rank 1.
+// vector reports whether the variable has rank 1.
 func (v measured) vector() bool {
 	if v.stack != nil {
 		return v.stack[0].Value.Rank() < 2
@@ -153,7 +151,7 @@ func (b *builder) measure(vars []Variable, inv *graph.Value) []measured {
 	return all
 }
 
-// norm is the root of the sum of what part picks from each variable, [1].
+// norm returns the square root, [1], of the sum of part over all variables.
 func (b *builder) norm(all []measured, part func(measured) *graph.Value) *graph.Value {
 	sum := part(all[0])
 	for _, v := range all[1:] {
@@ -168,10 +166,9 @@ func finite(g *graph.Graph, x *graph.Value) *graph.Value {
 	return g.Sub(g.Float(1), bad)
 }
 
-// factor is x as a number that is known no sooner than the norm of the gradient
-// at hand. What a formula multiplies by it is not made ahead of the gradient,
-// and the norm not long after. A norm without bounds makes it NaN; Finite is 0
-// then, and the step is not taken.
+// factor returns x as a value that depends on the norm of the current gradient, so that a product
+// with it is not computed ahead of the gradient, nor the norm long after it. An infinite norm
+// makes it NaN; Finite is then 0, and the step is not taken.
 func (b *builder) factor(x float64) *graph.Value { return b.g.Add(b.zero, b.g.Float(x)) }
 
 func (b *builder) formula() update {
@@ -188,7 +185,7 @@ func (b *builder) formula() update {
 	return nil
 }
 
-// stateOf declares a state tensor of the shape of v and returns its present value.
+// stateOf declares a state tensor of the shape of v. The caller sets its Out.
 func (b *builder) stateOf(v measured, suffix string) *State {
 	if v.stack != nil {
 		return b.keepStack(v.stack, suffix)
@@ -196,7 +193,7 @@ func (b *builder) stateOf(v measured, suffix string) *State {
 	return b.keep(v.Name+suffix, v.Value.Shape...)
 }
 
-// keep declares a state tensor and returns its present value.
+// keep declares a state tensor. The caller sets its Out before the next keep, which may move it.
 func (b *builder) keep(name string, shape ...int) *State {
 	b.state = append(b.state, State{Name: name, In: b.g.Input(name, tensor.Float32, shape...)})
 	return &b.state[len(b.state)-1]

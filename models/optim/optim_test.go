@@ -12,9 +12,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// stepOnce builds one step on the given values and evaluates it in float64. The
-// inputs are named NAME, NAME.grad and as the optimiser names its state; the
-// outputs new/NAME for either, grad_norm, weight_norm and finite.
+// stepOnce builds one step and evaluates it in float64 on the given values. The inputs are named
+// NAME and NAME.grad, and the state as the optimiser names it; the outputs new/NAME for variables
+// and state, grad_norm, weight_norm and finite.
 func stepOnce(t *testing.T, c Config, shapes map[string][]int, in map[string][]float64) map[string][]float64 {
 	t.Helper()
 	g, err := graph.Build("step", func(g *graph.Graph) {
@@ -80,8 +80,7 @@ func TestSGDByHand(t *testing.T) {
 	})
 }
 
-// The step of a matrix is as long as trust times its norm; a vector's is its
-// gradient.
+// A matrix's step is as long as trust times its norm; a vector's is its gradient.
 func TestLARSByHand(t *testing.T) {
 	out := stepOnce(t, Config{Name: "lars", Momentum: 0.9, Trust: 0.001, WeightDecay: 0.1}, both,
 		inputs(map[string][]float64{"w.momentum": {1, 2}, "b.momentum": {-1}}))
@@ -93,8 +92,7 @@ func TestLARSByHand(t *testing.T) {
 	})
 }
 
-// With Clip the step is trust times the norm whatever the learning rate, until
-// that is the smaller one.
+// With Clip the step is trust times the norm, or lr times the gradient if that is smaller.
 func TestClippedLARSByHand(t *testing.T) {
 	c := Config{Name: "lars", Momentum: 0.9, Trust: 0.001, WeightDecay: 0.1, Clip: true}
 	for _, lr := range []float64{0.5, 0.0001, 0} {
@@ -115,8 +113,8 @@ func TestLARSWithZeroNorms(t *testing.T) {
 	expect(t, stepOnce(t, c, both, inputs(zero)), map[string][]float64{"new/w": {3, -4}, "finite": {1}})
 }
 
-// Adam's first step is lr in the direction of the gradient's sign, beside the
-// decay of matrices. The third step takes the corrections of t = 3.
+// Adam's first step is lr in the direction of the gradient's sign, plus the decay of matrices.
+// The third step uses the bias corrections of t = 3.
 func TestAdamWByHand(t *testing.T) {
 	c := Config{Name: "adamw", Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1}
 	first := map[string][]float64{"optimizer.step": {0}, "w.exp_avg": {0, 0}, "w.exp_avg_sq": {0, 0}, "b.exp_avg": {0}, "b.exp_avg_sq": {0}}
@@ -154,8 +152,8 @@ func TestUnknownOptimizerFailsTheGraph(t *testing.T) {
 	}
 }
 
-// What reads a variable's state waits for the variable's gradient, or a runtime
-// that walks back from the outputs makes it first and keeps it for the whole step.
+// Reading a variable's state depends on the variable's gradient; otherwise a runtime that walks
+// back from the outputs would do it first and keep the result for the whole step.
 func TestStateIsReadAfterTheGradient(t *testing.T) {
 	for _, name := range []string{"sgd", "lars", "adamw", "sgd clipped"} {
 		name, _, clipped := strings.Cut(name, " ")

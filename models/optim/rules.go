@@ -7,9 +7,9 @@ func sgd(b *builder, v measured) *graph.Value {
 	return b.momentum(v, func() *graph.Value { return b.decayed(v) })
 }
 
-// lars scales each weight's step to the norm of the weight (You et al., 2017, in
-// the form of the authors of VICReg): parameters of rank 1 are neither decayed
-// nor scaled. Clip is the LARC variant of solo-learn.
+// lars scales each weight's step to the norm of the weight (You et al., 2017, in the form used by
+// the authors of VICReg): parameters of rank 1 are neither decayed nor scaled. Clip is
+// solo-learn's LARC variant.
 func lars(b *builder, v measured) *graph.Value {
 	return b.momentum(v, func() *graph.Value {
 		if v.vector() {
@@ -20,7 +20,7 @@ func lars(b *builder, v measured) *graph.Value {
 	})
 }
 
-// trust is what LARS multiplies the step d of a weight by, [].
+// trust returns the factor, [], by which LARS multiplies the step d of a weight.
 func (b *builder) trust(v measured, d *graph.Value) *graph.Value {
 	g := b.g
 	weight, step := g.Sqrt(v.weight2), g.Sqrt(b.sumSquares(d))
@@ -41,8 +41,8 @@ func (b *builder) decayed(v measured) *graph.Value {
 	return b.g.Add(v.d, b.g.Mul(v.Value, b.factor(b.WeightDecay)))
 }
 
-// momentum is m = mu*m + d; p -= lr*m. The runtime makes what stands later first:
-// d, then mu*m, which needs not wait in memory for it.
+// momentum is m = mu*m + d; p -= lr*m. The runtime computes later operands first: d, then mu*m,
+// which need not be held in memory while d is computed.
 func (b *builder) momentum(v measured, d func() *graph.Value) *graph.Value {
 	g := b.g
 	m := b.stateOf(v, ".momentum")

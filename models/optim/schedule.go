@@ -10,10 +10,10 @@ type Schedule struct {
 	Total  int     `json:"total"`  // steps
 }
 
-// finalShare is the last learning rate over the peak.
+// finalShare is the ratio of the last learning rate to the peak.
 const finalShare = 0.001
 
-// At is the learning rate of a step, counted from 0.
+// At returns the learning rate of a step, counted from 0.
 func (s Schedule) At(step int) float64 {
 	if step < s.Warmup {
 		return s.Peak * float64(step) / float64(s.Warmup)

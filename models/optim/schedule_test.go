@@ -10,7 +10,7 @@ func TestScheduleWarmsUpAndCoolsDown(t *testing.T) {
 	half := 2 * (0.5 + 0.5*0.001)
 	for step, want := range map[int]float64{
 		0: 0, 1: 0.2, 5: 1, 9: 1.8, // linear from 0
-		10: 2, 60: half, 110: 0.002, 500: 0.002, // cosine to a thousandth, which stays
+		10: 2, 60: half, 110: 0.002, 500: 0.002, // cosine to a thousandth, where it stays
 		35: 2 * (q(0.25) + 0.001*(1-q(0.25))),
 	} {
 		if got := s.At(step); !(math.Abs(got-want) <= 1e-12) {

@@ -7,29 +7,29 @@ import (
 	"vicreg/models/tensor"
 )
 
-// On CUDA a step over small tensors is as long as its kernels are many, and one over
-// large ones as long as its passes over memory. Where there is no operator that takes all
-// variables (see together), those of one shape are stacked there, and a formula runs once
-// for all of them: two passes more, which large tensors are not worth. And sums of
-// products are left to an operator that takes one pass.
+// On CUDA, a step over small tensors costs by the number of its kernels, and one over large
+// tensors by its passes over memory. Without an operator that takes all variables (see together),
+// those of one shape are stacked, and a formula runs once per stack. Stacking adds two passes,
+// which is not worth it for large tensors. Sums of products are left to an operator that takes a
+// single pass.
 
 const (
-	// stackedNumbers bounds the size of a variable in a stack with others.
+	// stackedNumbers bounds the size of a variable that is stacked with others.
 	stackedNumbers = 1 << 22
-	// stackedVariables is how many tensors the runtime joins or parts in one kernel
-	// without a list of them that it has to upload first.
+	// stackedVariables is how many tensors the runtime concatenates or splits in one kernel
+	// without uploading a list of them first.
 	stackedVariables = 32
 )
 
-// stackedState is a state tensor of a stack, and those that it consists of.
+// stackedState is a state tensor of a stack, and the parts it consists of.
 type stackedState struct {
 	whole *State
 	parts []State
 }
 
-// stacked is Forward with variables of one shape stacked. A stack of k variables of n
-// numbers is [k, n], also of one; its squared norms, that of the gradient still times
-// the loss scale's square, are [k, 1].
+// stacked is Forward with variables of one shape stacked. A stack of k variables of n elements is
+// [k, n], also for k = 1; its squared norms are [k, 1], that of the gradient still multiplied by
+// the square of the loss scale.
 func (b *builder) stacked(vars []Variable, lossScale *graph.Value, step update) Result {
 	g := b.g
 	inv := g.Reciprocal(lossScale)
@@ -41,7 +41,7 @@ func (b *builder) stacked(vars []Variable, lossScale *graph.Value, step update) 
 	}
 	r.GradNorm = g.Mul(b.stackedNorm(all, func(v measured) *graph.Value { return v.grad2 }), inv)
 	r.WeightNorm = b.stackedNorm(all, func(v measured) *graph.Value { return v.weight2 })
-	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+	r.Finite = finite(g, g.Add(r.GradNorm, r.WeightNorm)) // both are non-negative, so nothing cancels
 	if b.ClipNorm > 0 {
 		lossScale, inv = b.rescale(lossScale, r.GradNorm)
 	}
@@ -74,10 +74,9 @@ func (b *builder) prefixed(vars []Variable, at []int, f func()) {
 	b.g.Prefix("optim/"+name, f)
 }
 
-// stacks divides variables by shape, in the order in which shapes come up. Large ones
-// stand alone.
+// stacks groups variables by shape, in order of first appearance. Large ones stand alone.
 func stacks(vars []Variable) (groups [][]int) {
-	open := map[string]int{} // the group that takes the next of a shape
+	open := map[string]int{} // the group that takes the next variable of a shape
 	for i, v := range vars {
 		key := fmt.Sprint(v.Value.Shape)
 		at, ok := open[key]
@@ -119,7 +118,7 @@ func (b *builder) stackOf(xs []*graph.Value) *graph.Value {
 	return b.g.Reshape(x, len(xs), xs[0].Elements())
 }
 
-// unstack parts x [k, n] into tensors of the shapes of vars.
+// unstack splits x [k, n] into tensors of the shapes of vars.
 func (b *builder) unstack(x *graph.Value, vars []Variable) []*graph.Value {
 	shape := append([]int{len(vars) * vars[0].Value.Shape[0]}, vars[0].Value.Shape[1:]...)
 	x = b.g.Reshape(x, shape...)
@@ -142,7 +141,7 @@ func (b *builder) keepStack(vars []Variable, suffix string) *State {
 	return s.whole
 }
 
-// unstackState gives the parts of the last stack's state their new values.
+// unstackState sets the new values of the variables' states from those of the last stack.
 func (b *builder) unstackState() {
 	for _, s := range b.stacks {
 		vars := make([]Variable, len(s.parts))
@@ -157,7 +156,7 @@ func (b *builder) unstackState() {
 	b.stacks = nil
 }
 
-// stackedNorm is norm for stacks, from the squares of their variables.
+// stackedNorm is norm for stacks, from the squared norms of their variables.
 func (b *builder) stackedNorm(all []measured, part func(measured) *graph.Value) *graph.Value {
 	g := b.g
 	var sums []*graph.Value

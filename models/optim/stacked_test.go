@@ -13,8 +13,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// manyVariables have a few shapes, one of them more often than a stack holds, and one
-// whose squares are a product.
+// manyVariables have a few shapes: one of more variables than a stack holds and, if wide, one
+// whose squares are computed by a matrix product.
 func manyVariables(wide bool) (names []string, shapes map[string][]int) {
 	shapes = map[string][]int{"lone": {2, 3}, "odd": {5}}
 	if wide {
@@ -58,21 +58,21 @@ func stepGraph(t *testing.T, c Config, device tensor.Device, custom bool) *graph
 	return g
 }
 
-// On CUDA without our operators variables are stacked, and each is updated as if it were alone: by its own
-// norms, also where they are zero.
+// On CUDA without our operators variables are stacked, and each is updated as if it were alone:
+// by its own norms, even if they are zero.
 func TestStackedIsEachAlone(t *testing.T) {
 	eachAlone(t, false, func(_ Config, alone int) int { return alone * 2 / 5 })
 }
 
-// So it is where an operator takes all variables, in nodes whose number does not depend on
-// that of the variables.
+// The same holds for operators that take all variables, in a number of nodes that does not depend
+// on the number of variables.
 func TestTogetherIsEachAlone(t *testing.T) {
 	eachAlone(t, true, func(c Config, _ int) int {
 		return map[string]int{"sgd": 14, "lars": 32, "adamw": 20}[c.Name]
 	})
 }
 
-// eachAlone compares with the portable graph, of so many nodes.
+// eachAlone compares with the portable graph; most bounds the number of nodes, given that of alone.
 func eachAlone(t *testing.T, custom bool, most func(c Config, alone int) int) {
 	for _, name := range []string{"sgd", "lars", "adamw"} {
 		c, err := Default(name)
@@ -113,8 +113,8 @@ func eachAlone(t *testing.T, custom bool, most func(c Config, alone int) int) {
 	}
 }
 
-// A large variable is not worth the passes that a stack costs, nor are more joined
-// than the runtime takes in one kernel.
+// Large variables are not worth the passes that stacking costs, and no stack has more than the
+// runtime concatenates in one kernel.
 func TestStacks(t *testing.T) {
 	g := graph.New("stacks")
 	var vars []Variable

@@ -7,10 +7,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Where there are operators that take all variables at once, an optimiser is some dozens of
-// nodes: what each variable has of its own, norms and rates, is an element of [n].
+// With operators that take all variables at once, an optimiser is some dozens of nodes:
+// per-variable quantities, such as norms and rates, are elements of one tensor.
 
-// together are all variables of a step, with gradients times the loss scale.
+// together holds all variables of a step, with gradients multiplied by the loss scale.
 type together struct {
 	*builder
 	vars           []Variable
@@ -19,7 +19,7 @@ type together struct {
 	dots           []*graph.Value
 }
 
-// together is Forward by operators that take all variables at once.
+// together is Forward with operators that take all variables at once.
 func (b *builder) together(vars []Variable, lossScale *graph.Value) Result {
 	g := b.g
 	t := together{builder: b, vars: vars, lossScale: lossScale}
@@ -32,7 +32,7 @@ func (b *builder) together(vars []Variable, lossScale *graph.Value) Result {
 		t.dots = g.Split(g.Dots(t.ps, t.gs), 0, 3)
 		r.WeightNorm = t.normOf(t.dots[0])
 		r.GradNorm = g.Mul(t.normOf(t.dots[1]), t.inv)
-		r.Finite = finiteNorm(g, g.Add(r.GradNorm, r.WeightNorm)) // neither is negative: nothing cancels
+		r.Finite = finiteNorm(g, g.Add(r.GradNorm, r.WeightNorm)) // both are non-negative, so nothing cancels
 		if b.ClipNorm > 0 {
 			t.lossScale, t.inv = b.rescale(lossScale, r.GradNorm)
 		}
@@ -63,7 +63,7 @@ func (t together) stepMomentum() []*graph.Value {
 	return next
 }
 
-// stepAdam is adamW. What the decay takes from each is lr*wd*p.
+// stepAdam is adamW. The decay subtracts lr*wd*p from each variable.
 func (t together) stepAdam() []*graph.Value {
 	decay := t.g.Mul(t.lr, t.ofEach("decay", t.decays, t.WeightDecay))
 	step := graph.AdamStep{Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, Decay: decay, Rate: t.adam.rate, Correct: t.adam.correct, Inv: t.inv}
@@ -73,7 +73,7 @@ func (t together) stepAdam() []*graph.Value {
 	return next
 }
 
-// keepEach declares state tensors for each variable, by turns, and returns their present
+// keepEach declares the state tensors of one variable after the other and returns their current
 // values by suffix.
 func (t together) keepEach(suffixes ...string) [][]*graph.Value {
 	lists := make([][]*graph.Value, len(suffixes))
@@ -85,7 +85,7 @@ func (t together) keepEach(suffixes ...string) [][]*graph.Value {
 	return lists
 }
 
-// become gives the new values of what keepEach has declared, which are the last tensors.
+// become sets the new values of the state tensors that keepEach declared, which are the last.
 func (t together) become(lists ...[]*graph.Value) {
 	last := t.state[len(t.state)-len(lists)*len(t.vars):]
 	for i := range last {
@@ -93,12 +93,12 @@ func (t together) become(lists ...[]*graph.Value) {
 	}
 }
 
-// decays tells whether a variable has weight decay, and layerwise whether it has a rate of
-// its own.
+// decays reports whether a variable has weight decay, and layerwise whether it has a rate of its
+// own.
 func (t together) decays(v Variable) bool    { return t.Name == "sgd" || v.Value.Rank() >= 2 }
 func (t together) layerwise(v Variable) bool { return v.Value.Rank() >= 2 }
 
-// ofEach is a constant [1, n] with x for each variable that has it, 0 for others.
+// ofEach returns a constant [1, n], x for each variable that has it and 0 for the others.
 func (t together) ofEach(what string, has func(Variable) bool, x float64) *graph.Value {
 	return t.g.Const("optim."+what, func() *tensor.Tensor {
 		all := make([]float32, len(t.vars))
@@ -111,8 +111,8 @@ func (t together) ofEach(what string, has func(Variable) bool, x float64) *graph
 	})
 }
 
-// trusts is trust for each variable, [1, n], from its dots; of a vector it is 1. The norm of
-// a step follows from them, but where it cancels, its square may be below 0.
+// trusts is trust for each variable, [1, n], computed from the dots; it is 1 for vectors. So is
+// the squared norm of a step, which cancellation can make negative.
 func (t together) trusts(decay *graph.Value) *graph.Value {
 	g, dots := t.g, t.dots
 	cross := g.Mul(decay, g.Add(g.Mul(dots[2], g.Float(2)), g.Mul(decay, dots[0])))
@@ -125,12 +125,12 @@ func (t together) trusts(decay *graph.Value) *graph.Value {
 	return g.Where(g.Greater(g.Min(weight, step), g.Float(0)), rate, g.Float(1))
 }
 
-// normOf is the root of the sum of squares [1, n], [1].
+// normOf returns the square root, [1], of the sum of squares [1, n].
 func (t together) normOf(squares *graph.Value) *graph.Value {
 	return t.g.Sqrt(t.g.ReduceSum(squares, false, 1))
 }
 
-// finiteNorm is finite for what is not below 0.
+// finiteNorm is finite for non-negative x.
 func finiteNorm(g *graph.Graph, x *graph.Value) *graph.Value {
 	return g.Cast(g.Greater(g.Float(math.MaxFloat32), x), tensor.Float32)
 }

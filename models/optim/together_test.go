@@ -8,8 +8,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// One number that is none, in a gradient or a weight, and the step is not finite. A step
-// whose square cancels to nothing is one of no length.
+// A single NaN or infinity in a gradient or a weight makes the step not finite. A step whose
+// squared norm cancels to zero has length zero.
 func TestTogetherAtTheEdge(t *testing.T) {
 	c := Config{Name: "lars", Momentum: 0.9, WeightDecay: 0.5, Trust: 0.001}
 	g := stepGraph(t, c, tensor.CUDA, true)
@@ -39,14 +39,14 @@ func TestTogetherAtTheEdge(t *testing.T) {
 	}
 	in := given("", 0)
 	for i := range in["lone.grad"] {
-		in["lone.grad"][i] = -1 // with the decay of 0.5 under a loss scale of 2 nothing is left
+		in["lone.grad"][i] = -1 // cancels with the decay of 0.5 under a loss scale of 2
 	}
 	out, err := reference.Run(g, in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range out["new/lone"] {
-		if math.Abs(x-0.1) > 1e-6 { // by the momentum alone
+		if math.Abs(x-0.1) > 1e-6 { // the momentum alone
 			t.Errorf("lone becomes %v", out["new/lone"])
 			break
 		}

@@ -10,10 +10,10 @@ import (
 	"vicreg/models/tensor"
 )
 
-// wide are the numbers of an input that is copied ahead.
+// wide is the size of an input that is copied ahead.
 const wide = 2048
 
-// wideModel makes the batch the state, and the rate the loss.
+// wideModel returns the batch as the new state, and the rate as the loss.
 func wideModel() *onnx.ModelProto {
 	const f32 = tensor.Float32
 	return newBuilder().input(f32, "w", wide).input(f32, "x", wide).input(f32, "lr", 1).
@@ -21,8 +21,8 @@ func wideModel() *onnx.ModelProto {
 		node("Identity", "w.next", "x").node("Identity", "loss", "lr").model()
 }
 
-// Whatever is announced, given, changed, accepted or rejected: a step reads the batch
-// that it is given, as it is then.
+// Whatever is announced, given, changed, accepted or rejected, a step reads the batch that it is
+// given, with its contents at that time.
 func TestBatchesCopiedAhead(t *testing.T) { aheadOfSteps(t, ort.NewDeviceStepper, ort.Options{}) }
 
 func TestBatchesCopiedAheadOnCUDA(t *testing.T) {
@@ -58,7 +58,7 @@ func aheadOfSteps(t *testing.T, prepare func(*ort.Session, ort.StepperConfig) (*
 	state, announced, ahead := make([]float32, wide), -1, 0
 	for step := range 200 {
 		now := announced
-		if now < 0 || r.IntN(4) == 0 { // another than was said
+		if now < 0 || r.IntN(4) == 0 { // another than announced
 			now = r.IntN(len(batches))
 		}
 		if now != announced {
@@ -97,7 +97,7 @@ func aheadOfSteps(t *testing.T, prepare func(*ort.Session, ort.StepperConfig) (*
 	}
 }
 
-// What is reserved is taken at once, and a step that fits in takes no more.
+// The reserve is allocated at once, and a step that fits into it allocates no more.
 func TestReserve(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

@@ -4,8 +4,8 @@
 
 #include "shim.h"
 
-// The C API is one table of function pointers that only ever grows at its end,
-// so the place of a function is a fact of the interface and no header is needed.
+// The C API is one table of function pointers that only ever grows at its end, so a function's
+// slot is part of the interface and no header is needed.
 enum slot {
   CREATE_STATUS = 0,
   GET_ERROR_MESSAGE = 2,
@@ -85,14 +85,14 @@ enum slot {
   RUN_SYNC_STREAM = 423, // since API_SYNC_STREAM
 };
 
-// The first version of the interface that has every slot above but where another is
-// given, and below which onnxruntime_go does not start.
+// The first version of the interface that has every slot above, except where another is given.
+// onnxruntime_go does not start below it.
 #define API_VERSION 24
 
 #define API_SYNC_STREAM 28
 
-// The table, the last version of the interface that it holds and the environment, set
-// once by vr_attach before any other call.
+// The table, the latest version of the interface that it holds and the environment, set once by
+// vr_attach before any other call.
 extern void *const *vr_api;
 extern int vr_api_version;
 extern void *vr_environment;
@@ -101,14 +101,14 @@ extern void *vr_environment;
 #define STATUS(slot, ...) CALL(slot, void *, __VA_ARGS__)
 #define RELEASE(slot, p) CALL(slot, void, void *)(p)
 
-// vr_failed turns a status into a message, which the caller frees, and releases it.
+// vr_failed turns a status into a message, which the caller frees, and releases the status.
 char *vr_failed(void *status);
 
-// vr_status turns an operator's message, which it frees, into the runtime's form of an error;
-// NULL into NULL.
+// vr_status turns an operator's message, which it frees, into a status of the runtime; NULL stays
+// NULL.
 void *vr_status(const char *op, const char *domain, char *message);
 
-// vr_error makes a message, as printf does.
+// vr_error formats a message, as printf does.
 char *vr_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // vr_shape_of reads the type and dimensions from a tensor's type information.

@@ -8,8 +8,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// identityStep scales a state of n floats and ignores two views: what a step
-// costs beside the model.
+// identityStep scales a state of n floats and ignores two views, to measure the cost of a step
+// apart from the model's.
 func identityStep(b *testing.B, n int, view ...int) (*ort.Session, tensor.Batch) {
 	m := newBuilder().
 		input(tensor.Float32, "w", n).input(tensor.Float32, "lr", 1).
@@ -24,10 +24,9 @@ func identityStep(b *testing.B, n int, view ...int) (*ort.Session, tensor.Batch)
 	return orttest.Session(b, m, ort.Options{}), in
 }
 
-// BenchmarkStep shows what copying the batch costs (two views of 256 images of 32
-// px, then of 224, then the same in memory from NewBatch) and what is won by
-// keeping 100 MB of state in place; the last row is the same graph by Session.Run,
-// which copies its outputs.
+// BenchmarkStep shows what copying the batch costs (two views of 256 images of 32 px, then of
+// 224, then the same in memory from NewBatch) and what keeping 100 MB of state in place saves;
+// the last row is the same graph by Session.Run, which copies its outputs.
 func BenchmarkStep(b *testing.B) {
 	for _, c := range []struct {
 		name  string

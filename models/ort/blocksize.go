@@ -11,11 +11,10 @@ import (
 // NCHWcDomain is the domain of the runtime's operators on blocked channels.
 const NCHWcDomain = "com.microsoft.nchwc"
 
-// BlockSize finds how many channels the runtime's NCHWc operators keep together
-// on this machine: 16, 8, or 0 when it has none. The library does not tell, and
-// weights blocked for another size give wrong numbers without an error, so a
-// small convolution with a known answer is run for each candidate. It takes a
-// few milliseconds.
+// BlockSize finds how many channels the runtime's NCHWc operators block together on this machine:
+// 16, 8, or 0 if it has none. The library does not report it, and weights blocked for another
+// size give wrong numbers without an error, so a small convolution with a known answer is run for
+// each candidate. It takes a few milliseconds.
 func BlockSize(r *Runtime) (int, error) {
 	for _, b := range []int{16, 8} {
 		right, err := probe(r, b)
@@ -29,16 +28,15 @@ func BlockSize(r *Runtime) (int, error) {
 	return 0, nil
 }
 
-// The probe is a 3x3 convolution of whole numbers small enough to add up
-// without rounding. Its channels fill two blocks of the largest size.
+// The probe is a 3x3 convolution of integers small enough to be summed without rounding. Its
+// channels fill two blocks of the largest size.
 const (
 	probeC, probeM = 32, 32
 	probeH, probeW = 3, 4
 	probeK         = 3
 )
 
-// probe tells whether the runtime computes the right answer from weights in
-// blocks of b.
+// probe reports whether the runtime computes the right answer from weights in blocks of b.
 func probe(r *Runtime, b int) (bool, error) {
 	x := scatter(probeC * probeH * probeW)
 	w := scatter(probeM * probeC * probeK * probeK)
@@ -86,8 +84,8 @@ func probeModel(w []float32) *onnx.ModelProto {
 	}
 }
 
-// scatter is n whole numbers between -4 and 4 without a pattern that two
-// orders of the same numbers could share.
+// scatter returns n integers from -4 to 4, without a pattern that two orders of the same numbers
+// could share.
 func scatter(n int) []float32 {
 	v := make([]float32, n)
 	state := uint32(1)

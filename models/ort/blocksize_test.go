@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestBlockSize cannot know the machine's size, but at most one order of the
-// weights can be right, and what is chosen must be that one.
+// TestBlockSize cannot know the machine's block size, but at most one layout of the weights can
+// be right, and it must be the chosen one.
 func TestBlockSize(t *testing.T) {
 	path, err := Find("")
 	if err != nil {
@@ -35,7 +35,7 @@ func TestBlocked(t *testing.T) {
 		w[i] = float32(i)
 	}
 	b := blocked(w, 8)
-	// Output channel 9, input channel 18, tap 5 by the definition of the layout.
+	// Output channel 9, input channel 18, tap 5, by the definition of the layout.
 	at := ((((9/8)*(probeC/8)+18/8)*9+5)*8+18%8)*8 + 9%8
 	if want := float32((9*probeC+18)*9 + 5); b[at] != want {
 		t.Errorf("found weight %v there, want %v", b[at], want)

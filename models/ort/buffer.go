@@ -8,21 +8,21 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Buffer is a tensor in the host's memory for what a session reads again and again.
+// Buffer is a tensor in host memory for data that a session reads repeatedly.
 type Buffer struct {
 	*tensor.Tensor // nil once the buffer is closed
 	from           *buffers
-	block          *block // nil where the memory is Go's
+	block          *block // nil if the memory is Go's
 }
 
-// NewBuffer returns a zeroed tensor in memory from which the device of the session
-// copies fastest: in pages that stay where they are, which it reads by itself. Memory
-// of Go's it reads by way of pages of its own, which a processor has to fill. Any part
-// of the tensor may go into a Run, in a tensor of any shape, and be written to again
-// when Run has returned. The buffer lives until it or the session is closed, and must
-// not be used after that. NewBuffer may be called at once with itself and with Run.
+// NewBuffer returns a zeroed tensor in pinned host memory, from which the session's device copies
+// fastest: it reads the pages directly, whereas Go's memory goes through pinned pages that a
+// processor has to fill. Any part of the tensor may be passed to Run, in a tensor of any shape,
+// and be written to again once Run has returned. The buffer lives until it or the session is
+// closed, and must not be used after that. NewBuffer may be called concurrently with itself and
+// with Run.
 //
-// On the host it is a tensor as any other.
+// On the host it returns an ordinary tensor.
 func (s *Session) NewBuffer(t tensor.DType, shape ...int) (*Buffer, error) {
 	if s.session == nil {
 		return nil, fmt.Errorf("new buffer: %w", errClosed)
@@ -54,15 +54,15 @@ func (b *Buffer) free() {
 	*b = Buffer{}
 }
 
-// buffers are what a session on a device gave by NewBuffer.
+// buffers are the buffers that a session on a device has handed out.
 //
-// Source: the memory is of the runtime's allocator, but Run binds values over it that
-// do not say so. The runtime (1.30) hands pinned memory to the kernels as it is, and
-// each that reads it does so over the bus, some elements at a time; as memory like any
-// other it is copied to the device first, at the speed of the bus.
+// Source: the memory comes from the runtime's pinned allocator, but Run binds values over it that
+// are not marked as pinned. The runtime (1.30) passes pinned memory to the kernels as it is, and
+// each that reads it does so over the bus, a few elements at a time; ordinary memory is copied to
+// the device first, at the speed of the bus.
 type buffers struct {
 	mu     sync.Mutex
-	memory *deviceMemory // nil before the first
+	memory *deviceMemory // nil before the first buffer
 	open   map[*Buffer]struct{}
 }
 
@@ -85,7 +85,7 @@ func (bs *buffers) add(s *Session, spec tensor.Spec) (*Buffer, error) {
 	return b, nil
 }
 
-// close frees what is still open.
+// close frees the buffers that are still open.
 func (bs *buffers) close() {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()

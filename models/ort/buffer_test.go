@@ -13,10 +13,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// echo is a model whose outputs are its input, uint8 [N, 3]: once as it is, and once in
-// float32 by way of text, which only the host can write and read. On a device that
-// computes nothing, both are right when the input got there, which it does first when
-// the graph is run as it is written.
+// echo returns a model whose outputs are its input, uint8 [N, 3]: once unchanged, and once cast
+// to float32 via strings, which only the host supports. On a device that computes nothing, both
+// are right if the input got there, which it does first if the graph runs as written.
 func echo() *onnx.ModelProto {
 	m := newBuilder().input(tensor.Uint8, "x", -1, 3).output(tensor.Uint8, "y", -1, 3).output(tensor.Float32, "z", -1, 3).
 		value(tensor.Uint8, "x2", -1, 3).value(8, "text", -1, 3).
@@ -26,7 +25,7 @@ func echo() *onnx.ModelProto {
 	return m
 }
 
-// echoes runs the first n rows of x, after it filled them, and compares.
+// echoes fills the first n rows of x, runs them, and compares.
 func echoes(t *testing.T, s *ort.Session, x []uint8, n, seed int) {
 	t.Helper()
 	x = x[:3*n]
@@ -49,8 +48,7 @@ func echoes(t *testing.T, s *ort.Session, x []uint8, n, seed int) {
 	}
 }
 
-// A part of a buffer goes into a run, in whatever number of rows, and is filled anew
-// after it.
+// Part of a buffer is passed to a run, with any number of rows, and refilled after it.
 func checkBuffers(t *testing.T, s *ort.Session) {
 	b, err := s.NewBuffer(tensor.Uint8, 64, 3)
 	if err != nil {
@@ -83,8 +81,8 @@ func TestBuffer(t *testing.T) {
 	}
 }
 
-// On a device buffers are in pinned memory, which is freed with them, at the latest
-// with the session.
+// On a device buffers are in pinned memory, which is freed with them or, at the latest, with the
+// session.
 func TestBufferOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -133,8 +131,8 @@ func TestBufferOnCUDA(t *testing.T) {
 	}
 }
 
-// Whoever runs, on whatever thread, gets his own, and one who leaves does not disturb
-// the others.
+// Concurrent runs, on any thread, get their own results, and one that is cancelled does not
+// disturb the others.
 func TestRunsAtOnceOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

@@ -7,7 +7,7 @@ import "C"
 
 import "fmt"
 
-// Capability is the compute capability of a CUDA device, 8 and 0 for 8.0. CUDA itself has
+// Capability returns the compute capability of a CUDA device, 8 and 0 for 8.0. CUDA must have
 // been found.
 func (d Device) Capability() (major, minor int, err error) {
 	var a, b C.int

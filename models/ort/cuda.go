@@ -9,23 +9,22 @@ import (
 	"sync"
 )
 
-// CUDALibrary is one of NVIDIA's libraries that ONNX Runtime computes with on a CUDA
-// device.
+// CUDALibrary is one of NVIDIA's libraries that ONNX Runtime uses on a CUDA device.
 type CUDALibrary struct {
-	Name string // what the loader knows it by, such as libcudart.so.13
+	Name string // the name the loader finds it by, such as libcudart.so.13
 	Path string // the file that was loaded
-	Err  error  // why it cannot be used; errMissing when there is none
-	// Package is the Python package that holds it, with its versions. It is empty
-	// for the driver's, which comes with nothing but the driver.
+	Err  error  // why it cannot be used; errMissing if it was not found
+	// Package is the Python package that contains it, with its versions. It is empty for the
+	// driver's library, which comes with the driver only.
 	Package string
-	// Optional is set when nothing that vicreg computes needs it.
+	// Optional is set if nothing that vicreg computes needs it.
 	Optional bool
-	// parts are the files beside it that it loads while it runs, a pattern.
+	// parts is a pattern for the files beside it that it loads at run time.
 	parts string
 }
 
-// cudaLibraries are those that the provider of ONNX Runtime 1.30 is linked with and
-// those that it loads when it needs them. None is linked with one after it.
+// cudaLibraries are those that the provider of ONNX Runtime 1.30 is linked against, and those it
+// loads on demand. None is linked against a later one.
 var cudaLibraries = []CUDALibrary{
 	{Name: "libcuda.so.1"},
 	{Name: "libcudart.so.13", Package: "nvidia-cuda-runtime~=13.0"},
@@ -41,13 +40,13 @@ const cudnn = "libcudnn.so.9"
 
 var errMissing = errors.New("not found")
 
-// CUDA is what a process has found of NVIDIA's libraries and devices.
+// CUDA is what this process has found of NVIDIA's libraries and devices.
 type CUDA struct {
 	Libraries []CUDALibrary
-	// Driver is the version of CUDA that the driver is made for, 13010 for 13.1. It is
-	// 0 when there is no driver, or no CUDA runtime to ask it.
+	// Driver is the CUDA version that the driver supports, 13010 for 13.1. It is 0 if there is no
+	// driver, or no CUDA runtime to query it with.
 	Driver int
-	// Devices counts the devices; they are numbered from 0.
+	// Devices is the number of devices, which are numbered from 0.
 	Devices int
 	// err is why they could not be counted.
 	err error
@@ -58,16 +57,14 @@ var foundCUDA struct {
 	CUDA
 }
 
-// FindCUDA loads the libraries of CUDA and asks the driver for its devices. It does so
-// once in a process, and what it has loaded stays until the process ends; dir is the
-// folder of ONNX Runtime's library, and that of the first call counts; one that is not
-// absolute is not looked into.
+// FindCUDA loads the CUDA libraries and queries the driver for its devices. It does so once per
+// process, and the libraries stay loaded until the process ends. dir is the folder of ONNX
+// Runtime's library; only that of the first call counts, and a relative one is not searched.
 //
-// A library is taken from the loader's own places, or else from the first of these
-// that has it: dir, the folders of CUDA below /usr/local, and the packages of Python.
-// When VICREG_CUDA_LIBRARIES lists folders, of libraries or of Python's packages, these
-// come before the loader's places, and the others are not looked into. A library that
-// cannot be loaded, and a cuDNN for another CUDA, is passed over.
+// A library is taken from the loader's search path, or else from the first of these that has it:
+// dir, the CUDA folders under /usr/local, and the installed Python packages. Folders listed in
+// VICREG_CUDA_LIBRARIES, of libraries or of Python packages, come before the loader's path and
+// replace the others. A library that cannot be loaded, and a cuDNN for another CUDA, is skipped.
 func FindCUDA(dir string) CUDA {
 	foundCUDA.Do(func() {
 		first, last := cudaDirs(dir)
@@ -90,12 +87,12 @@ func (l *CUDALibrary) load(first, last []string) {
 		l.Err = loadAll(filepath.Join(filepath.Dir(l.Path), l.parts))
 	}
 	if l.Err == nil {
-		l.Err = fits(l.Name) // what the provider will find, should another have stayed
+		l.Err = fits(l.Name) // checks what the provider will find, in case another one is loaded already
 	}
 }
 
-// fitsCUDA reports that a cuDNN is made for another CUDA. The names of its files are the
-// same for every one, and a machine may have several.
+// fitsCUDA returns an error if a cuDNN is built for another CUDA. Its files have the same names
+// for every CUDA, and a machine may have several.
 func fitsCUDA(path string) error {
 	version, path, err := cudnnCUDA(path)
 	if err == nil && version != 0 && version/1000 != minDriver/1000 {
@@ -104,7 +101,7 @@ func fitsCUDA(path string) error {
 	return err
 }
 
-// otherCUDAError is that of a library whose CUDA is not the provider's.
+// otherCUDAError reports a library that is built for another CUDA than the provider's.
 type otherCUDAError struct {
 	path    string
 	version int
@@ -114,10 +111,9 @@ func (e *otherCUDAError) Error() string {
 	return fmt.Sprintf("%s is made for CUDA %s", e.path, cudaVersion(e.version))
 }
 
-// loadFrom loads a library from the first folders, the loader's places or the last
-// folders, whichever has it first. One that cannot be loaded, or that fits reports an
-// error of before, is passed over, and is the error when no other can; errMissing when
-// there is none.
+// loadFrom loads a library from the first folders, the loader's search path or the last folders,
+// in this order. One that cannot be loaded, or that fits rejects, is skipped; the first such
+// error is returned if no other can be loaded, or errMissing if there is none.
 func loadFrom(name string, first, last []string, fits func(path string) error) (string, error) {
 	var paths []string
 	for _, dir := range first {
@@ -147,9 +143,9 @@ func loadFrom(name string, first, last []string, fits func(path string) error) (
 	return "", why
 }
 
-// loadAll loads the files of a pattern. CUDA's libraries load them while they run; so
-// what is wrong with them comes to light before, and those are found that the loader
-// would not find by their name.
+// loadAll loads the files that match a pattern. The CUDA libraries load them at run time; loading
+// them now reveals what is wrong with them early, and covers those that the loader would not find
+// by name.
 func loadAll(pattern string) error {
 	paths, err := filepath.Glob(pattern)
 	for _, path := range paths {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// linker makes small libraries that stand for CUDA's.
+// linker builds small libraries that stand in for CUDA's.
 type linker struct{ cc string }
 
 func newLinker(t *testing.T) linker {
@@ -24,8 +24,8 @@ func newLinker(t *testing.T) linker {
 	return linker{cc}
 }
 
-// link makes the library of a name in dir, which is linked with those named after its
-// source, all of the same folder.
+// link builds the library name in dir from source, linked against the libraries with in the same
+// folder.
 func (l linker) link(t *testing.T, dir, name, source string, with ...string) {
 	t.Helper()
 	args := []string{"-shared", "-fPIC", "-o", filepath.Join(dir, name), "-Wl,-soname," + name, "-x", "c", "-", "-L" + dir, "-Wl,--no-as-needed"}
@@ -39,7 +39,7 @@ func (l linker) link(t *testing.T, dir, name, source string, with ...string) {
 	}
 }
 
-// TestLoadFrom looks in the first folders, then where the loader does, then in the last.
+// TestLoadFrom: the first folders, then the loader's search path, then the last folders.
 func TestLoadFrom(t *testing.T) {
 	l := newLinker(t)
 	dir := folders(t, "noise", "one", "two")
@@ -68,7 +68,7 @@ func TestLoadFrom(t *testing.T) {
 		{what: "the first of the last", name: "libvicregtest1.so", last: in("none", "two", "one"), want: "two"},
 		{what: "the first before the last", name: "libvicregtest2.so", first: in("one"), last: in("two"), want: "one"},
 		{what: "after noise", name: "libvicregtest3.so", first: in("noise"), last: in("noise", "one"), want: "one"},
-		// It is loaded by now, so the loader has it.
+		// It is loaded by now, so the loader finds it.
 		{what: "the loader before the last", name: "libvicregtest3.so", last: in("two"), want: "one"},
 		{what: "the first before the loader", name: "libvicregtest3.so", first: in("two"), want: "two"},
 	} {
@@ -107,8 +107,8 @@ const standInCUDNN = `
 unsigned long cudnnGetCudartVersion(void) { return atoi(getenv("STAND_IN_CUDNN")); }
 `
 
-// standIns makes a folder with all libraries that FindCUDA wants but one without which
-// vicreg does, and one that is linked with two of them as the provider is.
+// standIns makes a folder with all libraries that FindCUDA looks for, except the one that vicreg
+// does not need, and one that is linked against two of them as the provider is.
 func standIns(t *testing.T, l linker) string {
 	dir := folders(t, ".")
 	l.link(t, dir, "libcudart.so.13", standInRuntime)
@@ -122,18 +122,18 @@ func standIns(t *testing.T, l linker) string {
 	return dir
 }
 
-// seen is what the process of TestFindCUDA has found.
+// seen is what the child process of TestFindCUDA has found.
 type seen struct {
 	Paths          []string
 	Errors         map[string]string
 	Driver         int
 	Devices        int
-	Zero, One      string // what Check says of the devices 0 and 1
+	Zero, One      string // what Check says about devices 0 and 1
 	Driven         string
 	Provider, Load string
 }
 
-// TestFindCUDAProcess is the process that TestFindCUDA looks at: what is loaded stays.
+// TestFindCUDAProcess is the child process of TestFindCUDA: what is loaded stays loaded.
 func TestFindCUDAProcess(t *testing.T) {
 	provider := os.Getenv("VICREG_TEST_PROVIDER")
 	if provider == "" {
@@ -165,7 +165,7 @@ func TestFindCUDAProcess(t *testing.T) {
 	}
 }
 
-// find runs FindCUDA in a process of its own, with stand-ins that say what env tells.
+// find runs FindCUDA in a child process, with stand-ins that report what env says.
 func find(t *testing.T, provider, dirs string, env ...string) (s seen) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "seen")
@@ -189,7 +189,7 @@ func find(t *testing.T, provider, dirs string, env ...string) (s seen) {
 func TestFindCUDA(t *testing.T) {
 	l := newLinker(t)
 	dir := standIns(t, l)
-	// Away from the libraries, and linked with them by their names alone.
+	// Away from the libraries, and linked against them by name only.
 	provider := filepath.Join(t.TempDir(), "provider.so")
 	if err := os.Rename(filepath.Join(dir, "provider.so"), provider); err != nil {
 		t.Fatal(err)
@@ -245,7 +245,7 @@ func TestFindCUDA(t *testing.T) {
 	}
 }
 
-// TestCheckSaysWhatIsMissing holds the line together that a new user sees.
+// TestCheckSaysWhatIsMissing checks the line that a new user sees.
 func TestCheckSaysWhatIsMissing(t *testing.T) {
 	missing := func(names ...string) (c CUDA) {
 		c = CUDA{Driver: 13000, Devices: 2}

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// minDriver is the version of CUDA that the provider is built for, as Driver tells it.
-// The driver of version 580 is the first that is made for it.
+// minDriver is the CUDA version that the provider is built for, in the form of CUDA.Driver.
+// Driver 580 is the first to support it.
 const minDriver = 13000
 
 const installDriver = "install NVIDIA's driver, version 580 or later (a container has to be started with the GPU, as docker run --gpus all does)"
 
-// Check tells, in one line with what to do about it, what keeps the device of an index
-// from being used; nil when nothing does.
+// Check returns a one-line error that says what keeps the device of an index from being used and
+// what to do about it, or nil.
 func (c CUDA) Check(index int) error {
 	var why []string
 	var missing []CUDALibrary
@@ -54,8 +54,8 @@ func (c CUDA) checkDevice(index int) error {
 	return nil
 }
 
-// Problem says what is wrong with a library and what to do about it, and is empty when
-// it was loaded.
+// Problem says what is wrong with a library and what to do about it. It is empty if the library
+// was loaded.
 func (l CUDALibrary) Problem() string {
 	var other *otherCUDAError
 	switch {
@@ -72,7 +72,7 @@ func (l CUDALibrary) Problem() string {
 	return fmt.Sprintf("%s not found: pip install %s", l.Name, l.Package)
 }
 
-// notFound says for several libraries, in one line, all that can be done.
+// notFound says in one line that several libraries are missing and what can be done about it.
 func notFound(libraries []CUDALibrary) string {
 	var names, packages []string
 	for _, l := range libraries {
@@ -85,7 +85,7 @@ func notFound(libraries []CUDALibrary) string {
 		orSay("install CUDA 13 and cuDNN 9", "their folders"))
 }
 
-// orSay says what can be done besides installing a package.
+// orSay names the alternatives to installing a package.
 func orSay(install, folders string) string {
 	if said := os.Getenv(EnvCUDA); said != "" {
 		return "correct " + EnvCUDA + ", which says " + said
@@ -93,7 +93,7 @@ func orSay(install, folders string) string {
 	return install + ", or set " + EnvCUDA + " to " + folders
 }
 
-// DriverText is what the driver is made for, as people write it: for CUDA 13.1.
+// DriverText returns what the driver is made for, in words: for CUDA 13.1.
 func (c CUDA) DriverText() string {
 	switch {
 	case c.Driver > 0:

@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// EnvCUDA names the environment variable with a list of folders that hold the
-// libraries of CUDA and cuDNN, or Python's packages of them.
+// EnvCUDA names the environment variable with a list of folders that hold the CUDA and cuDNN
+// libraries, or the Python packages of them.
 const EnvCUDA = "VICREG_CUDA_LIBRARIES"
 
-// cudaDirs lists the folders to look for CUDA's libraries in, before the loader's own
-// places and after them. Where nothing is given, none is relative: what the working
-// directory holds is not loaded.
+// cudaDirs lists the folders in which to look for CUDA's libraries before and after the loader's
+// search path. Unless the variable is set, none is relative, so that nothing is loaded from the
+// working directory.
 func cudaDirs(runtime string) (first, last []string) {
 	if list := os.Getenv(EnvCUDA); list != "" {
 		for _, dir := range filepath.SplitList(list) {
@@ -33,20 +33,19 @@ func cudaDirs(runtime string) (first, last []string) {
 	for _, dir := range sitePackages() {
 		last = append(last, pipDirs(dir)...)
 	}
-	// Where a container or WSL has the driver, when the loader was not told.
+	// Where a container or WSL has the driver, in case the loader is not configured for it.
 	return nil, append(last, "/usr/local/nvidia/lib64", "/usr/lib/wsl/lib")
 }
 
-// pipDirs lists the folders of libraries in those of NVIDIA's packages that are
-// installed in a folder of Python's packages.
+// pipDirs lists the library folders of the NVIDIA packages in a folder of Python packages.
 func pipDirs(site string) []string { return matches(filepath.Join(site, "nvidia", "*", "lib")) }
 
-// sitePackages lists where Python's packages may be: those of the python3 that would
-// run and of the virtual environment, the user's and the system's. No Python is run.
+// sitePackages lists the folders that may hold Python packages: those of the virtual environment,
+// of the python3 on PATH, the user's and the system's. No Python is run.
 func sitePackages() []string {
 	var prefixes []string
 	if python, err := exec.LookPath("python3"); err == nil && filepath.IsAbs(python) {
-		// That of a virtual environment is a link to the system's.
+		// In a virtual environment it is a link to the system's.
 		prefixes = append(prefixes, filepath.Dir(filepath.Dir(python)))
 		if real, err := resolve(python); err == nil {
 			prefixes = append(prefixes, filepath.Dir(filepath.Dir(real)))
@@ -70,7 +69,7 @@ func sitePackages() []string {
 	return dirs
 }
 
-// matches lists what fits a pattern, later versions first.
+// matches lists the paths that match a pattern, later versions first.
 func matches(pattern string) []string {
 	paths, _ := filepath.Glob(pattern)
 	slices.Reverse(paths)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// folders makes folders below a root and returns it, links followed.
+// folders creates folders below a root and returns the root, with links resolved.
 func folders(t *testing.T, names ...string) string {
 	t.Helper()
 	root, err := resolve(t.TempDir())
@@ -23,8 +23,8 @@ func folders(t *testing.T, names ...string) string {
 	return root
 }
 
-// TestCUDADirs has a Python of the system, one of a virtual environment that links to
-// it, another environment and the user's own packages.
+// TestCUDADirs has a system Python, a virtual environment's that links to it, another environment
+// and the user's own packages.
 func TestCUDADirs(t *testing.T) {
 	root := folders(t, "base/bin", "venv/bin",
 		"base/lib/python3.12/site-packages/nvidia/cu13/lib", "base/lib/python3.12/dist-packages/nvidia/cudnn/lib",
@@ -68,14 +68,14 @@ func TestCUDADirs(t *testing.T) {
 	if got := below(); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	// What is relative could be anybody's.
+	// Relative paths could be anybody's.
 	t.Chdir(root)
 	t.Setenv("PATH", "venv/bin")
 	t.Setenv("VIRTUAL_ENV", "active")
 	if got, want := below(), []string{"runtime", home}; !slices.Equal(got, want) {
 		t.Errorf("with relative places: got %v, want %v", got, want)
 	}
-	// What the user lists is meant, relative or not.
+	// What the user lists is used, relative or not.
 	site := filepath.Join(root, "active/lib/python3.13/site-packages")
 	t.Setenv(EnvCUDA, site+"::runtime")
 	first, last := cudaDirs(filepath.Join(root, "runtime"))

@@ -14,7 +14,7 @@ static char *missing;
 static const char *(*error_string)(int status);
 static void (*last_error)(char *text, size_t size);
 
-// The library that the CUDA provider has opened by the same name, where it has.
+// The library that the CUDA provider has opened under the same name, if it has.
 static void *open_first(const char *const *names) {
   for (; *names != NULL; names++) {
     void *library = dlopen(*names, RTLD_LAZY | RTLD_LOCAL);

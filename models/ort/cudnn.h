@@ -1,7 +1,6 @@
-// The part of cuDNN 9 and of CUDA's runtime library that the operators of customop.h
-// call, found at run time: neither its headers nor the library is needed to build.
-// Names, arguments and numbers are those of NVIDIA's documentation of the cuDNN API
-// (graph library). All handles and
+// The part of cuDNN 9 and of CUDA's runtime library that the operators of customop.h call,
+// resolved at run time: neither headers nor libraries are needed to build. Names, arguments and
+// numbers are from NVIDIA's documentation of the cuDNN API (graph library). All handles and
 // descriptors are void *.
 #ifndef VICREG_CUDNN_H
 #define VICREG_CUDNN_H
@@ -14,7 +13,7 @@ enum { CUDNN_FLOAT = 0, CUDNN_HALF = 2, CUDNN_BFLOAT16 = 9 };
 
 enum { CUDNN_CROSS_CORRELATION = 1 };
 
-// Sums of a channel's numbers and of their squares.
+// Per-channel sums of the elements and of their squares.
 enum { CUDNN_SUM_AND_SQUARES = 0 };
 
 // The graph library: kinds of descriptors.
@@ -47,8 +46,8 @@ enum {
   CUDNN_TYPE_STATISTICS_MODE = 16,
 };
 
-// Attributes. Those of an operation follow its first one in the order ALPHA, BETA,
-// CONVOLUTION and then its tensors.
+// Attributes. Those of an operation follow its first in the order ALPHA, BETA, CONVOLUTION, then
+// its tensors.
 enum {
   CUDNN_CONVOLUTION_COMPUTE_TYPE = 100,
   CUDNN_CONVOLUTION_MODE = 101,
@@ -94,8 +93,7 @@ enum {
   CUDNN_ENGINE_NUMERICAL_NOTES = 1303,
 };
 
-// Where lists of configurations come from, best first, and what an engine says of its
-// arithmetic.
+// Heuristics, which list configurations, best first, and an engine's notes on its arithmetic.
 enum { CUDNN_HEURISTIC_B = 1, CUDNN_HEURISTIC_FALLBACK = 2, CUDNN_HEURISTIC_A = 3 };
 enum {
   CUDNN_NOTE_TENSOR_CORE = 0,
@@ -105,7 +103,7 @@ enum {
   CUDNN_NOTES = 16
 };
 
-// Every function that is called: its name and its arguments. It returns 0 on success.
+// Every function that is called, with its arguments. They return 0 on success.
 #define VR_CUDNN_FUNCTIONS(F) \
   F(cudnnSetStream, (void *handle, void *stream)) \
   F(cudnnBackendCreateDescriptor, (int kind, void **d)) \
@@ -115,7 +113,7 @@ enum {
   F(cudnnBackendFinalize, (void *d)) \
   F(cudnnBackendExecute, (void *handle, void *plan, void *pack))
 
-// Attributes of a device; the last two are its compute capability.
+// Device attributes; the last two are the compute capability.
 enum { CUDA_MULTIPROCESSORS = 16, CUDA_MAJOR = 75, CUDA_MINOR = 76 };
 
 #define VR_CUDART_FUNCTIONS(F) \
@@ -132,17 +130,17 @@ enum { CUDA_MULTIPROCESSORS = 16, CUDA_MAJOR = 75, CUDA_MINOR = 76 };
   F(cudaEventElapsedTime, (float *ms, void *from, void *to)) \
   F(cudaGetLastError, (void))
 
-// The functions, there after vr_cudnn_load.
+// The functions, valid after vr_cudnn_load.
 #define VR_DECLARE(name, arguments) int(*name) arguments;
 extern struct vr_cudnn {
   VR_CUDNN_FUNCTIONS(VR_DECLARE)
   VR_CUDART_FUNCTIONS(VR_DECLARE)
 } vr_cudnn;
 
-// vr_cudnn_load looks the functions up, once; the message says what is missing.
+// vr_cudnn_load resolves the functions, once; the message says what is missing.
 char *vr_cudnn_load(void);
 
-// vr_cudnn_failed makes a message of what a function returned; NULL for success.
+// vr_cudnn_failed turns a function's status into a message; NULL on success.
 char *vr_cudnn_failed(int status, const char *function);
 
 #endif

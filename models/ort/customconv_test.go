@@ -31,7 +31,7 @@ var convCases = []convCase{
 	{[4]int{1, 4, 6, 2}, [4]int{3, 3, 2, 2}, [2]int{1, 0}, 1, [2]int{4, 5}, "unlike axes"},
 }
 
-// products calls f with the places in x, w and y of every product of the convolution.
+// products calls f with the indices into x, w and y of every product of the convolution.
 func (c convCase) products(x, w, y array, f func(x, w, y int)) {
 	for i := range y.data {
 		m, ow, oh, n := i%c.w[0], i/c.w[0]%c.out[1], i/c.w[0]/c.out[1]%c.out[0], i/c.w[0]/c.out[1]/c.out[0]
@@ -44,7 +44,7 @@ func (c convCase) products(x, w, y array, f func(x, w, y int)) {
 	}
 }
 
-// attributes of the three operators, with whatever else they have.
+// attributes returns those that the three operators share, and more.
 func (c convCase) attributes(more ...*onnx.AttributeProto) []*onnx.AttributeProto {
 	return append(more, onnx.Ints("pads", int64(c.pads[0]), int64(c.pads[1])), onnx.Int("stride", int64(c.stride)))
 }
@@ -80,8 +80,8 @@ func testConv(t *testing.T, c convCase, typ tensor.DType) {
 	near(t, "dw", got["dw"], dw, tolerance(typ))
 }
 
-// A float32 convolution rounds its operands only where it may, and then takes the
-// kernel that is faster for it.
+// A float32 convolution rounds its operands only if it may, and then uses the kernel that is
+// faster for it.
 func TestConvTF32(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -104,8 +104,8 @@ func TestConvTF32(t *testing.T) {
 	}
 }
 
-// Equal convolutions of a session are searched for once, nothing is searched for in a
-// second run, and closing the session frees everything.
+// Equal convolutions of a session are searched for once, a second run searches for nothing, and
+// closing the session frees everything.
 func TestConvPlansAreShared(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -141,8 +141,8 @@ func TestConvPlansAreShared(t *testing.T) {
 	}
 }
 
-// A step of our own operators can be captured: all that is found out, made or waited for
-// belongs to the first run, of which the runtime makes two before it captures.
+// A step of our own operators can be captured: all searching, allocating and waiting is done in
+// the first run, and the runtime makes two before it captures.
 func TestCaptureOnCuDNN(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -163,7 +163,7 @@ func TestCaptureOnCuDNN(t *testing.T) {
 	})
 }
 
-// testCapture takes steps with a layer, of which one takes as many searches.
+// testCapture runs steps of a layer, which take this many searches in all.
 func testCapture(t *testing.T, c convCase, searches int, forward func(*custom)) {
 	r := seeded()
 	x, w, g := random(r, f16, c.x[:]...), random(r, f16, c.w[:]...), random(r, f32, c.w[0])
@@ -203,7 +203,7 @@ func testCapture(t *testing.T, c convCase, searches int, forward func(*custom)) 
 		st.Accept()
 		logs = append(logs, asked(t))
 	}
-	// Of the two sets of the state each is captured once.
+	// Each of the two sets of the state is captured once.
 	if n := strings.Count(logs[0], "heuristics 1\n"); n != searches || strings.Contains(strings.Join(logs[1:], ""), "heuristics") || logs[2]+logs[3] != "" {
 		t.Errorf("asked of cuDNN, by step: %q", logs)
 	}

@@ -11,9 +11,8 @@ import (
 	"vicreg/models/ort/standin"
 )
 
-// Wherever in a run the memory of the device comes to its end, the run fails and says
-// so, and the process goes on: with a little more memory each time, the model runs in
-// the end.
+// Wherever in a run the device's memory runs out, the run fails and says so, and the process goes
+// on: with a little more memory each time, the model runs in the end.
 func TestCustomOperatorsWithoutMemory(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -23,7 +22,7 @@ func TestCustomOperatorsWithoutMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed := map[string]int{} // by the node that did
+	failed := map[string]int{} // by the node that failed
 	for memory := 0; ; memory += 8 << 10 {
 		t.Setenv(standin.EnvMemory, fmt.Sprint(memory))
 		s, err := orttest.Open(t).NewSession(b, ort.Options{Device: cuda})

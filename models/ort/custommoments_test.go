@@ -13,12 +13,12 @@ import (
 	"vicreg/models/tensor"
 )
 
-// What the stand-in for cuDNN writes of a kernel that adds up what it convolves.
+// What the stand-in for cuDNN logs for a kernel that sums the output of a convolution.
 const summingEngine = "engine 3 with sums\n"
 
-// momentsCases are convolutions whose results are normalised: the first two have the channels
-// that summing kernels take, the rest another number of them, or groups that do not begin where
-// such kernels load.
+// momentsCases are convolutions whose results are normalised: the first two have numbers of
+// channels that summing kernels support, the others have unsupported ones, or groups that are not
+// aligned for such kernels.
 var momentsCases = []convCase{
 	{[4]int{4, 5, 7, 8}, [4]int{16, 1, 1, 8}, [2]int{0, 0}, 2, [2]int{3, 4}, "1x1, stride 2"},
 	{[4]int{4, 6, 5, 8}, [4]int{8, 3, 3, 8}, [2]int{1, 1}, 1, [2]int{6, 5}, "3x3"},
@@ -26,7 +26,7 @@ var momentsCases = []convCase{
 	{[4]int{4, 5, 3, 3}, [4]int{5, 1, 1, 3}, [2]int{0, 0}, 1, [2]int{5, 3}, "odd channels"},
 }
 
-// moments runs the operator on a case, and gives what it is to give, too.
+// moments runs the operator on a case, and also returns the expected outputs.
 func (c convCase) moments(t *testing.T, typ tensor.DType, groups int) (got, want map[string]array) {
 	t.Helper()
 	r := seeded()
@@ -44,8 +44,8 @@ func (c convCase) moments(t *testing.T, typ tensor.DType, groups int) (got, want
 	return got, map[string]array{"y": n.x, "Mean": n.mean, "Variance": n.variance, "Istd": n.istd}
 }
 
-// Whether the convolution adds up what it writes or that is read again, the results are those
-// of the definition, and the quicker way is taken.
+// Whether the convolution sums its output as it writes it or the output is read again, the results
+// match the definition, and the faster way is chosen.
 func TestConvMoments(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -64,7 +64,7 @@ func TestConvMoments(t *testing.T) {
 						for name := range want {
 							near(t, name, got[name], want[name], tol)
 						}
-						// The second run is the way that was chosen.
+						// The second run uses the way that was chosen.
 						fused := strings.HasSuffix(asked(t), strings.Repeat(summingEngine, groups))
 						if fused != (i < 2 && times == "0.25") {
 							t.Errorf("summed while convolving: %v", fused)
@@ -80,7 +80,7 @@ func TestConvMoments(t *testing.T) {
 	}
 }
 
-// Where cuDNN has no kernel that adds up, it is asked once, and the result is read again.
+// If cuDNN has no summing kernel, it is queried once, and the result is read again.
 func TestConvMomentsWithoutSums(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -89,14 +89,14 @@ func TestConvMomentsWithoutSums(t *testing.T) {
 	c := momentsCases[1]
 	got, want := c.moments(t, f16, 2)
 	near(t, "variance", got["Variance"], want["Variance"], 2e-3)
-	// Once for the convolution alone. With sums each list of the heuristics is asked for, up to
-	// three times as more workspace is let in.
+	// Once for the convolution alone. With sums, each list of the heuristics is queried up to
+	// three times, as the workspace limit is raised.
 	if log := asked(t); strings.Count(log, fallbacks) > 3 || strings.Contains(log, "with sums") {
 		t.Errorf("asked of cuDNN:\n%s", log)
 	}
 }
 
-// What is no number makes the statistics of its channel none, by either way.
+// A NaN or an infinity makes its channel's statistics NaN, by either way.
 func TestConvMomentsOfNoNumber(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -116,7 +116,7 @@ func TestConvMomentsOfNoNumber(t *testing.T) {
 	}
 }
 
-// Normalize is BatchNorm by statistics that are given.
+// Normalize is BatchNorm with given statistics.
 func TestNormalize(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -159,7 +159,7 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// Statistics of other groups than the node's are refused.
+// Statistics of another number of groups than the node's are rejected.
 func TestNormalizeRefuses(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

@@ -14,10 +14,10 @@ import (
 
 const eps = 1e-3
 
-// norm is batch normalisation with what may follow it, and its gradients.
+// norm is batch normalisation with an optional residual and ReLU, and its gradients.
 type norm struct {
 	x, gamma, beta, z, dy array
-	more                  array // the other part of dy
+	more                  array // the second part of dy
 	relu, residual, two   bool
 	groups                int
 
@@ -46,7 +46,7 @@ func (n *norm) compute() {
 	}
 }
 
-// statistic is the shape of mean, variance and istd.
+// statistic returns the shape of mean, variance and istd.
 func (n *norm) statistic() []int {
 	c := n.x.shape[len(n.x.shape)-1]
 	if n.groups > 1 {
@@ -127,7 +127,7 @@ func (n *norm) model(typ tensor.DType) *custom {
 	return m
 }
 
-// masked is how many numbers share a byte of the mask.
+// masked returns how many elements share a byte of the mask.
 func masked(typ tensor.DType, channels int) int {
 	for _, n := range []int{8, 4} {
 		if channels%n == 0 && typ.Half() == (n == 8) {
@@ -149,7 +149,7 @@ func TestBatchNorm(t *testing.T) {
 	}{
 		{f16, []int{3, 4, 5, 8}, false, false, false, 0},
 		{f16, []int{3, 4, 5, 8}, true, false, true, 0},
-		{f16, []int{3, 4, 5, 72}, true, true, false, 0}, // two strips, of which one is narrow
+		{f16, []int{3, 4, 5, 72}, true, true, false, 0}, // two strips, one of them narrow
 		{f16, []int{3, 4, 5, 8}, true, true, true, 0},
 		{f16, []int{3, 4, 5, 5}, true, true, true, 0},
 		{f16, []int{7, 80}, true, false, false, 0},
@@ -191,7 +191,7 @@ func TestBatchNorm(t *testing.T) {
 	}
 }
 
-// Of numbers that are far from zero the variance keeps its digits.
+// The variance keeps its digits for values far from zero.
 func TestBatchNormFarFromZero(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -206,7 +206,7 @@ func TestBatchNormFarFromZero(t *testing.T) {
 	near(t, "y", got["y"], n.y, 1e-3)
 }
 
-// What is no number makes the whole channel none.
+// A NaN or an infinity makes the whole channel NaN.
 func TestBatchNormOfNoNumber(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -226,7 +226,7 @@ func TestBatchNormOfNoNumber(t *testing.T) {
 	}
 }
 
-// Nodes that are wrong are refused, when the session is made or when it runs.
+// Invalid nodes are rejected, when the session is made or when it runs.
 func TestCustomOperatorsRefuse(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -249,7 +249,7 @@ func TestCustomOperatorsRefuse(t *testing.T) {
 	}
 }
 
-// refuses wants an error, from making the session or from its run.
+// refuses expects an error, from making the session or from its run.
 func refuses(t *testing.T, m *custom, want string) {
 	t.Helper()
 	b, err := onnx.Marshal(m.model())

@@ -1,5 +1,5 @@
-// The table that ONNX Runtime calls an operator through, and the domain that holds them.
-// Source: its C API, struct OrtCustomOp and CreateCustomOpDomain.
+// The table through which ONNX Runtime calls an operator, and the domain that holds the
+// operators. Source: its C API, struct OrtCustomOp and CreateCustomOpDomain.
 #include "customop.h"
 
 #include <pthread.h>
@@ -9,7 +9,7 @@
 #include "api.h"
 #include "optable.h"
 
-// The operators' table, and ours after what the runtime knows of it.
+// An operator's table for the runtime, followed by our own fields.
 typedef struct {
   vr_table table;
   const vr_operator *operator;
@@ -32,7 +32,7 @@ static int characteristic(const char *letters, size_t i) {
 }
 static int input_characteristic(const void *r, size_t i) { return characteristic(of(r)->operator->inputs, i); }
 static int output_characteristic(const void *r, size_t i) { return characteristic(of(r)->operator->outputs, i); }
-// A list has one at least, and all are of one type.
+// A list has at least one element, and all are of one type.
 static int one(const void *r) { return 1; }
 static int on_device(const void *r, size_t i) { return 0; }
 static int version(const void *r) { return 1; }
@@ -55,7 +55,7 @@ static void *infer(const void *r, void *inference) {
 static void *domain;
 static char *domain_error;
 
-// The domain is made once for the process and never freed, as sessions refer to it.
+// The domain is created once per process and never freed, as sessions refer to it.
 static void make_domain(void) {
   static const vr_operator *const operators[] = {
       &vr_conv,     &vr_conv_input_grad, &vr_conv_weight_grad, &vr_conv_moments, &vr_batch_norm, &vr_batch_norm_grad,
@@ -63,10 +63,10 @@ static void make_domain(void) {
       &vr_blend,    &vr_pixels,          &vr_sums,             &vr_halves};
   static const int types[] = {VR_FLOAT, VR_FLOAT16, VR_BFLOAT16};
   enum { N = sizeof operators / sizeof *operators, TYPES = sizeof types / sizeof *types };
-  static registered all[TYPES * N]; // each for all types
+  static registered all[TYPES * N]; // each operator for each type
   domain_error = vr_failed(STATUS(CREATE_OPERATOR_DOMAIN, const char *, void **)(VR_DOMAIN, &domain));
   for (int i = 0; domain_error == NULL && i < TYPES * N; i++) {
-    // One without activations is the same for all.
+    // An operator without activations is the same for all types.
     if (i % TYPES > 0 && strpbrk(operators[i / TYPES]->inputs, "tT") == NULL) continue;
     all[i] = (registered){.table = {.version = API_VERSION,
                                     .name = name,

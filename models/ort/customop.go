@@ -13,8 +13,8 @@ import (
 	onnxruntime "github.com/yalue/onnxruntime_go"
 )
 
-// customOps makes the operators of customop.h known to sessions of these options. A
-// graph that has one is not loaded where cuDNN or NVRTC lacks what they call.
+// customOps registers the operators of customop.h with these session options. A graph that has
+// one does not load if cuDNN or NVRTC lacks a function that they call.
 func (o Options) customOps(so *onnxruntime.SessionOptions) error {
 	if err := giveKernels(); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (o Options) customOps(so *onnxruntime.SessionOptions) error {
 	return failure(C.vr_add_operators(p))
 }
 
-// collectives makes the operators of opgroup.h known to sessions of these options.
+// collectives registers the operators of opgroup.h with these session options.
 func (o Options) collectives(so *onnxruntime.SessionOptions) error {
 	p, err := pointerOf(so)
 	if err != nil {
@@ -35,7 +35,7 @@ func (o Options) collectives(so *onnxruntime.SessionOptions) error {
 	return failure(C.vr_add_collectives(p))
 }
 
-// pointerOf is the runtime's own session options.
+// pointerOf returns the runtime's session options inside onnxruntime_go's.
 func pointerOf(so *onnxruntime.SessionOptions) (handle, error) {
 	p := reflect.ValueOf(so).Elem().FieldByName("o")
 	if p.Kind() != reflect.Pointer || p.IsNil() {

@@ -17,10 +17,10 @@ import (
 
 const f16, bf16, f32 = tensor.Float16, tensor.BFloat16, tensor.Float32
 
-// activations are the types that the operators have.
+// activations are the types that the operators support.
 var activations = []tensor.DType{f32, f16, bf16}
 
-// array is a tensor of any of them for the references of these tests.
+// array is a tensor of any of these types, for the references of these tests.
 type array struct {
 	shape []int
 	data  []float64
@@ -28,13 +28,13 @@ type array struct {
 
 func zeros(shape ...int) array { return array{shape, make([]float64, tensor.Elements(shape))} }
 
-// at is the element at [n, h, w, c], whose place on the two middle axes may be outside.
+// at returns the index of the element at [n, h, w, c], and whether h and w are inside the array.
 func (a array) at(n, h, w, c int) (i int, inside bool) {
 	s := a.shape
 	return ((n*s[1]+h)*s[2]+w)*s[3] + c, h >= 0 && w >= 0 && h < s[1] && w < s[2]
 }
 
-// random gives numbers of the type, about 0, of which half are negative.
+// random returns numbers of the type in [-1, 1), so that about half are negative.
 func random(r *rand.Rand, t tensor.DType, shape ...int) array {
 	a := zeros(shape...)
 	for i := range a.data {
@@ -46,7 +46,7 @@ func random(r *rand.Rand, t tensor.DType, shape ...int) array {
 	return a
 }
 
-// toHalf gives the bits of the number of half precision that is nearest to a float32.
+// toHalf returns the bits of the half-precision number nearest to a float32.
 func toHalf(t tensor.DType, x float64) uint16 {
 	if t == bf16 {
 		bits := math.Float32bits(float32(x))
@@ -116,8 +116,8 @@ func arrayOf(t *tensor.Tensor) array {
 	return a
 }
 
-// custom writes models of our own operators. A name that begins with a capital letter
-// is float32, others are of type t.
+// custom builds models of our own operators. A name that begins with a capital letter is float32,
+// others are of type t.
 type custom struct {
 	*builder
 	t  tensor.DType
@@ -144,12 +144,12 @@ func (c *custom) want(name string, shape ...int) *custom {
 	return c
 }
 
-// node adds a node; the names of inputs and outputs are words.
+// node adds a node; in and out are space-separated names.
 func (c *custom) node(op, in, out string, attributes ...*onnx.AttributeProto) *custom {
 	words := func(s string) []string {
 		w := strings.Fields(s)
 		for i := range w {
-			w[i] = strings.Trim(w[i], "-") // a dash stands for none
+			w[i] = strings.Trim(w[i], "-") // a dash stands for an omitted one
 		}
 		return w
 	}
@@ -164,8 +164,8 @@ func (c *custom) model() *onnx.ModelProto {
 	return m
 }
 
-// run runs the model twice, since a node works otherwise the first time, and wants the
-// same of both.
+// run runs the model twice, since a node behaves differently the first time, and checks that both
+// results are equal.
 func (c *custom) run(t *testing.T) map[string]array {
 	t.Helper()
 	got := c.runs(t)
@@ -177,7 +177,7 @@ func (c *custom) run(t *testing.T) map[string]array {
 	return got[0]
 }
 
-// runs gives the outputs of the first two runs.
+// runs returns the outputs of the first two runs.
 func (c *custom) runs(t *testing.T) [2]map[string]array {
 	t.Helper()
 	s := orttest.Session(t, c.model(), ort.Options{Device: cuda})
@@ -202,7 +202,7 @@ func (c *custom) runs(t *testing.T) [2]map[string]array {
 	return got
 }
 
-// near compares with a reference; the tolerance is a part of the largest element.
+// near compares with a reference; the tolerance is relative to the largest element.
 func near(t *testing.T, name string, got, want array, tolerance float64) {
 	t.Helper()
 	if !slices.Equal(got.shape, want.shape) {
@@ -220,7 +220,7 @@ func near(t *testing.T, name string, got, want array, tolerance float64) {
 	}
 }
 
-// tolerance is what rounding to the type allows, once.
+// tolerance returns the error of rounding to the type once.
 func tolerance(t tensor.DType) float64 {
 	return map[tensor.DType]float64{f16: 1.0 / 1024, bf16: 1.0 / 256, f32: 1e-6}[t]
 }
@@ -238,7 +238,7 @@ func asked(t *testing.T) string {
 	return string(b)
 }
 
-// pool is the largest of each window, and with dy its gradient.
+// pool computes the maximum of each window into y, and returns its gradient for dy.
 func pool(x, dy array, y array, k, pad, stride int) (dx array) {
 	dx = zeros(x.shape...)
 	for i := range y.data {
@@ -264,7 +264,7 @@ func TestMaxPool(t *testing.T) {
 		for _, c := range []int{5, 4, 16} {
 			r := seeded()
 			x, dy, y := random(r, typ, 2, 7, 9, c), random(r, typ, 2, 4, 5, c), zeros(2, 4, 5, c)
-			for i := range x.data { // of what is equal the first counts
+			for i := range x.data { // so that there are equal ones, of which the first counts
 				x.data[i] = math.Round(4*x.data[i]) / 4
 			}
 			dx := pool(x, dy, y, 3, 1, 2)

@@ -11,8 +11,8 @@ import (
 	"vicreg/models/ort/orttest"
 )
 
-// variableShapes are of more variables than one launch takes, with and without a rest
-// that is no whole vector, of less than a block and of several.
+// variableShapes are of more variables than one launch takes, with and without a remainder that
+// does not fill a vector, of less than a block and of several.
 func variableShapes() [][]int {
 	shapes := [][]int{{64}, {3, 1, 1, 5}, {1}, {129, 131}, {8192}, {2, 4096, 2}, {4097}}
 	for i := range 150 {
@@ -21,7 +21,7 @@ func variableShapes() [][]int {
 	return shapes
 }
 
-// giveList gives an input for each shape; a list of their names comes back, as words.
+// giveList adds an input for each value and returns their names, space-separated.
 func (c *custom) giveList(name string, values []array) string {
 	words := make([]string, len(values))
 	for i, a := range values {
@@ -87,7 +87,7 @@ func TestMomentum(t *testing.T) {
 			nextP, nextM = append(nextP, next), append(nextM, step)
 		}
 		if mu == 0 {
-			m[3].data[5] = math.Inf(1) // which is not looked at
+			m[3].data[5] = math.Inf(1) // which is ignored
 		}
 		c := newCustom(f32).give("Decay", decay).give("Rate", rate).give("Lr", lr)
 		in := []string{"Decay Rate Lr", c.giveList("P", p), c.giveList("G", g), c.giveList("M", m)}
@@ -100,7 +100,7 @@ func TestMomentum(t *testing.T) {
 	}
 }
 
-// Of some second moments the root is below eps.
+// The root of some second moments is below eps.
 func TestAdam(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -145,7 +145,7 @@ func TestBlend(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	// The sources in each list: one, or some that are stacked.
+	// The number of sources in each list: one, or several that are stacked.
 	for _, lists := range [][]int{{1}, {1, 1}, {1, 1, 1}, {1, 2}} {
 		r, shapes, sources := seeded(), variableShapes(), 0
 		for _, k := range lists {
@@ -180,7 +180,7 @@ func TestBlend(t *testing.T) {
 	}
 }
 
-// A node whose lists do not fit is refused, with the reason.
+// A node whose lists do not match is rejected, with the reason.
 func TestWrongLists(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

@@ -12,14 +12,14 @@ import (
 	"vicreg/models/tensor"
 )
 
-// What the stand-in for cuDNN writes into its log.
+// Entries of the cuDNN stand-in's log.
 const (
 	bestGuesses, fallbacks                 = "heuristics 1\n", "heuristics 2\n"
 	fastEngine, slowEngine, hopelessEngine = "engine 3\n", "engine 4\n", "engine 5\n"
 	loopEngine                             = "engine 6\n"
 )
 
-// chosenFor runs a convolution twice, and gives what was asked of cuDNN.
+// chosenFor runs a convolution twice, and returns what was requested of cuDNN.
 func chosenFor(t *testing.T, dtype tensor.DType) string {
 	t.Helper()
 	c := convCases[0]
@@ -38,21 +38,20 @@ func counts(t *testing.T, log string, want map[string]int) {
 	}
 }
 
-// The search times the fast kernel more often than the slow one, which one time shows
-// to be no match, and runs one for which there is no hope once, and the last resort never.
-// float32 may not use tensor cores here.
+// The search times the fast kernel more often than the slow one, which one timing rules out, and
+// runs a hopeless one once and the last resort never. float32 may not use tensor cores here.
 func TestConvSearchIsShort(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
 	}
-	// What is chosen is taken in two runs.
+	// The chosen kernel is used in two runs.
 	counts(t, chosenFor(t, f16), map[string]int{bestGuesses: 1, fallbacks: 0, fastEngine: 1 + 3 + 2, slowEngine: 1 + 1, hopelessEngine: 1, loopEngine: 0})
 	counts(t, chosenFor(t, f32), map[string]int{bestGuesses: 1, fallbacks: 0, fastEngine: 0, slowEngine: 1 + 3 + 2, hopelessEngine: 1, loopEngine: 0})
 }
 
-// A search ends with the first kernel for which there is no hope, once it has seen some,
-// and when it has taken long enough. The candidates are one that fails, the fast, the
-// slow, and thirteen of these.
+// A search ends with the first hopeless kernel, once it has tried enough, and when it has taken
+// long enough. The candidates are one that fails, the fast one, the slow one, and thirteen
+// hopeless ones.
 func TestConvSearchEnds(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -63,7 +62,7 @@ func TestConvSearchEnds(t *testing.T) {
 	counts(t, chosenFor(t, f16), map[string]int{hopelessEngine: 3, fastEngine: 1 + 3 + 2})
 }
 
-// Kernels on tensor cores are taken with any workspace, where there is none with less.
+// Kernels on tensor cores are used with much workspace if there is none with less.
 func TestConvSearchTakesWorkspace(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -73,7 +72,7 @@ func TestConvSearchTakesWorkspace(t *testing.T) {
 	counts(t, chosenFor(t, f32), map[string]int{bestGuesses: 1, slowEngine: 1 + 3 + 2})
 }
 
-// The last resort is taken where there is nothing else.
+// The last resort is used if there is nothing else.
 func TestConvSearchTakesLoops(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -90,8 +89,8 @@ func TestConvSearchTakesLoops(t *testing.T) {
 	}
 }
 
-// stackOfConvs is a step of n convolutions, no two of which are of one shape. Its state
-// is the first weights, which stay as they are, and what comes out.
+// stackOfConvs is a step of n convolutions, each of a different shape. Its state is the first
+// weights, which do not change, and the output.
 func stackOfConvs(n int) (m *custom, state []string) {
 	r := seeded()
 	m = newCustom(f16).give("x", random(r, f16, 1, 2, 2, 8)).give("w0", random(r, f16, 9, 1, 1, 8)).give("Rate", zeros(1)).
@@ -117,9 +116,9 @@ func stackOfConvs(n int) (m *custom, state []string) {
 	return m, []string{"w0", "y"}
 }
 
-// The memory of searches goes back to the device: however many there are, the session
-// keeps the workspace of one convolution, and of another where the arena puts small
-// tensors in between.
+// Searches return their memory to the device: however many there are, the session keeps the
+// workspace of one convolution, and of a second one where the arena places small tensors in
+// between.
 func TestConvSearchesGiveMemoryBack(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -158,7 +157,7 @@ func TestConvSearchesGiveMemoryBack(t *testing.T) {
 	}
 }
 
-// A kernel that there is no memory for is passed over, and leaves no error behind.
+// A kernel that does not fit into memory is skipped, and leaves no error behind.
 func TestConvSearchWithLittleMemory(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -171,8 +170,8 @@ func TestConvSearchWithLittleMemory(t *testing.T) {
 	c.products(x, w, y, func(i, j, k int) { y.data[k] += x.data[i] * w.data[j] })
 	got := newCustom(f16).give("x", x).give("w", w).want("y", y.shape...).want("twice", y.shape...).
 		node("Conv", "x w", "y", c.attributes()...)
-	got.builder.node("Add", "twice", "y", "y")           // which looks for errors
-	near(t, "y", got.runs(t)[0]["y"], y, tolerance(f16)) // what the Add gives is undefined on the stand-in
+	got.builder.node("Add", "twice", "y", "y")           // which checks for errors
+	near(t, "y", got.runs(t)[0]["y"], y, tolerance(f16)) // the Add's output is undefined on the stand-in
 	if log := asked(t); strings.Contains(log, "engine 3\n") || !strings.Contains(log, "engine 4\n") {
 		t.Errorf("asked of cuDNN:\n%s", log)
 	}

@@ -9,7 +9,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Sums are of two tensors of the activations' type, exact in float32 but for its rounding.
+// Sums of two tensors of the activations' type are exact up to the rounding of float32.
 func TestSums(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -32,7 +32,7 @@ func TestSums(t *testing.T) {
 	}
 }
 
-// Sums of float16 may be beyond its range.
+// Sums of float16 may exceed its range.
 func TestLargeSums(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -45,8 +45,7 @@ func TestLargeSums(t *testing.T) {
 	near(t, "sum", got["Y"], want, 0)
 }
 
-// Halves are what each number is nearest to, those half way to what is even, infinite beyond
-// the range; what is no number stays none.
+// Halves are rounded to nearest, ties to even, and are infinite beyond the range; NaN stays NaN.
 func TestHalves(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -63,7 +62,7 @@ func TestHalves(t *testing.T) {
 			x, want = append(x, a), append(want, h)
 		}
 		for k, v := range edges[typ] {
-			last := len(x[1].data) - 1 // which is in no vector
+			last := len(x[1].data) - 1 // which belongs to no vector
 			x[3].data[k], want[3].data[k] = v[0], v[1]
 			x[1].data[last-k], want[1].data[last-k] = v[0], v[1]
 		}
@@ -80,14 +79,14 @@ func TestHalves(t *testing.T) {
 	}
 }
 
-// edges are numbers and what they are in half precision.
+// edges are pairs of a number and its half-precision value.
 var edges = map[tensor.DType][][2]float64{
 	f16: {{1e6, math.Inf(1)}, {math.Inf(-1), math.Inf(-1)}, {math.NaN(), math.NaN()}, {0x1p-25, 0}, {0x1.8p-25, 0x1p-24}},
 	bf16: {{math.MaxFloat32, math.Inf(1)}, {math.Inf(-1), math.Inf(-1)}, {math.NaN(), math.NaN()}, {1e6, 999424}, {-1 - 0x1p-8, -1}, {1 + 0x3p-8, 1 + 0x1p-6},
 		{0x1p-134, 0}, {0x3p-134, 0x1p-132}},
 }
 
-// Lists that do not fit are refused, as those of the other operators are.
+// Lists that do not match are rejected, as with the other operators.
 func TestWrongSums(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

@@ -12,7 +12,7 @@ char *vr_register_provider(const char *name, const char *path) {
 
 char *vr_allocator(void *session, const char *name, int index, int kind, void **allocator) {
   void *info = NULL;
-  // 0: memory of the device itself; the arena in front of it is the session's affair.
+  // 0: memory of the device itself; the session puts its arena in front of it.
   char *error = vr_failed(STATUS(CREATE_MEMORY_INFO, const char *, int, int, int, void **)(name, 0, index, kind, &info));
   if (error != NULL) return error;
   error = vr_failed(STATUS(CREATE_ALLOCATOR, void *, void *, void **)(session, info, allocator));

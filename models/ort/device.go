@@ -14,7 +14,7 @@ type Device struct {
 	Index int // of the CUDA device, from 0; 0 for the host
 }
 
-// maxDevices is beyond what a machine holds.
+// maxDevices is more than any machine holds.
 const maxDevices = 1024
 
 // ParseDevice reads "cpu", "cuda" or "cuda:1".
@@ -33,7 +33,7 @@ func ParseDevice(text string) (Device, error) {
 	return Device{}, fmt.Errorf("unknown device %q: want cpu, cuda, or cuda:1 for the second CUDA device", text)
 }
 
-// String is the form that ParseDevice reads.
+// String returns the form that ParseDevice reads.
 func (d Device) String() string {
 	if d.Index > 0 {
 		return fmt.Sprintf("%v:%d", d.Kind, d.Index)
@@ -41,5 +41,5 @@ func (d Device) String() string {
 	return d.Kind.String()
 }
 
-// provider is the runtime's word for what runs on the device.
+// provider returns the runtime's name for the device's execution provider, without the suffix.
 func (d Device) provider() string { return strings.ToUpper(d.Kind.String()) }

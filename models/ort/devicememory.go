@@ -17,21 +17,21 @@ import (
 // Kinds of memory, as OrtMemType numbers them.
 const (
 	ownMemory  = 0  // of the device
-	hostMemory = -1 // of the host, for the device to read and write
+	hostMemory = -1 // of the host, accessible to the device
 )
 
-// deviceMemory allocates tensors on the device of a session, and in pinned memory of
-// the host, from which copies to the device are fastest. The allocators live as long
-// as it; blocks must be freed before it is.
+// deviceMemory allocates tensors on a session's device and in pinned host memory, from which
+// copies to the device are fastest. The allocators live as long as the deviceMemory; blocks must
+// be freed before it is closed.
 type deviceMemory struct {
 	device Device
-	thread *thread // of the session, which has the device for its own
+	thread *thread // the session's, on which the device is current
 	own    handle
-	pinned handle // nil where ordinary memory of the host does
+	pinned handle // nil where ordinary host memory will do
 }
 
-// newDeviceMemory finds the allocators of a session on a device. On the host itself,
-// where tests prove what is done on others, the session's allocator is the device's.
+// newDeviceMemory finds the allocators of a session on a device. For the host itself, which tests
+// use in place of a device, the session's allocator serves as the device's.
 func newDeviceMemory(s *Session, d Device) (*deviceMemory, error) {
 	m := &deviceMemory{device: d, thread: s.thread}
 	var err error
@@ -56,11 +56,11 @@ func allocator(session handle, name string, index, kind int) (a handle, err erro
 	return a, err
 }
 
-// newBlock allocates a block on the device, of undefined content.
+// newBlock allocates a block on the device, with undefined contents.
 func (m *deviceMemory) newBlock(spec tensor.Spec) (*block, error) { return m.take(m.own, spec) }
 
-// reserve has the session's arena take so many bytes in one piece, which it keeps. If there
-// are not so many, it takes what is needed as it comes, and the step says what is missing.
+// reserve makes the session's arena allocate this many bytes in one piece, which it keeps. If
+// they are not available, the arena grows on demand, and the step reports what is missing.
 func (m *deviceMemory) reserve(bytes int64) {
 	if bytes <= 0 {
 		return
@@ -84,7 +84,7 @@ func (m *deviceMemory) newHostBlock(spec tensor.Spec) (*block, error) {
 	return b, nil
 }
 
-// take makes a block whose memory is the runtime's.
+// take makes a block whose memory the runtime owns.
 func (m *deviceMemory) take(from handle, spec tensor.Spec) (*block, error) {
 	shape, err := shapeOf(spec)
 	if err != nil {
@@ -99,13 +99,12 @@ func (m *deviceMemory) take(from handle, spec tensor.Spec) (*block, error) {
 	return &block{Tensor: t, memory: memory, value: value, borrowed: true}, nil
 }
 
-// copy copies blocks, each to one of the same type and size: from the host to the
-// device or back.
+// copy copies blocks, each to one of the same type and size, from the host to the device or back.
 func (m *deviceMemory) copy(from, to []*block) error { return m.copyOn(m.thread, from, to) }
 
-// copyOn is copy on a thread, which is not the session's while that is at work.
+// copyOn is copy on a given thread, other than the session's while that is busy.
 func (m *deviceMemory) copyOn(on *thread, from, to []*block) (err error) {
-	if m.device.Kind == tensor.Host { // for which the runtime has no copy
+	if m.device.Kind == tensor.Host { // the runtime has no copy for it
 		for i, b := range from {
 			bytes := func(b *block) []byte { return unsafe.Slice((*byte)(b.memory), b.Bytes()) }
 			copy(bytes(to[i]), bytes(b))
@@ -129,16 +128,15 @@ func (m *deviceMemory) copyOn(on *thread, from, to []*block) (err error) {
 	return err
 }
 
-// useDevice makes the device that of the calling thread, which otherwise would be the first
-// one's. Where that fails, so do copies from there.
+// useDevice makes the device current on the calling thread, where it is the first one by default.
+// If that fails, so do copies from that thread.
 func (m *deviceMemory) useDevice() {
 	if m.device.Kind != tensor.Host {
 		_ = failure(C.vr_use_device(C.int(m.device.Index)))
 	}
 }
 
-// lend runs f on blocks over the memory of host tensors, which stay in place
-// meanwhile.
+// lend runs f on blocks over the memory of host tensors, which is pinned meanwhile.
 func lend(tensors []*tensor.Tensor, f func([]*block) error) error {
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -165,10 +163,10 @@ func lend(tensors []*tensor.Tensor, f func([]*block) error) error {
 	return f(blocks)
 }
 
-// taken is how much of the device's memory the session holds, in bytes.
+// taken returns how much of the device's memory the session holds, in bytes.
 func (m *deviceMemory) taken() (int64, error) { return stat(m.own, "TotalAllocated") }
 
-// stat reads a number that an allocator keeps.
+// stat reads one of an allocator's statistics.
 func stat(allocator handle, name string) (int64, error) {
 	key := C.CString(name)
 	defer C.free(unsafe.Pointer(key))

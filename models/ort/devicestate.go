@@ -7,28 +7,27 @@ import (
 	"vicreg/models/tensor"
 )
 
-// deviceState keeps the state on a device: the two sets of a pairState, and beside
-// them memory for the batch, a set for each turn, and for the scalars, all allocated
-// once. So the graph finds everything where it was two steps ago, and a step moves the
-// batch in, the scalars out, and nothing else. Source: the runtime copies what is bound
-// on the other side by itself, but to new memory each time.
+// deviceState keeps the state on a device: the two sets of a pairState, memory for the batch, one
+// set per turn, and for the scalars, all allocated once. So the graph finds every tensor where it
+// was two steps ago, and a step copies the batch in, the scalars out, and nothing else. Source:
+// the runtime copies values bound on the other side by itself, but to new memory each time.
 type deviceState struct {
 	*pairState
 	memory  *deviceMemory
 	staged  [2][]*block // by turn and input, on the device
-	ahead   [2][]*block // the batch that staged holds for the next run, nil for none
-	ran     [2]bool     // turns that have run, and are captured
-	copier  *thread     // that copies while a step runs; nil before the first time
+	ahead   [2][]*block // the batch that staged already holds for the next run, nil for none
+	ran     [2]bool     // turns that have run and so are captured
+	copier  *thread     // copies while a step runs; nil before the first time
 	results []*block    // the scalars, on the device
-	scalars []*block    // and in the host's memory
+	scalars []*block    // and in host memory
 	moved   Traffic
 }
 
-// aheadBytes is the least size of what is copied ahead: smaller inputs, such as the
+// aheadBytes is the minimum size of an input to be copied ahead: smaller ones, such as the
 // learning rate, are known only when their step runs.
 const aheadBytes = 4096
 
-// Traffic counts bytes that were copied between the host and a device.
+// Traffic counts the bytes copied between the host and a device.
 type Traffic struct{ ToDevice, FromDevice int64 }
 
 func newDeviceState(s *Session, d Device, vars []tensor.Spec, cfg StepperConfig, e ends) (h *deviceState, err error) {
@@ -67,7 +66,7 @@ func (h *deviceState) run(inputs, next []*block) error {
 	if slices.Equal(h.ahead[now], inputs) {
 		from, to = those(from, to, small)
 	}
-	h.ahead = [2][]*block{} // what was not for this run may be another batch by the next
+	h.ahead = [2][]*block{} // a batch copied ahead but not run now may be refilled before the next run
 	if err := h.memory.copy(from, to); err != nil {
 		return fmt.Errorf("batch to the device: %w", err)
 	}
@@ -86,10 +85,10 @@ func (h *deviceState) run(inputs, next []*block) error {
 	return nil
 }
 
-// copyAhead begins to copy the batch of the other turn, and returns what waits for the
-// end of that. Before both turns have been captured it does nothing, as what another
-// thread asks of a device breaks a capture. If it fails, the batch is copied when its
-// step runs, and what is wrong with that is said then.
+// copyAhead starts copying the batch of the other turn and returns a function that waits for it.
+// It does nothing until both turns have been captured, since device calls from another thread
+// break a capture. If the copy fails, the batch is copied when its step runs, and the error is
+// reported then.
 func (h *deviceState) copyAhead(next []*block) (wait func()) {
 	if next == nil || !h.ran[0] || !h.ran[1] {
 		return func() {}
@@ -113,7 +112,7 @@ func (h *deviceState) copyAhead(next []*block) (wait func()) {
 func small(b *block) bool { return b.Bytes() < aheadBytes }
 func large(b *block) bool { return !small(b) }
 
-// those keeps the pairs of blocks of which the first is wanted.
+// those keeps the pairs of blocks whose first block satisfies want.
 func those(from, to []*block, want func(*block) bool) (f, t []*block) {
 	for i, b := range from {
 		if want(b) {
@@ -167,7 +166,7 @@ func (h *deviceState) traffic() Traffic { return h.moved }
 
 func (h *deviceState) taken() (int64, error) { return h.memory.taken() }
 
-// close frees what is there, which after a failed start is not all.
+// close frees what has been allocated, which after a failed start is not everything.
 func (h *deviceState) close() {
 	if h.pairState != nil {
 		h.pairState.close()

@@ -6,8 +6,8 @@ import (
 	"vicreg/models/ort"
 )
 
-// What a stepper promises holds for a state that the runtime's own allocators hold
-// and its copies reach, as on a device.
+// The guarantees of a stepper hold for a state in memory of the runtime's own allocators, reached
+// by its copies, as on a device.
 func TestStateOnDevice(t *testing.T) {
 	prepare = ort.NewDeviceStepper
 	defer func() { prepare = ort.NewStepper }()
@@ -19,7 +19,8 @@ func TestStateOnDevice(t *testing.T) {
 	}
 }
 
-// A step moves the batch (6 float32 and the rate) and the scalars; the state moves when it is asked for.
+// A step moves the batch (6 float32 and the rate) and the scalars; the state moves only on
+// request.
 func TestTraffic(t *testing.T) {
 	prepare = ort.NewDeviceStepper
 	defer func() { prepare = ort.NewStepper }()

@@ -12,16 +12,15 @@ func Copies(st *Stepper) (n int) {
 	return n
 }
 
-// NewDeviceStepper is NewStepper with the state kept as on a device, by the runtime's
-// allocators and copies, where the session is on the host.
+// NewDeviceStepper is NewStepper with the state kept as on a device, by the runtime's allocators
+// and copies, for a session on the host.
 func NewDeviceStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 	return newStepper(s, cfg, func(vars []tensor.Spec, e ends) (holder, error) {
 		return newDeviceState(s, Device{}, vars, cfg, e)
 	})
 }
 
-// Pinned is how many bytes of pinned memory are in use by a session's buffers and by
-// the runtime itself.
+// Pinned returns how many bytes of pinned memory a session's buffers and the runtime itself use.
 func Pinned(s *Session) (int64, error) {
 	s.buffers.mu.Lock()
 	defer s.buffers.mu.Unlock()

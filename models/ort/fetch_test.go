@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// fetcher runs scripts/get-onnxruntime.sh where no program but the named ones
-// exists, so that nothing is downloaded.
+// fetcher runs scripts/get-onnxruntime.sh with only the named programs on PATH, so that nothing
+// is downloaded.
 type fetcher struct{ bin, root, dir string }
 
 func newFetcher(t *testing.T) *fetcher {
@@ -29,7 +29,7 @@ func newFetcher(t *testing.T) *fetcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A copy, so that a program built in the checkout is not asked.
+	// A copy, so that a program built in the checkout is not called.
 	if err := os.Mkdir(filepath.Join(f.root, "scripts"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,8 @@ func (f *fetcher) left(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
-// archive writes a .tgz with what each source would hold for each platform, all
-// of it a library that nobody knows.
+// archive writes a .tgz with the files that each source would hold for each platform, all of them
+// a library with an unknown checksum.
 func archive(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fake.tgz")
@@ -121,7 +121,7 @@ func TestFetchNoSource(t *testing.T) {
 	}
 }
 
-// TestFetchUnknown offers a library with a checksum that nobody recorded.
+// TestFetchUnknown offers a library whose checksum is not recorded.
 func TestFetchUnknown(t *testing.T) {
 	f, fake := newFetcher(t), archive(t)
 	f.stub(t, "npm", `cp "`+fake+`" onnxruntime-node.tgz`)
@@ -142,7 +142,7 @@ func TestFetchUnknown(t *testing.T) {
 	if code, _, stderr := f.run(t, "--from", "release", "--unverified"); code != 0 || !strings.Contains(stderr, "NOT VERIFIED") {
 		t.Errorf("exit %d, %q", code, stderr)
 	}
-	// It is remembered, so the next run needs no network.
+	// It is recorded, so the next run needs no network.
 	os.Remove(filepath.Join(f.bin, "npm"))
 	os.Remove(filepath.Join(f.bin, "curl"))
 	if code, _, stderr := f.run(t); code != 0 || !strings.Contains(stderr, "is there") {
@@ -152,7 +152,7 @@ func TestFetchUnknown(t *testing.T) {
 	if b, err := os.ReadFile(strings.TrimSpace(path)); code != 0 || err != nil || string(b) != "fake" {
 		t.Errorf("exit %d, printed %q: %q, %v", code, path, b, err)
 	}
-	// Damage is noticed.
+	// Corruption is detected.
 	if err := os.WriteFile(strings.TrimSpace(path), []byte("cut"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestFetchUnknown(t *testing.T) {
 	}
 }
 
-// TestFetchCUDA has three files to look after instead of one.
+// TestFetchCUDA handles three files instead of one.
 func TestFetchCUDA(t *testing.T) {
 	f, fake := newFetcher(t), archive(t)
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
@@ -170,7 +170,7 @@ func TestFetchCUDA(t *testing.T) {
 		}
 		return
 	}
-	// The wheel holds one file that is wrong.
+	// The wheel contains one wrong file.
 	f.stub(t, "python3", `case "$*" in
 *--version) ;;
 *download*manylinux_2_28_x86_64*onnxruntime-gpu==1.30.0) ;;
@@ -202,7 +202,7 @@ esac`)
 	if code, _, stderr := f.run(t); code != 2 || !strings.Contains(stderr, "holds the build for CUDA") {
 		t.Errorf("a fetch for the CPU into that folder: exit %d, %q", code, stderr)
 	}
-	// Every file counts.
+	// Every file is checked.
 	for _, name := range []string{"libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"} {
 		path := filepath.Join(f.dir, name)
 		if err := os.Rename(path, path+".away"); err != nil {
@@ -223,7 +223,7 @@ esac`)
 	}
 }
 
-// TestFetchAsksTheProgram: when it is built, it says what is missing of CUDA.
+// TestFetchAsksTheProgram: if vicreg is built, it reports what CUDA lacks.
 func TestFetchAsksTheProgram(t *testing.T) {
 	f, fake := newFetcher(t), archive(t)
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {

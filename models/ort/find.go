@@ -22,17 +22,16 @@ const script = "scripts/get-onnxruntime.sh"
 // Find is FindFor the host's processors.
 func Find(flag string) (string, error) { return FindFor(flag, Device{}) }
 
-// FindFor returns the library to open for a device. It looks, in this order, at the
-// flag, at the environment variable VICREG_ONNXRUNTIME, into DefaultDir, into the
-// folder .onnxruntime beside the program, and where the system keeps its libraries.
-// The first two may name the library or its folder, and are final: when one is
-// set and is no good, nothing else is tried. The working directory is not looked
-// into, so that a folder of images cannot bring code along. The error is one
+// FindFor returns the library to open for a device. It looks, in this order, at the flag, at the
+// environment variable VICREG_ONNXRUNTIME, into DefaultDir, into the folder .onnxruntime beside
+// the executable, and into the system's library folders. The first two may name the library or
+// its folder, and are final: if one is set but unusable, nothing else is tried. The working
+// directory is not searched, so that a folder of images cannot bring code along. The error is one
 // line that says where it looked and names the script that fetches the library.
 //
-// For a CUDA device only a library will do that has the libraries of the provider
-// beside it, and the folders named cuda in DefaultDir and in .onnxruntime are looked
-// into first. Such a library serves the processors, too, where no other is found.
+// A CUDA device needs a library that has those of the provider beside it, and the folders named
+// cuda in DefaultDir and in .onnxruntime are searched first. Such a library also serves the host
+// if no other is found.
 func FindFor(flag string, d Device) (string, error) {
 	for _, asked := range []struct{ from, path string }{
 		{"the flag", flag},
@@ -65,7 +64,7 @@ func FindFor(flag string, d Device) (string, error) {
 	return "", fmt.Errorf("find onnx runtime 1.%d or later%s: %s; run %s, or set %s", minMinor, forDevice(d), why, fetch(d), EnvLibrary)
 }
 
-// forDevice says what the library is for, when that is not the processors.
+// forDevice says what the library is for, unless that is the host.
 func forDevice(d Device) string {
 	if d.Kind == tensor.CUDA {
 		return " for CUDA"
@@ -73,7 +72,7 @@ func forDevice(d Device) string {
 	return ""
 }
 
-// fetch is what to run when there is no library for a device.
+// fetch returns the command that fetches the library for a device.
 func fetch(d Device) string {
 	if d.Kind == tensor.CUDA {
 		return script + " --cuda"
@@ -82,8 +81,8 @@ func fetch(d Device) string {
 }
 
 // DefaultDir is where scripts/get-onnxruntime.sh puts the library:
-// $XDG_DATA_HOME/vicreg/onnxruntime, by default under ~/.local/share. The build for
-// CUDA goes to its folder cuda. It is empty when the user has no home.
+// $XDG_DATA_HOME/vicreg/onnxruntime, by default under ~/.local/share. The build for CUDA goes
+// into its folder cuda. It is empty if the user has no home directory.
 func DefaultDir() string {
 	data := os.Getenv("XDG_DATA_HOME")
 	if !filepath.IsAbs(data) {
@@ -96,7 +95,7 @@ func DefaultDir() string {
 	return filepath.Join(data, "vicreg", "onnxruntime")
 }
 
-// searchDirs lists the folders to look into when nobody said where.
+// searchDirs lists the folders to search if neither the flag nor the environment names one.
 func searchDirs(d Device) []string {
 	var own []string
 	if dir := DefaultDir(); dir != "" {

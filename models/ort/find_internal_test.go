@@ -21,8 +21,8 @@ func TestRecent(t *testing.T) {
 	}
 }
 
-// TestFindNothing holds the message together that a new user sees first. The
-// system may have a library, so only the user's own places are emptied.
+// TestFindNothing checks the message that a new user sees first. The system may have a library,
+// so only the user's own places are emptied.
 func TestFindNothing(t *testing.T) {
 	t.Setenv(EnvLibrary, "")
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
@@ -39,7 +39,7 @@ func TestFindNothing(t *testing.T) {
 	}
 }
 
-// TestFindNothingForCUDA is the same for who has no build for CUDA, or not there.
+// TestFindNothingForCUDA is the same for users without a build for CUDA in these places.
 func TestFindNothingForCUDA(t *testing.T) {
 	t.Setenv(EnvLibrary, "")
 	t.Setenv("XDG_DATA_HOME", t.TempDir())

@@ -11,8 +11,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// TestFindFor tells the build for CUDA from that for the processors by the libraries
-// beside it, for which empty files stand.
+// TestFindFor tells the build for CUDA from that for the host by the libraries beside it, in
+// whose place there are empty files.
 func TestFindFor(t *testing.T) {
 	plain := orttest.Open(t).Path()
 	base, err := filepath.EvalSymlinks(t.TempDir())
@@ -32,7 +32,7 @@ func TestFindFor(t *testing.T) {
 	good, lacks := filepath.Join(deflt, filepath.Base(plain)), "is not a build for CUDA: libonnxruntime_providers_cuda.so is not beside it"
 	for _, c := range []struct {
 		what, flag, env, data string
-		err                   string // "" when the good library is to be found
+		err                   string // "" if the good library is to be found
 	}{
 		{what: "a file", flag: good},
 		{what: "a folder", flag: deflt},
@@ -52,7 +52,7 @@ func TestFindFor(t *testing.T) {
 			t.Errorf("%s: got %v", c.what, err)
 		}
 	}
-	// It serves the processors, too, unless another does.
+	// It also serves the host, unless another library does.
 	t.Setenv("VICREG_ONNXRUNTIME", "")
 	t.Setenv("XDG_DATA_HOME", home)
 	if path, err := ort.Find(""); err != nil {

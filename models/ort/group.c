@@ -7,7 +7,7 @@
 #include "api.h"
 #include "opgroup.h"
 
-// The library that joins processes to a group: vicreg_group.h.
+// The library that joins processes into a group: see vicreg_group.h.
 
 static struct {
   void *library;
@@ -21,8 +21,8 @@ static struct {
 static const char *const names[] = {"vicreg_group_open", "vicreg_group_all_reduce", "vicreg_group_all_gather",
                                     "vicreg_group_close"};
 
-// load finds the functions. A library of MPI loads others that look for its own symbols,
-// which are therefore global.
+// load resolves the functions. An MPI library loads others that look up its symbols, which must
+// therefore be global.
 static char *load(const char *path) {
   void **functions[] = {(void **)&group.open, (void **)&group.all_reduce, (void **)&group.all_gather,
                         (void **)&group.close};
@@ -35,8 +35,8 @@ static char *load(const char *path) {
   return NULL;
 }
 
-// What the library has last failed with: after that it is not called, as the processes no
-// longer know what the others wait for.
+// The library's first error: after that it is not called, as the processes no longer know what
+// the others wait for.
 static const char *failed;
 
 static char *copied(const char *message) {
@@ -65,7 +65,7 @@ int vr_group_size(void) { return group.size > 0 ? group.size : 1; }
 
 int vr_group_rank(void) { return group.size > 0 ? group.rank : 0; }
 
-// What has been exchanged since it was last asked for.
+// What has been exchanged since the last vr_take_exchanges.
 static vr_exchanges exchanges;
 static pthread_mutex_t exchanges_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -102,9 +102,9 @@ char *vr_group_gather(const float *mine, size_t count, float *all) {
   return error;
 }
 
-// Tensors of up to SMALL values are reduced together, in a buffer of up to BUCKET: each
-// exchange costs the time of some messages, whatever its size. Larger ones are reduced where
-// they are, which spares copies. Sizes are the same in all processes, and so is the order.
+// Tensors of up to SMALL values are reduced together, in a buffer of up to BUCKET, because each
+// exchange costs the latency of some messages, whatever its size. Larger ones are reduced in
+// place, which saves copies. Sizes and order are the same in all processes.
 enum { SMALL = 1 << 18, BUCKET = 25 << 18 };
 
 static char *reduce_at(float *values, size_t count) {
@@ -119,7 +119,7 @@ static char *reduce_alone(const vr_reduction *r) {
   return group.size > 0 ? reduce_at(r->to, r->count) : NULL;
 }
 
-// reduce_bucket reduces the small ones among some tensors, whose values are so many in all.
+// reduce_bucket reduces the small ones among n tensors, which have count values in all.
 static char *reduce_bucket(const vr_reduction *r, size_t n, size_t count) {
   if (count == 0) return NULL;
   float *bucket = malloc(count * sizeof *bucket), *at = bucket;

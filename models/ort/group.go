@@ -13,15 +13,14 @@ import (
 	"unsafe"
 )
 
-// Group are the processes that train one model together, as a library joins them:
-// vicreg_group.h. Its methods are for one goroutine at a time, and not while a graph with
-// collectives runs. Every process makes the same calls in the same order.
+// Group is the set of processes that train one model together, joined by a library as
+// vicreg_group.h describes it. Its methods are not safe for concurrent use, nor while a graph
+// with collectives runs. Every process must make the same calls in the same order.
 type Group struct {
 	rank, size int
 }
 
-// JoinGroup loads the library at path and joins the group that it finds. A process may do
-// so once.
+// JoinGroup loads the library at path and joins its group. A process may call it once.
 func JoinGroup(path string) (*Group, error) {
 	p := C.CString(path)
 	defer C.free(unsafe.Pointer(p))
@@ -32,13 +31,13 @@ func JoinGroup(path string) (*Group, error) {
 	return &Group{int(rank), int(size)}, nil
 }
 
-// Rank is which of the processes this one is, from 0.
+// Rank returns the rank of this process, from 0.
 func (g *Group) Rank() int { return g.rank }
 
-// Size is how many processes there are.
+// Size returns the number of processes.
 func (g *Group) Size() int { return g.size }
 
-// AllGather returns the values of every process, by rank. All give as many.
+// AllGather returns the values of every process, by rank. All must pass the same number.
 func (g *Group) AllGather(mine []float32) ([]float32, error) {
 	if len(mine) == 0 {
 		return nil, errors.New("gather: no values")
@@ -51,18 +50,18 @@ func (g *Group) AllGather(mine []float32) ([]float32, error) {
 	return all, nil
 }
 
-// Close leaves the group. What other processes still wait for never comes.
+// Close leaves the group. Processes still waiting for this one wait for ever.
 func (g *Group) Close() { C.vr_group_close() }
 
 // Exchanged is what a process has exchanged with the others of its group.
 type Exchanged struct {
-	Count int           // calls of the library
-	Bytes int64         // that this process gave
-	Time  time.Duration // in them, also that of waiting for the others to come to the same call
+	Count int           // calls into the library
+	Bytes int64         // passed by this process
+	Time  time.Duration // in those calls, including the wait for the others to make the same call
 }
 
-// Exchanges gives what has been exchanged since it was last called, by graphs and by the
-// methods of Group. It may be called at any time.
+// Exchanges returns what graphs and the methods of Group have exchanged since its last call. It
+// may be called at any time.
 func Exchanges() Exchanged {
 	var all C.vr_exchanges
 	C.vr_take_exchanges(&all)

@@ -15,12 +15,12 @@ import (
 	"vicreg/models/tensor"
 )
 
-// many is how many tensors are reduced beside n: more than one buffer takes.
+// many is how many tensors are reduced beside n: more than fit into one bucket.
 const many = 40
 
-// collectives is y and h = AllGather(x, x+x), s = AllReduce(-x), and n = AllReduce(x), which may
-// not take the place of x, among others of its list: a and b of one row, wide of more
-// numbers than are buffered, and many.
+// collectives computes y and h = AllGather(x, x+x), s = AllReduce(-x), and n = AllReduce(x),
+// which may not be computed in place, in a list with others: a and b of one row, wide, which
+// exceeds the size that is bucketed, and many.
 func collectives(t *testing.T, p graph.Group, shape ...int) []byte {
 	t.Helper()
 	g, err := graph.Build("collectives", func(g *graph.Graph) {
@@ -52,7 +52,7 @@ func collectives(t *testing.T, p graph.Group, shape ...int) []byte {
 	return model
 }
 
-// Three processes give what each of them has to all.
+// Three processes share what each of them has with all.
 func TestCollectives(t *testing.T) {
 	group := orttest.Group(t, 3)
 	if group == nil {
@@ -64,7 +64,7 @@ func TestCollectives(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	x := tensor.New(tensor.Float32, 100, 1000) // more than goes at once
+	x := tensor.New(tensor.Float32, 100, 1000) // more than is exchanged at once
 	want := map[string][]float32{}
 	for rank := range 3 {
 		for i := range 100_000 {
@@ -96,7 +96,7 @@ func TestCollectives(t *testing.T) {
 				t.Errorf("rank %d: %s is wrong", p.Rank, name)
 			}
 		}
-		// Two are gathered; s is reduced, wide by itself, and the others in two buffers.
+		// Two are gathered; s is reduced, then wide by itself, and the others in two buckets.
 		e := ort.Exchanges()
 		if values := int64(3+1+3+2*many)*100_000 + 2000; e.Count != 6 || e.Bytes != 4*values || e.Time <= 0 {
 			t.Errorf("%+v for %d values", e, values)
@@ -111,7 +111,7 @@ func TestCollectives(t *testing.T) {
 	}
 }
 
-// A graph for a group does not load in a process by itself, and one for it alone does.
+// A graph for a group does not load in a process without one; a graph for one process does.
 func TestCollectivesAlone(t *testing.T) {
 	lib := orttest.Open(t)
 	_, err := lib.NewSession(collectives(t, graph.Group{Rank: 1, Size: 2}, 2, 2), ort.Options{})
@@ -129,8 +129,8 @@ func TestCollectivesAlone(t *testing.T) {
 	}
 }
 
-// What is no library of this kind gets one sentence, in a process of its own: a process
-// joins once.
+// Anything but a library of this kind yields a one-sentence error, in a child process, since a
+// process joins once.
 func TestJoinGroupRefuses(t *testing.T) {
 	const env = "VICREG_TEST_JOIN"
 	if path := os.Getenv(env); path != "" {
@@ -163,7 +163,7 @@ func TestJoinGroupRefuses(t *testing.T) {
 	}
 }
 
-// library is a group of these numbers whose opening gives an answer.
+// library returns the source of a group with this rank and size whose opening returns answer.
 func library(answer string, rank, size int) string {
 	return "const char *vicreg_group_open(int *r, int *s) { *r = " + string(rune('0'+rank)) + "; *s = " + string(rune('0'+size)) +
 		"; return " + answer + "; } void vicreg_group_all_reduce() {} void vicreg_group_all_gather() {} void vicreg_group_close() {}"

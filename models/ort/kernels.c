@@ -8,7 +8,7 @@
 #include "api.h"
 #include "nvrtc.h"
 
-// What is compiled stays for the process: a handful of programs.
+// What is compiled is kept for the life of the process: a handful of programs.
 
 typedef struct text {
   const char *file, *text;
@@ -103,8 +103,8 @@ static char *library_of(const vr_program *p, int device, compiled **to) {
   return NULL;
 }
 
-// fits says what is wrong with an argument of so many bytes: the struct is written down
-// twice, here and in the kernel's file.
+// fits reports a size mismatch of the kernel's argument: the struct is declared twice, here and
+// in the kernel's file.
 static char *fits(void *kernel, const char *name, size_t bytes) {
   size_t offset = 0, size = 0;
   char *error = vr_driver_failed(vr_nvrtc.cuKernelGetParamInfo(kernel, 0, &offset, &size), "cuKernelGetParamInfo");

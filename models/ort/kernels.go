@@ -16,7 +16,7 @@ import (
 //go:embed kernels
 var kernels embed.FS
 
-// giveKernels hands the sources of our kernels to the C side, which keeps them.
+// giveKernels passes the sources of our kernels to the C side, which keeps them.
 var giveKernels = sync.OnceValue(func() error {
 	return fs.WalkDir(kernels, "kernels", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

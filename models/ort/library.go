@@ -15,8 +15,8 @@ import (
 // minMinor is the first 1.x release whose C API onnxruntime_go can use.
 const minMinor = 24
 
-// pick returns the library usable for a device that path is or, when it is a folder,
-// holds. The error is fs.ErrNotExist when there is none at all.
+// pick returns the library usable for a device: path itself or, if that is a folder, one in it.
+// The error is fs.ErrNotExist if there is none at all.
 func pick(path string, d Device) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -42,8 +42,7 @@ func pick(path string, d Device) (string, error) {
 	return "", err
 }
 
-// libraries lists what in a folder is named like the library, the plain name
-// first.
+// libraries lists the files in a folder that are named like the library, the plain name first.
 func libraries(dir string) []string {
 	base, ext, _ := strings.Cut(libraryName(), ".")
 	names, _ := filepath.Glob(filepath.Join(dir, base+".*"))
@@ -61,8 +60,8 @@ func libraryName() string {
 	return "libonnxruntime.so"
 }
 
-// provided tells whether the library at path has beside it, where it looks itself,
-// what it loads for a device.
+// provided checks that the library at path has beside it, where it looks itself, the files that
+// it loads for a device.
 func provided(path string, d Device) error {
 	if d.Kind != tensor.CUDA {
 		return nil
@@ -75,8 +74,8 @@ func provided(path string, d Device) error {
 	return nil
 }
 
-// usable loads the library at path and tells its version; an error when it
-// cannot be loaded here or is too old.
+// usable loads the library at path and returns its version, or an error if it cannot be loaded
+// here or is too old.
 func usable(path string) (string, error) {
 	version, err := libraryVersion(path)
 	if err != nil {

@@ -14,7 +14,7 @@ static char *why(void) {
   return strdup(text ? text : "cannot be loaded");
 }
 
-// path_of copies the path of the file that a library was loaded from by a name.
+// path_of returns a copy of the path that a library was loaded from by a name.
 static char *path_of(void *library, const char *name) {
 #ifdef __linux__
   struct link_map *map = NULL;
@@ -23,9 +23,9 @@ static char *path_of(void *library, const char *name) {
   return strdup(name);
 }
 
-// vr_load loads a library for good, a name without a slash from the loader's own
-// places, and writes the path of the file, which the caller frees. Libraries loaded
-// later find it by its name, wherever it lies.
+// vr_load loads a library permanently, a name without a slash from the loader's search path, and
+// returns the path of the file, which the caller frees. Libraries loaded later find it by its
+// name, wherever it lies.
 char *vr_load(const char *name, char **path) {
   void *library = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
   if (library == NULL) return why();
@@ -33,15 +33,15 @@ char *vr_load(const char *name, char **path) {
   return NULL;
 }
 
-// vr_cuda asks the CUDA runtime, which has been loaded, for the version of CUDA that
-// the driver knows, 13010 for 13.1 and 0 for no driver, and counts the devices.
+// vr_cuda queries the CUDA runtime, which must be loaded, for the CUDA version that the driver
+// supports, 13010 for 13.1 and 0 without a driver, and counts the devices.
 char *vr_cuda(int *version, int *devices) {
   void *runtime = dlopen("libcudart.so.13", RTLD_NOW | RTLD_NOLOAD);
   if (runtime == NULL) return strdup("libcudart.so.13 is not loaded");
   int (*driver_version)(int *) = (int (*)(int *))dlsym(runtime, "cudaDriverGetVersion");
   int (*device_count)(int *) = (int (*)(int *))dlsym(runtime, "cudaGetDeviceCount");
   const char *(*error_string)(int) = (const char *(*)(int))dlsym(runtime, "cudaGetErrorString");
-  dlclose(runtime); // vr_load keeps it
+  dlclose(runtime); // vr_load keeps it loaded
   if (driver_version == NULL || device_count == NULL || error_string == NULL)
     return strdup("libcudart.so.13 is not the CUDA runtime");
   int code = driver_version(version);
@@ -49,9 +49,9 @@ char *vr_cuda(int *version, int *devices) {
   return code == 0 ? NULL : strdup(error_string(code));
 }
 
-// vr_cudnn_cuda gives the version of CUDA, 13000 for 13.0, that a cuDNN is made for, 0
-// when it does not say, and writes the path of the file, which the caller frees. What
-// was not loaded before is not afterwards, so that another can have its name.
+// vr_cudnn_cuda returns the CUDA version that a cuDNN is built for, 13000 for 13.0 and 0 if it
+// does not say, and the path of the file, which the caller frees. A library that was not loaded
+// before is unloaded again, so that another can take its name.
 char *vr_cudnn_cuda(const char *name, char **path, int *version) {
   void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) return why();

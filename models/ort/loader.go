@@ -8,9 +8,9 @@ import "C"
 
 import "unsafe"
 
-// load loads a library for good, for all that is loaded later, and returns the file it
-// is. A name without a folder is looked for in the loader's own places: those of
-// LD_LIBRARY_PATH and of the system's configuration.
+// load loads a library permanently, with its symbols visible to those loaded later, and returns
+// its file. A name without a folder is looked up on the loader's search path: LD_LIBRARY_PATH and
+// the system's configuration.
 func load(name string) (path string, err error) {
 	n := C.CString(name)
 	defer C.free(unsafe.Pointer(n))
@@ -22,17 +22,16 @@ func load(name string) (path string, err error) {
 	return C.GoString(p), nil
 }
 
-// askCUDA asks the loaded CUDA runtime what the driver is for, 13010 for CUDA 13.1 and
-// 0 when there is none, and how many devices it has.
+// askCUDA queries the loaded CUDA runtime for the version that the driver supports, 13010 for
+// CUDA 13.1 and 0 without a driver, and for the number of devices.
 func askCUDA() (version, devices int, err error) {
 	var v, n C.int
 	err = failure(C.vr_cuda(&v, &n))
 	return int(v), int(n), err
 }
 
-// cudnnCUDA is the version of CUDA that a cuDNN is made for, 0 when it does not say, and
-// the file it is; of a name without a folder that which load would find. It is not
-// loaded by that.
+// cudnnCUDA returns the CUDA version that a cuDNN is built for, 0 if it does not say, and its
+// file. A name without a folder is looked up as by load. The library does not stay loaded.
 func cudnnCUDA(name string) (version int, path string, err error) {
 	n := C.CString(name)
 	defer C.free(unsafe.Pointer(n))

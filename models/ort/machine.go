@@ -10,19 +10,19 @@ import (
 	"strings"
 )
 
-// Cores is the number of cores this process may keep busy: those it may be
-// scheduled on, or the whole cores of a container's CPU limit if those are
-// fewer. It is at least 1. A limit of 2.5 cores counts as 2, since threads of
-// one node wait for each other and the slowest would set the pace.
+// Cores returns the number of cores this process may keep busy: those it may be scheduled on, or
+// the whole cores of a container's CPU limit if those are fewer. It is at least 1. A limit of 2.5
+// cores counts as 2, since the threads of one node wait for each other and the slowest would set
+// the pace.
 func Cores() int { return cores(os.DirFS("/"), runtime.NumCPU()) }
 
-// Memory is the number of bytes this process may use: the machine's, or a
-// container's limit if that is less. It is 0 when unknown.
+// Memory returns the number of bytes this process may use: the machine's, or a container's limit
+// if that is less. It is 0 if unknown.
 func Memory() int64 { return memory(os.DirFS("/")) }
 
 func cores(root fs.FS, n int) int {
 	limit := float64(n)
-	// Version 2 keeps "quota period" in one file, version 1 in two.
+	// Cgroup version 2 keeps "quota period" in one file, version 1 in two.
 	each(root, "", func(dir string) {
 		if f := strings.Fields(read(root, path.Join(dir, "cpu.max"))); len(f) == 2 {
 			limit = min(limit, quota(f[0], f[1], limit))
@@ -35,7 +35,7 @@ func cores(root fs.FS, n int) int {
 	return max(1, int(limit))
 }
 
-// quota is how many cores a limit is worth; none for "max", -1 or nonsense.
+// quota returns how many cores a limit allows; none for "max", -1 or nonsense.
 func quota(quota, period string, none float64) float64 {
 	q, err1 := strconv.ParseFloat(strings.TrimSpace(quota), 64)
 	p, err2 := strconv.ParseFloat(strings.TrimSpace(period), 64)
@@ -64,9 +64,9 @@ func memory(root fs.FS) int64 {
 	return total
 }
 
-// each calls f with the folders of this process's control group and of all the
-// groups around it: of the version 1 controller named, or of version 2 for "".
-// A container sees its own group at the root, whatever /proc says.
+// each calls f with the folders of this process's cgroup and of all its ancestors, of the named
+// version 1 controller or, for "", of version 2. A container sees its own cgroup at the root,
+// whatever /proc says.
 func each(root fs.FS, controller string, f func(dir string)) {
 	s := bufio.NewScanner(strings.NewReader(read(root, "proc/self/cgroup")))
 	group := "/"
@@ -90,7 +90,7 @@ func each(root fs.FS, controller string, f func(dir string)) {
 	}
 }
 
-// read is a file's content, empty when it cannot be read.
+// read returns a file's content, empty if it cannot be read.
 func read(root fs.FS, name string) string {
 	b, err := fs.ReadFile(root, name)
 	if err != nil {

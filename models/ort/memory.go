@@ -17,18 +17,17 @@ import (
 // alignment is a cache line, and the widest vector the runtime's kernels load.
 const alignment = 64
 
-// block is a tensor in memory of the C heap with a value of the runtime over
-// it. It never moves, so it may stay bound for as long as it lives, and Go's
-// collector does not count it: weights in Go's heap would let as many bytes of
-// garbage pile up before the next collection.
+// block is a tensor in memory of the C heap with a runtime value over it. It never moves, so it
+// may stay bound for as long as it lives, and Go's collector does not count it: weights in Go's
+// heap would let as many bytes of garbage pile up before the next collection.
 //
-// On a device, and in pinned memory, it is the value that owns the memory. There
-// Data is nil where the host cannot read it.
+// On a device, and in pinned memory, the value owns the memory. Data is nil where
+// the host cannot read it.
 type block struct {
 	tensor.Tensor
 	memory   unsafe.Pointer
 	value    handle
-	borrowed bool // the memory is the value's
+	borrowed bool // the value owns the memory
 }
 
 // newBlock allocates a zeroed block for a spec without symbolic dimensions.
@@ -68,7 +67,7 @@ func (b *block) free() {
 	}
 }
 
-// sliceOver is a Go slice of a spec's type and size over memory.
+// sliceOver returns a Go slice of a spec's type and size over memory.
 func sliceOver(spec tensor.Spec, memory unsafe.Pointer) any {
 	n := spec.Elements()
 	switch spec.Type {
@@ -90,8 +89,8 @@ func sliceOver(spec tensor.Spec, memory unsafe.Pointer) any {
 	return unsafe.Slice((*uint16)(memory), n)
 }
 
-// dataOf returns the memory of a tensor's slice after a check that the slice
-// is of the tensor's type and length.
+// dataOf returns the memory of a tensor's slice after checking that the slice has the tensor's
+// type and length.
 func dataOf(t *tensor.Tensor) (unsafe.Pointer, error) {
 	if t.Type.Size() == 0 {
 		return nil, fmt.Errorf("element type %v is not supported", t.Type)

@@ -5,7 +5,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// builder writes the small models of these tests.
+// builder builds the small models of these tests.
 type builder struct{ g *onnx.GraphProto }
 
 func newBuilder() *builder { return &builder{&onnx.GraphProto{Name: "test"}} }

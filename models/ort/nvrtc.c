@@ -50,7 +50,7 @@ static char *failed(int status, const char *function) {
   return status == 0 ? NULL : vr_error("%s: %s", function, error_string(status));
 }
 
-// why adds what the compiler has written to the error of a compilation.
+// why appends the compiler's log to the error of a compilation.
 static char *why(void *program, const char *name, char *error) {
   size_t size = 0;
   char *log = NULL;

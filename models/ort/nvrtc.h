@@ -1,5 +1,5 @@
-// The functions of NVRTC and of CUDA's driver that compile and launch kernels, found at
-// run time. Names and arguments are those of NVIDIA's documentation; handles are void *.
+// The functions of NVRTC and of CUDA's driver that compile and launch kernels, resolved at run
+// time. Names and arguments are from NVIDIA's documentation; handles are void *.
 #ifndef VICREG_NVRTC_H
 #define VICREG_NVRTC_H
 
@@ -24,22 +24,21 @@
                      unsigned threads_z, unsigned shared, void *stream, void **arguments, void **extra)) \
   F(cuGetErrorString, (int status, const char **text))
 
-// The functions, there after vr_nvrtc_load. They return 0 on success.
+// The functions, valid after vr_nvrtc_load. They return 0 on success.
 #define VR_DECLARE_FUNCTION(name, arguments) int(*name) arguments;
 extern struct vr_nvrtc {
   VR_NVRTC_FUNCTIONS(VR_DECLARE_FUNCTION)
   VR_DRIVER_FUNCTIONS(VR_DECLARE_FUNCTION)
 } vr_nvrtc;
 
-// vr_nvrtc_load looks the functions up, once; the message says what is missing.
+// vr_nvrtc_load resolves the functions, once; the message says what is missing.
 char *vr_nvrtc_load(void);
 
-// vr_driver_failed makes a message of what a function of the driver returned; NULL for
-// success.
+// vr_driver_failed turns the status of a driver function into a message; NULL on success.
 char *vr_driver_failed(int status, const char *function);
 
-// vr_compile compiles a source for an architecture, 90 for compute capability 9.0. The
-// code is freed by the caller.
+// vr_compile compiles a source for an architecture, 90 for compute capability 9.0. The caller
+// frees the code.
 char *vr_compile(const char *source, const char *name, int architecture, char **code);
 
 #endif

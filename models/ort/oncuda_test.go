@@ -13,8 +13,8 @@ import (
 
 var cuda = ort.Device{Kind: tensor.CUDA}
 
-// copyModel is a step of which a device that computes nothing still gives the right
-// answer, since it only copies: the state becomes the batch, and the loss the rate.
+// copyModel is a step for which even a device that computes nothing returns the right answer,
+// since it only copies: the state becomes the batch, and the loss the rate.
 func copyModel() *onnx.ModelProto {
 	const f32 = tensor.Float32
 	return newBuilder().
@@ -23,8 +23,8 @@ func copyModel() *onnx.ModelProto {
 		node("Identity", "w.next", "x").node("Identity", "n.next", "k").node("Identity", "loss", "lr").model()
 }
 
-// The runtime's own CUDA provider keeps the state, with copies to and from its
-// device, through accepted and rejected steps; with and without captured launches.
+// The runtime's own CUDA provider keeps the state, copying to and from its device, through
+// accepted and rejected steps; with and without captured launches.
 func TestStepsOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -96,7 +96,7 @@ func TestStepsOnCUDA(t *testing.T) {
 	}
 }
 
-// A session says what it runs where.
+// A session reports what it runs where.
 func TestPlacement(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return
@@ -128,7 +128,7 @@ func TestPlacement(t *testing.T) {
 	}
 }
 
-// A model that reads on the device and answers on the host, as the encoder's does.
+// A model that reads on the device and returns on the host, like the encoder's.
 func TestRunOnCUDA(t *testing.T) {
 	if !orttest.StandIn(t) {
 		return

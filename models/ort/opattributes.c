@@ -6,8 +6,8 @@
 #include "api.h"
 #include "customop.h"
 
-// Attributes are read in two places: from a node that is made, and while the types and
-// shapes of a graph are worked out.
+// Attributes are read in two situations: when a node is made, and during the inference of a
+// graph's types and shapes.
 typedef struct {
   void *info, *inference;
 } source;
@@ -29,7 +29,7 @@ static char *read_int(source from, const char *name, int64_t *to) {
 }
 
 static char *read_pair(source from, const char *name, int64_t to[2]) {
-  to[1] = -1; // which is how a list that is too short is noticed
+  to[1] = -1; // to detect a list that is too short
   if (from.inference != NULL) return read_inferred(from, name, INTS, to, 2 * sizeof *to);
   size_t n = 2;
   return vr_failed(STATUS(NODE_INTS, void *, const char *, int64_t *, size_t *)(from.info, name, to, &n));
@@ -40,7 +40,7 @@ static char *read_float(source from, const char *name, float *to) {
   return vr_failed(STATUS(NODE_FLOAT, void *, const char *, float *)(from.info, name, to));
 }
 
-// read_flag reads a number that may be left out, as 0.
+// read_flag reads an optional number, 0 if it is left out.
 static int64_t read_flag(source from, const char *name) {
   int64_t flag = 0;
   char *error = read_int(from, name, &flag);

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Convolutions and their two gradients. There is one form of each: the data go by the
-// names x, w and y of the forward pass, one of which is the output.
+// Convolutions and their two gradients. All three name their data as in the forward pass: x, w
+// and y, one of which is the output.
 
 static void copy_dims(int64_t to[4], const vr_shape *from) { memcpy(to, from->dims, 4 * sizeof *to); }
 
-// fits says whether the three shapes are of one convolution.
+// fits reports whether the three shapes belong to one convolution.
 static int fits(const vr_attributes *a, const int64_t x[4], const int64_t w[4], const int64_t y[4]) {
   return y[0] == x[0] && y[3] == w[0] && x[3] == w[3] && y[1] == vr_slide(x[1], w[1], a->pads[0], a->stride) &&
          y[2] == vr_slide(x[2], w[2], a->pads[1], a->stride) && y[1] > 0 && y[2] > 0;
@@ -58,7 +58,7 @@ char *vr_conv_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data) {
   return error;
 }
 
-// shape_of is a convolution of the node, without its dimensions.
+// shape_of describes the node's convolution, without its dimensions.
 static vr_conv_shape shape_of(const vr_call *run, int direction) {
   const vr_attributes *a = &run->node->attributes;
   vr_conv_shape s = {.direction = direction, .type = cudnn_type(run->node->type), .stride = a->stride, .cudnn = run->cudnn};
@@ -67,7 +67,7 @@ static vr_conv_shape shape_of(const vr_call *run, int direction) {
   return s;
 }
 
-// compute runs a convolution with the plan of the node, or another for another shape.
+// compute runs a convolution with the node's plan, or with another if the shape has changed.
 static char *compute(vr_call *run, const vr_conv_shape *s, const vr_conv_data *data) {
   vr_plan *plan = run->node->state;
   char *error = vr_conv_plan(run, s, data, &plan);

@@ -3,8 +3,8 @@
 
 #include "opconv.h"
 
-// Descriptors of cuDNN's graph library. Source: its documentation's table of each kind
-// of descriptor, with the types and the numbers of the attributes.
+// Descriptors of cuDNN's graph library. Source: its documentation's table for each kind of
+// descriptor, with the types and the numbers of the attributes.
 
 void *vr_descriptor_begin(vr_descriptors *d, int kind) {
   void *made = NULL;
@@ -31,10 +31,10 @@ void vr_descriptors_free(vr_descriptors *d) {
   d->error = NULL;
 }
 
-// The runtime's allocators give more.
+// The runtime's allocators align to more.
 static const int64_t alignment = 16;
 
-// describe_tensor describes [a, h, w, c], which cuDNN names in the order a, c, h, w.
+// describe_tensor describes [a, h, w, c], whose dimensions cuDNN lists as a, c, h, w.
 static void *describe_tensor(vr_descriptors *d, int64_t id, int64_t type, const int64_t s[4]) {
   void *t = vr_descriptor_begin(d, CUDNN_DESCRIBE_TENSOR);
   const int64_t dims[] = {s[0], s[3], s[1], s[2]};
@@ -49,7 +49,7 @@ static void *describe_tensor(vr_descriptors *d, int64_t id, int64_t type, const 
   return t;
 }
 
-// describe_window describes how the filter moves. Sums are of float32 for every type.
+// describe_window describes how the filter moves. Sums are in float32 for every type.
 static void *describe_window(vr_descriptors *d, const vr_conv_shape *s) {
   void *c = vr_descriptor_begin(d, CUDNN_DESCRIBE_CONVOLUTION);
   const int compute = CUDNN_FLOAT, mode = CUDNN_CROSS_CORRELATION;
@@ -76,7 +76,7 @@ static const struct {
                         CUDNN_BACKWARD_FILTER_DW, CUDNN_BACKWARD_FILTER_DY},
 };
 
-// describe_conv describes the operation from and to the tensors.
+// describe_conv describes the operation on the tensors.
 static void *describe_conv(vr_descriptors *d, const vr_conv_shape *s, void *x, void *w, void *y) {
   void *window = describe_window(d, s);
   int first = operations[s->direction].alpha;
@@ -108,7 +108,7 @@ static void *describe_sums(vr_descriptors *d, const vr_conv_shape *s, void *y) {
 }
 
 void *vr_describe_conv(vr_descriptors *d, const vr_conv_shape *s) {
-  vr_conv_shape one = *s; // of the groups
+  vr_conv_shape one = *s; // a single group
   if (s->groups) one.x[0] /= s->groups, one.y[0] /= s->groups;
   void *x = describe_tensor(d, 'x', s->type, one.x);
   void *w = describe_tensor(d, 'w', s->type, one.w);

@@ -1,5 +1,5 @@
-// The operators AllGather and AllReduce, each on a list of float32 of any shapes. Source: ONNX Runtime's C
-// API, struct OrtCustomOp.
+// The operators AllGather and AllReduce, each on a list of float32 tensors of any shapes. Source:
+// ONNX Runtime's C API, struct OrtCustomOp.
 #include "opgroup.h"
 
 #include <pthread.h>
@@ -18,7 +18,7 @@ typedef struct {
   int gathers;
 } registered;
 
-// node is one of a session: the size of the group that the graph was made for.
+// node is one of a session; size is that of the group that the graph was made for.
 typedef struct {
   const registered *of;
   int64_t size;
@@ -33,7 +33,7 @@ static size_t one(const void *r) { return 1; }
 static int none(const void *r, size_t i) { return 0; }
 enum { VARIADIC = 2 };
 static int listed(const void *r, size_t i) { return VARIADIC; }
-// A list has one at least, and all are of one type.
+// A list has at least one element, and all are of one type.
 static int least(const void *r) { return 1; }
 static int version(const void *r) { return 1; }
 
@@ -43,7 +43,7 @@ static void *create(const void *r, void *api, void *info, void **to) {
   char *error = vr_failed(STATUS(NODE_INT, void *, const char *, int64_t *)(info, "size", &n->size));
   if (error == NULL && n->size != vr_group_size())
     error = vr_error("the graph is for %lld processes, and here are %d", (long long)n->size, vr_group_size());
-  int64_t rank = 0; // of which the gradient takes the rows
+  int64_t rank = 0; // whose rows the gradient takes
   if (error == NULL && n->of->gathers)
     error = vr_failed(STATUS(NODE_INT, void *, const char *, int64_t *)(info, "rank", &rank));
   if (error == NULL && n->of->gathers && rank != vr_group_rank())
@@ -55,7 +55,7 @@ static void *create(const void *r, void *api, void *info, void **to) {
 
 static void destroy(void *n) { free(n); }
 
-// look finds input i and makes the output for it.
+// look finds input i and allocates its output.
 static char *look(const node *n, void *context, size_t i, vr_reduction *r) {
   void *value = NULL;
   vr_shape shape;
@@ -88,7 +88,7 @@ static char *exchange(const node *n, void *context) {
 
 static void *compute(void *n, void *context) { return status(((node *)n)->of, exchange(n, context)); }
 
-// A sum may take the place of what is summed, as far as these reach; behind that it is copied.
+// The first SHARES sums may share memory with their inputs; the others are copied.
 enum { SHARES = 1024 };
 static int shares[SHARES];
 static size_t may_share(int **inputs, int **outputs) {

@@ -29,7 +29,7 @@ static char *set_inferred(void *inference, size_t i, const vr_shape *shape) {
   return error;
 }
 
-// activations is the type of the first input of the activations' type.
+// activations returns the element type of the first input that has the activations' type.
 static int activations(const vr_operator *op, const vr_shape *in) {
   size_t i = strcspn(op->inputs, "t");
   return op->inputs[i] ? in[i].type : VR_FLOAT;
@@ -38,7 +38,7 @@ static int activations(const vr_operator *op, const vr_shape *in) {
 static char *known_inputs(void *inference, size_t count, vr_shape *in) {
   char *error = NULL;
   for (size_t i = 0; error == NULL && i < count; i++) {
-    void *info = NULL; // which stays the runtime's
+    void *info = NULL; // stays the runtime's
     error = vr_failed(STATUS(INFERENCE_INPUT, void *, size_t, void **)(inference, i, &info));
     if (error == NULL) error = vr_shape_of(info, &in[i]);
     for (size_t d = 0; error == NULL && d < in[i].rank; d++)
@@ -59,7 +59,7 @@ void vr_infer(const vr_operator *op, void *inference) {
   if (error == NULL) error = op->shapes(&a, in, out);
   for (size_t i = 0; error == NULL && i < outputs; i++) {
     out[i].type = vr_type(vr_letter(op->outputs, i), activations(op, in));
-    // An output that is left out has no place.
+    // Errors are ignored: an output that is left out has no place.
     if (out[i].rank > 0) free(set_inferred(inference, i, &out[i]));
   }
   free(in);

@@ -1,4 +1,4 @@
-// Operators whose last input or output is a list, as long as each node has it.
+// Operators whose last input or output is a list, of a length that each node chooses.
 #include <string.h>
 
 #include "api.h"

@@ -1,4 +1,4 @@
-// What the operators that take many tensors at once have in common.
+// What the operators on many tensors at once share.
 #ifndef VICREG_OPLISTS_H
 #define VICREG_OPLISTS_H
 
@@ -6,14 +6,15 @@
 
 int64_t vr_elements(const vr_shape *shape);
 
-// vr_variables says how many there are in lists of p, g and so on, which are alike.
+// vr_variables counts the variables in lists of p, g and so on, whose tensors must have equal
+// shapes.
 char *vr_variables(const vr_attributes *a, const vr_shape *list, int lists, int64_t *n);
 
-// vr_lay_out gives each of some tensors its blocks, of so many numbers: how many numbers
-// it has, and its first block; behind those is how many blocks there are.
+// vr_lay_out divides tensors into blocks of chunk elements. For each it returns the number of
+// elements and the first block; first[tensors] is the number of blocks.
 void vr_lay_out(const vr_shape *shapes, int tensors, int chunk, int64_t *count, int *first);
 
-// vr_whole says what is wrong where an output is left out.
+// vr_whole returns an error if an output is left out.
 char *vr_whole(const vr_call *run, int64_t outputs);
 
 #endif

@@ -1,13 +1,13 @@
-// Memory of the device for a run, through ONNX Runtime's C API: KernelContext, and its
-// struct OrtAllocator.
+// Device memory for a run, through ONNX Runtime's C API: KernelContext, and its struct
+// OrtAllocator.
 #include <stdlib.h>
 #include <string.h>
 
 #include "api.h"
 #include "customop.h"
 
-// What the runtime allocates with: the head of its struct OrtAllocator, as it is since
-// version 23 of the API.
+// The runtime's allocator: the head of its struct OrtAllocator, as it is since version 23 of the
+// API.
 typedef struct allocator allocator;
 struct allocator {
   uint32_t version;
@@ -16,15 +16,15 @@ struct allocator {
   void *(*alloc_on_stream)(allocator *, size_t, void *stream);
 };
 
-// on_stream allocates from another allocator on a stream, and knows nothing else.
+// on_stream allocates from another allocator on a stream, and does nothing else.
 typedef struct {
   allocator head;
   allocator *from;
   void *stream;
 } on_stream;
 
-// allocate throws where the arena has no memory, which passes this frame. So it is
-// called by a function of the runtime that makes a status of what is thrown.
+// allocate throws if the arena has no memory, and the exception unwinds this frame. So it is
+// called by a function of the runtime that turns exceptions into a status.
 static void *allocate(allocator *a, size_t bytes) {
   const on_stream *o = (const on_stream *)a;
   return o->from->alloc_on_stream(o->from, bytes, o->stream);
@@ -33,7 +33,8 @@ static void *allocate(allocator *a, size_t bytes) {
 char *vr_scratch(vr_call *run, size_t bytes, void **memory) {
   *memory = NULL;
   if (bytes == 0) return NULL;
-  // The runtime's own function for it ends the process where there is no memory.
+  // The runtime's own function for this, all that older releases have, ends the process if there
+  // is no memory.
   if (vr_api_version < API_SYNC_STREAM)
     return vr_failed(
         STATUS(RUN_SCRATCH, void *, void *, size_t, void **)(run->context, run->node->memory, bytes, memory));

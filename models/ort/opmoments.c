@@ -6,24 +6,24 @@
 #include "opconv.h"
 #include "opnorm.h"
 
-// ConvMoments(x, w) gives y, the convolution of x, and the statistics by which it is to be
-// normalised: the mean, the variance and 1/sqrt(variance + eps) of each channel. N is divided
-// into groups with statistics of their own, as those of BatchNorm.
+// ConvMoments(x, w) returns y, the convolution of x, and the statistics by which it is to be
+// normalised: mean, variance and 1/sqrt(variance + eps) of each channel. N is divided into groups
+// with statistics of their own, as in BatchNorm.
 //
-// There are two ways. cuDNN fuses the sums of y and of its squares into a convolution, by
-// kernels that are some tenths slower than its others and that know no groups: those are
-// convolved one by one. Else y is read once more, from memory that is slow beside the
-// multiplications. Which takes less time is found out by trying both.
+// There are two ways. cuDNN fuses the sums of y and of its squares into a convolution, with
+// kernels that are some tenths slower than its others and do not support groups, which are
+// convolved one by one. Otherwise y is read once more, from memory that is slow compared with the
+// multiplications. The faster way is found by timing both.
 //
-// The fused sums are of y as float32, before it is rounded, and give the variance as the mean
-// of squares less the square of the mean, as cuDNN's own normalisation does it. That costs
-// digits where a channel is far from zero beside its deviation: one convolved from what a ReLU
-// has passed, with weights of one sign, is some 50 deviations from it at the most, which leaves
-// the variance 3 digits of 7.
+// The fused sums are of y in float32, before it is rounded, and give the variance as the mean of
+// the squares minus the square of the mean, as in cuDNN's own normalisation. That costs digits
+// where a channel's mean is large compared with its standard deviation: the convolution of a
+// ReLU's output with weights of one sign is at most some 50 deviations away from zero, which
+// leaves the variance 3 digits of 7.
 
 enum { UNKNOWN, FUSED, APART };
 
-// ways are what a node keeps: the plans of both.
+// ways is what a node keeps: the plans of both ways, and counters.
 typedef struct {
   vr_plan *apart, *fused;
   vr_counters *counters;
@@ -45,7 +45,7 @@ static char *shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   return NULL;
 }
 
-// The argument of the kernel; see kernels/moments.cu.
+// The kernel's argument; see kernels/moments.cu.
 typedef struct {
   const float *sum, *squares;
   float *mean, *variance, *istd;
@@ -81,7 +81,7 @@ static char *run_apart(void *of) {
   return error != NULL ? error : vr_moments(t->run, &t->run->out[0], t->data.y, &t->to, &t->ways->counters);
 }
 
-// choose finds out which way takes less time.
+// choose times both ways and picks the faster one.
 static char *choose(attempt *t, int *way) {
   float fused = 0, apart = 0;
   char *error = t->ways->fused->plan == NULL ? NULL : vr_time(t->run, run_fused, t, &fused);
@@ -92,8 +92,7 @@ static char *choose(attempt *t, int *way) {
   return NULL;
 }
 
-// aligned says whether each group's part of a tensor begins where a kernel may load many
-// numbers at once.
+// aligned reports whether each group's part of a tensor begins where a kernel may load vectors.
 static int aligned(const vr_conv_shape *s, const int64_t dims[4]) {
   return dims[0] / s->groups * dims[1] * dims[2] * dims[3] * 2 % 16 == 0;
 }

@@ -37,10 +37,10 @@ char *vr_node_make(const vr_operator *op, int type, void *info, vr_node **to) {
   return error;
 }
 
-// The handle of cuDNN among the resources of a stream of the CUDA provider.
+// The cuDNN handle among the resources of a stream of the CUDA provider.
 enum { RESOURCE_VERSION = 1, CUDNN_HANDLE = 10001 };
 
-// make_room makes room for inputs and outputs, in one piece of memory that in points to.
+// make_room allocates inputs and outputs, in one block that run->in points to.
 static void make_room(vr_call *run, size_t inputs) {
   const vr_operator *op = run->node->operator;
   run->outputs = vr_outputs(op, inputs);

@@ -4,18 +4,18 @@
 #include "kernels.h"
 #include "opnormshapes.h"
 
-// Batch normalisation over the statistics of the batch, in training: with a residual z
-// added where there is one, a relu applied where the attribute says so, and its
-// gradients; by kernels/norm.cu and kernels/normgrad.cu. x is [N, H, W, C] or [N, C].
+// Batch normalisation by the statistics of the batch, in training, with an optional residual z to
+// be added and, if the attribute says so, a ReLU; and its gradients. By kernels/norm.cu and
+// kernels/normgrad.cu. x is [N, H, W, C] or [N, C].
 //
-// BatchNorm(x, gamma, beta, z) gives y, the mean, the variance and 1/sqrt(variance + eps)
-// of each channel, and a mask of what the relu has passed. N is divided into groups with
-// statistics of their own, which are [groups, C] where there is more than one.
-// BatchNormGrad(dy, more, x, gamma, beta, mean, istd, mask) takes dy in one part or in two to be
-// added, and the mask where there was a residual. Normalize(x, gamma, beta, mean, istd, z) gives y and the mask where
-// the statistics are known; see opmoments.c.
+// BatchNorm(x, gamma, beta, z) returns y, the mean, the variance and 1/sqrt(variance + eps) of
+// each channel, and a mask of what the ReLU has passed. N is divided into groups with statistics
+// of their own, which are [groups, C] if there is more than one. BatchNormGrad(dy, more, x,
+// gamma, beta, mean, istd, mask) accepts dy in one part, or in two to be added, and the mask if
+// there was a residual. Normalize(x, gamma, beta, mean, istd, z) returns y and the mask for known
+// statistics; see opmoments.c.
 
-// The argument of the kernels; see kernels/strips.cu.
+// The kernels' argument; see kernels/strips.cu.
 typedef struct {
   const void *x, *z, *dy, *more;
   void *y, *dx, *dz;
@@ -30,15 +30,15 @@ typedef struct {
   int relu;
 } batch_norm;
 
-// form is how the kernels of one direction are run: their program, and the strips of
-// channels that x is divided into.
+// form is how the kernels of one direction are launched: their program, and the number of strips
+// that the channels of x are divided into.
 typedef struct {
   vr_program program;
   int64_t strips;
 } form;
 
-// lay_out divides x among blocks. A thread loads wide numbers at once where the channels
-// divide by what shares a byte of the mask.
+// lay_out divides x among blocks. A thread loads wide elements at once if the channels divide by
+// the number that share a byte of the mask, else one.
 static form lay_out(const vr_call *run, const char *file, const vr_shape *x, int wide, int resident, batch_norm *a) {
   int type = run->node->type;
   a->groups = vr_groups(&run->node->attributes);
@@ -54,7 +54,7 @@ static form lay_out(const vr_call *run, const char *file, const vr_shape *x, int
   return f;
 }
 
-// vr_counters are what a node keeps: of finished blocks, 0 between runs.
+// vr_counters is what a node keeps: counters of finished blocks, 0 between runs.
 struct vr_counters {
   unsigned *done;
   int64_t count;
@@ -67,7 +67,7 @@ void vr_counters_forget(void *state) {
   free(c);
 }
 
-// make allocates counters, so many. They are cleared in the order of the stream.
+// make allocates count counters, which are cleared in stream order.
 static char *make(vr_call *run, int64_t count, vr_counters **to) {
   vr_counters *c = calloc(1, sizeof *c);
   c->count = count;
@@ -75,11 +75,11 @@ static char *make(vr_call *run, int64_t count, vr_counters **to) {
       vr_cudnn.cudaMemsetAsync(c->done, 0, count * sizeof *c->done, run->stream) == 0)
     return *to = c, NULL;
   vr_counters_forget(c);
-  vr_cudnn.cudaGetLastError(); // or the next kernel of the runtime finds it
+  vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
   return strdup("the device has no memory left for the counters of a normalisation");
 }
 
-// counters_of gives the node's counters, at least so many.
+// counters_of returns the node's counters, at least count of them.
 static char *counters_of(vr_call *run, vr_counters **kept, int64_t count, unsigned **to) {
   if (*kept == NULL || (*kept)->count < count) {
     vr_counters *more = NULL;
@@ -92,7 +92,7 @@ static char *counters_of(vr_call *run, vr_counters **kept, int64_t count, unsign
   return NULL;
 }
 
-// both runs the kernel that adds up and the one that applies, where there is one.
+// both launches the kernel that sums and, if there is one, the kernel that applies.
 static char *both(vr_call *run, const form *f, const char *sums, const char *apply, batch_norm *a, vr_counters **kept) {
   void *scratch = NULL;
   int64_t sums_of = 2 * (int64_t)a->groups * a->chunks * a->channels, of_groups = (int64_t)a->groups * a->channels;
@@ -106,7 +106,7 @@ static char *both(vr_call *run, const form *f, const char *sums, const char *app
   return error;
 }
 
-// both_of is both with the counters that are all that the node keeps.
+// both_of is both for a node that keeps nothing but the counters.
 static char *both_of(vr_call *run, const form *f, const char *sums, const char *apply, batch_norm *a) {
   vr_counters *kept = run->node->state;
   char *error = both(run, f, sums, apply, a, &kept);

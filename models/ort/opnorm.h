@@ -1,24 +1,24 @@
-// What operators share that take the statistics of a batch for its normalisation.
+// What the operators that compute the statistics of a batch for its normalisation share.
 #ifndef VICREG_OPNORM_H
 #define VICREG_OPNORM_H
 
 #include "customop.h"
 
-// vr_statistics are mean, variance and 1/sqrt(variance + eps) of each channel, [C] or, of more
-// than one group, [groups, C].
+// vr_statistics holds mean, variance and 1/sqrt(variance + eps) of each channel: [C] or, with
+// more than one group, [groups, C].
 typedef struct {
   float *mean, *variance, *istd;
 } vr_statistics;
 
-// vr_set_statistic fills in the shape of one of them for an x.
+// vr_set_statistic fills in the shape of one of them for x.
 void vr_set_statistic(const vr_attributes *a, const vr_shape *x, vr_shape *statistic);
 
-// vr_counters are memory of the device that passes over a tensor keep from one run to the next.
+// vr_counters is device memory that passes over a tensor keep between runs.
 typedef struct vr_counters vr_counters;
 void vr_counters_forget(void *counters);
 
-// vr_moments takes the statistics of x in a pass over it, with counters that are made where
-// there are none yet.
+// vr_moments computes the statistics of x in one pass over it, and makes the counters on first
+// use.
 char *vr_moments(vr_call *run, const vr_shape *shape, const void *x, const vr_statistics *to, vr_counters **kept);
 
 #endif

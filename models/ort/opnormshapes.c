@@ -35,7 +35,7 @@ int vr_masked(int type, int64_t channels) {
   return channels % most == 0 ? most : 1;
 }
 
-// norm_shape checks what each normalisation has.
+// norm_shape checks what both forward normalisations share.
 static char *norm_shape(const vr_attributes *a, const vr_shape *x, const vr_shape *gamma, const vr_shape *beta, const vr_shape *z) {
   if (x->rank != 4 && x->rank != 2) return strdup("x is not [N, H, W, C] or [N, C]");
   if (vr_rows(x) < 1 || vr_channels(x) < 1) return strdup("x is empty");

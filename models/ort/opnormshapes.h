@@ -1,4 +1,4 @@
-// Inputs and outputs of the normalisations of opnorm.c: their places and their shapes.
+// Inputs and outputs of the normalisations of opnorm.c: their indices and their shapes.
 #ifndef VICREG_OPNORMSHAPES_H
 #define VICREG_OPNORMSHAPES_H
 
@@ -12,12 +12,12 @@ enum { Y, MEAN, VARIANCE, ISTD, MASK };
 enum { G_DY, G_MORE, G_X, G_GAMMA, G_BETA, G_MEAN, G_ISTD, G_MASK };
 enum { G_DX, G_DGAMMA, G_DBETA, G_DZ };
 
-// What x has: channels, rows of them, and groups of those.
+// The channels of x, its rows, and the groups that these are divided into.
 int64_t vr_channels(const vr_shape *x);
 int64_t vr_rows(const vr_shape *x);
 int64_t vr_groups(const vr_attributes *a);
 
-// vr_masked is how many numbers of a type share a byte of the mask.
+// vr_masked returns how many elements of a type share a byte of the mask.
 int vr_masked(int type, int64_t channels);
 
 char *vr_norm_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out);

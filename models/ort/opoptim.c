@@ -1,26 +1,25 @@
-// What is done to many tensors at once, all float32, of any shapes: to the variables of an
-// optimiser and to running statistics, by kernels/dots.cu, momentum.cu,
-// adam.cu and blend.cu. Results that are lists come one list after the other.
+// Operations on many tensors at once, all float32, of any shapes: on the variables of an
+// optimiser and on running statistics, by kernels/dots.cu, momentum.cu, adam.cu and blend.cu.
+// Results that are lists come one list after the other.
 //
-// Dots(p..., g...) gives [3, n]: of each of n variables p with gradients g the sums of p*p,
-// g*g and p*g. Momentum(decay, rate, lr, p..., g..., m...) gives p' and m':
+// Dots(p..., g...) returns [3, n]: the sums of p*p, g*g and p*g for each of n variables p with
+// gradients g. Momentum(decay, rate, lr, p..., g..., m...) returns p' and m':
 //
 //	m' = momentum*m + rate*(g + decay*p), p' = p - lr*m'
 //
-// with decay and rate [n], of each variable, and lr [1]. Where momentum is 0, m is not
-// looked at.
+// with decay and rate [n], per variable, and lr [1]. If momentum is 0, m is ignored.
 //
-// Adam(decay, rate, correct, inv, p..., g..., m..., v...) gives p', m' and v':
+// Adam(decay, rate, correct, inv, p..., g..., m..., v...) returns p', m' and v':
 //
 //	d = inv*g, m' = beta1*m + fresh1*d, v' = beta2*v + fresh2*d*d
 //	p' = p - decay*p - rate*m' / (sqrt(correct*v') + eps)
 //
-// with decay [n], and one rate, correct and inv. Its attributes are fresh1 and fresh2, from
-// which the betas follow as 1 - fresh: the other way 1 - 0.999 would be off by 1e-5.
+// with decay [n], and one rate, correct and inv. Its attributes are fresh1 and fresh2, from which
+// the betas follow as 1 - fresh: the other way round, 1 - 0.999 would be off by 1e-5.
 //
-// Blend(weights, x..., y..., z...) gives weighted sums of n tensors each, with weights
-// [k, n] for k sources, at most 3. Those of a list behind the first may be several in one,
-// stacked: [m, ...] for m sources.
+// Blend(weights, x..., y..., z...) returns weighted sums of n tensors each, with weights [k, n]
+// for k sources, at most 3. In lists after the first a tensor may be a stack of sources: [m, ...]
+// for m of them.
 #include <string.h>
 
 #include "api.h"
@@ -61,8 +60,8 @@ static char *adam_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *o
 
 enum { BLEND_SOURCES = 3 };
 
-// sources_of is how many tensors like first x has: itself, or what is stacked in it; 0 for
-// none.
+// sources_of returns how many tensors shaped like first x holds: itself, or those stacked in it;
+// 0 for another shape.
 static int64_t sources_of(const vr_shape *first, const vr_shape *x) {
   size_t stacked = x->rank - first->rank;
   if (x->rank < first->rank || stacked > 1) return 0;
@@ -85,7 +84,7 @@ static char *blend_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *
   return NULL;
 }
 
-// The argument of the kernels of Dots, and the numbers of a block; see kernels/dots.cu.
+// The argument of the kernels of Dots, and the elements per block; see kernels/dots.cu.
 enum { DOTS_TENSORS = 128, DOTS_CHUNK = 8192 };
 typedef struct {
   const void *p[DOTS_TENSORS], *g[DOTS_TENSORS];
@@ -120,8 +119,7 @@ static char *dots_run(vr_call *run) {
   return error;
 }
 
-// The argument of the kernel of Momentum, and the numbers of a block; see
-// kernels/momentum.cu.
+// The argument of the kernel of Momentum, and the elements per block; see kernels/momentum.cu.
 enum { MOMENTUM_TENSORS = 72, MOMENTUM_CHUNK = 4096 };
 typedef struct {
   const void *p[MOMENTUM_TENSORS], *g[MOMENTUM_TENSORS], *m[MOMENTUM_TENSORS];
@@ -151,7 +149,7 @@ static char *momentum_run(vr_call *run) {
   return error;
 }
 
-// The argument of the kernel of Adam, and the numbers of a block; see kernels/adam.cu.
+// The argument of the kernel of Adam, and the elements per block; see kernels/adam.cu.
 enum { ADAM_TENSORS = 56, ADAM_CHUNK = 2048 };
 typedef struct {
   const void *p[ADAM_TENSORS], *g[ADAM_TENSORS], *m[ADAM_TENSORS], *v[ADAM_TENSORS];
@@ -162,7 +160,7 @@ typedef struct {
   float beta1, beta2, fresh1, fresh2, eps;
 } adam;
 
-// adam_part fills in the tensors from one on, of lists of n.
+// adam_part fills in the tensors of lists of n, starting at from.
 static void adam_part(const vr_call *run, int64_t n, int64_t from, adam *a) {
   void *const *x = run->x + ADAM_LIST + from, *const *y = run->y + from;
   vr_lay_out(run->in + ADAM_LIST + from, a->tensors, ADAM_CHUNK, a->count, a->first);
@@ -190,7 +188,7 @@ static char *adam_run(vr_call *run) {
   return error;
 }
 
-// The argument of the kernel of Blend, and the numbers of a block; see kernels/blend.cu.
+// The argument of the kernel of Blend, and the elements per block; see kernels/blend.cu.
 enum { BLEND_TENSORS = 72, BLEND_CHUNK = 1024 };
 typedef struct {
   const void *x[BLEND_SOURCES][BLEND_TENSORS];

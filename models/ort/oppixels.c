@@ -3,14 +3,14 @@
 #include "customop.h"
 #include "kernels.h"
 
-// Pixels(pixels, scale, shift, like) turns uint8 [N, H, W, 3] into [N, H, W, channels] of
-// the type of like, a number that is not looked at: pixel*scale + shift by colour, and
-// zeros behind. By kernels/pixels.cu.
+// Pixels(pixels, scale, shift, like) converts uint8 [N, H, W, 3] to [N, H, W, channels] of the
+// type of like, a number whose value is ignored: pixel*scale + shift by colour, and zeros in the
+// other channels. By kernels/pixels.cu.
 
 enum { PIXELS, SCALE, SHIFT, LIKE };
-enum { COLOURS = 3, BLOCKS = 8 }; // blocks of a multiprocessor
+enum { COLOURS = 3, BLOCKS = 8 }; // blocks per multiprocessor
 
-// The argument of the kernel.
+// The kernel's argument.
 typedef struct {
   const void *pixels, *scale, *shift;
   void *y;

@@ -5,12 +5,12 @@
 
 #include "opconv.h"
 
-// Plans, their runs, and who uses them.
+// Plans, their execution, and their users.
 
 // Identifiers of the tensors; see describe_tensor.
 static const int64_t ids[] = {'x', 'w', 'y', 's', 'q'};
 
-// execute computes one group of a convolution.
+// execute runs one group of a convolution.
 static char *execute(const vr_conv_shape *s, void *plan, const vr_conv_data *data, void *workspace) {
   vr_descriptors d = {0};
   void *pointers[] = {data->x, data->w, data->y, data->sum, data->squares};
@@ -28,7 +28,7 @@ static char *execute(const vr_conv_shape *s, void *plan, const vr_conv_data *dat
   return error;
 }
 
-// bytes is the size of a tensor's group.
+// bytes returns the size of one group's part of a tensor.
 static int64_t bytes(const vr_conv_shape *s, const int64_t dims[4]) {
   return dims[0] / s->groups * dims[1] * dims[2] * dims[3] * (s->type == CUDNN_FLOAT ? 4 : 2);
 }
@@ -57,7 +57,7 @@ static double now(void) {
   return t.tv_sec + t.tv_nsec * 1e-9;
 }
 
-// searched adds a search to the account of all.
+// searched adds a search to the account.
 static void searched(const vr_conv_shape *shape, double seconds) {
   searches.count++;
   searches.seconds += seconds;
@@ -80,7 +80,7 @@ void vr_take_searches(vr_searches *to) {
 
 char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data *data, vr_plan **to) {
   char *error = NULL;
-  pthread_mutex_lock(&lock); // also while searching, so that times are of one search alone
+  pthread_mutex_lock(&lock); // held while searching, too, so that only one search is timed at once
   vr_plan *plan = plans;
   while (plan != NULL && memcmp(&plan->shape, shape, sizeof *shape) != 0) plan = plan->next;
   if (plan == NULL) {
@@ -88,7 +88,7 @@ char *vr_plan_take(vr_call *run, const vr_conv_shape *shape, const vr_conv_data 
     plan = calloc(1, sizeof *plan);
     error = vr_plan_search(run, shape, data, plan);
     if (error == NULL) searched(shape, now() - start);
-    else if (shape->groups) *plan = (vr_plan){.shape = *shape}, free(error), error = NULL; // it is known now
+    else if (shape->groups) *plan = (vr_plan){.shape = *shape}, free(error), error = NULL; // remember that there is no kernel
     if (error == NULL) plan->next = plans, plans = plan;
     else free(plan), plan = NULL;
   }

@@ -3,14 +3,14 @@
 #include "customop.h"
 #include "kernels.h"
 
-// The largest of a window, and its gradient, by kernels/maxpool.cu. Padding never wins.
+// Max pooling and its gradient, by kernels/maxpool.cu. Padding never wins.
 //
-// MaxPool(x) gives y and, in a byte each, which place of its window every y came from.
-// MaxPoolGrad(dy, places) gives dx.
+// MaxPool(x) returns y and, in a byte each, the place in its window that every y came from.
+// MaxPoolGrad(dy, places) returns dx.
 
 enum { MOST_PLACES = 256, MOST_VECTORS = INT32_MAX };
 
-// The argument of the kernels.
+// The kernels' argument.
 typedef struct {
   const void *x, *dy;
   void *y, *dx, *tap;
@@ -18,7 +18,7 @@ typedef struct {
   int kernel_height, kernel_width, pad_height, pad_width, stride;
 } max_pool;
 
-// slide gives the shape of y for x.
+// slide computes the shape of y for x.
 static char *slide(const vr_attributes *a, const vr_shape *x, vr_shape *y) {
   if (x->rank != 4) return strdup("x is not [N, H, W, C]");
   if (x->dims[0] < 1 || x->dims[3] < 1) return strdup("x is empty");
@@ -50,7 +50,7 @@ static char *pool_grad_shapes(const vr_attributes *a, const vr_shape *in, vr_sha
   return NULL;
 }
 
-// launch runs a kernel with a thread for each vector of all images.
+// launch runs a kernel with one thread per vector of a tensor shaped like of.
 static char *launch(vr_call *run, const char *kernel, const vr_shape *x, const vr_shape *y, const vr_shape *of, max_pool *p) {
   const vr_attributes *a = &run->node->attributes;
   int type = run->node->type, wide = 16 / vr_bytes(type);

@@ -4,14 +4,13 @@
 
 #include "opconv.h"
 
-// The choice among the kernels that cuDNN has for a convolution. Its heuristics list
-// engines with settings, best guess first; the first few that work are timed on the
-// real data, as torch.backends.cudnn.benchmark does it.
+// The choice among cuDNN's kernels for a convolution. Its heuristics list engines with settings,
+// best guess first; the first few that work are timed on the real data, as
+// torch.backends.cudnn.benchmark does.
 
-// ENOUGH is after how many candidates the first hopeless one ends a search, as what comes
-// after it in the list is hardly better. ENOUGH_MS is after what time on the device the best
-// so far has to do, and ENOUGH_RUNS how many of its runs that is at the least, for a
-// convolution that takes long itself.
+// After ENOUGH candidates the first hopeless one ends a search, as those after it in the list are
+// hardly better. ENOUGH_MS on the device end a search with the best so far, but not before
+// ENOUGH_RUNS times the time of its run, for convolutions that are slow themselves.
 enum { MOST_CANDIDATES = 20, ENOUGH = 8, ENOUGH_MS = 1000, ENOUGH_RUNS = 40, MOST_CONFIGS = 64, TIMED_RUNS = 3 };
 
 typedef struct {
@@ -20,9 +19,9 @@ typedef struct {
   int64_t workspace;
 } candidate;
 
-// limits are what a candidate may be: what workspace it may want, from and up to, and
-// whether it is to be the plain loops that cuDNN has for what it has no other kernel for. Those
-// can take seconds where the others take milliseconds.
+// limits restrict the candidates: to a workspace above one bound and up to another, and to the
+// plain loops that cuDNN falls back on, or to all others. Those loops can take seconds where the
+// others take milliseconds.
 typedef struct {
   int64_t above, workspace;
   int loops;
@@ -34,27 +33,27 @@ typedef struct {
   void *operations;
   limits limits;
   candidate all[3 * MOST_CANDIDATES];
-  int count, cores; // candidates, and how many of them compute on tensor cores
+  int count, cores; // candidates, and how many of them use tensor cores
   float spent;      // ms on the device
 } search;
 
-// attribute reads an attribute into values, which has room for so many, and returns how many
-// there are; -1 where it cannot be read.
+// attribute reads an attribute into values, which has space for room of them, and returns their
+// number; -1 if it cannot be read.
 static int64_t attribute(void *descriptor, int name, int type, int64_t room, void *values) {
   int64_t count = 0;
   return vr_cudnn.cudnnBackendGetAttribute(descriptor, name, type, room, &count, values) == 0 ? count : -1;
 }
 
-// What the engine of a configuration is like.
+// The properties of a configuration's engine.
 typedef struct {
-  int cores;  // it computes on tensor cores
-  int rounds; // it rounds its operands or its sums further than that
+  int cores;  // it uses tensor cores
+  int rounds; // it rounds its operands or its sums further than they do
   int loops;  // it is plain loops
 } engine;
 
-// describe reads what cuDNN says of an engine's arithmetic. The one that promises to pass
-// every NaN on is its last resort, the loops: it is there for every type and shape, and wants
-// no workspace. An engine of which nothing can be read rounds.
+// describe reads cuDNN's notes on an engine's arithmetic. The engine that promises to propagate
+// every NaN is its last resort, the loops: it supports every type and shape, and needs no
+// workspace. An engine whose notes cannot be read counts as rounding.
 static engine describe(void *config) {
   vr_descriptors d = {0};
   int notes[CUDNN_NOTES];
@@ -73,9 +72,9 @@ static engine describe(void *config) {
   return e;
 }
 
-// allows says whether a convolution may use an engine. Tensor cores take half precision as
-// it is and float32 as TF32; what is converted down before loses more, as do sums of less
-// than float32, and neither is ever meant.
+// allows reports whether a convolution may use an engine. Tensor cores take half precision as it
+// is and float32 as TF32; conversion to less than that loses more, as do sums in less than
+// float32, and neither is ever wanted.
 static int allows(const search *s, engine e) {
   return !e.rounds && (s->shape->tf32 || !e.cores) && s->limits.loops == e.loops;
 }
@@ -88,7 +87,7 @@ static char *make_plan(const vr_conv_shape *s, void *config, candidate *c) {
   return c->own.error;
 }
 
-// consider makes a plan of a configuration and keeps it as a candidate, or frees both.
+// consider makes a plan of a configuration and keeps both as a candidate, or frees both.
 static void consider(search *s, void *config) {
   candidate c = {.own = {.all = {config}, .count = 1}};
   engine e = describe(config);
@@ -100,7 +99,7 @@ static void consider(search *s, void *config) {
   } else vr_descriptors_free(&c.own);
 }
 
-// results makes descriptors for what the heuristics found, and has them filled.
+// results creates descriptors for the heuristics' results, and has them filled.
 static int64_t results(void *heuristics, void *configs[MOST_CONFIGS]) {
   int64_t found = attribute(heuristics, CUDNN_HEURISTICS_RESULTS, CUDNN_TYPE_DESCRIPTOR, 0, NULL);
   if (found > MOST_CONFIGS) found = MOST_CONFIGS;
@@ -113,7 +112,7 @@ static int64_t results(void *heuristics, void *configs[MOST_CONFIGS]) {
   return filled;
 }
 
-// gather adds the candidates of one of the heuristics, which may have none.
+// gather adds the candidates of one heuristic, which may have none.
 static void gather(search *s, int heuristic) {
   vr_descriptors d = {0};
   void *configs[MOST_CONFIGS], *h = vr_descriptor_begin(&d, CUDNN_DESCRIBE_HEURISTICS);
@@ -128,15 +127,15 @@ static void gather(search *s, int heuristic) {
   vr_descriptors_free(&d);
 }
 
-// gather_more finds candidates within the limits, at most MOST_CANDIDATES, and puts them
-// before those that there are. It returns how many.
+// gather_more finds candidates within the limits, at most MOST_CANDIDATES, puts them before the
+// existing ones and returns their number.
 static int gather_more(search *s) {
   candidate before[sizeof s->all / sizeof *s->all];
   int old = s->count;
   memcpy(before, s->all, old * sizeof *before);
   s->count = 0;
   gather(s, CUDNN_HEURISTIC_B);
-  // A knows convolutions that B does not, and otherwise the same.
+  // A supports convolutions that B does not, and otherwise lists the same.
   if (s->count == 0) gather(s, CUDNN_HEURISTIC_A);
   if (s->count == 0) gather(s, CUDNN_HEURISTIC_FALLBACK);
   int found = s->count;
@@ -145,7 +144,7 @@ static int gather_more(search *s) {
   return found;
 }
 
-// timed gives the time of some runs together.
+// timed returns the total time of some runs.
 static char *timed(vr_call *run, search *s, const candidate *c, const vr_conv_data *data, void *workspace,
                    void *events[2], int runs, float *ms) {
   char *error = NULL;
@@ -160,13 +159,13 @@ static char *timed(vr_call *run, search *s, const candidate *c, const vr_conv_da
   return NULL;
 }
 
-// hopeless tells whether a kernel's first run takes so much longer than the least time that
-// it needs no other one: ten times, and what loading the kernel may take.
+// hopeless reports whether a kernel's first run is so much slower than the fastest so far that no
+// other run is needed: ten times, plus what loading the kernel may take.
 static int hopeless(float ms, float least) { return ms > 10 * least + 50; }
 
-// measure gives the time of a run, the mean of a few after one that warms up. One that
-// takes more than twice the least time so far is left at that, and a hopeless one at the
-// first: slow kernels are what the time of a search goes to.
+// measure returns the time of a run, the mean of a few after a warm-up. A kernel that takes more
+// than twice the least time so far is not timed again, and a hopeless one stops after the
+// warm-up: slow kernels are what a search spends its time on.
 static char *measure(vr_call *run, search *s, const candidate *c, const vr_conv_data *data, void *workspace,
                      void *events[2], float least, float *ms) {
   float rest = 0;
@@ -179,17 +178,17 @@ static char *measure(vr_call *run, search *s, const candidate *c, const vr_conv_
   return error;
 }
 
-// try_memory allocates memory of the device past the runtime's arena, which would keep
-// for good what a search needs once; NULL where there is not so much. As searching
-// does altogether, it belongs to a run that is not captured.
+// try_memory allocates device memory outside the runtime's arena, which would keep for good what
+// a search needs once; NULL if there is too little. Like all of a search, it must not be
+// captured.
 static void *try_memory(size_t bytes) {
   void *memory = NULL;
   if (vr_cudnn.cudaMalloc(&memory, bytes) == 0) return memory;
-  vr_cudnn.cudaGetLastError(); // or the next kernel of the runtime finds it
+  vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
   return NULL;
 }
 
-// workspace_for allocates enough for all candidates, or gives up the greediest.
+// workspace_for allocates enough for all candidates, dropping the greediest until it can.
 static void *workspace_for(search *s) {
   for (;;) {
     int most = 0;
@@ -202,12 +201,12 @@ static void *workspace_for(search *s) {
   }
 }
 
-// enough tells whether the best so far has to do.
+// enough reports whether to settle for the best so far.
 static int enough(const search *s, int best, float least) {
   return best >= 0 && s->spent >= ENOUGH_MS && s->spent >= ENOUGH_RUNS * least;
 }
 
-// fastest gives the candidate that takes the least time, -1 with an error for none.
+// fastest returns the candidate that takes the least time, or -1 with an error.
 static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *workspace, void *events[2],
                    char **error) {
   int best = -1;
@@ -216,7 +215,7 @@ static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *work
     float ms = 0;
     char *failed = measure(run, s, &s->all[i], data, workspace, events, least, &ms);
     if (failed != NULL) {
-      vr_cudnn.cudaGetLastError(); // or the next kernel of the runtime finds it
+      vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
       free(*error);
       *error = failed;
     } else if (ms < least) {
@@ -238,16 +237,16 @@ static int choose(vr_call *run, search *s, const vr_conv_data *data, char **erro
   else best = fastest(run, s, data, workspace, events, error);
   for (int i = 0; i < 2; i++)
     if (events[i] != NULL) vr_cudnn.cudaEventDestroy(events[i]);
-  // The last candidate may be at work yet, where it failed; cudaFree waits for it.
+  // The last candidate may still be running if it failed; cudaFree waits for it.
   if (workspace != NULL) vr_cudnn.cudaFree(workspace);
   return best;
 }
 
-// find gives the fastest candidate of little workspace. Where none of them computes on
-// tensor cores, although it might, much workspace will do: in float32 and with few channels
-// cuDNN's only such kernels turn the data into another layout first, which takes 2 GiB for the
-// gradient of a ResNet-50's first convolution, at the end of the step, when most of its memory
-// is free. The loops come last, where nothing else works.
+// find returns the fastest candidate with little workspace. If none of them uses tensor cores,
+// although it might, much workspace will do: in float32 and with few channels cuDNN's only such
+// kernels first convert the data to another layout, which takes 2 GiB for the gradient of a
+// ResNet-50's first convolution, at the end of the step, when most of its memory is free. The
+// loops come last, if nothing else works.
 static int find(vr_call *run, search *s, const vr_conv_data *data, char **error) {
   static const int64_t little = (int64_t)1 << 30, much = (int64_t)8 << 30;
   const limits tries[] = {{-1, little, 0}, {little, much, 0}, {-1, much, 1}};

@@ -1,8 +1,8 @@
-// Sums and copies of many tensors at once, of any shapes, by kernels/sums.cu and halves.cu.
+// Sums and conversions of many tensors of any shapes at once, by kernels/sums.cu and halves.cu.
 //
-// Sums(x..., z...) gives x + z of each of n pairs of the activations' type, in float32.
-// Halves(like, x...) gives each of n tensors of float32 in the type of like, a number that is
-// not looked at.
+// Sums(x..., z...) returns x + z for each of n pairs of the activations' type, in float32.
+// Halves(like, x...) returns each of n float32 tensors in the type of like, a number whose value
+// is ignored.
 #include <string.h>
 
 #include "kernels.h"
@@ -24,7 +24,7 @@ static char *halves_shapes(const vr_attributes *a, const vr_shape *in, vr_shape 
   return error;
 }
 
-// The argument of the kernel of Sums, and the vectors of a block; see kernels/sums.cu.
+// The argument of the kernel of Sums, and the vectors per block; see kernels/sums.cu.
 enum { SUMS_TENSORS = 112, SUMS_VECTORS = 1024 };
 typedef struct {
   const void *x[SUMS_TENSORS], *z[SUMS_TENSORS];
@@ -49,7 +49,7 @@ static char *sums_run(vr_call *run) {
   return error;
 }
 
-// The argument of the kernel of Halves, and the numbers of a block; see kernels/halves.cu.
+// The argument of the kernel of Halves, and the elements per block; see kernels/halves.cu.
 enum { HALVES_TENSORS = 144, HALVES_CHUNK = 4096 };
 typedef struct {
   const void *x[HALVES_TENSORS];

@@ -1,6 +1,6 @@
-// What ONNX Runtime calls for an operator of our own: the head of its struct OrtCustomOp,
-// as it is since version 18 of the API. A place of NULL is one that may be empty. What
-// follows it in memory is ours.
+// The table through which ONNX Runtime calls an operator of ours: the head of its struct
+// OrtCustomOp, as it is since version 18 of the API. Optional entries may be NULL. What follows
+// it in memory is ours.
 #ifndef VICREG_OPTABLE_H
 #define VICREG_OPTABLE_H
 
@@ -26,7 +26,7 @@ typedef struct {
   void *(*compute)(void *node, void *context);
   void *(*infer)(const void *table, void *inference);
   int (*versions[2])(const void *table);
-  size_t (*may_share)(int **inputs, int **outputs); // an input and an output that may be one piece of memory
+  size_t (*may_share)(int **inputs, int **outputs); // inputs and outputs that may share memory, in pairs
   void (*release_shares)(int *inputs, int *outputs);
   void *aliases[2];
 } vr_table;

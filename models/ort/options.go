@@ -12,8 +12,7 @@ import (
 // Level is how much the runtime may rewrite a graph when it loads one.
 type Level int
 
-// The levels. All is what training and serving use; the others are for finding
-// out which rewrite did what.
+// The levels. Training and serving use All; the others help to find out which rewrite did what.
 const (
 	All Level = iota
 	Basic
@@ -24,35 +23,35 @@ const (
 type Options struct {
 	// Device is what the graph runs on.
 	Device Device
-	// TF32 lets a CUDA device round the operands of float32 products and
-	// convolutions to 10 bits, which its tensor cores then multiply.
+	// TF32 lets a CUDA device round the operands of float32 products and convolutions to 10 bits
+	// of mantissa, for its tensor cores to multiply.
 	TF32 bool
-	// Threads is how many threads share the work of one node; 0 is Cores().
-	// The runtime itself knows nothing of container limits.
+	// Threads is how many threads share the work of one node; 0 means Cores(). The runtime itself
+	// ignores container limits.
 	Threads int
-	// Spin lets idle threads burn their core while they wait for the next
-	// node. It speeds training up and starves whatever shares the cores.
+	// Spin lets idle threads busy-wait for the next node. It speeds up training and starves
+	// whatever shares the cores.
 	Spin bool
-	// Capture records the launches of a step once, on a CUDA device, and replays
-	// them afterwards in one. It is for sessions that are stepped, where every
-	// tensor stays in place; every node must run on the device.
+	// Capture records a step's kernel launches once, on a CUDA device, and afterwards replays
+	// them in one launch. It is for stepped sessions, where every tensor stays in place; every
+	// node must run on the device.
 	Capture bool
-	// FuseBias lets a CUDA device add the bias of a convolution in the kernel that
-	// convolves, as the channels-last graphs of training want it.
+	// FuseBias lets a CUDA device add the bias of a convolution in the convolution kernel, as
+	// suits the channels-last graphs of training.
 	FuseBias bool
 	// Level of graph optimisation.
 	Level Level
-	// ProfilePrefix, when set, writes a profile to a JSON file whose name
-	// starts so; the file is complete once the session is closed.
+	// ProfilePrefix, if set, writes a profile to a JSON file whose name starts with it; the file
+	// is complete once the session is closed.
 	ProfilePrefix string
-	// Warnings shows the runtime's warnings on standard error; errors always are.
+	// Warnings shows the runtime's warnings on standard error; errors are always shown.
 	Warnings bool
 }
 
-// build makes the library's form of the options. The caller destroys it.
+// build converts the options to onnxruntime_go's form. The caller destroys it.
 //
-// Two settings are not offered. The arena is on: without it a training step is
-// a quarter slower. Memory patterns are off: they hold the peak of a step twice.
+// Two settings are fixed. The arena is on: without it a training step is a quarter slower. Memory
+// patterns are off: they hold the peak of a step twice.
 func (o Options) build() (*onnxruntime.SessionOptions, error) {
 	so, err := onnxruntime.NewSessionOptions()
 	if err != nil {
@@ -87,7 +86,7 @@ func (o Options) build() (*onnxruntime.SessionOptions, error) {
 		errs = append(errs, so.EnableProfiling(o.ProfilePrefix))
 	}
 	if o.Device.Kind == tensor.CUDA {
-		// What runs where is recorded for Placement.
+		// Record what runs where, for Placement.
 		errs = append(errs, so.AddSessionConfigEntry("session.record_ep_graph_assignment_info", "1"), o.cuda(so))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -97,7 +96,7 @@ func (o Options) build() (*onnxruntime.SessionOptions, error) {
 	return so, nil
 }
 
-// cuda puts the CUDA provider in front of the host's.
+// cuda puts the CUDA provider ahead of the host's.
 func (o Options) cuda(so *onnxruntime.SessionOptions) error {
 	p, err := onnxruntime.NewCUDAProviderOptions()
 	if err != nil {
@@ -107,7 +106,7 @@ func (o Options) cuda(so *onnxruntime.SessionOptions) error {
 	flag := map[bool]string{false: "0", true: "1"}
 	err = p.Update(map[string]string{
 		"device_id": strconv.Itoa(o.Device.Index),
-		// The arena doubles by default, which would take up to twice what a step needs.
+		// The arena doubles by default, which could take up to twice what a step needs.
 		"arena_extend_strategy": "kSameAsRequested",
 		"use_tf32":              flag[o.TF32],
 		"enable_cuda_graph":     flag[o.Capture],

@@ -7,28 +7,27 @@ import (
 	"vicreg/models/tensor"
 )
 
-// ends are the inputs and outputs of a step graph that are not state, and the host
-// memory that the outputs are written to.
+// ends are the inputs and outputs of a step graph that are not state, and the memory that the
+// outputs are written to.
 type ends struct {
 	inputs  []tensor.Spec
 	outputs []tensor.Spec
 	scalars []*block
 }
 
-// pairState keeps two sets of tensors, used in turn: a run reads one set and
-// writes the other. Both directions are bound once, so a step copies nothing and
-// binds no more than the inputs that lie elsewhere than last time, and rejecting
-// one is free. Where the tensors lie is up to who allocates them; read and write
-// are for the host's memory.
+// pairState is a double buffer: a run reads one set of tensors and writes the other. Both
+// directions are bound once, so a step copies nothing and binds only inputs that lie elsewhere
+// than last time, and rejecting a step is free. The allocator decides where the tensors lie; read
+// and write are for host memory.
 type pairState struct {
 	session *Session
 	vars    []tensor.Spec
 	inputs  []tensor.Spec
 	sets    [2][]*block
-	// turns[i] reads sets[i] and writes the other; it has the inputs bound[i].
+	// turns[i] reads sets[i] and writes the other; its inputs are bound[i].
 	turns   [2]binding
 	bound   [2][]*block
-	options [2]handle // of the runs, nil for none
+	options [2]handle // of the runs, by turn; nil for none
 	current int
 }
 
@@ -51,7 +50,7 @@ func newPairState(s *Session, vars []tensor.Spec, names []Variable, e ends, allo
 			return h, err
 		}
 		if s.capture {
-			// What is captured goes by this name: a graph for either direction.
+			// The capture goes by this name: one graph per direction.
 			if h.options[i], err = runOptions("gpu_graph_id", strconv.Itoa(i+1)); err != nil {
 				return h, err
 			}
@@ -63,7 +62,7 @@ func newPairState(s *Session, vars []tensor.Spec, names []Variable, e ends, allo
 	return h, nil
 }
 
-// bind ties one direction to its state and its scalars.
+// bind binds one direction to its state and its scalars.
 func (h *pairState) bind(b binding, from, to []*block, names []Variable, e ends) error {
 	out := func(name string, v *block) error {
 		if err := b.output(h.session.names[name], v.value); err != nil {
@@ -87,8 +86,8 @@ func (h *pairState) bind(b binding, from, to []*block, names []Variable, e ends)
 	return nil
 }
 
-// input binds on the session's thread: for any other that does, the runtime makes a
-// stream on the device, with all that belongs to one.
+// input binds on the session's thread: for any other thread that binds, the runtime creates a
+// stream on the device, with everything that belongs to one.
 func (h *pairState) input(b binding, name string, v *block) (err error) {
 	h.session.thread.do(func() { err = b.input(h.session.names[name], v.value) })
 	if err != nil {
@@ -156,7 +155,7 @@ func (h *pairState) close() {
 // allocate makes a block for a spec.
 type allocate func(tensor.Spec) (*block, error)
 
-// newBlocks allocates a block for every spec, or none.
+// newBlocks allocates a block for every spec, or on failure none.
 func newBlocks(specs []tensor.Spec, alloc allocate) ([]*block, error) {
 	var blocks []*block
 	for _, spec := range specs {

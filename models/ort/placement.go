@@ -15,15 +15,15 @@ import (
 
 // Placed counts the nodes of one operator that an execution provider runs.
 type Placed struct {
-	Provider string // as "CUDA"
+	Provider string // such as "CUDA"
 	Operator string // as rule tables name it: "Conv", "com.microsoft.FusedMatMul"
 	Nodes    int
 }
 
-// Placement tells where the graph of a session on a device runs, after the
-// runtime's rewrites but without the copies that it adds: each operator that runs
-// elsewhere than its neighbours costs a copy of what it reads and writes. The
-// order is by provider and operator. Sessions on the host keep no such record.
+// Placement reports where the graph of a session on a device runs, after the runtime's rewrites
+// but without the copies that it adds: each operator that runs elsewhere than its neighbours
+// costs a copy of what it reads and writes. Entries are sorted by provider and operator. Sessions
+// on the host keep no such record.
 func (s *Session) Placement() ([]Placed, error) {
 	if s.session == nil {
 		return nil, fmt.Errorf("placement: %w", errClosed)
@@ -54,8 +54,7 @@ func vicregNode(context C.uintptr_t, provider, domain, op *C.char) {
 	cgo.Handle(context).Value().(map[Placed]int)[p]++
 }
 
-// Strangers are the entries of a placement that another provider than the device's
-// runs.
+// Strangers returns the entries of a placement that run on another provider than the device's.
 func Strangers(placement []Placed, d Device) []Placed {
 	return slices.DeleteFunc(slices.Clone(placement), func(p Placed) bool { return p.Provider == d.provider() })
 }

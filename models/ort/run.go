@@ -12,8 +12,7 @@ import (
 	"unsafe"
 )
 
-// runUntil runs a session once, on the thread it is called on, and stops it when ctx
-// ends.
+// runUntil runs a session once, on the calling thread, and stops it when ctx ends.
 func (s *Session) runUntil(ctx context.Context, b binding) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -30,14 +29,13 @@ func (s *Session) runUntil(ctx context.Context, b binding) error {
 	stop := context.AfterFunc(ctx, func() { told <- failure(C.vr_terminate(options)) })
 	err := run(s.session, options, b)
 	if !stop() {
-		// It has begun to use the options: they must outlive it.
+		// AfterFunc has begun to use the options: they must outlive it.
 		return errors.Join(err, <-told)
 	}
 	return err
 }
 
-// runOptions makes options for runs, with one setting. They are released after the
-// last run.
+// runOptions makes run options with one setting. Release them after the last run.
 func runOptions(key, value string) (options handle, err error) {
 	k, v := C.CString(key), C.CString(value)
 	defer C.free(unsafe.Pointer(k))

@@ -1,7 +1,6 @@
-// Package ort runs ONNX models through the ONNX Runtime library: it finds the
-// library, opens sessions and keeps the state of a training run in place
-// between its steps. No other package of models has
-// cgo or unsafe in it; layers_test.go lists those of the whole program.
+// Package ort runs ONNX models through the ONNX Runtime library: it finds the library, opens
+// sessions and keeps the state of a training run in place between its steps. No other package of
+// models uses cgo or unsafe; layers_test.go lists those of the whole program.
 package ort
 
 import (
@@ -15,24 +14,22 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Runtime is the loaded library. Its methods may be called at once.
+// Runtime is the loaded library. Its methods may be called concurrently.
 type Runtime struct {
 	path    string
 	version string
 	cuda    func() error // makes CUDA devices usable, once
 }
 
-// loaded is the library of this process. There can be only one: the C side
-// keeps its own tables.
+// loaded is the library of this process. There can be only one: the C side keeps global tables.
 var loaded struct {
 	sync.Mutex
 	runtime *Runtime
 }
 
-// Open loads the library at path, as Find returns it, and starts the runtime.
-// It does so once in a process: a second call with the same path returns the
-// same Runtime, one with another path is an error. There is no way back; the
-// library stays until the process ends.
+// Open loads the library at path, as returned by Find, and starts the runtime. It does so once
+// per process: a second call with the same path returns the same Runtime, one with another path
+// fails. The library cannot be unloaded; it stays until the process ends.
 func Open(path string) (*Runtime, error) {
 	path, err := resolve(path)
 	if err != nil {
@@ -64,8 +61,8 @@ func Open(path string) (*Runtime, error) {
 	return loaded.runtime, nil
 }
 
-// Prepare makes the library ready for sessions on a device, which NewSession does by
-// itself. The error says in one line what is missing and what to do about it.
+// Prepare makes the library ready for sessions on a device; NewSession does so by itself. The
+// error says in one line what is missing and what to do about it.
 func (r *Runtime) Prepare(d Device) error {
 	if d.Kind != tensor.CUDA {
 		return nil
@@ -76,9 +73,9 @@ func (r *Runtime) Prepare(d Device) error {
 	return r.cuda()
 }
 
-// stayQuiet keeps the library from reporting its use to its makers over the network,
-// which it does by default from 1.30 on. Whoever wants that sets the variable to 0. It
-// has to be there before the library is loaded; with cgo the C side sees it, too.
+// stayQuiet disables the library's telemetry, which is on by default from 1.30 on. Users who want
+// it set the variable to 0. It must be set before the library is loaded; with cgo the C side sees
+// it, too.
 func stayQuiet() error {
 	if _, decided := os.LookupEnv(envTelemetry); decided {
 		return nil
@@ -88,15 +85,14 @@ func stayQuiet() error {
 
 const envTelemetry = "ORT_DISABLE_TELEMETRY"
 
-// Path is the file the library was loaded from, links followed.
+// Path returns the file the library was loaded from, with all links resolved.
 func (r *Runtime) Path() string { return r.path }
 
-// Version is the library's own version, such as "1.30.0".
+// Version returns the library's version, such as "1.30.0".
 func (r *Runtime) Version() string { return r.version }
 
-// Providers lists the execution providers that the library was built with, the
-// preferred ones first. That one is listed does not mean that its device or its
-// own libraries are at hand.
+// Providers lists the execution providers that the library was built with, in order of
+// preference. The device or the libraries of a listed one may still be missing.
 func (r *Runtime) Providers() ([]string, error) {
 	names, err := providers()
 	if err != nil {
@@ -105,8 +101,8 @@ func (r *Runtime) Providers() ([]string, error) {
 	return names, nil
 }
 
-// resolve is the absolute path of a file with all links followed, so that two ways
-// to write one path compare equal.
+// resolve returns the absolute path of a file with all links resolved, so that two spellings of
+// one path compare equal.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

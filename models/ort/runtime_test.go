@@ -60,7 +60,7 @@ func TestFind(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what, flag, env, data string
-		err                   string // "" when the good library is to be found
+		err                   string // "" if the good library is to be found
 	}{
 		{what: "a file", flag: good},
 		{what: "a folder", flag: deflt},

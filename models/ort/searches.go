@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// Searches is what choices of kernels took: convolutions of our own operators try several
-// of cuDNN's when they first run.
+// Searches is what it took to choose kernels: convolutions of our own operators try several of
+// cuDNN's when they first run.
 type Searches struct {
 	Count   int
 	Time    time.Duration
 	Longest time.Duration
 	For     string // what the longest was for, in words
 
-	// Moments counts the kinds of convolutions whose statistics a normalisation wants, and Fused
-	// those that take them as they write.
+	// Moments counts the kinds of convolutions whose output is normalised, and Fused those that
+	// compute its statistics as they write it.
 	Moments, Fused int
 }
 
-// ConvSearches gives the searches that have found a kernel since it was last called. It
-// may be called at any time, and waits for one that is under way.
+// ConvSearches returns the searches that have found a kernel since its last call. It may be
+// called at any time, and waits for one in progress.
 func ConvSearches() Searches {
 	var all C.vr_searches
 	C.vr_take_searches(&all)
@@ -35,7 +35,7 @@ func ConvSearches() Searches {
 	return s
 }
 
-// Sentence says what the searches took, "" for none.
+// Sentence says what the searches took; it is "" if there were none.
 func (s Searches) Sentence() string {
 	if s.Count == 0 {
 		return ""
@@ -49,7 +49,7 @@ func (s Searches) Sentence() string {
 
 func seconds(s C.double) time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
 
-// describeConv is such as "weight gradient, 7x7 by 2, [64 224 224 3] to [64 112 112 64]".
+// describeConv returns such as "weight gradient, 7x7 by 2, [64 224 224 3] to [64 112 112 64]".
 func describeConv(c *C.vr_conv_shape) string {
 	what := map[C.int64_t]string{
 		C.VR_FORWARD: "convolution", C.VR_INPUT_GRAD: "input gradient", C.VR_WEIGHT_GRAD: "weight gradient",

@@ -20,21 +20,21 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Session is a model loaded for running. Inputs, Outputs, Metadata and Run may
-// be called at once; Close only when none of them runs.
+// Session is a loaded model. Inputs, Outputs, Metadata and Run may be called concurrently; Close
+// only when none of them runs.
 type Session struct {
 	dynamic *onnxruntime.DynamicAdvancedSession
 	session handle
 	device  Device
 	capture bool
-	thread  *thread // on which it lives; nil on the host
+	thread  *thread // the thread it lives on; nil on the host
 	buffers buffers
 	in, out []tensor.Spec
 	names   map[string]*C.char
 }
 
-// NewSession loads a model, the bytes of an ONNX file with its weights inside.
-// The caller closes the session; the bytes may be reused after the return.
+// NewSession loads a model, the bytes of an ONNX file with its weights inside. The caller closes
+// the session; the bytes may be reused once NewSession returns.
 func (r *Runtime) NewSession(model []byte, opt Options) (*Session, error) {
 	s := &Session{device: opt.Device, capture: opt.Capture, names: map[string]*C.char{}}
 	err := r.Prepare(opt.Device)
@@ -57,7 +57,7 @@ func (s *Session) load(model []byte, opt Options) error {
 		return err
 	}
 	defer o.Destroy()
-	// The names given here serve onnxruntime_go's own runs, which are not used.
+	// The names passed here are for onnxruntime_go's own runs, which are not used.
 	if s.dynamic, err = onnxruntime.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, o); err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (s *Session) describe() (err error) {
 	return nil
 }
 
-// sessionHandle digs the C session out of onnxruntime_go's, which keeps it to
-// itself. A release that names its fields otherwise is an error, not a crash.
+// sessionHandle extracts the C session from onnxruntime_go's, which does not export it. A release
+// with other field names yields an error, not a crash.
 func sessionHandle(d *onnxruntime.DynamicAdvancedSession) (handle, error) {
 	inner := reflect.ValueOf(d).Elem().FieldByName("s")
 	if inner.Kind() == reflect.Pointer && inner.Elem().Kind() == reflect.Struct {
@@ -126,11 +126,11 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Inputs lists what the session wants; symbolic dimensions are -1. The slice is
-// a copy, its shapes are not.
+// Inputs lists the session's inputs; symbolic dimensions are -1. The slice is a copy, its shapes
+// are not.
 func (s *Session) Inputs() []tensor.Spec { return slices.Clone(s.in) }
 
-// Outputs lists what the session gives, as Inputs does.
+// Outputs lists the session's outputs, as Inputs does.
 func (s *Session) Outputs() []tensor.Spec { return slices.Clone(s.out) }
 
 // Metadata returns the key-value pairs of the model.
@@ -166,15 +166,15 @@ func metadata(d *onnxruntime.DynamicAdvancedSession) (map[string]string, error) 
 
 var errClosed = errors.New("the session is closed")
 
-// Run computes the wanted outputs, or all when none is named, from host
-// tensors. Every input is needed; they are read in place and must not change
-// before the return. The outputs are new. Several runs may go on at once.
+// Run computes the wanted outputs, or all if none is named, from host tensors. All inputs are
+// required; they are read in place and must not change until Run returns. The outputs are new
+// tensors. Run may be called concurrently.
 func (s *Session) Run(in tensor.Batch, want ...string) (tensor.Batch, error) {
 	return s.RunContext(context.Background(), in, want...)
 }
 
-// RunContext is Run that stops early, between two nodes of the graph, when ctx
-// ends. The error is then ctx's own, wrapped.
+// RunContext is Run that stops early, between two nodes of the graph, when ctx ends. The error
+// then wraps that of ctx.
 func (s *Session) RunContext(ctx context.Context, in tensor.Batch, want ...string) (tensor.Batch, error) {
 	out, err := s.runContext(ctx, in, want)
 	if err == nil {
@@ -191,20 +191,20 @@ func (s *Session) runContext(ctx context.Context, in tensor.Batch, want []string
 	if err != nil {
 		return nil, err
 	}
-	// A device has inputs copied to it when they are bound, in a stream of the thread
-	// that binds them: only on the same thread does the run come after the copies.
+	// A device copies inputs when they are bound, in a stream of the binding thread: only on the
+	// same thread does the run come after the copies.
 	s.thread.do(func() { out, err = s.bindAndRun(ctx, in, outputs) })
 	return out, err
 }
 
-// bindAndRun runs the session once, on the thread it is called on.
+// bindAndRun runs the session once, on the calling thread.
 func (s *Session) bindAndRun(ctx context.Context, in tensor.Batch, outputs []tensor.Spec) (tensor.Batch, error) {
 	b, err := newBinding(s.session)
 	if err != nil {
 		return nil, err
 	}
-	// The order of the clean-up counts: the binding goes before the values it
-	// holds, and both before the memory may move.
+	// The order of the clean-up matters: the binding goes before the values it holds, and both
+	// before the memory may move.
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	var values []handle
@@ -250,7 +250,7 @@ func (s *Session) bindInputs(b binding, in tensor.Batch, pin *runtime.Pinner, va
 	return nil
 }
 
-// wanted looks up outputs by name; all of them for no name.
+// wanted looks up outputs by name; all of them if no name is given.
 func (s *Session) wanted(names []string) ([]tensor.Spec, error) {
 	if s.session == nil {
 		return nil, errClosed
@@ -295,7 +295,7 @@ func release(values []handle) {
 	}
 }
 
-// only refuses tensors that a model has no input for.
+// only rejects tensors that the model has no input for.
 func only(in tensor.Batch, specs []tensor.Spec) error {
 	for name := range in {
 		if !slices.ContainsFunc(specs, func(s tensor.Spec) bool { return s.Name == name }) {
@@ -305,8 +305,8 @@ func only(in tensor.Batch, specs []tensor.Spec) error {
 	return nil
 }
 
-// fits checks a tensor against the input it is for, where a symbolic dimension
-// takes any size, and returns its memory.
+// fits checks a tensor against its input's spec, where a symbolic dimension matches any size, and
+// returns its memory.
 func fits(t *tensor.Tensor, spec tensor.Spec) (unsafe.Pointer, error) {
 	if t == nil {
 		return nil, fmt.Errorf("input %q is missing", spec.Name)

@@ -129,8 +129,8 @@ func TestRunAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRunStops ends the context while a loop of the graph runs that would take
-// far longer than any test.
+// TestRunStops cancels the context while the graph runs a loop that would take far longer than
+// any test.
 func TestRunStops(t *testing.T) {
 	body := newBuilder().input(tensor.Int64, "i", 1).input(tensor.Bool, "go", 1).input(tensor.Float32, "c", 64, 64).
 		output(tensor.Bool, "go.next", 1).output(tensor.Float32, "c.next", 64, 64).

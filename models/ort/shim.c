@@ -58,7 +58,7 @@ static api_base *base_of(void *library, char **error) {
   return ((api_base * (*)(void)) get)();
 }
 
-// vr_version loads a library, writes its version and lets go of it again.
+// vr_version loads a library, writes its version and unloads it again.
 char *vr_version(const char *path, char *version, size_t size) {
   void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
   char *error = NULL;
@@ -68,16 +68,16 @@ char *vr_version(const char *path, char *version, size_t size) {
   return error;
 }
 
-// vr_attach takes hold of a library for good.
+// vr_attach loads a library permanently.
 char *vr_attach(const char *path) {
   char *error = NULL;
   api_base *base = base_of(dlopen(path, RTLD_LAZY | RTLD_LOCAL), &error);
   if (base == NULL) return error;
   vr_api = base->get_api(API_VERSION);
   if (vr_api == NULL) return strdup("the library does not offer C API version 24");
-  // A release 1.N has version N of the interface, and all before it in the same table.
+  // A release 1.N has version N of the interface, and all earlier ones in the same table.
   if (sscanf(base->get_version(), "1.%d", &vr_api_version) != 1) vr_api_version = API_VERSION;
-  // There is one environment in a process; this is a further hold on it. 3: errors only.
+  // There is one environment per process; this takes another reference to it. 3: errors only.
   error = vr_failed(STATUS(CREATE_ENV, int, const char *, void **)(3, "vicreg", &vr_environment));
   if (error != NULL) return error;
   // Arena allocator, default memory.
@@ -130,7 +130,7 @@ char *vr_tensor(void *data, size_t bytes, const vr_shape *shape, void **value) {
       cpu_memory, data, bytes, shape->dims, shape->rank, shape->type, value));
 }
 
-// vr_look gives the shape of a value and the memory it holds.
+// vr_look returns the shape of a value and its memory.
 char *vr_look(void *value, vr_shape *shape, void **data) {
   void *info = NULL;
   char *error = vr_failed(STATUS(TENSOR_TYPE_AND_SHAPE, void *, void **)(value, &info));
@@ -160,8 +160,8 @@ char *vr_bind_output_anywhere(void *binding, const char *name) {
   return vr_failed(STATUS(BIND_OUTPUT_TO_DEVICE, void *, const char *, void *)(binding, name, cpu_memory));
 }
 
-// vr_bound_outputs gives the outputs of the last run, in the order they were
-// bound; the caller releases each of them.
+// vr_bound_outputs returns the outputs of the last run, in the order they were bound; the caller
+// releases each of them.
 char *vr_bound_outputs(void *binding, void **values, size_t count) {
   void **all = NULL;
   size_t n = 0;

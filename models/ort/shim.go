@@ -9,8 +9,8 @@ package ort
 */
 import "C"
 
-// -fexceptions: those of the runtime, which is of C++, may pass functions that it calls
-// back; see opmemory.c.
+// -fexceptions: exceptions of the runtime, which is in C++, may propagate through functions that
+// it calls back; see opmemory.c.
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ import (
 // handle is a pointer to an object of the C library.
 type handle = unsafe.Pointer
 
-// failure turns a message of the shim into an error of one line and frees it.
+// failure turns a message of the shim into a one-line error and frees it.
 func failure(message *C.char) error {
 	if message == nil {
 		return nil
@@ -33,7 +33,7 @@ func failure(message *C.char) error {
 	return errors.New(oneLine(C.GoString(message)))
 }
 
-// oneLine folds the runtime's multi-line messages.
+// oneLine folds the runtime's multi-line messages into one line.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // libraryVersion loads the library at path, asks for its version and unloads it.
@@ -99,8 +99,8 @@ func specOf(name string, s *C.vr_shape) tensor.Spec {
 	return spec
 }
 
-// newValue makes a value over memory that the caller keeps alive and in place
-// until the value is released.
+// newValue makes a value over memory that the caller must keep alive and in place until the value
+// is released.
 func newValue(spec tensor.Spec, data unsafe.Pointer) (handle, error) {
 	shape, err := shapeOf(spec)
 	if err != nil {
@@ -127,7 +127,7 @@ func shapeOf(spec tensor.Spec) (C.vr_shape, error) {
 
 func releaseValue(v handle) { C.vr_release_value(v) }
 
-// copyOut copies a value of the runtime's own into a new tensor.
+// copyOut copies a value owned by the runtime into a new tensor.
 func copyOut(value handle) (*tensor.Tensor, error) {
 	var shape C.vr_shape
 	var data unsafe.Pointer
@@ -145,7 +145,7 @@ func copyOut(value handle) (*tensor.Tensor, error) {
 	return t, t.CopyFrom(&tensor.Tensor{Type: spec.Type, Shape: spec.Shape, Data: sliceOver(spec, data)})
 }
 
-// binding ties names of a session to values for its next runs.
+// binding binds names of a session to values for its next runs.
 type binding struct {
 	b handle
 }
@@ -164,7 +164,7 @@ func (b binding) output(name *C.char, v handle) error {
 	return failure(C.vr_bind_output(b.b, name, v))
 }
 
-// outputAnywhere leaves it to the runtime to allocate an output.
+// outputAnywhere lets the runtime allocate an output.
 func (b binding) outputAnywhere(name *C.char) error {
 	return failure(C.vr_bind_output_anywhere(b.b, name))
 }

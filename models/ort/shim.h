@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Tensors of more dimensions than this are refused.
+// Tensors of higher rank are rejected.
 #define VR_MAX_RANK 16
 
 typedef struct {

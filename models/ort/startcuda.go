@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// startCUDA lets the runtime, whose library lies in dir, copy to CUDA devices outside
-// of runs. CUDA itself has been found.
+// startCUDA registers the CUDA provider of the runtime in dir, so that the runtime can copy to
+// CUDA devices outside of runs. CUDA must have been found.
 func startCUDA(dir string) error {
 	name, path := C.CString("CUDA"), C.CString(filepath.Join(dir, "libonnxruntime_providers_cuda.so"))
 	defer C.free(unsafe.Pointer(name))

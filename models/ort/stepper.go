@@ -9,9 +9,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Variable is one piece of the state of a training run: the graph reads it at
-// the input In and gives its next value at the output Out, of the same type and
-// shape. In is its name wherever state is named.
+// Variable is one piece of the state of a training run: the graph reads it at the input In and
+// returns its next value at the output Out, of the same type and shape. State is always named by
+// In.
 type Variable struct {
 	In, Out string
 }
@@ -21,48 +21,47 @@ type StepperConfig struct {
 	// State lists every variable. All other inputs are the batch, all other
 	// outputs are scalars.
 	State []Variable
-	// Reserve is how many bytes of a device's memory are taken in one piece for what a
-	// step makes and drops, 0 for none. Taken as it comes, in pieces of which none can grow
-	// into the next, a step of a ResNet-50 holds a sixth more.
+	// Reserve is how many bytes of device memory to allocate in one piece for the temporaries of
+	// a step, 0 for none. Allocated on demand, in pieces that cannot be merged, a step of a
+	// ResNet-50 holds a sixth more.
 	Reserve int64
 }
 
-// Stepper runs a step graph again and again on a state that stays in place:
-// nothing of it is copied between steps. A step leaves its new state pending
-// until the caller accepts or rejects it. A Stepper is for one goroutine.
+// Stepper runs a step graph repeatedly on a state that stays in place: none of it is copied
+// between steps. A step leaves its new state pending until the caller accepts or rejects it. A
+// Stepper is not safe for concurrent use.
 type Stepper struct {
 	ends
-	copied  []*block   // by input, for tensors from elsewhere; nil until one comes
-	given   [][]*block // by NewBatch
+	copied  []*block   // by input, for tensors not from NewBatch; nil until one comes
+	given   [][]*block // returned by NewBatch
 	fed     []*block   // by input, what the next run reads
 	state   holder
 	ready   bool
 	pending bool
 }
 
-// holder keeps the state of a run and makes the next one from it. It is what a
-// device implements to keep state in its own memory; batch and scalars stay in
-// the host's.
+// holder keeps the state of a run and computes the next one from it. A device implements it to
+// keep state in its own memory; batch and scalars stay in host memory.
 type holder interface {
-	// newHostBlock allocates zeroed memory of the host for what goes in.
+	// newHostBlock allocates zeroed host memory for inputs.
 	newHostBlock(tensor.Spec) (*block, error)
-	// run makes the next state from the current one, and the scalars. A device
-	// copies the inputs, and meanwhile those of the step after this one, nil for
-	// none; on the host they are read where they are.
+	// run computes the next state, and the scalars, from the current one. A device copies the
+	// inputs to itself, and while the step runs also those of the following step, nil for none;
+	// the host reads them in place.
 	run(inputs, next []*block) error
 	// flip makes the next state the current one.
 	flip()
-	// read copies the current state out, by the name of its input.
+	// read copies the current state out, keyed by input name.
 	read() (map[string]*tensor.Tensor, error)
-	// each gives f the current state, tensor by tensor.
+	// each calls f with the current state, tensor by tensor.
 	each(f func(name string, t *tensor.Tensor)) error
-	// write sets the current state, which the Stepper has checked.
+	// write sets the current state, which the Stepper has validated.
 	write(map[string]*tensor.Tensor) error
 	// specs describes the state, in the order of the configuration.
 	specs() []tensor.Spec
-	// traffic counts what was copied so far.
+	// traffic counts what has been copied so far.
 	traffic() Traffic
-	// taken is how much memory of the device is held.
+	// taken is how much device memory is held, in bytes.
 	taken() (int64, error)
 	close()
 }
@@ -73,11 +72,10 @@ var (
 	errNoHolder = errors.New("the stepper is closed")
 )
 
-// NewStepper prepares a session for stepping. The graph must have no symbolic
-// dimension, every variable must name an input and an output of one type and
-// shape, and the outputs that are no state must be float32 or float64 of shape
-// [1]. The state is to be set by Restore before the first step. The session
-// must stay open until the stepper is closed.
+// NewStepper prepares a session for stepping. The graph must have no symbolic dimension, every
+// variable must name an input and an output of the same type and shape, and all other outputs
+// must be float32 or float64 of shape [1]. Set the state with Restore before the first step. The
+// session must stay open until the stepper is closed.
 func NewStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 	st, err := newStepper(s, cfg, func(vars []tensor.Spec, e ends) (holder, error) {
 		if s.device.Kind == tensor.Host {
@@ -91,7 +89,7 @@ func NewStepper(s *Session, cfg StepperConfig) (*Stepper, error) {
 	return st, nil
 }
 
-// newStepper leaves it to hold where the state is kept: where the session runs.
+// newStepper is NewStepper with hold deciding where the state is kept.
 func newStepper(s *Session, cfg StepperConfig, hold func([]tensor.Spec, ends) (holder, error)) (*Stepper, error) {
 	if s.session == nil {
 		return nil, errClosed
@@ -113,7 +111,7 @@ func newStepper(s *Session, cfg StepperConfig, hold func([]tensor.Spec, ends) (h
 	return st, nil
 }
 
-// allocate sorts batch and scalars from the state and makes memory for the latter.
+// allocate separates batch and scalars from the state and allocates the scalars.
 func (st *Stepper) allocate(s *Session, state []Variable) (err error) {
 	st.inputs = slices.DeleteFunc(s.Inputs(), func(v tensor.Spec) bool {
 		return slices.ContainsFunc(state, func(p Variable) bool { return p.In == v.Name })
@@ -161,9 +159,9 @@ func pair(s *Session, state []Variable) ([]tensor.Spec, error) {
 	return vars, nil
 }
 
-// NewBatch returns zeroed tensors for all inputs that are not state, in memory that
-// Step hands to the runtime as it is. They are freed by Close and must not be used
-// after it. While a step runs on one batch, others may be filled, by any goroutine.
+// NewBatch returns zeroed tensors for all inputs that are not state, in memory that Step passes
+// to the runtime without a copy. Close frees them; they must not be used after it. While a step
+// runs on one batch, others may be filled by any goroutine.
 func (st *Stepper) NewBatch() (tensor.Batch, error) {
 	if st.state == nil {
 		return nil, fmt.Errorf("new batch: %w", errNoHolder)
@@ -180,21 +178,20 @@ func (st *Stepper) NewBatch() (tensor.Batch, error) {
 	return batch, nil
 }
 
-// Step runs one step on the current state and returns the scalars by name. The
-// batch holds exactly the inputs that are not state. Tensors from NewBatch are read
-// where they are; others are copied first, which costs less than a thousandth of a
-// step (BenchmarkStep), and both kinds may be mixed. They are the caller's again on
-// return. The new state is pending until Accept or Reject; a second Step before
-// that is an error. After a failed Step nothing is pending and the state is what it
-// was.
+// Step runs one step on the current state and returns the scalars by name. The batch must hold
+// exactly the inputs that are not state. Tensors from NewBatch are read in place; others are
+// copied first, which costs less than a thousandth of a step (BenchmarkStep), and both kinds may
+// be mixed. The caller may reuse them once Step returns. The new state is pending until Accept or
+// Reject; a second Step before that fails. After a failed Step nothing is pending and the state
+// is unchanged.
 func (st *Stepper) Step(batch tensor.Batch) (map[string]float64, error) {
 	return st.StepAhead(batch, nil)
 }
 
-// StepAhead is Step, and copies to a device meanwhile what the step after this one will
-// be given: next, a batch of NewBatch, or nil where there is none yet. From then on its
-// tensors of 4096 bytes and more must stay as they are until they have been stepped on;
-// smaller ones are read by their own step. Another batch may be stepped on all the same.
+// StepAhead is Step that meanwhile copies the batch of the following step to the device: next,
+// from NewBatch, or nil if there is none yet. From then on its tensors of 4096 bytes or more must
+// not change until they have been stepped on; smaller ones are read by their own step. The
+// following step may still be given another batch.
 func (st *Stepper) StepAhead(batch, next tensor.Batch) (map[string]float64, error) {
 	if err := st.step(batch, next); err != nil {
 		return nil, fmt.Errorf("step: %w", err)
@@ -239,7 +236,7 @@ func (st *Stepper) step(batch, next tensor.Batch) error {
 	return nil
 }
 
-// whole are the blocks of a batch of NewBatch, nil for any other.
+// whole returns the blocks of a batch from NewBatch, nil for any other.
 func (st *Stepper) whole(batch tensor.Batch) []*block {
 	blocks := make([]*block, len(st.inputs))
 	for i, spec := range st.inputs {
@@ -258,7 +255,7 @@ func (st *Stepper) whole(batch tensor.Batch) []*block {
 	return blocks
 }
 
-// lent is the block that NewBatch gave for input i at this address, or nil.
+// lent returns the block from NewBatch for input i at this address, or nil.
 func (st *Stepper) lent(i int, data unsafe.Pointer) *block {
 	for _, blocks := range st.given {
 		if blocks[i].memory == data {
@@ -278,7 +275,7 @@ func (st *Stepper) copy(i int, t *tensor.Tensor) (b *block, err error) {
 	return st.copied[i], st.copied[i].CopyFrom(t)
 }
 
-// usable tells whether there is a state to work on.
+// usable returns an error if there is no state to work on.
 func (st *Stepper) usable() error {
 	if st.state == nil {
 		return errNoHolder
@@ -289,8 +286,7 @@ func (st *Stepper) usable() error {
 	return nil
 }
 
-// Accept makes the pending state the current one. Without a pending step it
-// does nothing.
+// Accept makes the pending state the current one. Without a pending step it is a no-op.
 func (st *Stepper) Accept() {
 	if st.pending {
 		st.state.flip()
@@ -298,5 +294,5 @@ func (st *Stepper) Accept() {
 	}
 }
 
-// Reject drops the pending state: the current one stays, untouched.
+// Reject drops the pending state; the current one is unchanged.
 func (st *Stepper) Reject() { st.pending = false }

@@ -25,7 +25,7 @@ func batch(lr float32) tensor.Batch {
 	return tensor.Batch{"x": tensor.Of([]float32{1, -1, 0.5, 2, 0, -2}, 2, 3), "lr": tensor.Of([]float32{lr})}
 }
 
-// prepare makes the steppers of the tests; TestStateOnDevice puts another in its place.
+// prepare makes the steppers of the tests; TestStateOnDevice replaces it.
 var prepare = ort.NewStepper
 
 func newStepper(t *testing.T) *ort.Stepper {
@@ -73,8 +73,8 @@ func weights(t *testing.T, st *ort.Stepper) []float32 {
 	return s["w"].Float32()
 }
 
-// TestSteps mirrors 12 steps in Go, every third of them rejected, so that the
-// two sets are read and written in every order.
+// TestSteps mirrors 12 steps in Go, every third of them rejected, so that the two sets are read
+// and written in every order.
 func TestSteps(t *testing.T) {
 	st := started(t)
 	w, n := initial()["w"].Float32(), int64(10)
@@ -109,8 +109,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestBatchesInTheRuntimesMemory goes through two batches of the stepper's own and
-// one from elsewhere, alone and mixed, in every order and under either direction.
+// TestBatchesInTheRuntimesMemory steps on two batches of the stepper's own and one from
+// elsewhere, alone and mixed, in every order and in either direction.
 func TestBatchesInTheRuntimesMemory(t *testing.T) {
 	st, plain := started(t), started(t)
 	var own [2]tensor.Batch
@@ -269,7 +269,7 @@ func TestStepRefuses(t *testing.T) {
 		_, err := st.Step(b)
 		refused(t, err, "step: "+want)
 	}
-	// A refused step leaves nothing pending.
+	// A step that fails validation leaves nothing pending.
 	step(t, st, 1)
 }
 
@@ -290,7 +290,7 @@ func TestNewStepperRefuses(t *testing.T) {
 	refused(t, err, `prepare step: "w": [-1] has a symbolic dimension`)
 }
 
-// TestFailedStep makes the run itself fail: an index out of range.
+// TestFailedStep makes the run itself fail with an index out of range.
 func TestFailedStep(t *testing.T) {
 	m := newBuilder().
 		input(tensor.Float32, "w", 3).input(tensor.Int64, "at", 3).output(tensor.Float32, "w.next", 3).
@@ -335,7 +335,7 @@ func TestCloseStepper(t *testing.T) {
 	refused(t, err, "new batch: the stepper is closed")
 }
 
-// refused checks that an error is there, starts as wanted and is one line.
+// refused checks that there is an error, that it starts as wanted and that it is one line.
 func refused(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {

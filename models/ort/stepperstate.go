@@ -7,8 +7,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Snapshot returns a deep copy of the current state by the names of its inputs.
-// A pending step is not in it.
+// Snapshot returns a deep copy of the current state, keyed by input name. It excludes a pending
+// step.
 func (st *Stepper) Snapshot() (map[string]*tensor.Tensor, error) {
 	var state map[string]*tensor.Tensor
 	err := st.usable()
@@ -21,9 +21,9 @@ func (st *Stepper) Snapshot() (map[string]*tensor.Tensor, error) {
 	return state, nil
 }
 
-// Each gives f the current state tensor by tensor, by the names of its inputs and in the order of
-// the configuration, without a copy of all of it: on the host f is given the state itself, which
-// it must neither change nor keep. A pending step is not in it.
+// Each calls f with the current state tensor by tensor, named by input and in the order of the
+// configuration, without copying all of it at once: on the host f gets the state itself, which it
+// must neither change nor keep. It excludes a pending step.
 func (st *Stepper) Each(f func(name string, t *tensor.Tensor)) error {
 	err := st.usable()
 	if err == nil {
@@ -35,9 +35,8 @@ func (st *Stepper) Each(f func(name string, t *tensor.Tensor)) error {
 	return nil
 }
 
-// Restore sets the whole current state to a copy of what is given and drops a
-// pending step. Names, types and shapes must be exactly the graph's; else
-// nothing changes.
+// Restore sets the whole current state to a copy of the given one and drops a pending step.
+// Names, types and shapes must match the graph's exactly; otherwise nothing changes.
 func (st *Stepper) Restore(state map[string]*tensor.Tensor) error {
 	if err := st.restore(state); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -74,8 +73,8 @@ func (st *Stepper) restore(state map[string]*tensor.Tensor) error {
 	return nil
 }
 
-// Traffic is what was copied between the host and the device so far: batches and
-// scalars by Step, the state by Snapshot and Restore. On the host it is nothing.
+// Traffic returns what has been copied between the host and the device so far: batches and
+// scalars by Step, the state by Snapshot, Each and Restore. On the host it is zero.
 func (st *Stepper) Traffic() Traffic {
 	if st.state == nil {
 		return Traffic{}
@@ -83,10 +82,9 @@ func (st *Stepper) Traffic() Traffic {
 	return st.state.traffic()
 }
 
-// DeviceMemory is how many bytes of its device's memory the session has taken: the
-// state, the batch and, once a step has run, what a step needs. The runtime keeps
-// what it has taken, so it is also the most so far. The CUDA libraries' own share is
-// not in it. On the host it is 0.
+// DeviceMemory returns how many bytes of device memory the session has allocated: for the state,
+// the batch and, once a step has run, what a step needs. The runtime keeps what it has allocated,
+// so this is also the peak. The CUDA libraries' own memory is not included. On the host it is 0.
 func (st *Stepper) DeviceMemory() (int64, error) {
 	if st.state == nil {
 		return 0, fmt.Errorf("device memory: %w", errNoHolder)
@@ -98,8 +96,7 @@ func (st *Stepper) DeviceMemory() (int64, error) {
 	return bytes, nil
 }
 
-// Close frees all memory of the stepper, not the session. It may be called
-// again.
+// Close frees all memory of the stepper, but not the session. It may be called again.
 func (st *Stepper) Close() error {
 	if st.state != nil {
 		st.state.close()

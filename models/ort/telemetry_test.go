@@ -10,7 +10,7 @@ import (
 	"vicreg/models/ort"
 )
 
-// TestOpenForTelemetry is the process that TestTelemetryIsOff looks at.
+// TestOpenForTelemetry is the child process of TestTelemetryIsOff.
 func TestOpenForTelemetry(t *testing.T) {
 	library := os.Getenv("VICREG_TEST_TELEMETRY")
 	if library == "" {
@@ -21,8 +21,8 @@ func TestOpenForTelemetry(t *testing.T) {
 	}
 }
 
-// The library keeps no records for its makers. It would not in continuous integration
-// anyway, so that is hidden from it.
+// The library keeps no telemetry records. It would keep none in continuous integration anyway, so
+// that is hidden from it.
 func TestTelemetryIsOff(t *testing.T) {
 	library, err := ort.Find("")
 	if err != nil {

@@ -2,16 +2,15 @@ package ort
 
 import "runtime"
 
-// thread is one thread of the operating system, on which functions run one after
-// the other. The CUDA provider keeps its handles, its workspace and what it has
-// captured for each thread that comes, and Go moves a goroutine from one to
-// another as it likes. A nil thread is whichever the caller is on.
+// thread is an OS thread on which functions run one after the other. The CUDA provider keeps its
+// handles, its workspace and its captured graphs per thread, and Go moves goroutines between
+// threads at will. A nil thread stands for the caller's.
 type thread struct{ work chan func() }
 
 func newThread() *thread {
 	t := &thread{make(chan func())}
 	go func() {
-		runtime.LockOSThread() // and ends with it
+		runtime.LockOSThread() // not unlocked, so that the thread ends with the goroutine
 		for f := range t.work {
 			f()
 		}
@@ -19,7 +18,7 @@ func newThread() *thread {
 	return t
 }
 
-// do runs f and returns when it has ended. It may be called at once.
+// do runs f and returns once it has returned. It may be called concurrently.
 func (t *thread) do(f func()) {
 	if t == nil {
 		f()
@@ -33,7 +32,7 @@ func (t *thread) do(f func()) {
 	<-done
 }
 
-// stop ends the thread; nothing may be done on it any more.
+// stop ends the thread; do must not be called after it.
 func (t *thread) stop() {
 	if t != nil {
 		close(t.work)

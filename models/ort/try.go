@@ -7,9 +7,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Try runs a product and a convolution with a known answer on a device, and is an error
-// when it cannot or the answer is wrong. It takes some milliseconds on the processors
-// and, on a CUDA device, a second or so to start that.
+// Try runs a matrix product and a convolution with a known answer on a device, and returns an
+// error if it cannot or the answer is wrong. It takes some milliseconds on the host and about a
+// second on a CUDA device, which has to be started.
 func Try(r *Runtime, d Device) error {
 	err := try(r, d)
 	if err != nil {
@@ -63,7 +63,7 @@ func tryModel(m, w []float32) *onnx.ModelProto {
 	}
 }
 
-// product multiplies the rows of x with the square matrix m.
+// product multiplies the rows of x by the square matrix m.
 func product(x, m []float32) []float32 {
 	y := make([]float32, len(x))
 	for at := range y {
@@ -75,8 +75,9 @@ func product(x, m []float32) []float32 {
 	return y
 }
 
-// near compares with the known answer. A device may round on the way, as Winograd's
-// convolutions do, by a thousandth of the largest numbers at most; a wrong answer is far.
+// near compares with the known answer. A device may round, as Winograd convolutions do, by up to
+// a thousandth of the largest number, well within the tolerance of a hundredth; a wrong answer is
+// far outside.
 func near(got, want []float32) error {
 	var largest float32
 	for _, v := range want {

@@ -24,7 +24,7 @@ func TestNear(t *testing.T) {
 	}
 }
 
-// TestProduct: a permutation turns the columns, and the others stay as they are.
+// TestProduct: the matrix swaps the first two columns, keeps the third and doubles the fourth.
 func TestProduct(t *testing.T) {
 	swap := []float32{0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2}
 	if got, want := product([]float32{1, 2, 3, 4, 5, 6, 7, 8}, swap), []float32{2, 1, 3, 8, 6, 5, 7, 16}; !slices.Equal(got, want) {

@@ -1,12 +1,12 @@
-// Package quantize turns a frozen float32 network into one that convolves 8-bit
-// integers: a quarter of the size, and three to four times as fast on a CPU with VNNI. Activations are
-// uint8, x ≈ scale*(q - zero), with a range that was seen on example images; weights are
-// int8 with a scale for each output channel and no zero point; sums are int32.
+// Package quantize turns a frozen float32 network into one that convolves 8-bit integers: a
+// quarter of the size, and three to four times as fast on a CPU with VNNI. Activations are uint8,
+// x ≈ scale*(q - zero), with a range observed on example images; weights are int8 with one scale
+// per output channel and no zero point; sums are int32.
 //
 // Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 // Integer-Arithmetic-Only Inference", 2018, and ONNX Runtime's QDQ format, in which
-// QuantizeLinear and DequantizeLinear stand around float operators that the runtime
-// then replaces by those for integers.
+// QuantizeLinear and DequantizeLinear surround float operators that the runtime then replaces by
+// integer ones.
 package quantize
 
 import (
@@ -20,9 +20,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Values are the names of the activations of a model that are to be integers: what
-// convolutions, sums and poolings read, in the order in which they are computed. A model
-// without convolutions is an error.
+// Values returns the names of the activations of a model to be quantised, in the order in which
+// they are computed: the inputs of convolutions, sums and poolings. A model without convolutions
+// is an error.
 func Values(m *onnx.ModelProto) ([]string, error) {
 	n, err := newNetwork(m)
 	if err != nil {
@@ -31,8 +31,8 @@ func Values(m *onnx.ModelProto) ([]string, error) {
 	return n.values, nil
 }
 
-// Int8 is a copy of a model with the values that Values names as integers, of the ranges
-// that they were seen in. Metadata are copied, too.
+// Int8 returns a copy of a model, metadata included, with the values that Values names quantised
+// to their observed ranges.
 func Int8(m *onnx.ModelProto, ranges map[string]Range) (*onnx.ModelProto, error) {
 	n, err := newNetwork(m)
 	if err != nil {
@@ -57,18 +57,18 @@ func Int8(m *onnx.ModelProto, ranges map[string]Range) (*onnx.ModelProto, error)
 	return q, onnx.Check(q)
 }
 
-// Is tells whether a model computes with integers in this format.
+// Is reports whether a model is quantised in this format.
 func Is(m *onnx.ModelProto) bool {
 	return slices.ContainsFunc(m.Graph.Node, func(n *onnx.NodeProto) bool { return n.OpType == "QuantizeLinear" })
 }
 
-// network is a model with what has to be known to change it.
+// network is a model, indexed for rewriting.
 type network struct {
-	specs  map[string]tensor.Spec // of what nodes compute
+	specs  map[string]tensor.Spec // of computed values
 	consts map[string]*onnx.TensorProto
 	makers map[string]*onnx.NodeProto
-	used   map[string]bool // what some node reads, or the model gives
-	values []string        // that are to be integers
+	used   map[string]bool // values that a node reads, or that the model outputs
+	values []string        // values to be quantised
 }
 
 func newNetwork(m *onnx.ModelProto) (*network, error) {
@@ -112,7 +112,7 @@ func newNetwork(m *onnx.ModelProto) (*network, error) {
 	return n, nil
 }
 
-// reads tells whether input i of a node is an activation that is an integer for it.
+// reads reports whether node reads input i as a quantised activation.
 func reads(node *onnx.NodeProto, i int) bool {
 	switch node.OpType {
 	case "Conv", "MaxPool":
@@ -123,8 +123,8 @@ func reads(node *onnx.NodeProto, i int) bool {
 	return false
 }
 
-// rangeOf is the value whose range is also that of name: a maximum is one of the numbers
-// that it is of, and keeps its integers.
+// rangeOf returns the value whose range name shares: max pooling only selects elements of its
+// input, so it keeps their integers.
 func (n *network) rangeOf(name string) string {
 	for n.makers[name] != nil && n.makers[name].OpType == "MaxPool" && n.specs[n.makers[name].Input[0]].Type == tensor.Float32 {
 		name = n.makers[name].Input[0]
@@ -132,8 +132,8 @@ func (n *network) rangeOf(name string) string {
 	return name
 }
 
-// Observe is a copy of a model that gives the least and the greatest number of each of
-// the values instead of its outputs: Lowest and Highest of their names, float32 [].
+// Observe returns a copy of a model whose outputs are instead the minimum and the maximum of each
+// of the values: Lowest and Highest of their names, float32 [].
 func Observe(m *onnx.ModelProto, values []string) (*onnx.ModelProto, error) {
 	o := proto.Clone(m).(*onnx.ModelProto)
 	o.Graph.ValueInfo, o.Graph.Output = append(o.Graph.ValueInfo, o.Graph.Output...), nil
@@ -147,14 +147,14 @@ func Observe(m *onnx.ModelProto, values []string) (*onnx.ModelProto, error) {
 	return o, onnx.Check(o)
 }
 
-// Lowest and Highest are the outputs of an observed model.
+// Lowest and Highest name the outputs of an observed model.
 func Lowest(value string) string  { return value + ".lowest" }
 func Highest(value string) string { return value + ".highest" }
 
-// Add widens the ranges by what a run of an observed model gave.
+// Add widens the ranges by the outputs of one run of an observed model.
 func Add(ranges map[string]Range, values []string, seen tensor.Batch) {
 	for _, v := range values {
-		r := ranges[v] // without one from 0 to 0, which every range has in it
+		r := ranges[v] // a missing range is 0 to 0, which every range includes
 		ranges[v] = Range{min(r.Min, seen[Lowest(v)].Float32()[0]), max(r.Max, seen[Highest(v)].Float32()[0])}
 	}
 }

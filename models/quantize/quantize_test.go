@@ -15,8 +15,8 @@ import (
 	"vicreg/models/tensor"
 )
 
-// block is a network of all that a residual one is made of: x float32 [N, 4, 9, 9] to
-// y [N, 8]. change may change weights [M, ...] and bias of its convolutions.
+// block returns a network with everything that a residual one has: x float32 [N, 4, 9, 9] to y
+// [N, 8]. change may modify the weights [M, ...] and bias of its convolutions.
 func block(t *testing.T, change func(name string, weight, bias []float32)) *onnx.ModelProto {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -71,7 +71,7 @@ func run(t *testing.T, m *onnx.ModelProto, o ort.Options, x *tensor.Tensor) tens
 	return out
 }
 
-// seen is the block as integers, with the ranges of an input.
+// seen returns the block quantised with the ranges observed on x.
 func seen(t *testing.T, m *onnx.ModelProto, x *tensor.Tensor) *onnx.ModelProto {
 	t.Helper()
 	values, err := Values(m)
@@ -91,7 +91,7 @@ func seen(t *testing.T, m *onnx.ModelProto, x *tensor.Tensor) *onnx.ModelProto {
 	return q
 }
 
-// apart is the largest difference, over the largest number of want.
+// apart returns the largest difference as a fraction of the largest number of want.
 func apart(got, want []float32) float64 {
 	var worst, largest float64
 	for i := range want {
@@ -109,7 +109,8 @@ func TestInt8IsCloseToFloat(t *testing.T) {
 	if e := apart(got, want); !(e < 0.03) {
 		t.Errorf("%.3f of the largest number apart from float32", e)
 	}
-	// The format means float32 operators between roundings: the runtime's integers are those.
+	// The format is defined by float32 operators between roundings; the runtime replaces them by
+	// integer ones.
 	plain := run(t, q, ort.Options{Level: ort.None}, x)["y"].Float32()
 	if e := apart(got, plain); !(e < 0.004) {
 		t.Errorf("%.4f of the largest number apart from what the format means", e)
@@ -119,7 +120,7 @@ func TestInt8IsCloseToFloat(t *testing.T) {
 	}
 }
 
-// A vector does not depend on what else is in the batch, not even in its last bit.
+// An embedding does not depend on the rest of the batch, not even in its last bit.
 func TestInt8DoesNotDependOnTheBatch(t *testing.T) {
 	x := input(6)
 	q := seen(t, block(t, nil), x)
@@ -132,7 +133,7 @@ func TestInt8DoesNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// The largest weights, all of one sign, on the largest activations: the sums are exact.
+// The largest weights, all of one sign, with the largest activations: the sums are exact.
 func TestInt8HasRoomForTheLargestSums(t *testing.T) {
 	all := func(name string, weight, bias []float32) {
 		for i := range weight {
@@ -151,8 +152,8 @@ func TestInt8HasRoomForTheLargestSums(t *testing.T) {
 	}
 }
 
-// Channels without weights, with nothing but a bias, and with one that is far larger than
-// what the weights give.
+// Channels without weights, with only a bias, and with a bias far larger than what the weights
+// contribute.
 func TestInt8OfOddChannels(t *testing.T) {
 	odd := func(name string, weight, bias []float32) {
 		per := len(weight) / len(bias)
@@ -174,8 +175,8 @@ func TestInt8OfOddChannels(t *testing.T) {
 	}
 }
 
-// The runtime has an operator of integers for each of ours, but for the last sum, of which
-// the mean is taken.
+// The runtime has an integer operator for each of ours, except for the last sum, whose mean is
+// taken.
 func TestInt8RunsAsIntegers(t *testing.T) {
 	x := input(2)
 	q := seen(t, block(t, nil), x)
@@ -185,7 +186,7 @@ func TestInt8RunsAsIntegers(t *testing.T) {
 	}
 }
 
-// operators counts those that a run of a model was made of, once optimised.
+// operators counts the operators that a run of a model executes, once optimised.
 func operators(t *testing.T, m *onnx.ModelProto, x *tensor.Tensor) map[string]int {
 	t.Helper()
 	prefix := filepath.Join(t.TempDir(), "p")

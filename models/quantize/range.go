@@ -5,18 +5,18 @@ import (
 	"math"
 )
 
-// Range is what an activation was seen to hold. Zero is always in it: paddings are zeros,
-// and have to be exact.
+// Range is the observed range of an activation. It is always extended to zero, because padding is
+// zero and must be exact.
 type Range struct{ Min, Max float32 }
 
-// step is how an activation becomes an integer: x ≈ scale*(q - zero), q from 0 to 255.
+// step maps an activation to integers: x ≈ scale*(q - zero), q from 0 to 255.
 type step struct {
 	scale float32
 	zero  uint8
 }
 
-// tiny is a number below which there is no need to tell one from zero, and above which
-// float32 has all its digits.
+// tiny is a magnitude below which values count as zero, and above which float32 has its full
+// precision.
 const tiny = 1e-36
 
 // levels is the largest integer of an activation.
@@ -24,7 +24,7 @@ const levels = 255
 
 func (r Range) step() (step, error) {
 	low, high := float64(min(r.Min, 0)), float64(max(r.Max, 0))
-	if !(high-low <= math.MaxFloat32) { // not a number, too
+	if !(high-low <= math.MaxFloat32) { // also catches NaN
 		return step{}, fmt.Errorf("numbers from %g to %g are not finite", r.Min, r.Max)
 	}
 	if high-low < tiny { // nothing but zeros: any scale will do
@@ -34,17 +34,17 @@ func (r Range) step() (step, error) {
 	return step{float32(scale), uint8(min(math.Round(-low/scale), levels))}, nil
 }
 
-// mostWeight is the largest integer of a weight. 8 bits would have room for 127; without
-// VNNI x86 processors add two products of a weight and an activation in 16 bits, and from
-// 65 on such a sum can be too large, and wrong without a word. The seventh bit is worth
-// the same numbers on every machine.
+// mostWeight is the largest integer of a weight. 8 bits would have room for 127, but x86
+// processors without VNNI add two products of a weight and an activation in 16 bits: from 65 on
+// such a sum can exceed them, and is silently wrong. Giving up the bit buys the same numbers on
+// every machine.
 const mostWeight = 64
 
-// mostBias is how large an integer a bias may become, so that sums stay in 32 bits.
+// mostBias bounds the integer of a bias, so that sums fit into 32 bits.
 const mostBias = 1 << 30
 
-// channel is the scale of an output channel's weights. The bias counts in steps of x
-// times it, and must not be too many of them.
+// channel returns the scale of an output channel's weights. The bias is quantised in steps of
+// that scale times x, the scale of the input, and must not exceed mostBias of them.
 func channel(weights []float32, bias, x float32) float32 {
 	var largest float64
 	for _, w := range weights {

@@ -8,22 +8,22 @@ import (
 	"vicreg/models/tensor"
 )
 
-// writer builds the graph of integers, node by node.
+// writer builds the quantised graph, node by node.
 type writer struct {
 	*network
 	graph *onnx.GraphProto
-	steps map[string]step // of the values that are integers
-	wrote map[string]bool // constants
+	steps map[string]step // of the quantised values
+	wrote map[string]bool // constants already in the graph
 }
 
-// asFloat is the name of an integer value or constant once it is float32 again.
+// asFloat names the dequantised form of a quantised value or constant.
 func asFloat(name string) string { return name + ".dequantized" }
 
-// asInteger is its name as it is kept.
+// asInteger names its integer form.
 func asInteger(name string) string { return name + ".quantized" }
 
-// node copies a node, which reads what is an integer for it as that, and makes integers
-// of what it computes where others want them.
+// node copies a node, makes it read the dequantised form of its quantised inputs, and quantises
+// its outputs where other nodes read them as integers.
 func (w *writer) node(n *onnx.NodeProto) error {
 	c := &onnx.NodeProto{OpType: n.OpType, Domain: n.Domain, Name: n.Name, Input: slices.Clone(n.Input), Output: w.needed(n), Attribute: n.Attribute}
 	for i, in := range n.Input {
@@ -53,8 +53,8 @@ func (w *writer) node(n *onnx.NodeProto) error {
 	return nil
 }
 
-// needed are the outputs of a node, without those at the end that nobody reads: the
-// integer form of MaxPool has no second one.
+// needed returns the outputs of a node without trailing ones that nobody reads: the integer form
+// of MaxPool has no second output.
 func (w *writer) needed(n *onnx.NodeProto) []string {
 	out := n.Output
 	for len(out) > 1 && !w.used[out[len(out)-1]] {
@@ -63,7 +63,7 @@ func (w *writer) needed(n *onnx.NodeProto) []string {
 	return slices.Clone(out)
 }
 
-// integers adds the nodes that make integers of a value, and float32 of them.
+// integers adds the nodes that quantise a value and dequantise it again.
 func (w *writer) integers(value string, st step) {
 	scale, zero := w.scalar(value+".scale", tensor.Of([]float32{st.scale})), w.scalar(value+".zero", tensor.Of([]uint8{st.zero}))
 	shape := w.specs[value].Shape
@@ -71,8 +71,8 @@ func (w *writer) integers(value string, st step) {
 	w.op("DequantizeLinear", nil, asFloat(value), tensor.Float32, shape, asInteger(value), scale, zero)
 }
 
-// weights replaces weight and bias of a convolution c, which n was, by integers. Its
-// input is one already.
+// weights replaces the weights and the bias of a convolution by integers; c is the copy of n. Its
+// input is quantised already.
 func (w *writer) weights(c, n *onnx.NodeProto) error {
 	x, ok := w.steps[n.Input[0]]
 	if !ok || w.consts[n.Input[1]] == nil || len(n.Input) < 3 || w.consts[n.Input[2]] == nil {
@@ -100,8 +100,8 @@ func (w *writer) weights(c, n *onnx.NodeProto) error {
 	return nil
 }
 
-// convolution is a convolution's weights [M, ...] and bias [M] as integers, and the scale
-// of each channel's weights; that of its bias is times that of the input.
+// convolution quantises the weights [M, ...] and the bias [M] of a convolution. scales are those
+// of each channel's weights; the scale of its bias is that times input.
 func convolution(weight, bias []float32, input float32) (q []int8, b []int32, scales []float32) {
 	q, b, scales = make([]int8, len(weight)), make([]int32, len(bias)), make([]float32, len(bias))
 	per := len(weight) / len(bias)
@@ -116,8 +116,8 @@ func convolution(weight, bias []float32, input float32) (q []int8, b []int32, sc
 	return q, b, scales
 }
 
-// channels adds a constant of integers with a scale for each of its first dimension, and
-// returns the name of what it stands for.
+// channels adds an integer constant with one scale per element of its first dimension, and
+// returns the name of its dequantised form.
 func (w *writer) channels(name string, q *tensor.Tensor, scales []float32, zeros *tensor.Tensor) string {
 	w.constant(onnx.TensorOf(q, asInteger(name)))
 	w.constant(onnx.TensorOf(tensor.Of(scales), name+".scale"))
@@ -132,7 +132,7 @@ func (w *writer) scalar(name string, t *tensor.Tensor) string {
 	return name
 }
 
-// constant adds one that is not there yet.
+// constant adds t unless the graph has it already.
 func (w *writer) constant(t *onnx.TensorProto) {
 	if !w.wrote[t.Name] {
 		w.wrote[t.Name] = true

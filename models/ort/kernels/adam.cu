@@ -1,19 +1,19 @@
-// A step of Adam with decoupled weight decay, of many variables at once.
+// A step of Adam with decoupled weight decay, for many variables at once.
 
 #define RESIDENT 4
 #define TENSORS 56
-#define PAIR 2                     // vectors that a thread loads of each of four tensors
-#define CHUNK (THREADS * PAIR * 4) // numbers of a block, all loaded at once
+#define PAIR 2                     // vectors that a thread loads from each of four tensors
+#define CHUNK (THREADS * PAIR * 4) // elements per block, all loaded at once
 
 typedef struct {
   const float *p[TENSORS], *g[TENSORS], *m[TENSORS], *v[TENSORS];
   float *next_p[TENSORS], *next_m[TENSORS], *next_v[TENSORS];
   int64 count[TENSORS];
-  int first[TENSORS + 1]; // the first block of a tensor, and how many there are
+  int first[TENSORS + 1]; // the first block of each tensor, then the number of blocks
   int tensors;
-  const float *decay; // of each tensor
+  const float *decay; // per tensor
   const float *rate, *correct, *inv;
-  float beta1, beta2, fresh1, fresh2, eps; // fresh is what a new gradient weighs, 1 - beta
+  float beta1, beta2, fresh1, fresh2, eps; // fresh: the weight of a new gradient, 1 - beta
 } adam;
 
 // rates are the factors of one variable.
@@ -21,7 +21,7 @@ typedef struct {
   float decay, rate, correct, inv, beta1, beta2, fresh1, fresh2, eps;
 } rates;
 
-// step gives p, m and v in their places.
+// step updates p, m and v in place.
 DEVICE void step(const rates *r, float *p, float g, float *m, float *v) {
   const float d = g * r->inv;
   *m = fmaf(r->beta1, *m, r->fresh1 * d);

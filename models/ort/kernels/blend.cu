@@ -1,17 +1,17 @@
-// Weighted sums of up to SOURCES tensors each, of many small ones at once.
+// Weighted sums of up to SOURCES tensors each, for many small ones at once.
 
 #define RESIDENT 4
 #define TENSORS 72
 #define SOURCES 3
-#define CHUNK (THREADS * AHEAD) // numbers of a block
+#define CHUNK (THREADS * AHEAD) // elements per block
 
 typedef struct {
   const float *x[SOURCES][TENSORS];
   float *y[TENSORS];
   int64 count[TENSORS];
-  int first[TENSORS + 1]; // the first block of a tensor, and how many there are
+  int first[TENSORS + 1]; // the first block of each tensor, then the number of blocks
   int tensors, sources;
-  const float *weights; // [sources, stride], from the first tensor of the launch on
+  const float *weights; // [sources, stride], starting at the launch's first tensor
   int64 stride;
 } blend;
 

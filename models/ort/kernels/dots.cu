@@ -1,21 +1,21 @@
-// Of many pairs of tensors, p and g, the sums of p*p, g*g and p*g. They are added in one
-// order always: by chunks, each within a block, and then the chunks of each tensor.
+// The sums of p*p, g*g and p*g for many pairs of tensors p and g. The order of summation is
+// fixed: by chunks, each within a block, and then over the chunks of each tensor.
 
 #define RESIDENT 4
 #define TENSORS 128
-#define CHUNK 8192 // numbers of a block
+#define CHUNK 8192 // elements per block
 
 typedef struct {
   const float *p[TENSORS], *g[TENSORS];
-  int64 count[TENSORS];   // numbers of a tensor
-  int first[TENSORS + 1]; // the first block of a tensor, and how many there are
+  int64 count[TENSORS];   // elements of each tensor
+  int first[TENSORS + 1]; // the first block of each tensor, then the number of blocks
   int tensors;
-  int64 stride; // from one row of dots to the next
+  int64 stride; // between rows of dots
   float *sums;  // [3, blocks]
-  float *dots;  // [3, stride], from the first tensor of the launch on
+  float *dots;  // [3, stride], starting at the launch's first tensor
 } dots;
 
-// three is the three sums of something.
+// three holds the three sums.
 typedef struct {
   float pp, gg, pg;
 } three;
@@ -26,7 +26,7 @@ DEVICE void take(three *s, float p, float g) {
   s->pg = fmaf(p, g, s->pg);
 }
 
-// whole adds the sums of all threads of a block; the first thread has them then.
+// whole reduces the sums over all threads of a block; only the first thread has the result.
 DEVICE three whole(float (*shared)[THREADS], three s) {
   const int i = threadIdx.x;
   shared[0][i] = s.pp, shared[1][i] = s.gg, shared[2][i] = s.pg;
@@ -71,7 +71,7 @@ KERNEL(dots_chunks, dots) {
     a.sums[blockIdx.x] = s.pp, a.sums[blocks + blockIdx.x] = s.gg, a.sums[2 * blocks + blockIdx.x] = s.pg;
 }
 
-// dots_total has a block for each tensor.
+// dots_total has one block per tensor.
 KERNEL(dots_total, dots) {
   __shared__ float shared[3][THREADS];
   const int t = blockIdx.x, end = a.first[t + 1];

@@ -1,14 +1,14 @@
-// Tensors of float32 in the activations' type, rounded to nearest, many at once. VECTOR is 4.
+// Many float32 tensors converted to the activations' type, rounded to nearest. VECTOR is 4.
 
 #define RESIDENT 4
 #define TENSORS 144
-#define CHUNK (THREADS * AHEAD * VECTOR) // numbers of a block, all loaded at once
+#define CHUNK (THREADS * AHEAD * VECTOR) // elements per block, all loaded at once
 
 typedef struct {
   const float *x[TENSORS];
   T *y[TENSORS];
   int64 count[TENSORS];
-  int first[TENSORS + 1]; // the first block of a tensor, and how many there are
+  int first[TENSORS + 1]; // the first block of each tensor, then the number of blocks
   int tensors;
 } halves;
 

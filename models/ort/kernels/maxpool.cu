@@ -1,18 +1,18 @@
-// The largest of a window, and its gradient. A thread has a vector of channels of one
-// pixel. Which of a window's places, in rows, held the largest is a byte: the first of
-// them, and one that is no number before all.
+// Max pooling and its gradient. A thread handles a vector of channels of one pixel. The position
+// of the maximum in its window, in row-major order, is stored as a byte: the first of several
+// equal ones, and a NaN before any number.
 
 #define RESIDENT 4
 
 typedef struct {
   const T *x, *dy;
   T *y, *dx;
-  unsigned char *tap; // like y
+  unsigned char *tap; // shaped like y
   int images, height, width, channels, out_height, out_width;
   int kernel_height, kernel_width, pad_height, pad_width, stride;
 } max_pool;
 
-// taps are the bytes of a vector.
+// taps are the bytes of one vector.
 #if VECTOR == 8
 typedef uint2 taps;
 #elif VECTOR == 4
@@ -39,7 +39,7 @@ DEVICE unsigned tap_of(taps v, int i) {
 #endif
 }
 
-// pixel is where a thread works: the place of its vector among those of an image.
+// pixel is where a thread works: the pixel, and the first channel of its vector.
 typedef struct {
   int image, row, column, channel;
 } pixel;
@@ -90,7 +90,7 @@ KERNEL(max_pool_forward, max_pool) {
   }
 }
 
-// max_pool_backward gathers what the windows over a pixel give it.
+// max_pool_backward gathers the gradient of each pixel from the windows that cover it.
 KERNEL(max_pool_backward, max_pool) {
   const unsigned count = (unsigned)a.images * a.height * a.width * (a.channels / VECTOR);
   for (unsigned i = blockIdx.x * THREADS + threadIdx.x; i < count; i += gridDim.x * THREADS) {

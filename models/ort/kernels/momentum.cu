@@ -1,16 +1,16 @@
-// A step of gradient descent with momentum, of many variables at once.
+// A step of gradient descent with momentum, for many variables at once.
 
 #define RESIDENT 4
 #define TENSORS 72
-#define CHUNK (THREADS * AHEAD * 4) // numbers of a block, all loaded at once
+#define CHUNK (THREADS * AHEAD * 4) // elements per block, all loaded at once
 
 typedef struct {
   const float *p[TENSORS], *g[TENSORS], *m[TENSORS];
   float *next_p[TENSORS], *next_m[TENSORS];
   int64 count[TENSORS];
-  int first[TENSORS + 1]; // the first block of a tensor, and how many there are
+  int first[TENSORS + 1]; // the first block of each tensor, then the number of blocks
   int tensors;
-  const float *decay, *rate; // of each tensor
+  const float *decay, *rate; // per tensor
   const float *lr;
   float momentum;
 } momentum;
@@ -20,7 +20,7 @@ typedef struct {
   float decay, rate, lr, momentum;
 } rates;
 
-// step gives p in the place of p, and m in that of m.
+// step updates p and m in place.
 DEVICE void step(const rates *r, float *p, float g, float *m) {
   const float d = r->rate * fmaf(r->decay, *p, g);
   *m = r->momentum != 0 ? fmaf(r->momentum, *m, d) : d;

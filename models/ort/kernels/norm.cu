@@ -1,11 +1,11 @@
-// Batch normalisation by the statistics of the batch, with a residual and a ReLU behind
-// it (Ioffe and Szegedy, 2015).
+// Batch normalisation by the statistics of the batch, followed by an optional residual and ReLU
+// (Ioffe and Szegedy, 2015).
 
 #define RESIDENT 3
 #define AHEAD 4 // rows that a thread loads before it computes
 
-// norm_sums gives mean, variance and 1/sqrt(variance + eps). The sums are of what differs
-// from the group's first row: of numbers far from zero their squares would leave no digits.
+// norm_sums computes mean, variance and 1/sqrt(variance + eps). It sums differences from the
+// group's first row: the squares of values far from zero would leave the variance no digits.
 KERNEL(norm_sums, batch_norm) {
   __shared__ float shared[DOWN][2 * STRIP];
   __shared__ unsigned last;
@@ -35,15 +35,14 @@ KERNEL(norm_sums, batch_norm) {
   const int channel = blockIdx.x * STRIP + threadIdx.x;
   const int64 at = of_group(&a, channel);
   const float mean = first / a.rows, spread = second / a.rows - mean * mean;
-  const float variance = spread < 0 ? 0 : spread; // what is no number stays none
+  const float variance = spread < 0 ? 0 : spread; // NaN stays NaN
   a.mean[at] = number(a.x[first_row(&a) * a.channels + channel]) + mean;
   a.variance[at] = variance;
   a.istd[at] = 1 / sqrtf(variance + a.eps);
 }
 
-// norm_apply gives y = x*scale + (beta - mean*scale), and the mask where there is room for
-// it. Of numbers a thousand times as far from zero as from each other that keeps four
-// digits in float32.
+// norm_apply computes y = x*scale + (beta - mean*scale), and the mask if there is one. For values
+// a thousand times as far from zero as from each other that keeps four digits in float32.
 KERNEL(norm_apply, batch_norm) {
   const place p = here(&a);
   float scale[VECTOR], shift[VECTOR];
@@ -68,7 +67,7 @@ KERNEL(norm_apply, batch_norm) {
         f[i] = fmaf(f[i], scale[i], shift[i]);
         if (a.z) f[i] += residual[i];
         passed |= (unsigned)(f[i] > 0) << i;
-        if (a.relu && !(f[i] > 0)) f[i] = f[i] != f[i] ? f[i] : 0; // what is no number stays
+        if (a.relu && !(f[i] > 0)) f[i] = f[i] != f[i] ? f[i] : 0; // NaN passes
       }
       store(&a, a.y, p, at, f);
       if (a.mask) *mask_at(&a, p, at) = passed;

@@ -1,5 +1,5 @@
-// The gradients of batch normalisation with a residual and a ReLU behind it. They load two
-// or three tensors, and keep more numbers, so a thread has fewer channels here.
+// The gradients of batch normalisation followed by an optional residual and ReLU. They load two
+// or three tensors, and keep more values, so a thread has fewer channels here.
 
 #define RESIDENT (HALF ? 4 : 3)
 #define AHEAD 3 // rows that a thread loads before it computes
@@ -10,7 +10,7 @@ typedef struct {
   unsigned passed[AHEAD];
 } group;
 
-// fetch loads a row: x, dy and, where there are, more and the mask.
+// fetch loads a row into place k of g: x, dy and, if present, more and the mask.
 DEVICE void fetch(const batch_norm *a, place p, int row, const T *dy, const T *more, const void *mask, group *g, int k) {
   g->x[k] = load(a, a->x, p, row);
   g->dy[k] = load(a, dy, p, row);
@@ -18,7 +18,7 @@ DEVICE void fetch(const batch_norm *a, place p, int row, const T *dy, const T *m
   if (mask) g->passed[k] = *mask_at(a, p, row) >> p.channel % MASKED;
 }
 
-// arrived gives what has come to y: the sum of the parts of dy.
+// arrived computes the gradient with respect to y: dy, plus more if present.
 DEVICE void arrived(const group *g, int k, const T *more, float *f) {
   unpack(g->dy[k], f);
   if (!more) return;
@@ -27,15 +27,15 @@ DEVICE void arrived(const group *g, int k, const T *more, float *f) {
   for (int i = 0; i < VECTOR; i++) f[i] += rest[i];
 }
 
-// pass clears what the ReLU has not passed. Without a mask, that is found out anew.
+// pass zeroes what the ReLU has not passed. Without a mask, that is recomputed.
 DEVICE void pass(const batch_norm *a, unsigned passed, const float *x, const float *scale, const float *shift, float *g) {
   if (!a->relu) return;
   for (int i = 0; i < VECTOR; i++)
     if (a->mask ? !(passed >> i & 1) : !(fmaf(x[i], scale[i], shift[i]) > 0)) g[i] = 0;
 }
 
-// norm_grad_sums gives the gradients of gamma and beta by group, and dz where there is room
-// for it.
+// norm_grad_sums computes the gradients with respect to gamma and beta by group, and dz if there
+// is one.
 KERNEL(norm_grad_sums, batch_norm) {
   __shared__ float shared[DOWN][2 * STRIP];
   __shared__ unsigned last;
@@ -72,7 +72,7 @@ KERNEL(norm_grad_sums, batch_norm) {
   a.group_dgamma[at] = second * a.istd[at];
 }
 
-// add_groups gives the gradients of gamma and beta; of each strip one block does.
+// add_groups sums the gradients of gamma and beta over the groups, in one block of each strip.
 DEVICE void add_groups(const batch_norm *a) {
   const int channel = blockIdx.x * STRIP + threadIdx.x;
   if (blockIdx.y > 0 || blockIdx.z > 0 || threadIdx.x >= STRIP || channel >= a->channels) return;
@@ -85,8 +85,8 @@ DEVICE void add_groups(const batch_norm *a) {
   a->dbeta[channel] = dbeta;
 }
 
-// norm_grad_apply gives dx = scale*(g - dbeta/rows - (x - mean)*istd*dgamma/rows), g being
-// what the ReLU has passed of dy, and dbeta and dgamma the group's.
+// norm_grad_apply computes dx = scale*(g - dbeta/rows - (x - mean)*istd*dgamma/rows), where g is
+// the part of dy that the ReLU has passed, and dbeta and dgamma are the group's.
 KERNEL(norm_grad_apply, batch_norm) {
   add_groups(&a);
   const place p = here(&a);

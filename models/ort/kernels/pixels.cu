@@ -1,6 +1,5 @@
-// Pixels as a network takes them: (pixel*scale + shift) of three colours, and zeros for
-// the other channels. A thread has a pixel at a time, and VECTOR is 4 where it has so many
-// channels.
+// Pixels as input of a network: pixel*scale + shift for the three colours, and zeros in the other
+// channels. A thread handles one pixel at a time; VECTOR is 4 if there are 4 channels, else 1.
 
 #define RESIDENT 8
 #define COLOURS 3

@@ -1,15 +1,15 @@
-// What the kernels have in common. They are written in what CUDA C++ and C share, so that
-// tests can compile the same text for the CPU: no templates, no overloads, no headers.
+// What the kernels share. They are written in the common subset of CUDA C++ and C, so that tests
+// can compile the same text for the CPU: no templates, no overloads, no headers.
 //
-// Before this come two definitions: TYPE, that of activations, and VECTOR, how many numbers
-// a thread loads at once: 1, or 8 or 16 bytes of them.
+// Two definitions precede this: TYPE, that of activations, and VECTOR, how many elements a thread
+// loads at once: 1, or 8 or 16 bytes of them.
 //
-// A file defines RESIDENT, how many blocks of its kernels a multiprocessor shall have at
-// once: by that their registers are counted.
+// A file defines RESIDENT, how many blocks of its kernels are to be resident on a multiprocessor
+// at once, which limits their registers.
 
 #define THREADS 256
 
-// Types, as ONNX numbers them; float16 is the third. HALF is half precision, 16 bits.
+// Types, as ONNX numbers them; float16 is the third. HALF is either type of 16 bits.
 #define FLOAT 1
 #define BFLOAT16 16
 #define HALF (TYPE != FLOAT)
@@ -49,8 +49,7 @@ DEVICE float bits_float(unsigned u) {
 }
 #endif
 
-// number is what a T stands for, and narrow rounds to the nearest one; what is no number
-// stays none.
+// number converts a T to float, and narrow rounds to the nearest T; NaN stays NaN.
 #if TYPE == FLOAT
 DEVICE float number(T x) { return x; }
 DEVICE T narrow(float f) { return f; }
@@ -90,7 +89,7 @@ DEVICE T narrow(float f) {
 }
 #endif
 
-// vector is VECTOR numbers.
+// vector is VECTOR elements.
 #define BYTES (VECTOR * (HALF ? 2 : 4))
 #if VECTOR == 1
 typedef T vector;
@@ -100,7 +99,7 @@ typedef uint2 vector;
 typedef uint4 vector;
 #endif
 
-// words turns a vector into its words, and back.
+// words splits a vector into words of 32 bits, and of_words joins them.
 #if VECTOR > 1
 DEVICE void words(vector v, unsigned *w) {
   w[0] = v.x, w[1] = v.y;
@@ -118,7 +117,7 @@ DEVICE vector of_words(const unsigned *w) {
 }
 #endif
 
-// unpack and pack turn what is loaded at once into VECTOR numbers, and back.
+// unpack converts a vector to VECTOR floats, and pack converts them back.
 DEVICE void unpack(vector v, float *f) {
 #if VECTOR == 1
   f[0] = number(v);

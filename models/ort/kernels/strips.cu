@@ -1,45 +1,44 @@
-// Batch normalisation: what its two directions have in common. x is a matrix [groups *
-// rows, channels] with a row a pixel, each group with statistics of its own. A block has
-// the rows of a chunk of a group and a strip of channels, mostly 128 bytes of each row; as
-// a rule all blocks are on the device at once. The second pass over a
-// tensor goes through each chunk backwards: what the first has read last may still be in
-// the cache.
+// Batch normalisation: what its two directions share. x is a matrix [groups * rows, channels]
+// with one row per pixel; each group has statistics of its own. A block has one chunk of a
+// group's rows and one strip of channels, mostly 128 bytes of each row; usually all blocks are
+// resident on the device at once. The second pass over a tensor goes through each chunk
+// backwards: what the first has read last may still be in the cache.
 
 #if VECTOR == 1
 #define ACROSS 8 // vectors of channels in a strip
 #else
 #define ACROSS (128 / BYTES)
 #endif
-#define DOWN (THREADS / ACROSS) // rows that a block looks at together
+#define DOWN (THREADS / ACROSS) // rows that a block processes together
 #define STRIP (ACROSS * VECTOR) // channels in a strip
 
-// What of y the ReLU has passed is a byte for so many numbers.
+// The number of elements of y whose bits, whether the ReLU has passed them, share a byte.
 #define MASKED (VECTOR == 1 ? 1 : HALF ? 8 : 4)
 
 typedef struct {
-  const T *x, *z, *dy, *more; // more: another part of dy, to be added; z and more may be none
+  const T *x, *z, *dy, *more; // more: a second part of dy, to be added; z and more may be NULL
   T *y, *dx, *dz;
   const float *gamma, *beta;
   float *mean, *variance, *istd;     // [groups, channels]
   float *dgamma, *dbeta;             // [channels]
   float *group_dgamma, *group_dbeta; // [groups, channels]
-  unsigned char *mask; // a bit a number of y: whether the ReLU has passed it
+  unsigned char *mask; // one bit per element of y: whether the ReLU has passed it
   float *sums;         // [groups, chunks, 2, channels]
-  unsigned *done;      // blocks of a group and a strip that are done; 0 before and after
-  int64 rows;          // of a group
-  int channels, chunk, chunks, groups; // rows of a chunk, and how many there are
+  unsigned *done;      // finished blocks per group and strip; 0 before and after
+  int64 rows;          // per group
+  int channels, chunk, chunks, groups; // chunk: rows of one; chunks: of a group
   float eps;
   int relu;
 } batch_norm;
 
-// place is where a thread works: in rows first, first + DOWN and so on of a chunk, which has
-// so many, from a channel on. offset is that of the channel in the chunk's first row.
+// place is where a thread works: in rows first, first + DOWN and so on of a chunk of rows rows,
+// from a channel on. offset is the index of that channel in the chunk's first row.
 typedef struct {
   int64 offset;
   int first, rows, channel, active;
 } place;
 
-// first_row is where the group of a block begins.
+// first_row returns the first row of the block's group.
 DEVICE int64 first_row(const batch_norm *a) { return blockIdx.z * a->rows; }
 
 DEVICE place here(const batch_norm *a) {
@@ -53,10 +52,10 @@ DEVICE place here(const batch_norm *a) {
   return p;
 }
 
-// back is the row that stands where row does when the rows of a chunk are turned about.
+// back mirrors a row, to go through the rows of a chunk backwards.
 DEVICE int back(place p, int row) { return p.rows - 1 - row; }
 
-// of_group is where the block's group has what each channel has.
+// of_group returns the index of a channel of the block's group in [groups, channels].
 DEVICE int64 of_group(const batch_norm *a, int channel) { return (int64)blockIdx.z * a->channels + channel; }
 
 DEVICE int64 index_of(const batch_norm *a, place p, int row) { return p.offset + (int64)row * a->channels; }
@@ -71,7 +70,7 @@ DEVICE void store(const batch_norm *a, T *x, place p, int row, const float *f) {
 
 DEVICE unsigned char *mask_at(const batch_norm *a, place p, int row) { return a->mask + index_of(a, p, row) / MASKED; }
 
-// quad is QUAD sums; fresh loads them as another block has written them.
+// quad is QUAD sums; fresh loads those that another block has written.
 #if VECTOR == 1
 typedef float quad;
 DEVICE quad fresh(const float *at) { return __ldcg(at); }
@@ -82,8 +81,8 @@ DEVICE quad fresh(const float *at) { return __ldcg((const float4 *)at); }
 DEVICE void add(float *sum, quad v) { sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w; }
 #endif
 
-// total adds the two sums of each thread, of its channels, over the rows of the block.
-// Thread i of the first 2*STRIP has one of them then: of channel i % STRIP of the strip.
+// total reduces the two sums of each thread, per channel, over the rows of the block. Thread i of
+// the first 2*STRIP then has one of them: that of channel i % STRIP of the strip.
 DEVICE float total(float (*shared)[2 * STRIP], const float *first, const float *second) {
   const int across = threadIdx.x % ACROSS, down = threadIdx.x / ACROSS;
   for (int i = 0; i < VECTOR; i++) {
@@ -98,8 +97,8 @@ DEVICE float total(float (*shared)[2 * STRIP], const float *first, const float *
   return sum;
 }
 
-// The sums of a strip over all chunks are added by lanes of threads, each of which takes
-// every LANES-th chunk and QUAD sums at once.
+// The sums of a strip are reduced over all chunks by lanes of threads, each of which takes every
+// LANES-th chunk and QUAD sums at once.
 #if VECTOR == 1
 #define QUAD 1
 #else
@@ -108,13 +107,13 @@ DEVICE float total(float (*shared)[2 * STRIP], const float *first, const float *
 #define LANES (THREADS * QUAD / (2 * STRIP))
 #define AT_ONCE 8
 
-// chunk_of numbers a chunk of the block's group among all, and done_of is the counter of the
-// group and the strip.
+// chunk_of returns the index of a chunk of the block's group among all chunks, and done_of the
+// counter of the group and the strip.
 DEVICE int64 chunk_of(const batch_norm *a, int chunk) { return (int64)blockIdx.z * a->chunks + chunk; }
 DEVICE unsigned *done_of(const batch_norm *a) { return &a->done[blockIdx.z * gridDim.x + blockIdx.x]; }
 
-// publish writes the sums of a block, and returns whether those of all chunks of its
-// strip are there now.
+// publish writes the sums of a block, and returns whether those of all chunks of its strip are
+// now complete.
 DEVICE int publish(const batch_norm *a, unsigned *last, float sum) {
   const int i = threadIdx.x, channel = blockIdx.x * STRIP + i % STRIP;
   if (i < 2 * STRIP && channel < a->channels)
@@ -127,8 +126,8 @@ DEVICE int publish(const batch_norm *a, unsigned *last, float sum) {
   return *last;
 }
 
-// gather adds the sums of all chunks of a strip. Thread i < STRIP gets those of channel i
-// of the strip; it returns whether the thread has a channel.
+// gather reduces the sums of a strip over all chunks. Thread i < STRIP gets those of channel i of
+// the strip; gather returns whether the thread has a channel.
 DEVICE int gather(const batch_norm *a, float (*shared)[2 * STRIP], float *first, float *second) {
   const int i = threadIdx.x % (2 * STRIP / QUAD) * QUAD, lane = threadIdx.x / (2 * STRIP / QUAD);
   const int channel = blockIdx.x * STRIP + i % STRIP, active = channel < a->channels;
@@ -155,8 +154,8 @@ DEVICE int gather(const batch_norm *a, float (*shared)[2 * STRIP], float *first,
   return threadIdx.x < STRIP && blockIdx.x * STRIP + threadIdx.x < a->channels;
 }
 
-// affine are the factor and the summand of the normalisation, computed alike forwards and
-// backwards, so that the sign of a result is the same.
+// affine computes scale and shift of the normalisation, identically forwards and backwards, so
+// that the sign of a result is the same.
 DEVICE void affine(const batch_norm *a, place p, float *scale, float *shift) {
   for (int i = 0; i < VECTOR; i++) {
     const int c = p.channel + i;

@@ -1,18 +1,18 @@
-// Sums of two tensors each, of many at once: of the activations' type, in float32.
+// Sums of many pairs of tensors of the activations' type, in float32.
 
 #define RESIDENT 4
 #define TENSORS 112
-#define CHUNK (THREADS * AHEAD * VECTOR) // numbers of a block, all loaded at once
+#define CHUNK (THREADS * AHEAD * VECTOR) // elements per block, all loaded at once
 
 typedef struct {
   const T *x[TENSORS], *z[TENSORS];
   float *y[TENSORS];
   int64 count[TENSORS];
-  int first[TENSORS + 1]; // the first block of a tensor, and how many there are
+  int first[TENSORS + 1]; // the first block of each tensor, then the number of blocks
   int tensors;
 } sums;
 
-// add stores the sums of two vectors.
+// add stores the sum of two vectors in y.
 DEVICE void add(vector x, vector z, float4 *y) {
   float f[VECTOR], g[VECTOR];
   unpack(x, f);

@@ -17,10 +17,9 @@ import (
 // EnvPython names the environment variable with a Python that has the package onnx.
 const EnvPython = "VICREG_PYTHON"
 
-// Reference runs scripts/golden/check_onnx.py, the reference implementation of
-// the format, on models of different names. It returns a line for each and
-// whether all are right. The test is skipped where there is no such Python:
-// what it does is no part of the product.
+// Reference runs scripts/golden/check_onnx.py, the reference implementation of the format, on
+// models with distinct names. It returns a line for each and whether all are valid. Without such
+// a Python the test is skipped: the check is not part of the product.
 func Reference(tb testing.TB, models ...*onnx.ModelProto) (lines []string, ok bool) {
 	tb.Helper()
 	python := os.Getenv(EnvPython)
@@ -51,7 +50,7 @@ func Reference(tb testing.TB, models ...*onnx.ModelProto) (lines []string, ok bo
 	return lines, err == nil
 }
 
-// root is the folder of the module.
+// root returns the folder of the module.
 func root(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -71,9 +70,8 @@ func root(tb testing.TB) string {
 	}
 }
 
-// CheckShapes runs g with every tensor an output, and fails where a type or a
-// shape at run time is not the one that the model declares; open stands for the
-// symbolic dimension.
+// CheckShapes runs g with every tensor as an output, and fails if a type or a shape at run time
+// differs from the one that the model declares; open is the size of the symbolic dimension.
 func CheckShapes(tb testing.TB, g *graph.Graph, inputs map[string][]float64, open int) {
 	tb.Helper()
 	m, err := g.Model()

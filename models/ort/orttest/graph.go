@@ -11,7 +11,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-// BlockSize is the NCHWc block of this machine, 0 for none.
+// BlockSize returns the NCHWc block size of this machine, 0 for none.
 func BlockSize(tb testing.TB) int {
 	tb.Helper()
 	b, err := ort.BlockSize(Open(tb))
@@ -21,9 +21,9 @@ func BlockSize(tb testing.TB) int {
 	return b
 }
 
-// Run evaluates a graph once as the runtime does, in the types of the graph, and
-// returns every output as float64. The inputs go by name, as in package
-// reference; a symbolic dimension follows from the number of elements.
+// Run evaluates a graph once with the runtime, in the types of the graph, and returns every
+// output as float64. The inputs are keyed by name, as in package reference; a symbolic dimension
+// is derived from the number of elements.
 func Run(tb testing.TB, g *graph.Graph, inputs map[string][]float64) map[string][]float64 {
 	tb.Helper()
 	m, err := g.Model()
@@ -39,7 +39,7 @@ func Run(tb testing.TB, g *graph.Graph, inputs map[string][]float64) map[string]
 	return out
 }
 
-// RunModel is Run for a model, and returns the outputs as they are.
+// RunModel is Run for a model, and returns the outputs in their own types.
 func RunModel(tb testing.TB, m *onnx.ModelProto, inputs map[string][]float64) tensor.Batch {
 	tb.Helper()
 	s := Session(tb, m, ort.Options{})

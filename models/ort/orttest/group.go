@@ -19,9 +19,9 @@ var groupSource []byte
 
 const envGroup, envGroupLibrary = "VICREG_TEST_GROUP", "VICREG_TEST_GROUP_LIBRARY"
 
-// Group runs the calling test in so many processes of its own, which are a group, and
-// returns it there. In the process that began it is nil: the caller returns, and the test
-// has passed or failed as it did in the others.
+// Group runs the calling test in size child processes, which form a group, and returns it there.
+// In the parent process it returns nil: the caller then returns, and the test has passed or
+// failed as it did in the children.
 func Group(t *testing.T, size int) *ort.Group {
 	t.Helper()
 	if library := os.Getenv(envGroupLibrary); library != "" {
@@ -48,8 +48,8 @@ func Group(t *testing.T, size int) *ort.Group {
 	return nil
 }
 
-// GroupLibrary compiles a library that joins the processes of one machine: see
-// vicreg_group.h. It skips the test without a C compiler.
+// GroupLibrary compiles a library that joins processes on one machine: see vicreg_group.h. It
+// skips the test without a C compiler.
 func GroupLibrary(t *testing.T) (path string) {
 	t.Helper()
 	if standin.Compiler() == "" {
@@ -65,7 +65,7 @@ func GroupLibrary(t *testing.T) (path string) {
 	return path
 }
 
-// GroupMembers is what each process of a new group has in its environment, by rank.
+// GroupMembers returns the environment variable of each process of a new group, by rank.
 func GroupMembers(t *testing.T, size int) (env []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "group")

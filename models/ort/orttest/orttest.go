@@ -8,9 +8,8 @@ import (
 	"vicreg/models/ort"
 )
 
-// Open returns the runtime of this machine. It fails the test when there is
-// none: a test that needs the runtime and skips without it would pass on a
-// machine where nothing works.
+// Open returns the runtime of this machine. It fails the test if there is none: a test that needs
+// the runtime and skips without it would pass on a machine where nothing works.
 func Open(tb testing.TB) *ort.Runtime {
 	tb.Helper()
 	path, err := ort.Find("")

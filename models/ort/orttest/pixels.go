@@ -6,9 +6,9 @@ import (
 	"vicreg/models/tensor"
 )
 
-// Pixels is a model that needs no reference to be checked, of the form in which
-// backbones are exported: it takes uint8 [N, size, size, 3], and a picture's vector is
-// its 3*size*size numbers times scale.
+// Pixels returns a model that can be checked without a reference, of the form in which backbones
+// are exported: its input is uint8 [N, size, size, 3], and a picture's embedding is its
+// 3*size*size values times scale.
 func Pixels(size int, scale float64) (*onnx.ModelProto, error) {
 	g, err := graph.Build("pixels", func(g *graph.Graph) {
 		x := g.Cast(g.Input("pixels", tensor.Uint8, graph.Batch, size, size, 3), tensor.Float32)
@@ -20,10 +20,10 @@ func Pixels(size int, scale float64) (*onnx.ModelProto, error) {
 	return g.Model()
 }
 
-// Copied is a model of the same form whose vector is the picture's numbers as they are,
-// for a session on a stand-in of a device (StandIn), which only copies. There it gives
-// the right vectors when pixels get to the device and run through the graph as it is
-// written (ort.None): numbers become text and numbers again, which is for the host alone.
+// Copied returns a model of the same form whose embedding is the picture's values as they are,
+// for a session on a stand-in device (StandIn), which only copies. There the embeddings are right
+// if the pixels reach the device and the graph runs as it is written (ort.None): values are cast
+// to strings and back, which only the host supports.
 func Copied(size int) *onnx.ModelProto {
 	const text = 8
 	n := 3 * size * size

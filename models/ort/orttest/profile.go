@@ -7,17 +7,16 @@ import (
 	"testing"
 )
 
-// Event is one entry of a profile, as far as tests look at it.
+// Event is one entry of a profile, as far as tests need it.
 type Event struct {
 	Name string
 	Args struct {
 		Op     string             `json:"op_name"`          // of a node that ran
-		Inputs []map[string][]int `json:"input_type_shape"` // of its inputs, the shape by the type
+		Inputs []map[string][]int `json:"input_type_shape"` // per input, its shape by its type
 	}
 }
 
-// Profile reads the profile of the one session whose options had the prefix, once that
-// session is closed.
+// Profile reads the profile of the only session whose options had the prefix, once it is closed.
 func Profile(tb testing.TB, prefix string) (events []Event) {
 	tb.Helper()
 	files, err := filepath.Glob(prefix + "*.json")

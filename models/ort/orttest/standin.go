@@ -14,11 +14,11 @@ import (
 
 const envStandIn = "VICREG_TEST_STANDIN"
 
-// StandIn runs the calling test in a process of its own where the library of the
-// CUDA build is opened and CUDA's own libraries are stand-ins: sessions on a device
-// open there as they would on a GPU, and compute nothing but what cuDNN does. It reports whether this is
-// that process; where it is not, the caller returns, and the test has passed or
-// failed as it did there. Without the CUDA build or a C compiler it skips.
+// StandIn runs the calling test in a child process with the library of the CUDA build and
+// stand-ins for CUDA's own libraries: sessions on a device open there as they would on a GPU, and
+// compute only what our own kernels and cuDNN do. It reports whether this is that process; if
+// not, the caller returns, and the test has passed or failed as it did there. Without the CUDA
+// build or a C compiler it skips the test.
 func StandIn(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(envStandIn) == t.Name() {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What testdata/test/launch.c prints, or a part of it, by what it is to do. Blocks of 64
-// threads add up 310 numbers.
+// The output of testdata/test/launch.c, or part of it, by task. Blocks of 64 threads sum 310
+// numbers.
 var launches = []struct{ what, want string }{
 	{"sums", "2016 6112 10208 14304 15255 47895 0\n2016 6112 10208 14304 15255 47895 0\n"},
 	{"places", "done\n"},
@@ -25,13 +25,13 @@ var launches = []struct{ what, want string }{
 	{"option", "INVALID_OPTION: nvrtc: error: invalid value for option --no-such-option\n"},
 }
 
-// What ends the process, and what it says before.
+// Tasks that end the process, and what it says before.
 var crashes = []struct{ what, want string }{
 	{"apart", "kernel apart: in block 0,0,0 32 of 64 threads wait in __syncthreads and the others have ended"},
 	{"unaligned", ""},
 }
 
-// Kernels are compiled and launched by a program that is linked with the stand-ins.
+// A program linked against the stand-ins compiles and launches kernels.
 func TestKernels(t *testing.T) {
 	launch, tmp := launcher(t)
 	for _, l := range launches {
@@ -50,7 +50,7 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// In two launches each barrier is missed that a kernel needs and does not have.
+// Two launches reveal each missing barrier that a kernel needs.
 func TestMissingBarriers(t *testing.T) {
 	launch, tmp := launcher(t)
 	code, err := os.ReadFile("testdata/test/kernels.cu")
@@ -71,8 +71,8 @@ func TestMissingBarriers(t *testing.T) {
 	}
 }
 
-// launcher makes the libraries and the program, and returns what runs it with a file of
-// kernels and what to do with them, and the folder for its temporary files.
+// launcher builds the libraries and the program, and returns a function that runs it with a file
+// of kernels and a task, and the folder for its temporary files.
 func launcher(t *testing.T) (launch func(kernels, what string) (string, error), tmp string) {
 	t.Helper()
 	if Compiler() == "" {

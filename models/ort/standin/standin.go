@@ -1,9 +1,8 @@
-// Package standin makes libraries that stand in for those of CUDA where there is no
-// GPU, for tests: one device whose memory is the host's. With them the runtime's CUDA
-// provider loads and opens sessions as it would on a GPU: it takes or refuses the
-// nodes of a graph, and copies are real. Of kernels those compute that are compiled by
-// NVRTC, by the C compiler for the host, and those of cuDNN that the operators of package
-// ort call; all others do nothing.
+// Package standin builds libraries that stand in for those of CUDA on machines without a GPU, for
+// tests: one device whose memory is the host's. With them the runtime's CUDA provider loads and
+// opens sessions as it would on a GPU: it accepts or rejects the nodes of a graph, and copies are
+// real. The only kernels that compute are those compiled by NVRTC, by the C compiler for the
+// host, and those of cuDNN that the operators of package ort call; all others do nothing.
 package standin
 
 import (
@@ -23,7 +22,7 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// What has to answer, by the beginning of the library's name.
+// The sources of each library, by the stem of its name.
 var defined = map[string][]string{
 	"libcuda":   {"cubin.h", "threads.h", "launch.h", "threads.c", "driver.c"},
 	"libcudart": {"cuda.c"},
@@ -32,53 +31,54 @@ var defined = map[string][]string{
 	"libnvrtc":  {"cubin.h", "threads.h", "kernel.h", "nvrtc.c"},
 }
 
-// EnvLog names the environment variable with the file to which the stand-ins for cuDNN
-// and cuBLAS append what they were asked for.
+// EnvLog names the environment variable with the file to which the stand-ins for cuDNN and cuBLAS
+// append what is requested of them.
 const EnvLog = "VICREG_STANDIN_LOG"
 
-// EnvWorkspace names the environment variable with the bytes of workspace that the
-// convolutions of the stand-in for cuDNN ask for, but for the exact ones, which need none.
+// EnvWorkspace names the environment variable with the bytes of workspace that convolutions of
+// the stand-in for cuDNN need, except the exact ones, which need none.
 const EnvWorkspace = "VICREG_STANDIN_WORKSPACE"
 
-// EnvNaive and EnvNaiveMS name the environment variables with how many configurations more
-// of the slow engine the stand-in for cuDNN lists, and with the milliseconds that one takes.
+// EnvNaive and EnvNaiveMS name the environment variables with the number of additional
+// configurations of the slow engine that the stand-in for cuDNN lists, and with the milliseconds
+// that one takes.
 const (
 	EnvNaive   = "VICREG_STANDIN_NAIVE"
 	EnvNaiveMS = "VICREG_STANDIN_NAIVE_MS"
 )
 
-// EnvSums and EnvNoSums name the environment variables with what the stand-in for cuDNN multiplies
-// the time of a convolution by where it adds up its result as well, and that leave it no kernel
+// EnvSums and EnvNoSums name the environment variables with the factor on the time of a
+// convolution of the stand-in for cuDNN that also sums its result, and that leaves it no kernel
 // for that.
 const (
 	EnvSums   = "VICREG_STANDIN_SUMS"
 	EnvNoSums = "VICREG_STANDIN_NO_SUMS"
 )
 
-// EnvLoops names the environment variable that leaves the stand-in for cuDNN nothing but
-// the engine of last resort.
+// EnvLoops names the environment variable that restricts the stand-in for cuDNN to the engine of
+// last resort.
 const EnvLoops = "VICREG_STANDIN_LOOPS"
 
-// EnvMemory names the environment variable with the bytes of memory that the device has.
+// EnvMemory names the environment variable with the bytes of the device's memory.
 const EnvMemory = "VICREG_STANDIN_MEMORY"
 
-// EnvCapability names the environment variable with the major number of the device's
-// compute capability.
+// EnvCapability names the environment variable with the major version of the device's compute
+// capability.
 const EnvCapability = "VICREG_STANDIN_CAPABILITY"
 
-// driver is the only library whose symbols carry no version.
+// driver is the only library whose symbols are not versioned.
 const driver = "libcuda.so.1"
 
-// cudnn is loaded by name, as are its functions.
+// cudnn is loaded by name, and its functions are looked up by name.
 const cudnn = "libcudnn.so.9"
 
 const nvrtc = "libnvrtc.so.13"
 
-// loaded are libraries that are looked for by name.
+// loaded are the libraries that are loaded by name.
 var loaded = []string{cudnn, nvrtc}
 
-// Build compiles the libraries of CUDA that the file provider, the runtime's
-// libonnxruntime_providers_cuda.so, is linked with or loads, into dir. It needs a C compiler.
+// Build compiles into dir the CUDA libraries that the file provider, the runtime's
+// libonnxruntime_providers_cuda.so, is linked against or loads. It needs a C compiler.
 func Build(dir, provider string) error {
 	f, err := elf.Open(provider)
 	if err != nil {
@@ -115,8 +115,8 @@ func Build(dir, provider string) error {
 	return nil
 }
 
-// named are the functions whose names, beginning with prefix, are among the constants
-// of a library: those that it looks up while it runs.
+// named returns the functions that a library looks up at run time: those whose names, beginning
+// with prefix, are among its constants.
 func named(f *elf.File, prefix string) (all []elf.ImportedSymbol, err error) {
 	section := f.Section(".rodata")
 	if section == nil {
@@ -136,7 +136,7 @@ func named(f *elf.File, prefix string) (all []elf.ImportedSymbol, err error) {
 	return all, nil
 }
 
-// compile makes one library with the given symbols. What testdata defines goes before.
+// compile builds one library with the given symbols. Definitions in testdata take precedence.
 func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
 	var source, versions bytes.Buffer
 	source.WriteString("static int object;\n")
@@ -179,7 +179,7 @@ func compile(dir, soname string, symbols []elf.ImportedSymbol) error {
 	return nil
 }
 
-// Compiler is the C compiler to use, empty where there is none.
+// Compiler returns the C compiler to use, empty if there is none.
 func Compiler() string {
 	for _, name := range []string{os.Getenv("CC"), "cc", "gcc", "clang"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
@@ -189,8 +189,8 @@ func Compiler() string {
 	return ""
 }
 
-// Environment is the environment of a process that finds the libraries in dir before
-// any others.
+// Environment returns the environment of a process that finds the libraries in dir before any
+// others.
 func Environment(dir string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "LD_LIBRARY_PATH=") })
 	return append(env, "LD_LIBRARY_PATH="+strings.TrimSuffix(dir+":"+os.Getenv("LD_LIBRARY_PATH"), ":"))

@@ -18,7 +18,7 @@ static struct {
 static int rank, size;
 static unsigned long barriers;
 
-// barrier waits until all processes have come to it as often as this one.
+// barrier waits until all processes have reached it as often as this one.
 static const char *barrier(void) {
   time_t end = time(NULL) + PATIENCE;
   atomic_fetch_add(&shared->arrived, 1);

@@ -1,4 +1,4 @@
-// What the stand-in for NVRTC gives and that for the driver loads.
+// What the stand-in for NVRTC produces and that for the driver loads.
 #include <stdint.h>
 
 #define MARK "standin"

@@ -1,6 +1,6 @@
-// The part of cuBLAS that says how products of float32 are computed. Nothing is. The
-// numbers are those of NVIDIA's documentation of cuBLAS; changes of the mode go to the
-// log, the file that VICREG_STANDIN_LOG names.
+// The part of cuBLAS that sets how float32 products are computed, which none are. The numbers are
+// from NVIDIA's documentation of cuBLAS; switching to TF32 is logged to the file named by
+// VICREG_STANDIN_LOG.
 #include <stdio.h>
 #include <stdlib.h>
 

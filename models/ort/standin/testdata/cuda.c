@@ -1,7 +1,7 @@
-// The part of CUDA's runtime library that has to answer for a session to open and
-// for copies to be made: one device of compute capability 9.0 whose memory is the
-// host's. What is not here does nothing and succeeds. Arguments as in CUDA's
-// documentation of its runtime API; only those that matter have names.
+// The part of CUDA's runtime library that has to respond for a session to open and for copies to
+// be made: one device of compute capability 9.0 whose memory is the host's. All else does nothing
+// and succeeds. Arguments are as in CUDA's documentation of its runtime API; only those that
+// matter have names.
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -12,7 +12,7 @@ enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NOT_IN_CAPTURE = 900, CAPTURE_INVALIDATED
 
 static int object; // stands for events and the like
 
-// VICREG_STANDIN_CAPABILITY may name another.
+// VICREG_STANDIN_CAPABILITY overrides the major version.
 static int capability(void) {
   const char *major = getenv("VICREG_STANDIN_CAPABILITY");
   return major ? atoi(major) : 9;
@@ -23,31 +23,31 @@ int cudaGetDevice(int *device) { return *device = 0, SUCCESS; }
 int cudaDriverGetVersion(int *version) { return *version = 13000, SUCCESS; }
 int cudaRuntimeGetVersion(int *version) { return *version = 13000, SUCCESS; }
 
-// The places of struct cudaDeviceProp of CUDA 13 that are read.
+// The fields of CUDA 13's struct cudaDeviceProp that are read.
 int cudaGetDeviceProperties(char *p) {
   memset(p, 0, 1008);
   strcpy(p, "stand-in");
   *(uint64_t *)(p + 288) = 80ull << 30; // memory
-  *(uint64_t *)(p + 296) = 49152;       // shared memory a block
-  *(int *)(p + 304) = 65536;            // registers a block
-  *(int *)(p + 308) = 32;               // threads a warp
-  *(int *)(p + 320) = 1024;             // threads a block
+  *(uint64_t *)(p + 296) = 49152;       // shared memory per block
+  *(int *)(p + 304) = 65536;            // registers per block
+  *(int *)(p + 308) = 32;               // threads per warp
+  *(int *)(p + 320) = 1024;             // threads per block
   int most[6] = {1024, 1024, 64, 2147483647, 65535, 65535};
   memcpy(p + 324, most, sizeof most); // of a block and of a grid, by axis
   *(int *)(p + 360) = capability();
   *(int *)(p + 384) = MULTIPROCESSORS;
-  *(int *)(p + 604) = 2048; // threads a multiprocessor
+  *(int *)(p + 604) = 2048; // threads per multiprocessor
   return SUCCESS;
 }
 
 int cudaDeviceGetAttribute(int *value, int attribute) {
   switch (attribute) {
-  case 1: *value = 1024; break;                // threads a block
-  case 10: *value = 32; break;                 // threads a warp
+  case 1: *value = 1024; break;                // threads per block
+  case 10: *value = 32; break;                 // threads per warp
   case 16: *value = MULTIPROCESSORS; break;
   case 75: *value = capability(); break;
   case 76: *value = 0; break;                  // minor
-  case 8: case 97: *value = 49152; break;      // shared memory a block
+  case 8: case 97: *value = 49152; break;      // shared memory per block
   default: *value = 1;
   }
   return SUCCESS;
@@ -58,10 +58,9 @@ static int allocate(void **p, size_t bytes) {
   return posix_memalign(p, 256, bytes ? bytes : 1) ? OUT_OF_MEMORY : SUCCESS;
 }
 
-// Copies to the device are made as late as CUDA may make them: when their stream is
-// waited for or does anything else. Until then pinned memory is not read; other memory
-// is, since the call has to return with it. What another stream does finds the old
-// content.
+// Copies to the device are made as late as CUDA may make them: when their stream is synchronised
+// or does anything else. Until then pinned memory is not read; other memory is copied at once,
+// since the call has to return with it read. Work in another stream sees the old content.
 typedef struct copy {
   void *to;
   const void *from;
@@ -78,7 +77,7 @@ typedef struct pinned {
   size_t bytes;
   struct pinned *next;
 } pinned;
-static stream *streams, *legacy; // legacy: its copies are over when the call is
+static stream *streams, *legacy; // legacy: its copies are complete on return
 static pinned *pins;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -120,7 +119,7 @@ int cudaStreamSynchronize(stream *s) { return flush(s); }
 int cudaStreamDestroy(stream *s) { return flush(s); } // and keep it: it is small
 int cudaStreamQuery(stream *s) { return flush(s); }
 
-// Time is what has been computed, which the stand-in for cuDNN tells.
+// Time is simulated: the stand-in for cuDNN advances it.
 float standin_clock;
 int cudaEventCreate(float **event) { return *event = calloc(1, sizeof **event), SUCCESS; }
 int cudaEventCreateWithFlags(float **event) { return cudaEventCreate(event); }
@@ -161,7 +160,7 @@ int cudaFreeHost(void *at) {
 }
 int cudaMemGetInfo(size_t *unused, size_t *all) { return *unused = 79ull << 30, *all = 80ull << 30, SUCCESS; }
 
-// What failed last is found by whoever asks next.
+// The last error is found by whoever asks next.
 static int last_error;
 static int fail(int error) { return last_error = error; }
 int cudaPeekAtLastError(void) { return last_error; }
@@ -170,9 +169,9 @@ int cudaGetLastError(void) {
   return last_error = SUCCESS, error;
 }
 
-// Launches are captured once and replayed: copies, what sets memory and the kernels of
-// the stand-in for the driver. Those of cuDNN compute while they are captured and are not
-// replayed; others do nothing.
+// Launches are captured once and replayed: copies, memsets and the kernels of the stand-in for
+// the driver. Those of cuDNN compute while they are captured and are not replayed; others do
+// nothing.
 typedef struct work {
   void (*run)(void *with);
   void *with;
@@ -191,15 +190,15 @@ static int record(void (*run)(void *), void *with) {
   return SUCCESS;
 }
 
-// standin_launch runs what is launched on a stream, or records it, and frees its argument
-// when it runs no more.
+// standin_launch runs a launch on a stream and then frees its argument, or records it while the
+// stream is captured.
 int standin_launch(stream *s, void (*run)(void *), void *with) {
   if (capturing != NULL && s == capturing->of) return record(run, with);
   flush(s), run(with), free(with);
   return SUCCESS;
 }
 
-// The device's memory, of which VICREG_STANDIN_MEMORY may name an end.
+// The device's memory, which VICREG_STANDIN_MEMORY may limit.
 static size_t taken;
 int cudaMalloc(void **p, size_t bytes) {
   const char *most = getenv("VICREG_STANDIN_MEMORY");
@@ -226,7 +225,8 @@ int cudaStreamBeginCapture(stream *s) {
   return SUCCESS;
 }
 int cudaStreamIsCapturing(void *stream, int *status) { return *status = capturing != NULL, SUCCESS; }
-// With VICREG_STANDIN_CAPTURE=0 something in a capture was not to be captured.
+// VICREG_STANDIN_CAPTURE=0 makes captures fail, as if they contained something that cannot be
+// captured.
 int cudaStreamEndCapture(void *stream, graph **g) {
   const char *legal = getenv("VICREG_STANDIN_CAPTURE");
   *g = legal && *legal == '0' ? NULL : capturing;
@@ -287,7 +287,7 @@ int cudaGetDriverEntryPointByVersion(const char *name, void **f) { return *f = N
 const char *cudaGetErrorName(int error) { return "stand-in"; }
 const char *cudaGetErrorString(int error) { return "stand-in"; }
 
-// All memory is a device's to whoever asks.
+// All memory is reported as a device's.
 int cudaPointerGetAttributes(char *attributes, void *p) {
   memset(attributes, 0, 32);
   *(int *)attributes = 2;

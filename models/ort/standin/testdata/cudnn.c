@@ -1,6 +1,6 @@
-// Stands in for libcudnn.so.9: its ops library, computed by plain loops in the host's
-// memory. Signatures and numbers are those of NVIDIA's documentation of cuDNN 9;
-// it refuses what cuDNN refuses as far as the code under test depends on it.
+// Stands in for libcudnn.so.9: its ops library, computed by plain loops in host memory.
+// Signatures and numbers are from NVIDIA's documentation of cuDNN 9; it rejects what cuDNN
+// rejects as far as the code under test depends on it.
 #define _GNU_SOURCE
 #include "cudnn.h"
 
@@ -116,6 +116,6 @@ int cudnnGetStream(handle *h, void **stream) { return *stream = h->stream, SUCCE
 int cudnnCreateTensorDescriptor(tensor **t) { return *t = calloc(1, sizeof **t), SUCCESS; }
 int cudnnDestroyTensorDescriptor(tensor *t) { return free(t), SUCCESS; }
 
-// What the runtime's own kernels ask for is not computed.
+// What the runtime's own kernels request is not computed.
 int cudnnSetTensorNdDescriptor(tensor *t) { return SUCCESS; }
 int cudnnBatchNormalizationForwardInference(handle *h) { return SUCCESS; }

@@ -1,5 +1,5 @@
-// What the two halves of the stand-in for cuDNN share: tensors in the host's memory,
-// and a log of what was asked, in the file that VICREG_STANDIN_LOG names.
+// What the two halves of the stand-in for cuDNN share: tensors in host memory, and a log of what
+// is requested, in the file named by VICREG_STANDIN_LOG.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +25,15 @@ double get(const tensor *t, const void *data, int64_t n, int64_t c, int64_t h, i
 void put(const tensor *t, void *data, double value, int64_t n, int64_t c, int64_t h, int64_t w);
 int64_t elements(const tensor *t);
 
-// place gives the coordinates of the i-th element, channels last.
+// place returns the coordinates of the i-th element, channels last.
 void place(const tensor *t, int64_t i, int64_t at[4]);
 
 // refuse keeps why, for cudnnGetLastErrorString.
 int refuse(int status, const char *why);
 void note(const char *format, ...);
 
-// begin has what the handle's stream was given before come to its end.
+// begin completes the work submitted to the handle's stream before.
 void begin(const void *handle);
 
-// The device's clock, in ms, which cudart's events read.
+// take_time advances the device's clock, in ms, which cudart's events read.
 void take_time(float ms);

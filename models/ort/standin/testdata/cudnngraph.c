@@ -1,16 +1,16 @@
-// The graph library of the stand-in for cuDNN: descriptors that check what is set, as
-// the tables in NVIDIA's documentation have it, and convolutions by plain loops.
+// The graph library of the stand-in for cuDNN: descriptors that check what is set, following the
+// tables in NVIDIA's documentation, and convolutions by plain loops.
 //
-// It offers seven engines, from the best guess down. The first has no plans, and the
-// second fails when it runs; the third is the quickest and rounds whatever it is given
-// to 3 bits; the fourth is quick and, as tensor cores do, rounds float32 to 10 bits; the
-// fifth is exact and slow, and the sixth is, too, and takes long; of that there are as
-// many configurations more as VICREG_STANDIN_NAIVE says, of VICREG_STANDIN_NAIVE_MS each. The
-// last is cuDNN's last resort, and takes for ever; it is alone with VICREG_STANDIN_LOOPS.
+// It offers seven engines, best guess first. The first has no plans, and the second fails when it
+// runs; the third is the fastest and rounds all its operands to 3 bits; the fourth is fast and,
+// like tensor cores, rounds float32 to 10 bits; the fifth is exact and slow; the sixth is exact,
+// too, and takes long: it has VICREG_STANDIN_NAIVE additional configurations and takes
+// VICREG_STANDIN_NAIVE_MS. The last is cuDNN's last resort, and takes for ever; with
+// VICREG_STANDIN_LOOPS it is the only one.
 //
-// For a convolution with sums of its result there are those that compute on tensor cores, where
-// channels divide by 8 and it is not for VICREG_STANDIN_NO_SUMS. Their time is a quarter of that
-// without, or as many times it as VICREG_STANDIN_SUMS says.
+// For a convolution with sums of its result the first four are offered, if channels divide by 8
+// and VICREG_STANDIN_NO_SUMS is not set. Their time is that without sums times
+// VICREG_STANDIN_SUMS, by default a quarter.
 #include "cudnn.h"
 
 #include <math.h>
@@ -41,12 +41,11 @@ enum {
   T_DESCRIPTOR = 15,
   T_STATISTICS_MODE
 };
-// As the log numbers them.
+// As numbered in the log.
 enum { NO_PLANS, FAILS, DOWN_CONVERTS, TENSOR_CORES, EXACT, NAIVE, LOOPS, ENGINES };
 enum { NOTE_TENSOR_CORE = 0, NOTE_DOWN_CONVERT = 1, NOTE_STRICT_NAN = 9 };
 
-// What may be set: of which descriptor, by what name, type and count, and whether it
-// must be.
+// What may be set: of which descriptor, by what name, type and count, and whether it is required.
 typedef struct {
   int kind, name, type, least, most, needed;
 } rule;
@@ -100,7 +99,7 @@ enum { RULES = sizeof rules / sizeof *rules };
 
 typedef struct descriptor {
   int kind, final, engine;
-  struct descriptor *graph; // of what follows from one
+  struct descriptor *graph; // for descriptors derived from a graph
   char set[RULES];
   int64_t values[RULES][5];
 } descriptor;
@@ -129,7 +128,7 @@ int cudnnBackendCreateDescriptor(int kind, descriptor **d) {
   return SUCCESS;
 }
 int cudnnBackendDestroyDescriptor(descriptor *d) {
-  // What is used after it was freed shall be noticed.
+  // Makes use after free noticeable.
   memset(d, 0xff, sizeof *d);
   free(d);
   if (--alive == 0) note("no descriptor is left\n");
@@ -150,7 +149,7 @@ int cudnnBackendSetAttribute(descriptor *d, int name, int type, int64_t count, c
 }
 
 static descriptor *operation(const descriptor *graph) { return child(graph, 801); }
-// statistics is the second operation of a graph, NULL where there is none.
+// statistics returns the second operation of a graph, NULL if there is none.
 static descriptor *statistics(const descriptor *graph) { return ((descriptor *const *)value(graph, 801))[1]; }
 static int first(const descriptor *op) { return op->kind == FORWARD ? 700 : op->kind == BACKWARD_DATA ? 706 : 712; }
 
@@ -199,7 +198,7 @@ static int check_operation(const descriptor *op) {
   return SUCCESS;
 }
 
-// A graph is a convolution, alone or with sums of its result: of float32, a number a channel.
+// A graph is a convolution, alone or with sums of its result: in float32, one per channel.
 static int check_graph(const descriptor *graph) {
   const descriptor *op = operation(graph), *sums = statistics(graph);
   if (op->kind != FORWARD && op->kind != BACKWARD_DATA && op->kind != BACKWARD_FILTER)
@@ -250,7 +249,7 @@ static int64_t workspace_of(int engine) {
   return engine >= EXACT ? 0 : bytes ? atoll(bytes) : 4096 << engine;
 }
 
-// sums_fit says whether there are kernels for the sums of a graph.
+// sums_fit reports whether there are kernels for the sums of a graph.
 static int sums_fit(const descriptor *graph) {
   convolution c = convolution_of(operation(graph));
   return c.x.dims[C] % 8 == 0 && c.y.dims[C] % 8 == 0 && getenv("VICREG_STANDIN_NO_SUMS") == NULL;
@@ -298,8 +297,8 @@ static double rounded(double value, int bits) {
   return ldexp(rint(ldexp(fraction, bits + 1)), exponent - bits - 1);
 }
 
-// Every product of the convolution, each of which adds to one element of the output.
-// The operands are rounded to so many bits, and not at all for 0.
+// Adds every product of the convolution to its element of the output. The operands are rounded to
+// this many bits, or not at all for 0.
 static void convolve(const convolution *c, void *data[3], int bits) {
   const tensor *tensors[] = {&c->x, &c->w, &c->y};
   int output = c->kind == FORWARD         ? 2
@@ -331,7 +330,7 @@ static float time_of(int engine) {
   return engine == NAIVE && ms ? atof(ms) : times[engine];
 }
 
-// data_of is what the pack has for a tensor, NULL with a reason where it may not be used.
+// data_of returns the pack's data for a tensor, or NULL with a reason if it may not be used.
 static void *data_of(const descriptor *pack, const descriptor *of) {
   const rule *ids = find(pack, 1000);
   for (int i = 0; i < pack->set[ids - rules]; i++) {
@@ -343,7 +342,7 @@ static void *data_of(const descriptor *pack, const descriptor *of) {
   return refuse(BAD_PARAM, "a tensor has no data"), NULL;
 }
 
-// add_up gives the sums of y's channels, or of their squares.
+// add_up computes the sums of y's channels, or of their squares.
 static void add_up(const tensor *y, const void *data, int squares, float *to) {
   for (int64_t c = 0; c < y->dims[C]; c++) {
     double sum = 0;
@@ -367,7 +366,7 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
   void *workspace = *(void *const *)value(pack, 1003), *data[3] = {0}, *to[2] = {0};
   if (workspace_of(plan->engine) > 0) {
     if (workspace == NULL) return refuse(BAD_PARAM, "no workspace");
-    // All of it, or where that is much its beginning.
+    // All of it or, if it is large, its beginning.
     int64_t bytes = workspace_of(plan->engine), most = 256 << 20;
     memset(workspace, 0xff, bytes < most ? bytes : most);
   }

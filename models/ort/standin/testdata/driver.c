@@ -1,6 +1,6 @@
-// The part of CUDA's driver that loads kernels and launches them. The kernels are those
-// that the stand-in for NVRTC has compiled; threads.c runs them. Signatures and numbers
-// are those of NVIDIA's documentation of the driver API.
+// The part of CUDA's driver that loads and launches kernels. The kernels are those compiled by
+// the stand-in for NVRTC; threads.c runs them. Signatures and numbers are from NVIDIA's
+// documentation of the driver API.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static int capturing(void) {
   return ask(NULL, &status), status;
 }
 
-// load opens a library from memory, by way of a file that is not kept.
+// load opens a library from memory, via a temporary file.
 static void *load(const cubin *c) {
   const char *tmp = getenv("TMPDIR");
   char path[4096];
@@ -69,7 +69,7 @@ int cuLibraryUnload(library *l) {
   return dlclose(l->code), free(l), SUCCESS;
 }
 
-// Beside a kernel lies the size of its argument, which is how a kernel is known.
+// A kernel is accompanied by a symbol with the size of its argument, which identifies it as one.
 int cuLibraryGetKernel(kernel **k, library *l, const char *name) {
   char with[256];
   snprintf(with, sizeof with, "%s_size", name);
@@ -91,8 +91,8 @@ static int fits(dim3 grid, dim3 block) {
          block.x * block.y * block.z <= MOST_THREADS;
 }
 
-// A launch keeps its argument, and runs when its stream comes to it. There is no shared
-// memory but what kernels declare.
+// A launch copies its argument, and runs when its stream reaches it. There is no dynamic shared
+// memory.
 int cuLaunchKernel(const kernel *k, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *stream, void **arguments, void **extra) {
   static int (*give)(void *, void (*)(const launch *), launch *);

@@ -1,6 +1,5 @@
-// What CUDA C++ has built in, as far as our kernels use it, for a compiler of C. It comes
-// before the source that the stand-in for NVRTC is given. One thread runs at a time, so
-// nothing here is atomic.
+// The built-ins of CUDA C++ that our kernels use, for a C compiler. They precede the source given
+// to the stand-in for NVRTC. One thread runs at a time, so nothing here is atomic.
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +13,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __align__(n) __attribute__((aligned(n)))
 
-// Shared memory is the library's, in one place, and filled anew for each block.
+// Shared memory is one section of the library, filled anew for each block.
 #define __shared__ static __attribute__((section("standin_shared")))
 extern char __start_standin_shared[] __attribute__((weak, visibility("hidden")));
 extern char __stop_standin_shared[] __attribute__((weak, visibility("hidden")));

@@ -1,7 +1,7 @@
-// A kernel that is to run, with what it is given.
+// The launch of a kernel, with its argument.
 #include "threads.h"
 
-// MOST_THREADS of a block.
+// The maximum number of threads per block.
 enum { MOST_THREADS = 1024 };
 
 typedef struct {
@@ -12,6 +12,5 @@ typedef struct {
   char argument[] __attribute__((aligned(16))); // its struct
 } launch;
 
-// run_launch returns when the kernel has ended. Of several that are called at once each
-// waits for those before it.
+// run_launch returns when the kernel has ended. Concurrent calls are serialised.
 void run_launch(const launch *l);

@@ -1,7 +1,7 @@
 // Stands in for libnvrtc.so.13: a program is compiled by the machine's C compiler, after
-// kernel.h, which lies beside this library. What stands for the machine code of a device
-// is a shared library after a mark and its size, which the stand-in for the driver loads.
-// Signatures and numbers are those of NVIDIA's documentation of NVRTC.
+// kernel.h, which lies beside this library. In place of a device's machine code there is a shared
+// library, after a mark and its size, which the stand-in for the driver loads. Signatures and
+// numbers are from NVIDIA's documentation of NVRTC.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ int nvrtcDestroyProgram(program **p) {
   return free(*p), *p = NULL, SUCCESS;
 }
 
-// content reads a file, with room before it, and ends it with a NUL.
+// content reads a file, leaving room before it, and terminates it with a NUL.
 static char *content(const char *path, size_t before, size_t *size) {
   FILE *file = fopen(path, "r");
   if (file == NULL) return NULL;
@@ -53,7 +53,7 @@ static char *content(const char *path, size_t before, size_t *size) {
   return fclose(file), all;
 }
 
-// execute runs a program with its output in a file, and says whether it did well.
+// execute runs a program with its output in a file, and returns whether it succeeded.
 static int execute(const char *const *words, const char *output) {
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
@@ -70,8 +70,8 @@ static int execute(const char *const *words, const char *output) {
 
 static int begins(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
 
-// Of NVRTC's options macros are passed on, what says which device is looked at, and what
-// changes only how fast the code is, or how C++ is read, is left out.
+// Of NVRTC's options macros are passed on and the architecture is read; those that change only
+// the speed of the code, or how C++ is parsed, are ignored.
 static const char *const ignored[] = {"--std=", "-std=", "--fmad=", "-fmad=", "--use_fast_math", "-use_fast_math", "-lineinfo",
                                       "--generate-line-info", "-default-device", "--device-as-default-execution-space", NULL};
 static int take(program *p, const char *option, const char **macro, int *real) {
@@ -86,8 +86,8 @@ static int take(program *p, const char *option, const char **macro, int *real) {
   return INVALID_OPTION;
 }
 
-// translate has the compiler make library from source. What GPUs refuse and processors
-// let pass ends the process: vectors that are not aligned, places outside of arrays.
+// translate compiles source into library. What GPUs reject and CPUs tolerate ends the process:
+// misaligned vectors, indices out of bounds.
 static int translate(const char *source, const char *library, const char *log, int macros, const char *const *macro) {
   Dl_info self;
   char prelude[4096];
@@ -105,7 +105,7 @@ static int translate(const char *source, const char *library, const char *log, i
   return free(words), well;
 }
 
-// compile works in a folder of its own, of which nothing is left.
+// compile works in a temporary folder, which it removes.
 static int compile(program *p, int real, int macros, const char *const *macro) {
   const char *tmp = getenv("TMPDIR");
   char dir[4000], source[4096], library[4096], log[4096];
@@ -143,7 +143,7 @@ int nvrtcCompileProgram(program *p, int count, const char *const *options) {
 
 int nvrtcGetProgramLogSize(program *p, size_t *size) { return *size = strlen(p->log) + 1, SUCCESS; }
 int nvrtcGetProgramLog(program *p, char *log) { return strcpy(log, p->log), SUCCESS; }
-// Of a program for no device in particular, or none that was compiled, there is none.
+// Programs for a virtual architecture, and those that did not compile, have none.
 int nvrtcGetCUBINSize(program *p, size_t *size) { return *size = p->code ? sizeof *p->code + p->code->size : 0, SUCCESS; }
 int nvrtcGetCUBIN(program *p, void *code) {
   if (p->code == NULL) return INVALID_PROGRAM;

@@ -1,11 +1,11 @@
-// Runs kernels on the processor: the blocks of a grid one after the other, and of a block
-// one thread at a time, until its end or until it waits for the others.
+// Runs kernels on the CPU: the blocks of a grid one after the other, and the threads of a block
+// one at a time, each until it ends or waits for the others.
 //
-// Threads run on fibers. A fiber goes from one thread to the next; where a thread waits,
-// its fiber waits with it and another one takes the next thread. So without
-// __syncthreads one fiber runs them all as plain calls.
+// Threads run on fibers. A fiber goes from one thread to the next; if a thread waits, its fiber
+// waits with it and another one takes the next thread. So without __syncthreads one fiber runs
+// them all as plain calls.
 #define _GNU_SOURCE
-#undef _FORTIFY_SOURCE // which takes a jump to another stack for an error
+#undef _FORTIFY_SOURCE // it takes a jump to another stack for an error
 #include "launch.h"
 
 #include <pthread.h>
@@ -21,17 +21,17 @@ enum { STACK = 64 << 10 };
 typedef struct {
   jmp_buf at;
   int made, waits;
-  dim3 thread; // that waits
+  dim3 thread; // the one that waits
 } fiber;
 
-// The launch that runs; lock is held as long. A fiber may go on in a launch of another
+// The launch that runs; lock is held throughout. A fiber may be reused by a launch of another
 // thread of the process.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const launch *now;
 static standin_threads *threads;
 static fiber fibers[MOST_THREADS], *running;
 static jmp_buf scheduler;
-static unsigned count, next; // threads of a block, and the one to begin with
+static unsigned count, next; // threads of a block, and the next one to start
 static int backwards;
 
 static void leave(int waits) {
@@ -46,8 +46,8 @@ static void sync(void) {
 
 static dim3 place(dim3 size, unsigned long i) { return (dim3){i % size.x, i / size.x % size.y, i / size.x / size.y}; }
 
-// Every other block, and each in every other launch, begins with its last thread: what a
-// thread reads before it may is then wrong in one of them.
+// Every other block, alternating from launch to launch, begins with its last thread: a thread
+// that reads too early then gets a wrong value in one of them.
 static dim3 thread(unsigned i) { return place(now->block, backwards ? count - 1 - i : i); }
 
 static void run_threads(void) {
@@ -59,7 +59,7 @@ static void run_threads(void) {
 }
 
 static void make(fiber *f) {
-  static ucontext_t context; // this is left at once
+  static ucontext_t context; // not on the stack, which is left at once
   char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (stack == MAP_FAILED) abort();
   f->made = 1;
@@ -85,7 +85,7 @@ static void wrong(unsigned waiting) {
 
 static void run_block(void) {
   unsigned used = 0, waiting = 0;
-  memset(threads->shared, 0xff, threads->shared_end - threads->shared); // not a number
+  memset(threads->shared, 0xff, threads->shared_end - threads->shared); // NaN
   for (next = 0; next < count; used++) {
     enter(&fibers[used]);
     waiting += fibers[used].waits;

@@ -1,10 +1,10 @@
-// What kernels (kernel.h) and what runs them (threads.c) share: each library of kernels
-// has one of these, and standin_of gives it.
+// What kernels (kernel.h) and their scheduler (threads.c) share: each library of kernels has one
+// of these, returned by standin_of.
 typedef struct {
   unsigned x, y, z;
 } dim3;
 typedef struct {
-  dim3 thread, block, block_size, grid_size; // of the thread that runs
+  dim3 thread, block, block_size, grid_size; // of the running thread
   void (*sync)(void);                        // what __syncthreads calls
   char *shared, *shared_end;                 // all __shared__ memory
 } standin_threads;

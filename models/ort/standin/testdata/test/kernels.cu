@@ -1,4 +1,4 @@
-// Kernels of the test of the stand-ins, in CUDA C++ and C alike.
+// Kernels for the test of the stand-ins, both CUDA C++ and C.
 #ifdef __CUDACC_RTC__
 #define KERNEL(name, type, threads) extern "C" __global__ void __launch_bounds__(threads) name(const type a)
 #else
@@ -13,7 +13,7 @@ enum { THREADS = 64 };
 
 typedef struct {
   const float *x;
-  float *sums; // of each block, and then of all
+  float *sums; // of each block, and then the total
   unsigned *ended;
   int n;
 } sum_args;
@@ -29,7 +29,7 @@ __device__ __forceinline__ static void sum_block(float *part, const float *__res
   }
 }
 
-// The sum of each block, and in the block that ends last those of all.
+// Computes the sum of each block and, in the block that ends last, the total.
 KERNEL(sum, sum_args, THREADS) {
   __shared__ float part[THREADS];
   __shared__ unsigned before;
@@ -74,7 +74,7 @@ KERNEL(vectors, vector_args, 1) {
   a.y[0] = rsqrtf(f.x * f.y) + fmaf(f.z, f.w, fmaxf(f.x, f.y));
 }
 
-// What a thread reads of shared memory that nothing has been written to.
+// Reads shared memory that nothing has been written to.
 KERNEL(unwritten, vector_args, 1) {
   __shared__ float s[4];
   a.y[blockIdx.x] = s[0];

@@ -1,5 +1,5 @@
-// Compiles the kernels of a file and launches them through the stand-ins, as the program
-// does: launch FILE WHAT. It prints what they give.
+// Compiles the kernels of a file and launches them through the stand-ins, as vicreg does: launch
+// FILE WHAT. It prints their results.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ static void apart(handle library) {
   launch(kernel(library, "apart"), NULL, 1, THREADS, &a);
 }
 
-// A copy, memory that is set and two launches are captured, with the arguments of then.
+// Captures a copy, a memset and two launches, with their arguments at that time.
 static void capture(handle library) {
   handle stream, other, graph, run, k = kernel(library, "sum"), p = kernel(library, "places");
   sum_args a = numbers(1);
@@ -156,7 +156,7 @@ static void capture(handle library) {
   }
 }
 
-// A launch comes after the copies of its stream, which are late.
+// A launch comes after the delayed copies of its stream.
 static void late(handle library) {
   handle stream;
   sum_args a = numbers(0);
@@ -191,7 +191,7 @@ static void together(handle library) {
   }
 }
 
-// What is refused, each with its number.
+// What is rejected, each with its status.
 static void refused(handle library, const char *source) {
   handle k = kernel(library, "sum"), none, p;
   void *args = &(sum_args){0};
