@@ -84,8 +84,8 @@ func (b Binding) unit(vector []float32) ([]float32, error) {
 	return unit, nil
 }
 
-// unitOf is unit into a slice of D numbers, which may be vector itself; after an error it is
-// partly written.
+// unitOf is unit, but writes the result to unit, [D], which may be vector itself; on error that
+// is partly written.
 func (b Binding) unitOf(unit, vector []float32) error {
 	if len(vector) != b.Dim {
 		return fmt.Errorf("the vector has %d numbers: those of this index have %d", len(vector), b.Dim)

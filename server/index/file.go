@@ -71,7 +71,7 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 	}
 	f.state, f.path = st, st.db.Path()
 	tune(st.bytes())
-	debug.FreeOSMemory() // loading leaves much garbage, which is not released otherwise
+	debug.FreeOSMemory() // loading leaves garbage, a fraction of the vectors' size, which nothing else frees
 	f.sketcher = newSketcher(f.current)
 	if o.Sketch {
 		f.sketcher.start()

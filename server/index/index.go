@@ -39,7 +39,7 @@ const (
 	MaxID        = 512      // bytes of an id, a source or the name of a namespace
 	MaxMetadata  = 16 << 10 // bytes of an item's metadata
 	MaxThumbnail = 64 << 10 // bytes
-	MaxDim       = 8192     // numbers of a vector
+	MaxDim       = 8192     // dimensions of a vector
 	MaxK         = 1000     // hits of a query
 )
 
@@ -49,7 +49,7 @@ const DefaultNamespace = "default"
 // Item is an entry of the index.
 type Item struct {
 	ID        string          // unique in its namespace
-	Vector    []float32       // [D], as the model gives it
+	Vector    []float32       // [D], as output by the model
 	Metadata  json.RawMessage // a JSON object; nil for an empty one
 	Source    string          // the path of the image file, "" if there is none
 	Hash      []byte          // SHA-256 of the image file, nil if there is none
@@ -59,14 +59,14 @@ type Item struct {
 
 // Query asks for the items most similar to a vector.
 type Query struct {
-	Vector  []float32      // [D], as the model gives it; or
+	Vector  []float32      // [D], as output by the model; or
 	ID      string         // an item, which is excluded from the hits itself
 	K       int            // maximum number of hits, 1 to MaxK
 	Filter  *filter.Filter // condition on the metadata, nil for none
 	Without []string       // ids of items to exclude; unknown ones are ignored
 	Least   *float32       // minimum score of a hit, nil for none
 	Bare    bool           // omit Metadata, Source and Pictured from hits
-	Bytes   int64          // limit for the texts of all hits up to this query's, each item once, else ErrMuch; 0 for none
+	Bytes   int64          // maximum bytes of ids, metadata and sources in all hits up to this query's, each item once, else ErrMuch; 0 for any
 }
 
 // Hit is an item that was found.
@@ -94,7 +94,7 @@ func (b Binding) Similarity() string {
 	return "centered-cosine"
 }
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
 	ErrUnknown = errors.New("there is no such item")
 	ErrModel   = errors.New("the index belongs to another model")

@@ -51,7 +51,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killOnce starts a child and kills it once it has printed so many lines.
+// killOnce starts a child and kills it once it has printed the given number of lines.
 func killOnce(t *testing.T, l *indextest.Ledger, path string, round, lines int) {
 	t.Helper()
 	c := exec.Command(os.Args[0])

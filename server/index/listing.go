@@ -15,7 +15,7 @@ type Listing struct {
 	Filter  *filter.Filter // condition on the metadata, nil for none
 	After   int64          // Next of the previous page, 0 for the first
 	Limit   int            // maximum number of items
-	Bytes   int64          // limit for their texts, except that one item is always returned; 0 for none
+	Bytes   int64          // maximum bytes of their ids, metadata and sources, but at least one item; 0 for any
 	Vectors bool           // include the vectors
 }
 
@@ -47,7 +47,7 @@ func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, er
 		return page, nil
 	}
 	var size, last int64
-	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row) (more bool) { // skips what was deleted a moment ago
+	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row) (more bool) { // skips rows deleted meanwhile
 		if size += weight(r); l.Bytes > 0 && size > l.Bytes && last != 0 {
 			page.Next = last
 			return false

@@ -19,14 +19,14 @@ const (
 	exact = 2e-6
 	// longMean is the length of a mean from which a model's own vectors are hardly ever so near
 	// to length 1: the average of their lengths is at least that of their mean, and if lengths
-	// scatter by two fifths (log-normal), it is one in a hundred thousand.
+	// scatter by two fifths (log-normal), one vector in a hundred thousand is.
 	longMean = 4
 )
 
-// Normalized reports whether a vector has been normalised to length 1 and this does harm: without
-// a centre it does none. Only the length tells. If, going by the mean, vectors may well have a
-// length of about 1 by themselves, only float32 rounding is allowed for: one or two in a hundred
-// thousand such vectors are misjudged.
+// Normalized reports whether a vector has been normalised to length 1 where that does harm:
+// without a centre it does none. Only the length tells. If, going by the mean, vectors may well
+// have a length of about 1 by themselves, only float32 rounding is allowed for: one or two in a
+// hundred thousand such vectors are misjudged.
 func (b Binding) Normalized(vector []float32) bool {
 	if b.Center == nil {
 		return false

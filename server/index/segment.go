@@ -87,7 +87,7 @@ type part struct {
 	*segment
 	n    int         // number of rows
 	live []uint64    // a bit for each row that has not been replaced or deleted
-	gone int         // number of rows that have been
+	gone int         // number of rows replaced or deleted
 	page filter.Page // the metadata of the rows
 }
 

@@ -102,7 +102,7 @@ func (k *sketcher) draw(ctx context.Context) {
 			break
 		}
 	}
-	if learnt { // learning leaves as much garbage as it leaves results
+	if learnt { // learning leaves as much garbage as it keeps
 		tune(st.bytes())
 		debug.FreeOSMemory()
 	}

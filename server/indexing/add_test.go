@@ -266,7 +266,7 @@ func TestAddImages(t *testing.T) {
 	wrong(t, "a file of vectors is added by itself", add("00.png", "v.npy")...)
 }
 
-// wrong wants a command to reject its input.
+// wrong checks that a command rejects its input.
 func wrong(t *testing.T, words string, args ...string) {
 	t.Helper()
 	var bad *usage.Error

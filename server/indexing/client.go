@@ -20,7 +20,7 @@ import (
 // client talks to a server that owns an index. It is safe for concurrent use.
 type client struct {
 	base  *url.URL
-	key   string // if the server needs none
+	key   string // "" if the server needs none
 	pause func(ctx context.Context, d time.Duration) error
 }
 

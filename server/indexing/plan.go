@@ -38,7 +38,7 @@ const (
 // addition is an image, or a vector, that is to be in the index.
 type addition struct {
 	id, source string
-	label      string          // if unknown
+	label      string          // "" if unknown
 	own        json.RawMessage // metadata that it comes with, nil for none
 }
 
@@ -211,7 +211,7 @@ func (p *plan) left(d deed, a addition) bool {
 	return true
 }
 
-// refuse records an addition that cannot be in the index.
+// refuse records an addition that cannot be indexed.
 func (p *plan) refuse(id, reason string) {
 	p.mu.Lock()
 	p.bad = append(p.bad, dataset.Bad{Key: id, Reason: strings.ReplaceAll(reason, "\n", " ")})

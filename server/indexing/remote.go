@@ -85,8 +85,8 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 	}
 }
 
-// put stores items. A request that takes the server too long, or is too large for it, is retried
-// in halves.
+// put stores items. A request that times out on the server, or is too large for it, is retried in
+// halves.
 func (r *remote) put(ctx context.Context, items []entry) (bad []string, err error) {
 	var result struct {
 		Data []struct {

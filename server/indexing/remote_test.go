@@ -213,7 +213,7 @@ func TestClientSpeaksOfTLS(t *testing.T) {
 	}
 }
 
-// at connects to a played server.
+// at connects to a fake server.
 func at(t *testing.T, c *client) *remote {
 	t.Helper()
 	r, err := connect(t.Context(), c, "n")

@@ -91,7 +91,7 @@ func matches(t testing.TB, f *Filter, metadata string) bool {
 	return n == 1
 }
 
-// A filter without conditions holds for everything, even for what is no metadata.
+// A filter without conditions holds for everything, even for invalid metadata.
 func TestNoFilter(t *testing.T) {
 	for _, f := range []*Filter{nil, {}, read(t, " { } ")} {
 		if !f.Holds([]byte(`{"a":1}`)) || !f.Holds(nil) || !f.Holds([]byte("junk")) || f.String() != "{}" || !matches(t, f, `{"a":1}`) {

@@ -6,7 +6,7 @@ import (
 )
 
 // kind is the type of a value. The first two are no values: holder marks a field that is present
-// only because it holds others, nothing one that is present itself, as {} or [].
+// only because it holds others, nothing one that is present in its own right, as {} or [].
 type kind uint8
 
 const (

@@ -7,7 +7,7 @@ import (
 )
 
 // codes holds all rows quantised to 8 bits, for blocks whose points leave many pairs. They are
-// built on first use, which is rare where vectors differ along few axes.
+// built on first use, which is late or never where vectors differ along few axes.
 type codes struct {
 	once            sync.Once
 	codes           []int8    // [N, D], by place

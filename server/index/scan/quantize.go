@@ -8,9 +8,9 @@ const (
 	padding   = 64   // a query is padded to a multiple of this many codes, so its tail needs no special case
 )
 
-// Quantize quantises x to 8 bits: x ≈ scale*codes, with codes from -127 to 127 and len(codes) =
-// len(x). The numbers of x must be finite. residual is an upper bound on the length of the error,
-// |x - scale*codes|; Query.Margin derives a bound on products from it.
+// Quantize quantises x to 8 bits: x ≈ scale*codes, with codes from -127 to 127 and
+// len(codes) = len(x). The numbers of x must be finite. residual is an upper bound on the length
+// of the error, |x - scale*codes|; Query.Margin derives a bound on products from it.
 func Quantize(codes []int8, x []float32) (scale, residual float32) {
 	mustFit(len(codes) == len(x) && len(x) <= MaxDim, "%d codes of %d numbers", len(codes), len(x))
 	return cut(codes, x, rowCode)
@@ -82,8 +82,8 @@ func NewQuery(x []float32) *Query {
 }
 
 // Margin makes a search over codes exact. Let x be a row of length at most length (at least 0),
-// quantised with a scale and residual, p the product of its codes and the query's, and estimate =
-// q.Scale*scale*float32(p) in float32. Then
+// quantised with a scale and residual, p the product of its codes and the query's, and
+// estimate = q.Scale*scale*float32(p) in float32. Then
 //
 //	estimate - margin <= Dot(q, x) <= estimate + margin, with margin = base + slope*residual,
 //
@@ -91,11 +91,11 @@ func NewQuery(x []float32) *Query {
 // least t, then the k highest scores, and all that tie with the k-th, are among the rows with an
 // upper bound of at least t.
 //
-// Why: with q' and x' for the vectors that the codes represent, q·x - q'·x' = q·(x-x') +
-// (q-q')·x', which is at most |q|*residual + q.Residual*(|x|+residual). Each rounding adds at
-// most 2^-24 of (|q|+q.Residual)*(|x|+residual): there are ⌈D/64⌉+6 in Dot, and fewer than 10 in
-// estimate, margin and their sum. This holds for q and x of lengths from 1e-9 to 1e9; far outside
-// that, numbers leave the range of a float32.
+// Why: with q' and x' for the vectors that the codes represent,
+// q·x - q'·x' = q·(x-x') + (q-q')·x', which is at most |q|*residual + q.Residual*(|x|+residual).
+// Each rounding adds at most 2^-24 of (|q|+q.Residual)*(|x|+residual): there are ⌈D/64⌉+6 in Dot,
+// and fewer than 10 in estimate, margin and their sum. This holds for q and x of lengths from
+// 1e-9 to 1e9; far outside that, numbers leave the range of a float32.
 func (q *Query) Margin(length float32) (base, slope float32) {
 	blocks := (len(q.codes) + padding - 1) / padding
 	rounded := float64(blocks+6+10) * 0x1p-24 * (q.length + float64(q.Residual))

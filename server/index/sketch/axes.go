@@ -127,8 +127,8 @@ func roundings(dim int) float64 { return float64((dim+63)/64+6) * 0x1.01p-24 }
 // along sets out to the first len(out) numbers of P x.
 func (a *Axes) along(out, x []float32) { scan.Dots(out, x, a.rows[:len(out)*a.dim]) }
 
-// rest is an upper bound on the length of r = x - Pᵀa, where a is the result of along. With P x =
-// a + e, |e| at most blur: |r|² = |x|² - |a|² - 2 a·e + a·(P Pᵀ - 1)a.
+// rest is an upper bound on the length of r = x - Pᵀa, where a is the result of along. With
+// P x = a + e, |e| at most blur: |r|² = |x|² - |a|² - 2 a·e + a·(P Pᵀ - 1)a.
 func (a *Axes) rest(x, along []float32) float32 {
 	total, there := squares(x), squares(along)
 	r := total - there + 2*math.Sqrt(there)*a.blur + there*a.skew + 1e-12

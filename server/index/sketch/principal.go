@@ -22,9 +22,9 @@ func Principal(ctx context.Context, vectors []float32, dim, n int) *Axes {
 func (a *Axes) Along(out, x []float32) { a.along(out, x) }
 
 // Apart is an upper bound on the distance of two vectors along any number of the axes, as Along
-// computes them, if they are at most distance apart and at most length long. Along all axes, |P
-// (x - y)|² is at most the norm of P Pᵀ times the squared distance, and each vector has lost at
-// most blur to rounding; along fewer axes both are smaller.
+// computes them, if they are at most distance apart and at most length long. Along all axes,
+// |P (x - y)|² is at most the norm of P Pᵀ times the squared distance, and each vector has lost
+// at most blur to rounding; along fewer axes both are smaller.
 func (a *Axes) Apart(distance, length float64) float64 {
 	return math.Sqrt(1+a.skew)*distance + 2*a.blur*length
 }

@@ -60,7 +60,7 @@ func examine(t *testing.T, path string, o Options) (rows []Row, err error) {
 	return rows, nil
 }
 
-// wantFound wants an error of damage to be one that callers know.
+// wantFound checks that an error of damage is one that callers know.
 func wantFound(t *testing.T, what string, err error) {
 	t.Helper()
 	for _, known := range []error{ErrDamaged, ErrForeign, ErrNewer} {

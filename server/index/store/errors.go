@@ -10,7 +10,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
 	ErrInUse   = errors.New("another process has the index open")
 	ErrDamaged = errors.New("the index file is damaged")

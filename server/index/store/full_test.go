@@ -170,7 +170,7 @@ func fillUp(s *Store) (n int, err error) {
 	}
 }
 
-// reread wants the state after n changes.
+// reread checks that a store is in the state after n changes.
 func reread(s *Store, n int) error {
 	want := after(n)
 	err := s.Load(context.Background(), func(r *Row) error {

@@ -74,7 +74,7 @@ func TestKeysOfRemovedRows(t *testing.T) {
 	}
 }
 
-// A file that replaces another knows the keys of both.
+// A file that replaces another reuses the keys of neither.
 func TestKeysAfterReplace(t *testing.T) {
 	s := made(t, testAbout)
 	rows := apply(t, s, puts(rowsOf(0, 10, testDim)...)...)

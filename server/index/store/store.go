@@ -1,7 +1,7 @@
-// Package store is the file format of the similarity index: rows with their vectors in one SQLite
-// database, where every change is on the disk before it is acknowledged. The file can be
+// Package store implements the file of the similarity index: rows with their vectors in one
+// SQLite database, where every change is on the disk before it is acknowledged. The file can be
 // inspected with the sqlite3 program, but what others write to it fails the checksums. The
-// package knows nothing of search.
+// package has no search.
 package store
 
 import (
@@ -23,7 +23,7 @@ type Store struct {
 	// Locks, in the order in which they must be acquired.
 	long     sync.RWMutex // shared by long reads; exclusive for replacing the file
 	writing  sync.Mutex   // for using or closing the writer
-	mu       sync.RWMutex // guards what follows; changing it takes all three
+	mu       sync.RWMutex // guards what follows; changing it requires all three locks
 	*session              // nil when the store is closed
 	closed   error        // why it is closed
 }

@@ -122,7 +122,7 @@ func TestAllAtOnce(t *testing.T) {
 	}
 }
 
-// pairs wants the rows a and b to differ only in their ids.
+// pairs checks that the rows a and b differ only in their ids.
 func pairs(s *Store) error {
 	hashes := map[string]string{}
 	err := s.Load(context.Background(), func(r *Row) error {
