@@ -19,8 +19,8 @@ import (
 
 // alike is the default cosine from which images count as nearly the same. Measured on a ResNet-18
 // after one epoch on CIFAR-10: recompressed photographs and those scaled by two keep it, with few
-// exceptions, and of 10,000 different images 29 come that close to another. From 0.99 it is 190,
-// from 0.98 1,032, and they form long chains.
+// exceptions, and of 10,000 different images 29 come that close to another. At 0.99 it is 190,
+// at 0.98 1,032, and they form long chains.
 const alike = 0.995
 
 func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
