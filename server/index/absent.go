@@ -9,9 +9,9 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// Absent says why nothing is to be found in a namespace, of all that there are, and what
-// was most likely meant: it has no items, or none of them has a field that the filter
-// asks about. "" says that neither is so.
+// Absent explains why nothing can be found in a namespace, given all namespaces, and suggests
+// what was most likely meant: the namespace has no items, or none of them has a field that the
+// filter tests. It returns "" if neither is the case.
 func Absent(all []NamespaceInfo, namespace string, f *filter.Filter) string {
 	at := slices.IndexFunc(all, func(n NamespaceInfo) bool { return n.Name == namespace })
 	if at < 0 {
@@ -30,8 +30,7 @@ func Absent(all []NamespaceInfo, namespace string, f *filter.Filter) string {
 	return ""
 }
 
-// meant goes on with the name that is most like one that is not there, or with all when
-// they are few.
+// meant suggests the name most similar to a missing one, or lists all names if there are few.
 func meant(name string, names []string) string {
 	const longest, few = 64, 8 // a longer name costs too much to compare
 	if len(name) <= longest {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// BenchmarkSearch finds the 10 best of 100,000 vectors of 512 numbers, on one core. The
-// bytes are those of all codes; sketches are of use for one of the kinds.
+// BenchmarkSearch finds the 10 best of 100,000 vectors of 512 numbers, on one core. The bytes are
+// those of all codes; sketches help only with one of the kinds.
 func BenchmarkSearch(b *testing.B) {
 	const dim, items = 512, 100_000
 	kinds := map[string]func(*rand.Rand, int) []float32{"any": vectors["any"], "positive": vectors["positive"], "sketched": sketched["near a few dimensions"]}

@@ -11,7 +11,7 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// Check is the error that Upsert would have for an item, nil where it would store it.
+// Check returns the error that Upsert would return for an item, nil if it would store it.
 func (f *File) Check(item Item) error {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -22,7 +22,7 @@ func (f *File) Check(item Item) error {
 	return err
 }
 
-// check returns the vector as it is searched by, and the metadata taken apart.
+// check returns the vector as it is searched by, and the parsed metadata.
 func (st *state) check(item Item) (unit []float32, meta *filter.Metadata, err error) {
 	if meta, err = checkText(item); err != nil {
 		return nil, nil, err
@@ -31,14 +31,14 @@ func (st *state) check(item Item) (unit []float32, meta *filter.Metadata, err er
 	return unit, meta, err
 }
 
-// CheckText is the error that Upsert would have for an item whatever its vector is, and
-// whatever else is in the namespace.
+// CheckText returns the error that Upsert would return for an item regardless of its vector and
+// of the rest of the namespace.
 func CheckText(item Item) error {
 	_, err := checkText(item)
 	return err
 }
 
-// checkText returns the metadata taken apart.
+// checkText returns the parsed metadata.
 func checkText(item Item) (*filter.Metadata, error) {
 	if err := CheckID(item.ID); err != nil {
 		return nil, fmt.Errorf("the id %w", err)
@@ -56,9 +56,9 @@ func checkText(item Item) (*filter.Metadata, error) {
 	return filter.ReadMetadata(item.Metadata)
 }
 
-// CheckID tells what is wrong with an id or the name of a namespace: it goes on after
-// "the id". Both have 1 to MaxID bytes of UTF-8 without control characters, and are not
-// "." or "..", which mean something else in a URL.
+// CheckID returns what is wrong with an id or the name of a namespace, worded to follow "the id".
+// Both have 1 to MaxID bytes of UTF-8 without control characters, and are not "." or "..", which
+// have a special meaning in a URL.
 func CheckID(id string) error {
 	switch {
 	case id == "":
@@ -75,7 +75,7 @@ func CheckID(id string) error {
 	return nil
 }
 
-// unit is a vector as it is compared: less the centre, and of length 1.
+// unit returns a vector as it is compared: minus the centre, and normalised to length 1.
 func (b Binding) unit(vector []float32) ([]float32, error) {
 	unit := make([]float32, b.Dim)
 	if err := b.unitOf(unit, vector); err != nil {
@@ -84,8 +84,8 @@ func (b Binding) unit(vector []float32) ([]float32, error) {
 	return unit, nil
 }
 
-// unitOf writes it to unit, [D], which may be vector itself; after an error something of
-// it is there.
+// unitOf is unit, but writes the result to unit, [D], which may be vector itself; on error that
+// is partly written.
 func (b Binding) unitOf(unit, vector []float32) error {
 	if len(vector) != b.Dim {
 		return fmt.Errorf("the vector has %d numbers: those of this index have %d", len(vector), b.Dim)

@@ -8,25 +8,25 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// collection is a namespace in memory. One goroutine at a time writes; what it has
-// published never changes, so that searches go on meanwhile without a lock.
+// collection is a namespace in memory. It has one writer at a time; what that has published never
+// changes, so searches proceed concurrently without a lock.
 type collection struct {
 	dim    int
-	fields *filter.Dictionary // the writer's
-	parts  []part             // the writer's; those before it in shown are not changed
-	filled bool               // a part has been left full that nobody was told of
-	learnt learnt             // the sketcher's
-	fill   int                // index of the part that is being filled, -1 for none
-	owned  map[int]bool       // parts whose live is no reader's yet
-	moved  int                // rows that came or went since the pairs were drawn
-	coded  int                // rows that fields has coded
+	fields *filter.Dictionary // for the writer only
+	parts  []part             // for the writer only; it does not change those in shown
+	filled bool               // a part has become full since the sketcher was last told
+	learnt learnt             // for the sketcher only
+	fill   int                // index of the part being filled, -1 for none
+	owned  map[int]bool       // parts whose live is not shared with readers yet
+	moved  int                // rows added or removed since the pairs were drawn
+	coded  int                // rows encoded with fields
 
 	mu     sync.RWMutex
 	shown  *snapshot        // what readers see
-	places map[string]place // of ids, as in shown
+	places map[string]place // by id, as of shown
 }
 
-// snapshot is a namespace at one moment. It never changes.
+// snapshot is a namespace at one moment. It is immutable.
 type snapshot struct {
 	dim   int
 	parts []part
@@ -35,7 +35,7 @@ type snapshot struct {
 	pairs *pairs
 }
 
-// place is a part and a row in it.
+// place identifies a row by its part and its index there.
 type place uint32
 
 func at(part, row int) place { return place(part*segmentRows + row) }
@@ -47,8 +47,8 @@ func newCollection(dim int) *collection {
 	return c
 }
 
-// change is one step of the writer: an item that is in the store now, or without row
-// one that is gone from it.
+// change is one step of the writer: an item that is now in the store, or with a nil row one that
+// has been removed from it.
 type change struct {
 	id   string
 	key  int64
@@ -56,7 +56,7 @@ type change struct {
 	meta filter.Row
 }
 
-// apply makes changes and shows them, all at once. It tells which ids were there before.
+// apply makes changes and publishes them all at once. It reports which ids existed before.
 func (c *collection) apply(changes []change) (were []bool) {
 	were = make([]bool, len(changes))
 	c.mu.Lock()
@@ -76,8 +76,8 @@ func (c *collection) apply(changes []change) (were []bool) {
 	return were
 }
 
-// draw has random pairs drawn anew when the items are no longer those of the last ones.
-// It is the writer's, and keeps no reader.
+// draw renews the random pairs once enough items have changed. Only the writer calls it, and it
+// does not block readers.
 func (c *collection) draw() {
 	now := c.snapshot()
 	if float64(c.moved) < stale*float64(now.items) {
@@ -90,22 +90,24 @@ func (c *collection) draw() {
 	c.shown = &next
 }
 
-// stale is how many changes, as a share of the items, make new random pairs worth it.
+// stale is the number of changes, as a fraction of the items, from which new random pairs are
+// worth their cost.
 const stale = 0.2
 
-// mostCoded rows, and four times as many as there are, may have been coded before their
-// columns are made anew.
+// Once mostCoded rows plus four times the current number have been encoded, the columns are
+// rebuilt.
 const mostCoded = 10_000
 
-// forget drops what is in no metadata any more when that may be much. It is the writer's.
+// forget drops the fields and values that no metadata has any more, if there may be many. Only
+// the writer calls it.
 func (c *collection) forget() {
 	if c.coded > mostCoded+4*len(c.places) {
 		c.renew()
 	}
 }
 
-// renew moves the columns to a dictionary of what is in them. Readers keep the old ones
-// with the old dictionary until it is done.
+// renew moves the columns to a new dictionary of only what they contain. Readers keep the old
+// columns and dictionary until it is done.
 func (c *collection) renew() {
 	move := c.fields.Renew()
 	for j := range c.parts {
@@ -124,7 +126,7 @@ func (c *collection) renew() {
 	c.publish()
 }
 
-// finish ends a load: what was added is shown.
+// finish ends a load by publishing what was added.
 func (c *collection) finish() {
 	c.mu.Lock()
 	c.moved = len(c.places)
@@ -133,7 +135,7 @@ func (c *collection) finish() {
 	c.draw()
 }
 
-// add puts a row into the part that is being filled.
+// add appends a row to the part being filled.
 func (c *collection) add(key int64, id string, r row, meta filter.Row) place {
 	if c.fill < 0 || c.parts[c.fill].n == segmentRows {
 		c.begin()
@@ -142,7 +144,7 @@ func (c *collection) add(key int64, id string, r row, meta filter.Row) place {
 	if p.n == len(p.keys) {
 		p.segment = p.segment.grown(c.dim)
 	}
-	if !c.owned[c.fill] { // readers have these words
+	if !c.owned[c.fill] { // readers share these words
 		p.live, c.owned[c.fill] = slices.Clone(p.live), true
 	}
 	if p.n%64 == 0 {
@@ -155,7 +157,7 @@ func (c *collection) add(key int64, id string, r row, meta filter.Row) place {
 	return at(c.fill, p.n-1)
 }
 
-// begin takes an empty part to be filled, one that has been left or a new one.
+// begin selects an empty part to fill: one that has been vacated, or a new one.
 func (c *collection) begin() {
 	c.filled = c.filled || c.fill >= 0
 	c.fill = slices.IndexFunc(c.parts, func(p part) bool { return p.segment == nil })
@@ -170,10 +172,11 @@ func (c *collection) begin() {
 	c.owned[c.fill] = true
 }
 
-// sparse is the share of a full part's rows that may be gone before the others move.
+// sparse is the fraction of a full part's rows that may be gone before the remaining ones are
+// moved.
 const sparse = 1. / 8
 
-// remove marks a row as gone. A part with many such rows is left.
+// remove marks a row as gone, and vacates its part if that has many such rows.
 func (c *collection) remove(p place) {
 	i := p.part()
 	c.parts[i] = c.parts[i].without(p.row(), c.owned[i])
@@ -183,7 +186,7 @@ func (c *collection) remove(p place) {
 	}
 }
 
-// leave moves the rows of a part into the one that is being filled.
+// leave moves the rows of a part into the one being filled.
 func (c *collection) leave(i int) {
 	old := c.parts[i]
 	c.parts[i] = part{}
@@ -194,7 +197,8 @@ func (c *collection) leave(i int) {
 	}
 }
 
-// publish shows the writer's state to readers. c.mu is held, or nobody knows c yet.
+// publish makes the writer's state visible to readers. c.mu must be held, unless c is not shared
+// yet.
 func (c *collection) publish() {
 	for n := len(c.parts); n > 0 && c.parts[n-1].segment == nil; n-- {
 		c.parts = c.parts[:n-1]
@@ -210,14 +214,13 @@ func (c *collection) publish() {
 	clear(c.owned)
 }
 
-// snapshot is what readers see now.
+// snapshot returns what readers currently see.
 func (c *collection) snapshot() *snapshot {
 	s, _ := c.find()
 	return s
 }
 
-// find is what readers see now, and the places of ids in it, -1 for one that is not
-// there.
+// find returns the current snapshot, and the places of ids in it, -1 for an id that is not there.
 func (c *collection) find(ids ...string) (s *snapshot, places []int64) {
 	places = make([]int64, len(ids))
 	c.mu.RLock()
@@ -233,17 +236,17 @@ func (c *collection) find(ids ...string) (s *snapshot, places []int64) {
 
 const nowhere = -1
 
-// ids are those of all items, in no order.
+// ids returns the ids of all items, in no particular order.
 func (c *collection) ids() []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return slices.Collect(maps.Keys(c.places))
 }
 
-// key is the item's in the store.
+// key returns the item's key in the store.
 func (s *snapshot) key(p place) int64 { return s.parts[p.part()].keys[p.row()] }
 
-// vector is the item's, of length 1; not to be changed.
+// vector returns the item's vector, of length 1; it must not be modified.
 func (s *snapshot) vector(p place) []float32 { return s.parts[p.part()].row(p.row(), s.dim).vector }
 
 func (s *snapshot) id(p place) string { return s.parts[p.part()].ids[p.row()] }

@@ -9,8 +9,8 @@ import (
 	"vicreg/server/index/store"
 )
 
-// commit writes the calls of a group: together, or where that fails each by itself, so
-// that one fails alone.
+// commit writes the calls of a group together or, if that fails, one by one, so that a faulty
+// call fails alone.
 func (w *writer) commit(group []*call) {
 	err := w.apply(group)
 	if err == nil || len(group) == 1 {
@@ -37,10 +37,10 @@ func (w *writer) commit(group []*call) {
 	}
 }
 
-// tuneEvery is after how many changes the memory is looked at.
+// tuneEvery is the number of changes between two calls of tune.
 const tuneEvery = 1 << 14
 
-// apply writes calls in one transaction, and then shows them to searches.
+// apply writes calls in one transaction, and then publishes them to searches.
 func (w *writer) apply(group []*call) error {
 	for _, c := range group {
 		c.to = w.state.collection(c.namespace)
@@ -69,7 +69,7 @@ func (w *writer) apply(group []*call) error {
 	return nil
 }
 
-// leave ends namespaces that have no items.
+// leave removes namespaces that have no items.
 func (w *writer) leave(group []*call) {
 	for _, c := range group {
 		if w.state.collection(c.namespace).snapshot().items == 0 {
@@ -81,7 +81,7 @@ func (w *writer) leave(group []*call) {
 // write puts all calls on the disk, and sets the keys of their changes.
 func (w *writer) write(group []*call) error {
 	err := encode(group)
-	if errors.Is(err, filter.ErrFields) { // some may be those of metadata that is gone
+	if errors.Is(err, filter.ErrFields) { // some may be of metadata that is gone
 		for _, c := range group {
 			if c.to.coded > len(c.to.places) {
 				c.to.renew()
@@ -107,8 +107,8 @@ func (w *writer) write(group []*call) error {
 	return nil
 }
 
-// encode prepares the metadata of calls for filters. After an error no field is left of
-// those that only they have.
+// encode encodes the metadata of calls for filters. On error, it removes the fields that only
+// they have.
 func encode(group []*call) (err error) {
 	for _, c := range group {
 		c.mark, c.coded = c.to.fields.Mark(), c.to.coded
@@ -128,7 +128,7 @@ func encode(group []*call) (err error) {
 	return nil
 }
 
-// uncode takes back what encode did.
+// uncode reverts encode.
 func uncode(group []*call) {
 	for _, c := range slices.Backward(group) {
 		c.to.fields.Reset(c.mark)
@@ -136,7 +136,7 @@ func uncode(group []*call) {
 	}
 }
 
-// stores tells whether a call does more than delete.
+// stores reports whether a call does more than delete.
 func (c *call) stores() bool {
 	return slices.ContainsFunc(c.rows, func(r *row) bool { return r != nil })
 }

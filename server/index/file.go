@@ -12,21 +12,21 @@ import (
 	"vicreg/server/index/store"
 )
 
-// File is an Index in one file: every item is in an SQLite database and on the disk
-// before it is acknowledged, and the vectors and what filters need are in memory, too.
-// One process at a time owns a file; others may open it to read.
+// File is an Index in one file: every item is in an SQLite database and on the disk before it is
+// acknowledged, and the vectors and the columns for filters are in memory, too. One process at a
+// time owns a file; others may open it read-only.
 type File struct {
 	path     string
 	threads  *threads
-	writer   *writer // nil of a file that is only read
+	writer   *writer // nil if read-only
 	sketcher *sketcher
 
-	mu     sync.RWMutex // held to read while the file is used, and to write to end that
+	mu     sync.RWMutex // read-locked while the file is used, locked to exclude all use
 	state  *state
 	closed bool
 }
 
-// state is the content of a file. Rebuild puts another one in its place.
+// state is the content of a file. Replace swaps in another one.
 type state struct {
 	db      *store.Store
 	binding Binding
@@ -35,17 +35,16 @@ type state struct {
 	names map[string]*collection
 }
 
-// Options say how a file is opened.
+// Options configure Open.
 type Options struct {
-	// Binding is the model's. A file that is made gets it; one that is there must have
-	// the same fingerprint and dimension, and keeps its centre. Without a fingerprint
-	// any file is right.
+	// Binding is the model's. A new file gets it; an existing one must have the same fingerprint
+	// and dimension, and keeps its own centre. Without a fingerprint any file is accepted.
 	Binding  Binding
-	Create   bool                  // make the file where there is none; else that is fs.ErrNotExist
-	ReadOnly bool                  // beside the owner: what is there now, and stays as it is
-	Threads  int                   // of a search, 0 for as many as there are cores
-	Sketch   bool                  // work in the background, on one core, for searches to read less: for who searches much
-	Progress func(done, total int) // told now and then while the items are loaded; may be nil
+	Create   bool                  // create a missing file; otherwise the error is fs.ErrNotExist
+	ReadOnly bool                  // read what is there now, beside an owner; later changes are not seen
+	Threads  int                   // for loading, and for all searches together; 0 for the number of cores
+	Sketch   bool                  // draw sketches in the background, on one core: for frequent searches
+	Progress func(done, total int) // called now and then while items are loaded; may be nil
 }
 
 // Errors of the file itself.
@@ -59,8 +58,8 @@ var (
 
 var _ Index = (*File)(nil)
 
-// Open loads the file at path. What is wrong with it is an error that wraps ErrModel,
-// ErrInUse, ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist.
+// Open loads the file at path. If something is wrong with it, the error wraps ErrModel, ErrInUse,
+// ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist.
 func Open(ctx context.Context, path string, o Options) (*File, error) {
 	if o.Threads < 1 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -72,7 +71,7 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 	}
 	f.state, f.path = st, st.db.Path()
 	tune(st.bytes())
-	debug.FreeOSMemory() // loading leaves garbage as large as a part of the vectors, for which nothing else makes room
+	debug.FreeOSMemory() // loading leaves garbage, a fraction of the vectors' size, which nothing else frees
 	f.sketcher = newSketcher(f.current)
 	if o.Sketch {
 		f.sketcher.start()
@@ -85,7 +84,7 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 
 // load opens the database at path and reads it.
 func load(ctx context.Context, path string, o Options) (_ *state, err error) {
-	if o.Binding.Dim > MaxDim { // before a file is made for them
+	if o.Binding.Dim > MaxDim { // before a file is created for them
 		return nil, fmt.Errorf("open index %s: vectors of %d numbers: want at most %d", path, o.Binding.Dim, MaxDim)
 	}
 	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly})
@@ -110,8 +109,8 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	return st, nil
 }
 
-// Admits is an error that wraps ErrModel unless vectors of a model may be compared with
-// those that b is about. A model without a fingerprint is not asked about.
+// Admits returns an error that wraps ErrModel unless a model's vectors may be compared with those
+// of b. A model without a fingerprint is not checked.
 func (b Binding) Admits(model Binding) error {
 	switch {
 	case model.Fingerprint == "":
@@ -124,7 +123,7 @@ func (b Binding) Admits(model Binding) error {
 	return nil
 }
 
-// collection is a namespace, an empty one where there is none of that name.
+// collection returns a namespace, an empty one if there is none of that name.
 func (st *state) collection(name string) *collection {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
@@ -134,7 +133,8 @@ func (st *state) collection(name string) *collection {
 	return newCollection(st.binding.Dim)
 }
 
-// make is the collection of a namespace, which the writer begins where there is none.
+// make returns the collection of a namespace, creating it if there is none. Only load and the
+// writer call it.
 func (st *state) make(name string) *collection {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -144,14 +144,14 @@ func (st *state) make(name string) *collection {
 	return st.names[name]
 }
 
-// end forgets a namespace, which the writer does when it has no items.
+// end removes a namespace. The writer calls it for one without items.
 func (st *state) end(name string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	delete(st.names, name)
 }
 
-// sorted are the names of the namespaces that have items.
+// sorted returns the names of the namespaces that have items.
 func (st *state) sorted() (names []string) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
@@ -174,16 +174,16 @@ func (f *File) enter() (st *state, leave func(), err error) {
 	return f.state, f.mu.RUnlock, nil
 }
 
-// current is the state as it is now, for what needs no database.
+// current returns the current state, for uses that need no database.
 func (f *File) current() *state {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.state
 }
 
-// Close waits for calls under way and gives the file up. It may be called again.
+// Close waits for calls in progress and releases the file. It may be called more than once.
 func (f *File) Close() error {
-	f.sketcher.close() // which asks for the state
+	f.sketcher.close() // before locking, as it reads the state
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -196,14 +196,14 @@ func (f *File) Close() error {
 	return f.state.db.Close()
 }
 
-// Path is the file's, without symbolic links.
+// Path returns the file's path, without symbolic links.
 func (f *File) Path() string { return f.path }
 
-// Remove removes an index with all that lies beside it, and is ErrInUse when somebody
-// owns it.
+// Remove removes an index with everything beside it. It returns ErrInUse if a process owns the
+// index.
 func Remove(path string) error { return store.Remove(path) }
 
-// Binding is what the vectors have in common, also after Close.
+// Binding returns the binding of the vectors, also after Close.
 func (f *File) Binding() Binding {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -45,7 +45,7 @@ func open(t *testing.T, path string, o index.Options) *index.File {
 
 var three = index.Binding{Fingerprint: "model a", Dim: 3}
 
-// made is an index of items 0 to n-1 of a quarter of a circle, of which item 0 is first.
+// made returns an index of items 0 to n-1, spread over a quarter of a circle with item 0 first.
 func made(t *testing.T, n int) *index.File {
 	f := open(t, filepath.Join(t.TempDir(), "x.index"), index.Options{Binding: three, Create: true})
 	put(t, f, "default", around(0, n)...)
@@ -68,7 +68,7 @@ func put(t *testing.T, f *index.File, namespace string, items ...index.Item) {
 	}
 }
 
-// ids are those of the hits of a query.
+// ids returns the ids of a query's hits.
 func ids(t *testing.T, f *index.File, q index.Query) (ids []string) {
 	t.Helper()
 	hits, err := f.Search(context.Background(), "default", q)
@@ -81,8 +81,7 @@ func ids(t *testing.T, f *index.File, q index.Query) (ids []string) {
 	return ids
 }
 
-// What was acknowledged is there when the file is opened again, and answers are the
-// same to the last bit.
+// What was acknowledged is there when the file is reopened, and answers are bit-identical.
 func TestReopen(t *testing.T) {
 	ctx := context.Background()
 	f := made(t, 5000)
@@ -120,8 +119,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// samePercentiles allows for other random pairs, which a file has when its rows lie in
-// another order.
+// samePercentiles allows for the other random pairs of a file whose rows are in another order.
 func samePercentiles(a, b [][]index.Hit) bool {
 	for i := range a {
 		for k := range a[i] {
@@ -160,7 +158,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A reader beside the owner sees what was there when it came.
+// A reader beside the owner sees what was there when it opened the file.
 func TestReadOnly(t *testing.T) {
 	ctx := context.Background()
 	f := made(t, 10)
@@ -213,7 +211,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Metadata that is always new leaves memory again, and filters still find what is there.
+// Metadata that keeps changing does not accumulate in memory, and filters still find what is
+// there.
 func TestMetadataComesBack(t *testing.T) {
 	f := made(t, 2)
 	for round := range 30 {
@@ -233,7 +232,7 @@ func TestMetadataComesBack(t *testing.T) {
 	}
 }
 
-// A namespace costs what its items do, and nothing when it has none.
+// A namespace takes memory only for its items, and none when it is empty.
 func TestNamespacesComeAndGo(t *testing.T) {
 	ctx := context.Background()
 	f := open(t, filepath.Join(t.TempDir(), "x.index"), index.Options{Binding: index.Binding{Fingerprint: "f", Dim: 1024}, Create: true})
@@ -262,7 +261,7 @@ func TestNamespacesComeAndGo(t *testing.T) {
 	}
 }
 
-// Fields that a call brought which failed, or that no item has any more, are free again.
+// Fields of a call that failed, or that no item has any more, are freed again.
 func TestFieldsComeBack(t *testing.T) {
 	ctx := context.Background()
 	f := made(t, 10)
@@ -296,11 +295,11 @@ func TestFieldsComeBack(t *testing.T) {
 	}
 }
 
-// A list gives every item once, in the order in which they came.
+// A list returns every item once, in the order of first insertion.
 func TestList(t *testing.T) {
 	ctx := context.Background()
 	f := made(t, 5000)
-	put(t, f, "default", around(40, 50)...) // once more, at the same place
+	put(t, f, "default", around(40, 50)...) // stored again, keeping their places
 	if _, err := f.Delete(ctx, "default", "00000"); err != nil {
 		t.Fatal(err)
 	}
@@ -332,8 +331,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A page of many bytes ends before them, and the next one goes on there; one that has
-// room for none has one.
+// A page ends before it exceeds its bytes, and the next one continues there; a page without room
+// for an item has one all the same.
 func TestListOfBytes(t *testing.T) {
 	f := made(t, 10)
 	const item = 5 + 8 // the id, and {"i": 0}
@@ -393,14 +392,14 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// A score is worth what the share of lower ones among random pairs says.
+// The percentile is the share of random pairs with a lower score.
 func TestPercentile(t *testing.T) {
 	few := made(t, 9)
 	hits, err := few.Search(context.Background(), "default", index.Query{ID: "00001", K: 1})
 	if err != nil || !math.IsNaN(hits[0][0].Percentile) {
 		t.Errorf("%+v, %v: 9 items tell nothing", hits, err)
 	}
-	f := made(t, 20000) // of a quarter of a circle: the angles of pairs have a triangle's density
+	f := made(t, 20000) // on a quarter of a circle, where the angles of pairs have a triangular density
 	angle := math.Pi / 4
 	hits, err = f.Search(context.Background(), "default", index.Query{Vector: []float32{1, 0, 0}, K: 1000})
 	if err != nil || hits[0][0].Percentile < 99.9 {
@@ -413,7 +412,7 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// Rows that were deleted or replaced leave memory, and nothing gets lost on the way.
+// The memory of deleted or replaced rows is freed, and nothing is lost on the way.
 func TestMemoryComesBack(t *testing.T) {
 	f := made(t, 10000)
 	first := f.Stats().Memory

@@ -1,6 +1,6 @@
-// Package index keeps items with their vectors and finds those that are most similar
-// to another: durable, exact, and for one model at a time. Index is the seam where
-// another engine fits; File is the one that comes with the program.
+// Package index stores items with their vectors and finds those most similar to another: durably,
+// exactly, and for one model at a time. Index is the interface for other engines to implement;
+// File is the built-in implementation.
 package index
 
 import (
@@ -14,81 +14,79 @@ import (
 	"vicreg/server/index/store"
 )
 
-// Index stores items in namespaces and searches among them. A namespace is made by
-// its first item; one without items is as one that was never there. All methods may
-// be called at once. An error means that nothing of the call was done, unless ctx
-// ended: then the call may still be carried out.
+// Index stores items in namespaces and searches them. A namespace is created by its first item;
+// one without items is the same as one that never existed. All methods are safe for concurrent
+// use. An error means that nothing of the call was done, unless ctx ended: then the call may
+// still be carried out.
 type Index interface {
-	// Upsert stores items, each in place of the one with its id, and of two with one id
-	// the later. It tells which ids are new. On return they are on the disk, and every
-	// search finds them. The error of an item that cannot be stored is an *ItemError.
+	// Upsert stores items, each in place of the one with its id; of several with the same id the
+	// last counts. It reports which ids are new. On return the items are on the disk, and every
+	// search finds them. If an item cannot be stored, the error is an *ItemError.
 	Upsert(ctx context.Context, namespace string, items ...Item) (created []bool, err error)
 
-	// Delete removes items and tells which were there. On return they are gone from the
-	// disk, and no search finds them.
+	// Delete removes items and reports which existed. On return they are gone from the disk, and
+	// no search finds them.
 	Delete(ctx context.Context, namespace string, ids ...string) (gone []bool, err error)
 
-	// Search answers each query with its hits, best first; of equal scores the lower id
-	// is first. The search is exact: nothing that belongs to an answer is left out. The
-	// error of a query that cannot be answered is a *QueryError, which wraps ErrUnknown
-	// where there is no item with its ID.
+	// Search answers each query with its hits, best first; of equal scores the lower id comes
+	// first. The search is exact: no hit is missed. If a query cannot be answered, the error is a
+	// *QueryError, which wraps ErrUnknown if there is no item with its ID.
 	Search(ctx context.Context, namespace string, queries ...Query) ([][]Hit, error)
 }
 
-// Limits of what is stored and asked for.
+// Limits of items and queries.
 const (
 	MaxID        = 512      // bytes of an id, a source or the name of a namespace
 	MaxMetadata  = 16 << 10 // bytes of an item's metadata
 	MaxThumbnail = 64 << 10 // bytes
-	MaxDim       = 8192     // numbers of a vector
+	MaxDim       = 8192     // dimensions of a vector
 	MaxK         = 1000     // hits of a query
 )
 
-// DefaultNamespace is where items are when nobody says otherwise.
+// DefaultNamespace is the namespace used if none is given.
 const DefaultNamespace = "default"
 
-// Item is something to be found.
+// Item is an entry of the index.
 type Item struct {
 	ID        string          // unique in its namespace
-	Vector    []float32       // [D], as the model gives it
+	Vector    []float32       // [D], as output by the model
 	Metadata  json.RawMessage // a JSON object; nil for an empty one
 	Source    string          // the path of the image file, "" if there is none
 	Hash      []byte          // SHA-256 of the image file, nil if there is none
 	Thumbnail []byte          // JPEG, nil if there is none
-	Pictured  bool            // whether there is one, of an item that was read without it
+	Pictured  bool            // whether there is a thumbnail, for an item read without it
 }
 
 // Query asks for the items most similar to a vector.
 type Query struct {
-	Vector  []float32      // [D], as the model gives it; or
-	ID      string         // an item, which is left out of the hits itself
-	K       int            // at most as many hits, 1 to MaxK
-	Filter  *filter.Filter // what the metadata must fulfil, nil for nothing
-	Without []string       // ids of items that are no hits; one that is not there changes nothing
-	Least   *float32       // the lowest score that is a hit, nil for any
-	Bare    bool           // hits without metadata, source and whether there is a thumbnail
-	Bytes   int64          // that ids, metadata and sources of all hits of the call, each counted once, may have up to this query's; more is ErrMuch; 0 for any number
+	Vector  []float32      // [D], as output by the model; or
+	ID      string         // an item, which is excluded from the hits itself
+	K       int            // maximum number of hits, 1 to MaxK
+	Filter  *filter.Filter // condition on the metadata, nil for none
+	Without []string       // ids of items to exclude; unknown ones are ignored
+	Least   *float32       // minimum score of a hit, nil for none
+	Bare    bool           // omit Metadata, Source and Pictured from hits
+	Bytes   int64          // maximum bytes of ids, metadata and sources in all hits up to this query's, each item once, else ErrMuch; 0 for any
 }
 
 // Hit is an item that was found.
 type Hit struct {
 	ID         string
 	Score      float32 // the similarity, -1 to 1
-	Percentile float64 // share of pairs of items whose score is lower, in %; NaN where there are too few items to tell
+	Percentile float64 // percentage of item pairs with a lower score; NaN if there are too few items
 	Metadata   json.RawMessage
 	Source     string
 	Pictured   bool // whether there is a thumbnail
 }
 
-// Binding is what the vectors of an index have in common. They mean nothing beside
-// others.
+// Binding describes the vectors of an index. Vectors of different bindings cannot be compared.
 type Binding struct {
 	Fingerprint string    // of the model
 	Dim         int       // D
 	Center      []float32 // [D], subtracted before vectors are compared; nil for plain cosine
 }
 
-// Similarity is the name of the measure that scores are in.
+// Similarity returns the name of the measure used for scores.
 func (b Binding) Similarity() string {
 	if b.Center == nil {
 		return "cosine"
@@ -96,7 +94,7 @@ func (b Binding) Similarity() string {
 	return "centered-cosine"
 }
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
 	ErrUnknown = errors.New("there is no such item")
 	ErrModel   = errors.New("the index belongs to another model")
@@ -104,7 +102,7 @@ var (
 	ErrClosed  = store.ErrClosed
 )
 
-// ItemError is why an item cannot be stored.
+// ItemError says why an item cannot be stored.
 type ItemError struct {
 	Index int // in the call
 	Err   error
@@ -113,7 +111,7 @@ type ItemError struct {
 func (e *ItemError) Error() string { return fmt.Sprintf("item %d: %v", e.Index, e.Err) }
 func (e *ItemError) Unwrap() error { return e.Err }
 
-// QueryError is why a query cannot be answered.
+// QueryError says why a query cannot be answered.
 type QueryError struct {
 	Index int // in the call
 	Err   error
@@ -122,9 +120,9 @@ type QueryError struct {
 func (e *QueryError) Error() string { return fmt.Sprintf("query %d: %v", e.Index, e.Err) }
 func (e *QueryError) Unwrap() error { return e.Err }
 
-// Bind is the binding of a model with these vectors. The mean of its training images
-// is what scores are taken less of: without it the vectors of a ReLU all lie in one
-// corner, and their cosines near 1. A mean of zero is one that nobody knows.
+// Bind returns the binding of a model with these vectors. The mean over its training images is
+// subtracted before scoring: otherwise the outputs of a ReLU all lie in one orthant, with cosines
+// near 1. A mean of zero stands for an unknown one.
 func Bind(fingerprint string, dim int, mean []float32) Binding {
 	b := Binding{Fingerprint: fingerprint, Dim: dim}
 	if slices.ContainsFunc(mean, func(v float32) bool { return v != 0 }) {

@@ -19,13 +19,13 @@ import (
 	"vicreg/server/index/indextest"
 )
 
-// killsEnv is how often TestKill kills; scripts/bench.sh index --case kill sets it.
+// killsEnv sets the number of kills in TestKill; scripts/bench.sh index --case kill sets it.
 const killsEnv = "VICREG_KILLS"
 
-// TestKill kills a process again and again while it writes, deletes, searches and
-// compacts from several goroutines, each time after any number of calls, also while it
-// opens the file. Then everything that was acknowledged is there, and a call that was
-// not is either done or not.
+// TestKill repeatedly kills a process that writes, deletes, searches and compacts from several
+// goroutines, after a random number of calls, also while it opens the file. Afterwards everything
+// that was acknowledged is there, and a call that was not is done either completely or not at
+// all.
 func TestKill(t *testing.T) {
 	kills := 4
 	if text := os.Getenv(killsEnv); text != "" {
@@ -51,7 +51,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killOnce starts a child and kills it when it has said so many lines.
+// killOnce starts a child and kills it once it has printed the given number of lines.
 func killOnce(t *testing.T, l *indextest.Ledger, path string, round, lines int) {
 	t.Helper()
 	c := exec.Command(os.Args[0])
@@ -71,7 +71,7 @@ func killOnce(t *testing.T, l *indextest.Ledger, path string, round, lines int) 
 	for said := 1; ; said++ {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			break // a line that is cut was not said
+			break // a truncated line does not count
 		}
 		if err := note(l, strings.TrimSpace(line)); err != nil {
 			t.Fatal(err)
@@ -86,7 +86,7 @@ func killOnce(t *testing.T, l *indextest.Ledger, path string, round, lines int) 
 	}
 }
 
-// note takes down what a line says.
+// note records what a line reports.
 func note(l *indextest.Ledger, line string) error {
 	var c indextest.Call
 	var ids string
@@ -143,7 +143,7 @@ func verify(t *testing.T, l *indextest.Ledger, path string) {
 	}
 }
 
-// compare looks whether an item is all that a call stored, and whether it is found.
+// compare checks that an item is exactly what a call stored, and that a search finds it.
 func compare(t *testing.T, f *index.File, id string, number int) {
 	t.Helper()
 	ctx := context.Background()

@@ -19,7 +19,7 @@ import (
 	"vicreg/server/index/indextest"
 )
 
-// The tests start themselves as the process that is killed, or traced.
+// The test binary runs itself as the process that is killed or traced.
 const (
 	childEnv = "VICREG_TEST_INDEX_CHILD" // what to do: mixed or sequential
 	pathEnv  = "VICREG_TEST_INDEX_PATH"
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if os.Getenv(childEnv) == "mixed" {
-		go func() { // the parent holds the other end: without it there is no parent
+		go func() { // the parent holds the other end: EOF means that it is gone
 			io.Copy(io.Discard, os.Stdin)
 			os.Exit(2)
 		}()
@@ -45,16 +45,16 @@ func TestMain(m *testing.M) {
 const (
 	childDim     = 64
 	childWorkers = 4
-	roundLength  = 1 << 20 // a call has the number round*roundLength + how many were before
+	roundLength  = 1 << 20 // a call's number is round*roundLength plus the number of calls before it
 )
 
 func childBinding() index.Binding {
 	return index.Binding{Fingerprint: "made-up", Dim: childDim, Center: make([]float32, childDim)}
 }
 
-// child owns an index and says on standard output what it is about to do and, when
-// that is acknowledged, that it is done. A line is one write, so that what was said
-// before a kill is in the pipe.
+// child owns an index, and announces on standard output each call that it is about to make and,
+// once acknowledged, that it is done. A line is a single write, so that what was printed before a
+// kill is in the pipe.
 func child(ctx context.Context) error {
 	round, err := strconv.Atoi(os.Getenv(roundEnv))
 	if err != nil {
@@ -84,7 +84,7 @@ func child(ctx context.Context) error {
 	return group.Wait()
 }
 
-// sequence makes a few calls of each kind, one after the other.
+// sequence makes a few calls of each kind, one after another.
 func sequence(ctx context.Context, f *index.File) error {
 	for n, c := range []indextest.Call{
 		{Kind: indextest.Put, IDs: []string{"a"}}, {Kind: indextest.Put, IDs: []string{"a"}}, {Kind: indextest.Put, IDs: []string{"b", "c", "d"}},
@@ -98,7 +98,7 @@ func sequence(ctx context.Context, f *index.File) error {
 	return nil
 }
 
-// do makes a call, between two lines, and looks whether searches know of it.
+// do makes a call, announced by a line before and after it, and checks that searches reflect it.
 func do(ctx context.Context, f *index.File, c indextest.Call) (err error) {
 	fmt.Printf("begin %d %d %s %s\n", c.Worker, c.Number, c.Kind, strings.Join(c.IDs, ","))
 	switch c.Kind {
@@ -125,7 +125,8 @@ func do(ctx context.Context, f *index.File, c indextest.Call) (err error) {
 	return nil
 }
 
-// shows is an error unless a search for a version of an item finds it, or does not.
+// shows returns an error unless a search for a version of an item finds it, or with want false
+// does not.
 func shows(ctx context.Context, f *index.File, id string, number int, want bool) error {
 	found, err := f.Search(ctx, index.DefaultNamespace, index.Query{Vector: indextest.Version(id, number, childDim).Vector, K: 1})
 	if err != nil {
@@ -142,7 +143,7 @@ func shows(ctx context.Context, f *index.File, id string, number int, want bool)
 	return nil
 }
 
-// searchForever searches beside the calls.
+// searchForever searches concurrently with the calls.
 func searchForever(ctx context.Context, f *index.File) error {
 	r := rand.New(rand.NewPCG(1, 2))
 	for {

@@ -10,24 +10,24 @@ import (
 	"vicreg/server/index/store"
 )
 
-// Listing asks for items in the order in which their ids came first.
+// Listing asks for items in the order in which their ids were first stored.
 type Listing struct {
-	Filter  *filter.Filter // what the metadata must fulfil, nil for nothing
-	After   int64          // the Next of the page before, 0 for the first
-	Limit   int            // items at the most
-	Bytes   int64          // of their ids, metadata and sources at the most, but one item at the least; 0 for any number
-	Vectors bool           // items with their vectors
+	Filter  *filter.Filter // condition on the metadata, nil for none
+	After   int64          // Next of the previous page, 0 for the first
+	Limit   int            // maximum number of items
+	Bytes   int64          // maximum bytes of their ids, metadata and sources, but at least one item; 0 for any
+	Vectors bool           // include the vectors
 }
 
-// Page is a piece of a list.
+// Page is a page of a list.
 type Page struct {
 	Items []Item // without thumbnails
-	Next  int64  // After of the next page, 0 when there is none
-	Total int    // items that fulfil the filter, on all pages
+	Next  int64  // After of the next page, 0 if there is none
+	Total int    // number of items that match the filter, on all pages
 }
 
-// List returns a page of the items of a namespace. Items that are stored for the first
-// time while somebody reads page after page come last.
+// List returns a page of the items of a namespace. Items stored for the first time while a caller
+// reads page after page come last.
 func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -47,7 +47,7 @@ func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, er
 		return page, nil
 	}
 	var size, last int64
-	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row) (more bool) { // none of what was deleted a moment ago
+	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row) (more bool) { // skips rows deleted meanwhile
 		if size += weight(r); l.Bytes > 0 && size > l.Bytes && last != 0 {
 			page.Next = last
 			return false
@@ -61,11 +61,11 @@ func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, er
 	return page, nil
 }
 
-// weight is how many bytes of a row are texts.
+// weight returns the number of bytes of text in a row.
 func weight(r *store.Row) int64 { return int64(len(r.ID) + len(r.Metadata) + len(r.Source)) }
 
-// keysAfter are the lowest keys above l.After of items that fulfil the filter, sorted
-// and one more than the limit where there are as many; and how many items fulfil it.
+// keysAfter returns the lowest keys above l.After of items that match the filter, sorted, up to
+// one more than the limit; and the number of items that match it.
 func (s *snapshot) keysAfter(l Listing) (keys []int64, total int) {
 	var matcher *filter.Matcher
 	if l.Filter != nil {
@@ -101,7 +101,7 @@ func (s *snapshot) keysAfter(l Listing) (keys []int64, total int) {
 	return keys, total
 }
 
-// Has tells whether there is an item.
+// Has reports whether an item exists.
 func (f *File) Has(namespace, id string) bool {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -112,8 +112,7 @@ func (f *File) Has(namespace, id string) bool {
 	return places[0] != nowhere
 }
 
-// Get returns an item, without its thumbnail. An unknown one is an error that wraps
-// ErrUnknown.
+// Get returns an item, without its thumbnail. For an unknown item the error wraps ErrUnknown.
 func (f *File) Get(ctx context.Context, namespace, id string) (*Item, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -136,7 +135,7 @@ func (f *File) Get(ctx context.Context, namespace, id string) (*Item, error) {
 	return &it, nil
 }
 
-// Thumbnail returns that of an item. One without is as one that is unknown.
+// Thumbnail returns the thumbnail of an item. An item without one is treated as unknown.
 func (f *File) Thumbnail(ctx context.Context, namespace, id string) ([]byte, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -154,7 +153,7 @@ func (f *File) Thumbnail(ctx context.Context, namespace, id string) ([]byte, err
 	return image, err
 }
 
-// key is an item's in the store.
+// key returns an item's key in the store.
 func (st *state) key(namespace, id string) (int64, error) {
 	s, places := st.collection(namespace).find(id)
 	if places[0] == nowhere {
@@ -165,7 +164,7 @@ func (st *state) key(namespace, id string) (int64, error) {
 
 func unknown(id string) error { return fmt.Errorf("%w: %q", ErrUnknown, id) }
 
-// rows reads what the store has under keys. One that is not there any more is left out.
+// rows reads the rows with the given keys from the store. Missing ones are omitted.
 func (st *state) rows(ctx context.Context, keys []int64, vectors bool) (map[int64]store.Row, error) {
 	if len(keys) == 0 {
 		return nil, nil

@@ -9,38 +9,38 @@ import (
 	"vicreg/server/index/store"
 )
 
-// loading brings the rows of a database into memory in three stages, which run at once:
-// one goroutine reads, others make vectors ready to be searched, batch by batch, and one
-// puts the rows where they belong, in the order in which they were read.
+// loading reads the rows of a database into memory in three concurrent stages: one goroutine
+// reads, others prepare the vectors for search, batch by batch, and one adds the rows to their
+// collections, in the order in which they were read.
 type loading struct {
 	st       *state
 	free     chan *batch // to be filled
-	read     chan *batch // in order; each is ready when it says so
+	read     chan *batch // in order; each batch signals when it has been prepared
 	progress func(done, total int)
 }
 
-// batch is some rows on their way. Its memory is used again.
+// batch is a number of rows in the pipeline. Its memory is reused.
 type batch struct {
 	rows  []loaded // up to its capacity
 	ready chan error
 }
 
-// loaded is a row of the database, with memory of its own, and what a search needs of it.
+// loaded is a row of the database, in separate memory, and its form for search.
 type loaded struct {
 	store.Row
 	row row
 }
 
 const (
-	batchNumbers = 1 << 18 // of the vectors of a batch
+	batchNumbers = 1 << 18 // numbers in the vectors of a batch
 	leastBatch   = 16      // rows
 	mostBatch    = 1024
 )
 
-// progressEvery is how many items are loaded between two calls of Options.Progress.
+// progressEvery is the number of items loaded between two calls of Options.Progress.
 const progressEvery = 1 << 14
 
-// load reads the whole database, on so many threads.
+// load reads the whole database, with threads+2 batches in flight.
 func (st *state) load(ctx context.Context, threads int, progress func(done, total int)) error {
 	total, err := st.db.Rows(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (st *state) load(ctx context.Context, threads int, progress func(done, tota
 	return nil
 }
 
-// fill reads rows into batches, which group makes ready.
+// fill reads rows into batches, which goroutines of group prepare.
 func (l *loading) fill(ctx context.Context, group *errgroup.Group) error {
 	defer close(l.read)
 	var b *batch
@@ -90,7 +90,7 @@ func (l *loading) fill(ctx context.Context, group *errgroup.Group) error {
 	return err
 }
 
-// next waits for a batch to be filled, and is nil when ctx has ended.
+// next waits for a free batch; it returns nil if ctx has ended.
 func (l *loading) next(ctx context.Context) *batch {
 	select {
 	case b := <-l.free:
@@ -102,7 +102,7 @@ func (l *loading) next(ctx context.Context) *batch {
 	return nil
 }
 
-// keep copies a row, but for its strings, into memory that was another row's.
+// keep copies a row, except for its strings, into memory that an earlier row used.
 func (b *batch) keep(r *store.Row) {
 	b.rows = b.rows[:len(b.rows)+1]
 	to := &b.rows[len(b.rows)-1]
@@ -111,7 +111,7 @@ func (b *batch) keep(r *store.Row) {
 	to.Vector, to.Metadata = vector, metadata
 }
 
-// prepare makes the vectors ready to be searched.
+// prepare prepares the vectors for search.
 func (b *batch) prepare(binding Binding) error {
 	for i := range b.rows {
 		r := &b.rows[i]
@@ -123,7 +123,7 @@ func (b *batch) prepare(binding Binding) error {
 	return nil
 }
 
-// place puts the rows of the batches into their collections.
+// place adds the rows of the batches to their collections.
 func (l *loading) place(total int) error {
 	done := 0
 	for b := range l.read {
@@ -145,7 +145,7 @@ func (l *loading) place(total int) error {
 	return nil
 }
 
-// take puts a row into memory.
+// take adds a row to its collection.
 func (st *state) take(r *loaded) error {
 	c := st.make(r.Namespace)
 	meta, err := c.fields.Encode(r.Metadata)

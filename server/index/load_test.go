@@ -10,10 +10,9 @@ import (
 	"vicreg/server/index/store"
 )
 
-// A load that is stopped, or that finds a row that nothing can be made of, ends, and
-// leaves the file to the next.
+// A load that is cancelled, or that meets an invalid row, ends and releases the file.
 func TestLoadEnds(t *testing.T) {
-	const items = 30000 // more than are read before the first progress is told of
+	const items = 30000 // more than are read before progress is first reported
 	ctx := context.Background()
 	f := made(t, items)
 	if err := f.Close(); err != nil {
@@ -45,7 +44,7 @@ func TestLoadEnds(t *testing.T) {
 	}
 }
 
-// overwrite stores a row, past all checks.
+// overwrite stores a row, bypassing all checks.
 func overwrite(t *testing.T, path string, row store.Row) {
 	t.Helper()
 	ctx := context.Background()

@@ -1,13 +1,13 @@
 package index
 
-// NamespaceInfo is one of a file's, with what it holds.
+// NamespaceInfo describes a namespace of a file.
 type NamespaceInfo struct {
 	Name   string
 	Items  int
-	Fields []string // of the metadata, sorted: what filters can name
+	Fields []string // of the metadata, sorted: the names for filters
 }
 
-// Namespaces are those that have items, sorted by name.
+// Namespaces returns the namespaces that have items, sorted by name.
 func (f *File) Namespaces() []NamespaceInfo {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -22,7 +22,7 @@ func (f *File) Namespaces() []NamespaceInfo {
 	return all
 }
 
-// Len is the number of items in all namespaces.
+// Len returns the number of items in all namespaces.
 func (f *File) Len() (n int) {
 	for _, ns := range f.Namespaces() {
 		n += ns.Items

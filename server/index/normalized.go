@@ -7,27 +7,26 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// ErrNormalized is why vectors that somebody has brought to length 1 have no place beside
-// others where a centre is subtracted first. What the model gave cannot be had back from
-// them: their lengths are lost.
+// ErrNormalized is the error for vectors normalised to length 1 where a centre is subtracted
+// first. The model's output cannot be recovered from them: the lengths are lost.
 var ErrNormalized = errors.New("the index subtracts the model's mean first, which cannot be done to vectors of length 1 any more: send them as the model gives them, without normalize and center")
 
-// How near to 1 a length is that a vector was brought to.
+// How near to 1 the length of a normalised vector is.
 const (
-	// rounded allows for numbers that were kept in 16 bits or in four decimals.
+	// rounded allows for numbers stored in 16 bits or with four decimals.
 	rounded = 1e-3
 	// exact allows for the rounding of float32.
 	exact = 2e-6
-	// longMean is the length of a mean from which a vector of the model's own is hardly ever
-	// so near to length 1: the lengths of those that it is of have a mean as long or longer,
-	// and of such that scatter by two fifths (log-normal) it is one of a hundred thousand.
+	// longMean is the length of a mean from which a model's own vectors are hardly ever so near
+	// to length 1: the average of their lengths is at least that of their mean, and if lengths
+	// scatter by two fifths (log-normal), one vector in a hundred thousand is.
 	longMean = 4
 )
 
-// Normalized says that a vector has been brought to length 1, and that this does harm:
-// without a centre it does none. Nothing but the length tells. Where a vector may well
-// have a length of about 1 by itself, as the mean says, only what float32 rounds counts:
-// of a hundred thousand such vectors one or two are wronged.
+// Normalized reports whether a vector has been normalised to length 1 where that does harm:
+// without a centre it does none. Only the length tells. If, going by the mean, vectors may well
+// have a length of about 1 by themselves, only float32 rounding is allowed for: one or two in a
+// hundred thousand such vectors are misjudged.
 func (b Binding) Normalized(vector []float32) bool {
 	if b.Center == nil {
 		return false

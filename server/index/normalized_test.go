@@ -8,7 +8,7 @@ import (
 	"vicreg/pipeline/stats"
 )
 
-// near are n vectors around a mean of this length, as a model gives them.
+// near returns n vectors around a mean of this length, as a model outputs them.
 func near(mean float64, n int) (center []float32, vectors [][]float32) {
 	const dim = 64
 	r := rand.New(rand.NewPCG(1, 2))
@@ -26,7 +26,7 @@ func near(mean float64, n int) (center []float32, vectors [][]float32) {
 	return center, vectors
 }
 
-// Vectors of length 1 are told from those of a model, of whatever length those are.
+// Normalised vectors are told from a model's own, whatever length those have.
 func TestNormalized(t *testing.T) {
 	for _, mean := range []float64{0.05, 0.5, 0.9, 1, 1.4, 3, 5, 40} {
 		center, vectors := near(mean, 2000)
@@ -39,7 +39,7 @@ func TestNormalized(t *testing.T) {
 			if !b.Normalized(v) || plain.Normalized(v) {
 				t.Errorf("mean %v: vector %d of length %v: %v, without a centre %v", mean, i, stats.Norm(v), b.Normalized(v), plain.Normalized(v))
 			}
-			for k := range v { // as a client may keep it
+			for k := range v { // rounded, as a client may store it
 				v[k] = float32(math.Round(float64(v[k])*1e4) / 1e4)
 			}
 			if mean > longMean && !b.Normalized(v) {

@@ -9,24 +9,24 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// pairs are the scores of pairs of items, lowest first: what a score is worth. They are all
-// pairs of few items, and a random sample of more.
+// pairs holds the scores of pairs of items in ascending order, by which a score is rated: all
+// pairs of few items, and a random sample of the pairs of many.
 type pairs struct {
 	scores []float32
 }
 
-// mostPairs resolves a share of 0.01 % twice over; a share of 1 % is off by 0.07 % (one
-// standard deviation). Fewer items have fewer, which are 160 bytes an item: all of 81, and of
-// 250 a third.
+// mostPairs resolves a fraction of 0.01 % twice over; at a fraction of 1 % the standard deviation
+// is 0.07 %. Fewer items have fewer pairs, at 160 bytes per item: all pairs of 81 items, and a
+// third of those of 250.
 const (
 	mostPairs    = 20000
 	pairsPerItem = 40
 )
 
-// fewestItems is how many items a namespace must have for its pairs to say anything.
+// fewestItems is the number of items from which the pairs of a namespace are meaningful.
 const fewestItems = 10
 
-// percentile is the share of pairs whose score is lower, in %.
+// percentile returns the percentage of pairs with a lower score.
 func (p *pairs) percentile(score float32) float64 {
 	if p == nil {
 		return math.NaN()
@@ -35,8 +35,8 @@ func (p *pairs) percentile(score float32) float64 {
 	return 100 * float64(below) / float64(len(p.scores))
 }
 
-// draw compares pairs of a snapshot, nil where there are too few items. The same items in
-// the same order have the same pairs.
+// draw scores pairs of a snapshot; nil if there are too few items. The same items in the same
+// order have the same pairs.
 func (s *snapshot) draw() *pairs {
 	if s.items < fewestItems {
 		return nil
@@ -62,7 +62,7 @@ func (s *snapshot) draw() *pairs {
 	return p
 }
 
-// sample compares n random pairs.
+// sample scores n random pairs.
 func (p *pairs) sample(s *snapshot, all []place, n int) {
 	random := rand.New(rand.NewPCG(1, 2))
 	p.scores = make([]float32, 0, n)

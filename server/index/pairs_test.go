@@ -8,7 +8,7 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// All pairs of few items are compared, and of more as many as the API says.
+// All pairs of few items are compared, and of more items as many pairs as the API says.
 func TestHowManyPairs(t *testing.T) {
 	for n, want := range map[int]int{fewestItems: 45, 81: 81 * 80 / 2, 82: 40 * 82, 500: 20000, 600: 20000} {
 		c := newCollection(2)

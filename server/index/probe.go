@@ -8,24 +8,23 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// probe is one query on its way through a namespace.
+// probe is one query being run on a namespace.
 //
-// The scan reads the 8-bit codes, a quarter of the bytes of the vectors, and loses
-// nothing by it: the codes tell a score within a bound, and a row whose highest
-// possible score is below the lowest possible ones of k others is no hit. What is left
-// is compared by the vectors themselves.
+// The scan reads the 8-bit codes, a quarter of the bytes of the vectors, and remains exact: the
+// codes determine a score to within a bound, and a row whose upper bound is below the lower
+// bounds of k others is no hit. The remaining rows are compared by their vectors.
 type probe struct {
 	unit  []float32 // the query, of length 1
 	coded *scan.Query
 	k     int
-	least float32         // the lowest score that is a hit
+	least float32         // minimum score of a hit
 	match *filter.Matcher // nil for no filter
-	self  int64           // place of the item that asks, nowhere for none
-	out   map[place]bool  // other items that are no hits, nil for none
+	self  int64           // place of the item that is the query, nowhere for none
+	out   map[place]bool  // other items to exclude, nil for none
 
 	base, slope float32 // of the bound: a score is within base + slope*residual of its estimate
 
-	bar atomic.Uint32 // bits of a score that k rows are known to reach
+	bar atomic.Uint32 // float32 bits of a score that k rows are known to reach, at first of least
 }
 
 func newProbe(unit []float32, k int, least float32) *probe {
@@ -35,7 +34,7 @@ func newProbe(unit []float32, k int, least float32) *probe {
 	return p
 }
 
-// longest is what rounding may make of a vector's length 1.
+// longest is an upper bound on the length of a vector normalised to 1, given rounding.
 const longest = 1 + 1e-6
 
 func (p *probe) reach() float32 { return math.Float32frombits(p.bar.Load()) }
@@ -50,7 +49,7 @@ func (p *probe) raise(score float32) {
 	}
 }
 
-// leaveOut makes items no hits, those at places that are not nowhere.
+// leaveOut excludes the items at places, ignoring nowhere.
 func (p *probe) leaveOut(places []int64) {
 	for _, at := range places {
 		if at == nowhere {
@@ -63,27 +62,27 @@ func (p *probe) leaveOut(places []int64) {
 	}
 }
 
-// sieve is what one goroutine finds for a probe.
+// sieve holds what one goroutine finds for a probe.
 type sieve struct {
 	*probe
-	rows  []candidate // whose scores are known from the codes
-	lower floor       // of these, and the scores of others that were compared
-	best  top         // rows whose scores are known
+	rows  []candidate // whose scores are bounded by the codes
+	lower floor       // the k highest of their lower bounds and of the scores of compared rows
+	best  top         // rows with exact scores
 
-	passed, compared int // rows that were looked at by their codes, and by their vectors: how well sketches work
+	passed, compared int // rows examined by their codes, and by their vectors: shows how well sketches work
 
-	failed int // blocks in a row of which sketches have left too much
-	skip   int // blocks to come for which they are not asked
+	failed int // consecutive blocks of which sketches have left too many rows
+	skip   int // blocks still to be examined without sketches
 }
 
-// candidate is a row whose score is from lower to upper.
+// candidate is a row with a score between lower and upper.
 type candidate struct {
 	place        place
 	lower, upper float32
 }
 
-// pass looks at rows of part j from row first on, by the products of their codes with
-// the probe's, where mask has a bit. One that has a chance becomes a candidate.
+// pass examines the rows of part j from row first on whose bit in mask is set, given the products
+// of their codes with the probe's. Those that may be hits become candidates.
 func (s *sieve) pass(j int, p part, first int, mask []uint64, products []int32) {
 	s.passed += len(products)
 	bar := s.reach()
@@ -105,11 +104,11 @@ func (s *sieve) pass(j int, p part, first int, mask []uint64, products []int32) 
 	}
 }
 
-// mostRows candidates, and four times k, are kept until the end. Where vectors are all
-// but equal the codes tell nothing, and every row is one.
+// Up to mostRows candidates, plus four times k, are kept until the end. If vectors are all but
+// equal, the codes cannot tell them apart and every row is a candidate.
 const mostRows = 4096
 
-// settle compares candidates by their vectors when they are many.
+// settle compares the candidates by their vectors if there are many.
 func (s *sieve) settle(of *snapshot) {
 	if len(s.rows) > mostRows+4*s.k {
 		of.settle(&s.best, s.probe, s.rows)
@@ -120,7 +119,7 @@ func (s *sieve) settle(of *snapshot) {
 	}
 }
 
-// compare looks at rows of part j by their vectors.
+// compare scores rows of part j by their vectors.
 func (s *sieve) compare(j int, p part, rows []uint32) {
 	scores := make([]float32, len(rows))
 	scan.DotsAt(scores, s.unit, p.vectors, rows)
@@ -135,11 +134,11 @@ func (s *sieve) compare(j int, p part, rows []uint32) {
 	}
 }
 
-// floor is a heap of the k highest scores it was shown, the lowest of them first.
+// floor is a min-heap of the k highest scores added.
 type floor []float32
 
-// add takes a score if it is among the k highest, and tells whether k scores reach
-// the first one and that has become higher.
+// add inserts a score if it is among the k highest. It reports whether there are k scores and the
+// lowest of them has risen.
 func (f *floor) add(score float32, k int) bool {
 	switch h := *f; {
 	case len(h) < k-1:

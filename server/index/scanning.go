@@ -11,17 +11,17 @@ import (
 	"vicreg/server/index/sketch"
 )
 
-// scanBlock is how many rows are read at once for several queries: their products stay
-// in the cache.
+// scanBlock is the number of rows processed at once for several queries, so that their products
+// stay in the cache.
 const scanBlock = 1024
 
-// few is the share of a part's rows up to which they are compared one by one, as the codes
-// of the others need not be read then; fewer where there are sketches, which are a fraction
-// of the codes.
+// few is the fraction of a part's rows up to which these are compared by vector, without reading
+// the codes of the others; fewer applies with sketches, which are a fraction of the size of the
+// codes.
 const few, fewer = 1. / 8, 1. / 32
 
-// search finds the hits of each probe, best first. Up to threads goroutines take a part
-// at a time.
+// search finds the hits of each probe, best first. Up to threads goroutines process one part at a
+// time.
 func (s *snapshot) search(ctx context.Context, probes []*probe, threads int) ([][]found, error) {
 	threads = max(1, min(threads, len(s.parts)))
 	sieves := make([][]sieve, threads)
@@ -54,13 +54,13 @@ func (s *snapshot) search(ctx context.Context, probes []*probe, threads int) ([]
 // worker is one goroutine of a search.
 type worker struct {
 	of     *snapshot
-	sieves []sieve // one a probe
+	sieves []sieve // one per probe
 	groups []group
-	room   []int32  // for products, used again and again
-	rows   []uint32 // for rows that sketches leave
+	room   []int32  // reusable memory for products
+	rows   []uint32 // reusable memory for the rows that sketches leave
 }
 
-// group is the probes with one filter.
+// group holds the probes with the same filter.
 type group struct {
 	match    *filter.Matcher
 	sieves   []*sieve
@@ -87,7 +87,7 @@ func newWorker(s *snapshot, probes []*probe) *worker {
 	return w
 }
 
-// scan looks at part j for all probes.
+// scan searches part j for all probes.
 func (w *worker) scan(j int, p part) {
 	for _, g := range w.groups {
 		mask, count, share := p.live, p.n-p.gone, few
@@ -114,7 +114,7 @@ func (w *worker) scan(j int, p part) {
 	}
 }
 
-// blocks looks at all rows of a part, by their sketches unless k is nil.
+// blocks examines all rows of a part, by their sketches unless k is nil.
 func (w *worker) blocks(g *group, k *sketch.Sketches, j int, p part, mask []uint64) {
 	for first := 0; first < p.n; first += scanBlock {
 		n := min(scanBlock, p.n-first)
@@ -126,7 +126,7 @@ func (w *worker) blocks(g *group, k *sketch.Sketches, j int, p part, mask []uint
 	}
 }
 
-// pass looks at n rows of a part by their codes.
+// pass examines n rows of a part by their codes.
 func (w *worker) pass(sieves []*sieve, queries []*scan.Query, j int, p part, first, n int, mask []uint64) {
 	dim, products := w.of.dim, w.products(n*len(queries))
 	scan.Products(products, queries, p.codes[first*dim:(first+n)*dim])
@@ -135,7 +135,7 @@ func (w *worker) pass(sieves []*sieve, queries []*scan.Query, j int, p part, fir
 	}
 }
 
-// products is room for so many.
+// products returns memory for n products.
 func (w *worker) products(n int) []int32 {
 	if len(w.room) < n {
 		w.room = make([]int32, n)
@@ -143,8 +143,7 @@ func (w *worker) products(n int) []int32 {
 	return w.room[:n]
 }
 
-// finish brings together what the goroutines found for probe i, and compares the
-// candidates that are left.
+// finish merges what the goroutines found for probe i, and compares the remaining candidates.
 func (s *snapshot) finish(p *probe, sieves [][]sieve, i int) []found {
 	best := top{k: p.k}
 	for _, of := range sieves {
@@ -162,8 +161,8 @@ func (s *snapshot) finish(p *probe, sieves [][]sieve, i int) []found {
 	return hits
 }
 
-// settle compares candidates by their vectors: first those that must be near the top,
-// by which most of the others are out.
+// settle compares candidates by their vectors: first those certain to rank high, which rule out
+// most of the others.
 func (s *snapshot) settle(best *top, p *probe, rows []candidate) {
 	bar := p.reach()
 	for _, sure := range []bool{true, false} {
@@ -175,7 +174,7 @@ func (s *snapshot) settle(best *top, p *probe, rows []candidate) {
 	}
 }
 
-// matching are the rows that live and fulfil a filter, and how many they are.
+// matching returns the live rows that match a filter, and their number.
 func (p part) matching(m *filter.Matcher) (mask []uint64, count int) {
 	mask = make([]uint64, len(p.live))
 	m.Match(p.page, p.n, mask)
@@ -186,7 +185,7 @@ func (p part) matching(m *filter.Matcher) (mask []uint64, count int) {
 	return mask, count
 }
 
-// ones are the numbers of the bits that are set.
+// ones returns the indices of the set bits.
 func ones(mask []uint64) (at []uint32) {
 	for i, word := range mask {
 		for ; word != 0; word &= word - 1 {

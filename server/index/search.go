@@ -10,8 +10,8 @@ import (
 	"vicreg/server/index/store"
 )
 
-// Search is Index's. What is not searched by is read after the search: an item that was
-// stored again meanwhile has its new metadata, one that was deleted is left out.
+// Search implements Index. Metadata and sources are read after the search: an item that was
+// stored again meanwhile has its new ones, and one that was deleted is omitted.
 func (f *File) Search(ctx context.Context, namespace string, queries ...Query) ([][]Hit, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -29,7 +29,7 @@ func (f *File) Search(ctx context.Context, namespace string, queries ...Query) (
 	return st.hits(ctx, s, queries, rows)
 }
 
-// scan waits for its share of the threads, and does what needs them.
+// scan waits for its share of the threads, and searches with them.
 func (f *File) scan(ctx context.Context, s *snapshot, queries []Query, probes []*probe) ([][]found, error) {
 	threads, free, err := f.threads.take(ctx, len(s.parts))
 	if err != nil {
@@ -39,7 +39,7 @@ func (f *File) scan(ctx context.Context, s *snapshot, queries []Query, probes []
 	return s.answer(ctx, queries, probes, threads)
 }
 
-// prepare makes probes of queries, all for one moment of the namespace.
+// prepare makes probes of queries, all on the same snapshot of the namespace.
 func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe, error) {
 	ids := make([]string, len(queries))
 	for i, q := range queries {
@@ -69,7 +69,7 @@ func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe
 	return s, probes, nil
 }
 
-// answer compiles the filters, each once, and searches.
+// answer compiles each filter once, and searches.
 func (s *snapshot) answer(ctx context.Context, queries []Query, probes []*probe, threads int) ([][]found, error) {
 	matchers := map[*filter.Filter]*filter.Matcher{}
 	for i, q := range queries {
@@ -87,7 +87,7 @@ func (s *snapshot) answer(ctx context.Context, queries []Query, probes []*probe,
 	return s.search(ctx, probes, threads)
 }
 
-// unitOf is what a query searches by, with length 1.
+// unitOf returns the vector that a query searches by, of length 1.
 func (st *state) unitOf(s *snapshot, q Query, at int64) ([]float32, error) {
 	switch {
 	case q.K < 1 || q.K > MaxK:
@@ -102,7 +102,7 @@ func (st *state) unitOf(s *snapshot, q Query, at int64) ([]float32, error) {
 	return s.vector(place(at)), nil
 }
 
-// hits adds to rows what else is known of them.
+// hits completes rows with their metadata and percentiles.
 func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows [][]found) ([][]Hit, error) {
 	more, err := st.texts(ctx, s, queries, rows)
 	if err != nil {
@@ -112,7 +112,7 @@ func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows []
 	for i, found := range rows {
 		all[i] = make([]Hit, 0, len(found))
 		for _, r := range found {
-			h := Hit{ID: r.id, Score: max(-1, min(1, r.score)), // rounding goes beyond
+			h := Hit{ID: r.id, Score: max(-1, min(1, r.score)), // rounding may exceed the range
 				Percentile: s.pairs.percentile(r.score)}
 			if !queries[i].Bare {
 				row, is := more[s.key(r.place)]
@@ -127,10 +127,10 @@ func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows []
 	return all, nil
 }
 
-// texts reads what queries want to know of their hits, by key.
+// texts reads, by key, the metadata and sources of the hits of queries that are not bare.
 func (st *state) texts(ctx context.Context, s *snapshot, queries []Query, rows [][]found) (map[int64]store.Row, error) {
 	texts := map[int64]store.Row{}
-	var keys, most []int64 // and how many bytes there may be with each
+	var keys, most []int64 // most is the limit in bytes up to each key
 	for i, found := range rows {
 		for _, r := range found {
 			key := s.key(r.place)

@@ -13,13 +13,13 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// vectors are of kinds that make a search by codes hard.
+// vectors are kinds of vectors that make a search by codes hard.
 var vectors = map[string]func(r *rand.Rand, dim int) []float32{
 	"any": func(r *rand.Rand, dim int) []float32 { return some(dim, r.NormFloat64) },
 	"positive": func(r *rand.Rand, dim int) []float32 { // as after a ReLU
 		return some(dim, func() float64 { return max(0, 0.5+r.NormFloat64()) })
 	},
-	"all but equal": func(r *rand.Rand, dim int) []float32 { // differ by less than a code can tell
+	"all but equal": func(r *rand.Rand, dim int) []float32 { // differ by less than a code resolves
 		return some(dim, func() float64 { return 1 + 1e-4*r.NormFloat64() })
 	},
 	"equal": func(r *rand.Rand, dim int) []float32 {
@@ -42,8 +42,8 @@ func some(dim int, number func() float64) []float32 {
 	return v
 }
 
-// A search finds exactly what comparing all vectors finds, in the same order and with
-// the same scores.
+// A search returns exactly what comparing all vectors does, in the same order and with the same
+// scores.
 func TestSearchIsExact(t *testing.T) {
 	const dim, items = 48, 6000
 	b := Binding{Dim: dim}
@@ -71,8 +71,8 @@ func TestSearchIsExact(t *testing.T) {
 	}
 }
 
-// checkSearch searches by some probes, as many as the round says, and compares what is
-// found with what comparing all vectors finds.
+// checkSearch searches with a number of probes that depends on the round, and compares the result
+// with that of comparing all vectors.
 func checkSearch(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand, int) []float32, round int) {
 	t.Helper()
 	probes := make([]*probe, 1+round%9)
@@ -122,7 +122,7 @@ func someProbe(t *testing.T, r *rand.Rand, s *snapshot, vector func(*rand.Rand, 
 	return p
 }
 
-// compareAll is the search that looks at every vector.
+// compareAll is a search that compares every vector.
 func (s *snapshot) compareAll(p *probe) (all []found) {
 	for j, part := range s.parts {
 		if part.segment == nil {
@@ -168,7 +168,7 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// A search that is not wanted any more ends.
+// A search can be cancelled.
 func TestSearchEnds(t *testing.T) {
 	c := newCollection(2)
 	row := newRow([]float32{1, 0})

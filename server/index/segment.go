@@ -9,39 +9,38 @@ import (
 	"vicreg/server/index/sketch"
 )
 
-// segmentRows is how many vectors lie in one piece of memory. Pieces of a fixed size
-// grow without copying what is there.
+// segmentRows is the number of rows in a segment. Segments of a fixed size let a namespace grow
+// without copying.
 const segmentRows = filter.PageRows
 
-// segment holds rows: the writer adds them at the end, and a reader sees those before
-// the n of its part. A row that is written is never changed. One that is full may get
-// sketches.
+// segment holds rows: the writer appends them, and a reader sees those before the n of its part.
+// Rows are immutable once written. A full segment may get sketches.
 type segment struct {
 	vectors   []float32 // [rows, D], of length 1
-	codes     []int8    // [rows, D], the vectors in 8 bits
+	codes     []int8    // [rows, D], the vectors quantised to 8 bits
 	scales    []float32 // [rows], of the codes
-	residuals []float32 // [rows], the length of what the codes lack
+	residuals []float32 // [rows], bounds on the length that the codes lose
 	keys      []int64   // [rows], in the store
 	ids       []string  // [rows]
 
-	sketches atomic.Pointer[sketch.Sketches] // of all rows; nil where there are none yet
+	sketches atomic.Pointer[sketch.Sketches] // of all rows; nil if there are none yet
 }
 
-// row is one vector ready to be searched.
+// row is one vector prepared for search.
 type row struct {
 	vector          []float32
 	codes           []int8
 	scale, residual float32
 }
 
-// newRow takes a vector of length 1.
+// newRow prepares a vector of length 1.
 func newRow(unit []float32) row {
 	var r row
 	r.become(unit)
 	return r
 }
 
-// become is newRow in the memory of another row's codes.
+// become is newRow, reusing the memory of r's codes.
 func (r *row) become(unit []float32) {
 	if cap(r.codes) < len(unit) {
 		r.codes = make([]int8, len(unit))
@@ -50,7 +49,7 @@ func (r *row) become(unit []float32) {
 	r.scale, r.residual = scan.Quantize(r.codes, unit)
 }
 
-// firstRows is the room of a namespace's first segment, which doubles up to segmentRows:
+// firstRows is the capacity of a namespace's first segment, which doubles up to segmentRows:
 // there may be a namespace for each of many users.
 const firstRows = 1
 
@@ -59,7 +58,7 @@ func newSegment(rows, dim int) *segment {
 		residuals: make([]float32, rows), keys: make([]int64, rows), ids: make([]string, rows)}
 }
 
-// grown is a copy with room for twice the rows.
+// grown returns a copy with capacity for twice the rows.
 func (s *segment) grown(dim int) *segment {
 	g := newSegment(2*len(s.keys), dim)
 	copy(g.vectors, s.vectors)
@@ -78,7 +77,7 @@ func (s *segment) set(i int, key int64, id string, r row) {
 	s.scales[i], s.residuals[i], s.keys[i], s.ids[i] = r.scale, r.residual, key, id
 }
 
-// row is row i, shared with the segment.
+// row returns row i, sharing the segment's memory.
 func (s *segment) row(i, dim int) row {
 	return row{s.vectors[i*dim : (i+1)*dim : (i+1)*dim], s.codes[i*dim : (i+1)*dim : (i+1)*dim], s.scales[i], s.residuals[i]}
 }
@@ -86,13 +85,13 @@ func (s *segment) row(i, dim int) row {
 // part is a segment as readers see it.
 type part struct {
 	*segment
-	n    int         // rows that are there
+	n    int         // number of rows
 	live []uint64    // a bit for each row that has not been replaced or deleted
-	gone int         // rows before n that have been
+	gone int         // number of rows replaced or deleted
 	page filter.Page // the metadata of the rows
 }
 
-// sketched are the sketches of the part's rows, nil where there are none that help.
+// sketched returns the sketches of the part's rows, nil if there are none or they are useless.
 func (p part) sketched() *sketch.Sketches {
 	if k := p.sketches.Load(); k != useless {
 		return k
@@ -100,7 +99,8 @@ func (p part) sketched() *sketch.Sketches {
 	return nil
 }
 
-// without is the part less row i. own tells that live is not shared with readers yet.
+// without returns the part with row i marked as gone. own says that live is not shared with
+// readers.
 func (p part) without(i int, own bool) part {
 	if !own {
 		p.live = slices.Clone(p.live)

@@ -7,13 +7,13 @@ import (
 	"vicreg/server/index/sketch"
 )
 
-// sketchedProbes are the probes of a group as sketches of some axes.
+// sketchedProbes holds the probes of a group as sketches along some axes.
 type sketchedProbes struct {
 	queries []*sketch.Query
-	coded   []*scan.Query // theirs
+	coded   []*scan.Query // those of queries
 }
 
-// along are the group's probes as sketches of axes.
+// along returns the group's probes as sketches along axes.
 func (g *group) along(axes *sketch.Axes) *sketchedProbes {
 	if a := g.sketched[axes]; a != nil {
 		return a
@@ -27,16 +27,16 @@ func (g *group) along(axes *sketch.Axes) *sketchedProbes {
 	return a
 }
 
-// A block of which sketches leave more than few is looked at by its codes. After so many of
-// these in a row, sketches are not asked about the next ones.
+// A block of which sketches leave more than the fraction few is examined by its codes. After
+// mostFailed such blocks in a row, the next skipped blocks are examined without sketches.
 const mostFailed, skipped = 4, 16
 
-// sift looks at n rows of a part by their sketches, which rule out most of them, and at
-// those that are left by their vectors. A probe for which too many are left looks at the
-// block by its codes, and so does one that knows no score to beat yet.
+// sift examines n rows of a part by their sketches, which rule out most, and compares the others
+// by their vectors. A probe for which too many are left examines the block by its codes, and so
+// does one that has no score to beat yet.
 func (w *worker) sift(g *group, k *sketch.Sketches, j int, p part, first, n int, mask []uint64) {
 	along := g.along(k.Axes)
-	var tries []int // of the sieves
+	var tries []int // indices of sieves
 	var coded []*scan.Query
 	var unsifted group
 	for i, s := range g.sieves {
@@ -62,7 +62,7 @@ func (w *worker) sift(g *group, k *sketch.Sketches, j int, p part, first, n int,
 	}
 }
 
-// sifts tells whether sketches are asked about the next block.
+// sifts reports whether the next block is to be examined by sketches.
 func (s *sieve) sifts() bool {
 	if s.skip > 0 {
 		s.skip--
@@ -71,7 +71,7 @@ func (s *sieve) sifts() bool {
 	return !math.IsInf(float64(s.reach()), -1)
 }
 
-// sifted takes down whether they have left few rows of it, which it returns.
+// sifted records whether sketches left few rows of a block, and returns that.
 func (s *sieve) sifted(well bool) bool {
 	switch s.failed++; {
 	case well:

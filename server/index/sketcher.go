@@ -8,42 +8,43 @@ import (
 	"vicreg/server/index/sketch"
 )
 
-// sketcher sketches the vectors of full segments, for searches to read less. It is never
-// in the way of anybody: searches do without what it has not come to.
+// sketcher sketches the vectors of full segments, so that searches read less. It blocks nobody:
+// searches do without sketches that are not there yet.
 type sketcher struct {
 	state func() *state
 	wake  chan struct{}
-	stop  context.CancelFunc // nil where none works in the background
+	stop  context.CancelFunc // nil if nothing runs in the background
 	ended sync.WaitGroup
 
-	mu sync.Mutex // held to draw
+	mu sync.Mutex // held while drawing
 }
 
-// learnt are the axes of a namespace, and how many full segments it had then.
+// learnt holds the axes of a namespace, and its number of full segments when they were learnt.
 type learnt struct {
 	axes     *sketch.Axes
 	segments int
 }
 
 const (
-	// mostOff is the share of the vectors' squared length off the axes up to which
-	// sketches are kept: beyond it they rule out too little to be worth reading.
+	// mostOff is the fraction of the vectors' squared length off the axes up to which sketches
+	// are kept: beyond it they rule out too little to be worth reading.
 	mostOff = 0.2
-	// foreign is how many times what it was for those learnt from that share may be, for
-	// vectors that have the same axes.
+	// foreign is the factor by which that fraction may exceed the one of the vectors learnt from,
+	// for vectors to share their axes.
 	foreign = 1.5
-	// sampled rows of a segment tell whether it is worth it to sketch them all.
+	// sampled is the number of rows of a segment by which it is decided whether to sketch them
+	// all.
 	sampled = 256
 )
 
-// useless takes the place of sketches that would be.
+// useless is a sentinel in place of sketches that would not help.
 var useless = &sketch.Sketches{}
 
 func newSketcher(state func() *state) *sketcher {
 	return &sketcher{state: state, wake: make(chan struct{}, 1)}
 }
 
-// start works in the background until close, whenever there is something to do.
+// start sketches in the background until close, whenever there is something to do.
 func (k *sketcher) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	k.stop = stop
@@ -59,8 +60,8 @@ func (k *sketcher) start() {
 	})
 }
 
-// more tells that a segment is full. The last one of a namespace counts as that with the
-// next row that is added.
+// more signals that a segment is full. For the last one of a namespace that happens only when the
+// next row is added.
 func (k *sketcher) more() {
 	select {
 	case k.wake <- struct{}{}:
@@ -68,7 +69,7 @@ func (k *sketcher) more() {
 	}
 }
 
-// close ends what works in the background. It may be called again.
+// close stops the background work. It may be called more than once.
 func (k *sketcher) close() {
 	if k.stop != nil {
 		k.stop()
@@ -76,7 +77,7 @@ func (k *sketcher) close() {
 	k.ended.Wait()
 }
 
-// Sketch does now, and until it is done, what Options.Sketch has done in the background.
+// Sketch does synchronously what Options.Sketch does in the background.
 func (f *File) Sketch(ctx context.Context) error {
 	_, leave, err := f.enter()
 	if err != nil {
@@ -87,7 +88,7 @@ func (f *File) Sketch(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// draw sketches all that is full and has no sketches.
+// draw sketches all full segments that have no sketches.
 func (k *sketcher) draw(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -97,17 +98,17 @@ func (k *sketcher) draw(ctx context.Context) {
 		before := c.learnt.axes
 		c.sketch(ctx, func() bool { return ctx.Err() == nil && k.state() == st && st.collection(name) == c })
 		learnt = learnt || c.learnt.axes != before
-		if ctx.Err() != nil || k.state() != st { // which is to be sketched next
+		if ctx.Err() != nil || k.state() != st { // the new state is sketched next
 			break
 		}
 	}
-	if learnt { // which leaves garbage as large as all that is kept of it
+	if learnt { // learning leaves as much garbage as it keeps
 		tune(st.bytes())
 		debug.FreeOSMemory()
 	}
 }
 
-// sketch sketches the full segments of a namespace, for as long as that is of use. What is
+// sketch sketches the full segments of a namespace, for as long as ofUse returns true. What is
 // done by then stays.
 func (c *collection) sketch(ctx context.Context, ofUse func() bool) {
 	s, l := c.snapshot(), &c.learnt
@@ -129,14 +130,14 @@ func (c *collection) sketch(ctx context.Context, ofUse func() bool) {
 				return
 			}
 			l.forget(full)
-			i = -1 // all over again
+			i = -1 // start over
 			continue
 		}
 		p.sketches.Store(drawn)
 	}
 }
 
-// draw sketches a segment; nil when ctx ends.
+// draw sketches a segment; it returns nil if ctx ends.
 func (l *learnt) draw(ctx context.Context, p part) *sketch.Sketches {
 	some := sketch.Draw(ctx, l.axes, p.vectors[:sampled*len(p.vectors)/segmentRows])
 	if some == nil {
@@ -152,12 +153,12 @@ func (l *learnt) draw(ctx context.Context, p part) *sketch.Sketches {
 	return all
 }
 
-// unsuited tells whether other axes may be better for what these were drawn of.
+// unsuited reports whether other axes may suit the vectors of k better.
 func (l *learnt) unsuited(k *sketch.Sketches) bool {
 	return k == useless || k != nil && k.Off > foreign*l.axes.Off
 }
 
-// forget drops the sketches for which the axes that were learnt last may be better.
+// forget drops the sketches that the newly learnt axes may improve on.
 func (l *learnt) forget(full []part) {
 	for _, p := range full {
 		if l.unsuited(p.sketches.Load()) {
@@ -166,7 +167,7 @@ func (l *learnt) forget(full []part) {
 	}
 }
 
-// complete are the parts whose segments are full, which do not change any more.
+// complete returns the parts whose segments are full, which do not change any more.
 func (s *snapshot) complete() (all []part) {
 	for _, p := range s.parts {
 		if p.segment != nil && p.n == segmentRows {
@@ -176,7 +177,7 @@ func (s *snapshot) complete() (all []part) {
 	return all
 }
 
-// learn finds axes by vectors from all over some full parts, unless ctx ends.
+// learn finds axes from vectors spread evenly over some full parts. It returns false if ctx ends.
 func (l *learnt) learn(ctx context.Context, full []part, dim int) bool {
 	n := sketch.Count(dim)
 	rows := len(full) * segmentRows

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// sketched are kinds of vectors that sketches are of use for, beside those of vectors for
-// which they may not be.
+// sketched are kinds of vectors for which sketches help, and some for which they may not.
 var sketched = map[string]func(r *rand.Rand, dim int) []float32{
 	"near a few dimensions": func(r *rand.Rand, dim int) []float32 {
 		k := 0.0
@@ -33,11 +32,11 @@ var sketched = map[string]func(r *rand.Rand, dim int) []float32{
 	},
 	"all but equal": vectors["all but equal"],
 	"equal":         vectors["equal"],
-	"any":           vectors["any"], // of no use
+	"any":           vectors["any"], // sketches do not help
 }
 
-// A search that sketches help finds exactly what comparing all vectors finds, also while
-// a part of the segments has some, and rows are gone.
+// A search with sketches returns exactly what comparing all vectors does, also while only some
+// segments have sketches, and with rows gone.
 func TestSketchedSearchIsExact(t *testing.T) {
 	const dim, items = 256, 2*segmentRows + 500
 	for name, vector := range sketched {
@@ -45,7 +44,7 @@ func TestSketchedSearchIsExact(t *testing.T) {
 			r := rand.New(rand.NewPCG(7, 8))
 			c := filled(t, r, vector, dim, items)
 			c.sketch(t.Context(), always)
-			for i := range items / 10 { // which leaves some for whom there is another
+			for i := range items / 10 { // deletes a tenth of the rows
 				c.apply([]change{{id: fmt.Sprint("id", 11*i%items)}})
 			}
 			c.grow(t, r, vector, segmentRows, items)
@@ -68,14 +67,14 @@ func TestSketchedSearchIsExact(t *testing.T) {
 
 func always() bool { return true }
 
-// filled is a collection of n vectors.
+// filled returns a collection of n vectors.
 func filled(t *testing.T, r *rand.Rand, vector func(*rand.Rand, int) []float32, dim, n int) *collection {
 	c := newCollection(dim)
 	c.grow(t, r, vector, n, 0)
 	return c
 }
 
-// grow adds n vectors, of which the first has the number first.
+// grow adds n vectors, numbered from first on.
 func (c *collection) grow(t *testing.T, r *rand.Rand, vector func(*rand.Rand, int) []float32, n, first int) {
 	t.Helper()
 	var changes []change
@@ -94,7 +93,7 @@ func (c *collection) grow(t *testing.T, r *rand.Rand, vector func(*rand.Rand, in
 	c.apply(changes)
 }
 
-// useful is how many segments have sketches that searches read.
+// useful returns the number of segments with sketches that searches use.
 func useful(s *snapshot) (n int) {
 	for _, p := range s.parts {
 		if p.segment != nil && p.sketched() != nil {
@@ -104,8 +103,7 @@ func useful(s *snapshot) (n int) {
 	return n
 }
 
-// Where vectors come that lie elsewhere, there are other axes for them, and a search heeds
-// both.
+// New axes are learnt for vectors that lie elsewhere, and a search uses both sets of axes.
 func TestSketchesFollow(t *testing.T) {
 	const dim = 256
 	r := rand.New(rand.NewPCG(13, 14))
@@ -131,7 +129,7 @@ func TestSketchesFollow(t *testing.T) {
 	}
 }
 
-// A search compares next to no rows that sketches rule out, and looks at few by their codes.
+// A search compares hardly any rows that sketches rule out, and examines few by their codes.
 func TestSketchesRuleOut(t *testing.T) {
 	const dim, items = 256, 4 * segmentRows
 	r, vector := rand.New(rand.NewPCG(9, 10)), sketched["near a few dimensions"]
@@ -152,7 +150,7 @@ func TestSketchesRuleOut(t *testing.T) {
 	}
 }
 
-// Sketches that leave much are asked less and less.
+// Sketches that leave many rows are used less and less.
 func TestSketchesThatDoNotHelp(t *testing.T) {
 	s := &sieve{probe: newProbe([]float32{1}, 1, -1)}
 	asked := 0
@@ -179,7 +177,7 @@ func TestSketchesThatDoNotHelp(t *testing.T) {
 	}
 }
 
-// Vectors of few numbers have no sketches.
+// Vectors of few dimensions have no sketches.
 func TestSmallVectorsHaveNoSketches(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
 	c := filled(t, r, vectors["any"], 64, segmentRows)
@@ -189,7 +187,7 @@ func TestSmallVectorsHaveNoSketches(t *testing.T) {
 	}
 }
 
-// What comes class by class is sketched once there is enough of it to learn axes for all.
+// Vectors added class by class are sketched once there are enough of them to learn axes for all.
 func TestSketchesOfWhatComesInOrder(t *testing.T) {
 	const dim = 256
 	r := rand.New(rand.NewPCG(17, 18))
@@ -209,7 +207,7 @@ func TestSketchesOfWhatComesInOrder(t *testing.T) {
 	}
 }
 
-// Sketching stops when nobody will search what it sketches, and when it is told to.
+// Sketching stops once nobody will search what it sketches, and when it is cancelled.
 func TestSketchingStops(t *testing.T) {
 	const dim = 256
 	r, vector := rand.New(rand.NewPCG(19, 20)), sketched["in a few dimensions"]
@@ -229,8 +227,8 @@ func TestSketchingStops(t *testing.T) {
 	}
 }
 
-// A file that is told to sketches its segments while it is used, also those of another
-// state that takes its place, and others do not.
+// A file with Options.Sketch sketches its segments while it is used, also those of another state
+// that replaces its own; other files do not.
 func TestFileSketches(t *testing.T) {
 	const dim = 256
 	ctx, dir := t.Context(), t.TempDir()

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// threads shares the cores between searches: one alone has all that are free, many have
-// one each.
+// threads shares the cores between searches: a single one gets all that are free, many get one
+// each.
 type threads struct {
 	n     int64
 	taken *semaphore.Weighted
@@ -15,8 +15,7 @@ type threads struct {
 
 func newThreads(n int) *threads { return &threads{int64(n), semaphore.NewWeighted(int64(n))} }
 
-// take waits for a thread and adds those that are free, up to parts. free gives them
-// back.
+// take waits for a thread and adds free ones, up to the number of parts. free returns them.
 func (t *threads) take(ctx context.Context, parts int) (n int, free func(), err error) {
 	if err := t.taken.Acquire(ctx, 1); err != nil {
 		return 0, nil, err

@@ -12,8 +12,7 @@ type found struct {
 	score float32
 }
 
-// better orders hits: by score, and equal ones by id, so that an answer is always the
-// same.
+// better orders hits by score, and equal ones by id, so that an answer is always the same.
 func better(a, b found) int {
 	if c := cmp.Compare(b.score, a.score); c != 0 {
 		return c
@@ -21,20 +20,19 @@ func better(a, b found) int {
 	return cmp.Compare(a.id, b.id)
 }
 
-// top keeps the k best of the rows it is shown: a heap with the worst of them first.
+// top keeps the k best rows added, in a heap with the worst of them first.
 type top struct {
 	k    int
 	heap []found
 }
 
-// full tells whether there are k rows: then only one that is better than the worst
-// changes anything.
+// full reports whether there are k rows: then only a row better than the worst changes anything.
 func (t *top) full() bool { return len(t.heap) == t.k }
 
-// worst is the score that is to be beaten when full.
+// worst returns the score to beat when full.
 func (t *top) worst() float32 { return t.heap[0].score }
 
-// add takes a row if it is one of the k best so far.
+// add inserts a row if it is one of the k best so far.
 func (t *top) add(f found) {
 	if !t.full() {
 		t.heap = append(t.heap, f)
@@ -70,7 +68,7 @@ func (t *top) down(i int) {
 	}
 }
 
-// sorted are the rows, best first. t is used up.
+// sorted returns the rows, best first. t must not be used afterwards.
 func (t *top) sorted() []found {
 	slices.SortFunc(t.heap, better)
 	return t.heap

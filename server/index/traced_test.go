@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestSyncBeforeAcknowledged looks at the system calls of a process that writes: what
-// goes to the log of the index between the line that announces a call and the one that
-// acknowledges it must be synced before the latter. A kill does not test that: what
-// the kernel has, it writes.
+// TestSyncBeforeAcknowledged examines the system calls of a process that writes: what goes to the
+// index's log between the line that announces a call and the one that acknowledges it must be
+// synced before the latter. Killing the process does not test that: the kernel still writes what
+// it has.
 func TestSyncBeforeAcknowledged(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -43,15 +43,15 @@ func TestSyncBeforeAcknowledged(t *testing.T) {
 	}
 }
 
-// trace follows the system calls of all threads, in the order in which they began; one
-// that another thread interrupts has a second line when it returns.
+// trace follows the system calls of all threads, in the order in which they began; a call
+// interrupted by another thread has a second line when it returns.
 type trace struct {
 	t       *testing.T
 	calls   int
-	call    string          // announced and not acknowledged
-	written bool            // to the log since
-	synced  bool            // after the last of that
-	syncing map[string]bool // by thread, a sync of the log that has not returned
+	call    string          // announced but not acknowledged
+	written bool            // the log has been written since
+	synced  bool            // the log has been synced after the last write
+	syncing map[string]bool // by thread: a sync of the log that has not returned
 }
 
 var (
@@ -75,7 +75,7 @@ func (tr *trace) line(text string) {
 		tr.say(m[1], m[2])
 	case logged.MatchString(what):
 		tr.written, tr.synced = true, false
-		clear(tr.syncing) // one that began before does not count
+		clear(tr.syncing) // a sync that began before does not count
 	case sync.MatchString(what) && strings.HasSuffix(what, "<unfinished ...>"):
 		if tr.syncing == nil {
 			tr.syncing = map[string]bool{}

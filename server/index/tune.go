@@ -5,17 +5,16 @@ import (
 	"runtime/debug"
 )
 
-// By default the garbage collector waits until there is as much garbage as there is in
-// use: with the vectors in memory, as much again as they take. A part of them is plenty,
-// since vectors hold no pointers and cost the collector nothing.
+// By default the garbage collector lets garbage grow to the size of the live heap: with the
+// vectors in memory, to their size. A fraction of that is plenty, since vectors hold no pointers
+// and cost the collector nothing.
 const (
 	tuneFrom  = 64 << 20  // bytes of vectors
 	leastRoom = 32 << 20  // bytes of garbage
 	others    = 100 << 20 // bytes that the rest of a program may take
 )
 
-// tune sets the collector for so many bytes in indexes, unless GOGC says how it is to be
-// set.
+// tune sets the collector's percentage for the given bytes in indexes, unless GOGC is set.
 func tune(bytes int64) {
 	if bytes < tuneFrom || os.Getenv("GOGC") != "" {
 		return
@@ -24,7 +23,7 @@ func tune(bytes int64) {
 	debug.SetGCPercent(int(max(5, 100*room/(bytes+others))))
 }
 
-// bytes is the memory of what is searched.
+// bytes returns the memory of what is searched.
 func (st *state) bytes() (n int64) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Stats are sizes.
+// Stats holds sizes of a file.
 type Stats struct {
 	Items  int
 	Memory int64 // bytes of vectors, their codes and sketches, and the columns of filters
@@ -14,7 +14,7 @@ type Stats struct {
 	Log    int64 // bytes of the write-ahead log beside it
 }
 
-// Stats measures the file and what it takes of memory.
+// Stats measures the file and its memory use.
 func (f *File) Stats() Stats {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -31,7 +31,7 @@ func (f *File) Stats() Stats {
 	return s
 }
 
-// bytes of what grows with the items.
+// bytes returns the memory that grows with the items.
 func (s *snapshot) bytes() (n int64) {
 	for _, p := range s.parts {
 		if p.segment != nil {
@@ -44,8 +44,8 @@ func (s *snapshot) bytes() (n int64) {
 	return n
 }
 
-// Backup writes a copy of the file to path, where nothing may be, as it is at one moment
-// of the call. Others may write meanwhile.
+// Backup writes a copy of the file to path, which must not exist, as of one moment during the
+// call. Others may write meanwhile.
 func (f *File) Backup(ctx context.Context, path string) error {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -55,8 +55,8 @@ func (f *File) Backup(ctx context.Context, path string) error {
 	return st.db.Backup(ctx, path)
 }
 
-// Verify reads everything in the file and compares it with its checksums. Damage is an
-// error that wraps ErrDamaged and says where.
+// Verify reads the whole file and verifies its checksums. Damage is an error that wraps
+// ErrDamaged and says where.
 func (f *File) Verify(ctx context.Context) error {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -66,13 +66,12 @@ func (f *File) Verify(ctx context.Context) error {
 	return st.db.Verify(ctx)
 }
 
-// Compact gives the room of what was deleted back to the disk. Nothing can be done with
-// the file meanwhile.
+// Compact returns the space of deleted items to the disk. The file cannot be used meanwhile.
 func (f *File) Compact(ctx context.Context) error {
 	return f.alone(func() error { return f.state.db.Compact(ctx) })
 }
 
-// alone does something while nothing else is done with the file.
+// alone calls do while the file is not used otherwise.
 func (f *File) alone(do func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,23 +81,23 @@ func (f *File) alone(do func() error) error {
 	case f.writer == nil:
 		return fmt.Errorf("%s is open to be read only", f.path)
 	}
-	f.writer.close() // a call whose caller has left may still wait to be written
+	f.writer.close() // a call that its caller has abandoned may still wait to be written
 	err := do()
 	f.writer = newWriter(f.state, f.sketcher.more)
-	f.sketcher.more() // err or not, as another state may be there
+	f.sketcher.more() // even after an error, as the state may be another one
 	return err
 }
 
-// Replace puts the content of next in the place of f's, file and memory, in one step:
-// searches find the old items until it and the new ones from then on. What was deleted
-// from f since next was filled goes first. next is closed, also after an error, and its
-// file must be in the same folder; after an error f goes on as it was.
+// Replace puts the content of next in place of f's, in the file and in memory, in one step:
+// searches find the old items before it and the new ones after it. Items deleted from f since
+// next was filled are deleted from next first. next is closed, even on error, and its file must
+// be in the same folder; on error f continues as it was.
 func (f *File) Replace(ctx context.Context, next *File) error {
 	st, leave, err := f.enter()
 	if err != nil {
 		return errors.Join(err, next.Close())
 	}
-	err = next.keepOnly(ctx, st) // most of the work, while others use f
+	err = next.keepOnly(ctx, st) // most of the work, while f remains usable
 	leave()
 	if err == nil {
 		err = f.alone(func() error {
@@ -111,7 +110,7 @@ func (f *File) Replace(ctx context.Context, next *File) error {
 	return errors.Join(err, next.Close())
 }
 
-// adopt is Replace while nobody uses f.
+// adopt is the part of Replace during which nobody may use f.
 func (f *File) adopt(ctx context.Context, next *File) error {
 	next.mu.Lock()
 	defer next.mu.Unlock()
@@ -124,7 +123,7 @@ func (f *File) adopt(ctx context.Context, next *File) error {
 	return nil
 }
 
-// keepOnly deletes what st does not have.
+// keepOnly deletes the items that st does not have.
 func (f *File) keepOnly(ctx context.Context, st *state) error {
 	for _, ns := range f.Namespaces() {
 		ids := f.state.collection(ns.Name).ids()

@@ -11,9 +11,8 @@ import (
 	"vicreg/server/index/store"
 )
 
-// Upsert is Index's. Calls that come while others are written are written together.
-// What items point to must not be changed before the call is done, and never when ctx
-// ended it.
+// Upsert implements Index. Calls that arrive while others are being written are written together.
+// What items point to must not be modified until the call returns, and never if ctx ended it.
 func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) (created []bool, err error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -23,12 +22,12 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) (cre
 	if err := CheckID(namespace); err != nil {
 		return nil, fmt.Errorf("the namespace %w", err)
 	}
-	c := newCall(strings.Clone(namespace), len(items)) // what is kept must not hold on to a request
+	c := newCall(strings.Clone(namespace), len(items)) // must not keep a request's memory alive
 	if err := c.fill(st, items); err != nil {
 		return nil, err
 	}
 	if err := f.write(ctx, c); err != nil {
-		return nil, err // c may be the writer's still
+		return nil, err // the writer may still be using c
 	}
 	for i, was := range c.were {
 		c.were[i] = !was
@@ -36,7 +35,7 @@ func (f *File) Upsert(ctx context.Context, namespace string, items ...Item) (cre
 	return c.were, nil
 }
 
-// fill prepares items for the writer, many of them on all cores.
+// fill prepares items for the writer, on all cores if there are many.
 func (c *call) fill(st *state, items []Item) error {
 	const chunk = 64
 	if len(items) <= chunk {
@@ -50,7 +49,7 @@ func (c *call) fill(st *state, items []Item) error {
 	return group.Wait()
 }
 
-// fillFrom prepares items, of which the first has this place in the call.
+// fillFrom prepares items, of which the first has index first in the call.
 func (c *call) fillFrom(st *state, items []Item, first int) error {
 	for k, item := range items {
 		unit, meta, err := st.check(item)
@@ -65,7 +64,7 @@ func (c *call) fillFrom(st *state, items []Item, first int) error {
 	return nil
 }
 
-// Delete is Index's.
+// Delete implements Index.
 func (f *File) Delete(ctx context.Context, namespace string, ids ...string) (gone []bool, err error) {
 	_, leave, err := f.enter()
 	if err != nil {
@@ -77,12 +76,12 @@ func (f *File) Delete(ctx context.Context, namespace string, ids ...string) (gon
 		c.changes[i] = store.Change{Row: store.Row{Namespace: namespace, ID: id}, Delete: true}
 	}
 	if err := f.write(ctx, c); err != nil {
-		return nil, err // c may be the writer's still
+		return nil, err // the writer may still be using c
 	}
 	return c.were, nil
 }
 
-// metadata is what is stored for an item's.
+// metadata returns what is stored for an item's metadata.
 func metadata(given []byte) []byte {
 	if len(given) == 0 {
 		return []byte("{}")

@@ -9,19 +9,19 @@ import (
 	"vicreg/server/index/store"
 )
 
-// call is what one caller wants to have written.
+// call is a write requested by one caller.
 type call struct {
 	namespace string
 	changes   []store.Change
-	rows      []*row             // of the changes that store something
-	read      []*filter.Metadata // of these
-	meta      []filter.Row       // the same as the columns have it
-	were      []bool             // which ids were there, when it is done
+	rows      []*row             // of the changes; nil for deletions
+	read      []*filter.Metadata // parsed metadata of rows
+	meta      []filter.Row       // the same, encoded for the columns
+	were      []bool             // which ids existed before, set when done
 	done      chan error
 
-	to    *collection // the writer's, as what follows
-	mark  int         // fields of to before the call
-	coded int         // rows of to that were coded before it
+	to    *collection // this and what follows are for the writer only
+	mark  int         // number of fields of to before the call
+	coded int         // to.coded before the call
 }
 
 func newCall(namespace string, n int) *call {
@@ -29,30 +29,31 @@ func newCall(namespace string, n int) *call {
 		meta: make([]filter.Row, n), done: make(chan error, 1)}
 }
 
-// writer has one goroutine at a time write: that of the only caller, which then waits
-// for nobody, or one that writes what waits, all together: many callers share the cost
-// of a transaction.
+// writer lets one goroutine at a time write: that of a single caller, which then waits for
+// nobody, or one that writes all waiting calls together, so that many callers share the cost of a
+// transaction.
 type writer struct {
 	state *state
-	full  func()         // told when a segment is
-	ended sync.WaitGroup // of the goroutine for those that wait
+	full  func()         // called when a segment is full
+	ended sync.WaitGroup // the goroutine that writes waiting calls
 
 	mu      sync.Mutex
-	busy    bool    // somebody writes
-	waiting []*call // for that one to end
+	busy    bool    // a goroutine is writing
+	waiting []*call // until it has finished
 
-	changes int // since the memory was looked at, for whoever writes
+	changes int // since the last tune; for the goroutine that writes
 }
 
-// A transaction ends with the call that brings it over so many changes.
+// mostChanges is the number of changes at which a transaction is full: it ends with the call that
+// reaches it.
 const mostChanges = 4096
 
 func newWriter(st *state, full func()) *writer { return &writer{state: st, full: full} }
 
-// close waits until all is written. No call may come after it.
+// close waits until everything is written. No call may follow it.
 func (w *writer) close() { w.ended.Wait() }
 
-// do has a call written. When ctx ends first the call may still be.
+// do writes a call. If ctx ends first, the call may still be written.
 func (w *writer) do(ctx context.Context, c *call) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (w *writer) do(ctx context.Context, c *call) error {
 	return <-c.done
 }
 
-// pass lets another goroutine write for those that wait.
+// pass starts another goroutine to write waiting calls, if there are any.
 func (w *writer) pass() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,14 +85,14 @@ func (w *writer) pass() {
 	}
 }
 
-// run writes until nobody waits.
+// run writes until no call is waiting.
 func (w *writer) run() {
 	for group := w.take(); len(group) > 0; group = w.take() {
 		w.commit(group)
 	}
 }
 
-// take is what goes into the next transaction. When nobody waits the writer is free.
+// take returns the calls for the next transaction. If none is waiting, the writer becomes free.
 func (w *writer) take() (group []*call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

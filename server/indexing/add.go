@@ -33,18 +33,17 @@ type adding struct {
 
 // target is where additions go: a file, or the server that owns one.
 type target interface {
-	// known is all that the namespace has.
+	// known returns everything in the namespace.
 	known(ctx context.Context, progress func(done, total int)) (map[string]known, error)
-	// images does what the plan says of the images of a set; done is called now and
-	// then.
+	// images carries out the plan for the images of a set; done is called now and then.
 	images(ctx context.Context, set *dataset.Set, p *plan, done func()) error
-	// put stores entries. bad says of each, in order, why it cannot be, or "".
+	// put stores entries. bad says for each, in order, why it cannot be stored, or "".
 	put(ctx context.Context, entries []entry) (bad []string, err error)
-	// vector is that of an item.
+	// vector returns the vector of an item.
 	vector(ctx context.Context, id string) ([]float32, error)
 	remove(ctx context.Context, ids []string) (removed int, err error)
-	// space is what the vectors have in common. A server keeps its centre to itself, and
-	// judges vectors by it.
+	// space describes the vectors. A server does not reveal its centre, and checks vectors
+	// against it itself.
 	space() index.Binding
 }
 
@@ -110,10 +109,10 @@ With --server the images go to a server that owns the index and has the model.`,
 	return a.run(ctx)
 }
 
-// ofVectors says that DIR is a file of vectors.
+// ofVectors reports whether DIR is a file of vectors.
 func (a *adding) ofVectors() bool { return slices.ContainsFunc(a.data, vectors.Known) }
 
-// validate reports what does not go together.
+// validate rejects conflicting flags.
 func (a *adding) validate() error {
 	switch {
 	case a.file == "" && a.server == "":
@@ -183,7 +182,7 @@ func (a *adding) run(ctx context.Context) (err error) {
 	return a.finish(ctx, source, to, p)
 }
 
-// open opens the index that is added to.
+// open opens the index to add to.
 func (a *adding) open(ctx context.Context, from *origin) (target, error) {
 	if a.server != "" {
 		c, err := newClient(a.server, a.keyFile)
@@ -223,7 +222,7 @@ func (a *adding) open(ctx context.Context, from *origin) (target, error) {
 	return l, nil
 }
 
-// finish tells what was done and removes what is gone.
+// finish reports what was done and removes what is gone.
 func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) error {
 	if len(p.bad) == from.n {
 		return fmt.Errorf("none of the %d images could be indexed; %s", from.n, told(p.bad[0], ": "))

@@ -13,7 +13,7 @@ import (
 	"vicreg/server/index"
 )
 
-// opened is an index, to look into.
+// opened opens an index read-only, for inspection.
 func opened(t *testing.T, path string) *index.File {
 	t.Helper()
 	f, err := index.Open(t.Context(), path, index.Options{ReadOnly: true})
@@ -24,7 +24,7 @@ func opened(t *testing.T, path string) *index.File {
 	return f
 }
 
-// got is an item of the default namespace.
+// got returns an item of the default namespace.
 func got(t *testing.T, path, id string) *index.Item {
 	t.Helper()
 	it, err := opened(t, path).Get(t.Context(), index.DefaultNamespace, id)
@@ -34,8 +34,7 @@ func got(t *testing.T, path, id string) *index.Item {
 	return it
 }
 
-// A folder comes into an index once; what changes there afterwards is all that is
-// done again.
+// A folder is added to an index once; afterwards only what has changed there is processed again.
 func TestAdd(t *testing.T) {
 	dir, model := colours(t, 9), colour(t, 1)
 	put(t, filepath.Join(dir, "cats", "a.png"), filled(t, 250, 1, 1))
@@ -81,8 +80,8 @@ func TestAdd(t *testing.T) {
 	want(t, said(t, append(args, "--namespace", "other")...), "namespace other: 11 new")
 }
 
-// An image of another folder does not lose its id to one of the same name; a prefix
-// gives both a place. One that has moved keeps its id.
+// An image does not lose its id to one of the same name in another folder; a prefix makes room
+// for both. An image that has moved keeps its id.
 func TestAddFromElsewhere(t *testing.T) {
 	dir, other, model, file := colours(t, 3), filepath.Join(t.TempDir(), "B"), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	args := []string{"--index", file, "--model", model}
@@ -94,7 +93,7 @@ func TestAddFromElsewhere(t *testing.T) {
 		}
 		put(t, filepath.Join(other, name), data)
 	}
-	said(t, append([]string{"add", other}, args...)...) // copies, which tell nothing new
+	said(t, append([]string{"add", other}, args...)...) // copies, which add nothing new
 	put(t, filepath.Join(other, "02.png"), filled(t, 7, 7, 7))
 	before := got(t, file, "02.png")
 	out := said(t, append([]string{"add", other}, args...)...)
@@ -118,7 +117,7 @@ func TestAddFromElsewhere(t *testing.T) {
 	wrong(t, "--prefix: it ", append([]string{"add", other, "--prefix", "a\nb"}, args...)...)
 }
 
-// An export that is added to its own index changes nothing, whatever its format tells.
+// Adding an export to the index it came from changes nothing, whatever its format contains.
 func TestAddVectorsKeeps(t *testing.T) {
 	dir, model, file := colours(t, 4), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	said(t, "add", dir, "--index", file, "--model", model)
@@ -147,7 +146,7 @@ func TestAddVectorsKeeps(t *testing.T) {
 	want(t, said(t, "add", dir, "--index", file, "--model", model), "4 unchanged")
 }
 
-// A vector that is another is of another file: hash and thumbnail are not its own.
+// A different vector belongs to another file: the old hash and thumbnail no longer apply.
 func TestAddVectorsReplaces(t *testing.T) {
 	dir, model, file := colours(t, 2), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	said(t, "add", dir, "--index", file, "--model", model)
@@ -159,7 +158,7 @@ func TestAddVectorsReplaces(t *testing.T) {
 	if it := got(t, file, "01.png"); it.Vector[2] != 3 || it.Source != before.Source || it.Hash != nil || it.Pictured {
 		t.Errorf("stored %+v", it)
 	}
-	want(t, said(t, "add", dir, "--index", file, "--model", model), "1 changed", "1 unchanged") // and this heals it
+	want(t, said(t, "add", dir, "--index", file, "--model", model), "1 changed", "1 unchanged") // and this repairs it
 }
 
 func TestAddMetadata(t *testing.T) {
@@ -176,7 +175,7 @@ func TestAddMetadata(t *testing.T) {
 	if string(it.Metadata) != `{"year":2020}` || it.Vector[0] != vector[0] || thumbnailOf(t, file, "01.png") != small || len(it.Hash) != 32 {
 		t.Errorf("stored %+v", it)
 	}
-	want(t, said(t, args...), "3 unchanged") // what is known is not forgotten
+	want(t, said(t, args...), "3 unchanged") // existing metadata is kept
 	put(t, table, []byte("year,file\n2021,./01.png\n"))
 	want(t, said(t, append(args, "--metadata", table, "--key", "file")...), "1 with other metadata or path, 2 unchanged")
 	if it := got(t, file, "01.png"); string(it.Metadata) != `{"year":2021}` {
@@ -193,7 +192,7 @@ func thumbnailOf(t *testing.T, file, id string) string {
 	return string(b)
 }
 
-// What was embed's output, or an export, goes in as well.
+// The output of embed or an export can be added as well.
 func TestAddVectors(t *testing.T) {
 	dir, model, file := colours(t, 5), colour(t, 1, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
 	table := filepath.Join(t.TempDir(), "m.jsonl")
@@ -230,7 +229,7 @@ func TestAddVectors(t *testing.T) {
 		wrong(t, "written with --center", "add", rows, "--index", other)
 		wrong(t, "written with --center", "add", rows, "--index", filepath.Join(t.TempDir(), "x"), "--model", model)
 		put(t, rows+".json", []byte(strings.Replace(string(text), `"normalized": false`, `"normalized": true`, 1)))
-		if name == "v.jsonl" { // by hand, which the file does not tell
+		if name == "v.jsonl" { // normalised by hand, which the file does not record
 			short := strings.Replace(string(textOf(t, rows)), `"embedding":[`, `"embedding":[0.6,0.8,0],"was":[`, 1)
 			put(t, rows, []byte(short))
 			put(t, rows+".json", text)
@@ -241,8 +240,8 @@ func TestAddVectors(t *testing.T) {
 	}
 }
 
-// Images that were named get the ids that their folder would give them, alone and in any
-// company; a metadata file may name them by their paths.
+// Images given by name get the ids that their folder would give them, alone or together with
+// others; a metadata file may refer to them by path.
 func TestAddImages(t *testing.T) {
 	dir, model := colours(t, 4), colour(t, 1)
 	put(t, filepath.Join(dir, "cats", "a.png"), filled(t, 250, 1, 1))
@@ -267,7 +266,7 @@ func TestAddImages(t *testing.T) {
 	wrong(t, "a file of vectors is added by itself", add("00.png", "v.npy")...)
 }
 
-// wrong wants a command to find its input wrong.
+// wrong checks that a command rejects its input.
 func wrong(t *testing.T, words string, args ...string) {
 	t.Helper()
 	var bad *usage.Error
@@ -319,7 +318,7 @@ func badVectors(t *testing.T) string {
 	return path
 }
 
-// What can be told before an image is encoded is.
+// What cannot be stored is detected before an image is encoded.
 func TestAddOfWhatHasNoRoom(t *testing.T) {
 	dir, file := colours(t, 2), filepath.Join(t.TempDir(), "x.index")
 	put(t, filepath.Join(dir, "a\tb.png"), filled(t, 1, 2, 3))
@@ -335,7 +334,7 @@ func TestAddOfNothingGood(t *testing.T) {
 	}
 }
 
-// A run that is stopped leaves an index that the same command goes on with.
+// A cancelled run leaves an index with which the same command continues.
 func TestAddStops(t *testing.T) {
 	dir, model, file := colours(t, 4), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -346,7 +345,7 @@ func TestAddStops(t *testing.T) {
 	want(t, said(t, "add", dir, "--index", file, "--model", model), "4 new")
 }
 
-// Files that are no images by their names are told of, and no part of the count.
+// Files whose names are not those of images are reported, and not counted.
 func TestAddTellsWhatItSkips(t *testing.T) {
 	dir := colours(t, 3)
 	put(t, filepath.Join(dir, "scan.bmp"), []byte("BM"))

@@ -11,7 +11,7 @@ import (
 	"vicreg/server/index"
 )
 
-// findVectors looks at a file of vectors, whose ids get the prefix.
+// findVectors inspects a file of vectors, whose ids get the prefix.
 func findVectors(name, prefix string) (*origin, error) {
 	info, err := vectors.ReadInfo(name)
 	if err != nil {
@@ -41,7 +41,7 @@ func findVectors(name, prefix string) (*origin, error) {
 	return &origin{n: info.Count, ids: ids, add: add, info: &info}, nil
 }
 
-// fits reports vectors that have no place beside others, those of where.
+// fits rejects vectors that cannot be compared with those of where.
 func (o *origin) fits(b index.Binding, centered bool, where string) error {
 	switch {
 	case o.info == nil:
@@ -56,7 +56,7 @@ func (o *origin) fits(b index.Binding, centered bool, where string) error {
 	return nil
 }
 
-// addVectors does what the plan says of the vectors of a file, a batch at a time.
+// addVectors carries out the plan for the vectors of a file, one batch at a time.
 func addVectors(ctx context.Context, name string, info vectors.Info, to target, p *plan, done func()) error {
 	var batch []pending
 	flush := func() error {
@@ -85,13 +85,13 @@ func addVectors(ctx context.Context, name string, info vectors.Info, to target, 
 	return flush()
 }
 
-// judgeVector is judge for a row of a file of vectors, and what is to be stored of it.
-// Of source and hash, which the file may not tell, the item keeps its own, but for the
-// hash where the vector is another: that is of another file. It keeps its thumbnail as
-// long as the vector or the hash is the same.
+// judgeVector is judge for a row of a file of vectors, and also returns the entry to store. If
+// the file does not give a source or hash, the item keeps its own, except for the hash if the
+// vector differs, as it belongs to another file then. The thumbnail is kept as long as the vector
+// or the hash is the same.
 func (p *plan) judgeVector(ctx context.Context, to target, r vectors.Row) (deed, entry, error) {
 	a := addition{id: p.prefix + r.Path, source: r.Source, own: r.Metadata}
-	if p.space.Normalized(r.Embedding) { // by another tool than the one that wrote the file
+	if p.space.Normalized(r.Embedding) { // normalised by another tool than the one that wrote the file
 		p.refuse(a.id, "its vector has length 1: "+index.ErrNormalized.Error())
 		return hold, entry{}, nil
 	}
@@ -132,11 +132,11 @@ func (p *plan) judgeVector(ctx context.Context, to target, r vectors.Row) (deed,
 	return do, e, nil
 }
 
-// rounding is how far, as a part of their length, two vectors of one image may be apart
-// that were computed in batches of other sizes, or by other numbers of threads.
+// rounding is the largest distance, relative to their length, between two vectors of one image
+// that were computed with different batch sizes or numbers of threads.
 const rounding = 1e-4
 
-// sameVector says that two vectors are of one image.
+// sameVector reports whether two vectors are of the same image.
 func sameVector(a, b []float32) bool {
 	if len(a) != len(b) {
 		return false
@@ -150,7 +150,7 @@ func sameVector(a, b []float32) bool {
 	return apart <= rounding*rounding*length
 }
 
-// hashOf reads the hexadecimal digits of a hash.
+// hashOf decodes a hexadecimal hash.
 func hashOf(digits string) (hash bulk.Hash, ok bool) {
 	b, err := hex.DecodeString(digits)
 	if err != nil || len(b) != len(hash) {

@@ -17,21 +17,21 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// client speaks with a server that owns an index. All methods may be called at once.
+// client talks to a server that owns an index. It is safe for concurrent use.
 type client struct {
 	base  *url.URL
-	key   string // "" when the server asks for none
+	key   string // "" if the server needs none
 	pause func(ctx context.Context, d time.Duration) error
 }
 
-// patience is how long a request is sent again while the server has no room for it.
+// patience is how long a request is retried while the server is overloaded.
 const patience = 10 * time.Minute
 
-// mostAnswer bounds what is read of an answer, in bytes.
+// mostAnswer limits what is read of a response, in bytes.
 const mostAnswer = 256 << 20
 
-// newClient is a client of the server at address, with the first key in keyFile if
-// that is not "".
+// newClient returns a client of the server at address, with the first key in keyFile unless that
+// is "".
 func newClient(address, keyFile string) (*client, error) {
 	u, err := url.Parse(address)
 	switch {
@@ -52,7 +52,7 @@ func newClient(address, keyFile string) (*client, error) {
 	return c, nil
 }
 
-// pause waits, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -62,7 +62,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// refusal is an answer that is no success.
+// refusal is an unsuccessful response.
 type refusal struct {
 	status int
 	detail string
@@ -72,10 +72,10 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("the server refuses: %s (%d)", usage.Printable(r.detail), r.status)
 }
 
-// ask sends a request, body as JSON if it is not nil, and decodes the answer into
-// what into points to, if it is not nil. One that the server has no room for is sent
-// again when the server says; one that it refuses is a *refusal. path has its elements
-// escaped.
+// ask sends a request, with body as JSON unless it is nil, and decodes the response into what
+// into points to, unless it is nil. If the server is overloaded, the request is retried after the
+// time that the server names; if it refuses the request, the error is a *refusal. The elements of
+// path must be escaped.
 func (c *client) ask(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var text []byte
 	if body != nil {
@@ -113,8 +113,8 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 }
 
-// explain adds to an error what can be done about it. An answer that only says that the
-// server wants to be asked with TLS is an error.
+// explain adds a remedy to an error. A response that only says that the server expects TLS is an
+// error.
 func (c *client) explain(a *answer, err error) error {
 	var unknown *tls.CertificateVerificationError
 	switch {
@@ -122,7 +122,7 @@ func (c *client) explain(a *answer, err error) error {
 		return fmt.Errorf("%w; SSL_CERT_FILE=FILE in the environment names the certificate of a private CA", err)
 	case c.base.Scheme != "http":
 		return err
-	case err != nil && strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`), // an alert of TLS
+	case err != nil && strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`), // a TLS alert
 		err == nil && a.status == http.StatusBadRequest && strings.Contains(string(a.body), "HTTPS"):
 		secure := *c.base
 		secure.Scheme = "https"
@@ -131,7 +131,7 @@ func (c *client) explain(a *answer, err error) error {
 	return err
 }
 
-// answer is what a server answered.
+// answer is a server's response.
 type answer struct {
 	status int
 	header http.Header
@@ -158,8 +158,7 @@ func (c *client) send(ctx context.Context, method, target string, body []byte) (
 	return &answer{w.StatusCode, w.Header, text}, err
 }
 
-// after is how long to wait before the request is sent again; 0 when the answer is
-// final.
+// after returns how long to wait before the request is sent again; 0 if the response is final.
 func (a *answer) after() time.Duration {
 	if a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable {
 		return 0
@@ -176,7 +175,7 @@ func (a *answer) after() time.Duration {
 	return time.Second
 }
 
-// read decodes a success; all else is an error.
+// read decodes a successful response; any other is an error.
 func (a *answer) read(into any) error {
 	if a.status/100 == 2 {
 		if into == nil {

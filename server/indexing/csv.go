@@ -12,11 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// readCSV reads a table whose first line names its columns. The first column holds
-// the id when it is named as ids are, else key names the one that does. What a column
-// is follows from all its cells that are not empty: numbers when each is a number as
-// JSON writes it (so 0042 is none), booleans when each is true or false, else text. A
-// cell that is empty says nothing.
+// readCSV reads a table whose first line names its columns. The id is in the column named key or,
+// if key is "", in the first one, which must then have one of keyNames. A column's type follows
+// from all its non-empty cells: numbers if each is a JSON number (so 0042 is none), booleans if
+// each is true or false, else text. Empty cells are omitted.
 func readCSV(f io.Reader, key string, add func(line int, id string, object json.RawMessage) error) error {
 	r := csv.NewReader(withoutMark(f))
 	table, lines, err := cells(r)
@@ -50,7 +49,7 @@ func readCSV(f io.Reader, key string, add func(line int, id string, object json.
 	return nil
 }
 
-// withoutMark passes over the mark that some programs begin a text with.
+// withoutMark skips a byte order mark at the start of a text.
 func withoutMark(f io.Reader) io.Reader {
 	r := bufio.NewReader(f)
 	if mark, err := r.Peek(3); err == nil && string(mark) == "\ufeff" {
@@ -59,10 +58,10 @@ func withoutMark(f io.Reader) io.Reader {
 	return r
 }
 
-// errNotUTF8 is what an older table of Excel's ends in, among others.
+// errNotUTF8 is the error for other encodings, such as those of older Excel tables.
 var errNotUTF8 = errors.New("it is not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)")
 
-// cells reads all of a table, and the line of each row.
+// cells reads a whole table, and the line number of each row.
 func cells(r *csv.Reader) (table [][]string, lines []int, err error) {
 	for {
 		row, err := r.Read()
@@ -82,7 +81,7 @@ func cells(r *csv.Reader) (table [][]string, lines []int, err error) {
 	}
 }
 
-// kind is what the cells of a column are.
+// kind is the type of a column.
 type kind uint8
 
 const (
@@ -91,10 +90,10 @@ const (
 	boolean
 )
 
-// numeral is a number as JSON writes it.
+// numeral matches a JSON number.
 var numeral = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// kindsOf settles what each column of a table is, whose first row are the names.
+// kindsOf determines the type of each column of a table, whose first row holds the names.
 func kindsOf(table [][]string) []kind {
 	kinds := make([]kind, len(table[0]))
 	for c := range kinds {
@@ -115,7 +114,7 @@ func kindsOf(table [][]string) []kind {
 	return kinds
 }
 
-// object is a row but for the column at, which holds the id.
+// object returns a row as a JSON object, without the column at, which holds the id.
 func object(names, row []string, kinds []kind, at int) json.RawMessage {
 	b := []byte{'{'}
 	for c, cell := range row {
@@ -136,6 +135,6 @@ func object(names, row []string, kinds []kind, at int) json.RawMessage {
 }
 
 func quoted(s string) []byte {
-	b, _ := json.Marshal(s) // of a string it cannot fail
+	b, _ := json.Marshal(s) // cannot fail for a string
 	return b
 }

@@ -17,11 +17,10 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// alike is the cosine from which images are called nearly the same unless the user
-// says otherwise. Measured on a ResNet-18 after an epoch over CIFAR-10: photographs that
-// were compressed again or scaled by two keep it but for a few, and of 10,000 different
-// images 29 come as close to another. From 0.99 it is 190, from 0.98 1,032, and they
-// hang together in long chains.
+// alike is the default cosine from which images count as nearly the same. Measured on a ResNet-18
+// after one epoch on CIFAR-10: recompressed photographs and those scaled by two keep it, with few
+// exceptions, and of 10,000 different images 29 come that close to another. At 0.99 it is 190,
+// at 0.98 1,032, and they form long chains.
 const alike = 0.995
 
 func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -61,7 +60,7 @@ finds before you delete anything. A server may own the index meanwhile.`,
 	if err = inhabited(file, path, d.namespace); err == nil {
 		err = d.load(ctx, file)
 	}
-	if err = errors.Join(err, file.Close()); err != nil { // its memory is of use below
+	if err = errors.Join(err, file.Close()); err != nil { // frees its memory for what follows
 		return err
 	}
 	line := bulk.NewLine(stderr)
@@ -79,17 +78,17 @@ finds before you delete anything. A server may own the index meanwhile.`,
 	return err
 }
 
-// duplicates is a search for images that are there more than once.
+// duplicates is a search for images that occur more than once.
 type duplicates struct {
 	namespace string
 	threshold float64
 
-	leads []copied     // each stands for its equals
-	rows  stats.Matrix // a row, of length 1, for each lead
+	leads []copied     // each represents its equals
+	rows  stats.Matrix // one row, of length 1, per lead
 
 	Threshold float64    `json:"threshold"`
 	Images    int        `json:"images"`
-	Equal     [][]copied `json:"equal"` // groups of files with equal bytes
+	Equal     [][]copied `json:"equal"` // groups of byte-identical files
 	Near      [][]copied `json:"near"`  // groups of images that look nearly the same
 }
 
@@ -97,14 +96,14 @@ type duplicates struct {
 type copied struct {
 	ID     string  `json:"id"`
 	Source string  `json:"source,omitempty"`
-	Cosine float32 `json:"cosine"`           // with the first of the group
-	Equals int     `json:"equals,omitempty"` // others with equal bytes
+	Cosine float32 `json:"cosine"`           // to the first of the group
+	Equals int     `json:"equals,omitempty"` // number of other files with equal bytes
 }
 
-// name is the path of the image, or what else it is known by, for people.
+// name returns the path of the image, or else its id, for display.
 func (c copied) name() string { return usage.Printable(cmp.Or(c.Source, c.ID)) }
 
-// load reads the items and puts equal files together.
+// load reads the items and groups byte-identical files.
 func (d *duplicates) load(ctx context.Context, f *index.File) error {
 	d.rows.D = f.Binding().Dim
 	first := map[string]int{} // row, by hash
@@ -141,7 +140,7 @@ func (d *duplicates) load(ctx context.Context, f *index.File) error {
 	return nil
 }
 
-// find puts together what looks alike.
+// find groups what looks alike.
 func (d *duplicates) find(ctx context.Context, progress func(done int)) error {
 	joined, err := near.Join(ctx, d.rows, float32(d.threshold), progress)
 	if err != nil {
@@ -162,7 +161,7 @@ func (d *duplicates) find(ctx context.Context, progress func(done int)) error {
 	return nil
 }
 
-// order sorts groups, the largest first.
+// order sorts groups, largest first.
 func order(groups [][]copied) {
 	slices.SortFunc(groups, func(a, b []copied) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a[0].ID, b[0].ID))

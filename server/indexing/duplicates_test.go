@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Equal files are put together by their hashes, near ones by their vectors, and one of
-// the equal ones stands for all among the near.
+// Equal files are grouped by their hashes and similar ones by their vectors, where one of the
+// equal files stands for all.
 func TestDuplicates(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "x.index")
 	for name, data := range map[string][]byte{

@@ -70,7 +70,7 @@ meanwhile.`,
 	return err
 }
 
-// sides are the endings of what is written beside the vectors.
+// sides returns the suffixes of the files that are written beside the vectors.
 func (e *exporting) sides() []string {
 	if strings.EqualFold(filepath.Ext(e.out), ".npy") {
 		return []string{".json", ".paths"}
@@ -78,7 +78,7 @@ func (e *exporting) sides() []string {
 	return []string{".json"}
 }
 
-// check reports what stands in the way of writing the output.
+// check reports what prevents writing the output.
 func (e *exporting) check() error {
 	if !vectors.Known(e.out) {
 		return usage.Errorf("-o %s: want a name that ends in %s", usage.Printable(e.out), strings.Join(vectors.Formats, ", "))
@@ -91,9 +91,9 @@ func (e *exporting) check() error {
 	return nil
 }
 
-// own are the files that the index consists of.
+// own returns the files that the index consists of.
 func (e *exporting) own() (files []string) {
-	path, err := filepath.EvalSymlinks(e.file) // the others lie beside the file itself
+	path, err := filepath.EvalSymlinks(e.file) // the others are beside the file itself
 	if err != nil {
 		path = e.file
 	}
@@ -103,7 +103,7 @@ func (e *exporting) own() (files []string) {
 	return files
 }
 
-// write makes all files or, after a failure, leaves what was there.
+// write writes all files or, on failure, leaves the previous ones.
 func (e *exporting) write(ctx context.Context) error {
 	h := sha256.New()
 	err := each(ctx, e.index, e.namespace, false, func(it index.Item, _ int) error {
@@ -126,7 +126,7 @@ func (e *exporting) write(ctx context.Context) error {
 	return whole.Together(e.out, parts...)
 }
 
-// side writes what stands beside the vectors.
+// side writes a file beside the vectors.
 func (e *exporting) side(side string, w io.Writer) error {
 	if side == ".json" {
 		return printJSON(w, e.info)
@@ -135,7 +135,7 @@ func (e *exporting) side(side string, w io.Writer) error {
 	return err
 }
 
-// rows writes the items, which must be the same as before.
+// rows writes the items, which must be the same as in the first pass.
 func (e *exporting) rows(ctx context.Context, out io.Writer) error {
 	put, finish, err := e.writer(out)
 	if err != nil {
@@ -155,7 +155,7 @@ func (e *exporting) rows(ctx context.Context, out io.Writer) error {
 	return errors.Join(err, finish())
 }
 
-// writer chooses by the name of the output.
+// writer chooses the format by the name of the output.
 func (e *exporting) writer(out io.Writer) (put func(index.Item) error, finish func() error, err error) {
 	if strings.EqualFold(filepath.Ext(e.out), ".jsonl") {
 		b := bufio.NewWriter(out)

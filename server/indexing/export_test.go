@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An export is never written over its own index, whatever it is called, nor over
-// anything without --force.
+// An export never overwrites its own index, whatever that is called, nor anything else without
+// --force.
 func TestExportSparesWhatIsThere(t *testing.T) {
 	dir, file := colours(t, 2), filepath.Join(t.TempDir(), "v.npy.json")
 	said(t, "add", dir, "--index", file, "--model", colour(t, 1))

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// leftOver looks at the items that no addition has the id of. Those are gone whose
-// sources are below the roots and not there any more; others' sources are among the
-// additions, so that their images are there twice. Both are sorted ids.
+// leftOver examines the items whose ids no addition has. gone are those whose sources are below
+// the roots and no longer exist; elsewhere are those whose sources are among the additions, so
+// that their images are indexed twice. Both are sorted ids.
 func (p *plan) leftOver(from *origin) (gone, elsewhere []string) {
 	if from.paths == nil {
 		return nil, nil
@@ -43,9 +43,8 @@ func (p *plan) leftOver(from *origin) (gone, elsewhere []string) {
 	return sorted(lost), sorted(twice)
 }
 
-// lacks says that a source, which is not among the additions, is below the roots and
-// not there any more. What cannot be told, as with a folder that may not be read, counts
-// as there.
+// lacks reports whether a source that is not among the additions is below the roots and no longer
+// exists. If that cannot be determined, as with an unreadable folder, it counts as existing.
 func (o *origin) lacks(source string) bool {
 	if !below(source, o.roots) {
 		return false
@@ -58,14 +57,14 @@ func (o *origin) lacks(source string) bool {
 	return shard != "" && o.tars && o.reads(shard)
 }
 
-// there says that the file of a source is on this disk; of a member of a shard, that
+// there reports whether the file of a source is on this disk; for a member of a shard, whether
 // the shard is.
 func there(source string) bool {
 	_, err := os.Lstat(source)
 	return err == nil || shardOf(source) != ""
 }
 
-// reads says that all members of a shard are among the additions.
+// reads reports whether all members of a shard are among the additions.
 func (o *origin) reads(shard string) bool {
 	for _, root := range o.roots {
 		if shard == root || filepath.Dir(shard) == root && strings.EqualFold(filepath.Ext(shard), ".tar") {
@@ -75,7 +74,7 @@ func (o *origin) reads(shard string) bool {
 	return false
 }
 
-// below says that a path is below one of the roots.
+// below reports whether a path is below one of the roots.
 func below(path string, roots []string) bool {
 	for _, root := range roots {
 		if strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/") {

@@ -10,8 +10,8 @@ import (
 	"vicreg/server/index"
 )
 
-// An item is gone when its file is, and only then: not when DIR was another folder the
-// last time, so that ids are others.
+// An item is gone if and only if its file is, not because DIR was another folder the last time
+// and ids differ.
 func TestPlanFindsWhatIsGone(t *testing.T) {
 	p := t.TempDir()
 	shard := filepath.Join(p, "tars", "1.tar")
@@ -26,7 +26,7 @@ func TestPlanFindsWhatIsGone(t *testing.T) {
 	for i, c := range []struct {
 		roots           []string
 		tars            bool
-		ids             map[string]string // and names of sources
+		ids             map[string]string // to names of sources
 		gone, elsewhere []string
 	}{
 		{[]string{p}, false, map[string]string{"a": "a"}, []string{"f", "far", "lost"}, nil},
@@ -56,7 +56,7 @@ func TestPlanFindsWhatIsGone(t *testing.T) {
 	}
 }
 
-// Neither a folder within nor one around what was indexed loses anything to --prune.
+// --prune with a folder inside or around what was indexed removes nothing.
 func TestPruneOfAnotherFolder(t *testing.T) {
 	dir, model, file := colours(t, 3), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	for _, name := range []string{"a.png", "b.png"} {

@@ -1,5 +1,4 @@
-// Package indexing is the commands that work on similarity indexes: vicreg index and
-// vicreg search.
+// Package indexing implements the commands on similarity indexes: vicreg index and vicreg search.
 package indexing
 
 import (
@@ -38,7 +37,7 @@ func words() []word {
 	}
 }
 
-// Index works on similarity indexes: vicreg index.
+// Index runs vicreg index, the commands on similarity indexes.
 func Index(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var names []string
 	for _, w := range words() {
@@ -72,7 +71,7 @@ func overview() string {
 	return b.String()
 }
 
-// namespaceFlag adds the flag that chooses a collection.
+// namespaceFlag registers the flag that selects a namespace.
 func namespaceFlag(fs *flag.FlagSet, value *string) {
 	fs.StringVar(value, "namespace", index.DefaultNamespace, "`NAME` of the collection in the index")
 }
@@ -84,9 +83,9 @@ func checkNamespace(name string) error {
 	return nil
 }
 
-// inhabited refuses a namespace without items, whose name is most likely misspelt: what
-// looks there would find nothing and say so. The default one of an index without any
-// items is as it should be.
+// inhabited rejects a namespace without items, whose name is most likely misspelt: a command
+// would find nothing there and say so. The default namespace of an index without any items is
+// accepted.
 func inhabited(f *index.File, path, namespace string) error {
 	all := f.Namespaces()
 	if len(all) == 0 && namespace == index.DefaultNamespace {
@@ -98,12 +97,12 @@ func inhabited(f *index.File, path, namespace string) error {
 	return nil
 }
 
-// bindingOf is what an index keeps of a model.
+// bindingOf returns what an index stores of a model.
 func bindingOf(enc *encoder.Encoder) index.Binding {
 	return index.Bind(enc.Fingerprint(), enc.Dim(), enc.Metadata().Center)
 }
 
-// open opens an index with a line that tells how far it is. Errors say what to do.
+// open opens an index, with a line that shows progress. Errors say what to do.
 func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (*index.File, error) {
 	line := bulk.NewLine(stderr)
 	defer line.Clear()
@@ -120,12 +119,12 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 	return f, err
 }
 
-// told is an image and what is said of it, on one line.
+// told formats an image and what is said of it on one line.
 func told(b dataset.Bad, between string) string {
 	return usage.Printable(b.Key) + between + usage.Printable(b.Reason)
 }
 
-// some are the first of many lines, and how many more there are.
+// some prints the first of many lines, and how many more there are.
 func some(w io.Writer, name string, n int, line func(i int) string) {
 	const most = 20
 	for i := range min(n, most) {

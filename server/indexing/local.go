@@ -16,8 +16,8 @@ import (
 type local struct {
 	file      *index.File
 	namespace string
-	enc       *encoder.Encoder // nil where no image is added
-	workers   int              // batches that it encodes at once
+	enc       *encoder.Encoder // nil if no image is added
+	workers   int              // batches encoded at once
 	limits    imaging.Limits   // of the images
 }
 
@@ -36,8 +36,8 @@ func (l *local) known(ctx context.Context, progress func(done, total int)) (map[
 	return all, err
 }
 
-// each calls do for every item of a namespace, without thumbnails, in the order in
-// which they came first.
+// each calls do for every item of a namespace, without thumbnails, in the order in which their
+// ids were first stored.
 func each(ctx context.Context, f *index.File, namespace string, withVectors bool, do func(it index.Item, total int) error) error {
 	l := index.Listing{Limit: 4096, Vectors: withVectors}
 	for {
@@ -56,7 +56,7 @@ func each(ctx context.Context, f *index.File, namespace string, withVectors bool
 	}
 }
 
-// images encodes what the plan wants, while another goroutine stores what is ready.
+// images encodes what the plan needs, while another goroutine stores what is ready.
 func (l *local) images(ctx context.Context, set *dataset.Set, p *plan, done func()) error {
 	return sideBySide(ctx, func(ctx context.Context, send func(pending) error) error {
 		return l.encode(ctx, set, p, send, done)
@@ -66,7 +66,7 @@ func (l *local) images(ctx context.Context, set *dataset.Set, p *plan, done func
 	})
 }
 
-// encode sends what is to be stored.
+// encode sends the entries that are to be stored.
 func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func(pending) error, done func()) error {
 	want := func(i int, hash bulk.Hash) bool {
 		a := p.addition(set, i)
@@ -75,7 +75,7 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func
 		case p.left(d, a), p.unfit(a):
 			done()
 		case d == describe: // its vector and thumbnail are in the index
-			// The error is that ctx has ended, which ends all.
+			// An error means that ctx has ended, which ends everything.
 			_ = send(pending{describe, entry{ID: a.id, Metadata: p.metadata(a), Source: a.source, Hash: hex.EncodeToString(hash[:]), keep: true}})
 		default:
 			return true
@@ -85,7 +85,7 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func
 	bad, err := bulk.Images(ctx, l.enc, l.workers, l.limits, set, want, func(m bulk.Image) error {
 		a := p.addition(set, m.Index)
 		d := p.judge(a, m.Hash)
-		if p.left(d, a) { // the file that the id is of has come back
+		if p.left(d, a) { // the file that holds the id has come back
 			return nil
 		}
 		return send(pending{d, entry{ID: a.id, Vector: m.Vector, Metadata: p.metadata(a), Source: a.source,
@@ -100,7 +100,7 @@ func (l *local) encode(ctx context.Context, set *dataset.Set, p *plan, send func
 	return nil
 }
 
-// put stores entries. One without a vector keeps that of the item.
+// put stores entries. One without a vector keeps the item's vector.
 func (l *local) put(ctx context.Context, entries []entry) (bad []string, err error) {
 	bad = make([]string, len(entries))
 	items := make([]index.Item, 0, len(entries))
@@ -127,8 +127,7 @@ func (l *local) put(ctx context.Context, entries []entry) (bad []string, err err
 	return bad, err
 }
 
-// complete adds the thumbnail of the item as it is stored, and the vector where there is
-// none.
+// complete adds the thumbnail of the stored item, and its vector if there is none.
 func (l *local) complete(ctx context.Context, it *index.Item) (err error) {
 	if it.Vector == nil {
 		if it.Vector, err = l.vector(ctx, it.ID); err != nil {
@@ -162,7 +161,7 @@ func (l *local) remove(ctx context.Context, ids []string) (removed int, err erro
 
 func (l *local) space() index.Binding { return l.file.Binding() }
 
-// Close gives the file and the model up.
+// Close closes the file and the model.
 func (l *local) Close() error {
 	var errs []error
 	if l.file != nil {

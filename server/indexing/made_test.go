@@ -18,9 +18,9 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// colour is the file of a model whose vector is the red, green and blue of a picture,
-// brought down to one pixel, in units of unit. Models of two units have two
-// fingerprints. Its mean is center.
+// colour returns the file of a model whose vector is the red, green and blue of a picture scaled
+// down to one pixel, in units of unit. Models of different units have different fingerprints. Its
+// mean is center.
 func colour(t *testing.T, unit float64, center ...float32) string {
 	t.Helper()
 	model, err := orttest.Pixels(1, 1/unit)
@@ -54,7 +54,7 @@ func put(t *testing.T, path string, data []byte) {
 	}
 }
 
-// filled is a PNG file of one colour.
+// filled returns a PNG file of one colour.
 func filled(t *testing.T, r, g, b uint8) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 10, 9))
@@ -70,7 +70,7 @@ func filled(t *testing.T, r, g, b uint8) []byte {
 	return out.Bytes()
 }
 
-// colours is a folder of n pictures, NN.png, no two alike.
+// colours returns a folder of n pictures, NN.png, no two alike.
 func colours(t *testing.T, n int) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "photos")
@@ -80,7 +80,7 @@ func colours(t *testing.T, n int) string {
 	return dir
 }
 
-// said runs a command that has to go well, and returns what it printed.
+// said runs a command that must succeed, and returns what it printed.
 func said(t *testing.T, args ...string) string {
 	t.Helper()
 	out, errs, err := run(t.Context(), args...)
@@ -90,7 +90,7 @@ func said(t *testing.T, args ...string) string {
 	return out
 }
 
-// run is vicreg index, or vicreg search, with these arguments.
+// run runs vicreg index, or vicreg search, with these arguments.
 func run(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 	var out, errs strings.Builder
 	if args[0] == "search" {
@@ -101,7 +101,7 @@ func run(ctx context.Context, args ...string) (stdout, stderr string, err error)
 	return out.String(), errs.String(), err
 }
 
-// want reports a text that lacks some words.
+// want reports a text that lacks any of the words.
 func want(t *testing.T, got string, words ...string) {
 	t.Helper()
 	for _, w := range words {

@@ -18,15 +18,14 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// rows are what a metadata file says: JSON objects by the id that they are of.
+// rows is the content of a metadata file: JSON objects by id.
 type rows map[string]json.RawMessage
 
-// keyNames are the names that the column or member with the id may have unasked.
+// keyNames are the default names of the column or member with the id.
 var keyNames = []string{"id", "path"}
 
-// readRows reads a metadata file, .csv or .jsonl. key names the column or member with
-// the id; "" is for one of keyNames. Paths in it may be absolute, and are made
-// relative to root then, as ids are.
+// readRows reads a metadata file, .csv or .jsonl. key names the column or member with the id; ""
+// stands for one of keyNames. Absolute paths in it are made relative to root, as ids are.
 func readRows(name, key, root string) (rows, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -64,8 +63,8 @@ func readRows(name, key, root string) (rows, error) {
 	return r, nil
 }
 
-// idOf is the id that is meant by one as it is written: a path with slashes, below
-// root if it is there.
+// idOf normalises an id as it is written: to a path with slashes, relative to root if it is below
+// that.
 func idOf(written, root string) string {
 	if written == "" {
 		return ""
@@ -78,7 +77,7 @@ func idOf(written, root string) string {
 	return path.Clean(filepath.ToSlash(written))
 }
 
-// readObjects reads an object a line.
+// readObjects reads one object per line.
 func readObjects(f io.Reader, key string, add func(line int, id string, object json.RawMessage) error) error {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 4*index.MaxMetadata)
@@ -109,7 +108,7 @@ func readObjects(f io.Reader, key string, add func(line int, id string, object j
 	return nil
 }
 
-// takeID takes the member with the id out of an object.
+// takeID removes the member with the id from an object and returns both.
 func takeID(text []byte, key string) (id string, object json.RawMessage, err error) {
 	var members map[string]json.RawMessage
 	if !utf8.Valid(text) {
@@ -141,7 +140,8 @@ func takeID(text []byte, key string) (id string, object json.RawMessage, err err
 	return id, object, err
 }
 
-// repeated is a name that two members of an object have. The text is known to be good.
+// repeated returns a name that two members of an object have, if any. The text must be valid
+// JSON.
 func repeated(object []byte) (name string, is bool) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	d.Token() // the bracket
@@ -168,7 +168,7 @@ func missingKey(key string) error {
 	return fmt.Errorf("there is no %q in it", key)
 }
 
-// same tells whether two JSON objects say the same, whatever the order and spacing.
+// same reports whether two JSON objects are equal, regardless of order and spacing.
 func same(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -181,7 +181,7 @@ func same(a, b json.RawMessage) bool {
 	return err == nil && bytes.Equal(x, y)
 }
 
-// plain writes an object in the one way that encoding/json does; none is an empty one.
+// plain returns an object as encoding/json writes it; empty text is an empty object.
 func plain(object json.RawMessage) ([]byte, error) {
 	if len(object) == 0 {
 		return []byte("{}"), nil

@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// What files and fields are called gives no commands to a terminal: not where they are
+// Names of files and fields cannot send escape sequences to a terminal: neither where they are
 // listed, nor in an error.
 func TestNamesOnATerminal(t *testing.T) {
 	const red = "\x1b[31m"
@@ -17,7 +17,7 @@ func TestNamesOnATerminal(t *testing.T) {
 	for _, name := range []string{"a.png", "b.png"} {
 		put(t, filepath.Join(dir, name), filled(t, 9, 8, 7))
 	}
-	put(t, filepath.Join(dir, red+".png"), filled(t, 1, 2, 3)) // no id has control characters
+	put(t, filepath.Join(dir, red+".png"), filled(t, 1, 2, 3)) // ids have no control characters
 	put(t, filepath.Join(dir, "noise.png"), []byte("noise"))
 	rows := filepath.Join(dir, red+".jsonl")
 	put(t, rows, []byte(`{"id": "a.png", "\u001b[31mfield": 1}`+"\n"+`{"id": "\u001b[31mother"}`+"\n"))

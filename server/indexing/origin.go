@@ -12,26 +12,26 @@ import (
 	"vicreg/pipeline/vectors"
 )
 
-// origin is where additions come from.
+// origin is the source of additions.
 type origin struct {
-	name  string                    // for people
-	n     int                       // additions
-	ids   iter.Seq[string]          // of all
-	paths iter.Seq2[string, string] // their ids and sources; nil where sources tell nothing
-	root  string                    // what ids in a metadata file may be below, "" for nothing
-	roots []string                  // what the sources of its items are below
-	tars  bool                      // they are in shards
+	name  string                    // for display
+	n     int                       // number of additions
+	ids   iter.Seq[string]          // of all additions
+	paths iter.Seq2[string, string] // ids and sources; nil if sources tell nothing
+	root  string                    // folder that ids in a metadata file may be below, "" for none
+	roots []string                  // folders that the sources of its items are below
+	tars  bool                      // whether the images are in shards
 
 	add  func(ctx context.Context, to target, p *plan, done func()) error
 	info *vectors.Info // of a file of vectors
 }
 
-// find looks at what is to be added.
+// find inspects what is to be added.
 func (a *adding) find(ctx context.Context) (*origin, error) {
 	if a.ofVectors() {
 		return findVectors(a.data[0], a.prefix)
 	}
-	// No index is kept: an older one would not know of a file that was replaced.
+	// No index of the shards is kept: an old one would miss a file that was replaced.
 	set, err := dataset.OpenAll(ctx, a.data, dataset.Options{Index: dataset.NoIndex})
 	if err != nil {
 		return nil, &usage.Error{Err: err}
@@ -64,8 +64,8 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	return o, nil
 }
 
-// rootOf is the folder that the ids of images are relative to, where all sources have the
-// same one, else "": a folder itself, of a list or of files the one that they lie in.
+// rootOf returns the folder that the ids of images are relative to, "" if the sources have
+// different ones: a folder itself, and for a list or files the folder that they are in.
 func rootOf(names []string) (root string, err error) {
 	for i, name := range names {
 		name, err = filepath.Abs(name)

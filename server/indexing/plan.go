@@ -15,34 +15,34 @@ import (
 	"vicreg/server/index"
 )
 
-// known is what a namespace has of an item.
+// known is what a namespace holds of an item.
 type known struct {
-	hash     bulk.Hash // zero when the item has none
+	hash     bulk.Hash // zero if the item has none
 	metadata json.RawMessage
 	source   string
-	pictured bool // it has a thumbnail
+	pictured bool // whether it has a thumbnail
 }
 
-// deed is what an image asks for.
+// deed is what is to be done with an addition.
 type deed uint8
 
 const (
-	leave    deed = iota // it is there as it is
-	insert               // it is new
-	replace              // it is there, with other bytes
-	describe             // it is there, with other metadata or at another place
-	hold                 // another image that is still there has the id
-	deeds                // how many there are
+	leave    deed = iota // unchanged
+	insert               // new
+	replace              // present, with other bytes
+	describe             // present, with other metadata or at another place
+	hold                 // the id belongs to another image that still exists
+	deeds                // number of deeds
 )
 
 // addition is an image, or a vector, that is to be in the index.
 type addition struct {
 	id, source string
-	label      string          // "" when nothing tells it
-	own        json.RawMessage // metadata that it brings along, nil for none
+	label      string          // "" if unknown
+	own        json.RawMessage // metadata that it comes with, nil for none
 }
 
-// entry is an item as it is stored, and as the API of a server has it.
+// entry is an item to be stored, in the form of the server's API.
 type entry struct {
 	ID       string          `json:"id"`
 	Image    []byte          `json:"image,omitempty"`
@@ -52,7 +52,7 @@ type entry struct {
 	Hash     string          `json:"sha256,omitempty"`
 
 	thumbnail []byte
-	keep      bool // the item keeps its thumbnail, and its vector where the entry has none
+	keep      bool // keep the item's thumbnail, and its vector if the entry has none
 }
 
 // pending is an entry that is to be stored, and why.
@@ -61,29 +61,29 @@ type pending struct {
 	entry
 }
 
-// plan settles what is to be done with additions to a namespace and keeps account of
-// what was. Any number of goroutines may use it.
+// plan decides what to do with additions to a namespace and counts what was done. It is safe for
+// concurrent use.
 type plan struct {
 	known  map[string]known
 	rows   rows
-	root   string        // what ids in metadata files may be below
-	roots  []string      // what the sources of the additions are below
-	prefix string        // what all their ids begin with
-	space  index.Binding // of the vectors that are there; without the centre where that is a server's
+	root   string        // folder that ids in metadata files may be below
+	roots  []string      // folders that the sources of the additions are below
+	prefix string        // of all their ids
+	space  index.Binding // of the existing vectors; without the centre if that is a server's
 
 	mu        sync.Mutex
 	done      [deeds]int
-	displaced int // of those replaced, items that came from another file
+	displaced int // replaced items that came from another file
 	held      []dataset.Bad
 	bad       []dataset.Bad
 }
 
-// addition is image i of a set.
+// addition returns image i of a set as an addition.
 func (p *plan) addition(set *dataset.Set, i int) addition {
 	return addition{id: p.prefix + set.Key(i), source: set.Path(i), label: set.Label(i)}
 }
 
-// judge says what an addition with this hash asks for.
+// judge returns what to do with an addition that has this hash.
 func (p *plan) judge(a addition, hash bulk.Hash) deed {
 	k, was := p.known[a.id]
 	switch {
@@ -99,13 +99,13 @@ func (p *plan) judge(a addition, hash bulk.Hash) deed {
 	return leave
 }
 
-// belongs says that an item is of an image that is not the addition, nor below the
-// roots, where it would be an addition of its own, and is still there.
+// belongs reports whether an item is of an image other than the addition that still exists, and
+// is not below the roots, where it would be an addition itself.
 func (p *plan) belongs(k known, a addition) bool {
 	return a.source != "" && a.source != k.source && filepath.IsAbs(k.source) && !below(k.source, p.roots) && there(k.source)
 }
 
-// row is what the metadata file says of an id, which may be written without the prefix.
+// row returns the metadata file's row for an id, which may be written there without the prefix.
 func (p *plan) row(id string) (row json.RawMessage, there bool) {
 	if row, there = p.rows[idOf(id, p.root)]; there {
 		return row, true
@@ -114,8 +114,8 @@ func (p *plan) row(id string) (row json.RawMessage, there bool) {
 	return row, there
 }
 
-// metadata is that of an addition: what its row says, with the label unless the row
-// has one; without a row what is there already, or the label alone.
+// metadata returns the metadata of an addition: its row, or else what it comes with, plus the
+// label unless that is in it; with neither, what is stored already, or the label alone.
 func (p *plan) metadata(a addition) json.RawMessage {
 	row, described := p.row(a.id)
 	if !described && a.own != nil {
@@ -142,7 +142,7 @@ func (p *plan) metadata(a addition) json.RawMessage {
 	return labelled
 }
 
-// store puts a batch into the index and keeps account of it.
+// store puts a batch into the index and records the results.
 func (p *plan) store(ctx context.Context, to target, batch []pending) error {
 	if len(batch) == 0 {
 		return nil
@@ -170,22 +170,22 @@ func (p *plan) store(ctx context.Context, to target, batch []pending) error {
 	return nil
 }
 
-// stored is how many additions were written.
+// stored returns the number of additions that were written.
 func (p *plan) stored() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done[insert] + p.done[replace] + p.done[describe]
 }
 
-// did counts what was done.
+// did counts n additions as done.
 func (p *plan) did(d deed, n int) {
 	p.mu.Lock()
 	p.done[d] += n
 	p.mu.Unlock()
 }
 
-// unfit records an addition that could not be stored whatever its vector is, and tells
-// whether it is one.
+// unfit records an addition that could not be stored with any vector, and reports whether it is
+// one.
 func (p *plan) unfit(a addition) bool {
 	err := index.CheckText(index.Item{ID: a.id, Metadata: p.metadata(a), Source: a.source})
 	if err != nil {
@@ -194,8 +194,8 @@ func (p *plan) unfit(a addition) bool {
 	return err != nil
 }
 
-// left records what needs nothing to be stored, and tells whether a deed is of that
-// kind.
+// left records an addition that needs nothing to be stored, and reports whether the deed is of
+// that kind.
 func (p *plan) left(d deed, a addition) bool {
 	switch d {
 	case leave:
@@ -211,14 +211,14 @@ func (p *plan) left(d deed, a addition) bool {
 	return true
 }
 
-// refuse records an addition that cannot be in the index.
+// refuse records an addition that cannot be indexed.
 func (p *plan) refuse(id, reason string) {
 	p.mu.Lock()
 	p.bad = append(p.bad, dataset.Bad{Key: id, Reason: strings.ReplaceAll(reason, "\n", " ")})
 	p.mu.Unlock()
 }
 
-// finished is how many additions have been dealt with.
+// finished returns the number of additions that have been dealt with.
 func (p *plan) finished() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -229,7 +229,7 @@ func (p *plan) finished() int {
 	return n
 }
 
-// unmatched are the ids of metadata rows that belong to none of the additions.
+// unmatched returns the ids of metadata rows that match none of the additions.
 func (p *plan) unmatched(ids iter.Seq[string]) []string {
 	left := map[string]bool{}
 	for id := range p.rows {

@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// batchItems is how many items are stored at once; each batch costs a sync of the disk.
+// batchItems is the maximum number of items stored at once; each batch costs a sync of the disk.
 const batchItems = 256
 
-// sideBySide lets one goroutine make things and another take them, as many as there are
-// at a time. Either one's error ends both. What was made before ctx ended is taken
-// still: take's context does not end with it.
+// sideBySide runs a producer and a consumer concurrently; take gets as many items at a time as
+// are ready, up to batchItems. An error of either ends both. What was produced before ctx ended
+// is still consumed: take's context does not end with ctx.
 func sideBySide[T any](ctx context.Context, produce func(ctx context.Context, send func(T) error) error,
 	take func(ctx context.Context, batch []T) error) error {
 	keep := context.WithoutCancel(ctx)

@@ -30,8 +30,7 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// An error on either side ends the other; what was made before the user stopped is
-// taken.
+// An error on either side ends the other; what was produced before cancellation is consumed.
 func TestSideBySideEnds(t *testing.T) {
 	bad := errors.New("bad")
 	err := sideBySide(t.Context(), func(_ context.Context, send func(int) error) error {

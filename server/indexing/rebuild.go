@@ -30,7 +30,7 @@ type rebuilding struct {
 	mu      sync.Mutex
 	todo    map[string][]member // by source
 	done, n int
-	missing []dataset.Bad // items that cannot be made anew
+	missing []dataset.Bad // items that cannot be rebuilt
 }
 
 // member is an item of a namespace.
@@ -101,7 +101,7 @@ func (r *rebuilding) run(ctx context.Context) (err error) {
 	return r.finish(ctx)
 }
 
-// plan finds out what is to be done and is not done yet.
+// plan determines what remains to be done.
 func (r *rebuilding) plan(ctx context.Context) error {
 	for _, ns := range r.old.Namespaces() {
 		there, err := (&local{file: r.next, namespace: ns.Name}).known(ctx, func(int, int) {})
@@ -131,7 +131,7 @@ func (r *rebuilding) plan(ctx context.Context) error {
 	return nil
 }
 
-// miss records an item that cannot be made anew.
+// miss records an item that cannot be rebuilt.
 func (r *rebuilding) miss(m member, why string) {
 	name := m.ID
 	if m.namespace != index.DefaultNamespace {
@@ -142,7 +142,7 @@ func (r *rebuilding) miss(m member, why string) {
 	r.mu.Unlock()
 }
 
-// encode makes the vectors and stores them in the next index.
+// encode computes the vectors and stores them in the next index.
 func (r *rebuilding) encode(ctx context.Context) error {
 	if r.done > 0 {
 		fmt.Fprintf(r.stderr, "going on after %d of %d items\n", r.done, r.n)
@@ -173,7 +173,7 @@ func (r *rebuilding) encode(ctx context.Context) error {
 	})
 }
 
-// images encodes those images of a set that items came from.
+// images encodes the images of a set that items came from.
 func (r *rebuilding) images(ctx context.Context, set *dataset.Set, send func(member) error) error {
 	want := func(i int, hash bulk.Hash) bool {
 		r.mu.Lock()
@@ -213,8 +213,7 @@ func (r *rebuilding) images(ctx context.Context, set *dataset.Set, send func(mem
 	return nil
 }
 
-// take returns the items of a source that were stored with this hash. They are not to
-// do any more.
+// take removes from todo the items of a source that were stored with this hash, and returns them.
 func (r *rebuilding) take(source string, hash bulk.Hash) (taken []member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,7 +229,7 @@ func (r *rebuilding) take(source string, hash bulk.Hash) (taken []member) {
 	return taken
 }
 
-// drop gives up what is left to do of a source.
+// drop gives up the remaining items of a source.
 func (r *rebuilding) drop(source, why string) {
 	r.mu.Lock()
 	left := r.todo[source]
@@ -241,7 +240,7 @@ func (r *rebuilding) drop(source, why string) {
 	}
 }
 
-// store puts items into the next index, a call for each namespace.
+// store puts items into the next index, with one call per namespace.
 func (r *rebuilding) store(ctx context.Context, batch []member) error {
 	by := map[string][]index.Item{}
 	for _, m := range batch {
@@ -255,7 +254,8 @@ func (r *rebuilding) store(ctx context.Context, batch []member) error {
 	return nil
 }
 
-// finish puts the next index in the place of the old one, if nothing is missing.
+// finish replaces the old index by the next one, if nothing is missing or missing items are
+// dropped.
 func (r *rebuilding) finish(ctx context.Context) error {
 	some(r.stdout, "missing", len(r.missing), func(i int) string { return told(r.missing[i], ": ") })
 	if n := len(r.missing); n > 0 && !r.dropMissing {

@@ -14,7 +14,7 @@ import (
 	"vicreg/server/index"
 )
 
-// tarred is a tar file of pictures by name.
+// tarred returns a tar file of pictures by name.
 func tarred(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -33,7 +33,7 @@ func tarred(t *testing.T, files map[string][]byte) string {
 	return path
 }
 
-// With another model every item gets another vector and keeps what else is known.
+// With another model every item gets another vector and keeps everything else.
 func TestRebuild(t *testing.T) {
 	dir, old, next, file := colours(t, 5), colour(t, 1), colour(t, 2, 1, 2, 3), filepath.Join(t.TempDir(), "x.index")
 	put(t, filepath.Join(dir, "kind", "a.png"), filled(t, 100, 50, 25))
@@ -61,8 +61,8 @@ func TestRebuild(t *testing.T) {
 	want(t, said(t, "add", dir, "--index", file, "--model", next), "6 unchanged")
 }
 
-// Items without their file keep the old index, named each; what is done is kept for
-// when the files are back.
+// Items without their files prevent the replacement and are listed; what is done is kept for when
+// the files are back.
 func TestRebuildMisses(t *testing.T) {
 	dir, old, next, file := colours(t, 6), colour(t, 1), colour(t, 2), filepath.Join(t.TempDir(), "x.index")
 	shard := tarred(t, map[string][]byte{"one.png": filled(t, 20, 30, 40)})
@@ -93,7 +93,7 @@ func TestRebuildMisses(t *testing.T) {
 	}
 
 	wrong(t, "was begun with another model; remove it", "rebuild", file, "--model", colour(t, 3))
-	put(t, filepath.Join(dir, "01.png"), filled(t, 10+7, 200-5, 60+31)) // as it was
+	put(t, filepath.Join(dir, "01.png"), filled(t, 10+7, 200-5, 60+31)) // as it was before
 	out, errs, err := run(t.Context(), "rebuild", file, "--model", next, "--drop-missing")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestRebuildMisses(t *testing.T) {
 	}
 }
 
-// tarHead is a tar file with another picture.
+// tarHead returns a tar file with another picture.
 func tarHead(t *testing.T) []byte {
 	t.Helper()
 	data, err := os.ReadFile(tarred(t, map[string][]byte{"other.png": filled(t, 1, 2, 3)}))
@@ -129,7 +129,7 @@ func TestRebuildStops(t *testing.T) {
 	}
 }
 
-// Whoever may store items may name any path: nothing but files is read.
+// Anyone who may store items may name any path: only regular files are read.
 func TestRebuildReadsFilesOnly(t *testing.T) {
 	dir, old, file := colours(t, 1), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	said(t, "add", dir, "--index", file, "--model", old)

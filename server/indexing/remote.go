@@ -24,13 +24,13 @@ type remote struct {
 
 	binding  index.Binding // without the centre, which only the server needs
 	centered bool
-	most     int   // items of a request
-	room     int64 // bytes of a request
+	most     int   // items per request
+	room     int64 // bytes per request
 
-	bared atomic.Int64 // items that lost their thumbnails
+	bared atomic.Int64 // number of items that lost their thumbnails
 }
 
-// connect asks a server what its index and its limits are.
+// connect asks a server for its index and its limits.
 func connect(ctx context.Context, c *client, namespace string) (*remote, error) {
 	var info struct {
 		Fingerprint string
@@ -57,7 +57,7 @@ func connect(ctx context.Context, c *client, namespace string) (*remote, error) 
 
 func (r *remote) space() index.Binding { return r.binding }
 
-// known asks for all items of the namespace.
+// known fetches all items of the namespace.
 func (r *remote) known(ctx context.Context, progress func(done, total int)) (map[string]known, error) {
 	all := map[string]known{}
 	query := url.Values{"namespace": {r.namespace}, "limit": {"1000"}}
@@ -66,7 +66,7 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 			Total int
 			Data  []struct {
 				entry
-				Thumbnail string // its address
+				Thumbnail string // its URL
 			}
 			Next *string
 		}
@@ -75,7 +75,7 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 		}
 		for _, item := range page.Data {
 			k := known{metadata: item.Metadata, source: item.Source, pictured: item.Thumbnail != ""}
-			k.hash, _ = hashOf(item.Hash) // zero where there is none
+			k.hash, _ = hashOf(item.Hash) // zero if there is none
 			all[item.ID] = k
 		}
 		if progress(len(all), page.Total); page.Next == nil {
@@ -85,7 +85,8 @@ func (r *remote) known(ctx context.Context, progress func(done, total int)) (map
 	}
 }
 
-// put stores items. A request that takes the server too long is sent again in halves.
+// put stores items. A request that times out on the server, or is too large for it, is retried in
+// halves.
 func (r *remote) put(ctx context.Context, items []entry) (bad []string, err error) {
 	var result struct {
 		Data []struct {
@@ -97,7 +98,7 @@ func (r *remote) put(ctx context.Context, items []entry) (bad []string, err erro
 		}
 	}
 	if slices.ContainsFunc(items, func(e entry) bool { return e.keep }) {
-		if len(items) > 1 { // an image a request: they may be large
+		if len(items) > 1 { // one image per request: they may be large
 			return r.halves(ctx, items)
 		}
 		items = []entry{r.illustrated(items[0])}
@@ -133,8 +134,8 @@ func (r *remote) put(ctx context.Context, items []entry) (bad []string, err erro
 	return bad, nil
 }
 
-// illustrated is an entry with its image, if that is on this disk, in the place of the
-// vector: a server takes no thumbnails and makes one of an image only.
+// illustrated returns an entry with its image, if that is on this disk, in place of the vector: a
+// server accepts no thumbnails, and makes them only from images.
 func (r *remote) illustrated(e entry) entry {
 	with := e
 	with.Image, with.Vector = r.image(e), nil
@@ -145,7 +146,7 @@ func (r *remote) illustrated(e entry) entry {
 	return with
 }
 
-// image is the file that an entry is of, nil when it is not what it was.
+// image returns the file of an entry, nil if it is missing or has changed.
 func (r *remote) image(e entry) []byte {
 	if info, err := os.Stat(e.Source); err != nil || !filepath.IsAbs(e.Source) || !info.Mode().IsRegular() || info.Size() > r.room {
 		return nil
@@ -168,7 +169,7 @@ func (r *remote) halves(ctx context.Context, items []entry) (bad []string, err e
 	return bad, nil
 }
 
-// vector asks for the vector of an item.
+// vector fetches the vector of an item.
 func (r *remote) vector(ctx context.Context, id string) ([]float32, error) {
 	var item entry
 	query := url.Values{"namespace": {r.namespace}, "with_vector": {strconv.FormatBool(true)}}
@@ -176,7 +177,7 @@ func (r *remote) vector(ctx context.Context, id string) ([]float32, error) {
 	return item.Vector, err
 }
 
-// remove deletes items. Those that somebody else has removed are gone, and do not count.
+// remove deletes items. Those that somebody else has removed do not count.
 func (r *remote) remove(ctx context.Context, ids []string) (removed int, err error) {
 	query := url.Values{"namespace": {r.namespace}}
 	for _, id := range ids {

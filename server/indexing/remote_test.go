@@ -23,7 +23,7 @@ import (
 	"vicreg/pipeline/dataset"
 )
 
-// played is a server that answers as it is told and remembers what it was asked.
+// played is a fake server that answers as it is told and records its requests.
 type played struct {
 	t *testing.T
 
@@ -34,8 +34,7 @@ type played struct {
 	answer func(w http.ResponseWriter, r *http.Request, items []entry)
 }
 
-// play starts a server with small limits. Its client does not wait, but tells how long
-// it would have.
+// play starts a server with small limits. Its client records waits instead of sleeping.
 func play(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, items []entry)) (*played, *client, *[]time.Duration) {
 	t.Helper()
 	p := &played{t: t, answer: answer}
@@ -79,7 +78,7 @@ func (p *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.answer(w, r, body.Items)
 }
 
-// taken is the answer to items that are all stored, but for those that bad has.
+// taken writes the response for items that are all stored, except those in bad.
 func taken(w http.ResponseWriter, items []entry, bad map[string]string) {
 	type row struct {
 		Index int            `json:"index"`
@@ -176,7 +175,7 @@ func TestClientSaysThatAKeyIsWrong(t *testing.T) {
 	}
 }
 
-// What goes wrong with TLS is said in one sentence, with what helps.
+// A TLS failure is reported in one sentence, with a remedy.
 func TestClientSpeaksOfTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -214,7 +213,7 @@ func TestClientSpeaksOfTLS(t *testing.T) {
 	}
 }
 
-// at connects to a played server.
+// at connects to a fake server.
 func at(t *testing.T, c *client) *remote {
 	t.Helper()
 	r, err := connect(t.Context(), c, "n")
@@ -227,7 +226,7 @@ func at(t *testing.T, c *client) *remote {
 	return r
 }
 
-// Pages follow each other by their cursors.
+// Pages are followed by their cursors.
 func TestRemoteKnows(t *testing.T) {
 	hash := strings.Repeat("0a", 32)
 	p, c, _ := play(t, func(w http.ResponseWriter, r *http.Request, _ []entry) {
@@ -246,7 +245,7 @@ func TestRemoteKnows(t *testing.T) {
 	}
 }
 
-// An empty file is refused for the same reason as without a server, which is not asked.
+// An empty file is refused for the same reason as without a server, which gets no request.
 func TestRemoteEmptyFile(t *testing.T) {
 	dir := colours(t, 1)
 	put(t, filepath.Join(dir, "empty.png"), nil)
@@ -269,8 +268,8 @@ func TestRemoteEmptyFile(t *testing.T) {
 	want(t, local, "empty.png: "+p.bad[0].Reason+"\n", "empty.png: file is empty")
 }
 
-// Images go in requests within the server's limits; what takes it too long goes in
-// halves, and what it cannot use is named.
+// Images are sent in requests within the server's limits; a request that takes too long is
+// halved, and images that the server cannot use are listed.
 func TestRemoteImages(t *testing.T) {
 	dir := colours(t, 12)
 	put(t, filepath.Join(dir, "large.png"), make([]byte, 5000))
@@ -318,7 +317,7 @@ func TestRemoteImages(t *testing.T) {
 	}
 }
 
-// A server takes no thumbnails: an item that is to keep its own is sent as the image.
+// A server accepts no thumbnails: an item that is to keep its thumbnail is sent as the image.
 func TestRemoteKeepsThumbnails(t *testing.T) {
 	dir := colours(t, 2)
 	p, c, _ := play(t, func(w http.ResponseWriter, _ *http.Request, items []entry) { taken(w, items, nil) })
@@ -354,7 +353,7 @@ func hashFile(t *testing.T, path string) (h [32]byte) {
 	return sha256.Sum256(data)
 }
 
-// A refusal that is no item's fault ends all.
+// A refusal that is not due to an item ends everything.
 func TestRemoteImagesEnd(t *testing.T) {
 	set, err := dataset.Open(t.Context(), colours(t, 30), dataset.Options{Index: dataset.NoIndex})
 	if err != nil {

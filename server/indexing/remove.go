@@ -20,17 +20,17 @@ type removing struct {
 	file, namespace string
 	server, keyFile string
 	all             bool
-	ids             []string // sorted, each once
+	ids             []string // sorted, distinct
 }
 
 // emptied is what items are removed from: a file, or the server that owns one.
 type emptied interface {
-	// lacking are those of the ids that are not there, in order.
+	// lacking returns, in order, those of the ids that do not exist.
 	lacking(ctx context.Context, ids []string) ([]string, error)
-	// known is all that is there.
+	// known returns everything that is there.
 	known(ctx context.Context, progress func(done, total int)) (map[string]known, error)
-	// remove tells how many it has removed, also after an error; those that are not there are
-	// no error.
+	// remove returns how many items it has removed, also after an error; ids that do not exist
+	// are no error.
 	remove(ctx context.Context, ids []string) (removed int, err error)
 }
 
@@ -72,8 +72,8 @@ returns the space to the disk. IDs that begin with a dash come after --.`,
 	return err
 }
 
-// others says that so many items were removed by somebody else meanwhile, of which
-// nothing is known after an error.
+// others reports n items that somebody else removed meanwhile; after an error nothing is known
+// about them.
 func others(n int, err error) string {
 	if n == 0 || err != nil {
 		return ""
@@ -81,7 +81,7 @@ func others(n int, err error) string {
 	return fmt.Sprintf("; %d more were gone meanwhile", n)
 }
 
-// where is the index, for people.
+// where names the index, for display.
 func (r *removing) where() string {
 	if r.server != "" {
 		return r.server
@@ -89,10 +89,10 @@ func (r *removing) where() string {
 	return r.file
 }
 
-// parse reads the arguments. Those that are no flags are FILE, unless there is a server,
-// and any number of ids.
+// parse parses the arguments. Positional ones are FILE, unless there is a server, and any number
+// of ids.
 func (r *removing) parse(f *flag.FlagSet, args []string) error {
-	const none = "\x00" // which no argument can be
+	const none = "\x00" // not possible as an argument
 	given := slices.Repeat([]string{none}, len(args))
 	places := make([]usage.Positional, len(args))
 	for i := range places {
@@ -128,7 +128,7 @@ func (r *removing) parse(f *flag.FlagSet, args []string) error {
 	return checkNamespace(r.namespace)
 }
 
-// open opens the index, and leave gives it up.
+// open opens the index; leave closes it.
 func (r *removing) open(ctx context.Context, stderr io.Writer) (from emptied, leave func() error, err error) {
 	if r.server != "" {
 		c, err := newClient(r.server, r.keyFile)
@@ -148,7 +148,7 @@ func (r *removing) open(ctx context.Context, stderr io.Writer) (from emptied, le
 	return &local{file: f, namespace: r.namespace}, f.Close, nil
 }
 
-// settle finds out what --all is, and refuses ids that are not there.
+// settle resolves --all, and rejects ids that do not exist.
 func (r *removing) settle(ctx context.Context, from emptied) error {
 	if r.all {
 		there, err := from.known(ctx, func(int, int) {})

@@ -14,7 +14,7 @@ import (
 	"vicreg/server/index"
 )
 
-// Items go, all that were named or none; a namespace goes as a whole.
+// Either all named items are removed or none; a namespace is removed as a whole.
 func TestRemove(t *testing.T) {
 	model, file, dir := colour(t, 255), filepath.Join(t.TempDir(), "photos.index"), colours(t, 6)
 	said(t, "add", dir, "--index", file, "--model", model)
@@ -58,10 +58,10 @@ func TestRemove(t *testing.T) {
 	wrong(t, "there is nothing in namespace other", "remove", file, "--namespace", "other", "--all")
 }
 
-// What others remove meanwhile counts for them.
+// Items that others remove meanwhile are not counted.
 func TestRemoveCountsItsOwn(t *testing.T) {
 	for name, c := range map[string]struct {
-		status map[string]int // of deletions
+		status map[string]int // of deletions, by id
 		want   string
 		failed string
 	}{
@@ -92,7 +92,7 @@ func TestRemoveCountsItsOwn(t *testing.T) {
 	}
 }
 
-// What is wrong with a word's arguments is explained by that word's help.
+// Errors in a subcommand's arguments refer to that subcommand's help.
 func TestWordsHaveTheirOwnHelp(t *testing.T) {
 	for _, w := range words() {
 		var wrong *usage.Error

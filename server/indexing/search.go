@@ -30,10 +30,10 @@ type searching struct {
 	stdout, stderr                    io.Writer
 
 	query index.Query
-	note  string // why nothing is found, if that can be told
+	note  string // why nothing is found, if known
 }
 
-// Search finds the images of an index that are most like another: vicreg search.
+// Search runs vicreg search: it finds the images of an index most similar to another.
 func Search(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s := &searching{stdout: stdout, stderr: stderr}
 	fs := usage.Flags(stdout, usage.Text{
@@ -72,7 +72,7 @@ $gt $gte $lt $lte $exists $and $or $not. A server may own the index meanwhile.`,
 	return s.run(ctx)
 }
 
-// validate reports what does not go together, and makes the query but for a vector.
+// validate rejects conflicting flags, and makes the query without its vector.
 func (s *searching) validate(fs *flag.FlagSet) error {
 	switch {
 	case (s.image == "") == (s.id == ""):
@@ -132,7 +132,7 @@ func (s *searching) run(ctx context.Context) (err error) {
 	return s.table(hits[0])
 }
 
-// encode opens the model and makes the vector of the image.
+// encode opens the model and computes the vector of the image.
 func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 	lib, err := s.machine.Open()
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *searching) encode(ctx context.Context) (b index.Binding, err error) {
 	return bindingOf(enc), nil
 }
 
-// table prints a line a hit.
+// table prints one line per hit.
 func (s *searching) table(hits []index.Hit) error {
 	if len(hits) == 0 {
 		text := "nothing in namespace " + usage.Printable(s.namespace) + " is like it"
@@ -179,7 +179,7 @@ func (s *searching) table(hits []index.Hit) error {
 	return nil
 }
 
-// object is the answer for programs.
+// object returns the JSON output.
 func (s *searching) object(b index.Binding, hits []index.Hit) any {
 	type result struct {
 		ID         string          `json:"id"`

@@ -19,7 +19,7 @@ func TestSearch(t *testing.T) {
 	asked := filepath.Join(t.TempDir(), "red.tiff.png")
 	put(t, asked, filled(t, 200, 10, 0))
 
-	owner, err := index.Open(t.Context(), file, index.Options{}) // as a server would
+	owner, err := index.Open(t.Context(), file, index.Options{}) // owns the index as a server would
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +73,8 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A namespace that nothing is in is refused by all that look there, with the one that was
-// meant; the default one of an empty index is not.
+// Every command that reads a namespace rejects an empty one and suggests the one that was meant;
+// the default namespace of an empty index is accepted.
 func TestUnknownNamespace(t *testing.T) {
 	model, file := colour(t, 255), filepath.Join(t.TempDir(), "photos.index")
 	dir := colours(t, 2)

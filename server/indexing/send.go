@@ -13,15 +13,15 @@ import (
 	"vicreg/pipeline/imaging"
 )
 
-// How images go to a server: in requests of some images, so that it has a batch for
-// its model, and of a few MiB, more than one at a time, so that it need not wait.
+// How images are sent to a server: in requests of enough images for a batch of its model, and of
+// a few MiB, with several in flight, so that the server need not wait.
 const (
 	sendItems = 32
 	sendBytes = 16 << 20
 	sendAhead = 2
 )
 
-// images reads the files and sends those that the plan wants.
+// images reads the files and sends those that the plan needs.
 func (r *remote) images(ctx context.Context, set *dataset.Set, p *plan, done func()) error {
 	group, sending := errgroup.WithContext(ctx)
 	group.SetLimit(sendAhead)
@@ -64,7 +64,7 @@ func (r *remote) images(ctx context.Context, set *dataset.Set, p *plan, done fun
 	return ctx.Err()
 }
 
-// read reads an image and settles what it asks for; leave when there is nothing to send.
+// read reads an image and decides what to do with it; leave if there is nothing to send.
 func (p *plan) read(set *dataset.Set, i int, a addition) (deed, entry) {
 	data, err := set.ReadFile(i)
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *plan) read(set *dataset.Set, i int, a addition) (deed, entry) {
 	if p.left(do, a) || p.unfit(a) {
 		return leave, entry{}
 	}
-	if len(data) == 0 { // as an entry it would be one without an image
+	if len(data) == 0 { // an entry with it would count as one without an image
 		_, err := imaging.Decode(data, bulk.Limits)
 		p.refuse(a.id, err.Error())
 		return leave, entry{}
@@ -83,7 +83,7 @@ func (p *plan) read(set *dataset.Set, i int, a addition) (deed, entry) {
 	return do, entry{ID: a.id, Image: data, Metadata: p.metadata(a), Source: a.source}
 }
 
-// sizeOf is about how many bytes of a request an entry takes.
+// sizeOf returns roughly how many bytes of a request an entry takes.
 func sizeOf(e entry) int64 {
 	const around = 256
 	return int64(base64.StdEncoding.EncodedLen(len(e.Image)) + 14*len(e.Vector) + len(e.Metadata) + len(e.ID) + len(e.Source) + around)

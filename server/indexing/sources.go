@@ -13,8 +13,8 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// sets are the images that items came from: those in files of their own, and each tar
-// file with some. What cannot be among them is given up.
+// sets returns the images that items came from: one set of all separate files, and one for each
+// tar file with some. Sources that cannot be among them are given up.
 func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 	var files []string
 	shards := map[string]bool{}
@@ -42,7 +42,7 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err != nil || set.Roots() == nil { // a list would name files that no item does
+		if err != nil || set.Roots() == nil { // a list, which would name files of no item
 			continue
 		}
 		for i := range set.Len() {
@@ -58,15 +58,15 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 	return sets, nil
 }
 
-// readable is false for what is there and no regular file: whoever stored an item may
-// have named a pipe, which has no end, or a device. What is not there counts: reading it
-// tells why.
+// readable reports false for what exists and is no regular file: an item's source may be a pipe,
+// which has no end, or a device. A missing file is reported as readable: reading it yields the
+// reason.
 func readable(source string) bool {
 	info, err := os.Stat(source)
 	return err != nil || info.Mode().IsRegular()
 }
 
-// shardOf is the file that a path goes through as if it were a folder, "" for none.
+// shardOf returns the file that a path passes through as if it were a folder, "" for none.
 func shardOf(path string) string {
 	if _, err := os.Lstat(path); !errors.Is(err, syscall.ENOTDIR) {
 		return ""

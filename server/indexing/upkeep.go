@@ -14,14 +14,14 @@ import (
 	"vicreg/server/index"
 )
 
-// parse reads the arguments of a command that has nothing but FILE and flags.
+// parseFile parses the arguments of a command that has only FILE and flags.
 func parseFile(args []string, stdout io.Writer, t usage.Text) (path string, err error) {
 	f := usage.Flags(stdout, t)
 	err = usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &path})
 	return path, err
 }
 
-// info is what there is to tell of an index.
+// info is the output of index info.
 type info struct {
 	Items       int      `json:"items"`
 	Namespaces  []nsInfo `json:"namespaces"`

@@ -31,7 +31,7 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// What only reads works while another process owns the file; what writes does not.
+// Commands that only read work while another process owns the file; those that write do not.
 func TestUpkeepBesideAnOwner(t *testing.T) {
 	dir, model, file := colours(t, 4), colour(t, 1), filepath.Join(t.TempDir(), "x.index")
 	said(t, "add", dir, "--index", file, "--model", model)
@@ -96,7 +96,7 @@ func size(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// A damaged file is found out, and is no wrong input.
+// A damaged file is detected, and is not a usage error.
 func TestCheckFindsDamage(t *testing.T) {
 	dir, file := colours(t, 20), filepath.Join(t.TempDir(), "x.index")
 	said(t, "add", dir, "--index", file, "--model", colour(t, 1))

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// hundredThousand is a namespace of 100,000 rows: label has 10 values, name and n are
-// different in every row, and tags has two of 100 in each.
+// hundredThousand returns a namespace of 100,000 rows: label has 10 values, name and n differ in
+// every row, and tags has two of 100 values in each.
 func hundredThousand(b *testing.B) (View, []Page) {
 	b.Helper()
 	const rows = 100_000
@@ -34,7 +34,7 @@ var benchFilters = []struct{ name, text string }{
 	{"and", `{"label":"label3","n":{"$gte":20000},"camera.make":"x"}`},
 }
 
-// Compile costs by distinct values, Match by rows: 100,000 of each.
+// The cost of Compile grows with distinct values, that of Match with rows: 100,000 of each.
 func BenchmarkCompile(b *testing.B) {
 	view, _ := hundredThousand(b)
 	for _, c := range benchFilters {
@@ -65,7 +65,7 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// What a row costs to take in, and how much memory it has then.
+// The cost of encoding a row, and its memory use afterwards.
 func BenchmarkEncode(b *testing.B) {
 	d, p, i, row := NewDictionary(), Page{}, 0, make([][]byte, 100_000)
 	for i := range row {

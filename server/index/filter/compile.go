@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// unknown is the number of a field that no row has.
+// unknown is the number of a field that occurs in no row.
 const unknown = -1
 
-// Compile makes the filter ready for the rows of pages that were published with the
-// View, or before it. Each test is done once for each distinct value of its field.
+// Compile prepares the filter for rows of pages published with the View or earlier. Each test
+// runs once per distinct value of its field.
 func (f *Filter) Compile(v View) *Matcher {
 	if f == nil {
 		f = &Filter{}
@@ -54,7 +54,7 @@ func (m member) compile(v View) *step {
 	return s.simple()
 }
 
-// compile tells which codes pass.
+// compile returns the codes that pass.
 func (t test) compile(all *terms) table {
 	passes := newTable(all.codes)
 	switch t.operator {
@@ -112,7 +112,7 @@ func oneOf(texts []string, all *terms, passes table) {
 	if len(texts) == 0 {
 		return
 	}
-	var some [1 << 10]uint64 // bits of the hashes: most others end there
+	var some [1 << 10]uint64 // bitmap of the hashes, which rejects most other texts
 	for _, s := range texts {
 		h := hash(s) >> 16
 		some[h/64] |= 1 << (h % 64)
@@ -127,7 +127,7 @@ func oneOf(texts []string, all *terms, passes table) {
 	}
 }
 
-// compare sets the codes that have a value on the right side of the test's.
+// compare sets the codes that have a value satisfying the test's comparison.
 func (t test) compare(all *terms, passes table) {
 	x := t.values[0]
 	if x.kind == text {
@@ -154,7 +154,7 @@ func (t test) compare(all *terms, passes table) {
 	between(low, high, all, passes)
 }
 
-// between sets the codes that have a number from low to high.
+// between sets the codes that have a number from low to high inclusive.
 func between(low, high float64, all *terms, passes table) {
 	for _, x := range all.numbers {
 		if low <= x.value && x.value <= high {

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// cursor walks over a JSON text that is known to be valid. It stands before a value, a
-// key, a comma or a bracket, but for white space.
+// cursor walks over JSON text known to be valid. It is positioned before a value, key, comma or
+// bracket, or before white space that precedes one.
 type cursor struct {
 	text  []byte
 	at    int
 	depth int
 }
 
-// open checks that the text is one JSON object, and stands before it.
+// open checks that the text is a single JSON object and returns a cursor at its start.
 func open(text []byte) (*cursor, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not valid UTF-8")
@@ -34,7 +34,7 @@ func open(text []byte) (*cursor, error) {
 	return c, nil
 }
 
-// next skips white space and returns the byte behind it.
+// next skips white space and returns the byte that follows, without consuming it.
 func (c *cursor) next() byte {
 	for c.text[c.at] <= ' ' {
 		c.at++
@@ -42,7 +42,7 @@ func (c *cursor) next() byte {
 	return c.text[c.at]
 }
 
-// what names what the cursor stands before.
+// what names the kind of value at the cursor.
 func (c *cursor) what() string {
 	switch c.next() {
 	case '{':
@@ -59,7 +59,7 @@ func (c *cursor) what() string {
 	return "a number"
 }
 
-// members goes through an object; each must go past the value of its key.
+// members iterates over an object; each must advance past the value of its key.
 func (c *cursor) members(each func(key string) error) error {
 	keys := make([]string, 0, 8)
 	err := c.elements(func(int) error {
@@ -81,7 +81,7 @@ func (c *cursor) members(each func(key string) error) error {
 	return nil
 }
 
-// elements goes through a list; each must go past the element with its number.
+// elements iterates over a list; each must advance past element i.
 func (c *cursor) elements(each func(i int) error) error {
 	if c.depth++; c.depth > MaxDepth {
 		return fmt.Errorf("it has more than %d objects and lists in each other", MaxDepth)
@@ -102,7 +102,7 @@ func (c *cursor) elements(each func(i int) error) error {
 	return nil
 }
 
-// string reads a string into memory of its own.
+// string reads a string; the result does not alias the text.
 func (c *cursor) string() string {
 	c.next()
 	start, escaped := c.at, false
@@ -153,8 +153,8 @@ func (c *cursor) scalar() (scalar, error) {
 	return scalar{kind: number, number: x}, nil
 }
 
-// shown is a text for an error: as it is when it can be read, else quoted, and its
-// beginning when it is long.
+// shown formats s for an error message: unchanged if it is printable, otherwise quoted, and
+// truncated if it is long.
 func shown(s string) string {
 	const most = 60
 	if s != "" && len(s) <= most && strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == ' ' }) < 0 {

@@ -6,33 +6,33 @@ import (
 	"slices"
 )
 
-// MostFields is how many fields the metadata of one Dictionary may have, those that
-// hold others counted.
+// MostFields is the maximum number of fields in a Dictionary, including those that only hold
+// other fields.
 const MostFields = 1024
 
-// ErrFields is that of metadata with a field that is one too many.
+// ErrFields is the error for metadata that would exceed MostFields.
 var ErrFields = fmt.Errorf("all items of a namespace together may have %d fields", MostFields)
 
-// Dictionary numbers the fields of much metadata, and the distinct values of each. It
-// is its writer's alone; readers have Views. It only grows: what is in no row any more
-// goes when the rows move to another Dictionary: see Renew.
+// Dictionary numbers the fields of many metadata objects, and the distinct values of each field.
+// Only its writer may access it; readers use Views. It only grows: fields and values that no row
+// uses any more are dropped by moving the rows to another Dictionary, see Renew.
 type Dictionary struct {
 	numbers map[string]int // of fields
 	fields  []*vocabulary
 	size    int64
 }
 
-// vocabulary numbers what one field can have, from 1 on: a value, or several at once,
-// or none; 0 is for rows without the field.
+// vocabulary assigns codes, from 1 on, to the distinct contents of one field: one value, several
+// values, or none. Code 0 is for rows without the field.
 type vocabulary struct {
 	numbers map[float64]uint32
 	texts   map[string]uint32
 	others  map[string]uint32
 	terms   terms
-	seen    *terms // what Views have, nil when terms is newer
+	seen    *terms // the copy that Views share; nil once terms has changed
 }
 
-// Row is the metadata of one row: the fields that it has, and their codes.
+// Row is the metadata of one row: its fields and their codes.
 type Row struct{ cells []cell }
 
 type cell struct {
@@ -40,11 +40,11 @@ type cell struct {
 	code  uint32
 }
 
-// NewDictionary returns one without fields.
+// NewDictionary returns an empty Dictionary.
 func NewDictionary() *Dictionary { return &Dictionary{numbers: map[string]int{}} }
 
-// Encode codes the metadata of a row. It refuses what CheckMetadata does, and fields
-// that would be too many; then the dictionary is as it was.
+// Encode encodes the metadata of a row. It rejects metadata that CheckMetadata rejects or that
+// would exceed MostFields; the dictionary is then unchanged.
 func (d *Dictionary) Encode(metadata []byte) (Row, error) {
 	m, err := ReadMetadata(metadata)
 	if err != nil {
@@ -53,7 +53,7 @@ func (d *Dictionary) Encode(metadata []byte) (Row, error) {
 	return d.Add(m)
 }
 
-// Add is Encode for metadata that was read before.
+// Add is Encode for metadata that has already been parsed.
 func (d *Dictionary) Add(m *Metadata) (Row, error) {
 	n := len(d.fields)
 	for _, f := range m.fields {
@@ -72,11 +72,11 @@ func (d *Dictionary) Add(m *Metadata) (Row, error) {
 	return Row{cells}, nil
 }
 
-// Mark is how many fields there are, for Reset.
+// Mark returns the number of fields, for Reset.
 func (d *Dictionary) Mark() int { return len(d.fields) }
 
-// Reset forgets the fields that have come since Mark returned mark. No row of theirs may
-// be in use, and no View of them have been taken. New values of other fields stay.
+// Reset forgets the fields added since Mark returned mark. None of their Rows may be in use, and
+// no View may have been taken since. New values of older fields stay.
 func (d *Dictionary) Reset(mark int) {
 	for _, v := range d.fields[mark:] {
 		delete(d.numbers, v.terms.name)
@@ -84,10 +84,10 @@ func (d *Dictionary) Reset(mark int) {
 	d.fields = slices.Clip(d.fields[:mark])
 }
 
-// Size is about how many bytes of memory the dictionary takes.
+// Size returns the dictionary's approximate memory use in bytes.
 func (d *Dictionary) Size() int64 { return d.size }
 
-// field returns the number of a field, a new one if need be.
+// field returns the number of a field, adding it if it is new.
 func (d *Dictionary) field(name string) int {
 	number, known := d.numbers[name]
 	if !known {
@@ -101,7 +101,7 @@ func (d *Dictionary) field(name string) int {
 	return number
 }
 
-// code returns the code of values, a new one if need be.
+// code returns the code of values, adding one if they are new.
 func (d *Dictionary) code(v *vocabulary, values []scalar) uint32 {
 	next := v.terms.codes + 1
 	code, size := next, 0
@@ -126,7 +126,7 @@ func (d *Dictionary) code(v *vocabulary, values []scalar) uint32 {
 	return code
 }
 
-// codeOf looks up a code, and takes next for what has none.
+// codeOf looks up the code of key, and assigns it next if it has none.
 func codeOf[K comparable](codes map[K]uint32, key K, next uint32) uint32 {
 	code, known := codes[key]
 	if !known {
@@ -136,7 +136,7 @@ func codeOf[K comparable](codes map[K]uint32, key K, next uint32) uint32 {
 	return code
 }
 
-// appendValues writes values so that other values never look the same.
+// appendValues appends an unambiguous encoding of values.
 func appendValues(b []byte, values []scalar) []byte {
 	for _, s := range values {
 		b = append(b, byte(s.kind))

@@ -10,7 +10,7 @@ func nested(open, inner, shut string, n int) string {
 	return strings.Repeat(open, n) + inner + strings.Repeat(shut, n)
 }
 
-// many is n times a text with its number, with commas.
+// many returns a text n times, each time with its number, joined by commas.
 func many(format string, n int) string {
 	all := make([]string, n)
 	for i := range all {
@@ -65,7 +65,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// What is just within the limits.
+// Filters that just stay within the limits.
 func TestParseLimits(t *testing.T) {
 	for _, text := range []string{
 		nested(`{"$not":`, `{"a":1}`, `}`, MaxDepth-1),

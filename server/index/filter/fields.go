@@ -2,7 +2,7 @@ package filter
 
 import "slices"
 
-// Fields are the names of the fields that a filter asks about, sorted, each once.
+// Fields returns the names of the fields that the filter tests, sorted and without duplicates.
 func (f *Filter) Fields() []string {
 	if f == nil {
 		return nil

@@ -1,29 +1,29 @@
-// Package filter is the language in which searches say what metadata must fulfil, and
-// the columns in which metadata is kept so that filters cost little next to a scan.
+// Package filter implements the filter language of searches, and the columnar storage of metadata
+// that makes filtering cheap compared with a scan.
 //
-// Metadata is one JSON object. Its fields are named by dotted paths: {"camera":{"make":
-// "x"}} and {"camera.make":"x"} both have the field camera.make, and the field camera,
-// which is there but has no value. A field has any number of values, each a string, a
-// number, true, false or null: a list stands for its elements, lists in it for theirs,
-// and the objects in a list, {"boxes":[{"label":"cat"},{"label":"dog"}]}, give one field,
-// boxes.label, the values of all. Likewise the values add up where a dotted key and a
-// nested object name one field. {} and [] are there without a value.
+// Metadata is one JSON object. Its fields are named by dotted paths: {"camera":{"make":"x"}} and
+// {"camera.make":"x"} both have the field camera.make, and the first also has the field camera,
+// which is present but has no value. A field has any number of values, each a string, a number,
+// true, false or null. A list contributes its elements, including those of nested lists; the
+// objects in a list, as in {"boxes":[{"label":"cat"},{"label":"dog"}]}, contribute all their
+// values to one field, boxes.label. Values also accumulate where a dotted key and a nested object
+// name the same field. {} and [] make a field present without a value.
 //
-// A filter is an object, too:
+// A filter is a JSON object too:
 //
-//	{"label":"cat","camera.make":"x"}       both
+//	{"label":"cat","camera.make":"x"}       both must hold
 //	{"year":{"$gte":2020,"$lt":2024}}       $eq $ne $gt $gte $lt $lte
 //	{"label":{"$in":["cat","dog"]}}         $in $nin
-//	{"label":{"$exists":true}}              the field is there, whatever its values
+//	{"label":{"$exists":true}}              the field is present, with any values or none
 //	{"$or":[{...},{...}],"$not":{...}}      $and $or $not
 //
-// An operator holds when it does for one of the field's values; each of several may do
-// so for another. $ne and $nin are the opposites of $eq and $in, so they hold for fields
-// that are not there. As in MongoDB, null equals a value null and a field that is not
-// there. Numbers compare with numbers, as 64-bit floats: integers beyond 2^53 may equal
-// their neighbours. Strings compare with strings, byte by byte, which suits ISO dates.
-// {} holds for everything. Keys that start with $ are operators; a field of that name
-// on the outermost level of metadata can be stored, but not asked for.
+// An operator holds for a field if it holds for any of its values; several operators may be
+// satisfied by different values. $ne and $nin negate $eq and $in, so they hold for absent fields.
+// As in MongoDB, null equals both a null value and an absent field. Numbers compare only with
+// numbers, as 64-bit floats: integers beyond 2^53 may equal their neighbours. Strings compare
+// only with strings, bytewise, which suits ISO dates. {} matches everything. Keys that start with
+// $ are operators; metadata may have a top-level field with such a name, but filters cannot refer
+// to it.
 package filter
 
 import (
@@ -35,33 +35,32 @@ import (
 // Limits of a filter.
 const (
 	MaxText       = 16 << 10 // bytes
-	MaxDepth      = 16       // objects and lists in each other, of metadata as well
-	MaxValues     = 1000     // of one $in or $nin
-	MaxConditions = 64       // operators on fields, all together
+	MaxDepth      = 16       // nesting of objects and lists, in metadata as well
+	MaxValues     = 1000     // in one $in or $nin
+	MaxConditions = 64       // operators on fields, in total
 )
 
-// Filter is a condition on metadata; nil and the zero Filter hold for everything. It is
-// not changed once it is there: any number of goroutines may use it at once.
+// Filter is a condition on metadata; nil and the zero Filter match everything. It is immutable
+// and safe for concurrent use.
 type Filter struct{ root object }
 
-// object is a filter or a part of one: all of its members must hold. They are sorted by
-// key.
+// object is a filter or a subfilter: all of its members must hold. They are sorted by key.
 type object []member
 
-// member is an operator with the filters that it joins, or a field with its tests.
+// member is a junction with its subfilters, or a field with its tests.
 type member struct {
 	key   string
-	parts []object // of $and, $or; one of $not
+	parts []object // operands of $and, $or; the single one of $not
 	tests []test   // sorted by operator; all must hold
 }
 
 // test is an operator on the values of a field.
 type test struct {
 	operator string
-	values   []scalar // one; of $in and $nin any number, sorted, each once
+	values   []scalar // exactly one, except for $in and $nin: sorted and distinct
 }
 
-// Parse reads a filter. Errors are sentences for whoever wrote it.
+// Parse parses a filter. Its errors are written for the filter's author.
 func Parse(text []byte) (*Filter, error) {
 	if len(text) > MaxText {
 		return nil, fmt.Errorf("filter: it has %d bytes, more than the %d allowed", len(text), MaxText)
@@ -69,9 +68,8 @@ func Parse(text []byte) (*Filter, error) {
 	return parse(text)
 }
 
-// String is the filter in its canonical form: of filters that say the same in another
-// order or spelling it is the same text. Parse takes it back unless the spelling has
-// made it longer than MaxText.
+// String returns the filter's canonical form: filters that differ only in order or spelling have
+// the same one. Parse accepts it unless canonical spelling makes it longer than MaxText.
 func (f *Filter) String() string {
 	if f == nil {
 		return "{}"
@@ -84,7 +82,7 @@ func (f *Filter) String() string {
 // MarshalJSON returns the canonical form.
 func (f *Filter) MarshalJSON() ([]byte, error) { return []byte(f.String()), nil }
 
-// UnmarshalJSON reads a filter as Parse does, and leaves f as it is for null.
+// UnmarshalJSON parses a filter as Parse does; null leaves f unchanged.
 func (f *Filter) UnmarshalJSON(text []byte) error {
 	if string(text) == "null" {
 		return nil
@@ -123,7 +121,7 @@ func (t test) write(b *bytes.Buffer) {
 	list(b, "[]", t.values, func(s scalar) { write(b, s.plain()) })
 }
 
-// list writes things between brackets, with commas.
+// list writes elements between brackets, separated by commas.
 func list[T any](b *bytes.Buffer, brackets string, all []T, one func(T)) {
 	b.WriteByte(brackets[0])
 	for i, x := range all {
@@ -135,10 +133,10 @@ func list[T any](b *bytes.Buffer, brackets string, all []T, one func(T)) {
 	b.WriteByte(brackets[1])
 }
 
-// write writes a plain value as JSON that people can read.
+// write writes a plain value as JSON, without HTML escaping.
 func write(b *bytes.Buffer, x any) {
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
-	e.Encode(x) // a buffer takes everything, and plain values can be encoded
+	e.Encode(x) // neither the buffer nor a plain value can fail
 	b.Truncate(b.Len() - 1)
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// read is a filter that must be right.
+// read parses a filter that must be valid.
 func read(t testing.TB, text string) *Filter {
 	t.Helper()
 	f, err := Parse([]byte(text))
@@ -17,7 +17,7 @@ func read(t testing.TB, text string) *Filter {
 	return f
 }
 
-// What the language means: metadata, filters that hold for it, filters that do not.
+// The semantics of the language: metadata, filters that hold for it, and filters that do not.
 var meaning = []struct {
 	metadata   string
 	holds, not []string
@@ -38,12 +38,12 @@ var meaning = []struct {
 	{`{"taken":"2024-05-01T10:00:00Z","ok":true,"bad":false}`,
 		[]string{`{"taken":{"$gte":"2024-05","$lt":"2024-06"}}`, `{"ok":true,"bad":false}`, `{"ok":{"$ne":false}}`, `{"bad":{"$in":[false]}}`},
 		[]string{`{"taken":{"$lt":"2024"}}`, `{"ok":false}`, `{"bad":true}`, `{"ok":1}`, `{"bad":null}`, `{"ok":{"$gte":0}}`}},
-	{`{"tags":["a",2,null,["b",[]]]}`, // a list holds for its elements
+	{`{"tags":["a",2,null,["b",[]]]}`, // a list stands for its elements
 		[]string{`{"tags":"a"}`, `{"tags":2}`, `{"tags":null}`, `{"tags":"b"}`, `{"tags":{"$gt":1}}`, `{"tags":{"$gt":"a"}}`, `{"tags":{"$in":["x","b"]}}`, `{"tags":{"$exists":true}}`},
 		[]string{`{"tags":"c"}`, `{"tags":{"$ne":"a"}}`, `{"tags":{"$nin":["x","b"]}}`, `{"tags":{"$gt":2}}`, `{"tags":true}`, `{"tags.0":"a"}`}},
-	{`{"n":[0,9]}`, // each end of the range has an element of its own
+	{`{"n":[0,9]}`, // different elements satisfy the two ends of the range
 		[]string{`{"n":{"$gt":4,"$lt":5}}`}, []string{`{"n":{"$gt":9}}`}},
-	{`{"a":{},"b":[],"c":[[],{}]}`, // there, without a value
+	{`{"a":{},"b":[],"c":[[],{}]}`, // present, without a value
 		[]string{`{"a":{"$exists":true},"b":{"$exists":true},"c":{"$exists":true}}`, `{"a":{"$ne":1},"b":{"$ne":1}}`, `{"a":{"$ne":null},"b":{"$ne":null},"c":{"$ne":null}}`},
 		[]string{`{"a":null}`, `{"b":null}`, `{"c":null}`, `{"a":""}`, `{"b":{"$gte":0}}`, `{"b":{"$in":[null,1]}}`}},
 	{`{"camera":{"make":"x","lens":{"mm":50}}}`,
@@ -75,7 +75,7 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
-// matches asks a page of one row.
+// matches applies the filter to a page of one row.
 func matches(t testing.TB, f *Filter, metadata string) bool {
 	t.Helper()
 	d := NewDictionary()
@@ -91,7 +91,7 @@ func matches(t testing.TB, f *Filter, metadata string) bool {
 	return n == 1
 }
 
-// A filter that asks for nothing holds for everything, even for what is no metadata.
+// A filter without conditions holds for everything, even for invalid metadata.
 func TestNoFilter(t *testing.T) {
 	for _, f := range []*Filter{nil, {}, read(t, " { } ")} {
 		if !f.Holds([]byte(`{"a":1}`)) || !f.Holds(nil) || !f.Holds([]byte("junk")) || f.String() != "{}" || !matches(t, f, `{"a":1}`) {
@@ -125,7 +125,7 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// A filter is a part of other JSON.
+// A filter can be embedded in other JSON.
 func TestFilterInJSON(t *testing.T) {
 	var q struct{ Filter, None, Null *Filter }
 	if err := json.Unmarshal([]byte(`{"Filter":{"a":{"$gt":1}},"Null":null}`), &q); err != nil {

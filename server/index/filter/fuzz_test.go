@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzParse is about any text as a filter: what is taken is JSON, means the same in its
-// canonical form, and holds for the same objects as the oracle says.
+// FuzzParse parses arbitrary text as a filter: what is accepted is JSON, means the same in its
+// canonical form, and agrees with the oracle about what it holds for.
 func FuzzParse(f *testing.F) {
 	for _, c := range meaning {
 		for _, text := range append(c.holds[:len(c.holds):len(c.holds)], c.not...) {
@@ -26,7 +26,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		again, err := parse([]byte(filter.String())) // which may be longer than a text may be
+		again, err := parse([]byte(filter.String())) // which may exceed MaxText
 		if err != nil || again.String() != filter.String() {
 			t.Fatalf("%s is then %v, %v", filter, again, err)
 		}
@@ -47,8 +47,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzMetadata is about any text as metadata: what is taken is a JSON object, all of it
-// is found again, and rows are what they were.
+// FuzzMetadata parses arbitrary text as metadata: what is accepted is a JSON object, all of it is
+// found again, and rows survive a round trip.
 func FuzzMetadata(f *testing.F) {
 	for _, c := range meaning {
 		f.Add([]byte(c.metadata))
@@ -70,7 +70,7 @@ func FuzzMetadata(f *testing.F) {
 		d := NewDictionary()
 		row, err := d.Add(m)
 		if err != nil {
-			return // many objects, each in another
+			return // many nested objects
 		}
 		p := Page{}.With(77, row)
 		if got := p.Row(77); len(got.cells) != len(m.fields) {

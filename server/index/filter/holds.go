@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Holds tells whether metadata fulfils the filter. What CheckMetadata refuses fulfils
-// only a filter that holds for everything. Of many objects a Matcher tells it faster.
+// Holds reports whether metadata satisfies the filter. Metadata that CheckMetadata rejects
+// satisfies only a filter that matches everything. For many objects a Matcher is faster.
 func (f *Filter) Holds(metadata []byte) bool {
 	if f.all() {
 		return true
@@ -16,7 +16,7 @@ func (f *Filter) Holds(metadata []byte) bool {
 	return err == nil && f.HoldsFor(m)
 }
 
-// HoldsFor tells whether metadata fulfils the filter.
+// HoldsFor reports whether metadata satisfies the filter.
 func (f *Filter) HoldsFor(m *Metadata) bool { return f.all() || f.root.hold(m) }
 
 func (f *Filter) all() bool { return f == nil || len(f.root) == 0 }
@@ -38,7 +38,7 @@ func (x member) holds(m *Metadata) bool {
 	return !slices.ContainsFunc(x.tests, func(t test) bool { return !t.holds(values, there) })
 }
 
-// holds tells whether a field with these values passes.
+// holds reports whether a field with these values passes.
 func (t test) holds(values []scalar, there bool) bool {
 	switch t.operator {
 	case "$exists":
@@ -63,8 +63,8 @@ func (t test) compares(v scalar) bool {
 	return v.kind == x.kind && t.accepts(cmp.Or(cmp.Compare(v.number, x.number), strings.Compare(v.text, x.text)))
 }
 
-// accepts tells whether a comparison holds of a value that is below (-1), equal to (0)
-// or above (1) the one of the test.
+// accepts reports whether a comparison holds for a value below (-1), equal to (0) or above (1)
+// that of the test.
 func (t test) accepts(sign int) bool {
 	switch t.operator {
 	case "$gt":

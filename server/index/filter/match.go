@@ -2,16 +2,16 @@ package filter
 
 import "math/bits"
 
-// Matcher is a filter with what it says of each distinct value. It never changes: any
-// number of goroutines may use it at once.
+// Matcher is a filter compiled to its result for each distinct value. It is immutable and safe
+// for concurrent use.
 type Matcher struct{ root *step }
 
-// step is a table of one field's codes, or joins others.
+// step is either a table over one field's codes or a junction of other steps.
 type step struct {
 	join  junction
-	field int    // of a table
-	table table  // with as many bits as the field has codes, and more
-	bytes []byte // the table with a byte for each code, 0 or 1, unless it would be large
+	field int    // that the table is for
+	table table  // at least one bit per code of the field
+	bytes []byte // the table with one byte per code, 0 or 1; nil if it would be large
 	parts []*step
 }
 
@@ -21,12 +21,12 @@ const (
 	single junction = iota // a table
 	and
 	or
-	not // of its one part
+	not // of its only part
 )
 
-// Match sets bit i of into for each of the first n rows that fulfils the filter, clears
-// all others and returns how many it set. There must be room for n bits; n is at most
-// PageRows, and no more than were published with the page.
+// Match sets bit i of into for each of the first n rows that satisfies the filter, clears all
+// other bits and returns the number set. into must hold at least n bits; n is at most PageRows
+// and at most the number of rows published with the page.
 func (m *Matcher) Match(p Page, n int, into []uint64) int {
 	words := into[:(n+63)/64]
 	clear(into[len(words):])
@@ -41,7 +41,7 @@ func (m *Matcher) Match(p Page, n int, into []uint64) int {
 	return count
 }
 
-// match does so, but for bits beyond n, which may have any value.
+// match is Match for an into of (n+63)/64 words, whose bits from n on it leaves undefined.
 func (s *step) match(p Page, n int, into []uint64) {
 	switch s.join {
 	case single:
@@ -78,9 +78,9 @@ func fill(into []uint64, set bool) {
 	}
 }
 
-// look takes each row's bit from the table.
+// look looks up each row's bit in the table.
 func (s *step) look(column []uint32, n int, into []uint64) {
-	column = column[:min(n, len(column))] // the rest is the writer's
+	column = column[:min(n, len(column))] // the rest belongs to the writer
 	full := len(column) / 64
 	for i := range full {
 		rows := (*[64]uint32)(column[64*i:])
@@ -90,13 +90,13 @@ func (s *step) look(column []uint32, n int, into []uint64) {
 			into[i] = fromBits(s.table, rows)
 		}
 	}
-	fill(into[full:], s.table.bit(0) != 0) // no longer column: the field is not there
+	fill(into[full:], s.table.bit(0) != 0) // rows past the end of the column lack the field
 	for i, code := range column[64*full:] {
 		into[full] = into[full]&^(1<<i) | s.table.bit(code)<<i
 	}
 }
 
-// fromBytes looks up 64 rows. It takes a quarter of the time of fromBits.
+// fromBytes looks up 64 rows, in a quarter of the time that fromBits needs.
 func fromBytes(t []byte, rows *[64]uint32) (w uint64) {
 	for c := rows[:]; len(c) >= 8; c = c[8:] {
 		b := t[c[0]] | t[c[1]]<<1 | t[c[2]]<<2 | t[c[3]]<<3 | t[c[4]]<<4 | t[c[5]]<<5 | t[c[6]]<<6 | t[c[7]]<<7

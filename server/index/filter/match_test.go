@@ -13,8 +13,8 @@ type record struct {
 	read  *Metadata
 }
 
-// pages fills pages of random sizes with random rows. Some rows are set twice, and some
-// are moved there from another page.
+// pages fills pages of random sizes with random rows. Some rows are set twice, and some are
+// copied from another page.
 func pages(t *testing.T, r maker, d *Dictionary, sizes []int) (rows [][]record, all []Page) {
 	t.Helper()
 	for _, size := range sizes {
@@ -49,7 +49,7 @@ func pages(t *testing.T, r maker, d *Dictionary, sizes []int) (rows [][]record, 
 	return rows, all
 }
 
-// Columns, single objects and the oracle say the same of random filters and metadata.
+// Columns, single objects and the oracle agree about random filters and metadata.
 func TestMatchHoldsOracle(t *testing.T) {
 	seen, held := 0, 0
 	for seed := range uint64(16) {
@@ -77,15 +77,15 @@ func TestMatchHoldsOracle(t *testing.T) {
 	}
 }
 
-// same compares a page with what is true, for all its rows and for fewer, and returns
-// how many match.
+// same compares the matches of a page with the truth, for all its rows and for half of them, and
+// returns how many match.
 func same(t *testing.T, m *Matcher, p Page, rows []record, holds func(record) bool, f *Filter) int {
 	t.Helper()
 	into := make([]uint64, PageRows/64)
 	n := 0
 	for _, most := range []int{len(rows) / 2, len(rows)} {
 		for i := range into {
-			into[i] = 0xaaaaaaaaaaaaaaaa // an answer before
+			into[i] = 0xaaaaaaaaaaaaaaaa // left over from an earlier match
 		}
 		want := 0
 		n = m.Match(p, most, into)
@@ -105,7 +105,7 @@ func same(t *testing.T, m *Matcher, p Page, rows []record, holds func(record) bo
 	return n
 }
 
-// Views and pages stay as they were.
+// Published views and pages never change.
 func TestViewsStay(t *testing.T) {
 	d := NewDictionary()
 	encode := func(text string) Row {
@@ -139,7 +139,7 @@ func TestViewsStay(t *testing.T) {
 	}
 }
 
-// One field too many adds nothing, neither fields nor values.
+// Metadata with one field too many adds nothing, neither fields nor values.
 func TestMostFields(t *testing.T) {
 	d := NewDictionary()
 	for i := range 5 {
@@ -159,7 +159,7 @@ func TestMostFields(t *testing.T) {
 	}
 }
 
-// What a dictionary keeps is its own.
+// A dictionary does not retain its caller's memory.
 func TestNothingOfTheCallers(t *testing.T) {
 	d := NewDictionary()
 	text := []byte(`{"name":"value","list":["x","y"]}`)
@@ -175,8 +175,7 @@ func TestNothingOfTheCallers(t *testing.T) {
 	}
 }
 
-// A page takes no more memory than it has rows, and rows that were never set have
-// nothing.
+// A page takes no more memory than its rows need, and rows that were never set are empty.
 func TestPageSize(t *testing.T) {
 	d := NewDictionary()
 	r, err := d.Encode([]byte(`{"a":1,"b":2}`))
@@ -201,7 +200,7 @@ func TestPageSize(t *testing.T) {
 	small.With(PageRows, r)
 }
 
-// Small tables and large ones are looked up in two ways, with one result.
+// Small and large tables are looked up in different ways, with the same result.
 func TestBytesAndBits(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	passes := newTable(999)

@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// Limits of metadata, beside MaxDepth.
+// Limits of metadata, in addition to MaxDepth.
 const (
-	MaxFields = 256 // of one object, those that hold others not counted
-	MaxName   = 512 // bytes of a field's name, with all dots
+	MaxFields = 256 // in one object, not counting those that only hold others
+	MaxName   = 512 // bytes of a field's name, dots included
 )
 
-// Metadata is one JSON object, taken apart. It keeps nothing of the text.
+// Metadata is one parsed JSON object. It does not retain the text.
 type Metadata struct{ fields []field } // sorted by name
 
 type field struct {
 	name   string
-	values []scalar // sorted, each once
+	values []scalar // sorted, distinct
 }
 
-// found is a value of a field, on the way through the text.
+// found is a value of a field, as met while parsing.
 type found struct {
 	name  string
 	value scalar
 }
 
-// ReadMetadata takes metadata apart. No text at all is an empty object. Errors are
-// sentences for whoever wrote it. How long a text may be is the caller's to say.
+// ReadMetadata parses metadata. Empty text means an empty object. Errors are written for the
+// metadata's author. Limiting the text's length is up to the caller.
 func ReadMetadata(text []byte) (*Metadata, error) {
 	if len(text) == 0 {
 		return &Metadata{}, nil
@@ -47,16 +47,16 @@ func ReadMetadata(text []byte) (*Metadata, error) {
 	return gather(all), nil
 }
 
-// CheckMetadata tells what is wrong with metadata: it must be one JSON object in UTF-8
-// without a key twice, within the limits, and its numbers must fit 64-bit floats. No
-// text at all is an empty object.
+// CheckMetadata reports what is wrong with metadata: it must be one JSON object in UTF-8 without
+// duplicate keys, within the limits, and its numbers must fit 64-bit floats. Empty text means an
+// empty object.
 func CheckMetadata(text []byte) error {
 	_, err := ReadMetadata(text)
 	return err
 }
 
-// collectFields goes past an object and appends what it says of its fields, whose names
-// begin with the prefix.
+// collectFields advances past an object and appends the values of its fields, whose names begin
+// with prefix.
 func collectFields(all []found, c *cursor, prefix string) ([]found, error) {
 	err := c.members(func(key string) (err error) {
 		name := prefix + key
@@ -69,8 +69,8 @@ func collectFields(all []found, c *cursor, prefix string) ([]found, error) {
 	return all, err
 }
 
-// collect goes past a value and appends what it says of the field of that name, and of
-// those in it.
+// collect advances past a value and appends the values of the field of that name and of those
+// nested in it.
 func collect(all []found, c *cursor, name string) ([]found, error) {
 	here := len(all)
 	switch c.next() {
@@ -95,7 +95,7 @@ func collect(all []found, c *cursor, name string) ([]found, error) {
 	return append(all, found{name, value}), err
 }
 
-// fewEnough sorts by field and value, and counts the fields.
+// fewEnough sorts by field and value, and limits the number of fields to MaxFields.
 func fewEnough(all []found) error {
 	slices.SortFunc(all, func(a, b found) int {
 		return cmp.Or(strings.Compare(a.name, b.name), order(a.value, b.value))
@@ -112,10 +112,10 @@ func fewEnough(all []found) error {
 	return nil
 }
 
-// gather brings the values of each field together, once they are sorted.
+// gather groups the sorted values by field.
 func gather(all []found) *Metadata {
 	m := &Metadata{make([]field, 0, len(all))}
-	values := make([]scalar, 0, len(all)) // never moves
+	values := make([]scalar, 0, len(all)) // never reallocated
 	for i := 0; i < len(all); {
 		name, start := all[i].name, len(values)
 		for ; i < len(all) && all[i].name == name; i++ {
@@ -129,7 +129,7 @@ func gather(all []found) *Metadata {
 	return m
 }
 
-// field returns the values of a field, and whether it is there.
+// field returns the values of a field, and whether it is present.
 func (m *Metadata) field(name string) ([]scalar, bool) {
 	i, ok := slices.BinarySearchFunc(m.fields, name, func(f field, name string) int { return strings.Compare(f.name, name) })
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"vicreg/pipeline/usage"
 )
 
-// The operators: of fields, and those that join filters.
+// The operators on fields, and those that join filters.
 var (
 	operators = []string{"$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$exists"}
 	junctions = []string{"$and", "$or", "$not"}
@@ -32,7 +32,7 @@ func unknownOperator(field, key string) error {
 	return fmt.Errorf("unknown operator %s; %s", shown(key), instead(key, operators))
 }
 
-// instead proposes what may have been meant by a key.
+// instead suggests a known key similar to an unknown one.
 func instead(key string, known []string) string {
 	best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(usage.Distance(key, a), usage.Distance(key, b)) })
 	if usage.Distance(key, best) <= 2 {

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// lookUp finds a field in metadata as encoding/json reads it: its values, and whether it
-// is there. It is written from the description of the language, as is the rest of this
-// oracle, and shares no code with the package.
+// lookUp finds a field in metadata as decoded by encoding/json: its values, and whether it is
+// present. Like the rest of this oracle, it is written from the description of the language, and
+// shares no code with the package.
 func lookUp(at any, path string) (values []any, there bool) {
 	switch at := at.(type) {
 	case map[string]any:
@@ -54,7 +54,7 @@ func anyOf(values []any, pass func(any) bool) bool {
 	return false
 }
 
-// expected tells whether a filter holds, both as encoding/json reads them.
+// expected reports whether a filter holds, given both as decoded by encoding/json.
 func expected(filter, metadata any) bool {
 	for key, x := range filter.(map[string]any) {
 		pass := false
@@ -116,7 +116,7 @@ func passes(operator string, y any, values []any, there bool) bool {
 	})
 }
 
-// maker makes random metadata and filters about the same few fields and values.
+// maker generates random metadata and filters over the same few fields and values.
 type maker struct{ *rand.Rand }
 
 func pick[T any](r maker, all ...T) T { return all[r.IntN(len(all))] }
@@ -190,7 +190,7 @@ func (r maker) filter(depth int) map[string]any {
 	return f
 }
 
-// plain is x as JSON, and as encoding/json reads it again.
+// plain returns x as JSON, and as decoded again by encoding/json.
 func plain(t testing.TB, x any) (text []byte, again any) {
 	t.Helper()
 	text, err := json.Marshal(x)

@@ -5,22 +5,22 @@ import (
 	"slices"
 )
 
-// PageRows is how many rows a page has.
+// PageRows is the number of rows in a page.
 const PageRows = 4096
 
-// leastRows is how many rows the memory of a column has at first.
+// leastRows is the initial length of a column.
 const leastRows = 64
 
-// Page has the columns of up to PageRows rows, as codes of one Dictionary; the zero
-// Page has none yet. Its writer sets rows that no reader looks at yet, and then
-// publishes the Page together with how many rows are in it and a View of the
-// dictionary. Readers need no lock: of the rows they were told of nothing changes.
+// Page holds the columns of up to PageRows rows, as codes of one Dictionary; the zero Page has
+// none. Its writer sets rows that no reader looks at yet, then publishes the Page together with
+// its number of rows and a View of the dictionary. Readers need no lock: published rows never
+// change.
 type Page struct {
-	columns [][]uint32 // by the field's number; a row beyond the end does not have the field
+	columns [][]uint32 // by field number; rows beyond a column's end lack the field
 }
 
-// With sets a row that is not visible to readers, and returns the page to publish, which
-// takes the place of p. It panics if there is no such row.
+// With sets a row that is not visible to readers, and returns the page to publish in place of p.
+// It panics if row is out of range.
 func (p Page) With(row int, r Row) Page {
 	if row < 0 || row >= PageRows {
 		panic("filter: a page has no such row")
@@ -30,14 +30,14 @@ func (p Page) With(row int, r Row) Page {
 		if row < len(p.column(c.field)) {
 			continue
 		}
-		if !owned { // readers have the old one
+		if !owned { // readers hold the old slice
 			p.columns, owned = slices.Clone(p.columns), true
 		}
 		p.grow(c.field, row)
 	}
 	for _, column := range p.columns {
 		if row < len(column) {
-			column[row] = 0 // from an attempt before
+			column[row] = 0 // may be left over from an earlier attempt
 		}
 	}
 	for _, c := range r.cells {
@@ -46,7 +46,7 @@ func (p Page) With(row int, r Row) Page {
 	return p
 }
 
-// grow makes room for a row in a column.
+// grow extends a column to include row.
 func (p *Page) grow(field, row int) {
 	for len(p.columns) <= field {
 		p.columns = append(p.columns, nil)
@@ -56,7 +56,7 @@ func (p *Page) grow(field, row int) {
 	p.columns[field] = column
 }
 
-// Row returns what With has set, to be set in another page.
+// Row returns a row as With set it, for use in another page.
 func (p Page) Row(row int) Row {
 	var r Row
 	for field, column := range p.columns {
@@ -67,7 +67,7 @@ func (p Page) Row(row int) Row {
 	return r
 }
 
-// Size is how many bytes of memory the page takes.
+// Size returns the page's memory use in bytes.
 func (p Page) Size() int64 {
 	size := int64(0)
 	for _, column := range p.columns {
@@ -76,7 +76,7 @@ func (p Page) Size() int64 {
 	return size
 }
 
-// column is that of a field, nil if there is none.
+// column returns the column of a field, nil if there is none.
 func (p Page) column(field int) []uint32 {
 	if uint(field) >= uint(len(p.columns)) {
 		return nil

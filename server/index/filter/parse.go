@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// parser reads a filter.
+// parser parses a filter.
 type parser struct {
 	*cursor
 	conditions int
@@ -25,7 +25,7 @@ func parse(text []byte) (*Filter, error) {
 	return &Filter{root: root}, nil
 }
 
-// object reads a filter; place says where it stands, "" for the outermost.
+// object parses a filter; place is its path for errors, "" at the top level.
 func (p *parser) object(place string) (object, error) {
 	if p.next() != '{' {
 		return nil, at(place, "%s where a filter belongs", p.what())
@@ -71,7 +71,7 @@ func (p *parser) parts(place string) (parts []object, err error) {
 	return parts, err
 }
 
-// tests reads what a field must fulfil: operators, or the value it must equal.
+// tests parses a field's condition: an object of operators, or a value for equality.
 func (p *parser) tests(place, field string) (tests []test, err error) {
 	switch p.next() {
 	case '[':
@@ -96,7 +96,7 @@ func (p *parser) tests(place, field string) (tests []test, err error) {
 	return tests, err
 }
 
-// test reads what an operator compares with.
+// test parses the operand of an operator.
 func (p *parser) test(place, operator string) (t test, err error) {
 	if p.conditions++; p.conditions > MaxConditions {
 		return t, at(place, "the filter has more than %d conditions", MaxConditions)
@@ -148,7 +148,7 @@ func (p *parser) value(place string) (scalar, error) {
 
 func join(place, key string) string { return strings.TrimPrefix(place+"."+key, ".") }
 
-// at is an error that names its place, if it has one.
+// at returns an error prefixed with its place, if it has one.
 func at(place, format string, a ...any) error {
 	err := fmt.Errorf(format, a...)
 	if place == "" {

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// published is what a writer shows to its readers at once.
+// published is what a writer publishes at once.
 type published struct {
 	view  View
 	pages []Page
 	rows  int
 }
 
-// Readers find exactly what was published while a writer appends values, fields, columns
-// and pages behind it. Run it with -race.
+// Readers find exactly what was published while a writer appends values, fields, columns and
+// pages behind it. Run it with -race.
 func TestReadersBesideWriter(t *testing.T) {
 	const rows, step = 2*PageRows + 500, 50
 	var now atomic.Pointer[published]
@@ -56,7 +56,7 @@ func TestReadersBesideWriter(t *testing.T) {
 	}
 }
 
-// check asks for the even rows of the last 300, and for the last one's own field.
+// check matches the even rows of the last 300, and the last row's newest field.
 func check(p *published) error {
 	last := p.rows - 1
 	for _, c := range []struct {

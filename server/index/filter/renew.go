@@ -5,23 +5,23 @@ import (
 	"math"
 )
 
-// Renewal moves rows from a Dictionary to a new one, which gets only the fields and
-// values that they have.
+// Renewal moves rows from a Dictionary to a new one, which gets only the fields and values that
+// these rows have.
 type Renewal struct {
 	To     *Dictionary
-	fields []renewedField // by the number of the old field
+	fields []renewedField // by old field number
 }
 
 // renewedField is a field of the old dictionary.
 type renewedField struct {
 	name   string
-	number int        // of the new field, -1 while no row has it
+	number int        // of the new field; -1 until a row has it
 	values [][]scalar // by old code
-	codes  []uint32   // new ones by old code, 0 while no row has it
+	codes  []uint32   // new codes by old code; 0 until a row has it
 }
 
-// Renew begins to move the rows of d, which is not to be changed until they are all
-// there. It takes as long as reading all values.
+// Renew starts moving the rows of d, which must not change until all have been moved. It takes
+// time proportional to the number of distinct values.
 func (d *Dictionary) Renew() *Renewal {
 	r := &Renewal{NewDictionary(), make([]renewedField, len(d.fields))}
 	for i, v := range d.fields {
@@ -30,7 +30,7 @@ func (d *Dictionary) Renew() *Renewal {
 	return r
 }
 
-// values are what the codes stand for.
+// values returns the values that each code stands for.
 func (v *vocabulary) values() [][]scalar {
 	all := make([][]scalar, v.terms.codes+1)
 	for n, code := range v.numbers {
@@ -45,7 +45,7 @@ func (v *vocabulary) values() [][]scalar {
 	return all
 }
 
-// Row is an old row as the new dictionary has it.
+// Row translates an old row to the new dictionary.
 func (r *Renewal) Row(old Row) Row {
 	cells := make([]cell, len(old.cells))
 	for i, c := range old.cells {
@@ -61,7 +61,7 @@ func (r *Renewal) Row(old Row) Row {
 	return Row{cells}
 }
 
-// readValues reads what appendValues wrote.
+// readValues decodes the encoding of appendValues.
 func readValues(b []byte) (values []scalar) {
 	for len(b) > 0 {
 		s := scalar{kind: kind(b[0])}

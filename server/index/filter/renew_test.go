@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Rows that moved to a new dictionary match what they did, and what none of them has
-// is left behind.
+// Rows moved to a new dictionary match as before, and what none of them has is left behind.
 func TestRenew(t *testing.T) {
 	for seed := range uint64(8) {
 		r := maker{rand.New(rand.NewPCG(seed, 2))}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// kind tells what a value is. The first two are no values: a field that is there
-// because it holds others, and one that is there for its own sake, as {} or [].
+// kind is the type of a value. The first two are no values: holder marks a field that is present
+// only because it holds others, nothing one that is present in its own right, as {} or [].
 type kind uint8
 
 const (
@@ -19,7 +19,7 @@ const (
 	text
 )
 
-// scalar is one value. Two are equal (==) when they are the same value.
+// scalar is one value. Scalars are equal (==) if they are the same value.
 type scalar struct {
 	kind   kind
 	number float64 // finite, and never -0
@@ -31,7 +31,7 @@ func order(a, b scalar) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.number, b.number), strings.Compare(a.text, b.text))
 }
 
-// plain is the value as encoding/json knows it.
+// plain returns the value in the type that encoding/json uses for it.
 func (s scalar) plain() any {
 	switch s.kind {
 	case no, yes:

@@ -1,7 +1,7 @@
 package filter
 
-// take joins another step. Tables of one field become one, so that a range costs as
-// much as its one end.
+// take adds another step to a junction. Tables of the same field are merged, so that a range
+// costs no more than a one-sided comparison.
 func (s *step) take(x *step) {
 	if x.join == s.join {
 		for _, part := range x.parts {
@@ -18,7 +18,7 @@ func (s *step) take(x *step) {
 	s.parts = append(s.parts, x)
 }
 
-// simple is the step without a junction of one.
+// simple returns s, or its part if it has only one.
 func (s *step) simple() *step {
 	if len(s.parts) == 1 {
 		return s.parts[0]
@@ -26,7 +26,7 @@ func (s *step) simple() *step {
 	return s
 }
 
-// opposite holds where s does not.
+// opposite returns the negation of s.
 func (s *step) opposite() *step {
 	if s.join == single {
 		s.table.invert()
@@ -35,11 +35,11 @@ func (s *step) opposite() *step {
 	return &step{join: not, parts: []*step{s}}
 }
 
-// mostBytes is how many codes a table may have that gets bytes: there may be as many
-// large ones as a filter has conditions.
+// mostBytes is the largest number of codes for which a table is unpacked to bytes: a filter may
+// have as many large tables as conditions.
 const mostBytes = 1 << 17
 
-// unpack makes bytes of the tables, once they have been joined.
+// unpack fills in the byte tables, after tables have been merged.
 func (s *step) unpack() {
 	if s.join == single && 64*len(s.table) <= mostBytes {
 		s.bytes = s.table.bytes()

@@ -17,7 +17,7 @@ func (t table) invert() {
 	}
 }
 
-// bytes is the table with a byte for each code.
+// bytes returns the table with one byte per code.
 func (t table) bytes() []byte {
 	b := make([]byte, 64*len(t))
 	for i, w := range t {
@@ -28,7 +28,7 @@ func (t table) bytes() []byte {
 	return b
 }
 
-// with joins a table of the same length.
+// with merges a table of the same length into t.
 func (t table) with(other table, by junction) {
 	for i, w := range other {
 		if by == and {

@@ -2,11 +2,11 @@ package filter
 
 import "slices"
 
-// terms is what readers know of a field: for each value the codes that have it. The
-// slices are appended to, and what they have never changes.
+// terms is the readers' side of a field: for each value, the codes that contain it. The slices
+// are append-only.
 type terms struct {
 	name    string
-	codes   uint32 // the largest there is
+	codes   uint32 // the largest code in use
 	numbers []numberTerm
 	texts   []textTerm
 	others  []otherTerm
@@ -39,7 +39,7 @@ func (t *terms) add(s scalar, code uint32) {
 	}
 }
 
-// hash is FNV-1a: most other texts are told apart without a look at them.
+// hash is FNV-1a. It rejects most unequal texts without comparing them.
 func hash(s string) uint32 {
 	h := uint32(2166136261)
 	for i := range len(s) {
@@ -48,12 +48,11 @@ func hash(s string) uint32 {
 	return h
 }
 
-// View is what a Dictionary knew at one time. It never changes: any number of
-// goroutines may use it at once, while the dictionary goes on. The zero View is of an
-// empty dictionary.
-type View struct{ fields []*terms } // as they are numbered
+// View is an immutable snapshot of a Dictionary, safe for concurrent use while the dictionary
+// changes. The zero View is that of an empty dictionary.
+type View struct{ fields []*terms } // by field number
 
-// View returns what the dictionary knows now. It costs a pointer for each field.
+// View returns a snapshot of the dictionary. It costs one pointer per field.
 func (d *Dictionary) View() View {
 	v := View{make([]*terms, len(d.fields))}
 	for i, f := range d.fields {
@@ -66,7 +65,7 @@ func (d *Dictionary) View() View {
 	return v
 }
 
-// Fields are the names of the fields that have values, sorted.
+// Fields returns the names of the fields that have values, sorted.
 func (v View) Fields() []string {
 	names := []string{}
 	for _, t := range v.fields {

@@ -15,8 +15,8 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// Conformance holds an implementation against what index.Index promises. open returns
-// an empty index for vectors of the binding.
+// Conformance tests an implementation of index.Index. open returns an empty index with the given
+// binding.
 func Conformance(t *testing.T, open func(t *testing.T, b index.Binding) index.Index) {
 	const dim = 24
 	center := make([]float32, dim)
@@ -36,7 +36,7 @@ func Conformance(t *testing.T, open func(t *testing.T, b index.Binding) index.In
 	}
 }
 
-// maker makes items that can be told apart, the same ones each time.
+// maker generates distinguishable items, the same in every run.
 type maker struct {
 	*rand.Rand
 	index.Binding
@@ -44,7 +44,7 @@ type maker struct {
 
 func newMaker(b index.Binding) *maker { return &maker{rand.New(rand.NewPCG(7, 9)), b} }
 
-// vector is near one of a few directions, as those of images are.
+// vector returns a vector near one of a few directions, as those of images are.
 func (m *maker) vector() []float32 {
 	v := make([]float32, m.Dim)
 	kind := m.IntN(8)
@@ -68,7 +68,7 @@ func (m *maker) query(ids int) index.Query {
 	}
 	if m.IntN(4) == 0 {
 		for range 1 + m.IntN(20) {
-			q.Without = append(q.Without, fmt.Sprint("item ", m.IntN(2*ids))) // some of which are not there
+			q.Without = append(q.Without, fmt.Sprint("item ", m.IntN(2*ids))) // some do not exist
 		}
 	}
 	if m.IntN(4) == 0 {
@@ -90,7 +90,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// agrees does the same to an index and the naive one, and compares what they find.
+// agrees applies the same calls to an index and the naive one, and compares the results.
 func agrees(t *testing.T, x, naive index.Index, b index.Binding) {
 	const ids = 5000
 	ctx, m := context.Background(), newMaker(b)
@@ -129,15 +129,15 @@ func agrees(t *testing.T, x, naive index.Index, b index.Binding) {
 	}
 }
 
-// near is how far rounding in float32 may move a score.
+// near is the error in a score that float32 rounding may cause.
 const near = 2e-6
 
-// same compares hits; those whose scores are nearly equal may have changed places.
+// same compares hits; hits with nearly equal scores may have swapped places.
 func same(t *testing.T, got, want [][]index.Hit) {
 	t.Helper()
 	for i := range want {
 		if len(got[i]) != len(want[i]) {
-			if n := min(len(got[i]), len(want[i])); len(got[i]) > n+1 || len(want[i]) > n+1 { // one at the lowest score
+			if n := min(len(got[i]), len(want[i])); len(got[i]) > n+1 || len(want[i]) > n+1 { // they may differ by one hit at the lowest score
 				t.Fatalf("query %d: %d hits, want %d", i, len(got[i]), len(want[i]))
 			}
 		}
@@ -165,7 +165,7 @@ func same(t *testing.T, got, want [][]index.Hit) {
 	}
 }
 
-// replaces follows one item.
+// replaces stores, replaces and deletes one item.
 func replaces(t *testing.T, x index.Index, b index.Binding) {
 	ctx, m := context.Background(), newMaker(b)
 	first, second := m.item(1), m.item(1)
@@ -187,7 +187,7 @@ func replaces(t *testing.T, x index.Index, b index.Binding) {
 		t.Fatal(err)
 	}
 	check(first)
-	if _, err := x.Upsert(ctx, "a", m.item(1), first, second); err != nil { // the last of one id counts
+	if _, err := x.Upsert(ctx, "a", m.item(1), first, second); err != nil { // of equal ids the last counts
 		t.Fatal(err)
 	}
 	check(second)
@@ -198,7 +198,7 @@ func replaces(t *testing.T, x index.Index, b index.Binding) {
 		t.Errorf("a bare hit: %+v %v", hits, err)
 	}
 	size := int64(len(second.ID) + len(second.Metadata) + len(second.Source))
-	twice := func(q index.Query) []index.Query { return []index.Query{q, q} } // whose hits are counted once
+	twice := func(q index.Query) []index.Query { return []index.Query{q, q} } // their hits count only once
 	if hits, err := x.Search(ctx, "a", twice(index.Query{Vector: second.Vector, K: 1, Bytes: size})...); err != nil || len(hits[1]) != 1 {
 		t.Errorf("hits with as much metadata as is wanted: %v %v", hits, err)
 	}
@@ -220,7 +220,7 @@ func replaces(t *testing.T, x index.Index, b index.Binding) {
 	check(first)
 }
 
-// refuses tries what cannot be done: nothing of the call is.
+// refuses makes calls that fail: nothing of them takes effect.
 func refuses(t *testing.T, x index.Index, b index.Binding) {
 	ctx, m := context.Background(), newMaker(b)
 	good, bad := m.item(1), m.item(2)
@@ -240,7 +240,8 @@ func refuses(t *testing.T, x index.Index, b index.Binding) {
 	}
 }
 
-// atOnce has several write and search: what one has written it finds, whatever others do.
+// atOnce writes and searches concurrently: each goroutine finds what it has written, whatever the
+// others do.
 func atOnce(t *testing.T, x index.Index, b index.Binding) {
 	var wait sync.WaitGroup
 	for g := range 8 {

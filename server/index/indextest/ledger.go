@@ -12,24 +12,24 @@ import (
 	"vicreg/server/index"
 )
 
-// Call is one change of an index by one of several workers, each with ids of its own.
+// Call is one change of an index by one of several workers, which have disjoint ids.
 type Call struct {
-	Worker, Number int // no two calls of a ledger have the same number and worker
+	Worker, Number int // together unique in a ledger
 	Kind           string
 	IDs            []string
 }
 
-// The kinds of calls. Every item that a Put stores is Version's for its number.
+// The kinds of calls. Every item that a Put stores is Version of its number.
 const (
 	Put     = "put"
 	Delete  = "delete"
 	Compact = "compact"
 )
 
-// idsPerWorker are few, so that all are written again and again.
+// idsPerWorker is small, so that every id is written again and again.
 const idsPerWorker = 150
 
-// RandomCall draws a call, most of one or a few items, some of many.
+// RandomCall draws a call: most have one or a few items, some have many.
 func RandomCall(r *rand.Rand, worker, number int) Call {
 	c := Call{Worker: worker, Number: number, Kind: Put}
 	count := 1
@@ -49,8 +49,8 @@ func RandomCall(r *rand.Rand, worker, number int) Call {
 	return c
 }
 
-// Version is an item as the call with this number stores it: everything in it depends
-// on the number.
+// Version returns an item as the call with this number stores it: everything in it depends on the
+// number.
 func Version(id string, number, dim int) index.Item {
 	h := fnv.New64a()
 	h.Write([]byte(id))
@@ -68,7 +68,7 @@ func Version(id string, number, dim int) index.Item {
 	return it
 }
 
-// NumberOf is the number of the call that stored an item with this metadata.
+// NumberOf returns the number of the call that stored an item with this metadata.
 func NumberOf(metadata json.RawMessage) int {
 	var m struct{ Number int }
 	if json.Unmarshal(metadata, &m) != nil {
@@ -77,27 +77,27 @@ func NumberOf(metadata json.RawMessage) int {
 	return m.Number
 }
 
-// Ledger knows what an index must hold after calls that were acknowledged, whatever
-// became of the process. Its methods may be called at once.
+// Ledger tracks what an index must hold after acknowledged calls, whatever became of the process.
+// It is safe for concurrent use.
 type Ledger struct {
 	mu      sync.Mutex
 	items   map[string]int // by id, the number of the call that stored it
-	pending map[int]Call   // by worker, begun and not acknowledged
+	pending map[int]Call   // by worker, begun but not acknowledged
 
 	calls, stored, deleted, cutOff, finished int
 }
 
-// NewLedger is that of an empty index.
+// NewLedger returns the ledger of an empty index.
 func NewLedger() *Ledger { return &Ledger{items: map[string]int{}, pending: map[int]Call{}} }
 
-// Begin notes that a call is about to be made.
+// Begin records that a call is about to be made.
 func (l *Ledger) Begin(c Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending[c.Worker] = c
 }
 
-// Done notes that the pending call of a worker was acknowledged.
+// Done records that the pending call of a worker was acknowledged.
 func (l *Ledger) Done(worker, number int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,9 +124,8 @@ func (l *Ledger) apply(c Call) {
 	}
 }
 
-// Settle finds out what became of the calls that are pending. stored gives the number
-// of the call that stored an item, 0 where there is no item. With whole it is an error
-// that a call was done in part.
+// Settle determines what became of pending calls. stored returns the number of the call that
+// stored an item, 0 if there is none. With whole, a call that was done in part is an error.
 func (l *Ledger) Settle(whole bool, stored func(id string) (int, error)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,8 +145,8 @@ func (l *Ledger) Settle(whole bool, stored func(id string) (int, error)) error {
 	return nil
 }
 
-// settle counts the items of a call that are as it makes them, and those that are as
-// they were.
+// settle counts the items that are as a call makes them, and those that are as they were before
+// it.
 func (l *Ledger) settle(c Call, stored func(id string) (int, error)) (changed, kept int, err error) {
 	after := 0
 	if c.Kind == Put {
@@ -159,7 +158,7 @@ func (l *Ledger) settle(c Call, stored func(id string) (int, error)) (changed, k
 			return 0, 0, err
 		}
 		switch before := l.items[id]; {
-		case is == before && is == after: // deleted, and not there before either
+		case is == before && is == after: // deleted, and absent before as well
 		case is == before:
 			kept++
 		case is == after:
@@ -172,20 +171,21 @@ func (l *Ledger) settle(c Call, stored func(id string) (int, error)) (changed, k
 	return changed, kept, nil
 }
 
-// Items are the ids of what must be there, sorted, and the calls that stored it.
+// Items returns the ids of the items that must exist, sorted, and the calls that stored them.
 func (l *Ledger) Items() (ids []string, numbers map[string]int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Sorted(maps.Keys(l.items)), maps.Clone(l.items)
 }
 
-// Calls is how many were acknowledged, and String what they did, as KEY=VALUE.
+// Calls returns the number of acknowledged calls.
 func (l *Ledger) Calls() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.calls
 }
 
+// String summarises the calls as KEY=VALUE pairs.
 func (l *Ledger) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// kinds of sets of vectors.
+// kinds fill sets of vectors.
 var kinds = map[string]func(r *rand.Rand, m stats.Matrix){
 	"of all directions": func(r *rand.Rand, m stats.Matrix) { draw(r, m, func(int) float64 { return 1 }) },
 	"in a corner": func(r *rand.Rand, m stats.Matrix) {
@@ -44,7 +44,7 @@ var kinds = map[string]func(r *rand.Rand, m stats.Matrix){
 			}
 		}
 	},
-	"far from the others": func(r *rand.Rand, m stats.Matrix) { // which are cut
+	"far from the others": func(r *rand.Rand, m stats.Matrix) { // outliers, which are clamped
 		around1(r, m, 0.01)
 		for i := 0; i < m.N; i += 9 {
 			for k := range m.Row(i) {
@@ -54,7 +54,7 @@ var kinds = map[string]func(r *rand.Rand, m stats.Matrix){
 	},
 }
 
-// draw fills rows with numbers that have deviations by their places.
+// draw fills rows with normal numbers whose standard deviation depends on their place.
 func draw(r *rand.Rand, m stats.Matrix, deviation func(k int) float64) {
 	for i := range m.N {
 		for k := range m.D {
@@ -63,7 +63,7 @@ func draw(r *rand.Rand, m stats.Matrix, deviation func(k int) float64) {
 	}
 }
 
-// around1 fills rows with what lies so far from one vector.
+// around1 fills rows with the first one plus noise of standard deviation apart.
 func around1(r *rand.Rand, m stats.Matrix, apart float64) {
 	draw(r, m, func(int) float64 { return 1 })
 	for i := range m.N {
@@ -71,14 +71,14 @@ func around1(r *rand.Rand, m stats.Matrix, apart float64) {
 	}
 }
 
-// moved sets row to from moved so far, by its length.
+// moved sets row to from plus noise of standard deviation apart.
 func moved(r *rand.Rand, row, from []float32, apart float64) {
 	for k := range row {
 		row[k] = from[k] + float32(apart*r.NormFloat64())
 	}
 }
 
-// made is a set of a kind, with rows of length 1 or 0.
+// made returns a set of a kind, with rows of length 1 or 0.
 func made(name string, n, d int, seed uint64) stats.Matrix {
 	m := stats.New(n, d)
 	kinds[name](rand.New(rand.NewPCG(seed, uint64(n*d))), m)
@@ -88,18 +88,17 @@ func made(name string, n, d int, seed uint64) stats.Matrix {
 	return m
 }
 
-// dimensions are below, at and above what points have, with one axis and with fewer than
-// boxes have.
+// dimensions are below, at and above PointCodes, with one axis and with fewer than boxes have.
 var dimensions = []int{1, 3, 8, 63, 64, 65, 200}
 
-// Two rows are a pair at the threshold of their own product. No bound may say otherwise.
+// Any two rows are a pair at the threshold of their own product, and no bound may exclude them.
 func TestBoundsHold(t *testing.T) {
 	const n = 2*block + 9
 	for name := range kinds {
 		for _, d := range dimensions {
 			t.Run(fmt.Sprint(name, "/", d), func(t *testing.T) {
 				m := made(name, n, d, 1)
-				if d == 65 { // lengths may be any
+				if d == 65 { // lengths other than 1
 					for i := range m.Data {
 						m.Data[i] *= 3
 					}
@@ -147,7 +146,7 @@ func bounded(t *testing.T, l *layout, a, b int) {
 	}
 }
 
-// The answer is that of comparing all pairs, at any threshold and at those that are the
+// The result is that of comparing all pairs, at arbitrary thresholds and at those that are the
 // product of a pair, or the next number above it.
 func TestJoinIsAsAllPairs(t *testing.T) {
 	for name := range kinds {
@@ -170,8 +169,8 @@ func TestJoinIsAsAllPairs(t *testing.T) {
 	}
 }
 
-// Rows that lie near few dimensions are told apart by their boxes and points, without
-// looking at the vectors: that is what these are for.
+// Most rows near a low-dimensional subspace are told apart by their boxes and points, without
+// reading the vectors: that is what these are for.
 func TestFewPairsAreLeft(t *testing.T) {
 	const n, d, least = 4000, 128, 0.999
 	m := made("near a few dimensions", n, d, 4)
@@ -202,7 +201,7 @@ func TestFewPairsAreLeft(t *testing.T) {
 	}
 }
 
-// All rows are told to progress, once.
+// progress counts every row once.
 func TestProgress(t *testing.T) {
 	m, told := made("of all directions", 5*block+3, 20, 5), make(chan int, 6)
 	if _, err := Join(t.Context(), m, 0.9, func(done int) { told <- done }); err != nil {
@@ -218,7 +217,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// A join stops amid comparing.
+// A join can be cancelled while it compares.
 func TestJoinStopsOnTheWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

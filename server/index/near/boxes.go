@@ -1,15 +1,15 @@
 package near
 
-// leading is how many axes boxes have.
+// leading is the number of axes of a box.
 const leading = 8
 
-// lead is what a row is along the first axes, 0 along those that there are not.
+// lead holds a row's coordinates along the first axes, 0 where there are fewer axes.
 type lead [leading]float32
 
-// box is where the rows of a block are along the first axes.
+// box bounds the coordinates of a block's rows along the first axes.
 type box struct{ low, high lead }
 
-// around is the box of some rows, at least one.
+// around returns the box of some rows, at least one.
 func around(leads []lead, rows []uint32) box {
 	b := box{leads[rows[0]], leads[rows[0]]}
 	for _, r := range rows {
@@ -20,7 +20,7 @@ func around(leads []lead, rows []uint32) box {
 	return b
 }
 
-// widest is the axis along which a box is longest.
+// widest returns the axis along which the box is longest.
 func (b *box) widest() (axis int) {
 	for k := range leading {
 		if b.high[k]-b.low[k] > b.high[axis]-b.low[axis] {
@@ -30,10 +30,10 @@ func (b *box) widest() (axis int) {
 	return axis
 }
 
-// within tells whether some point of a box may be no further than distance from one of the
-// other: their gaps along the axes are the sides of a right angle.
+// within reports whether the boxes may have points no more than distance apart. The gaps along
+// the axes are perpendicular, so their squares add up.
 func (b *box) within(other *box, distance float64) bool {
-	left := distance * distance * (1 + 1e-12) // for what rounding does to the squares
+	left := distance * distance * (1 + 1e-12) // allows for rounding of the squares
 	for k := range leading {
 		gap := float64(max(b.low[k], other.low[k])) - float64(min(b.high[k], other.high[k]))
 		if gap > 0 {
@@ -45,9 +45,9 @@ func (b *box) within(other *box, distance float64) bool {
 	return true
 }
 
-// ordered are the rows in an order in which those of a block lie together: all are split,
-// along the axis along which they differ most, in two halves of whole blocks, and so are
-// the halves (Bentley's k-d tree).
+// ordered returns the rows in an order that keeps the rows of a block close together: the rows
+// are split recursively, along the axis of largest extent, into two halves of whole blocks
+// (Bentley's k-d tree).
 func ordered(leads []lead) []uint32 {
 	rows := make([]uint32, len(leads))
 	for i := range rows {
@@ -67,8 +67,8 @@ func split(leads []lead, rows []uint32) {
 	}
 }
 
-// nth puts rows in an order in which none of the first n is greater along an axis than one
-// of the others (Hoare's quickselect).
+// nth partitions rows so that none of the first n is greater along axis than any of the others
+// (Hoare's quickselect).
 func nth(leads []lead, rows []uint32, n, axis int) {
 	for len(rows) > 1 && 0 < n && n < len(rows) {
 		pivot := leads[rows[len(rows)/2]][axis]

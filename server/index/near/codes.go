@@ -6,15 +6,15 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// codes are all rows in 8 bits, for blocks whose points say too little. They are made when
-// they are first asked for: where vectors differ along few axes, that is never or seldom.
+// codes holds all rows quantised to 8 bits, for blocks whose points leave many pairs. They are
+// built on first use, which is late or never where vectors differ along few axes.
 type codes struct {
 	once            sync.Once
-	codes           []int8    // [N, D], by places
+	codes           []int8    // [N, D], by place
 	scale, residual []float32 // [N]
 }
 
-// of are the codes of a layout's rows.
+// of returns the codes of a layout's rows.
 func (c *codes) of(l *layout) *codes {
 	c.once.Do(func() {
 		n, d := l.m.N, l.m.D
@@ -26,8 +26,8 @@ func (c *codes) of(l *layout) *codes {
 	return c
 }
 
-// run is blocks one after another with many pairs left, in masks. They are judged at once,
-// as products of few rows take longer each.
+// run is a sequence of consecutive blocks with many candidate pairs, given by masks. They are
+// compared together, as products of few rows cost more per row.
 type run struct {
 	first int
 	masks [][block]uint64
@@ -35,8 +35,8 @@ type run struct {
 
 const longestRun = 16
 
-// later has the pairs in w.masks judged with those of other blocks, before the end of
-// compare.
+// later adds the pairs in w.masks to the run, to be compared with those of other blocks by the
+// end of compare.
 func (w *worker) later(a, b int) {
 	if len(w.run.masks) == longestRun || w.run.first+len(w.run.masks) != b {
 		w.judge(a)
@@ -47,8 +47,8 @@ func (w *worker) later(a, b int) {
 	w.run.masks = append(w.run.masks, w.masks)
 }
 
-// judge compares the pairs of block a and those of the run, which ends: by 8 bits of each
-// number first, whose bound is that of scan.Query.
+// judge compares block a with the blocks of the run, and empties the run. Pairs are filtered by
+// their 8-bit codes first, with the bound of scan.Query.
 func (w *worker) judge(a int) {
 	if len(w.run.masks) == 0 {
 		return
@@ -67,8 +67,8 @@ func (w *worker) judge(a int) {
 	w.run.masks = w.run.masks[:0]
 }
 
-// sieve looks at the products of the codes of row i of block a with those of the run, which
-// begin at row first.
+// sieve filters the pairs of row i of block a, given the products of its codes with those of the
+// run, which begins at row first.
 func (w *worker) sieve(a, i, first int, sums []int32) {
 	unit, base, slope, least := w.asked[i].Scale, w.base[i], w.slope[i], w.least
 	scale, residual := w.codes.scale[first:][:len(sums)], w.codes.residual[first:][:len(sums)]
@@ -79,7 +79,7 @@ func (w *worker) sieve(a, i, first int, sums []int32) {
 	}
 }
 
-// ask makes queries of the rows of block a.
+// ask makes queries of block a's rows.
 func (w *worker) ask(a int) {
 	from, to := w.of(a)
 	for i := from; i < to; i++ {
@@ -92,7 +92,7 @@ func (w *worker) ask(a int) {
 	}
 }
 
-// pair joins two rows if their product is high.
+// pair joins two rows if their product is at least j.least.
 func (j *join) pair(a, b int) {
 	if j.joined.find(uint32(a)) != j.joined.find(uint32(b)) && scan.Dot(j.row(a), j.row(b)) >= j.least {
 		j.joined.join(uint32(a), uint32(b))

@@ -7,23 +7,23 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// worker is one goroutine of a join, with what it uses again and again.
+// worker is one goroutine of a join, with its reusable buffers.
 type worker struct {
 	*join
-	masks  [block]uint64 // of the rows of a block, a bit for each of another block
+	masks  [block]uint64 // one per row of a block, with a bit for each row of another block
 	at     []uint32
 	scores [block]float32
 
-	asked       []*scan.Query  // the rows of the block that is compared with others, once they are needed
-	base, slope [block]float32 // of their bounds
+	asked       []*scan.Query  // the rows of the current block, made on demand
+	base, slope [block]float32 // of the bounds of asked
 	sums        []int32
 	run         run
 }
 
-// few pairs of two blocks are compared one by one.
+// few is the number of pairs of two blocks up to which they are compared one by one.
 const few = block * block / 32
 
-// compare joins the rows of block a with each other and with those of the blocks after it.
+// compare joins the rows of block a with each other and with those of later blocks.
 func (w *worker) compare(ctx context.Context, a int) error {
 	from, to := w.of(a)
 	near, masks := w.points.Near(a, w.limit), w.masks[:to-from]
@@ -47,7 +47,7 @@ func (w *worker) compare(ctx context.Context, a int) error {
 	return nil
 }
 
-// whole tells whether all rows of two blocks are joined already.
+// whole reports whether all rows of two blocks are already joined.
 func (j *join) whole(a, b int) bool {
 	from, to := j.of(a)
 	begin, end := j.of(b)
@@ -55,15 +55,15 @@ func (j *join) whole(a, b int) bool {
 	return j.joined.all(begin, end, root) && j.joined.all(from, to, root)
 }
 
-// left takes from masks pairs that are joined already, those of a row with itself and those
-// with one before it, which are others. It counts what is left.
+// left removes from masks the pairs that are already joined and, within one block, those of a row
+// with itself or an earlier row. It returns the number of pairs left.
 func (j *join) left(masks []uint64, a, b int) (count int) {
 	var room [block]uint32
-	var roots []uint32 // of the rows of block b, once they are needed
+	var roots []uint32 // of the rows of block b, computed on demand
 	var low, high uint32
 	for i, mask := range masks {
 		if a == b {
-			mask &= ^uint64(1) << i // those after i
+			mask &= ^uint64(1) << i // only rows after i
 		}
 		if mask != 0 {
 			if roots == nil {
@@ -81,7 +81,7 @@ func (j *join) left(masks []uint64, a, b int) (count int) {
 	return count
 }
 
-// others is mask without what is joined to root.
+// others returns mask without the rows joined to root.
 func others(mask uint64, roots []uint32, root uint32) uint64 {
 	for k, r := range roots {
 		if r == root {
@@ -91,7 +91,7 @@ func others(mask uint64, roots []uint32, root uint32) uint64 {
 	return mask
 }
 
-// look compares the pairs in masks, of which there are few.
+// look compares the few pairs in masks directly.
 func (w *worker) look(masks []uint64, a, b int) {
 	for i, mask := range masks {
 		w.at = w.at[:0]

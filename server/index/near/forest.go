@@ -2,8 +2,7 @@ package near
 
 import "sync/atomic"
 
-// forest is sets of numbers that are joined two at a time. Any number of goroutines may
-// use it at once.
+// forest is a union-find structure, safe for concurrent use.
 type forest struct{ parents []atomic.Uint32 }
 
 func newForest(n int) *forest {
@@ -14,21 +13,21 @@ func newForest(n int) *forest {
 	return f
 }
 
-// find is the lowest number that i is joined to.
+// find returns the lowest number in the set of i.
 func (f *forest) find(i uint32) uint32 {
 	for {
 		p := f.parents[i].Load()
 		if p == i {
 			return i
 		}
-		if above := f.parents[p].Load(); above != p { // a shorter way for the next
+		if above := f.parents[p].Load(); above != p { // path splitting
 			f.parents[i].CompareAndSwap(p, above)
 		}
 		i = p
 	}
 }
 
-// all tells whether all numbers from from to to are joined to root.
+// all reports whether all numbers in [from, to) are in the set of root.
 func (f *forest) all(from, to int, root uint32) bool {
 	for i := from; i < to; i++ {
 		if f.find(uint32(i)) != root {
@@ -38,8 +37,8 @@ func (f *forest) all(from, to int, root uint32) bool {
 	return true
 }
 
-// roots sets out, of one number at least, to the lowest numbers that those from first on are
-// joined to, and tells the lowest and the highest of them.
+// roots sets out, which must not be empty, to the roots of the numbers from first on, and returns
+// the lowest and the highest of them.
 func (f *forest) roots(out []uint32, first int) (low, high uint32) {
 	low = f.find(uint32(first))
 	for k := range out {

@@ -8,21 +8,21 @@ import (
 	"vicreg/server/index/sketch"
 )
 
-// lattice turns what a row is along axes into a point of whole numbers. It brings no two rows
-// further apart, in steps, than they are along the axes, but for rounding: it takes off a
-// mean, turns, cuts numbers that are too large, and rounds.
+// lattice maps a row's coordinates along axes to a point of small integers. It subtracts a mean,
+// rotates, clamps and rounds; of these only rounding can increase the distance between two rows,
+// measured in steps.
 type lattice struct {
 	axes   *sketch.Axes
-	n      int       // of axes
+	n      int       // number of axes
 	center []float64 // [n]
-	step   float64   // between the numbers of a point
+	step   float64   // size of one unit of a point
 }
 
-// reach is the largest number of a point, in deviations of all: few are cut, and rounding
-// moves the others little.
+// reach is the largest number of a point in standard deviations, taken over all axes: few numbers
+// are clamped, and rounding moves the others little.
 const reach = 4
 
-// newLattice has steps for rows like those of a sample, whose mean has been taken off.
+// newLattice chooses a step for rows like those of a sample whose mean has been subtracted.
 func newLattice(axes *sketch.Axes, n int, mean []float32, sample stats.Matrix) lattice {
 	l := lattice{axes: axes, n: n, center: make([]float64, n), step: 1}
 	along, squares := make([]float32, n), 0.0
@@ -42,7 +42,7 @@ func newLattice(axes *sketch.Axes, n int, mean []float32, sample stats.Matrix) l
 	return l
 }
 
-// round sets codes to the point of a row that is so along the axes. It tells how many steps
+// round sets codes to the point of a row with the coordinates along, and returns how many steps
 // rounding has moved it.
 func (l *lattice) round(codes *[scan.PointCodes]int8, along []float32) (moved float64) {
 	var x [scan.PointCodes]float64
@@ -59,8 +59,8 @@ func (l *lattice) round(codes *[scan.PointCodes]int8, along []float32) (moved fl
 	return math.Sqrt(moved)
 }
 
-// turn multiplies by a matrix of Hadamard, which is orthonormal: of numbers most of which
-// are small it makes some that are all of one size, and rounding loses least of these.
+// turn multiplies by an orthonormal Hadamard matrix. It evens out coordinates most of which are
+// small, and numbers of similar size lose least by rounding.
 func turn(x *[scan.PointCodes]float64) {
 	for half := 1; half < len(x); half *= 2 {
 		for from := 0; from < len(x); from += 2 * half {
@@ -71,6 +71,6 @@ func turn(x *[scan.PointCodes]float64) {
 		}
 	}
 	for i := range x {
-		x[i] *= 1. / 8 // the root of 64
+		x[i] *= 1. / 8 // 1/√64
 	}
 }

@@ -14,20 +14,20 @@ import (
 	"vicreg/server/index/sketch"
 )
 
-// layout has rows in an order in which those that are alike lie together, with what bounds
-// how far apart they are. It does not change any more once it is made.
+// layout orders rows so that similar ones are adjacent, and holds bounds on their distances. It
+// is immutable once built.
 type layout struct {
 	m      stats.Matrix
-	order  []uint32     // [N] rows by their places
-	boxes  []box        // of the blocks
-	points *scan.Points // of the places
+	order  []uint32     // [N], the row at each place
+	boxes  []box        // by block
+	points *scan.Points // by place
 
 	lattice
-	length float64 // of the longest row
-	lost   float64 // what rounding to whole numbers moves a point at most
+	length float64 // upper bound on the length of a row
+	lost   float64 // the most that rounding moves a point, in steps
 }
 
-// layOut learns axes and lays out rows by them.
+// layOut learns axes and orders the rows by them.
 func layOut(ctx context.Context, m stats.Matrix) (*layout, error) {
 	l := &layout{m: m}
 	if err := l.learn(ctx); err != nil {
@@ -56,8 +56,8 @@ func layOut(ctx context.Context, m stats.Matrix) (*layout, error) {
 	return l, err
 }
 
-// learn finds axes of the differences of rows that are spread over all, and a lattice for
-// what lies along them.
+// learn finds the principal axes of a sample spread evenly over all rows, with its mean
+// subtracted, and a lattice for the coordinates along them.
 func (l *layout) learn(ctx context.Context) error {
 	n := min(scan.PointCodes, l.m.D)
 	count := min(l.m.N, sketch.Sample(n))
@@ -84,7 +84,7 @@ func (l *layout) learn(ctx context.Context) error {
 	return nil
 }
 
-// leads are what rows are along the first axes, and finds the longest row.
+// leads returns the rows' coordinates along the first axes, and sets l.length.
 func (l *layout) leads(ctx context.Context) ([]lead, error) {
 	leads := make([]lead, l.m.N)
 	var longest highest
@@ -102,22 +102,22 @@ func (l *layout) leads(ctx context.Context) ([]lead, error) {
 	return leads, err
 }
 
-// rounded is no less than what rounding does to scan.Dot, as a share of the product of the
-// lengths: ⌈D/64⌉+6 times.
+// rounded is an upper bound on the rounding error of scan.Dot, relative to the product of the
+// lengths: it has ⌈D/64⌉+6 roundings.
 func (l *layout) rounded() float64 { return float64((l.m.D+63)/64+6) * 0x1.01p-24 }
 
-// distance is no less than that of two rows whose scan.Dot is least or more: as the
-// package says, and with what rounding may have added to the product. Numbers so small that
-// their products are no float32 any more add far less than 1e-12.
+// distance is an upper bound on the distance of two rows whose scan.Dot is at least least: that
+// of the package doc, with an allowance for rounding of the product. Products that underflow a
+// float32 add far less than 1e-12.
 func (l *layout) distance(least float32) float64 {
 	return math.Sqrt(max(0, 2*l.length*l.length*(1+l.rounded())-2*float64(least)) + 1e-12)
 }
 
-// apart is how far apart two rows can be along the axes when their distance is that.
+// apart is the largest distance along the axes of two rows that are at most distance apart.
 func (l *layout) apart(distance float64) float64 { return l.axes.Apart(distance, l.length) }
 
-// limit is the square of how far apart two points can be when the distance of their rows is
-// that: rounding moves both. Sums in float64 add less than 1e-9.
+// limit is the square of the largest distance between the points of two rows that are at most
+// distance apart: rounding moves both. Rounding of sums in float64 adds less than 1e-9.
 func (l *layout) limit(distance float64) int {
 	far := l.apart(distance)/l.step*(1+1e-9) + 2*l.lost + 1e-9
 	return int(min(far*far, math.MaxInt32))
@@ -125,13 +125,13 @@ func (l *layout) limit(distance float64) int {
 
 func (l *layout) blocks() int { return (l.m.N + block - 1) / block }
 
-// of are the places of a block.
+// of returns the range of places of a block.
 func (l *layout) of(b int) (from, to int) { return b * block, min((b+1)*block, l.m.N) }
 
-// row is the one at a place.
+// row returns the row at a place.
 func (l *layout) row(place int) []float32 { return l.m.Row(int(l.order[place])) }
 
-// highest is the highest number that it was shown, 0 before.
+// highest is the maximum of the values passed to raise, at least 0.
 type highest struct {
 	mu    sync.Mutex
 	value float64
@@ -143,8 +143,8 @@ func (h *highest) raise(v float64) {
 	h.mu.Unlock()
 }
 
-// inParallel calls what make returns with all numbers below n, in as many goroutines as
-// there are processors, each with its own.
+// inParallel calls a function for every number below n, from up to GOMAXPROCS goroutines; make
+// returns a separate function for each goroutine.
 func inParallel(ctx context.Context, n int, make func() func(i int)) error {
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)

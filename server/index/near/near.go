@@ -1,17 +1,17 @@
-// Package near finds, among many vectors, those whose product is high, exactly as one does
-// who compares all pairs, but compares few.
+// Package near finds, among many vectors, the pairs with a high dot product. The result is
+// exactly that of comparing all pairs, but few pairs are compared.
 //
-// Two vectors no longer than L whose product is T at least are close:
+// Two vectors of length at most L whose product is at least T are close:
 //
 //	|x - y|² = |x|² + |y|² - 2 x·y <= 2 L² - 2 T.
 //
-// A map that brings no two points further apart brings these no further apart than that.
-// There are two. What a vector is along a few axes, which are learnt so that vectors differ
-// along them, lies in a box with what others of its block are: where two boxes are too far
-// apart, no pair of their blocks is close (boxes.go). What it is along more axes, turned and
-// cut to small whole numbers, is a point of 64 bytes, whose distance to another takes a
-// third of a nanosecond (lattice.go). Pairs whose points are close are compared as vectors;
-// where they are many, by 8 bits of each number before (codes.go).
+// So are their images under a map that never increases distances. There are two such maps. A
+// vector's coordinates along a few axes, learnt so that vectors differ along them, lie in a box
+// that bounds those of its block: if two boxes are too far apart, no pair of their blocks is
+// close (boxes.go). Its coordinates along more axes, rotated and rounded to small integers, are a
+// point of 64 bytes, and comparing two points takes a third of a nanosecond (lattice.go). Pairs
+// whose points are close are compared as vectors; where there are many, they are filtered by
+// 8-bit codes first (codes.go).
 package near
 
 import (
@@ -26,14 +26,13 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// block is how many rows, which lie together, are compared with as many others at once.
+// block is the number of adjacent rows that are compared with another block at once.
 const block = scan.PointBlock
 
-// Join joins rows whose scan.Dot is at least least, and rows that are joined through others:
-// the result names for each row the lowest one that it is joined to. Numbers are finite, and
-// rows of length 1 or 0; longer ones are joined as well, but the longest loosens the bounds
-// of all. progress is told how many rows have been compared with all; it may be called from
-// several goroutines.
+// Join joins rows whose scan.Dot is at least least, transitively: the result holds, for each row,
+// the lowest row that it is joined to. Numbers must be finite, and rows of length 1 or 0; longer
+// rows are joined as well, but the longest loosens the bounds of all. progress is called with the
+// number of rows compared with all others so far, possibly from several goroutines.
 func Join(ctx context.Context, m stats.Matrix, least float32, progress func(done int)) ([]int, error) {
 	if m.N == 0 {
 		return nil, ctx.Err()
@@ -65,19 +64,19 @@ func Join(ctx context.Context, m stats.Matrix, least float32, progress func(done
 	return j.roots(), nil
 }
 
-// join is a comparison of all rows, which are known by their places in the layout.
+// join is a comparison of all rows, which are identified by their places in the layout.
 type join struct {
 	*layout
 	least  float32
-	apart  float64 // how far apart boxes can be that have a pair
-	limit  int     // the square of how far apart the points of a pair can be
+	apart  float64 // the largest distance between boxes that have a pair
+	limit  int     // the largest squared distance between the points of a pair
 	joined *forest
 	codes  codes
 }
 
-// roots are the lowest rows of the sets that are joined.
+// roots returns, for each row, the lowest row of its set.
 func (j *join) roots() []int {
-	lowest := make([]int, j.m.N) // by the lowest places
+	lowest := make([]int, j.m.N) // by the lowest place of the set
 	for i := range lowest {
 		lowest[i] = math.MaxInt
 	}

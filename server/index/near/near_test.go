@@ -12,8 +12,8 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// scattered are n vectors of length 1, of which some lie close to an earlier one, at
-// distances around that of the cosine least.
+// scattered returns n vectors of length 1, some of them close to an earlier one, at distances
+// around that of the cosine least.
 func scattered(n, d int, least float64, seed uint64) stats.Matrix {
 	r, m := rand.New(rand.NewPCG(seed, 0)), stats.New(n, d)
 	for i := range n {
@@ -33,7 +33,7 @@ func scattered(n, d int, least float64, seed uint64) stats.Matrix {
 	return m
 }
 
-// naive is Join as one would write it for a dozen rows.
+// naive is a quadratic Join.
 func naive(m stats.Matrix, least float32) []int {
 	roots := make([]int, m.N)
 	for i := range roots {
@@ -54,7 +54,7 @@ func naive(m stats.Matrix, least float32) []int {
 	return roots
 }
 
-// Pairs at the very threshold are where a bound could lose one.
+// A bound would most likely lose pairs right at the threshold.
 func TestPairsAtTheThreshold(t *testing.T) {
 	for _, c := range []struct {
 		n, d  int
@@ -78,7 +78,7 @@ func TestPairsAtTheThreshold(t *testing.T) {
 	}
 }
 
-// Equal rows are all joined, and zeros to nothing.
+// Equal rows are all joined, and zero rows to nothing.
 func TestJoinOfEqualsAndZeros(t *testing.T) {
 	m := stats.New(300, 5)
 	for i := range 200 {

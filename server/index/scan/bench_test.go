@@ -8,7 +8,7 @@ import (
 
 const benchRows = 100_000
 
-// The memory that is read once per pass, per second.
+// The memory read per second, with one pass over the rows.
 func BenchmarkDots(b *testing.B) {
 	for _, d := range []int{64, 512, 2048} {
 		b.Run(fmt.Sprintf("d=%d", d), func(b *testing.B) {
@@ -23,7 +23,7 @@ func BenchmarkDots(b *testing.B) {
 	}
 }
 
-// Rows in no order, as many as a search ranks again.
+// Rows in random order, as many as a search ranks again.
 func BenchmarkDotsAt(b *testing.B) {
 	const d, n = 512, 1000
 	r := rand.New(rand.NewPCG(1, 1))
@@ -39,7 +39,7 @@ func BenchmarkDotsAt(b *testing.B) {
 	}
 }
 
-// Also the time of one query when many are asked at once.
+// Also the time per query when many are processed at once.
 func BenchmarkProducts(b *testing.B) {
 	for _, k := range kernels {
 		for _, d := range []int{64, 512, 2048} {

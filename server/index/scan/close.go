@@ -1,31 +1,31 @@
 package scan
 
-// Points are points of PointCodes whole numbers each, of which Close finds those that are
-// close to others. They lie in blocks of PointBlock.
+// Points holds points of PointCodes integers each, in which Close finds those near to others.
+// They are stored in blocks of PointBlock.
 type Points struct {
-	codes  []uint8 // [blocks, PointCodes/4, PointBlock, 4], each shift more than it is
-	halves []int32 // [blocks, PointBlock], half the square of the length, rounded down; absent where no point has been set
+	codes  []uint8 // [blocks, PointCodes/4, PointBlock, 4], with shift added
+	halves []int32 // [blocks, PointBlock], half the squared length, rounded down; absent for points not set
 }
 
-// Near is some points whose distances to others are asked for.
+// Near holds query points, to which Close finds near points.
 type Near struct {
 	codes []int8  // [n, PointCodes]
-	bars  []int32 // [n], what x·y - |y|²/2 must reach, with shift in x
+	bars  []int32 // [n], the least x·y - |y|²/2 of a near point y, with shift added to y in x·y
 }
 
 const (
-	PointCodes = 64 // numbers of a point
-	MaxPoint   = 63 // is the largest of these, and -63 the smallest
-	PointBlock = 64 // points that a kernel takes at once
+	PointCodes = 64 // numbers per point
+	MaxPoint   = 63 // the largest of these; -63 is the smallest
+	PointBlock = 64 // points that a kernel processes at once
 
-	shift  = 64      // makes numbers positive, as some instructions want; four products fit in 16 bits still
+	shift  = 64      // makes numbers unsigned, as some instructions require; four products still fit in 16 bits
 	absent = 1 << 29 // more than any product
 )
 
-// farthest is no less than the square of any distance.
+// farthest is an upper bound on squared distances.
 const farthest = PointCodes * (2 * MaxPoint) * (2 * MaxPoint)
 
-// NewPoints has room for n points.
+// NewPoints returns room for n points, none of them set.
 func NewPoints(n int) *Points {
 	blocks := (n + PointBlock - 1) / PointBlock
 	p := &Points{codes: make([]uint8, blocks*PointBlock*PointCodes), halves: make([]int32, blocks*PointBlock)}
@@ -35,7 +35,7 @@ func NewPoints(n int) *Points {
 	return p
 }
 
-// Set is point i. Points of several blocks may be set at once.
+// Set sets point i. It may be called concurrently for different points.
 func (p *Points) Set(i int, codes *[PointCodes]int8) {
 	var squares int32
 	for k, c := range codes {
@@ -46,14 +46,14 @@ func (p *Points) Set(i int, codes *[PointCodes]int8) {
 	p.halves[i] = squares / 2
 }
 
-// slot is where number k of point i lies: one instruction multiplies four numbers of each
-// of many points with four of another.
+// slot is the index of number k of point i: one instruction multiplies four numbers of each of
+// many points by four of another.
 func slot(i, k int) int {
 	return i/PointBlock*PointBlock*PointCodes + k/4*PointBlock*4 + i%PointBlock*4 + k%4
 }
 
-// Near asks about a block's points: for those whose distance is no more than the root of
-// limit, which is no less than 0.
+// Near makes query points of a block's points, for finding points at a distance of at most the
+// square root of limit, which must not be negative.
 func (p *Points) Near(block int, limit int) *Near {
 	q := &Near{}
 	for i := block * PointBlock; i < (block+1)*PointBlock && p.halves[i] != absent; i++ {
@@ -69,12 +69,12 @@ func (p *Points) Near(block int, limit int) *Near {
 	return q
 }
 
-// Close sets bit i of masks[j] where point i of a block may be near enough to point j of
-// those asked about, with a mask for each. From |x|² + |y|² - 2 x·y <= limit follows
+// Close sets bit i of masks[j] if point i of a block may be near to query point j; there is one
+// mask per query point. From |x|² + |y|² - 2 x·y <= limit follows
 //
 //	x·y - ⌊|y|²/2⌋ >= ⌊(|x|² - limit)/2⌋,
 //
-// as the left side is whole; a square that is more than limit by one may pass as well.
+// as the left side is an integer; a squared distance of limit+1 may pass as well.
 func (p *Points) Close(masks []uint64, q *Near, block int) {
 	mustFit(len(masks) == len(q.bars), "%d masks of %d points", len(masks), len(q.bars))
 	if len(masks) > 0 {
@@ -83,7 +83,7 @@ func (p *Points) Close(masks []uint64, q *Near, block int) {
 	}
 }
 
-// near is Close in Go.
+// near implements Close in Go.
 func near(masks []uint64, q *Near, codes []uint8, halves []int32) {
 	for j := range masks {
 		var sums [PointBlock]int32

@@ -3,16 +3,16 @@
 #include "kernels_amd64.h"
 #include "vectors_amd64.h"
 
-// four is four codes, again and again.
+// four broadcasts four codes.
 INLINE AVX2 __m256i four(const int8_t *codes) {
   int32_t c;
   memcpy(&c, codes, 4);
   return _mm256_set1_epi32(c);
 }
 
-// tile looks, for nq of the points that are asked about, at 32 others, from v = 0 or 4 on:
-// four times 8, of which one instruction multiplies four codes each. Sums of four products
-// fit in 16 bits.
+// tile compares nq query points with 32 points of the block, from 8*from on, where from is 0 or
+// 4: four registers of 8 points, with four codes of each point multiplied by one instruction.
+// Sums of four products fit in 16 bits.
 INLINE AVX2 void tile(const int8_t *q, const int32_t *bars, int nq, const uint8_t *codes, const int32_t *halves,
                       uint64_t *masks, int from) {
   const __m256i ones = _mm256_set1_epi16(1);

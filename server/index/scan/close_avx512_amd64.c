@@ -3,12 +3,12 @@
 #include "kernels_amd64.h"
 #include "vectors_amd64.h"
 
-// add adds products of four codes of each of 16 points, which have no sign, with c.
+// add accumulates the products of four codes, as unsigned bytes, of each of 16 points with c.
 INLINE AVX512 void add(__m512i *sum, __m512i points, __m512i c) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(points), "v"(c));
 }
 
-// tile looks at nq of the points that are asked about.
+// tile compares nq query points with the points of the block.
 INLINE AVX512 void tile(const int8_t *q, const int32_t *bars, int nq, const uint8_t *codes, const int32_t *halves,
                         uint64_t *masks) {
   __m512i s[4][4];

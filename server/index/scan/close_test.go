@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// points draws codes up to most.
+// points draws codes from -most to most.
 func points(r *rand.Rand, n, most int) [][PointCodes]int8 {
 	all := make([][PointCodes]int8, n)
 	for i := range all {
@@ -24,8 +24,7 @@ func squareApart(x, y [PointCodes]int8) (sum int) {
 	return sum
 }
 
-// No point within the limit is missed, no point beyond it is told but by one, and none that
-// is not there.
+// No point within the limit is missed, none beyond limit+1 is reported, and none that is not set.
 func TestClose(t *testing.T) {
 	forEach(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 4))

@@ -2,8 +2,9 @@
 
 package scan
 
-// Loops over registers must be unrolled for these to be registers at all, hence -O3. A
-// strict standard keeps GCC from fusing products with sums, which rounds otherwise.
+// Loops over arrays of registers must be unrolled for these to stay in registers, hence -O3. A
+// strict standard keeps GCC from fusing multiplications and additions, which round differently
+// then.
 
 /*
 #cgo CFLAGS: -O3 -std=c11 -Wall -Wextra
@@ -29,7 +30,7 @@ import "C"
 
 import "unsafe"
 
-// native are the kernels in C that this processor can run, best first.
+// native returns the C kernels that this processor supports, best first.
 func native() []kernel {
 	var have []kernel
 	if C.has_avx512_vnni() != 0 {
@@ -95,5 +96,5 @@ var avx2 = kernel{
 	},
 }
 
-// floats is where a slice begins that is not empty.
+// floats returns a pointer to the first element of s, which must not be empty.
 func floats(s []float32) *C.float { return (*C.float)(unsafe.Pointer(&s[0])) }

@@ -2,5 +2,5 @@
 
 package scan
 
-// native has no kernels for this processor, or the program was built without cgo.
+// native returns nil: this processor has no C kernels, or the program is built without cgo.
 func native() []kernel { return nil }

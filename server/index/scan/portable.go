@@ -1,13 +1,13 @@
 package scan
 
-// lanes is the number of sums that a dot product is made of; see Dot.
+// lanes is the number of partial sums of a dot product; see Dot.
 const lanes = 64
 
 // portable is the kernel in Go, for every processor.
 var portable = kernel{name: "go", dot: dot, dots: dots, dotsAt: dotsAt, products: products, close: near}
 
-// dot sums eight lanes at a time, since so many fit in registers. The conversions keep
-// the compiler from fusing products with sums, which rounds otherwise.
+// dot computes eight lanes at a time, as many as fit in registers. The conversions keep the
+// compiler from fusing multiplications and additions, which round differently then.
 func dot(q, x []float32) float32 {
 	var sums [lanes]float32
 	for l := 0; l < lanes && l < len(q); l += 8 {
@@ -60,7 +60,7 @@ func products(out []int32, stride int, queries []*Query, codes []int8) {
 	}
 }
 
-// product has four sums for the processor to work at side by side.
+// product uses four accumulators for instruction-level parallelism.
 func product(q []int16, row []int8) int32 {
 	q = q[:len(row)]
 	var s0, s1, s2, s3 int32

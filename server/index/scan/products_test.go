@@ -38,7 +38,7 @@ func TestProductsOfExtremes(t *testing.T) {
 	})
 }
 
-// Many rows and queries are taken in blocks.
+// Many rows and queries are processed in blocks.
 func TestProductsInBlocks(t *testing.T) {
 	forEach(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 3))
@@ -53,7 +53,7 @@ func TestProductsInBlocks(t *testing.T) {
 	})
 }
 
-// checkProducts compares with a plain loop. Codes are all those of an int8.
+// checkProducts compares with a plain loop. Codes take all values of an int8.
 func checkProducts(t *testing.T, r *rand.Rand, queries []*Query, d, n int) {
 	t.Helper()
 	pad := 1 + r.IntN(3)

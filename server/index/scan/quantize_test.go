@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// vectors of every kind: dense, positive, sparse, constant, with an outlier; of any size
-// from the smallest numbers there are to the largest.
+// vectors returns vectors of every kind: dense, positive, sparse, constant, with an outlier; of
+// any scale from the smallest numbers there are to the largest.
 func vectors(r *rand.Rand, d int) [][]float32 {
 	dense, positive, sparse := gaussian(r, d), gaussian(r, d), make([]float32, d)
 	constant, outlier, zero := make([]float32, d), gaussian(r, d), make([]float32, d)
@@ -31,7 +31,7 @@ func vectors(r *rand.Rand, d int) [][]float32 {
 	return all
 }
 
-// lost is |x - scale*codes| squared, without any rounding.
+// lost returns |x - scale*codes|², without any rounding.
 func lost[T int8 | int16](x []float32, scale float32, codes []T) *big.Float {
 	number := func(v float64) *big.Float { return new(big.Float).SetPrec(2000).SetFloat64(v) }
 	sum := number(0)
@@ -49,7 +49,7 @@ func square(v float32) *big.Float {
 	return b.Mul(b, b)
 }
 
-// A residual is never too small, nor larger than half a step in every number makes it.
+// A residual is never too small, nor larger than half a step in every number would make it.
 func TestResidual(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	for _, d := range []int{1, 2, 7, 64, 100, 512} {
@@ -79,7 +79,7 @@ func checkResidual[T int8 | int16](t *testing.T, x []float32, scale, residual fl
 	}
 }
 
-// What is whole multiples already loses nothing, not even to a rounding upwards.
+// Exact multiples of the scale lose nothing, and their residual is not rounded up.
 func TestNothingLost(t *testing.T) {
 	codes := make([]int8, 3)
 	if scale, residual := Quantize(codes, []float32{-254, 0, 4}); scale != 2 || residual != 0 || codes[0] != -127 || codes[2] != 2 {
@@ -90,7 +90,7 @@ func TestNothingLost(t *testing.T) {
 	}
 }
 
-// The planes of a query are its codes, for all codes there are.
+// The planes of a query represent its codes, for all possible codes.
 func TestPlanes(t *testing.T) {
 	x := make([]float32, 2*queryCode+1)
 	for i := range x {
@@ -142,14 +142,14 @@ func checkMargin(t *testing.T, x []float32, rows [][]float32) {
 	}
 }
 
-// within tells whether the length of x is 0 or one that Margin is right about.
+// within reports whether the length of x is 0 or in the range for which Margin is guaranteed.
 func within(x []float32) bool {
 	_, squares := reference(x, x)
 	return squares == 0 || squares > 1e-18 && squares < 1e18
 }
 
-// For vectors of length 1 the margin is near what the residuals alone ask for: one so
-// wide that nothing can be excluded would be right, too, but of no use.
+// For vectors of length 1 the margin is close to what the residuals alone require: one so wide
+// that nothing can be excluded would be correct, too, but useless.
 func TestMarginIsNarrow(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	x, y, codes := unit(gaussian(r, 512)), unit(gaussian(r, 512)), make([]int8, 512)

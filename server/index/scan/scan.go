@@ -1,15 +1,14 @@
-// Package scan is the arithmetic of an exact search over vectors in memory: float32
-// dot products, and integer products of vectors that are cut to 8 bits (a quarter of the
-// memory to read) with a bound on what the cut changes. Rows lie one after another in
-// one slice, D numbers each, with no need for alignment.
+// Package scan implements the arithmetic of an exact search over vectors in memory: float32 dot
+// products, and integer products of vectors quantised to 8 bits (a quarter of the memory to read)
+// with a bound on the quantisation error. Rows are contiguous in one slice, D numbers each, and
+// need no alignment.
 //
-// The work is done by C functions where the processor has AVX2 or AVX-512 VNNI, and by
-// Go everywhere else. All give the same results to the last bit. Every function may be
-// called at once with others; none changes what it reads. Sizes that do not fit are
-// mistakes of the program, and panic.
+// C functions do the work on processors with AVX2 or AVX-512 VNNI, and Go elsewhere. All return
+// bit-identical results. All functions are safe for concurrent use, and none modifies its input.
+// Mismatched sizes are programming errors, and panic.
 //
-// A scan runs at the speed of memory. Large pages (madvise MADV_HUGEPAGE) help it where
-// rows are read in no order, as DotsAt does; Go's heap has them if the system is set so.
+// A scan is bound by memory bandwidth. Huge pages (madvise MADV_HUGEPAGE) help where rows are
+// read in random order, as in DotsAt; Go's heap uses them if the system is configured to.
 package scan
 
 import (
@@ -17,11 +16,11 @@ import (
 	"math"
 )
 
-// MaxDim is the largest D of codes: sums of as many products fit in an int32.
+// MaxDim is the largest D of codes: sums of that many products fit in an int32.
 const MaxDim = 8192
 
-// kernel is one way to compute, for one kind of processor. Sizes have been checked, and
-// no argument is empty.
+// kernel is an implementation for one kind of processor. Sizes have been checked, and no argument
+// is empty.
 type kernel struct {
 	name   string
 	dot    func(q, x []float32) float32
@@ -35,24 +34,24 @@ type kernel struct {
 	close func(masks []uint64, q *Near, codes []uint8, halves []int32)
 }
 
-// group is how many queries a kernel takes at once: as many as registers can hold.
+// group is the number of queries that a kernel processes at once, limited by its registers.
 const group = 4
 
-// kernels are those that this processor can run, best first; tests change active.
+// kernels are those that this processor supports, best first; tests change active.
 var (
 	kernels = append(native(), portable)
 	active  = kernels[0]
 )
 
-// Kernel names what this machine computes with: "avx512-vnni", "avx2" or "go".
+// Kernel names the kernel in use on this machine: "avx512-vnni", "avx2" or "go".
 func Kernel() string { return active.name }
 
-// Dot is q·x of two vectors of one length. It adds in the very same order as Dots and
-// DotsAt: a pair has one score, whichever way it is found.
+// Dot returns q·x for two vectors of equal length. It adds in the same order as Dots and DotsAt,
+// so a pair has one score, however it is computed.
 //
-// The order is that of 64 sums, the l-th of products l, l+64, l+128 and so on, of which
-// then the upper half is added to the lower, six times. All is rounded to float32, so
-// ⌈D/64⌉+6 roundings at most are between any product and the result.
+// There are 64 partial sums, the l-th over products l, l+64, l+128 and so on; then the upper half
+// is added to the lower, six times. Everything is rounded to float32, so at most ⌈D/64⌉+6
+// roundings lie between any product and the result.
 func Dot(q, x []float32) float32 {
 	mustFit(len(q) == len(x), "%d numbers times %d", len(q), len(x))
 	if len(q) == 0 {
@@ -86,12 +85,12 @@ func DotsAt(out, q, rows []float32, at []uint32) {
 	active.dotsAt(out, q, rows, at)
 }
 
-// blockBytes of codes stay in the processor's own cache while all queries pass.
+// blockBytes of codes stay in the core's cache while all queries are processed.
 const blockBytes = 128 << 10
 
-// Products sets out[j*n+i] to row i of codes · codes of query j, with codes [n, D]
-// and n = len(out)/len(queries); all queries have one D. The sums are exact. Codes are
-// read from memory once, however many queries there are.
+// Products sets out[j*n+i] to the product of row i of codes and the codes of query j, with codes
+// [n, D] and n = len(out)/len(queries); all queries have the same D. The sums are exact. Codes
+// are read from memory once, whatever the number of queries.
 func Products(out []int32, queries []*Query, codes []int8) {
 	if len(queries) == 0 {
 		mustFit(len(out) == 0, "%d results of no query", len(out))
@@ -101,7 +100,7 @@ func Products(out []int32, queries []*Query, codes []int8) {
 	mustFit(n*len(queries) == len(out), "%d results of %d queries", len(out), len(queries))
 	mustFit(n*d == len(codes), "%d codes are not %d rows of %d", len(codes), n, d)
 	for _, q := range queries {
-		if len(q.codes) != d { // arguments of mustFit are memory, which is much for a few rows
+		if len(q.codes) != d { // passing arguments to mustFit allocates, which is costly for a few rows
 			mustFit(false, "queries of %d and %d numbers", d, len(q.codes))
 		}
 	}
@@ -128,7 +127,7 @@ func mustFit(ok bool, format string, args ...any) {
 	}
 }
 
-// Up rounds to the float32 that is no less than v, which is no less than 0.
+// Up returns the smallest float32 that is at least v, for v at least 0.
 func Up(v float64) float32 {
 	f := float32(v)
 	if float64(f) < v {

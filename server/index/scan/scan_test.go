@@ -18,7 +18,7 @@ func forEach(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// dims are sizes with every kind of tail, and large ones.
+// dims returns sizes with every kind of tail, and large ones.
 func dims() []int {
 	all := []int{511, 512, 513, 2048, MaxDim}
 	for d := 1; d <= 200; d++ {
@@ -35,7 +35,7 @@ func gaussian(r *rand.Rand, n int) []float32 {
 	return x
 }
 
-// The program can be built without C. When it is not, the best kernel must be in use.
+// The program can be built without C. Otherwise the best kernel must be in use.
 func TestKernel(t *testing.T) {
 	names := []string{"avx512-vnni", "avx2", "go"}
 	if !slices.Contains(names, Kernel()) || Kernel() != kernels[0].name || kernels[len(kernels)-1].name != "go" {
@@ -54,11 +54,11 @@ func TestDots(t *testing.T) {
 	})
 }
 
-// checkDots compares n rows with sums in float64, and with the kernel in Go to the bit.
-// What lies beside the rows and the results must not be touched.
+// checkDots compares n rows with sums in float64, and bit by bit with the kernel in Go. Memory
+// beside the rows and the results must not be touched.
 func checkDots(t *testing.T, r *rand.Rand, d, n int) {
 	t.Helper()
-	pad := 1 + r.IntN(3) // off the alignment of a slice of its own
+	pad := 1 + r.IntN(3) // not aligned like the start of an allocation
 	q, rows := gaussian(r, pad+d)[pad:], gaussian(r, pad+n*d)[pad:]
 	all := slices.Repeat([]float32{-1}, n+2)
 	out := all[1 : n+1]
@@ -79,7 +79,7 @@ func checkDots(t *testing.T, r *rand.Rand, d, n int) {
 	}
 }
 
-// checkDotsAt asks for rows in any order, some of them twice.
+// checkDotsAt computes rows in random order, some of them twice.
 func checkDotsAt(t *testing.T, r *rand.Rand, q, rows, want []float32) {
 	t.Helper()
 	var at []uint32
@@ -95,7 +95,7 @@ func checkDotsAt(t *testing.T, r *rand.Rand, q, rows, want []float32) {
 	}
 }
 
-// reference is the sum of products, and that of their absolute values.
+// reference returns the sum of products, and that of their absolute values.
 func reference(q, x []float32) (sum, most float64) {
 	for i := range q {
 		p := float64(q[i]) * float64(x[i])

@@ -6,10 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// orthonormal makes axes orthonormal, one after the other (Gram and Schmidt), twice, as
-// once leaves what rounding does. Where one lies in the space of those before it, which
-// happens with vectors of fewer dimensions than axes, a random one takes its place. When
-// ctx ends, so does it, without having done all.
+// orthonormal makes axes orthonormal by Gram-Schmidt, in two passes, as one leaves rounding
+// errors. An axis in the span of those before it, which occurs with vectors of fewer dimensions
+// than axes, is replaced by a random one. When ctx ends it returns early, with axes incomplete.
 func orthonormal(ctx context.Context, axes [][]float64, r *rand.Rand) {
 	for s, axis := range axes {
 		if ctx.Err() != nil {
@@ -32,8 +31,8 @@ func orthonormal(ctx context.Context, axes [][]float64, r *rand.Rand) {
 	}
 }
 
-// mixed are random combinations of axes, which span the same space: all numbers along
-// them are of one size then, and cutting them to 8 bits loses least.
+// mixed returns random orthonormal combinations of axes, which span the same space: coordinates
+// along them are of similar size, so that quantising to 8 bits loses least.
 func mixed(ctx context.Context, axes [][]float64, r *rand.Rand) [][]float64 {
 	turn := make([][]float64, len(axes))
 	for s := range turn {
@@ -61,7 +60,7 @@ func random(r *rand.Rand, n int) []float64 {
 	return x
 }
 
-// dot has four sums for the processor to work at side by side.
+// dot uses four accumulators for instruction-level parallelism.
 func dot(a, b []float64) float64 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float64
@@ -79,7 +78,7 @@ func dot(a, b []float64) float64 {
 	return s0 + s1 + s2 + s3
 }
 
-// less takes factor times b from a.
+// less subtracts factor times b from a, in place.
 func less(a []float64, factor float64, b []float64) {
 	b = b[:len(a)]
 	for k := range a {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Along the axes no two vectors are further apart than Apart says, also along the first of
-// them, and where axes are far from orthonormal: there it is reached but for a fifth.
+// No two vectors are further apart along the axes than Apart says, nor along only the first ones,
+// nor with axes far from orthonormal, where four fifths of the bound are reached.
 func TestApart(t *testing.T) {
 	const dim, n = 96, 16
 	r := rand.New(rand.NewPCG(21, 22))
@@ -19,7 +19,7 @@ func TestApart(t *testing.T) {
 		}
 		a := newAxes(axes)
 		rows := kinds["near a few dimensions"](r, 100, dim)
-		sum := make([]float64, dim) // what such skew makes longest
+		sum := make([]float64, dim) // the vector that this skew lengthens most
 		for s, axis := range axes {
 			less(sum, -1-99*float64(1-min(s, 1)), axis)
 		}
@@ -52,7 +52,7 @@ func apart(x, y []float64) float64 {
 	return math.Sqrt(dot(x, x))
 }
 
-// Vectors lie most along the first axis. There may be as many axes as dimensions, also of
+// Vectors extend most along the first axis. There may be as many axes as dimensions, also for
 // vectors that differ along fewer, or not at all.
 func TestPrincipal(t *testing.T) {
 	r := rand.New(rand.NewPCG(23, 24))

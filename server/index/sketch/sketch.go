@@ -6,19 +6,19 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// Sketches are what is kept of some vectors: 8 bits of each number along the axes, and
-// three numbers.
+// Sketches is what is kept of some vectors: 8 bits per coordinate along the axes, and three
+// numbers per vector.
 type Sketches struct {
 	Axes      *Axes
 	codes     []int8    // [N, S]
 	scales    []float32 // [N], of the codes
-	residuals []float32 // [N], the length of what the codes lack
-	rests     []float32 // [N], the length of what lies off the axes
+	residuals []float32 // [N], bounds on the length that the codes lose
+	rests     []float32 // [N], bounds on the length off the axes
 
-	Off float64 // mean share of the vectors' squared length off the axes: 0 where the bound is the product, 1 where it says nothing
+	Off float64 // mean fraction of the squared length off the axes: at 0 the bound is exact, at 1 useless
 }
 
-// Draw sketches vectors [N, D]. When ctx ends it returns nil.
+// Draw sketches vectors [N, D]. It returns nil if ctx ends.
 func Draw(ctx context.Context, a *Axes, vectors []float32) *Sketches {
 	n := len(vectors) / a.dim
 	s := &Sketches{Axes: a, codes: make([]int8, n*a.n), scales: make([]float32, n), residuals: make([]float32, n), rests: make([]float32, n)}
@@ -36,7 +36,7 @@ func Draw(ctx context.Context, a *Axes, vectors []float32) *Sketches {
 	return s
 }
 
-// Bytes of memory, without the axes.
+// Bytes returns the memory use in bytes, excluding the axes.
 func (s *Sketches) Bytes() int64 { return int64(len(s.codes) + 4*3*len(s.scales)) }
 
 // Query is a vector to compare with sketches of the same axes.
@@ -45,9 +45,9 @@ type Query struct {
 	base, slope, rest float32
 }
 
-// Query sketches a vector of D numbers. What lies along the axes is cut to 12 bits. That
-// may be shorter than Margin of scan.Query promises anything for: what is lost there is far
-// below slack, which does not shrink with it.
+// Query sketches a vector of D numbers, with coordinates cut to 12 bits. These may be shorter
+// than the range for which scan.Query.Margin guarantees its bound: the loss there is far below
+// slack, which does not shrink with the length.
 func (a *Axes) Query(x []float32) *Query {
 	along := make([]float32, a.n)
 	a.along(along, x)
@@ -57,16 +57,16 @@ func (a *Axes) Query(x []float32) *Query {
 	return q
 }
 
-// Products sets out[j*n+i] to row first+i of the codes times those of query j, with
-// n = len(out)/len(queries), for Reaching.
+// Products sets out[j*n+i] to the product of the codes of row first+i and query j, for Reaching,
+// with n = len(out)/len(queries).
 func (s *Sketches) Products(out []int32, queries []*scan.Query, first int) {
 	n := len(out) / max(1, len(queries))
 	scan.Products(out, queries, s.codes[first*s.Axes.n:(first+n)*s.Axes.n])
 }
 
-// Reaching adds to rows those from row first on whose bit in mask is set and whose product
-// with the query may be bar or more, by the products of their codes: all of which scan.Dot
-// gives that are there. After more than most rows it stops.
+// Reaching appends to rows those from row first on whose bit in mask is set and whose product
+// with the query may be bar or more, judging by the products of their codes. It includes every
+// such row whose scan.Dot is bar or more. It stops once rows has more than most elements.
 func (s *Sketches) Reaching(rows []uint32, q *Query, products []int32, first int, bar float32, mask []uint64, most int) []uint32 {
 	n := len(products)
 	scales, residuals, rests := s.scales[first:first+n], s.residuals[first:first+n], s.rests[first:first+n]

@@ -11,7 +11,7 @@ import (
 	"vicreg/server/index/scan"
 )
 
-// kinds of vectors [N, D], of length 1.
+// kinds return vectors [N, D], of length 1.
 var kinds = map[string]func(r *rand.Rand, n, dim int) []float32{
 	"any": func(r *rand.Rand, n, dim int) []float32 { return units(r, n, dim, func(int) float64 { return 1 }) },
 	"near a few dimensions": func(r *rand.Rand, n, dim int) []float32 {
@@ -33,7 +33,7 @@ var kinds = map[string]func(r *rand.Rand, n, dim int) []float32{
 	},
 }
 
-// units are vectors whose numbers have deviations by their places.
+// units returns vectors of normal numbers whose standard deviation depends on their place.
 func units(r *rand.Rand, n, dim int, deviation func(k int) float64) []float32 {
 	var all []float32
 	for range n {
@@ -49,8 +49,8 @@ func units(r *rand.Rand, n, dim int, deviation func(k int) float64) []float32 {
 	return all
 }
 
-// The bound is above every product, also of vectors that the axes were not learnt from,
-// and by no more than the rests and the codes make of it.
+// The bound is above every product, also for vectors that the axes were not learnt from, and by
+// no more than rests and codes account for.
 func TestBound(t *testing.T) {
 	const n, asked = 300, 20
 	for name, vectors := range kinds {
@@ -96,12 +96,12 @@ func checkBound(t *testing.T, a *Axes, rows, queries []float32) {
 	}
 }
 
-// Axes are found near which the vectors lie, and the share that is off them is told.
+// Learn finds axes near which the vectors lie, and reports the fraction off them.
 func TestLearn(t *testing.T) {
 	const n, dim = 1024, 256
 	for name, want := range map[string][2]float64{
 		"any":                   {0.5, 0.75},
-		"near a few dimensions": {0.0005, 0.004}, // the 64 first have all but exp(-6.4) of the squares
+		"near a few dimensions": {0.0005, 0.004}, // the first 64 hold all but exp(-6.4) of the squared length
 		"in a few dimensions":   {0, 1e-5},
 		"equal":                 {0, 1e-5},
 	} {
@@ -119,7 +119,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// Learning ends when it is told to.
+// Learning can be cancelled.
 func TestLearnEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -136,8 +136,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// What rounding does is within its bounds, each by itself, with axes that are far from
-// orthonormal, too.
+// Each rounding error is within its bound, also with axes that are far from orthonormal.
 func TestRoundingIsBounded(t *testing.T) {
 	const dim, n = 256, 64
 	r := rand.New(rand.NewPCG(9, 10))
@@ -152,7 +151,7 @@ func TestRoundingIsBounded(t *testing.T) {
 		}
 		a := newAxes(axes)
 		rows := kinds["near a few dimensions"](r, 200, dim)
-		for range 2 { // what such skew makes shorter most, with itself
+		for range 2 { // the vector that this skew shortens most, paired with itself
 			against := make([]float64, dim)
 			for _, axis := range axes[1:] {
 				less(against, math.Sqrt(0.5/(n-1)), axis)
@@ -161,7 +160,7 @@ func TestRoundingIsBounded(t *testing.T) {
 			scale(against, 1/math.Sqrt(dot(against, against)))
 			rows = append(rows, single(against)...)
 		}
-		var before []float64 // along and rest of the vector before
+		var before []float64 // along and rest of the previous vector
 		var last []float32
 		for ; len(rows) > 0; rows = rows[dim:] {
 			x := rows[:dim]
@@ -189,7 +188,7 @@ func TestRoundingIsBounded(t *testing.T) {
 	}
 }
 
-// exactly is the length of x - Pᵀa and that of P x - a, in float64.
+// exactly returns the lengths of x - Pᵀa and of P x - a, in float64.
 func (a *Axes) exactly(x, along []float32) (rest, lost float64) {
 	left := wide(x)
 	for s := range a.n {
@@ -209,7 +208,7 @@ func wide(x []float32) []float64 {
 	return all
 }
 
-// Rows whose bit is not set are left out, and a search that finds too many rows ends.
+// Rows whose bit is not set are omitted, and the search ends once it has found too many rows.
 func TestReachingHeedsMaskAndLimit(t *testing.T) {
 	const dim, n = 256, 100
 	r := rand.New(rand.NewPCG(11, 12))
@@ -230,12 +229,12 @@ func TestReachingHeedsMaskAndLimit(t *testing.T) {
 	}
 }
 
-// Turning the axes makes the numbers along them alike, of which codes lose less.
+// Mixing the axes makes coordinates similar in size, so that codes lose less.
 func TestMixedAxesLoseLess(t *testing.T) {
 	const dim, n = 256, 64
 	rows := kinds["near a few dimensions"](rand.New(rand.NewPCG(13, 14)), 500, dim)
 	mixed := Learn(context.Background(), rows, dim, n)
-	first := make([][]float64, n) // the first numbers, along which these vectors lie, too
+	first := make([][]float64, n) // the first dimensions, along which these vectors extend most
 	for s := range first {
 		first[s] = make([]float64, dim)
 		first[s][s] = 1

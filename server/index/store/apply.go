@@ -8,17 +8,16 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// Change is a row to be stored in place of the one with its namespace and id, or with
-// Delete the namespace and id of one to be removed.
+// Change is a row to insert, or to replace the one with its namespace and id; with Delete, the
+// namespace and id of a row to remove.
 type Change struct {
 	Row
 	Delete bool
 }
 
-// Apply makes all changes in their order, in one transaction that is on the disk when
-// it returns, and sets the Key of each: a row in place of another has that one's, and
-// the removal of a row that is not there 0. With an error nothing of it is in the
-// file.
+// Apply makes all changes in order, in one transaction that is on the disk when it returns, and
+// sets the Key of each: a row that replaces another keeps that one's key, and removing a missing
+// row sets 0. On error the file is unchanged.
 func (s *Store) Apply(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -58,8 +57,8 @@ func (w *writer) apply(change *Change, c *codec) (err error) {
 	return err
 }
 
-// put inserts a row, or updates the one that has its id. SQLite's own upsert takes
-// twice as long where most rows are new.
+// put inserts a row, or updates the one with its id. SQLite's own upsert takes twice as long
+// where most rows are new.
 func (w *writer) put(r *Row, c *codec) (isNew bool, err error) {
 	values := c.encode(r, w.next)
 	_, _, err = w.do(insert, values...)

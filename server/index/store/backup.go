@@ -10,22 +10,21 @@ import (
 	"path/filepath"
 )
 
-// compactDraft is where Compact writes, for the one owner of its name: what a crash
-// leaves there, Open removes.
+// compactDraft is where Compact writes. Only the owner of path uses it; Open removes what a crash
+// leaves there.
 func compactDraft(path string) string { return hidden(path, ".compact") }
 
-// backupDraft is where Backup writes, for whoever has the lock of that name.
+// backupDraft is where Backup writes, while it holds the lock of that name.
 func backupDraft(path string) string { return hidden(path, ".backup") }
 
 func hidden(path, suffix string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+suffix)
 }
 
-// Backup writes a copy of the index as it is at one moment, while others go on reading
-// and writing. The copy is complete and on the disk when it appears at path, where
-// nothing may be yet: fs.ErrExist. The log of another file of that name is an error,
-// too, and so is another backup to the same path that is under way. What a crash of an
-// earlier one has left half written there is removed.
+// Backup writes a copy of the index as of one moment to path, while others continue to read and
+// write. The copy is complete and on the disk when it appears at path, which must not exist:
+// fs.ErrExist. A leftover log of another file of that name is an error too, and so is a
+// concurrent backup to the same path. A partial copy left by a crash is removed.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
@@ -55,12 +54,12 @@ func (s *Store) backup(ctx context.Context, path string) error {
 	if err := s.copy(ctx, draft); err != nil {
 		return err
 	}
-	defer os.Remove(draft) // where it could not be published
+	defer os.Remove(draft) // in case it could not be published
 	return publish(draft, path)
 }
 
-// Compact writes the index anew without the room that removed rows have left, and puts
-// that in place as Replace does. Changes wait meanwhile.
+// Compact rewrites the index without the space of removed rows, and puts the copy in place as
+// Replace does. Changes wait meanwhile.
 func (s *Store) Compact(ctx context.Context) error {
 	return s.alone(ctx, "compact index", func() error {
 		draft := compactDraft(s.path)
@@ -75,9 +74,8 @@ func (s *Store) Compact(ctx context.Context) error {
 	})
 }
 
-// copy writes a copy of the file to a draft that nobody else writes to, and all of it
-// on the disk. An earlier one goes, with its journal: that would be rolled back into
-// the new one.
+// copy writes a copy of the file to a draft that nobody else writes to, and syncs it. An earlier
+// draft is removed first, with its journal, which would be rolled back into the new one.
 func (s *Store) copy(ctx context.Context, draft string) (err error) {
 	if err := drop(draft, draft+journalSuffix); err != nil {
 		return err
@@ -88,7 +86,7 @@ func (s *Store) copy(ctx context.Context, draft string) (err error) {
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
-			drop(draft, draft+journalSuffix) // the next one tries it again
+			drop(draft, draft+journalSuffix) // best effort: the next copy tries again
 		}
 	}()
 	info, err := os.Stat(s.path)
@@ -104,11 +102,10 @@ func (s *Store) copy(ctx context.Context, draft string) (err error) {
 	return errors.Join(ctx.Err(), f.Sync())
 }
 
-// vacuum writes a copy into an empty file, on a connection of its own: it may take
-// long.
+// vacuum writes a copy into an empty file, on a separate connection since it may take long.
 func (s *Store) vacuum(ctx context.Context, path string) (err error) {
 	how := s.reads.how
-	how.settings = careful // query_only would keep SQLite from it
+	how.settings = careful // query_only would forbid VACUUM INTO
 	c, err := how.connect(s.path)
 	if err != nil {
 		return err
@@ -121,8 +118,8 @@ func (s *Store) vacuum(ctx context.Context, path string) (err error) {
 	return err
 }
 
-// publish gives a draft its name, unless somebody has it by now. Where the file system
-// has no links, that is not noticed.
+// publish renames a draft to path, unless that exists by now. On a file system without hard links
+// an existing file is overwritten.
 func publish(draft, path string) error {
 	err := os.Link(draft, path)
 	if err == nil || errors.Is(err, fs.ErrExist) {

@@ -12,9 +12,8 @@ import (
 
 const benchDim = 512
 
-// plain is a prepared INSERT in a loop and one transaction, the way it is written
-// with database/sql, with the settings and the table of the store's own. It is what
-// Apply is measured against.
+// plain is the usual database/sql code: a prepared INSERT in a loop within one transaction, with
+// the store's settings and table. It is the baseline for Apply.
 func plain(b *testing.B, path string) func(changes []Change) {
 	b.Helper()
 	file, err := os.Stat(path)
@@ -48,8 +47,8 @@ func plain(b *testing.B, path string) func(changes []Change) {
 	}
 }
 
-// BenchmarkApply takes turns between Apply and the plain loop, and reports the median
-// of the ratios of their times, above 1 where Apply is the faster one.
+// BenchmarkApply alternates between Apply and the plain loop, and reports the median of the
+// ratios of their times, above 1 if Apply is faster.
 func BenchmarkApply(b *testing.B) {
 	for _, n := range []int{1, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -8,16 +8,16 @@ import (
 	"path/filepath"
 )
 
-// What SQLite has beside a file that is in use: the log, the order of what is in it,
-// and what it takes back with when the settings of a new file are made.
+// Suffixes of SQLite's files beside a file in use: the write-ahead log, its shared-memory index,
+// and the rollback journal that is used while the settings of a new file are made.
 const (
 	walSuffix     = "-wal"
 	shmSuffix     = "-shm"
 	journalSuffix = "-journal"
 )
 
-// resolve names the file itself, since the lock and the log lie beside it. A missing
-// file is named as it will be once it is there, also at the end of a link.
+// resolve returns the path of the file itself, since the lock and the log lie beside that. For a
+// missing file it is the path at which the file would be created, with links followed.
 func resolve(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -43,7 +43,7 @@ func resolveMissing(path string) (string, error) {
 	}
 	real := filepath.Join(folder, filepath.Base(path))
 	target, err := os.Readlink(real)
-	if err != nil { // it is no link
+	if err != nil { // not a link
 		return real, nil
 	}
 	if !filepath.IsAbs(target) {
@@ -52,10 +52,10 @@ func resolveMissing(path string) (string, error) {
 	return resolve(target)
 }
 
-// Path is the file itself: absolute, and without symbolic links.
+// Path returns the path of the file itself: absolute, and without symbolic links.
 func (s *Store) Path() string { return s.path }
 
-// orphaned refuses what SQLite would take for a part of a file that is not there yet.
+// orphaned rejects leftovers that SQLite would take for a part of a file yet to be created.
 func orphaned(path string) error {
 	for _, suffix := range []string{walSuffix, journalSuffix} {
 		if info, err := os.Lstat(path + suffix); err == nil && info.Size() > 0 {
@@ -65,8 +65,7 @@ func orphaned(path string) error {
 	return nil
 }
 
-// dropLog removes what SQLite has beside a file that is in use, if there is nothing in
-// it that the file has not.
+// dropLog removes SQLite's files beside a file, provided that its log is empty.
 func dropLog(path string) error {
 	if logSize(path) > 0 {
 		return fmt.Errorf("%w: its log is not empty", ErrInUse)
@@ -74,12 +73,12 @@ func dropLog(path string) error {
 	return dropBeside(path)
 }
 
-// dropBeside removes what SQLite has beside a file, whatever is in it.
+// dropBeside removes SQLite's files beside a file, whatever they contain.
 func dropBeside(path string) error {
 	return drop(path+walSuffix, path+shmSuffix, path+journalSuffix)
 }
 
-// drop removes files, which may be missing.
+// drop removes files; missing ones are no error.
 func drop(paths ...string) (err error) {
 	for _, p := range paths {
 		if e := os.Remove(p); e != nil && !errors.Is(e, fs.ErrNotExist) {
@@ -89,11 +88,10 @@ func drop(paths ...string) (err error) {
 	return err
 }
 
-// Remove removes the index file at path, with all that lies beside it: its log, its
-// lock, and what was left half made. Nothing there is no error, and neither is a log
-// without its file. While another process owns the index, the error is ErrInUse;
-// processes that only read it go on with what they have. Of a symbolic link the target
-// is removed, not the link.
+// Remove removes the index file at path with everything beside it: its log, its lock file and
+// unfinished drafts. A missing file is no error, and neither is a log without its file. While
+// another process owns the index, the error is ErrInUse; processes that only read it continue
+// with what they have open. For a symbolic link the target is removed, not the link.
 func Remove(path string) error {
 	path, err := resolve(path)
 	if err != nil {
@@ -103,7 +101,7 @@ func Remove(path string) error {
 		return fmt.Errorf("remove index %s: %w: it is no regular file", path, ErrForeign)
 	}
 	owner, err := lock(path)
-	if errors.Is(err, fs.ErrNotExist) { // not even the folder is there
+	if errors.Is(err, fs.ErrNotExist) { // not even the folder exists
 		return nil
 	}
 	if err != nil {
@@ -113,8 +111,8 @@ func Remove(path string) error {
 	return explain("remove index", path, removeFiles(path))
 }
 
-// removeFiles removes an index whose lock is held. The file goes first and for good: without
-// its log it would be an older one, while a log without its file is refused.
+// removeFiles removes an index whose lock is held. The file is removed durably before its log: a
+// file without its log would be an older state, while a log without its file is rejected.
 func removeFiles(path string) error {
 	if err := drop(path); err != nil {
 		return err
@@ -125,7 +123,7 @@ func removeFiles(path string) error {
 	return errors.Join(dropBeside(path), dropDrafts(path), drop(path+lockSuffix))
 }
 
-// dropDrafts removes what the owner of an index has begun to write and not ended.
+// dropDrafts removes what an owner of the index left unfinished.
 func dropDrafts(path string) error {
 	draft, compact := newDraft(path), compactDraft(path)
 	return drop(draft, draft+journalSuffix, compact, compact+journalSuffix)

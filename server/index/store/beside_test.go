@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Whoever removes an index after a crash may leave its log. Its rows are neither in a
-// new index of that name nor lost.
+// Someone who removes an index after a crash may leave its log. The rows in it neither appear in
+// a new index of that name nor are lost.
 func TestNewFileBesideAnOldLog(t *testing.T) {
 	was := crash(t, 0)
 	folder := t.TempDir()
@@ -27,7 +27,7 @@ func TestNewFileBesideAnOldLog(t *testing.T) {
 		t.Errorf("a backup beside the log of another: %v", err)
 	}
 	wantFiles(t, folder, "x.index-wal", "x.index.lock")
-	if err := os.WriteFile(path, was.file, 0o666); err != nil { // as the error says
+	if err := os.WriteFile(path, was.file, 0o666); err != nil { // as the error advises
 		t.Fatal(err)
 	}
 	s := opened(t, path, Options{})
@@ -60,7 +60,7 @@ func TestRemove(t *testing.T) {
 	s.Close()
 	was := crash(t, 0)
 	was.lay(t, path)
-	if err := os.WriteFile(path+".rebuild", nil, 0o666); err != nil { // a neighbour's
+	if err := os.WriteFile(path+".rebuild", nil, 0o666); err != nil { // another index's
 		t.Fatal(err)
 	}
 	for _, what := range []string{"a crashed index", "nothing"} {
@@ -69,7 +69,7 @@ func TestRemove(t *testing.T) {
 		}
 		wantFiles(t, folder, "x.index.rebuild")
 	}
-	// Killed between its steps, it has left a log without its file.
+	// If Remove is killed between its steps, it leaves a log without its file.
 	if err := os.WriteFile(path+"-wal", was.log, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestRemove(t *testing.T) {
 	opened(t, path, Options{Create: true, About: testAbout})
 }
 
-// A lock that is removed by who has it goes to one of those who wait at its name.
+// A lock file removed by its holder passes to one of those that wait at its name.
 func TestLockOfARemovedFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "x.lock")
 	first, err := lockFile(name)
@@ -110,7 +110,7 @@ func TestLockOfARemovedFile(t *testing.T) {
 	}
 }
 
-// A missing file has the path that it has once it is there, whatever links lead to it.
+// A missing file resolves to the path at which it would be created, whatever links lead to it.
 func TestPathThroughLinks(t *testing.T) {
 	folder, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -133,7 +133,7 @@ func TestPathThroughLinks(t *testing.T) {
 	if s, err := Open(context.Background(), loop, Options{Create: true, About: testAbout}); err == nil {
 		t.Errorf("%s was made at the end of a loop", s.Path())
 	}
-	// Of a link the target goes, and comes again.
+	// For a link, the target is removed and created again.
 	if err := Remove(link); err != nil {
 		t.Error(err)
 	}

@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// childEnv names what the test program does in place of tests, for tests that need a
-// process that can be killed or watched.
+// childEnv names the work that the test program does instead of running tests, for tests that
+// need a process to kill or trace.
 const childEnv = "VICREG_STORE_CHILD"
 
-// children do their work on the arguments, and print what the test waits for.
+// children are the kinds of work. They operate on the arguments, and print what the test waits
+// for.
 var children = map[string]func(args []string) error{
 	"apply-once":       applyOnce,
 	"hold":             hold,
@@ -44,7 +45,7 @@ func child(t *testing.T, work string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, args...)
-	// The race detector would let each of them sleep for a second before it ends.
+	// By default the race detector makes each process sleep for a second before it exits.
 	cmd.Env = append(os.Environ(), childEnv+"="+work, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	return cmd
 }
@@ -78,8 +79,7 @@ func hold(args []string) error {
 	return s.Close()
 }
 
-// repeats is how often what is random is tried: n times, or as often as the
-// environment says.
+// repeats is how often random tests are repeated: n times, or as set by the environment.
 func repeats(t *testing.T, n int) int {
 	t.Helper()
 	if text := os.Getenv("VICREG_STORE_REPEATS"); text != "" {

@@ -6,13 +6,13 @@ import (
 	"os"
 )
 
-// ErrMoved is that of a file that another has taken the place of, or none.
+// ErrMoved is the error for an open file that has been removed or replaced by another.
 var ErrMoved = errors.New("the index file has been removed or replaced while it is in use")
 
-// claim is the file that a session has open. It is locked itself, too, since a file may
-// go by several names (hard links, mounts), and the lock beside it by one. SQLite's
-// locks on it are of another kind: they end when any descriptor of the file is closed in
-// this process, so this one is closed last.
+// claim keeps a session's file open. The file itself is locked too, since it may have several
+// names (hard links, mounts), and the lock file belongs to only one of them. SQLite's locks on it
+// are of another kind: they are released when any descriptor of the file is closed in this
+// process, so this one is closed last.
 type claim struct {
 	f    *os.File
 	info os.FileInfo
@@ -33,8 +33,8 @@ func newClaim(path string) (c *claim, err error) {
 	return c, nil
 }
 
-// check is an error when the file has no longer the name that it was opened by: what is
-// written to it then is lost when it is closed.
+// check returns ErrMoved if path no longer leads to the claimed file: what is written to that
+// would be lost when it is closed.
 func (c *claim) check(path string) error {
 	now, err := os.Stat(path)
 	if err == nil && os.SameFile(now, c.info) {

@@ -4,5 +4,5 @@ package store
 
 import "os"
 
-// lockItself does nothing where this kind of lock excludes SQLite's own.
+// lockItself does nothing on systems where this kind of lock conflicts with SQLite's own.
 func lockItself(*os.File) error { return nil }

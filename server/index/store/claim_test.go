@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// One file has one owner, whatever names it has.
+// A file has only one owner, whatever names it has.
 func TestOneOwnerOfLinks(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the file itself is locked on Linux only")
@@ -22,7 +22,7 @@ func TestOneOwnerOfLinks(t *testing.T) {
 	if _, err := Open(context.Background(), other, Options{}); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second owner by another name: %v", err)
 	}
-	apply(t, s, puts(rowsOf(0, 5, testDim)...)...) // its locks are still there
+	apply(t, s, puts(rowsOf(0, 5, testDim)...)...) // SQLite's locks are still held
 	if err := errors.Join(s.Compact(context.Background()), s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestOneOwnerOfLinks(t *testing.T) {
 	}
 }
 
-// What is written to a file that nobody will find again is not acknowledged.
+// Changes to a file that nobody will find again are not acknowledged.
 func TestMoved(t *testing.T) {
 	s := made(t, testAbout)
 	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)

@@ -14,38 +14,38 @@ import (
 // conn is a connection to a file, for one goroutine at a time.
 type conn = sqlite3.SQLiteConn
 
-// access is a way of using a file.
+// access is a way of opening a file.
 type access struct {
-	query    string // of the URI
+	query    string // of SQLite's URI
 	settings []setting
-	draft    bool // the file is to be made, and has nothing to be identified by
+	draft    bool // the file is being created, and cannot be identified yet
 }
 
-// setting is a PRAGMA, in the way in which SQLite reads it back.
+// setting is a PRAGMA, with its value as SQLite reads it back.
 type setting struct{ name, value string }
 
 // Limits of a file in use.
 const (
-	walLimit    = 64 << 20 // bytes of the log; SQLite moves it into the file from 1000 pages on
-	fullLimit   = 1 << 20  // bytes of the log where the disk has been full
-	busyTimeout = 2000     // ms, for locks of other processes
+	walLimit    = 64 << 20 // bytes of the log; SQLite checkpoints it from 1000 pages on
+	fullLimit   = 1 << 20  // bytes of the log once the disk has been full
+	busyTimeout = 2000     // ms, for other processes' locks
 	maxReaders  = 8        // connections
 )
 
 var (
 	careful = []setting{
 		{"busy_timeout", strconv.Itoa(busyTimeout)},
-		{"cell_size_check", "1"}, // find damage before it does some
+		{"cell_size_check", "1"}, // detect damage before it spreads
 		{"trusted_schema", "0"},
-		{"synchronous", "2"}, // FULL: a transaction is on the disk when it has ended
-		{"fullfsync", "1"},   // where fsync alone does not reach the disk
+		{"synchronous", "2"}, // FULL: a transaction is on the disk once committed
+		{"fullfsync", "1"},   // for systems where fsync alone does not reach the disk
 	}
 	logged   = []setting{{"page_size", strconv.Itoa(pageSize)}, {"journal_mode", "wal"}, {"wal_autocheckpoint", "1000"}, {"journal_size_limit", strconv.Itoa(walLimit)}}
 	onlyRead = []setting{{"query_only", "1"}, {"cache_size", "-4096"}} // KiB
 )
 
-// The ways of using a file. An order matters: the size of pages is fixed by the first
-// table and by the log.
+// The ways of opening a file. The order of settings matters: the first table or the log fixes the
+// page size.
 var (
 	drafting = access{query: "mode=rwc", settings: join([]setting{{"page_size", strconv.Itoa(pageSize)}, {"journal_mode", "delete"}}, careful), draft: true}
 	writing  = access{query: "mode=rw", settings: join(logged, careful, []setting{{"cache_size", "-32768"}})}
@@ -61,7 +61,7 @@ func join(lists ...[]setting) (all []setting) {
 	return all
 }
 
-// connect opens a connection with all that a file is used with, or fails.
+// connect opens a connection with all settings in effect, or fails.
 func (a access) connect(path string) (*conn, error) {
 	d := sqlite3.SQLiteDriver{ConnectHook: a.prepare}
 	c, err := d.Open((&url.URL{Scheme: "file", Path: path, RawQuery: a.query}).String())
@@ -71,7 +71,7 @@ func (a access) connect(path string) (*conn, error) {
 	return c.(*conn), nil
 }
 
-// prepare makes the settings of a new connection, and sees that they hold.
+// prepare applies the settings to a new connection and verifies them.
 func (a access) prepare(c *conn) error {
 	if !a.draft {
 		if err := identify(c); err != nil {
@@ -99,7 +99,7 @@ func (a access) verify(c *conn) error {
 	return nil
 }
 
-// connect opens what a store needs to work with a file.
+// connect opens the connections that a store needs.
 func connect(ctx context.Context, path string, readOnly bool) (s *session, err error) {
 	s = &session{}
 	defer func() {
@@ -127,8 +127,8 @@ func connect(ctx context.Context, path string, readOnly bool) (s *session, err e
 	})
 }
 
-// visit is how a reader that owns nothing can use a file: where SQLite cannot have
-// its files beside it, and no log is there, nobody else has it open.
+// visit returns how a reader that does not own the file can open it. If SQLite cannot create its
+// files beside it, and there is no log, nobody else has it open.
 func visit(path string) (access, error) {
 	c, err := visiting.connect(path)
 	if err == nil {

@@ -36,7 +36,7 @@ func crash(t *testing.T, from int) (c crashed) {
 	return c
 }
 
-// lay puts it at a path.
+// lay writes the crashed index to path.
 func (c crashed) lay(t *testing.T, path string) {
 	t.Helper()
 	if err := errors.Join(os.WriteFile(path, c.file, 0o666), os.WriteFile(path+"-wal", c.log, 0o666)); err != nil {
@@ -44,8 +44,8 @@ func (c crashed) lay(t *testing.T, path string) {
 	}
 }
 
-// What a crash leaves is the file and its log. Whatever is flipped or cut in the log,
-// what opens is the index after one of its transactions.
+// A crash leaves the file and its log. Whatever is flipped or cut off in the log, the index opens
+// in the state after one of its transactions.
 func TestLogOfACrash(t *testing.T) {
 	s := made(t, About{Fingerprint: "f", Dim: damageDim})
 	states := [][]Row{nil}
@@ -88,8 +88,8 @@ func TestLogOfACrash(t *testing.T) {
 	}
 }
 
-// A process that replaces an index is killed at each of its system calls that change
-// something on the disk. The index is the old one or the new one.
+// A process that replaces an index is killed at each of its system calls that change something on
+// the disk. The index is either the old or the new one.
 func TestKillWhileReplacing(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -119,7 +119,7 @@ func TestKillWhileReplacing(t *testing.T) {
 			if err := errors.Join(s.Verify(context.Background()), s.Close()); err != nil {
 				t.Errorf("killed at %s %d: %v", call, n, err)
 			}
-			if err == nil { // it has survived
+			if err == nil { // it was not killed any more
 				break
 			}
 			if kills++; isNew {
@@ -134,7 +134,7 @@ func TestKillWhileReplacing(t *testing.T) {
 
 // replaceOnce puts the second file in place of the first.
 func replaceOnce(args []string) error {
-	runtime.LockOSThread() // calls are counted by thread
+	runtime.LockOSThread() // strace counts calls per thread
 	ctx := context.Background()
 	s, err := Open(ctx, args[0], Options{})
 	if err != nil {

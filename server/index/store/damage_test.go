@@ -15,7 +15,7 @@ import (
 
 const damageDim = 64
 
-// sample makes a closed index of several pages of each kind, and returns what is in it.
+// sample makes a closed index with several pages of each kind, and returns its rows.
 func sample(t *testing.T) (path string, rows []Row) {
 	t.Helper()
 	about := About{Fingerprint: "f", Dim: damageDim, Center: make([]float32, damageDim)}
@@ -29,8 +29,8 @@ func sample(t *testing.T) (path string, rows []Row) {
 	return s.path, rows
 }
 
-// examine opens a file and reads all of it, for an error that says what is wrong with
-// it, or for what is in it.
+// examine opens a file and reads all of it; it returns the rows, or an error that says what is
+// wrong.
 func examine(t *testing.T, path string, o Options) (rows []Row, err error) {
 	t.Helper()
 	ctx := context.Background()
@@ -46,7 +46,7 @@ func examine(t *testing.T, path string, o Options) (rows []Row, err error) {
 		return nil
 	})
 	if err := errors.Join(load, s.Verify(ctx)); err != nil {
-		s.Get(ctx, []int64{1, 100, 200}, true) // whatever comes of it, it is no panic
+		s.Get(ctx, []int64{1, 100, 200}, true) // the result does not matter, but it must not panic
 		if !o.ReadOnly {
 			s.Apply(ctx, puts(rowOf(7, damageDim), rowOf(500, damageDim)))
 		}
@@ -60,7 +60,7 @@ func examine(t *testing.T, path string, o Options) (rows []Row, err error) {
 	return rows, nil
 }
 
-// wantFound refuses errors of damage that callers do not know.
+// wantFound checks that an error of damage is one that callers know.
 func wantFound(t *testing.T, what string, err error) {
 	t.Helper()
 	for _, known := range []error{ErrDamaged, ErrForeign, ErrNewer} {
@@ -71,7 +71,7 @@ func wantFound(t *testing.T, what string, err error) {
 	t.Errorf("%s: %v", what, err)
 }
 
-// Of a file with a flipped byte something says so, or nothing has changed.
+// A flipped byte is either reported or has no effect.
 func TestFlippedBytes(t *testing.T) {
 	path, rows := sample(t)
 	whole, err := os.ReadFile(path)
@@ -96,7 +96,7 @@ func TestFlippedBytes(t *testing.T) {
 		if err := os.WriteFile(damaged, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		got, err := examine(t, damaged, Options{ReadOnly: i%8 > 0}) // owners sync, which takes long
+		got, err := examine(t, damaged, Options{ReadOnly: i%8 > 0}) // syncs by an owner are slow
 		if err != nil {
 			found++
 			wantFound(t, fmt.Sprintf("byte %d flipped to %#x", at, text[at]), err)
@@ -111,7 +111,7 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
-// The row that a flipped byte belongs to is named.
+// The error names the row that a flipped byte belongs to.
 func TestFlippedVectorIsNamed(t *testing.T) {
 	path, rows := sample(t)
 	text, err := os.ReadFile(path)
@@ -136,7 +136,7 @@ func TestFlippedVectorIsNamed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// The others can be read, and this one be written again.
+	// The other rows can be read, and this one can be written again.
 	if found, err := s.Get(ctx, []int64{rows[122].Key}, true); len(found) != 1 || err != nil {
 		t.Error(found, err)
 	}
@@ -164,8 +164,7 @@ func TestCutFile(t *testing.T) {
 	}
 }
 
-// A value that someone has changed with SQL is found, too, and so is a table that is
-// gone.
+// A value changed with SQL is detected, too, and so is a missing table.
 func TestAlteredTables(t *testing.T) {
 	for _, statements := range []string{
 		"UPDATE items SET metadata = '{}' WHERE key = 3", "UPDATE items SET id = 'x' WHERE key = 3", "UPDATE items SET vector = x'00' WHERE key = 3",

@@ -14,7 +14,7 @@ import (
 
 // copyOnce compacts an index, or backs it up to a second path.
 func copyOnce(args []string) error {
-	runtime.LockOSThread() // calls are counted by thread
+	runtime.LockOSThread() // strace counts calls per thread
 	s, err := Open(context.Background(), args[0], Options{})
 	if err != nil {
 		return err
@@ -25,8 +25,7 @@ func copyOnce(args []string) error {
 	return errors.Join(s.Backup(context.Background(), args[1]), s.Close())
 }
 
-// killedAtSync runs copyOnce and kills it when it syncs something for the n-th time. It
-// says whether that has come to it.
+// killedAtSync runs copyOnce, kills it at its n-th sync, and reports whether it got that far.
 func killedAtSync(t *testing.T, n int, args ...string) bool {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
@@ -44,7 +43,7 @@ func killedAtSync(t *testing.T, n int, args ...string) bool {
 	return err != nil
 }
 
-// What Compact has half written when it is killed, the next owner removes.
+// The next owner removes what Compact has half written when it is killed.
 func TestKillWhileCompacting(t *testing.T) {
 	was := crash(t, 0)
 	left := 0
@@ -69,7 +68,7 @@ func TestKillWhileCompacting(t *testing.T) {
 	}
 }
 
-// What Backup has half written when it is killed, the next one to its path removes.
+// The next backup to the same path removes what Backup has half written when it is killed.
 func TestKillWhileBackingUp(t *testing.T) {
 	was := crash(t, 0)
 	left := 0
@@ -100,8 +99,8 @@ func TestKillWhileBackingUp(t *testing.T) {
 	}
 }
 
-// A backup under way, by a reader into the folder of the index too, is left alone by
-// its owner and by others with the same path.
+// A backup in progress, also by a reader into the folder of the index, is left alone by its owner
+// and by other backups to the same path.
 func TestBackupUnderWay(t *testing.T) {
 	s := made(t, testAbout)
 	apply(t, s, puts(rowsOf(0, 3, testDim)...)...)
@@ -131,7 +130,7 @@ func TestBackupUnderWay(t *testing.T) {
 	wantFiles(t, filepath.Dir(s.path), "x.index", "x.index.lock", "x.index.copy")
 }
 
-// Remove takes drafts, too.
+// Remove removes drafts, too.
 func TestRemoveOfDrafts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.index")
 	for _, draft := range []string{newDraft(path), compactDraft(path)} {

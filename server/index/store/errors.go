@@ -10,7 +10,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
 	ErrInUse   = errors.New("another process has the index open")
 	ErrDamaged = errors.New("the index file is damaged")
@@ -20,11 +20,11 @@ var (
 	ErrClosed  = errors.New("the index is closed")
 )
 
-// known are the errors that need no explanation.
+// known are the errors that need no translation.
 var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, ErrMoved, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
 
-// explain says what was being done to which file, and what an error of SQLite's or
-// the operating system's means for it. It keeps nil.
+// explain adds what was being done to which file and, for an error of SQLite or the operating
+// system, the known error that it amounts to. nil stays nil.
 func explain(doing, path string, err error) error {
 	if err == nil {
 		return nil
@@ -35,7 +35,8 @@ func explain(doing, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, path, err)
 }
 
-// meaning is the error that callers know, or nil if err is one or has none.
+// meaning returns the known error that err amounts to; nil if err already is one, or there is
+// none.
 func meaning(err error) error {
 	for _, k := range known {
 		if errors.Is(err, k) {
@@ -58,7 +59,7 @@ func meaning(err error) error {
 		return ErrForeign
 	case e.Code == sqlite3.ErrReadonly, e.Code == sqlite3.ErrPerm, e.SystemErrno == syscall.EACCES, e.SystemErrno == syscall.EPERM, e.SystemErrno == syscall.EROFS:
 		return fs.ErrPermission
-	case e.Code == sqlite3.ErrError: // the statements fit the tables of every index
+	case e.Code == sqlite3.ErrError: // the statements match the tables of any intact index
 		return ErrDamaged
 	case e.Code == sqlite3.ErrCorrupt, e.ExtendedCode == sqlite3.ErrIoErrShortRead:
 		return ErrDamaged
@@ -66,7 +67,7 @@ func meaning(err error) error {
 	return nil
 }
 
-// isFull tells whether an error is for want of room on the disk.
+// isFull reports whether an error is due to a full disk.
 func isFull(err error) bool {
 	return errors.Is(err, ErrFull) || meaning(err) == ErrFull
 }

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// A full disk is an error that leaves nothing behind: reading goes on, and writing
-// once there is room. The child has a small disk of its own for that.
+// A full disk is an error that leaves nothing behind: reading goes on, and so does writing once
+// there is room. The child mounts a small disk for that.
 func TestFullDisk(t *testing.T) { onSmallDisk(t, "fill") }
 
-// A disk that the log has filled comes free when there is room for what is in it, and
-// all that was acknowledged is still there.
+// If the log has filled the disk, it is emptied once there is room for its content, and
+// everything that was acknowledged is still there.
 func TestDiskFullOfLog(t *testing.T) { onSmallDisk(t, "fill-log") }
 
-// onSmallDisk has a child do its work in a folder on which it may mount a small disk.
+// onSmallDisk runs a child's work on a folder on which it may mount a small disk.
 func onSmallDisk(t *testing.T, work string) {
 	t.Helper()
 	cmd := child(t, work, t.TempDir())
@@ -37,7 +37,7 @@ func onSmallDisk(t *testing.T, work string) {
 	t.Logf("%s", text)
 }
 
-// What does not fit leaves no log behind that could be emptied.
+// A change that does not fit leaves no log behind that could be emptied.
 func TestFullFreesLog(t *testing.T) {
 	s := made(t, testAbout)
 	all := apply(t, s, puts(rowsOf(0, 50, testDim)...)...)
@@ -54,7 +54,7 @@ func TestFullFreesLog(t *testing.T) {
 	if logSize(s.path) == 0 {
 		t.Fatal("there is no log")
 	}
-	var no []Change // which does not fit
+	var no []Change // the change that does not fit
 	for err == nil {
 		all, no = append(all, no...), puts(rowOf(len(all)+len(no), testDim))
 		err = s.Apply(context.Background(), no)
@@ -111,8 +111,8 @@ func fill(args []string) error {
 	return errors.Join(reread(s, n+1), s.Verify(ctx), s.Close())
 }
 
-// fillLog fills the disk with a log, makes a little room, and goes on for longer than
-// the log could in that.
+// fillLog fills the disk with a log, frees a little space, and writes more than the log could
+// hold in that.
 func fillLog(args []string) error {
 	folder := args[0]
 	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=4m"); err != nil {
@@ -154,7 +154,7 @@ func fillLog(args []string) error {
 	return errors.Join(reread(s, n), s.Verify(ctx), s.Close())
 }
 
-// fillUp applies changes until the disk is full, and tries the one that fails again.
+// fillUp applies changes until the disk is full, and retries the one that fails.
 func fillUp(s *Store) (n int, err error) {
 	ctx := context.Background()
 	for {
@@ -170,7 +170,7 @@ func fillUp(s *Store) (n int, err error) {
 	}
 }
 
-// reread wants what n changes make.
+// reread checks that a store is in the state after n changes.
 func reread(s *Store, n int) error {
 	want := after(n)
 	err := s.Load(context.Background(), func(r *Row) error {

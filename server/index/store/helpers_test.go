@@ -15,7 +15,7 @@ const testDim = 16
 
 var testAbout = About{Fingerprint: "sha256:0123", Dim: testDim}
 
-// made opens a new index in a folder of the test's own.
+// made opens a new index in a temporary folder.
 func made(t testing.TB, about About) *Store {
 	t.Helper()
 	return opened(t, filepath.Join(t.TempDir(), "x.index"), Options{About: about, Create: true})
@@ -31,7 +31,7 @@ func opened(t testing.TB, path string, o Options) *Store {
 	return s
 }
 
-// rowOf makes the n-th row; what it holds tells which it is.
+// rowOf makes the n-th row; its content identifies it.
 func rowOf(n, dim int) Row {
 	rng := rand.New(rand.NewPCG(uint64(n), 1))
 	r := Row{Namespace: "default", ID: fmt.Sprintf("id-%d", n), Vector: make([]float32, dim), Source: fmt.Sprintf("photos/%d.jpg", n)}
@@ -68,7 +68,7 @@ func apply(t testing.TB, s *Store, changes ...Change) []Change {
 	return changes
 }
 
-// loaded is all that an index holds, thumbnails included.
+// loaded returns all that an index holds, thumbnails included.
 func loaded(t testing.TB, s *Store) (rows []Row) {
 	t.Helper()
 	err := s.Load(context.Background(), func(r *Row) error {

@@ -15,7 +15,7 @@ func removals(changes ...Change) (list []Change) {
 	return list
 }
 
-// wantKey stores a row that is new, and returns its change.
+// wantKey stores a new row, checks its key, and returns its change.
 func wantKey(t *testing.T, s *Store, n int, want int64) Change {
 	t.Helper()
 	c := apply(t, s, puts(rowOf(n, testDim))...)[0]
@@ -25,8 +25,8 @@ func wantKey(t *testing.T, s *Store, n int, want int64) Change {
 	return c
 }
 
-// A key that was given is not given again, whoever had it and whether or not the file
-// was closed since.
+// Keys are never reused, whichever row had them and whether or not the file was closed in
+// between.
 func TestKeysOfRemovedRows(t *testing.T) {
 	ctx := context.Background()
 	s := made(t, testAbout)
@@ -41,18 +41,18 @@ func TestKeysOfRemovedRows(t *testing.T) {
 	apply(t, s, removals(rows[9])...)
 	again()
 	eleventh := wantKey(t, s, 20, 11)
-	apply(t, s, removals(eleventh, rows[8], rows[7])...) // the newest first
+	apply(t, s, removals(eleventh, rows[8], rows[7])...) // newest first
 	again()
 	apply(t, s, removals(wantKey(t, s, 21, 12))...)
-	apply(t, s, removals(rows[:7]...)...) // all that is left
+	apply(t, s, removals(rows[:7]...)...) // all remaining rows
 	again()
-	// New ones and their removal in one change, and another new one after that.
+	// New rows and their removal in one change, followed by another new row.
 	changes := puts(rowsOf(30, 33, testDim)...)
 	apply(t, s, append(append(changes, removals(changes...)...), puts(rowOf(33, testDim))...)...)
 	apply(t, s, removals(puts(rowOf(33, testDim))...)...)
 	again()
 	last := wantKey(t, s, 34, 17)
-	// Keys of a change that has failed count neither for the file nor against it.
+	// A failed change may use up keys, but must not cause one to be reused.
 	bad := rowOf(36, testDim)
 	bad.Vector = nil
 	if err := s.Apply(ctx, puts(rowOf(35, testDim), bad)); err == nil {
@@ -74,7 +74,7 @@ func TestKeysOfRemovedRows(t *testing.T) {
 	}
 }
 
-// A file that takes the place of another knows the keys of both.
+// A file that replaces another reuses the keys of neither.
 func TestKeysAfterReplace(t *testing.T) {
 	s := made(t, testAbout)
 	rows := apply(t, s, puts(rowsOf(0, 10, testDim)...)...)

@@ -13,8 +13,8 @@ import (
 
 const killDim = 200
 
-// change makes the n-th change of a history: of one row or many, new ones, others in
-// their place, and removals.
+// change makes the n-th change of a history: of one row or many, with new ones, replacements and
+// removals.
 func change(n int) (changes []Change) {
 	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	size := 1
@@ -29,7 +29,7 @@ func change(n int) (changes []Change) {
 	return changes
 }
 
-// after is what an index holds after the changes before the n-th, without keys.
+// after returns what an index holds after the first n changes, without keys.
 func after(n int) map[string]Row {
 	rows := map[string]Row{}
 	for i := range n {
@@ -52,8 +52,8 @@ func held(t *testing.T, s *Store) map[string]Row {
 	return rows
 }
 
-// keepOn goes through the history from a change on, and prints the number of each when
-// it has returned. Now and then it compacts.
+// keepOn applies the history from a change on, and prints the number of each once it has
+// returned. Now and then it compacts.
 func keepOn(args []string) error {
 	ctx := context.Background()
 	from, err := strconv.Atoi(args[1])
@@ -77,8 +77,8 @@ func keepOn(args []string) error {
 	}
 }
 
-// killAfter starts keepOn and kills it when it has acknowledged some changes. It
-// returns the number of the last one.
+// killAfter starts keepOn and kills it once it has acknowledged some changes. It returns the
+// number of the last one.
 func killAfter(t *testing.T, path string, from, acks int) int {
 	t.Helper()
 	cmd := child(t, "keep-on", path, strconv.Itoa(from))
@@ -106,8 +106,8 @@ func killAfter(t *testing.T, path string, from, acks int) int {
 	return last
 }
 
-// Whenever its process is killed, an index has every change that was acknowledged, at
-// most the one under way besides, and each whole.
+// Whenever its process is killed, an index has every acknowledged change, at most the one in
+// progress besides, and none in part.
 func TestKill(t *testing.T) {
 	s := made(t, About{Fingerprint: "f", Dim: killDim})
 	s.Close()

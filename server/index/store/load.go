@@ -6,9 +6,8 @@ import (
 	"fmt"
 )
 
-// Load calls each for every row, in the order of their keys and without thumbnails,
-// until it returns an error. The memory of the row is used again for the next.
-// Rows that are changed in the meantime come as they were.
+// Load calls each for every row, in key order and without thumbnails, until it returns an error.
+// The row's memory is reused for the next. All rows are as of one moment.
 func (s *Store) Load(ctx context.Context, each func(r *Row) error) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
@@ -18,8 +17,8 @@ func (s *Store) Load(ctx context.Context, each func(r *Row) error) error {
 	return explain("load index", s.path, s.reads.use(ctx, func(c *conn) error { return s.rows(ctx, c, each) }))
 }
 
-// rows reads the whole table. Of a damaged one SQLite may silently see a part: the index
-// of ids must have as many entries.
+// rows reads the whole table. SQLite may silently read only a part of a damaged one, so the
+// number of rows is compared with that of the index of ids.
 func (s *session) rows(ctx context.Context, c *conn, do func(r *Row) error) error {
 	return snapshot(c, func() error {
 		count, err := number(c, countRows)

@@ -11,12 +11,12 @@ import (
 	"syscall"
 )
 
-// lockSuffix names the file whose lock says who owns an index. Locks on the database
-// itself are SQLite's; this one file stays when the database is replaced.
+// lockSuffix names the lock file, whose lock determines the owner of an index. Locks on the
+// database itself are SQLite's; the lock file also outlives replacement of the database.
 const lockSuffix = ".lock"
 
-// lock makes this process the owner of an index until the returned file is closed, or
-// the process ends in whatever way.
+// lock makes this process the owner of an index until the returned file is closed or the process
+// ends.
 func lock(path string) (*os.File, error) {
 	f, err := lockFile(path + lockSuffix)
 	if errors.Is(err, ErrInUse) {
@@ -25,9 +25,9 @@ func lock(path string) (*os.File, error) {
 	return f, explain("lock index", path, err)
 }
 
-// lockFile takes the lock of a file that is made for it, and holds the process id of
-// whoever has it: for others that is ErrInUse. Who has the lock may remove the file,
-// so that a lock counts only while its file is the one of that name.
+// lockFile creates and locks a file, and writes the process id of the holder to it; for other
+// processes the error is ErrInUse. The holder may remove the file, so a lock counts only while
+// its file is still the one of that name.
 func lockFile(name string) (f *os.File, err error) {
 	for {
 		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
@@ -47,14 +47,15 @@ func lockFile(name string) (f *os.File, err error) {
 		}
 		f.Close()
 	}
-	// Only a help for people: a full disk is no reason not to open.
+	// For information only: a full disk is no reason not to open.
 	if f.Truncate(0) == nil {
 		f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 	}
 	return f, nil
 }
 
-// isAt says whether an open file is the one of a name, as far as that can be known.
+// isAt reports whether an open file is still the one called name; true if that cannot be
+// determined.
 func isAt(f *os.File, name string) bool {
 	mine, err := f.Stat()
 	if err != nil {
@@ -67,7 +68,7 @@ func isAt(f *os.File, name string) bool {
 	return os.SameFile(mine, there)
 }
 
-// holder names the process that has the lock, if it can be known.
+// holder names the process that holds the lock, if it is known.
 func holder(f *os.File) string {
 	text, err := io.ReadAll(io.LimitReader(f, 20))
 	pid, convErr := strconv.Atoi(strings.TrimSpace(string(text)))

@@ -9,7 +9,7 @@ import (
 	"math"
 )
 
-// values are what a file keeps to have its About.
+// values returns the meta values in which a file stores an About.
 func (a About) values() map[string][]byte {
 	values := map[string][]byte{metaFingerprint: []byte(a.Fingerprint), metaDim: binary.LittleEndian.AppendUint32(nil, uint32(a.Dim))}
 	if a.Center != nil {
@@ -22,7 +22,7 @@ func (a About) values() map[string][]byte {
 	return values
 }
 
-// set makes an About of what a file has kept, if it is one.
+// set decodes an About from its meta values, and reports whether they are valid.
 func (a *About) set(fingerprint, dim, center []byte) bool {
 	if len(fingerprint) == 0 || len(dim) != 4 {
 		return false
@@ -34,10 +34,10 @@ func (a *About) set(fingerprint, dim, center []byte) bool {
 	return a.Dim > 0 && (center == nil || len(center) == 4*a.Dim)
 }
 
-// ownMeta separates the names of callers from the store's own.
+// ownMeta prefixes the names of callers, to separate them from the store's own.
 const ownMeta = "user."
 
-// Meta is a small value kept beside the rows, nil if there is none of this name.
+// Meta returns a small value stored beside the rows, nil if there is none of this name.
 func (s *Store) Meta(ctx context.Context, name string) (value []byte, err error) {
 	err = s.read(ctx, "read from index", func(c *conn) error {
 		value, err = meta(ctx, c, ownMeta+name)
@@ -46,8 +46,8 @@ func (s *Store) Meta(ctx context.Context, name string) (value []byte, err error)
 	return value, err
 }
 
-// SetMeta keeps a small value beside the rows, on the disk when it returns; nil for
-// none.
+// SetMeta stores a small value beside the rows, or removes it if value is nil. The change is on
+// the disk when it returns.
 func (s *Store) SetMeta(ctx context.Context, name string, value []byte) error {
 	return s.write(ctx, func(w *writer) error { return setMeta(w.conn, ownMeta+name, value) })
 }
@@ -69,7 +69,7 @@ func meta(ctx context.Context, c *conn, name string) (value []byte, err error) {
 	return value, err
 }
 
-// checkMeta returns the value of a row of the table, if it is as it was stored.
+// checkMeta verifies the checksum of a row of the meta table and returns its value.
 func checkMeta(values []driver.Value) ([]byte, error) {
 	name, _ := values[0].(string)
 	value, ok := values[2].([]byte)

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// wantError opens what cannot be opened, and wants one sentence with the path.
+// wantError checks that opening fails, with a one-sentence error that has the path.
 func wantError(t *testing.T, path string, o Options, want error, words ...string) {
 	t.Helper()
 	s, err := Open(context.Background(), path, o)

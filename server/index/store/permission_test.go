@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// asNobody runs do without the rights of root, if the test has those: its thread loses
-// them for files alone.
+// asNobody runs do without root's privileges, if the test has them: its thread drops those for
+// files only.
 func asNobody(t *testing.T, do func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -39,7 +39,7 @@ func TestOpenWithoutPermission(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { chmod(0o644, 0o755) })
-	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { // only its owner may pass at first
+	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { // initially only its owner may pass
 		t.Fatal(err)
 	}
 	read := func() {
@@ -55,7 +55,7 @@ func TestOpenWithoutPermission(t *testing.T) {
 			asNobody(t, read)
 		}
 	}
-	// A folder that can only be read: its index can be, too, when it was closed.
+	// In a read-only folder, an index can be read if it was closed.
 	for _, suffix := range []string{"-wal", "-shm"} {
 		os.Remove(s.path + suffix)
 	}
@@ -64,7 +64,7 @@ func TestOpenWithoutPermission(t *testing.T) {
 		read()
 		wantError(t, s.path, Options{}, fs.ErrPermission)
 	})
-	// But not what a crash has left in its log.
+	// But the log that a crash has left cannot.
 	chmod(0o644, 0o777)
 	crash(t, 0).lay(t, s.path)
 	chmod(0o444, 0o555)

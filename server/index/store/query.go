@@ -13,20 +13,20 @@ func run(c *conn, statements string) error {
 	return err
 }
 
-// snapshot lets queries see the file as it is at one moment.
+// snapshot runs queries in one transaction, so that they see the file as of one moment.
 func snapshot(c *conn, queries func() error) (err error) {
 	if err := run(c, "BEGIN"); err != nil {
 		return err
 	}
 	defer func() {
-		if !c.AutoCommit() { // SQLite itself ends a transaction for some errors
+		if !c.AutoCommit() { // SQLite ends the transaction by itself on some errors
 			err = errors.Join(err, run(c, "ROLLBACK"))
 		}
 	}()
 	return queries()
 }
 
-// first is the first row of a query, nil if there is none.
+// first returns the first row of a query, nil if there is none.
 func first(c *conn, query string, args ...driver.Value) (row []driver.Value, err error) {
 	err = each(context.Background(), c, query, func(values []driver.Value) error {
 		row = values
@@ -35,7 +35,7 @@ func first(c *conn, query string, args ...driver.Value) (row []driver.Value, err
 	return row, err
 }
 
-// number is the first value of a query.
+// number returns the first value of a query's first row, 0 if there is none.
 func number(c *conn, query string) (int64, error) {
 	row, err := first(c, query)
 	if err != nil || len(row) == 0 {
@@ -45,8 +45,8 @@ func number(c *conn, query string) (int64, error) {
 	return n, nil
 }
 
-// each calls do for every row of a query until it returns an error, of which io.EOF
-// just ends the query. The slice of values is used again, what is in it is not.
+// each calls do for every row of a query until it returns an error; io.EOF ends the query without
+// one. The slice of values is reused, their contents are not.
 func each(ctx context.Context, c *conn, query string, do func(values []driver.Value) error, args ...driver.Value) (err error) {
 	rows, err := c.QueryContext(ctx, query, named(args))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// read lends a connection for a short while.
+// read calls do with a connection, for a short time.
 func (s *Store) read(ctx context.Context, doing string, do func(c *conn) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -18,10 +18,10 @@ func (s *Store) read(ctx context.Context, doing string, do func(c *conn) error) 
 	return explain(doing, s.path, s.reads.use(ctx, do))
 }
 
-// countRows counts entries of the index of ids, which is a hundredth of the table.
+// countRows counts the entries of the index of ids, which is a hundredth of the table's size.
 const countRows = "SELECT count(*) FROM items INDEXED BY sqlite_autoindex_items_1"
 
-// Rows counts the rows.
+// Rows returns the number of rows.
 func (s *Store) Rows(ctx context.Context) (n int, err error) {
 	err = s.read(ctx, "count the rows of index", func(c *conn) error {
 		count, err := number(c, countRows)
@@ -31,8 +31,8 @@ func (s *Store) Rows(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Get returns rows by their keys, without thumbnails, and without vectors unless they
-// are asked for. Keys without a row are left out. All rows are of one moment.
+// Get returns rows by key, without thumbnails, and with vectors only on request. Keys without a
+// row are omitted. All rows are as of one moment.
 func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]Row, error) {
 	found := make(map[int64]Row, len(keys))
 	err := s.Each(ctx, keys, vectors, func(i int, r *Row) (more bool) {
@@ -45,12 +45,11 @@ func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]
 	return found, nil
 }
 
-// Each is Get, but a row at a time, in the order of the keys, to take, which may keep it,
-// for as long as that wants more: what it does not want is not read. i is the place of the
-// row's key.
+// Each is Get, one row at a time in the order of keys: it passes rows to take, which may keep
+// them, until take returns false, and reads no further. i is the index of the row's key.
 func (s *Store) Each(ctx context.Context, keys []int64, vectors bool, take func(i int, r *Row) (more bool)) error {
 	return s.read(ctx, "read from index", func(c *conn) error {
-		return snapshot(c, func() error { // beginning to read costs as much as a row
+		return snapshot(c, func() error { // starting a read costs as much as a row
 			for i, key := range keys {
 				r, err := s.row(ctx, c, key, vectors)
 				if err != nil {
@@ -65,7 +64,7 @@ func (s *Store) Each(ctx context.Context, keys []int64, vectors bool, take func(
 	})
 }
 
-// row reads a row into memory of its own; nil if there is none.
+// row reads a row into newly allocated memory; nil if there is none.
 func (s *session) row(ctx context.Context, c *conn, key int64, vectors bool) (r *Row, err error) {
 	own := codec{dim: s.about.Dim}
 	err = each(ctx, c, "SELECT "+rowColumns+pictured+" FROM items WHERE key = ?", func(values []driver.Value) error {
@@ -77,7 +76,7 @@ func (s *session) row(ctx context.Context, c *conn, key int64, vectors bool) (r 
 	return r, err
 }
 
-// Thumbnail is that of the row with a key, nil if there is none.
+// Thumbnail returns the thumbnail of the row with a key, nil if there is none.
 func (s *Store) Thumbnail(ctx context.Context, key int64) (jpeg []byte, err error) {
 	err = s.read(ctx, "read from index", func(c *conn) error {
 		return each(ctx, c, "SELECT key, sum, jpeg FROM thumbnails WHERE key = ?", func(values []driver.Value) error {
@@ -88,8 +87,8 @@ func (s *Store) Thumbnail(ctx context.Context, key int64) (jpeg []byte, err erro
 	return slices.Clip(jpeg), err
 }
 
-// checkThumbnail returns the thumbnail of a row of its table, if it is as it was
-// stored.
+// checkThumbnail verifies the checksum of a row of the thumbnails table and returns the
+// thumbnail.
 func checkThumbnail(values []driver.Value) ([]byte, error) {
 	key, _ := values[0].(int64)
 	jpeg, ok := values[2].([]byte)

@@ -10,12 +10,12 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// readers are connections that only read, made as they are needed.
+// readers is a pool of read-only connections, opened on demand.
 type readers struct {
 	db   *sql.DB
 	how  access
 	path string
-	file os.FileInfo // what all of them must read
+	file os.FileInfo // the file that all of them must read
 }
 
 func newReaders(how access, path string) (*readers, error) {
@@ -30,25 +30,25 @@ func newReaders(how access, path string) (*readers, error) {
 	return r, nil
 }
 
-// Connect makes readers a driver.Connector.
+// Connect implements driver.Connector.
 func (r *readers) Connect(context.Context) (driver.Conn, error) {
 	c, err := r.how.connect(r.path)
 	if err != nil {
 		return nil, err
 	}
-	// The owner may have put another file in place, in which other rows have the keys.
+	// The owner may have replaced the file by one in which the keys are those of other rows.
 	if file, err := os.Stat(r.path); err != nil || !os.SameFile(file, r.file) {
 		return nil, errors.Join(errReplaced, c.Close())
 	}
 	return c, nil
 }
 
-// Driver is a part of driver.Connector that nobody needs.
+// Driver implements driver.Connector; nothing uses it.
 func (r *readers) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
 
 var errReplaced = errors.New("its owner has put another file in place")
 
-// use lends a connection.
+// use calls do with a connection.
 func (r *readers) use(ctx context.Context, do func(c *conn) error) error {
 	c, err := r.db.Conn(ctx)
 	if err != nil {

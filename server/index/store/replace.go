@@ -8,19 +8,19 @@ import (
 	"path/filepath"
 )
 
-// Replace puts the file of other, which lies in the same folder and is closed by this,
-// in place of the store's own, and goes on with it. New rows get keys that neither of
-// them has given before. A crash at any moment leaves the old file or the new one
-// whole. With an error the store goes on with what it had; other is still open if its
-// log could not be moved into its file, else closed.
+// Replace puts the file of other, which must be in the same folder and which it closes, in place
+// of the store's own, and continues with it. New rows get keys that neither store has assigned
+// before. A crash at any moment leaves either the old or the new file intact. On error the store
+// continues with its old file; other stays open if its log could not be moved into its file, and
+// is closed otherwise.
 //
-// Once the new file has the name, Replace has succeeded, even where the folder cannot
-// be synced: then a power cut may bring back the old file. Only what keeps the store
-// from going on with a file at all, old or new, is an error that closes it: all of its
-// methods return that one from then on.
+// Once the new file has the name, Replace has succeeded, even if the folder cannot be synced, in
+// which case a power failure may bring back the old file. Only an error that leaves the store
+// without a usable file, old or new, closes it: all of its methods return that error from then
+// on.
 //
-// Processes that read the old file beside its owner go on reading that. While one is
-// just reading from the log, the error is ErrInUse.
+// Other processes that read the old file continue to read it. If one of them is reading from the
+// log at the time, the error is ErrInUse.
 func (s *Store) Replace(ctx context.Context, other *Store) error {
 	if !sameFile(filepath.Dir(other.path), filepath.Dir(s.path)) || sameFile(other.path, s.path) {
 		return fmt.Errorf("replace index %s: %s is no other file of its folder", s.path, other.path)
@@ -32,7 +32,7 @@ func (s *Store) Replace(ctx context.Context, other *Store) error {
 		if err := other.retire(ctx); err != nil {
 			return err
 		}
-		// Two ways to one folder may be two file systems to the kernel.
+		// Two paths to the same folder may be different mounts to the kernel.
 		moved, err := s.swap(ctx, filepath.Join(filepath.Dir(s.path), filepath.Base(other.path)))
 		if moved {
 			os.Remove(other.path + lockSuffix)
@@ -42,7 +42,7 @@ func (s *Store) Replace(ctx context.Context, other *Store) error {
 	})
 }
 
-// sameFile says whether two paths lead to one file or folder.
+// sameFile reports whether two paths lead to the same file or folder.
 func sameFile(a, b string) bool {
 	x, err := os.Stat(a)
 	if err != nil {
@@ -52,7 +52,7 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// alone does what nobody else may change the file during, or read it for long.
+// alone calls do while nobody else changes the file, or reads it for long.
 func (s *Store) alone(ctx context.Context, doing string, do func() error) error {
 	s.long.Lock()
 	defer s.long.Unlock()
@@ -70,8 +70,8 @@ func (s *Store) alone(ctx context.Context, doing string, do func() error) error 
 	return explain(doing, s.path, err)
 }
 
-// retire closes the connections of a store whose file is complete by itself then. Its
-// lock stays.
+// retire moves the log of a store into its file, which is complete by itself then, and closes the
+// connections. The lock is kept.
 func (s *Store) retire(ctx context.Context) error {
 	return s.alone(ctx, "finish index", func() error {
 		if err := s.writer.checkpoint(); err != nil {
@@ -85,17 +85,17 @@ func (s *Store) retire(ctx context.Context) error {
 	})
 }
 
-// swap puts a complete file in place of the store's, for one that is alone, and says
-// whether it has. An error after that, or one that closes the store, is of what keeps
-// it from going on.
+// swap puts a complete file in place of the store's, and reports whether it has; the locks of
+// alone are held. An error after the rename, or one that closes the store, is about what keeps
+// the store from continuing.
 func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A log that is not empty would be taken for the new file's.
+	// SQLite would take a non-empty log for the new file's.
 	if err := s.writer.checkpoint(); err != nil {
 		return false, err
 	}
-	next := s.writer.next // a failed change may have given some that no file tells of
+	next := s.writer.next // a failed change may have used keys that no file records
 	err = s.disconnect()
 	s.session = nil
 	if err == nil {
@@ -122,7 +122,7 @@ func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 	return moved, err
 }
 
-// lost is why a store is closed whose file could not be opened again.
+// lost explains why a store is closed whose file could not be reopened.
 func lost(moved bool, why, again error) error {
 	if moved {
 		return fmt.Errorf("the new file is in its place, but could not be opened: %w", again)
@@ -130,10 +130,10 @@ func lost(moved bool, why, again error) error {
 	return fmt.Errorf("%w, and then it could not be opened again: %w", why, again)
 }
 
-// settle makes a file that has just got its name the only one. What SQLite has beside
-// the old one, which a reader may have made again, shows readers of the new one where
-// its log is, and goes. Each step is tried twice, and no error but the one of a log
-// with something in it, that would be taken for the new file's.
+// settle completes the replacement by a file that has just got its name. SQLite's files beside
+// the old one, which a reader may have recreated, would mislead readers of the new one about its
+// log, and are removed. Each step is tried twice. The only error is a log that is not empty, as
+// it would be taken for the new file's.
 func settle(path string) error {
 	err := dropBeside(path)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// wantFiles looks for files that nobody needs any more.
+// wantFiles checks that a folder has no leftover files.
 func wantFiles(t *testing.T, folder string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
@@ -113,7 +113,7 @@ func TestReplace(t *testing.T) {
 		t.Errorf("about is %+v", s.About())
 	}
 	more := apply(t, s, puts(rowsOf(130, 140, 4)...)...)
-	wantRows(t, beside, rowsIn(old)...) // a reader goes on with what it had
+	wantRows(t, beside, rowsIn(old)...) // a reader continues with what it had
 	mixed := beside.reads.use(ctx, func(*conn) error { return beside.Verify(ctx) })
 	if !errors.Is(mixed, errReplaced) {
 		t.Errorf("a reader of the old file has a connection to the new one: %v", mixed)
@@ -145,7 +145,7 @@ func TestReplaceThatCannotBe(t *testing.T) {
 			t.Errorf("%s was put in place", o.path)
 		}
 	}
-	// While another reads from the log there is no way to empty it.
+	// The log cannot be emptied while another process reads from it.
 	beside := opened(t, s.path, Options{ReadOnly: true})
 	err := beside.Load(ctx, func(r *Row) error {
 		if r.Key > 1 {

@@ -8,9 +8,9 @@ import (
 	"math"
 )
 
-// Row is what is kept of an item. Of Metadata, Hash and Thumbnail nil stays nil.
+// Row is the stored form of an item. nil is preserved in Metadata, Hash and Thumbnail.
 type Row struct {
-	Key       int64 // given by the store: rises with the time of the first upsert, stays, and is never another row's
+	Key       int64 // assigned by the store in the order of first upserts; never changed or reused
 	Namespace string
 	ID        string    // unique in its namespace
 	Vector    []float32 // [D]
@@ -18,28 +18,28 @@ type Row struct {
 	Source    string
 	Hash      []byte
 	Thumbnail []byte
-	Pictured  bool // whether there is a thumbnail: told by Get, which leaves that itself out
+	Pictured  bool // whether there is a thumbnail: set by Get, which omits the thumbnail itself
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// rowColumns are those that a codec decodes, in this order.
+// rowColumns are the columns that a codec decodes, in order.
 const rowColumns = "key, namespace, id, source, metadata, hash, sum, vector"
 
-// pictured is one more, where that is asked for.
+// pictured is an optional further column.
 const pictured = ", EXISTS (SELECT 1 FROM thumbnails WHERE thumbnails.key = items.key)"
 
-// codec turns rows into what is stored and back. Its memory is used again.
+// codec converts rows to and from their stored form. It reuses its memory.
 type codec struct {
 	dim    int
 	vector []byte // encoded
-	rest   []byte // what is summed beside it
+	rest   []byte // the other data that is summed
 	values [8]driver.Value
 	row    Row
 }
 
-// encode makes the values of a row as insert and update take them. They hold until the
-// next call.
+// encode returns the arguments of insert and update for a row. They are valid until the next
+// call.
 func (c *codec) encode(r *Row, key int64) []driver.Value {
 	c.vector = c.vector[:0]
 	for _, x := range r.Vector {
@@ -55,8 +55,8 @@ func (c *codec) encode(r *Row, key int64) []driver.Value {
 	return c.values[:]
 }
 
-// sum is the checksum of a row with an encoded vector. The key is not in it: it is
-// known only when the row is stored, and the index of ids holds it once more.
+// sum is the checksum of a row with an encoded vector. It does not cover the key, which is known
+// only once the row is stored and which the index of ids holds as well.
 func (c *codec) sum(r *Row, vector []byte) uint32 {
 	b := c.rest[:0]
 	for _, n := range [...]int{len(r.Namespace), len(r.ID), len(r.Source), len(r.Metadata), len(r.Hash)} {
@@ -71,8 +71,8 @@ func (c *codec) sum(r *Row, vector []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, vector)
 }
 
-// decode checks the values of a row and makes it of them. It holds until the next
-// call, but for its strings and its hash.
+// decode verifies and decodes the values of a row. The row is valid until the next call, except
+// for its strings and its hash.
 func (c *codec) decode(values []driver.Value, vectors bool) (*Row, error) {
 	r := &c.row
 	var ok [7]bool
@@ -104,7 +104,7 @@ func (c *codec) decode(values []driver.Value, vectors bool) (*Row, error) {
 	return r, nil
 }
 
-// floats decodes a vector into the memory of another.
+// floats decodes a vector, reusing the memory of v.
 func floats(v []float32, b []byte) []float32 {
 	if n := len(b) / 4; cap(v) < n {
 		v = make([]float32, n)
@@ -117,7 +117,7 @@ func floats(v []float32, b []byte) []float32 {
 	return v
 }
 
-// thumbnailSum is the checksum of a thumbnail, which says whose it is.
+// thumbnailSum is the checksum of a thumbnail and its row's key.
 func thumbnailSum(key int64, jpeg []byte) int64 {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(key))

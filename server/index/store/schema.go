@@ -10,12 +10,12 @@ import (
 
 const (
 	applicationID = 0x76696372 // "vicr"
-	version       = 1          // of the tables
-	pageSize      = 16384      // one of 4096 would hold a single row of 512 dimensions
+	version       = 1          // of the schema
+	pageSize      = 16384      // 4096 would fit only one row of 512 dimensions
 )
 
-// tables are what a file holds. Thumbnails are apart, so that loading passes them by,
-// and a vector is last in its row, so that the rest is read without it.
+// tables is the schema. Thumbnails have a table of their own, so that loading skips them, and the
+// vector is a row's last column, so that the others can be read without it.
 const tables = `
 CREATE TABLE items (
   key       INTEGER PRIMARY KEY,
@@ -40,19 +40,19 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 `
 
-// The names under which a file keeps its About.
+// Names of the meta values that store an About.
 const (
 	metaFingerprint = "fingerprint"
 	metaDim         = "dim"
 	metaCenter      = "center"
 )
 
-// newDraft is where create makes a file, for the one owner of its name.
+// newDraft is where create builds a file. Only the owner of path uses it.
 func newDraft(path string) string { return path + ".new" }
 
-// create makes an index without rows where no file is. It is complete when it appears
-// at path. What is left there of a file that is gone would become a part of the new
-// one: that is removed if nothing is in it, and else an error.
+// create makes an index without rows at path, where no file exists. It is complete when it
+// appears there. Leftovers of an earlier file would become a part of the new one: empty ones are
+// removed, others are an error.
 func create(path string, about About) error {
 	if about.Fingerprint == "" || about.Dim < 1 || about.Center != nil && len(about.Center) != about.Dim {
 		return errors.New("a new index needs a fingerprint, a dimension and no centre or one of that dimension")
@@ -71,7 +71,7 @@ func create(path string, about About) error {
 	return move(draft, path)
 }
 
-// draw writes the tables of a new file, and what its vectors have in common.
+// draw writes the tables and the About of a new file.
 func draw(path string, about About) (err error) {
 	c, err := drafting.connect(path)
 	if err != nil {
@@ -90,7 +90,7 @@ func draw(path string, about About) (err error) {
 	return run(c, "COMMIT")
 }
 
-// move gives a file another name in its folder, for good.
+// move renames a file within its folder, durably.
 func move(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
@@ -98,7 +98,7 @@ func move(from, to string) error {
 	return syncFolder(to)
 }
 
-// syncFolder puts the names in the folder of a file on the disk.
+// syncFolder syncs the folder of a file, so that changes of names are on the disk.
 func syncFolder(path string) error {
 	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -107,7 +107,7 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// identify refuses a file that is not an index of this or an earlier version.
+// identify rejects a file that is not an index of this or an earlier version.
 func identify(c *conn) error {
 	id, err := number(c, "PRAGMA application_id")
 	if err != nil {
@@ -129,7 +129,7 @@ func identify(c *conn) error {
 	return nil
 }
 
-// readAbout reads what the vectors have in common.
+// readAbout reads the About of a file.
 func readAbout(ctx context.Context, c *conn) (a About, err error) {
 	var values [3][]byte
 	for i, name := range []string{metaFingerprint, metaDim, metaCenter} {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// What SQLite must say on each connection, written down once more.
+// The settings that SQLite must report on each connection, stated independently.
 var wanted = map[string]string{
 	"page_size": "16384", "journal_mode": "wal", "synchronous": "2", "wal_autocheckpoint": "1000", "busy_timeout": "2000",
 	"journal_size_limit": "67108864", "cell_size_check": "1", "trusted_schema": "0", "fullfsync": "1", "locking_mode": "normal",
@@ -28,7 +28,7 @@ func wantSettings(t *testing.T, name string, c *conn, but map[string]string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := "0" // mmap_size answers nothing where there is none
+		got := "0" // mmap_size returns no row if it is unsupported
 		if len(row) == 1 {
 			got = fmt.Sprint(row[0])
 		}
@@ -38,7 +38,7 @@ func wantSettings(t *testing.T, name string, c *conn, but map[string]string) {
 	}
 }
 
-// wantReaders looks at all connections that readers may have.
+// wantReaders checks all connections that readers may have.
 func wantReaders(t *testing.T, name string, s *Store, n int, but map[string]string) {
 	t.Helper()
 	if n == 0 {
@@ -77,7 +77,7 @@ func TestSettingsOfEveryConnection(t *testing.T) {
 	check("of a backup")
 }
 
-// A setting that SQLite does not take is an error, not a surprise.
+// A setting that SQLite ignores is an error.
 func TestSettingThatDoesNotHold(t *testing.T) {
 	s := made(t, testAbout)
 	how := reading
@@ -88,8 +88,8 @@ func TestSettingThatDoesNotHold(t *testing.T) {
 	}
 }
 
-// Between the beginning of Apply and its return the log is on the disk: the child
-// writes a mark to its standard output before and after.
+// The log is synced between the start of Apply and its return: the child writes a mark to its
+// standard output before and after.
 func TestApplySyncsTheLog(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {

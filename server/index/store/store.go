@@ -1,7 +1,7 @@
-// Package store is the file under the similarity index: rows with their vectors in
-// one SQLite database, each on the disk before a change to it is acknowledged. The
-// file stays open to the sqlite3 program, to look into: what others write there
-// fails the checksums. The package knows nothing of search.
+// Package store implements the file of the similarity index: rows with their vectors in one
+// SQLite database, where every change is on the disk before it is acknowledged. The file can be
+// inspected with the sqlite3 program, but what others write to it fails the checksums. The
+// package has no search.
 package store
 
 import (
@@ -13,51 +13,49 @@ import (
 	"sync"
 )
 
-// Store is an open index file. Its methods may be called at once; changes to the
-// file wait for each other.
+// Store is an open index file. Its methods may be called concurrently; changes to the file are
+// serialised.
 type Store struct {
 	path     string // absolute, without symbolic links
 	readOnly bool
 	lock     *os.File // nil with readOnly
 
-	// Whoever takes several of these takes them in this order.
-	long     sync.RWMutex // shared by what reads for long; alone for what puts another file in place
-	writing  sync.Mutex   // for whoever uses the writer, or closes it
-	mu       sync.RWMutex // guards what follows; to change it takes all three
+	// Locks, in the order in which they must be acquired.
+	long     sync.RWMutex // shared by long reads; exclusive for replacing the file
+	writing  sync.Mutex   // for using or closing the writer
+	mu       sync.RWMutex // guards what follows; changing it requires all three locks
 	*session              // nil when the store is closed
-	closed   error        // why it is
+	closed   error        // why it is closed
 }
 
-// session is the connections to one file.
+// session holds the connections to one file.
 type session struct {
 	about  About
-	claim  *claim  // nil when the store is open for reading only
-	writer *writer // the same
+	claim  *claim  // nil if the store is read-only
+	writer *writer // nil if the store is read-only
 	reads  *readers
 }
 
-// About is what the vectors of a file have in common.
+// About describes the vectors of a file.
 type About struct {
 	Fingerprint string    // of the model
 	Dim         int       // D, numbers of a vector
 	Center      []float32 // [D], or nil
 }
 
-// Options are how a file is opened.
+// Options configure Open.
 type Options struct {
-	About    About // of a new file; one that is there has its own
-	Create   bool  // make the file when it is not there
-	ReadOnly bool  // beside an owner or without one: take no lock and change nothing
+	About    About // of a new file; an existing one has its own
+	Create   bool  // create the file if it does not exist
+	ReadOnly bool  // with or without another owner: take no lock and change nothing
 }
 
-// Open opens the index file at path. One process owns it until Close: others get
-// ErrInUse, unless they only read. What a crash left unfinished is undone. The error
-// is fs.ErrNotExist for a missing file without Create, else one of this package where
-// one fits.
+// Open opens the index file at path. One process owns it until Close: others get ErrInUse, unless
+// they open it read-only. What a crash left unfinished is undone. The error is fs.ErrNotExist for
+// a missing file without Create, otherwise one of this package where one fits.
 //
-// A reader needs to write to the folder (SQLite keeps the files -wal and -shm beside
-// a file that is in use), or that nobody has changed the file since it was closed:
-// then it is read as it is.
+// A reader needs write access to the folder (SQLite keeps the files -wal and -shm beside a file
+// in use), or a file without a log, which is then read as immutable.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	path, err := resolve(path)
 	if err != nil {
@@ -78,7 +76,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// look refuses what SQLite would take for a database to be, before anything is made.
+// look rejects what SQLite would take for an empty database, before anything is created.
 func (s *Store) look() (missing bool, err error) {
 	info, err := os.Stat(s.path)
 	switch {
@@ -101,8 +99,8 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		if s.lock, err = lock(s.path); err != nil {
 			return err
 		}
-		dropDrafts(s.path)       // where they cannot be removed they only take room
-		missing, err := s.look() // the owner until now may have made it
+		dropDrafts(s.path)       // best effort: they only take up space
+		missing, err := s.look() // the previous owner may have created it
 		if err != nil {
 			return err
 		}
@@ -116,7 +114,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	return explain("open index", s.path, err)
 }
 
-// About is what the vectors of the file have in common; not to be changed.
+// About returns the description of the file's vectors; it must not be modified.
 func (s *Store) About() About {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -126,10 +124,9 @@ func (s *Store) About() About {
 	return s.about
 }
 
-// Close moves what is in the log into the file and lets go of it, after what is under
-// way has ended. What cannot be moved, since another process is just reading or the
-// disk is full, stays in the log, where the next Open finds it; only the full disk is
-// an error.
+// Close moves the log into the file and releases it, once calls in progress have ended. What
+// cannot be moved, because another process is reading or the disk is full, stays in the log,
+// where the next Open finds it; of these two only the full disk is an error.
 func (s *Store) Close() error {
 	s.long.Lock()
 	defer s.long.Unlock()

@@ -117,7 +117,8 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// A row at a time, and none that is not wanted any more: that one is damaged does not show.
+// Rows are read one at a time, and none after take has returned false: a damaged one there goes
+// unnoticed.
 func TestEach(t *testing.T) {
 	s := made(t, testAbout)
 	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)

@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// What a process says that has replaced an index while a system call failed.
+// What a process reports that has replaced an index while a system call failed.
 const (
 	saysOld    = "goes on with the old file"
 	saysNew    = "goes on with the new file"
 	saysClosed = "is closed, and says why"
 )
 
-// replaceAndTell puts the second file in place of the first, and tells what it has then.
+// replaceAndTell puts the second file in place of the first, and reports what it has then.
 func replaceAndTell(args []string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, args[0], Options{})
@@ -50,15 +50,15 @@ func replaceAndTell(args []string) error {
 	return nil
 }
 
-// The child keeps to one thread, as calls are counted by thread.
+// The child stays on one thread, as strace counts calls per thread.
 func init() {
 	if os.Getenv(childEnv) == "replace-and-tell" {
 		runtime.LockOSThread()
 	}
 }
 
-// watched runs replaceAndTell on two crashed indexes in a folder, with what strace is to
-// do, and returns what it says and the system calls it made.
+// watched runs replaceAndTell under strace on two crashed indexes in a folder, with extra
+// arguments for strace, and returns its report and the system calls it made.
 func watched(t *testing.T, folder string, was, will crashed, what ...string) (says, calls string) {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
@@ -80,7 +80,7 @@ func watched(t *testing.T, folder string, was, will crashed, what ...string) (sa
 	return strings.TrimSuffix(says, "\n"), string(list)
 }
 
-// callsBefore counts those that the process makes before it begins to replace.
+// callsBefore counts the calls that the process makes before it starts to replace.
 func callsBefore(t *testing.T, was, will crashed, call string) (n int) {
 	t.Helper()
 	_, calls := watched(t, t.TempDir(), was, will, "-e", "trace=write,"+call)
@@ -99,8 +99,8 @@ func callsBefore(t *testing.T, was, will crashed, call string) (n int) {
 	return n
 }
 
-// Each system call that changes names or opens and syncs files fails once while an
-// index is replaced. The process has what is on the disk, or says that it has nothing.
+// Each system call that changes names, or opens or syncs files, fails once while an index is
+// replaced. The process has what is on the disk, or reports that it has nothing.
 func TestReplaceWhileCallsFail(t *testing.T) {
 	was, will := crash(t, 0), crash(t, 20)
 	said := map[string]int{}
@@ -109,7 +109,7 @@ func TestReplaceWhileCallsFail(t *testing.T) {
 		for n := callsBefore(t, was, will, call) + 1; ; n++ {
 			folder := t.TempDir()
 			says, calls := watched(t, folder, was, will, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", call, number, n))
-			if !strings.Contains(calls, "INJECTED") { // there are no more of them
+			if !strings.Contains(calls, "INJECTED") { // no such call is left
 				break
 			}
 			s := opened(t, filepath.Join(folder, "x.index"), Options{})
@@ -130,7 +130,7 @@ func TestReplaceWhileCallsFail(t *testing.T) {
 	}
 }
 
-// A store whose new file cannot be opened is closed, and says so whatever it is asked.
+// A store whose new file cannot be opened is closed, and every method says so.
 func TestReplaceByWhatCannotBeOpened(t *testing.T) {
 	ctx := context.Background()
 	s := made(t, testAbout)
@@ -168,7 +168,7 @@ func TestReplaceByWhatCannotBeOpened(t *testing.T) {
 	wantError(t, s.path, Options{}, ErrForeign)
 }
 
-// A log that others have filled meanwhile goes, and is an error only if it cannot.
+// A log that others have filled in the meantime is removed; it is an error only if that fails.
 func TestSettle(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.index")
 	if err := os.WriteFile(path+"-wal", []byte("a"), 0o666); err != nil {

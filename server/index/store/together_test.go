@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A bulk load does not let the log grow with it.
+// The log does not grow with a bulk load.
 func TestLogStaysShort(t *testing.T) {
 	s := made(t, About{Fingerprint: "f", Dim: benchDim})
 	rows := puts(rowsOf(0, 500, benchDim)...)
@@ -28,8 +28,8 @@ func TestLogStaysShort(t *testing.T) {
 	}
 }
 
-// A reader that is at work all the time keeps the log from being begun anew. Once it
-// is gone, the log is emptied.
+// A reader that is always active keeps the log from being restarted. Once it is gone, the log is
+// emptied.
 func TestLogIsDrained(t *testing.T) {
 	s := made(t, testAbout)
 	rows := puts(rowsOf(0, 100, testDim)...)
@@ -56,8 +56,8 @@ func TestLogIsDrained(t *testing.T) {
 	}
 }
 
-// All that can be done at once is, while a row is changed together with its copy: no
-// reader ever sees one without the other.
+// All operations run concurrently, while a row is changed together with its copy: no reader ever
+// sees one without the other.
 func TestAllAtOnce(t *testing.T) {
 	s := made(t, testAbout)
 	ctx := context.Background()
@@ -122,7 +122,7 @@ func TestAllAtOnce(t *testing.T) {
 	}
 }
 
-// pairs wants the rows a and b to be the same but for their ids.
+// pairs checks that the rows a and b differ only in their ids.
 func pairs(s *Store) error {
 	hashes := map[string]string{}
 	err := s.Load(context.Background(), func(r *Row) error {

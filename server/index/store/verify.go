@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Verify reads the whole file and checks its structure and every checksum in it. The
-// error of a file that is not as it was written is ErrDamaged.
+// Verify reads the whole file and checks its structure and every checksum. The error for a file
+// that is not as it was written is ErrDamaged.
 func (s *Store) Verify(ctx context.Context) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
@@ -39,7 +39,7 @@ func (s *session) verify(ctx context.Context, c *conn) error {
 	})
 }
 
-// maxComplaints is how many of SQLite's findings an error names.
+// maxComplaints is the number of SQLite's findings that an error lists.
 const maxComplaints = 3
 
 func checkStructure(ctx context.Context, c *conn) error {
@@ -56,8 +56,8 @@ func checkStructure(ctx context.Context, c *conn) error {
 	return err
 }
 
-// Size is what the index takes on the disk, in bytes: the file, and the log of changes
-// that are not in it yet.
+// Size returns the index's size on the disk in bytes: that of the file, and that of the log of
+// changes not yet in it.
 func (s *Store) Size() (file, wal int64) {
 	if info, err := os.Stat(s.path); err == nil {
 		file = info.Size()

@@ -9,20 +9,20 @@ import (
 	"os"
 )
 
-// writer is the one connection that changes a file.
+// writer is the only connection that changes a file.
 type writer struct {
 	*conn
 	path      string
 	statement [len(statements)]driver.Stmt
-	next      int64 // key of the next new row; those that were given are not given again
-	top       int64 // the file itself tells that keys up to this one were given
-	bare      bool  // the change under way removes a row that has told it
-	full      bool  // the disk is, and the log could not be emptied
+	next      int64 // key of the next new row; keys are never reused
+	top       int64 // highest key that the file itself records as assigned
+	bare      bool  // the current change removes a row that recorded it
+	full      bool  // the disk is full, and the log could not be emptied
 	limit     int64 // bytes of the log from which it is emptied by force
-	usual     int64 // what that is again after it was
+	usual     int64 // what limit is reset to afterwards
 }
 
-// The statements that a change is made of.
+// The statements that changes consist of.
 const (
 	insert = iota
 	update
@@ -63,7 +63,7 @@ func (w *writer) prepare() (err error) {
 		return err
 	}
 	w.next = w.top + 1
-	// A file that is write-protected is opened all the same, for reading.
+	// SQLite opens a write-protected file, too, but only for reading.
 	return run(w.conn, fmt.Sprintf("BEGIN IMMEDIATE; PRAGMA user_version = %d; ROLLBACK", version))
 }
 
@@ -76,8 +76,8 @@ func (w *writer) close() error {
 	return w.conn.Close()
 }
 
-// do runs a prepared statement and returns the number that it answers with, if any.
-// A query takes fewer crossings into C than what the driver calls Exec.
+// do runs a prepared statement and returns the integer that it yields, if any. A query takes
+// fewer calls into C than the driver's Exec.
 func (w *writer) do(statement int, args ...driver.Value) (answer int64, found bool, err error) {
 	//lint:ignore SA1019 there is no context to heed
 	rows, err := w.statement[statement].Query(args)
@@ -99,8 +99,8 @@ func (w *writer) do(statement int, args ...driver.Value) (answer int64, found bo
 	return answer, found, nil
 }
 
-// checkpoint moves the log into the file and empties it. Others who are just reading
-// from the log keep it from that: ErrInUse.
+// checkpoint moves the log into the file and truncates it. It fails with ErrInUse while others
+// are reading from the log.
 func (w *writer) checkpoint() error {
 	row, err := first(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)")
 	if err == nil && len(row) > 0 && row[0] != any(int64(0)) {
@@ -109,9 +109,9 @@ func (w *writer) checkpoint() error {
 	return err
 }
 
-// drain empties a log that has grown too long because there was a reader at any
-// moment at which it might have been begun anew. It waits for readers of now, which
-// may take long: then it is tried again when the log is twice as long.
+// drain empties a log that has grown too long because there was a reader whenever it could have
+// been restarted. It waits for current readers, which may take long: if that fails, it is tried
+// again when the log is twice as long.
 func (w *writer) drain() {
 	if size := logSize(w.path); size > w.limit {
 		w.limit = 2 * size
@@ -129,8 +129,8 @@ func logSize(path string) int64 {
 	return info.Size()
 }
 
-// write makes a change of the file in one transaction. It is on the disk when it
-// returns nil; with an error nothing of it is.
+// write makes a change to the file in one transaction. The change is on the disk when write
+// returns nil; on error nothing of it is.
 func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -148,10 +148,10 @@ func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 
 var errReadOnly = errors.New("it is open for reading only")
 
-// transact makes a change. Where the disk is full it empties the log, which may be what
-// fills it, and tries again; where that cannot be done, the next change begins with it:
-// else the log would take the room that is made, and the file never get any. From then
-// on the log is kept short.
+// transact makes a change. If the disk is full, it empties the log, which may be what fills it,
+// and tries again. If the log cannot be emptied, the next change starts by trying to: otherwise
+// the log would take up any space that is freed, and the file never get any. From then on the log
+// is kept short.
 func (w *writer) transact(change func() error) error {
 	if w.full {
 		w.reclaim()
@@ -170,7 +170,7 @@ func (w *writer) transact(change func() error) error {
 	return err
 }
 
-// reclaim gives the room of the log back to the disk, and tells whether it could.
+// reclaim returns the space of the log to the disk, and reports whether it could.
 func (w *writer) reclaim() bool {
 	w.full = w.checkpoint() != nil
 	return !w.full
@@ -190,7 +190,7 @@ func (w *writer) attempt(change func() error) error {
 		err = run(w.conn, "COMMIT")
 	}
 	if err != nil {
-		if !w.conn.AutoCommit() { // SQLite itself ends a transaction for some errors
+		if !w.conn.AutoCommit() { // SQLite ends the transaction by itself on some errors
 			err = errors.Join(err, run(w.conn, "ROLLBACK"))
 		}
 		return err
