@@ -24,6 +24,7 @@ type Config struct {
 	Apart     bool          // trains on the views one after the other even where they could share a batch
 	SumsApart bool          // CUDA only: see graph.Graph
 	Group     graph.Group   // the processes that train together; training only
+	SyncNorm  bool          // these processes normalise by the statistics of all their batches; CPU only
 	Block     int           // channel block of the NCHWc kernels; 0 for the portable graph
 	Standard  bool          // standard operators only, for tools other than ONNX Runtime; requires Block 0
 }
@@ -45,6 +46,9 @@ func (c Config) build(name string, f func(*graph.Graph)) (*graph.Graph, error) {
 		}
 		g.Block, g.Standard, g.Device, g.CustomOps, g.TF32 = c.Block, c.Standard, c.Device, c.CustomOps, c.TF32
 		g.SumsApart = c.SumsApart
+		if c.SyncNorm {
+			g.Normalized = c.Group
+		}
 		f(g)
 		if c.Device == tensor.CUDA && c.CustomOps && c.compute().Half() {
 			g.HalvesTogether(c.compute())

@@ -154,6 +154,60 @@ func sortedBatch(b tensor.Batch) func(yield func(string, *tensor.Tensor) bool) {
 	}
 }
 
+// Processes that normalise their batches as one are equivalent to a single process with the whole
+// batch: in the loss, every gradient and every running statistic.
+func TestSyncNormIsOneBatch(t *testing.T) {
+	group := orttest.Group(t, 2)
+	if group == nil {
+		return
+	}
+	c := twinConfig("gelu", 8, orttest.BlockSize(t))
+	whole := c
+	whole.Batch *= group.Size()
+	alone := trainingOf(t, whole)
+	state, scale := twinState(alone), tensor.Batch{LossScale: tensor.Of([]float32{4})}
+	all, own := tensor.Batch{}, views(c, fmt.Sprintf("step%d/", group.Rank()))
+	for rank := range group.Size() {
+		for name, x := range views(c, fmt.Sprintf("step%d/", rank)) {
+			all[name] = behind(all[name], x)
+		}
+	}
+	want := run(t, alone.Graph, state, all, scale)
+	c.Group, c.SyncNorm = graph.Group{Rank: group.Rank(), Size: group.Size()}, true
+	got := run(t, trainingOf(t, c).Graph, state, own, scale)
+	c.SyncNorm = false
+	apart := run(t, trainingOf(t, c).Graph, state, own, scale)
+	atMost(t, "loss", math.Abs(float64(got["loss"].Float32()[0]/want["loss"].Float32()[0])-1), 1e-6)
+	for _, p := range alone.Params {
+		if p.Statistic {
+			name := p.Name + nextSuffix
+			atMost(t, name, off(got[name], wide(want[name])), 1e-6)
+			continue
+		}
+		if shift.MatchString(p.Name) {
+			continue // its gradient is zero but for rounding
+		}
+		name := p.Name + gradSuffix
+		atMost(t, name, off(got[name], wide(want[name])), 5e-5)
+		if e := off(apart[name], wide(want[name])); e < 1e-2 {
+			t.Errorf("%s would be right with statistics of each process (%.1e)", name, e)
+		}
+	}
+	alike(t, group.AllGather, got)
+}
+
+// behind is the rows of x behind those of all, which may be nil.
+func behind(all, x *tensor.Tensor) *tensor.Tensor {
+	if all == nil || x.Type != tensor.Uint8 {
+		return x
+	}
+	shape := slices.Clone(x.Shape)
+	shape[0] += all.Shape[0]
+	out := tensor.New(x.Type, shape...)
+	copy(out.Data.([]uint8), slices.Concat(all.Data.([]uint8), x.Data.([]uint8)))
+	return out
+}
+
 // Both collectives of a step run in the same order in every process, however its graph is
 // scheduled: the gradients exchanged second depend on what the first one gathered.
 func TestGroupHasOneOrder(t *testing.T) {

@@ -70,6 +70,10 @@ type Graph struct {
 	// TF32 lets cuDNN's convolutions round float32 operands to a 10-bit mantissa.
 	TF32 bool
 
+	// Normalized is the group of processes that normalise their batches as one, by the statistics of
+	// all of them (SyncBatchNorm). The zero value normalises each batch alone. CPU only.
+	Normalized Group
+
 	// Standard restricts the graph to standard operators, for tools that support no others, and
 	// makes it slower. Block must be 0.
 	Standard bool
@@ -79,6 +83,7 @@ type Graph struct {
 	count  map[string]int
 	names  map[string]*Value
 	once   map[Key]*Value
+	last   *Value // of the last collective
 }
 
 // Output is a value and its name outside the graph.

@@ -36,7 +36,7 @@ func ConvNorm(s *Scope, x *graph.Value, conv, norm string, m int, win graph.Wind
 	}
 	p := newNormParams(s, m, n)
 	y, mean, variance := grad.ConvNorm(s.G, x, w, win, p.gamma, p.beta, n.options(s))
-	p.update(s, mean, variance, y.Elements()/m)
+	p.update(s, mean, variance, y.Elements()/m*s.G.Normalized.Processes())
 	return n.activate(s.G, y)
 }
 
@@ -50,7 +50,7 @@ func BatchNorm(s *Scope, x *graph.Value, n Norm) *graph.Value {
 		return finish(s.G, s.G.BatchNormalization(x, typed(p.gamma), typed(p.beta), typed(p.mean), typed(p.variance), bnEps), n)
 	}
 	y, mean, variance := grad.BatchNorm(s.G, x, p.gamma, p.beta, n.options(s))
-	p.update(s, mean, variance, x.Elements()/c)
+	p.update(s, mean, variance, x.Elements()/c*s.G.Normalized.Processes())
 	return n.activate(s.G, y)
 }
 

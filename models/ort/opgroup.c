@@ -18,10 +18,11 @@ typedef struct {
   int gathers;
 } registered;
 
-// node is one of a session; size is that of the group that the graph was made for.
+// node is one of a session: the size of the group that the graph was made for, and 1 if the last
+// input is not exchanged but only orders this node after another.
 typedef struct {
   const registered *of;
-  int64_t size;
+  int64_t size, after;
 } node;
 
 static void *status(const registered *r, char *message) { return vr_status(r->name, DOMAIN, message); }
@@ -48,6 +49,7 @@ static void *create(const void *r, void *api, void *info, void **to) {
     error = vr_failed(STATUS(NODE_INT, void *, const char *, int64_t *)(info, "rank", &rank));
   if (error == NULL && n->of->gathers && rank != vr_group_rank())
     error = vr_error("the graph is for process %lld, and this is %d", (long long)rank, vr_group_rank());
+  if (error == NULL) free(vr_failed(STATUS(NODE_INT, void *, const char *, int64_t *)(info, "after", &n->after))); // 0 without
   if (error != NULL) free(n), n = NULL;
   *to = n;
   return status(r, error);
@@ -74,6 +76,7 @@ static char *exchange(const node *n, void *context) {
   size_t inputs = 0, used = 0;
   char *error = vr_failed(STATUS(RUN_INPUT_COUNT, void *, size_t *)(context, &inputs));
   if (error != NULL) return error;
+  inputs -= n->after;
   vr_reduction *all = calloc(inputs, sizeof *all);
   for (size_t i = 0; error == NULL && i < inputs; i++) {
     error = look(n, context, i, &all[used]);

@@ -79,8 +79,8 @@ var ops = map[string]func(*call) []array{
 	"vicreg.cuda.Halves":         halves,
 
 	// In a single process, collectives return their inputs.
-	"vicreg.collectives.AllGather": func(c *call) []array { return c.in },
-	"vicreg.collectives.AllReduce": func(c *call) []array { return c.in },
+	"vicreg.collectives.AllGather": func(c *call) []array { return c.in[:len(c.Outputs)] },
+	"vicreg.collectives.AllReduce": func(c *call) []array { return c.in[:len(c.Outputs)] },
 
 	"com.microsoft.nchwc.ReorderInput":      one(reorderInput),
 	"com.microsoft.nchwc.ReorderOutput":     one(reorderOutput),
