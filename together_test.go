@@ -88,7 +88,7 @@ func TestTrainTogether(t *testing.T) {
 	args, run := smallTraining(t, "2")
 	all := startTogether(t, 2, args...)
 	end(t, all, 0, 0)
-	if !strings.Contains(all[0].out.String(), "processes  2, each with 4 images of a batch\n") || !strings.Contains(all[0].out.String(), "done       6 steps") {
+	if !strings.Contains(all[0].out.String(), "processes  2, each with 4 images of a batch; BatchNorm uses the statistics of the whole batch\n") || !strings.Contains(all[0].out.String(), "done       6 steps") {
 		t.Errorf("the first says\n%s", &all[0].out)
 	}
 	if all[1].out.Len()+all[1].err.Len() > 0 {
@@ -102,11 +102,36 @@ func TestTrainTogether(t *testing.T) {
 	if out, err := program(t, nil, alone...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// Images and views equal those of a single process, but its BatchNorm sees twice as many at
-	// once.
+	// Images, views and the statistics of BatchNorm equal those of a single process.
 	got, want := stepLosses(t, run), stepLosses(t, other)
-	if len(got) != 6 || len(want) != 6 || math.Abs(got[0]/want[0]-1) > 0.1 || got[0] == want[0] {
-		t.Errorf("losses %v together, %v alone", got, want)
+	if len(got) != 6 || len(want) != 6 {
+		t.Fatalf("losses %v together, %v alone", got, want)
+	}
+	for i := range got {
+		if math.Abs(got[i]/want[i]-1) > 1e-3 {
+			t.Errorf("losses %v together, %v alone", got, want)
+		}
+	}
+	// With statistics of its own each process normalises half as many images.
+	unlike, apart := smallTraining(t, "2")
+	unlike[2] = args[2]
+	all = startTogether(t, 2, append(unlike, "--sync-batchnorm=false")...)
+	end(t, all, 0, 0)
+	if !strings.Contains(all[0].out.String(), "BatchNorm uses the statistics of each part by itself\n") {
+		t.Errorf("the first says\n%s", &all[0].out)
+	}
+	got = stepLosses(t, apart)
+	if e := math.Abs(got[0]/want[0] - 1); len(got) != 6 || e > 0.1 || e < 1e-4 {
+		t.Errorf("losses %v with statistics of each, %v alone", got, want)
+	}
+}
+
+// --sync-batchnorm is refused where it has no effect.
+func TestSyncBatchNormIsRefused(t *testing.T) {
+	args, _ := smallTraining(t, "1")
+	out, err := program(t, nil, append(args, "--sync-batchnorm=false")...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--sync-batchnorm: want --collectives as well") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -255,7 +280,7 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	lock.Close()
-	if out, err := train(); err != nil || !strings.Contains(out, "processes  2, each with 4 images of a batch\n") || saved(t, run).Step != 6 {
+	if out, err := train(); err != nil || !strings.Contains(out, "processes  2, each with 4 images of a batch; BatchNorm uses the statistics of the whole batch\n") || saved(t, run).Step != 6 {
 		t.Errorf("%v\n%s", err, out)
 	}
 	// A signal forwarded by mpirun ends both with a checkpoint.

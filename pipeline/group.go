@@ -107,8 +107,23 @@ func (n *namedWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// syncsNorm reports whether processes share the statistics of batch normalisation. Graphs for CUDA
+// do not: its tensors would have to pass through the host for each exchange.
+func (t *trainFlags) syncsNorm() bool { return t.syncNorm && t.machine.OnHost() }
+
+// canSync returns an error if --sync-batchnorm was given where it has no effect.
+func (t *trainFlags) canSync() error {
+	switch {
+	case t.collectives == "":
+		return usage.Errorf("--sync-batchnorm: want --collectives as well, which joins the processes that share a batch")
+	case t.syncNorm && !t.machine.OnHost():
+		return usage.Errorf("--sync-batchnorm: on %v each process normalises its own part of a batch", t.machine.Device)
+	}
+	return nil
+}
+
 // agree returns an error in every process if one has other settings, images or weights than the
-// first, or other devices or kernels: they would silently train different models. At the start of
+// first, other devices or kernels, or another --sync-batchnorm: they would silently train different models. At the start of
 // a run it is the group's first communication.
 func (r *run) agree(weights func() (uint32, error)) error {
 	if r.group().Size() == 1 {
@@ -127,13 +142,13 @@ func (r *run) agree(weights func() (uint32, error)) error {
 	if err != nil {
 		return err
 	}
-	device := fmt.Sprint(r.machine.Device.Kind, r.machine.kernels)
+	device := fmt.Sprint(r.machine.Device.Kind, r.machine.kernels, r.syncsNorm())
 	sums := []struct {
 		what string
 		sum  uint32
 	}{
 		{"images", crc32.ChecksumIEEE([]byte(r.DataSet))},
-		{"devices or kernels", crc32.ChecksumIEEE([]byte(device))},
+		{"devices, kernels or --sync-batchnorm", crc32.ChecksumIEEE([]byte(device))},
 		{"settings", crc32.ChecksumIEEE(told)},
 		{"weights", sum},
 	}

@@ -14,6 +14,7 @@ import (
 func (r *run) stepConfig() models.Config {
 	c := r.graphs(r.block)
 	c.Batch, c.Group = r.part(), place(r.group())
+	c.SyncNorm = r.syncsNorm()
 	if !r.machine.OnHost() {
 		c.Device, c.CustomOps = r.machine.Device.Kind, r.machine.customOps()
 		c.Compute, c.TF32 = r.Precision.compute(), r.Precision == tf32

@@ -30,6 +30,7 @@ type trainFlags struct {
 	cacheMB       int
 	maxBad        float64
 	collectives   string
+	syncNorm      bool
 	joined        group // nil for a single process
 	replanned     bool  // the run's plan differs from its last checkpoint's
 	met           bool  // all processes have reached the end
@@ -82,6 +83,7 @@ same images and, to resume, the same RUN, which the first of them writes.
 	fs.IntVar(&t.cacheMB, "cache-mb", 1024, "`MB` of memory for decoded images, which then cost no decoding after the first epoch")
 	fs.Float64Var(&t.maxBad, "max-bad", 0.5, "stop when more than this `share` of the images is bad")
 	fs.StringVar(&t.collectives, "collectives", "", "shared `LIBRARY` that joins this process with others to train one model, each on its part of --batch")
+	fs.BoolVar(&t.syncNorm, "sync-batchnorm", true, "normalise by the statistics of the whole batch in each process of --collectives, as PyTorch's SyncBatchNorm does, not by those of its own part; on the CPU")
 	return t, fs
 }
 
@@ -172,6 +174,11 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	if err := t.validate(); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
+	if usage.Given(fs, "sync-batchnorm") {
+		if err := t.canSync(); err != nil {
+			return checkpoint.Position{}, nil, err
+		}
+	}
 	if t.resume {
 		if err := usage.Require(fs, "out"); err != nil {
 			return checkpoint.Position{}, nil, err
@@ -247,7 +254,11 @@ func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why
 		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
 	fmt.Fprintf(w, "optimizer  %s\n", why.describe(t.Optimizer, t.Schedule))
 	if t.collectives != "" {
-		fmt.Fprintf(w, "processes  %d, each with %d images of a batch\n", t.group().Size(), t.part())
+		statistics := "of each part by itself"
+		if t.syncsNorm() {
+			statistics = "of the whole batch"
+		}
+		fmt.Fprintf(w, "processes  %d, each with %d images of a batch; BatchNorm uses the statistics %s\n", t.group().Size(), t.part(), statistics)
 	}
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
 	if r.chosen != "" {

@@ -43,7 +43,7 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions) 
 // the result, the mean and the variance.
 func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, save func(string, *graph.Value)) []*graph.Value {
 	if !g.Normalized.Alone() && g.Device == tensor.CUDA {
-		g.Fail("BatchNorm", "the batches of %d processes are normalised as one on the CPU only", g.Normalized.Size)
+		g.Fail("BatchNorm", "statistics shared by %d processes, which CUDA graphs do not exchange", g.Normalized.Size)
 	}
 	if fusible(g, x, o) {
 		return fusedNorm(g, x, gamma, beta, o, save)
@@ -55,7 +55,7 @@ func normalize(g *graph.Graph, x, gamma, beta *graph.Value, o BatchNormOptions, 
 		return normalizeLast(g, x, gamma, beta, o, save)
 	}
 	own, ownVariance := moments(g, x)
-	mean, variance := ofAll(g, own, ownVariance)
+	mean, variance := sharedMoments(g, own, ownVariance)
 	istd := g.Reciprocal(g.Sqrt(g.Add(variance, g.Float(o.Eps))))
 	scale := g.Mul(gamma, istd)
 	shift := g.Sub(beta, g.Mul(mean, scale))
@@ -122,7 +122,7 @@ func normGradient(c *Call) (d normGrads) {
 	}
 	dbeta, dot := channelSums(g, d.y, x)
 	d.beta, d.gamma = dbeta, g.Mul(istd, g.Sub(dot, g.Mul(mean, dbeta)))
-	dbeta, dgamma := sumsOfAll(g, d.beta, d.gamma)
+	dbeta, dgamma := sharedSums(g, d.beta, d.gamma)
 	inv := g.Float(-float64(x.Shape[1]) / float64(x.Elements()*g.Normalized.Processes())) // -1/NL
 	k2 := g.Mul(g.Mul(dgamma, istd), inv)
 	k3 := g.Sub(g.Mul(dbeta, inv), g.Mul(k2, mean))
@@ -132,37 +132,6 @@ func normGradient(c *Call) (d normGrads) {
 		d.unscaled = g.Add(affine(g, x, k2, k3, nil, false), d.y)
 	}
 	return d
-}
-
-// ofAll returns the mean and the biased variance [C] of the batches of all processes that
-// normalise as one, from those of this one's: with the mean m and the variance v of each,
-//
-//	mean m, and mean v + mean (m - mean m)^2
-//
-// which keeps the digits of both where a channel is far from zero.
-func ofAll(g *graph.Graph, mean, variance *graph.Value) (all, allVariance *graph.Value) {
-	if g.Normalized.Alone() {
-		return mean, variance
-	}
-	c := mean.Shape[0]
-	each := g.AllGather(g.Normalized, g.Reshape(g.Concat(0, mean, variance), 1, 2*c))[0]
-	means, variances := g.Slice(each, 1, 0, c), g.Slice(each, 1, c, 2*c)
-	inv := g.Float(1 / float64(g.Normalized.Size))
-	over := func(rows *graph.Value) *graph.Value { return g.Mul(g.ReduceSum(rows, false, 0), inv) }
-	all = over(means)
-	apart := g.Sub(means, all)
-	return all, g.Add(over(variances), over(g.Mul(apart, apart)))
-}
-
-// sumsOfAll are the sums [C] of a gradient over the batches of all processes that normalise as
-// one. Those of gamma and beta are still of this one's batch, as all gradients are that the
-// processes exchange at the end.
-func sumsOfAll(g *graph.Graph, dbeta, dgamma *graph.Value) (allBeta, allGamma *graph.Value) {
-	if g.Normalized.Alone() {
-		return dbeta, dgamma
-	}
-	all := g.AllReduce(g.Normalized, dbeta, dgamma)
-	return all[0], all[1]
 }
 
 // moments returns the mean and the biased variance per channel, [C].

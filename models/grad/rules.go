@@ -190,7 +190,7 @@ func transpose(c *Call) []*graph.Value {
 func allGather(c *Call) []*graph.Value {
 	rank := c.Attr("rank").(int)
 	return c.each(func(i int) *graph.Value {
-		if i == len(c.Dy) || c.Dy[i] == nil { // the last may be there only to be waited for
+		if i == len(c.Dy) || c.Dy[i] == nil { // an input without an output only orders collectives
 			return nil
 		}
 		n := c.Inputs[i].Shape[0]
