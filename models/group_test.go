@@ -233,6 +233,54 @@ func TestGroupHasOneOrder(t *testing.T) {
 	}
 }
 
+// With shared statistics, too, each collective waits for the one before it, in an order that is the
+// same in every process.
+func TestSyncNormHasOneOrder(t *testing.T) {
+	c := twinConfig("relu", 8, 0)
+	c.SyncNorm = true
+	var orders [2]string
+	for rank := range orders {
+		c.Group = graph.Group{Rank: rank, Size: 2}
+		step, err := Step(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last *graph.Node
+		for _, n := range collectives(step.Graph.Nodes) {
+			if last != nil && n.Inputs[len(n.Inputs)-1].Node != last {
+				t.Errorf("rank %d: %s does not wait for %s", rank, n.Name, last.Name)
+			}
+			last = n
+			orders[rank] += n.Op + n.Name + " "
+		}
+	}
+	// 20 normalisations of the ResNet-18, and 2 of the expander, on both views in both directions;
+	// then the embeddings and the gradients.
+	if orders[0] != orders[1] || strings.Count(orders[0], " ") != 4*22+2 {
+		t.Errorf("%d collectives: %q and %q", strings.Count(orders[0], " "), orders[0], orders[1])
+	}
+}
+
+// collectives returns those among nodes and their bodies, in order.
+func collectives(nodes []*graph.Node) (all []*graph.Node) {
+	for _, n := range nodes {
+		if n.Domain == graph.DomainCollectives {
+			all = append(all, n)
+		}
+		all = append(all, collectives(n.Body)...)
+	}
+	return all
+}
+
+// Graphs for CUDA do not exchange statistics.
+func TestSyncNormRefusesCUDA(t *testing.T) {
+	c := twinConfig("relu", 8, 0)
+	c.Group, c.SyncNorm, c.Device, c.CustomOps = graph.Group{Size: 2}, true, tensor.CUDA, true
+	if _, err := Step(c); err == nil || !strings.Contains(err.Error(), "statistics shared by 2 processes") {
+		t.Error(err)
+	}
+}
+
 // follows reports whether a node depends on another, through nodes not yet seen.
 func follows(n, other *graph.Node, seen map[*graph.Node]bool) bool {
 	seen[n] = true

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # summary: one training step by two processes over the same step by one, and the same of PyTorch's DistributedDataParallel
 #
-# Usage: scripts/bench.sh collectives [--quick] [--case NAME] [--rounds N] [--threads N] [--processes N]
+# Usage: scripts/bench.sh collectives [--quick] [--case NAME] [--rounds N] [--threads N] [--processes N] [--sync-batchnorm=false]
+# The processes share the statistics of BatchNorm, as those of vicreg train do unless they are
+# told otherwise; PyTorch's do not, as its SyncBatchNorm is for GPUs.
 # Needs an MPI with mpicc and mpirun, such as Debian's openmpi-bin with libopenmpi-dev. The peer
 # needs a PyTorch with gloo, such as Debian's python3-torch: of the Python named by
 # VICREG_TORCH_PYTHON, else of python3 or the system's python3; without one there is no peer.

@@ -26,7 +26,7 @@ var quick = steps.Setup{Name: "quick", Model: "resnet18", Stem: "cifar", Expande
 
 // bench holds the command's settings.
 type bench struct {
-	quick             bool
+	quick, sync       bool
 	only, bridge      string
 	rounds, processes int
 	threads           int
@@ -49,6 +49,7 @@ func run() error {
 	flag.IntVar(&b.rounds, "rounds", 7, "measured steps of each side")
 	flag.IntVar(&b.processes, "processes", 2, "how many share the batch and the threads")
 	flag.IntVar(&b.threads, "threads", ort.Cores(), "threads of one process, which several share")
+	flag.BoolVar(&b.sync, "sync-batchnorm", true, "the processes share the statistics of BatchNorm, as in vicreg train; PyTorch's do not")
 	flag.StringVar(&b.bridge, "bridge", "", "the library that joins processes over MPI")
 	flag.StringVar(&b.python, "python", "", "a Python whose PyTorch has gloo; none without")
 	serve := flag.String("serve", "", "run one side: a setup as JSON (used by the command itself)")
@@ -80,6 +81,7 @@ func run() error {
 // compare runs the sides of a step in turns and adds their results to the last line.
 func (b *bench) compare(s steps.Setup) error {
 	fmt.Printf("\n%s: %v; %d threads, or %d processes with %d each\n", s.Name, s, s.Threads, b.processes, max(s.Threads/b.processes, 1))
+	s.SyncNorm = b.sync
 	sides := []steps.Side{steps.Ours("vicreg", s), steps.Together("vicreg together", s, b.processes, b.bridge)}
 	if b.python != "" {
 		sides = append(sides, steps.Torch("PyTorch", b.python, s, "channels_last"),

@@ -31,6 +31,7 @@ type Setup struct {
 	Capture   bool   // record the launches of a step and replay them
 	Profile   string // prefix of the profile file, "" for none
 
+	SyncNorm    bool   // those processes share the statistics of their parts of Batch
 	Collectives string // the library that joins the processes sharing Batch; "" for a single process
 	Socket      string // on which the first of them relays its commands
 	group       graph.Group
@@ -63,6 +64,7 @@ func (s Setup) config(lib *ort.Runtime, d ort.Device) (c models.Config, err erro
 	if c.Compute, ok = computes[s.Precision]; !ok || d.Kind == tensor.Host && s.Precision != "fp32" {
 		return c, fmt.Errorf("no precision %q on %v", s.Precision, d)
 	}
+	c.SyncNorm = s.SyncNorm && d.Kind == tensor.Host
 	if d.Kind == tensor.Host && s.Kernels == "auto" {
 		c.Block, err = ort.BlockSize(lib)
 	}
