@@ -174,3 +174,72 @@ func TestNormalizeRefuses(t *testing.T) {
 		node("ConvMoments", "x w", "y Mean Variance Istd", onnx.Ints("pads", 0, 0), onnx.Int("stride", 1), onnx.Float("eps", eps), onnx.Int("groups", 2))
 	refuses(t, m, "x does not divide into groups")
 }
+
+// Timing both ways leaves nothing of the workspace of the one that loses in the session's memory.
+// Without memory for it, that way is not tried.
+func TestConvMomentsGiveMemoryBack(t *testing.T) {
+	if !orttest.StandIn(t) {
+		return
+	}
+	const workspace = 16 << 20
+	t.Setenv(standin.EnvSumsWorkspace, fmt.Sprint(workspace))
+	for _, c := range []struct {
+		times        string // of the way that sums while convolving
+		memory       int    // of the device
+		fused        int
+		least, below int64 // bytes that the session holds
+	}{
+		{"100", 256 << 20, 0, 0, workspace},
+		{"0.25", 256 << 20, 1, workspace, 3 * workspace},
+		{"0.25", workspace - 1, 0, 0, workspace},
+	} {
+		t.Setenv(standin.EnvSums, c.times)
+		t.Setenv(standin.EnvMemory, fmt.Sprint(c.memory))
+		ort.ConvSearches()
+		bytes := heldByMoments(t, momentsCases[0])
+		if took := ort.ConvSearches(); bytes < c.least || bytes >= c.below || took.Fused != c.fused {
+			t.Errorf("%+v: the session holds %d bytes, %+v", c, bytes, took)
+		}
+	}
+}
+
+// heldByMoments returns the device memory that a session with the operator holds after two steps.
+func heldByMoments(t *testing.T, c convCase) int64 {
+	t.Helper()
+	r := seeded()
+	m := newCustom(f16).give("w", random(r, f16, c.w[:]...)).give("x", random(r, f16, c.x[:]...)).give("Rate", zeros(1)).give("Mean", zeros(c.w[0])).
+		want("w.next", c.w[:]...).want("Mean.next", c.w[0]).want("Loss", 1)
+	m.value(f16, "y", c.x[0], c.out[0], c.out[1], c.w[0])
+	m.value(f32, "Variance", c.w[0])
+	m.value(f32, "Istd", c.w[0])
+	m.node("ConvMoments", "x w", "y Mean.next Variance Istd", c.attributes(onnx.Float("eps", eps))...)
+	m.builder.node("Identity", "Loss", "Rate").node("Identity", "w.next", "w")
+	b, err := onnx.Marshal(m.model())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := orttest.Open(t).NewSession(b, ort.Options{Device: cuda})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	st, err := ort.NewStepper(s, ort.StepperConfig{State: []ort.Variable{{In: "w", Out: "w.next"}, {In: "Mean", Out: "Mean.next"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := st.Restore(map[string]*tensor.Tensor{"w": m.in["w"], "Mean": m.in["Mean"]}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := st.Step(tensor.Batch{"x": m.in["x"], "Rate": m.in["Rate"]}); err != nil {
+			t.Fatal(err)
+		}
+		st.Accept()
+	}
+	bytes, err := st.DeviceMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}

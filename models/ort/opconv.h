@@ -57,6 +57,10 @@ char *vr_conv_plan(vr_call *run, const vr_conv_shape *shape, const vr_conv_data 
 // vr_conv_run runs a plan, with workspace of the run.
 char *vr_conv_run(vr_call *run, const vr_plan *plan, const vr_conv_data *data);
 
+// vr_try_memory allocates device memory outside the runtime's arena, which would keep for good what
+// a search needs once; NULL if there is too little. cudaFree releases it. Must not be captured.
+void *vr_try_memory(size_t bytes);
+
 // vr_conv_shapes computes y's shape from those of x and w, and vr_conv_forward describes the
 // convolution of the run's node.
 char *vr_conv_shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out);

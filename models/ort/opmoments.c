@@ -60,12 +60,18 @@ typedef struct {
   vr_conv_data data;
   vr_statistics to;
   int64_t groups;
+  void *workspace; // for either plan; NULL to allocate it for each run
 } attempt;
+
+static char *convolve(attempt *t, const vr_plan *plan) {
+  if (t->workspace == NULL) return vr_conv_run(t->run, plan, &t->data);
+  return vr_execute(&plan->shape, plan->plan, &t->data, t->workspace);
+}
 
 static char *run_fused(void *of) {
   attempt *t = of;
   const vr_conv_shape *s = &t->ways->fused->shape;
-  char *error = vr_conv_run(t->run, t->ways->fused, &t->data);
+  char *error = convolve(t, t->ways->fused);
   if (error != NULL) return error;
   const vr_program program = {{"moments"}, t->run->node->type, 1};
   const int count = t->groups * s->y[3];
@@ -77,18 +83,34 @@ static char *run_fused(void *of) {
 
 static char *run_apart(void *of) {
   attempt *t = of;
-  char *error = vr_conv_run(t->run, t->ways->apart, &t->data);
+  char *error = convolve(t, t->ways->apart);
   return error != NULL ? error : vr_moments(t->run, &t->run->out[0], t->data.y, &t->to, &t->ways->counters);
 }
 
-// choose times both ways and picks the faster one.
-static char *choose(attempt *t, int *way) {
+// faster reports whether the fused way takes less time; false if it fails. An error is that of the
+// other way.
+static char *faster(attempt *t, int *is) {
   float fused = 0, apart = 0;
-  char *error = t->ways->fused->plan == NULL ? NULL : vr_time(t->run, run_fused, t, &fused);
-  if (error == NULL) error = vr_time(t->run, run_apart, t, &apart);
+  char *failed = vr_time(t->run, run_fused, t, &fused);
+  if (failed != NULL) vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
+  char *error = vr_time(t->run, run_apart, t, &apart);
+  *is = failed == NULL && error == NULL && fused < apart;
+  free(failed);
+  return error;
+}
+
+// choose times both ways and picks the faster one; the fused one only where both fit in memory.
+static char *choose(attempt *t, int *way) {
+  const vr_plan *fused = t->ways->fused, *apart = t->ways->apart;
+  size_t bytes = fused->workspace > apart->workspace ? fused->workspace : apart->workspace;
+  int is = 0;
+  char *error = NULL;
+  if (fused->plan != NULL && bytes > 0) t->workspace = vr_try_memory(bytes);
+  if (fused->plan != NULL && (bytes == 0 || t->workspace != NULL)) error = faster(t, &is);
+  if (t->workspace != NULL) vr_cudnn.cudaFree(t->workspace), t->workspace = NULL;
   if (error != NULL) return error;
-  *way = t->ways->fused->plan != NULL && fused < apart ? FUSED : APART;
-  vr_moments_chosen(*way == FUSED);
+  *way = is ? FUSED : APART;
+  vr_moments_chosen(is);
   return NULL;
 }
 

@@ -178,10 +178,7 @@ static char *measure(vr_call *run, search *s, const candidate *c, const vr_conv_
   return error;
 }
 
-// try_memory allocates device memory outside the runtime's arena, which would keep for good what
-// a search needs once; NULL if there is too little. Like all of a search, it must not be
-// captured.
-static void *try_memory(size_t bytes) {
+void *vr_try_memory(size_t bytes) {
   void *memory = NULL;
   if (vr_cudnn.cudaMalloc(&memory, bytes) == 0) return memory;
   vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
@@ -194,7 +191,7 @@ static void *workspace_for(search *s) {
     int most = 0;
     for (int i = 1; i < s->count; i++)
       if (s->all[i].workspace > s->all[most].workspace) most = i;
-    void *memory = s->count && s->all[most].workspace ? try_memory(s->all[most].workspace) : NULL;
+    void *memory = s->count && s->all[most].workspace ? vr_try_memory(s->all[most].workspace) : NULL;
     if (memory != NULL || s->count == 0 || s->all[most].workspace == 0) return memory;
     vr_descriptors_free(&s->all[most].own);
     memmove(&s->all[most], &s->all[most + 1], (--s->count - most) * sizeof *s->all);

@@ -53,6 +53,9 @@ const (
 const (
 	EnvSums   = "VICREG_STANDIN_SUMS"
 	EnvNoSums = "VICREG_STANDIN_NO_SUMS"
+
+	// EnvSumsWorkspace is EnvWorkspace for those kernels.
+	EnvSumsWorkspace = "VICREG_STANDIN_SUMS_WORKSPACE"
 )
 
 // EnvLoops names the environment variable that restricts the stand-in for cuDNN to the engine of

@@ -244,9 +244,13 @@ int cudnnBackendFinalize(descriptor *d) {
   return status;
 }
 
-static int64_t workspace_of(int engine) {
+// workspace_of returns the bytes of workspace that a plan needs.
+static int64_t workspace_of(const descriptor *plan) {
   const char *bytes = getenv("VICREG_STANDIN_WORKSPACE");
-  return engine >= EXACT ? 0 : bytes ? atoll(bytes) : 4096 << engine;
+  if (plan->engine >= EXACT) return 0;
+  if (statistics(plan->graph) != NULL && getenv("VICREG_STANDIN_SUMS_WORKSPACE") != NULL)
+    bytes = getenv("VICREG_STANDIN_SUMS_WORKSPACE");
+  return bytes ? atoll(bytes) : 4096 << plan->engine;
 }
 
 // sums_fit reports whether there are kernels for the sums of a graph.
@@ -287,7 +291,7 @@ int cudnnBackendGetAttribute(descriptor *d, int name, int type, int64_t room, in
     return SUCCESS;
   }
   if (d->kind == PLAN && name == 402 && type == T_INT64 && room == 1 && d->final)
-    return *(int64_t *)values = workspace_of(d->engine), *count = 1, SUCCESS;
+    return *(int64_t *)values = workspace_of(d), *count = 1, SUCCESS;
   return refuse(BAD_PARAM, "attribute to read");
 }
 
@@ -364,10 +368,10 @@ int cudnnBackendExecute(void *handle, descriptor *plan, descriptor *pack) {
   if (plan->kind != PLAN || !plan->final || pack->kind != PACK || !pack->final)
     return refuse(BAD_PARAM, "not a plan and a pack");
   void *workspace = *(void *const *)value(pack, 1003), *data[3] = {0}, *to[2] = {0};
-  if (workspace_of(plan->engine) > 0) {
+  if (workspace_of(plan) > 0) {
     if (workspace == NULL) return refuse(BAD_PARAM, "no workspace");
     // All of it or, if it is large, its beginning.
-    int64_t bytes = workspace_of(plan->engine), most = 256 << 20;
+    int64_t bytes = workspace_of(plan), most = 256 << 20;
     memset(workspace, 0xff, bytes < most ? bytes : most);
   }
   if (plan->engine == FAILS) return refuse(EXECUTION_FAILED, "this engine fails");
