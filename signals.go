@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,7 +28,12 @@ func catch(name string) context.Context {
 	case !signal.Ignored(syscall.SIGHUP): // ignored under nohup
 		ctx = untilHangup(ctx)
 	}
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		stop()
+		if name == "train" {
+			fmt.Fprintln(os.Stderr, "\nvicreg train: stopping: the step in progress is finished, and a checkpoint written; Ctrl-C or SIGTERM again stops at once")
+		}
+	})
 	return ctx
 }
 

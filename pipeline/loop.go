@@ -29,8 +29,14 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	p := newProgress(r.quiet(stderr), r) // the same in all processes, so only the first prints it
+	if r.interrupted(ctx) {
+		return r.end(ctx, interrupted, stdout)
+	}
 	if err := r.before(stdout); err != nil {
 		return err
+	}
+	if r.interrupted(ctx) {
+		return r.end(ctx, interrupted, stdout)
 	}
 	begin := time.Now()
 	for {
@@ -66,6 +72,12 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s%s; next: vicreg export %s\n",
 		r.position.Step, 100*p.waitShare(), device, bad, r.out)
 	return errors.Join(err, r.meet())
+}
+
+// interrupted reports whether a run is to end before its next step, which takes minutes on a small
+// machine. Processes that train together decide that only by the vote after a step.
+func (r *run) interrupted(ctx context.Context) bool {
+	return ctx.Err() != nil && r.group().Size() == 1
 }
 
 // before measures the held-out images before a run's first step, as the baseline for later figures.

@@ -68,14 +68,14 @@ func smallRun(t *testing.T, args []string) []string {
 	return append(small, args...)
 }
 
-// printer collects output and calls do on every write.
+// printer collects output and calls do with every write.
 type printer struct {
 	bytes.Buffer
-	do func()
+	do func(written []byte)
 }
 
 func (p *printer) Write(b []byte) (int, error) {
-	p.do()
+	p.do(b)
 	return p.Buffer.Write(b)
 }
 
@@ -160,17 +160,32 @@ func TestTrainLearnsAndLeavesItsArtifacts(t *testing.T) {
 	}
 }
 
+// A run interrupted before its first step ends with the checkpoint it has already; later, it first
+// finishes the step.
 func TestInterruptedRunSavesAndSaysSo(t *testing.T) {
-	data, out := writeImages(t, 40), t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	// Before the first step: it still ends after one, with a checkpoint.
-	printed := &printer{do: cancel}
-	err := Train(ctx, smallRun(t, []string{"--data", data, "--out", out}), printed, io.Discard)
-	if !errors.Is(err, context.Canceled) || !strings.Contains(printed.String(), "--resume goes on") {
-		t.Fatalf("error %v, printed\n%s", err, printed)
-	}
-	if p := latest(t, out).Position; p.Step != 1 || p.Batch != 1 {
-		t.Errorf("saved at %+v", p)
+	data := writeImages(t, 40)
+	for at, want := range map[string]checkpoint.Position{
+		"images ":   {},
+		"epoch   0": {},
+		"epoch   1": {Step: 5, Epoch: 1, Batch: 1},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		out, printed := t.TempDir(), &printer{}
+		printed.do = func(b []byte) {
+			if bytes.HasPrefix(b, []byte(at)) {
+				cancel()
+			}
+		}
+		err := Train(ctx, smallRun(t, []string{"--data", data, "--out", out}), printed, io.Discard)
+		if !errors.Is(err, context.Canceled) || !strings.Contains(printed.String(), "--resume goes on") {
+			t.Fatalf("at %q: error %v, printed\n%s", at, err, printed)
+		}
+		if p := latest(t, out).Position; p.Step != want.Step || p.Epoch != want.Epoch || p.Batch != want.Batch || steps(t, out) != int(want.Step) {
+			t.Errorf("at %q: saved at %+v, %d steps in the metrics", at, p, steps(t, out))
+		}
+		if out, err := train(t, t.Context(), "--out", out, "--resume"); err != nil || !strings.Contains(out, "done ") {
+			t.Errorf("at %q: resumed: %v\n%s", at, err, out)
+		}
 	}
 }
 

@@ -212,7 +212,7 @@ func TestResumeKeepsItsPlan(t *testing.T) {
 	data, out := writeImages(t, 16), t.TempDir()
 	stepwise(t, data, out, 4)
 	var seen []int
-	stdout := &printer{do: func() { seen = append(seen, configOf(t, out).Epochs) }}
+	stdout := &printer{do: func([]byte) { seen = append(seen, configOf(t, out).Epochs) }}
 	if err := Train(t.Context(), smallRun(t, []string{"--out", out, "--resume", "--epochs", "4"}), stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
