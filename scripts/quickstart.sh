@@ -8,8 +8,8 @@ usage() {
 	cat <<'EOF'
 Usage: scripts/quickstart.sh [--out DIR] [--check] [IMAGES]
 
-  IMAGES     a folder of JPEG or PNG images of your own; without it, 2000 sample
-             images of 10 kinds are drawn
+  IMAGES     a folder of at least 16 JPEG or PNG images of your own; without it,
+             2000 sample images of 10 kinds are drawn
   --out DIR  where the samples, the run and the model go (default: quickstart)
   --check    stop after the server's first answer instead of serving on
 
@@ -41,6 +41,7 @@ done
 [[ $out == /* || $out == quickstart ]] || out=$start/$out
 [[ -z $images || $images == /* ]] || images=$start/$images
 
+own=$images
 step() { printf '\n== %s\n' "$*"; }
 
 step "ONNX Runtime"
@@ -58,10 +59,20 @@ if [[ -z $images ]]; then
 	go run ./scripts/samples -out "$images"
 fi
 
+# About 300 steps, whatever the number of images: 20 epochs of the samples.
+count=$(find -L "$images" -type f \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.webp' \) | wc -l)
+if ((count < 16)); then
+	echo "quickstart.sh: $images has $count images; give a folder of at least 16" >&2
+	exit 2
+fi
+batch=$((count / 4 < 128 ? count / 4 : 128))
+epochs=$((40000 * batch / 128 / count))
+((epochs > 0)) || epochs=1
+
 step "pretrain"
 ./vicreg train --data "$images" --out "$out/run" --force \
-	--image-size 32 --width 16 --expander 512-512-512 --batch 128 \
-	--epochs 20 --optimizer adamw --lr 0.003 --warmup 2 --time-limit 160s
+	--image-size 32 --width 16 --expander 512-512-512 --batch "$batch" \
+	--epochs "$epochs" --optimizer adamw --lr 0.003 --warmup "$((epochs / 10))" --time-limit 160s | tee "$out/train.log"
 
 step "export"
 ./vicreg export "$out/run" --untrained -o "$out/untrained.onnx"
@@ -71,7 +82,12 @@ step "look at it: the untrained backbone first, then the trained one"
 ./vicreg eval --model "$out/untrained.onnx" --data "$images" --limit 2000
 ./vicreg eval --model "$out/backbone.onnx" --data "$images" --limit 2000
 
-printf '\nThe backbone is %s, a single ONNX file. With your own images:\n  ./vicreg train --data DIR --out runs/mine\n  ./vicreg export runs/mine\n' "$out/backbone.onnx"
+if grep -q '^stopped .*time limit' "$out/train.log"; then
+	printf '\nThe training was cut off after 160 s, which shows that everything works and little more: expect poor figures.\n'
+fi
+printf '\nThe backbone is %s, a single ONNX file. To train one for longer, at a size for a laptop:\n' "$out/backbone.onnx"
+printf '  ./vicreg train --data %q --out runs/mine --image-size 32 --width 16 --batch %s --epochs 200\n' "${own:-DIR}" "$batch"
+printf '  ./vicreg export runs/mine\n'
 
 step "index the images"
 rm -f "$out"/images.index* # of an earlier model
