@@ -116,6 +116,7 @@ func TestErrorsOfTheIndex(t *testing.T) {
 		words  string
 	}{
 		{fmt.Errorf("write: %w", index.ErrFull), 507, problem.NoSpace, "nothing of the request was stored"},
+		{fmt.Errorf("write: %w (%w)", index.ErrUnsure, index.ErrFull), 500, problem.Internal, "a restart of the server may bring it into effect"},
 		{fmt.Errorf("write: %w", index.ErrModel), 409, problem.Mismatch, "another model"},
 		{index.ErrClosed, 503, problem.Unavailable, "shutting down"},
 		{&index.ItemError{Index: 3, Err: errors.New("no")}, 400, problem.BadRequest, "item 3: no"},

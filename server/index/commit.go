@@ -10,10 +10,11 @@ import (
 )
 
 // commit writes the calls of a group together or, if that fails, one by one, so that a faulty
-// call fails alone.
+// call fails alone. If what was written together may still take effect, each call has to report
+// that.
 func (w *writer) commit(group []*call) {
 	err := w.apply(group)
-	if err == nil || len(group) == 1 {
+	if err == nil || len(group) == 1 || errors.Is(err, ErrUnsure) {
 		for _, c := range group {
 			c.done <- err
 		}

@@ -16,8 +16,9 @@ import (
 
 // Index stores items in namespaces and searches them. A namespace is created by its first item;
 // one without items is the same as one that never existed. All methods are safe for concurrent
-// use. An error means that nothing of the call was done, unless ctx ended: then the call may
-// still be carried out.
+// use. An error means that nothing of the call was done, with two exceptions: when ctx ended, the
+// call may still be carried out, and after ErrUnsure it may take effect when the index is next
+// opened.
 type Index interface {
 	// Upsert stores items, each in place of the one with its id; of several with the same id the
 	// last counts. It reports which ids are new. On return the items are on the disk, and every
@@ -100,6 +101,7 @@ var (
 	ErrModel   = errors.New("the index belongs to another model")
 	ErrMuch    = errors.New("the items that are found have more metadata than is wanted")
 	ErrClosed  = store.ErrClosed
+	ErrUnsure  = store.ErrUnsure
 )
 
 // ItemError says why an item cannot be stored.

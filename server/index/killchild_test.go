@@ -21,7 +21,7 @@ import (
 
 // The test binary runs itself as the process that is killed or traced.
 const (
-	childEnv = "VICREG_TEST_INDEX_CHILD" // what to do: mixed or sequential
+	childEnv = "VICREG_TEST_INDEX_CHILD" // what to do: mixed, sequential or together
 	pathEnv  = "VICREG_TEST_INDEX_PATH"
 	roundEnv = "VICREG_TEST_INDEX_ROUND"
 )
@@ -68,6 +68,9 @@ func child(ctx context.Context) error {
 	fmt.Println("open")
 	if os.Getenv(childEnv) == "sequential" {
 		return errors.Join(sequence(ctx, f), f.Close())
+	}
+	if os.Getenv(childEnv) == "together" {
+		return together(f)
 	}
 	var group errgroup.Group
 	for w := range childWorkers {

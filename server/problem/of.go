@@ -59,6 +59,8 @@ func ofIndex(err error) *Error {
 		return Errorf(BadRequest, "%v", err)
 	case errors.Is(err, index.ErrUnknown):
 		return Errorf(UnknownItem, "%v", err)
+	case errors.Is(err, index.ErrUnsure):
+		return Errorf(Internal, "the change is not in effect, but a restart of the server may bring it into effect; it can be sent again: see the server's log for the request id")
 	case errors.Is(err, index.ErrFull):
 		return Errorf(NoSpace, "nothing of the request was stored")
 	case errors.Is(err, index.ErrModel):

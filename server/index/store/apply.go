@@ -17,7 +17,7 @@ type Change struct {
 
 // Apply makes all changes in order, in one transaction that is on the disk when it returns, and
 // sets the Key of each: a row that replaces another keeps that one's key, and removing a missing
-// row sets 0. On error the file is unchanged.
+// row sets 0. On error, other than ErrUnsure, the file is unchanged.
 func (s *Store) Apply(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil

@@ -25,6 +25,7 @@ var children = map[string]func(args []string) error{
 	"remove-newest":    removeNewest,
 	"fill":             fill,
 	"fill-log":         fillLog,
+	"step-on":          stepOn,
 }
 
 func TestMain(m *testing.M) {

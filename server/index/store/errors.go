@@ -18,10 +18,15 @@ var (
 	ErrForeign = errors.New("the file is no index of vicreg's")
 	ErrFull    = errors.New("the disk is full")
 	ErrClosed  = errors.New("the index is closed")
+
+	// ErrUnsure is the error of a change that was written to the log but perhaps not to the disk,
+	// and could not be removed from the log. It is not in effect until the store is next opened;
+	// from then on it may be, unless another change has been made before.
+	ErrUnsure = errors.New("the change is not made, but may be when the index is opened again: it could not be taken out of the log")
 )
 
 // known are the errors that need no translation.
-var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, ErrMoved, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
+var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, ErrUnsure, ErrMoved, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
 
 // explain adds what was being done to which file and, for an error of SQLite or the operating
 // system, the known error that it amounts to. nil stays nil.

@@ -18,6 +18,7 @@ type writer struct {
 	top       int64 // highest key that the file itself records as assigned
 	bare      bool  // the current change removes a row that recorded it
 	full      bool  // the disk is full, and the log could not be emptied
+	unsure    bool  // a change that has failed may be in the log, see mend
 	limit     int64 // bytes of the log from which it is emptied by force
 	usual     int64 // what limit is reset to afterwards
 }
@@ -64,7 +65,7 @@ func (w *writer) prepare() (err error) {
 	}
 	w.next = w.top + 1
 	// SQLite opens a write-protected file, too, but only for reading.
-	return run(w.conn, fmt.Sprintf("BEGIN IMMEDIATE; PRAGMA user_version = %d; ROLLBACK", version))
+	return run(w.conn, "BEGIN IMMEDIATE; "+setVersion+"; ROLLBACK")
 }
 
 func (w *writer) close() error {
@@ -106,6 +107,9 @@ func (w *writer) checkpoint() error {
 	if err == nil && len(row) > 0 && row[0] != any(int64(0)) {
 		return fmt.Errorf("%w: it is reading", ErrInUse)
 	}
+	if err == nil {
+		err = w.emptied()
+	}
 	return err
 }
 
@@ -130,7 +134,7 @@ func logSize(path string) int64 {
 }
 
 // write makes a change to the file in one transaction. The change is on the disk when write
-// returns nil; on error nothing of it is.
+// returns nil; on error nothing of it is, or ErrUnsure.
 func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -153,19 +157,24 @@ var errReadOnly = errors.New("it is open for reading only")
 // the log would take up any space that is freed, and the file never get any. From then on the log
 // is kept short.
 func (w *writer) transact(change func() error) error {
+	if err := w.mend(); err != nil {
+		return fmt.Errorf("%w: %w", errUnmended, err)
+	}
 	if w.full {
 		w.reclaim()
 	}
 	before := logSize(w.path)
 	err := w.attempt(change)
-	if !isFull(err) {
-		return err
-	}
-	w.limit, w.usual = fullLimit, fullLimit
-	if w.reclaim() && before > 0 {
-		if err = w.attempt(change); isFull(err) {
-			w.reclaim()
+	if isFull(err) {
+		w.limit, w.usual = fullLimit, fullLimit
+		if w.reclaim() && before > 0 {
+			if err = w.attempt(change); isFull(err) {
+				w.reclaim()
+			}
 		}
+	}
+	if err != nil && w.mend() != nil {
+		err = fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
 	return err
 }
@@ -179,20 +188,13 @@ func (w *writer) reclaim() bool {
 func (w *writer) attempt(change func() error) error {
 	given := w.next
 	w.bare = false
-	err := run(w.conn, "BEGIN IMMEDIATE")
-	if err == nil {
-		err = change()
-	}
-	if err == nil && w.bare {
-		err = setLastKey(w.conn, w.next-1)
-	}
-	if err == nil {
-		err = run(w.conn, "COMMIT")
-	}
-	if err != nil {
-		if !w.conn.AutoCommit() { // SQLite ends the transaction by itself on some errors
-			err = errors.Join(err, run(w.conn, "ROLLBACK"))
+	err := w.commit(func() error {
+		if err := change(); err != nil || !w.bare {
+			return err
 		}
+		return setLastKey(w.conn, w.next-1)
+	})
+	if err != nil {
 		return err
 	}
 	if w.bare || w.next > given {
@@ -200,4 +202,21 @@ func (w *writer) attempt(change func() error) error {
 	}
 	w.drain()
 	return nil
+}
+
+// commit runs what do does as one transaction.
+func (w *writer) commit(do func() error) error {
+	err := run(w.conn, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = do()
+	}
+	if err == nil {
+		if err = run(w.conn, "COMMIT"); err != nil {
+			w.doubt(err)
+		}
+	}
+	if err != nil && !w.conn.AutoCommit() { // SQLite ends the transaction by itself on some errors
+		err = errors.Join(err, run(w.conn, "ROLLBACK"))
+	}
+	return err
 }
