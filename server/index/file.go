@@ -45,6 +45,11 @@ type Options struct {
 	Threads  int                   // for loading, and for all searches together; 0 for the number of cores
 	Sketch   bool                  // draw sketches in the background, on one core: for frequent searches
 	Progress func(done, total int) // called now and then while items are loaded; may be nil
+
+	// CheckpointFailed is called when the write-ahead log could not be moved into the file, so
+	// that it grows, for another reason than that somebody is reading it. It must not use the
+	// file. May be nil.
+	CheckpointFailed func(error)
 }
 
 // Errors of the file itself.
@@ -87,7 +92,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if o.Binding.Dim > MaxDim { // before a file is created for them
 		return nil, fmt.Errorf("open index %s: vectors of %d numbers: want at most %d", path, o.Binding.Dim, MaxDim)
 	}
-	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly})
+	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly, CheckpointFailed: o.CheckpointFailed})
 	if err != nil {
 		return nil, err
 	}

@@ -47,9 +47,11 @@ func (s *Shelf) Begin(m Model) error {
 	}
 	begin := time.Now()
 	progress := func(done, total int) { s.log.Info("loading the index", "done", done, "items", total) }
-	f, err := index.Open(k.opening, k.path, index.Options{Binding: bindingOf(m), Create: true, Sketch: true, Progress: progress})
+	o := index.Options{Binding: bindingOf(m), Create: true, Sketch: true, Progress: progress, CheckpointFailed: s.moves.failed}
+	f, err := index.Open(k.opening, k.path, o)
 	if errors.Is(err, index.ErrModel) && k.rebuild {
-		f, err = index.Open(k.opening, k.path, index.Options{Sketch: true, Progress: progress})
+		o.Binding, o.Create = index.Binding{}, false
+		f, err = index.Open(k.opening, k.path, o)
 	}
 	if errors.Is(err, index.ErrModel) {
 		err = fmt.Errorf("%w; --rebuild makes its vectors anew, vicreg index rebuild does it beforehand", err)

@@ -63,6 +63,7 @@ type Shelf struct {
 	log     *slog.Logger
 	host    Host
 	writes  *writes
+	moves   *checkpoints
 	keeper  *keeper                // owner of the index file, nil if none
 	retries *prometheus.CounterVec // of rebuilds, by reason
 
@@ -74,7 +75,7 @@ type Shelf struct {
 
 // New returns a shelf without an index and registers its metrics.
 func New(config Config, log *slog.Logger, host Host, to prometheus.Registerer) *Shelf {
-	s := &Shelf{config: config, log: log, host: host, writes: newWrites(to)}
+	s := &Shelf{config: config, log: log, host: host, writes: newWrites(to), moves: newCheckpoints(log, to)}
 	s.count(to)
 	return s
 }

@@ -26,7 +26,8 @@ type setting struct{ name, value string }
 
 // Limits of a file in use.
 const (
-	walLimit    = 64 << 20 // bytes of the log; SQLite checkpoints it from 1000 pages on
+	walLimit    = 64 << 20 // bytes of the log
+	autoPages   = 1000     // pages of the log from which it is moved into the file, see advance
 	fullLimit   = 1 << 20  // bytes of the log once the disk has been full
 	busyTimeout = 2000     // ms, for other processes' locks
 	maxReaders  = 8        // connections
@@ -40,7 +41,7 @@ var (
 		{"synchronous", "2"}, // FULL: a transaction is on the disk once committed
 		{"fullfsync", "1"},   // for systems where fsync alone does not reach the disk
 	}
-	logged   = []setting{{"page_size", strconv.Itoa(pageSize)}, {"journal_mode", "wal"}, {"wal_autocheckpoint", "1000"}, {"journal_size_limit", strconv.Itoa(walLimit)}}
+	logged   = []setting{{"page_size", strconv.Itoa(pageSize)}, {"journal_mode", "wal"}, {"wal_autocheckpoint", "0"}, {"journal_size_limit", strconv.Itoa(walLimit)}}
 	onlyRead = []setting{{"query_only", "1"}, {"cache_size", "-4096"}} // KiB
 )
 
@@ -99,7 +100,15 @@ func (a access) verify(c *conn) error {
 	return nil
 }
 
-// connect opens the connections that a store needs.
+// connect opens the connections to the store's file.
+func (s *Store) connect(ctx context.Context) (*session, error) {
+	next, err := connect(ctx, s.path, s.readOnly)
+	if err == nil && next.writer != nil {
+		next.writer.failed = s.failed
+	}
+	return next, err
+}
+
 func connect(ctx context.Context, path string, readOnly bool) (s *session, err error) {
 	s = &session{}
 	defer func() {

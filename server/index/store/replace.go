@@ -112,7 +112,7 @@ func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 		s.closed = fmt.Errorf("the new file is in its place, but the log of the old one is beside it: %w", err)
 		return moved, s.closed
 	}
-	session, again := connect(context.WithoutCancel(ctx), s.path, false)
+	session, again := s.connect(context.WithoutCancel(ctx))
 	if again != nil {
 		s.closed = lost(moved, err, again)
 		return moved, s.closed

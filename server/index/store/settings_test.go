@@ -14,7 +14,7 @@ import (
 
 // The settings that SQLite must report on each connection, stated independently.
 var wanted = map[string]string{
-	"page_size": "16384", "journal_mode": "wal", "synchronous": "2", "wal_autocheckpoint": "1000", "busy_timeout": "2000",
+	"page_size": "16384", "journal_mode": "wal", "synchronous": "2", "wal_autocheckpoint": "0", "busy_timeout": "2000",
 	"journal_size_limit": "67108864", "cell_size_check": "1", "trusted_schema": "0", "fullfsync": "1", "locking_mode": "normal",
 	"application_id": "1986618226", "user_version": "1", "query_only": "0", "mmap_size": "0", "encoding": "UTF-8", "auto_vacuum": "0",
 }
@@ -63,7 +63,7 @@ func TestSettingsOfEveryConnection(t *testing.T) {
 	}
 	check("at first")
 	visitor := opened(t, s.path, Options{ReadOnly: true})
-	wantReaders(t, "visitor", visitor, maxReaders, map[string]string{"query_only": "1", "journal_size_limit": "-1"})
+	wantReaders(t, "visitor", visitor, maxReaders, map[string]string{"query_only": "1", "journal_size_limit": "-1", "wal_autocheckpoint": "1000"})
 	if err := s.Compact(context.Background()); err != nil {
 		t.Fatal(err)
 	}

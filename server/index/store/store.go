@@ -18,7 +18,8 @@ import (
 type Store struct {
 	path     string // absolute, without symbolic links
 	readOnly bool
-	lock     *os.File // nil with readOnly
+	failed   func(error) // see Options.CheckpointFailed
+	lock     *os.File    // nil with readOnly
 
 	// Locks, in the order in which they must be acquired.
 	long     sync.RWMutex // shared by long reads; exclusive for replacing the file
@@ -48,6 +49,10 @@ type Options struct {
 	About    About // of a new file; an existing one has its own
 	Create   bool  // create the file if it does not exist
 	ReadOnly bool  // with or without another owner: take no lock and change nothing
+
+	// CheckpointFailed is called when the log could not be moved into the file, so that it grows,
+	// for another reason than that somebody is reading it. It must not use the store. May be nil.
+	CheckpointFailed func(error)
 }
 
 // Open opens the index file at path. One process owns it until Close: others get ErrInUse, unless
@@ -61,7 +66,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, readOnly: o.ReadOnly}
+	s := &Store{path: path, readOnly: o.ReadOnly, failed: o.CheckpointFailed}
 	missing, err := s.look()
 	if err != nil {
 		return nil, err
@@ -110,7 +115,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 			}
 		}
 	}
-	s.session, err = connect(ctx, s.path, s.readOnly)
+	s.session, err = s.connect(ctx)
 	return explain("open index", s.path, err)
 }
 

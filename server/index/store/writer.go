@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // writer is the only connection that changes a file.
@@ -21,6 +20,8 @@ type writer struct {
 	unsure    bool  // a change that has failed may be in the log, see mend
 	limit     int64 // bytes of the log from which it is emptied by force
 	usual     int64 // what limit is reset to afterwards
+
+	failed func(error) // see Options.CheckpointFailed; may be nil
 }
 
 // The statements that changes consist of.
@@ -100,39 +101,6 @@ func (w *writer) do(statement int, args ...driver.Value) (answer int64, found bo
 	return answer, found, nil
 }
 
-// checkpoint moves the log into the file and truncates it. It fails with ErrInUse while others
-// are reading from the log.
-func (w *writer) checkpoint() error {
-	row, err := first(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)")
-	if err == nil && len(row) > 0 && row[0] != any(int64(0)) {
-		return fmt.Errorf("%w: it is reading", ErrInUse)
-	}
-	if err == nil {
-		err = w.emptied()
-	}
-	return err
-}
-
-// drain empties a log that has grown too long because there was a reader whenever it could have
-// been restarted. It waits for current readers, which may take long: if that fails, it is tried
-// again when the log is twice as long.
-func (w *writer) drain() {
-	if size := logSize(w.path); size > w.limit {
-		w.limit = 2 * size
-		if w.checkpoint() == nil {
-			w.limit = w.usual
-		}
-	}
-}
-
-func logSize(path string) int64 {
-	info, err := os.Stat(path + walSuffix)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
-}
-
 // write makes a change to the file in one transaction. The change is on the disk when write
 // returns nil; on error nothing of it is, or ErrUnsure.
 func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
@@ -179,12 +147,6 @@ func (w *writer) transact(change func() error) error {
 	return err
 }
 
-// reclaim returns the space of the log to the disk, and reports whether it could.
-func (w *writer) reclaim() bool {
-	w.full = w.checkpoint() != nil
-	return !w.full
-}
-
 func (w *writer) attempt(change func() error) error {
 	given := w.next
 	w.bare = false
@@ -200,7 +162,7 @@ func (w *writer) attempt(change func() error) error {
 	if w.bare || w.next > given {
 		w.top = w.next - 1
 	}
-	w.drain()
+	w.tend()
 	return nil
 }
 
