@@ -21,7 +21,7 @@ func TestCheckpointErrorsInMetrics(t *testing.T) {
 	tells(t, s, "vicreg_index_checkpoint_errors_total 0")
 	reopenAs(t, path, os.O_RDONLY)
 	t.Cleanup(func() { reopenAs(t, path, os.O_RDWR) }) // for closing
-	for n := range 1100 { // changes of a page each: from 1000 pages on, the log is to be moved into the file
+	for n := range 1100 {                              // changes of a page each: from 1000 pages on, the log is to be moved into the file
 		text := strings.Repeat(fmt.Sprintf("%07d ", n), 1900)
 		body := fmt.Sprintf(`{"vector":[1%s],"metadata":{"text":%q}}`, strings.Repeat(",1", s.current().Dim()-1), text)
 		if w := ask(s, "PUT", "/items/a", []byte(body), "Content-Type", "application/json"); w.Code != http.StatusCreated && w.Code != http.StatusOK {

@@ -220,6 +220,26 @@ func (m *memory) Namespaces() (all []index.NamespaceInfo) {
 	return all
 }
 
+func (m *memory) Fields(namespace string) (fields []string, there bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return nil, len(m.spaces[namespace]) > 0
+}
+
+func (m *memory) Names(most int) (names []string) {
+	for _, n := range m.Namespaces() {
+		names = append(names, n.Name)
+	}
+	if len(names) > most {
+		return nil
+	}
+	return names
+}
+
+func (m *memory) Stats() index.Stats {
+	return index.Stats{Items: m.Len(), Namespaces: len(m.Namespaces())}
+}
+
 func (m *memory) Len() (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

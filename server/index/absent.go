@@ -9,19 +9,24 @@ import (
 	"vicreg/server/index/filter"
 )
 
-// Absent explains why nothing can be found in a namespace, given all namespaces, and suggests
-// what was most likely meant: the namespace has no items, or none of them has a field that the
-// filter tests. It returns "" if neither is the case.
-func Absent(all []NamespaceInfo, namespace string, f *filter.Filter) string {
-	at := slices.IndexFunc(all, func(n NamespaceInfo) bool { return n.Name == namespace })
-	if at < 0 {
-		names := make([]string, len(all))
-		for i, n := range all {
-			names[i] = n.Name
-		}
-		return fmt.Sprintf("there is nothing in namespace %s%s", usage.Printable(namespace), meant(namespace, names))
+// Directory tells what an index holds; File implements it.
+type Directory interface {
+	Fields(namespace string) (fields []string, there bool) // sorted; there if the namespace has items
+	Names(most int) []string                               // of the namespaces with items, sorted; nil if they are more than most
+}
+
+// mostNames is the number of namespaces among which a similar name is looked for. With more, every
+// empty search would take long.
+const mostNames = 300
+
+// Absent explains why nothing can be found in a namespace, and suggests what was most likely
+// meant: the namespace has no items, or none of them has a field that the filter tests. It
+// returns "" if neither is the case.
+func Absent(d Directory, namespace string, f *filter.Filter) string {
+	fields, there := d.Fields(namespace)
+	if !there {
+		return fmt.Sprintf("there is nothing in namespace %s%s", usage.Printable(namespace), meant(namespace, d.Names(mostNames)))
 	}
-	fields := all[at].Fields
 	for _, name := range f.Fields() {
 		if !slices.ContainsFunc(fields, func(has string) bool { return has == name || strings.HasPrefix(has, name+".") }) {
 			return fmt.Sprintf("no item of namespace %s has the field %s%s", usage.Printable(namespace), usage.Printable(name), meant(name, fields))

@@ -1,14 +1,32 @@
 package index
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"vicreg/server/index/filter"
 )
 
+// directory is one with the fields of each namespace.
+type directory map[string][]string
+
+func (d directory) Fields(namespace string) (fields []string, there bool) {
+	fields, there = d[namespace]
+	return fields, there
+}
+
+func (d directory) Names(most int) []string {
+	if len(d) > most {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(d))
+}
+
 func TestAbsent(t *testing.T) {
-	all := []NamespaceInfo{{"default", 3, []string{"camera.make", "label"}}, {"holidays", 1, nil}}
+	all := directory{"default": {"camera.make", "label"}, "holidays": nil}
 	for _, c := range []struct{ namespace, filter, want string }{
 		{"default", `{}`, ""},
 		{"default", `{"label": 1, "camera.make": 2, "camera": {"$exists": true}}`, ""},
@@ -27,7 +45,17 @@ func TestAbsent(t *testing.T) {
 			t.Errorf("%.20s %s: %s, want %s", c.namespace, c.filter, got, c.want)
 		}
 	}
-	if got := Absent(nil, "default", nil); got != "there is nothing in namespace default" {
+	if got := Absent(directory{}, "default", nil); got != "there is nothing in namespace default" {
 		t.Error(got)
+	}
+	many := directory{"holidays": nil}
+	for i := range mostNames {
+		many[fmt.Sprint(i)] = nil
+	}
+	if got := Absent(many, "holidas", nil); got != "there is nothing in namespace holidas" {
+		t.Errorf("of %d namespaces: %s", len(many), got)
+	}
+	if delete(many, "7"); !strings.HasSuffix(Absent(many, "holidas", nil), "did you mean holidays?") {
+		t.Errorf("of %d namespaces: %s", len(many), Absent(many, "holidas", nil))
 	}
 }

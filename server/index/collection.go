@@ -24,6 +24,8 @@ type collection struct {
 	mu     sync.RWMutex
 	shown  *snapshot        // what readers see
 	places map[string]place // by id, as of shown
+	total  *tally           // counts shown; nil if nothing does
+	share  share            // what total has of it
 }
 
 // snapshot is a namespace at one moment. It is immutable.
@@ -33,6 +35,8 @@ type snapshot struct {
 	view  filter.View
 	items int
 	pairs *pairs
+
+	vocabulary int64 // bytes of the fields and their distinct values
 }
 
 // place identifies a row by its part and its index there.
@@ -119,6 +123,7 @@ func (c *collection) renew() {
 			}
 		}
 		p.page = page
+		p.measure(c.dim)
 	}
 	c.fields, c.coded = move.To, len(c.places)
 	c.mu.Lock()
@@ -151,6 +156,7 @@ func (c *collection) add(key int64, id string, r row, meta filter.Row) place {
 		p.live = append(p.live, 0)
 	}
 	p.set(p.n, key, id, r)
+	p.idBytes += int64(len(id))
 	p.page = p.page.With(p.n, meta)
 	p.live[p.n/64] |= 1 << (p.n % 64)
 	p.n++
@@ -206,11 +212,17 @@ func (c *collection) publish() {
 	if c.fill >= len(c.parts) {
 		c.fill = -1
 	}
-	s := &snapshot{dim: c.dim, parts: slices.Clone(c.parts), view: c.fields.View(), items: len(c.places)}
+	for i := range c.owned {
+		if i < len(c.parts) {
+			c.parts[i].measure(c.dim)
+		}
+	}
+	s := &snapshot{dim: c.dim, parts: slices.Clone(c.parts), view: c.fields.View(), items: len(c.places), vocabulary: c.fields.Size()}
 	if c.shown != nil {
 		s.pairs = c.shown.pairs
 	}
 	c.shown = s
+	c.count()
 	clear(c.owned)
 }
 

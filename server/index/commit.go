@@ -34,7 +34,7 @@ func (w *writer) commit(group []*call) {
 	}
 	if w.changes >= tuneEvery {
 		w.changes = 0
-		tune(w.state.bytes())
+		tune(w.state.total.bytes.Load())
 	}
 }
 

@@ -31,6 +31,8 @@ type state struct {
 	db      *store.Store
 	binding Binding
 
+	total *tally // of the collections in names
+
 	mu    sync.RWMutex
 	names map[string]*collection
 }
@@ -75,7 +77,7 @@ func Open(ctx context.Context, path string, o Options) (*File, error) {
 		return nil, err
 	}
 	f.state, f.path = st, st.db.Path()
-	tune(st.bytes())
+	tune(st.total.bytes.Load())
 	debug.FreeOSMemory() // loading leaves garbage, a fraction of the vectors' size, which nothing else frees
 	f.sketcher = newSketcher(f.current)
 	if o.Sketch {
@@ -96,7 +98,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{db: db, binding: Binding(db.About()), names: map[string]*collection{}}
+	st := &state{db: db, binding: Binding(db.About()), names: map[string]*collection{}, total: &tally{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.Close())
@@ -144,7 +146,9 @@ func (st *state) make(name string) *collection {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.names[name] == nil {
-		st.names[name] = newCollection(st.binding.Dim)
+		c := newCollection(st.binding.Dim)
+		c.total = st.total
+		st.names[name] = c
 	}
 	return st.names[name]
 }
@@ -153,19 +157,22 @@ func (st *state) make(name string) *collection {
 func (st *state) end(name string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	delete(st.names, name)
+	if c := st.names[name]; c != nil {
+		c.leaves()
+		delete(st.names, name)
+	}
 }
 
 // sorted returns the names of the namespaces that have items.
 func (st *state) sorted() (names []string) {
 	st.mu.RLock()
-	defer st.mu.RUnlock()
 	for name, c := range st.names {
 		if c.snapshot().items > 0 {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
+	st.mu.RUnlock()
+	slices.Sort(names) // may take long
 	return names
 }
 

@@ -89,6 +89,9 @@ type part struct {
 	live []uint64    // a bit for each row that has not been replaced or deleted
 	gone int         // number of rows replaced or deleted
 	page filter.Page // the metadata of the rows
+
+	idBytes int64 // of the texts of the rows' ids
+	bytes   int64 // memory, as of the last publication
 }
 
 // sketched returns the sketches of the part's rows, nil if there are none or they are useless.

@@ -103,7 +103,7 @@ func (k *sketcher) draw(ctx context.Context) {
 		}
 	}
 	if learnt { // learning leaves as much garbage as it keeps
-		tune(st.bytes())
+		tune(st.total.bytes.Load())
 		debug.FreeOSMemory()
 	}
 }
@@ -130,10 +130,12 @@ func (c *collection) sketch(ctx context.Context, ofUse func() bool) {
 				return
 			}
 			l.forget(full)
+			c.recount()
 			i = -1 // start over
 			continue
 		}
 		p.sketches.Store(drawn)
+		c.recount()
 	}
 }
 

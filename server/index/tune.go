@@ -9,7 +9,7 @@ import (
 // vectors in memory, to their size. A fraction of that is plenty, since vectors hold no pointers
 // and cost the collector nothing.
 const (
-	tuneFrom  = 64 << 20  // bytes of vectors
+	tuneFrom  = 64 << 20  // bytes in indexes
 	leastRoom = 32 << 20  // bytes of garbage
 	others    = 100 << 20 // bytes that the rest of a program may take
 )
@@ -21,14 +21,4 @@ func tune(bytes int64) {
 	}
 	room := max(leastRoom, bytes/8)
 	debug.SetGCPercent(int(max(5, 100*room/(bytes+others))))
-}
-
-// bytes returns the memory of what is searched.
-func (st *state) bytes() (n int64) {
-	st.mu.RLock()
-	defer st.mu.RUnlock()
-	for _, c := range st.names {
-		n += c.snapshot().bytes()
-	}
-	return n
 }

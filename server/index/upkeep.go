@@ -8,40 +8,23 @@ import (
 
 // Stats holds sizes of a file.
 type Stats struct {
-	Items  int
-	Memory int64 // bytes of vectors, their codes and sketches, and the columns of filters
-	Disk   int64 // bytes of the file
-	Log    int64 // bytes of the write-ahead log beside it
+	Items      int
+	Namespaces int   // with items
+	Memory     int64 // bytes of vectors, their codes and sketches, ids, and metadata as filters use it
+	Disk       int64 // bytes of the file
+	Log        int64 // bytes of the write-ahead log beside it
 }
 
-// Stats measures the file and its memory use.
+// Stats measures the file and its memory use. It is quick, whatever the file holds.
 func (f *File) Stats() Stats {
 	st, leave, err := f.enter()
 	if err != nil {
 		return Stats{}
 	}
 	defer leave()
-	var s Stats
-	for _, name := range st.sorted() {
-		now := st.collection(name).snapshot()
-		s.Items += now.items
-		s.Memory += now.bytes()
-	}
+	s := Stats{Items: int(st.total.items.Load()), Namespaces: int(st.total.namespaces.Load()), Memory: st.total.bytes.Load()}
 	s.Disk, s.Log = st.db.Size()
 	return s
-}
-
-// bytes returns the memory that grows with the items.
-func (s *snapshot) bytes() (n int64) {
-	for _, p := range s.parts {
-		if p.segment != nil {
-			n += int64(len(p.keys))*(5*int64(s.dim)+4+4+8+16) + int64(8*len(p.live)) + p.page.Size()
-			if k := p.sketches.Load(); k != nil {
-				n += k.Bytes()
-			}
-		}
-	}
-	return n
 }
 
 // Backup writes a copy of the file to path, which must not exist, as of one moment during the
@@ -119,7 +102,7 @@ func (f *File) adopt(ctx context.Context, next *File) error {
 	if err := f.state.db.Replace(ctx, next.state.db); err != nil {
 		return errors.Join(err, next.state.db.Close())
 	}
-	f.state = &state{db: f.state.db, binding: next.state.binding, names: next.state.names}
+	f.state = &state{db: f.state.db, binding: next.state.binding, names: next.state.names, total: next.state.total}
 	return nil
 }
 

@@ -87,11 +87,10 @@ func checkNamespace(name string) error {
 // would find nothing there and say so. The default namespace of an index without any items is
 // accepted.
 func inhabited(f *index.File, path, namespace string) error {
-	all := f.Namespaces()
-	if len(all) == 0 && namespace == index.DefaultNamespace {
+	if f.Len() == 0 && namespace == index.DefaultNamespace {
 		return nil
 	}
-	if absent := index.Absent(all, namespace, nil); absent != "" {
+	if absent := index.Absent(f, namespace, nil); absent != "" {
 		return usage.Errorf("%s: %s", usage.Printable(path), absent)
 	}
 	return nil

@@ -124,7 +124,7 @@ func (s *searching) run(ctx context.Context) (err error) {
 		return err
 	}
 	if len(hits[0]) == 0 {
-		s.note = index.Absent(f.Namespaces(), s.namespace, s.query.Filter)
+		s.note = index.Absent(f, s.namespace, s.query.Filter)
 	}
 	if s.asJSON {
 		return printJSON(s.stdout, s.object(f.Binding(), hits[0]))

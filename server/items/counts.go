@@ -11,7 +11,6 @@ func (s *Shelf) count(to prometheus.Registerer) {
 	gauge := func(name, help string, read func() float64) {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_" + name, Help: help}, read))
 	}
-	gauge("items", "Items of the index.", s.items)
 	gauge("rebuild_items", "Items that the rebuild under way has to make; 0 without one.", func() float64 {
 		_, total := s.progress()
 		return float64(total)
@@ -20,9 +19,7 @@ func (s *Shelf) count(to prometheus.Registerer) {
 		done, _ := s.progress()
 		return float64(done)
 	})
-	gauge("memory_bytes", "Vectors, their codes and sketches, and the columns of filters in memory.", func() float64 { return float64(s.sizes().Memory) })
-	gauge("disk_bytes", "The file of the index.", func() float64 { return float64(s.sizes().Disk) })
-	gauge("wal_bytes", "The write-ahead log beside the file of the index.", func() float64 { return float64(s.sizes().Log) })
+	to.MustRegister(newSizes(s.stats))
 	s.retries = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_index_rebuild_retries_total",
 		Help: "Times that rebuilds tried images again, which took too long or found the queue full."}, []string{"reason"})
 	for _, reason := range []string{"busy", "late"} { // so that rates start from 0
@@ -31,24 +28,48 @@ func (s *Shelf) count(to prometheus.Registerer) {
 	to.MustRegister(s.retries)
 }
 
-// items is the number of items.
-func (s *Shelf) items() float64 {
+// sizes collects the sizes of the index, all from one measurement.
+type sizes struct {
+	stats                    func() index.Stats
+	items, memory, disk, log *prometheus.Desc
+}
+
+func newSizes(stats func() index.Stats) *sizes {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("vicreg_index_"+name, help, nil, nil)
+	}
+	return &sizes{
+		stats:  stats,
+		items:  desc("items", "Items of the index."),
+		memory: desc("memory_bytes", "Vectors, their codes and sketches, ids, and metadata as filters use it, in memory."),
+		disk:   desc("disk_bytes", "The file of the index."),
+		log:    desc("wal_bytes", "The write-ahead log beside the file of the index."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (z *sizes) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(z, to) }
+
+// Collect implements prometheus.Collector.
+func (z *sizes) Collect(to chan<- prometheus.Metric) {
+	now := z.stats()
+	gauge := func(desc *prometheus.Desc, value int64) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
+	}
+	gauge(z.items, int64(now.Items))
+	gauge(z.memory, now.Memory)
+	gauge(z.disk, now.Disk)
+	gauge(z.log, now.Log)
+}
+
+// stats returns the index's sizes, zeros if there is none.
+func (s *Shelf) stats() index.Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.index == nil {
-		return 0
+		return index.Stats{}
 	}
-	return float64(s.index.Len())
-}
-
-// sizes returns the index's sizes, or zeros if it does not report any.
-func (s *Shelf) sizes() index.Stats {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if measured, is := s.index.(interface{ Stats() index.Stats }); is {
-		return measured.Stats()
-	}
-	return index.Stats{}
+	return s.index.Stats()
 }
 
 // progress reports how far the rebuild has got.

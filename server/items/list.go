@@ -70,7 +70,7 @@ const perItem = 512
 // wrong by querying before it has stored anything or after another has deleted everything. Even so,
 // a misspelt name must not go unnoticed.
 func note(items Index, namespace string, f *filter.Filter) string {
-	return problem.Cut(index.Absent(items.Namespaces(), namespace, f), mostNote)
+	return problem.Cut(index.Absent(items, namespace, f), mostNote)
 }
 
 // mostNote is the maximum length of a note in bytes: it repeats names that the client chose.

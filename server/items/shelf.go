@@ -24,6 +24,7 @@ import (
 // Index is what the routes need of an index; index.File implements it.
 type Index interface {
 	index.Index
+	index.Directory
 	Binding() index.Binding
 	Check(item index.Item) error // the error with which Upsert would reject the item
 	Has(namespace, id string) bool
@@ -31,7 +32,7 @@ type Index interface {
 	Thumbnail(ctx context.Context, namespace, id string) ([]byte, error)
 	List(ctx context.Context, namespace string, q index.Listing) (*index.Page, error)
 	Namespaces() []index.NamespaceInfo
-	Len() int
+	Stats() index.Stats // must be quick
 }
 
 // Model is what the routes need of the model in service; engine.Engine implements it.
@@ -165,8 +166,8 @@ func (s *Shelf) Describe(m Model) any {
 	if s.index == nil {
 		return nil
 	}
-	of := s.index.Binding()
-	about := map[string]any{"items": s.index.Len(), "namespaces": len(s.index.Namespaces()), "fingerprint": of.Fingerprint,
+	of, now := s.index.Binding(), s.index.Stats()
+	about := map[string]any{"items": now.Items, "namespaces": now.Namespaces, "fingerprint": of.Fingerprint,
 		"similarity": of.Similarity(), "state": s.state(m), "progress": nil}
 	if s.state(m) == rebuilding {
 		done, total := s.rebuild()

@@ -29,6 +29,7 @@ type vocabulary struct {
 	texts   map[string]uint32
 	others  map[string]uint32
 	terms   terms
+	size    int64  // approximate memory use in bytes
 	seen    *terms // the copy that Views share; nil once terms has changed
 }
 
@@ -80,6 +81,7 @@ func (d *Dictionary) Mark() int { return len(d.fields) }
 func (d *Dictionary) Reset(mark int) {
 	for _, v := range d.fields[mark:] {
 		delete(d.numbers, v.terms.name)
+		d.size -= v.size
 	}
 	d.fields = slices.Clip(d.fields[:mark])
 }
@@ -93,10 +95,9 @@ func (d *Dictionary) field(name string) int {
 	if !known {
 		number = len(d.fields)
 		d.numbers[name] = number
-		d.fields = append(d.fields, &vocabulary{
-			numbers: map[float64]uint32{}, texts: map[string]uint32{}, others: map[string]uint32{}, terms: terms{name: name},
-		})
-		d.size += int64(500 + len(name))
+		v := &vocabulary{numbers: map[float64]uint32{}, texts: map[string]uint32{}, others: map[string]uint32{}, terms: terms{name: name}, size: int64(500 + len(name))}
+		d.fields = append(d.fields, v)
+		d.size += v.size
 	}
 	return number
 }
@@ -122,6 +123,7 @@ func (d *Dictionary) code(v *vocabulary, values []scalar) uint32 {
 		v.terms.add(s, next)
 		size += 24 + len(s.text)
 	}
+	v.size += int64(size)
 	d.size += int64(size)
 	return code
 }

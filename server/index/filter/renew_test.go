@@ -39,3 +39,23 @@ func TestRenew(t *testing.T) {
 		}
 	}
 }
+
+// Fields that are taken back are no longer counted, with their values.
+func TestSizeAfterReset(t *testing.T) {
+	d := NewDictionary()
+	encode := func(text string) {
+		t.Helper()
+		if _, err := d.Encode([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	encode(`{"a": "x"}`)
+	mark, before := d.Mark(), d.Size()
+	encode(`{"b": "a text", "c": [1, 2], "d": 3}`)
+	if d.Size() <= before {
+		t.Errorf("%d bytes", d.Size())
+	}
+	if d.Reset(mark); d.Size() != before {
+		t.Errorf("%d bytes, which were %d", d.Size(), before)
+	}
+}
