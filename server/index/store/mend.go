@@ -26,8 +26,9 @@ func (w *writer) doubt(err error) {
 // frames before it: a transaction of a single page that changes no content invalidates the rest
 // of the failed one, of whatever length.
 //
-// Its page is the file's first, whose frame differs from what a change has put in that place:
-// changes also write other pages, so that theirs is not marked as the last one.
+// Its page is the file's first. If the failed change has begun with that page, too, the frames
+// still differ: only the last frame of a transaction has the commit mark, and a change always
+// writes other pages as well.
 func (w *writer) mend() error {
 	if !w.unsure {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +28,7 @@ func faultStep(s *Store, n int) error {
 	return s.Apply(ctx, []Change{{Row: Row{Namespace: "default", ID: fmt.Sprintf("id-%d", n-2)}, Delete: true}})
 }
 
-// after faultStep n, holds reports whether it can be seen.
+// stepHolds reports whether the effect of faultStep n can be seen.
 func stepHolds(t *testing.T, s *Store, n int) bool {
 	t.Helper()
 	ids := map[string]bool{}
@@ -172,7 +171,7 @@ func TestSyncsFailThenCrash(t *testing.T) {
 		wantSteps(t, when, s, ended, ended["unsure"]...)
 		s.Close()
 		if u := ended["unsure"]; len(u) != 1 || len(ended["failed"]) > 0 && u[0] > ended["failed"][0] {
-			t.Errorf("syncs fail at %s: %v", when, maps.Clone(ended))
+			t.Errorf("syncs fail at %s: %v", when, ended)
 		}
 	}
 }
