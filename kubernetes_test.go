@@ -62,8 +62,10 @@ func TestManifest(t *testing.T) {
 func TestManifestFaults(t *testing.T) {
 	good := readFile(t, os.DirFS("."), manifest)
 	for _, c := range []struct{ old, new, want string }{
-		{`path: /livez`, `path: /readyz`, "livenessProbe asks /readyz: want /livez"},
-		{"path: /readyz\n              port: http", "path: /readyz\n              port: 8081", "startupProbe asks port 8081, which is none of the container"},
+		{"startupProbe:\n            httpGet:\n              path: /livez", "startupProbe:\n            httpGet:\n              path: /readyz", "startupProbe asks /readyz: want /livez"},
+		{"livenessProbe:\n            httpGet:\n              path: /livez", "livenessProbe:\n            httpGet:\n              path: /readyz", "livenessProbe asks /readyz: want /livez"},
+		{"path: /readyz\n              port: http", "path: /livez\n              port: http", "readinessProbe asks /livez: want /readyz"},
+		{"path: /livez\n              port: http", "path: /livez\n              port: 8081", "startupProbe asks port 8081, which is none of the container"},
 		{`":8080"]`, `":80"]`, "the server listens on port 80, which is none of the container"},
 		{`prometheus.io/port: "8080"`, `prometheus.io/port: "80"`, "Prometheus asks port 80, which is none of the container"},
 		{"terminationGracePeriodSeconds: 45", "terminationGracePeriodSeconds: 35", "35s to end, and preStop and --drain take 35s"},
@@ -186,12 +188,13 @@ func manifestFaults(t *testing.T, text string) (faults []string) {
 	return faults
 }
 
-// probeFaults checks that each probe uses the right path, on the port that the server listens on.
+// probeFaults checks that each probe uses the right path, on the port that the server listens on. A
+// startup probe that waited for /readyz would kill a pod that loads for long, again and again.
 func probeFaults(c container) (faults []string) {
 	for _, p := range []struct {
 		name, path string
 		probe      *probe
-	}{{"startupProbe", "/readyz", c.Startup}, {"readinessProbe", "/readyz", c.Readiness}, {"livenessProbe", "/livez", c.Liveness}} {
+	}{{"startupProbe", "/livez", c.Startup}, {"readinessProbe", "/readyz", c.Readiness}, {"livenessProbe", "/livez", c.Liveness}} {
 		switch {
 		case p.probe == nil:
 			faults = append(faults, "there is no "+p.name)

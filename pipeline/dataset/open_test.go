@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,11 +71,16 @@ func TestEntries(t *testing.T) {
 }
 
 // TestASecondStartReadsOnlyWhatChanged changes a tree in various ways: the result must equal a
-// fresh index each time.
+// fresh index each time. Which folders are read shows in Others, which counts the files there: each
+// folder has one with an ending of its own.
 func TestASecondStartReadsOnlyWhatChanged(t *testing.T) {
 	root, at := t.TempDir(), filepath.Join(t.TempDir(), "sub", "index")
+	raw(t, root, "mark.root", nil)
 	for i := range 40 {
-		write(t, root, fmt.Sprintf("k%d/x%d/%02d.png", i%2, i%5, i), i)
+		folder := fmt.Sprintf("k%d/x%d", i%2, i%5)
+		write(t, root, fmt.Sprintf("%s/%02d.png", folder, i), i)
+		raw(t, root, folder+"/mark."+strings.ReplaceAll(folder, "/", ""), nil)
+		raw(t, root, fmt.Sprintf("k%d/mark.k%d", i%2, i%2), nil)
 	}
 	settle(t, root)
 	first := described(open(t, root, at))
@@ -82,29 +88,37 @@ func TestASecondStartReadsOnlyWhatChanged(t *testing.T) {
 	if err := errors.Join(err, os.Link(at, at+".first")); err != nil { // the link prevents reuse of its inode number
 		t.Fatal(err)
 	}
-	for row, change := range []func(){
-		func() {},
-		func() { write(t, root, "k1/x3/new.png", 50) },
-		func() { write(t, root, "k1-/deep/er/new.png", 51) },
-		func() { os.Remove(filepath.Join(root, "k0/x0/00.png")) },
-		func() { os.Rename(filepath.Join(root, "k0/x2"), filepath.Join(root, "k1/xx")) },
-		func() { os.RemoveAll(filepath.Join(root, "k0/x4")) },
-		func() { // two folders swap places, with equal times
+	for row, c := range []struct {
+		change func()
+		read   string // the marks of the folders that are read again, and of no others
+	}{
+		{func() {}, ""},
+		{func() { write(t, root, "k1/x3/new.png", 50) }, ".k1x3"},
+		{func() { write(t, root, "k1-/deep/er/new.png", 51) }, ".root"},
+		{func() { os.Remove(filepath.Join(root, "k0/x0/00.png")) }, ".k0x0"},
+		{func() { os.Rename(filepath.Join(root, "k0/x2"), filepath.Join(root, "k1/xx")) }, ".k0 .k0x2 .k1"},
+		{func() { os.RemoveAll(filepath.Join(root, "k0/x4")) }, ".k0"},
+		{func() { // two folders swap places, with equal times
 			a, b, c := filepath.Join(root, "k1/x1"), filepath.Join(root, "k1/x3"), filepath.Join(root, "k1/c")
 			os.Rename(a, c)
 			os.Rename(b, a)
 			os.Rename(c, b)
-		},
+		}, ".k1 .k1x1 .k1x3"},
 	} {
-		change()
-		got := described(open(t, root, at))
+		c.change()
+		set := open(t, root, at)
+		got := described(set)
 		if want := described(open(t, root, NoIndex)); !slices.Equal(got, want) {
 			t.Errorf("after change %d:\n%s\nwant\n%s", row, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 		if row == 0 && !slices.Equal(got, first) {
 			t.Error("nothing changed, and yet")
 		}
+		if read := strings.Join(slices.Sorted(maps.Keys(set.Others())), " "); read != c.read {
+			t.Errorf("after change %d: read the folders with %s, want %s", row, read, c.read)
+		}
 		settle(t, root)
+		open(t, root, at) // all times have changed
 	}
 	again, err := os.Stat(at)
 	if err != nil || os.SameFile(again, written) {

@@ -10,7 +10,7 @@ import (
 
 // cache is an LRU of vectors keyed by image content. It also lets a request wait for an image that
 // another request is already embedding instead of computing it again. Its methods are safe for
-// concurrent use. A nil *cache means caching is off.
+// concurrent use. A nil *cache means caching is off: it finds nothing and keeps nothing.
 type cache struct {
 	mu     sync.Mutex
 	room   int64 // bytes of vectors
@@ -57,6 +57,9 @@ func contentOf(fingerprint string, file []byte) (c content) {
 // caller must compute the image and land the new flight; with long there is no flight, and f is
 // nil.
 func (k *cache) look(c content, long bool) (v []float32, f *flight, mine bool) {
+	if k == nil {
+		return nil, nil, true
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if v, ok := k.known.Get(c); ok {
@@ -76,6 +79,9 @@ func (k *cache) look(c content, long bool) (v []float32, f *flight, mine bool) {
 // land ends a flight with its outcome, or with ok unset if there is none that waiters can use. Only
 // the first call has an effect.
 func (k *cache) land(c content, f *flight, row Outcome, ok bool) {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.flying[c] != f {
@@ -91,6 +97,9 @@ func (k *cache) land(c content, f *flight, row Outcome, ok bool) {
 
 // remember caches the vector of an image that had no flight.
 func (k *cache) remember(c content, row Outcome) {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keep(c, row)

@@ -38,6 +38,19 @@ func TestCacheRoom(t *testing.T) {
 	}
 }
 
+// Without a cache each request computes its own images.
+func TestNoCache(t *testing.T) {
+	k := newCache(0)
+	name, row := contentOf("f", nil), Outcome{Vector: []float32{1}}
+	for range 2 {
+		if v, f, mine := k.look(name, false); v != nil || f != nil || !mine {
+			t.Errorf("found %v, %v, %v", v, f, mine)
+		}
+		k.remember(name, row)
+		k.land(name, nil, row, true)
+	}
+}
+
 // Only the vector itself is cached, not the batch that it is a slice of.
 func TestCacheKeepsNoBatches(t *testing.T) {
 	k := newCache(1000)

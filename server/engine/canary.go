@@ -18,8 +18,8 @@ import (
 type canary struct {
 	pixels []uint8
 	golden []float32
-	by     float64      // tolerated distance from golden, as a fraction of golden's norm
-	last   atomic.Int64 // when it last passed, Unix nanoseconds
+	by     float64                   // tolerated distance from golden, as a fraction of golden's norm
+	last   atomic.Pointer[time.Time] // when it last passed, by the monotonic clock; set by begin
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -109,7 +109,8 @@ func (k *canary) send(ctx context.Context, e *Engine) error {
 	if d := distance(result.Value, k.golden); !(d <= k.by) {
 		return fmt.Errorf("the canary's vector is %.3g of its length from that at the start, more than %.3g", d, k.by)
 	}
-	k.last.Store(time.Now().UnixNano())
+	now := time.Now()
+	k.last.Store(&now)
 	return nil
 }
 
@@ -120,4 +121,6 @@ func (k *canary) stop() {
 	}
 }
 
-func (k *canary) age() time.Duration { return time.Since(time.Unix(0, k.last.Load())) }
+// age is the time since the canary last passed. The monotonic clock measures it: if the machine's
+// clock is set back or forward, that neither hides a model that hangs nor makes a good one look so.
+func (k *canary) age() time.Duration { return time.Since(*k.last.Load()) }

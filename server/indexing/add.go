@@ -85,7 +85,9 @@ images get the label of their folder, list line, or shard's .cls or .json member
 "label", unless their row has one. Indexed images keep their metadata unless a row says
 otherwise.
 
-With --server the images go to a server that owns the index and has the model.`,
+With --server the images go to a server that owns the index and has the model. While the
+server restarts or is overloaded a request is tried again for up to 10 minutes; one that
+stands still for 3 minutes, or three times the server's --deadline, is given up.`,
 	})
 	a.flags = fs
 	fs.StringVar(&a.file, "index", "", "`FILE` of the index")
@@ -185,7 +187,7 @@ func (a *adding) run(ctx context.Context) (err error) {
 // open opens the index to add to.
 func (a *adding) open(ctx context.Context, from *origin) (target, error) {
 	if a.server != "" {
-		c, err := newClient(a.server, a.keyFile)
+		c, err := newClient(a.server, a.keyFile, a.stderr)
 		if err != nil {
 			return nil, err
 		}

@@ -19,20 +19,20 @@ import (
 
 // client talks to a server that owns an index. It is safe for concurrent use.
 type client struct {
-	base  *url.URL
-	key   string // "" if the server needs none
-	pause func(ctx context.Context, d time.Duration) error
+	base    *url.URL
+	key     string // "" if the server needs none
+	http    *http.Client
+	silence time.Duration // after which a request on which nothing moves is given up
+	pause   func(ctx context.Context, d time.Duration) error
+	outage  outage
 }
-
-// patience is how long a request is retried while the server is overloaded.
-const patience = 10 * time.Minute
 
 // mostAnswer limits what is read of a response, in bytes.
 const mostAnswer = 256 << 20
 
 // newClient returns a client of the server at address, with the first key in keyFile unless that
-// is "".
-func newClient(address, keyFile string) (*client, error) {
+// is "". It says on stderr when it waits for the server.
+func newClient(address, keyFile string, stderr io.Writer) (*client, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
@@ -40,7 +40,7 @@ func newClient(address, keyFile string) (*client, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "":
 		return nil, usage.Errorf("--server %s: want http://HOST:PORT, or https", address)
 	}
-	c := &client{base: u, pause: pause}
+	c := &client{base: u, http: &http.Client{Transport: transport()}, silence: leastSilence, pause: pause, outage: outage{stderr: stderr}}
 	if keyFile == "" {
 		return c, nil
 	}
@@ -52,20 +52,20 @@ func newClient(address, keyFile string) (*client, error) {
 	return c, nil
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// transport is Go's own without HTTP/2, which has nothing to offer for a few requests at a time,
+// and whose errors do not tell a server that restarts from one that is at fault.
+func transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	return t
 }
 
 // refusal is an unsuccessful response.
 type refusal struct {
 	status int
 	detail string
+	again  bool // the request was sent before, and the answer to that was lost
 }
 
 func (r *refusal) Error() string {
@@ -73,9 +73,8 @@ func (r *refusal) Error() string {
 }
 
 // ask sends a request, with body as JSON unless it is nil, and decodes the response into what
-// into points to, unless it is nil. If the server is overloaded, the request is retried after the
-// time that the server names; if it refuses the request, the error is a *refusal. The elements of
-// path must be escaped.
+// into points to, unless it is nil. It persists while the server is overloaded or away; if the
+// server refuses the request, the error is a *refusal. The elements of path must be escaped.
 func (c *client) ask(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var text []byte
 	if body != nil {
@@ -88,29 +87,25 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	var waited time.Duration
-	for {
-		answer, err := c.send(ctx, method, target, text)
-		if err = c.explain(answer, err); err != nil {
-			return fmt.Errorf("ask %s: %w", c.base.Redacted(), err)
-		}
-		if wait := answer.after(); wait > 0 && waited+wait <= patience {
-			waited += wait
-			if err := c.pause(ctx, wait); err != nil {
-				return err
-			}
-			continue
-		}
-		err = answer.read(into)
-		var no *refusal
-		if errors.As(err, &no) && no.status == http.StatusUnauthorized {
-			no.detail = "it wants an API key; --api-key-file FILE gives one"
-			if c.key != "" {
-				no.detail = "the API key that was given is not one of its keys"
-			}
-		}
-		return err
+	answer, tried, err := c.persist(ctx, method, target, text)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", c.base.Redacted(), err)
 	}
+	err = answer.read(into)
+	var no *refusal
+	if errors.As(err, &no) {
+		no.again = tried.lost
+	}
+	switch {
+	case no != nil && no.status == http.StatusUnauthorized:
+		no.detail = "it wants an API key; --api-key-file FILE gives one"
+		if c.key != "" {
+			no.detail = "the API key that was given is not one of its keys"
+		}
+	case no != nil && answer.after() > 0 && tried.waited > 0:
+		return fmt.Errorf("%w; %s", err, tried)
+	}
+	return err
 }
 
 // explain adds a remedy to an error. A response that only says that the server expects TLS is an
@@ -138,29 +133,52 @@ type answer struct {
 	body   []byte
 }
 
+// send sends a request once. It may take long, as large batches do on slow lines, but not stand
+// still.
 func (c *client) send(ctx context.Context, method, target string, body []byte) (*answer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(c.silence, func() { cancel(errSilent) })
+	defer timer.Stop()
+	moving := func(r io.Reader) io.ReadCloser { return io.NopCloser(moved{r, func() { timer.Reset(c.silence) }}) }
 	r, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
+		r.GetBody = func() (io.ReadCloser, error) { return moving(bytes.NewReader(body)), nil }
+		r.Body, _ = r.GetBody()
 	}
 	if c.key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	w, err := http.DefaultClient.Do(r)
+	a, err := c.receive(r, moving)
+	if err != nil && context.Cause(ctx) == errSilent {
+		return nil, fmt.Errorf("%w for %v", errSilent, c.silence)
+	}
+	return a, err
+}
+
+// receive sends a request and reads the whole response, through moving.
+func (c *client) receive(r *http.Request, moving func(io.Reader) io.ReadCloser) (*answer, error) {
+	w, err := c.http.Do(r)
+	var about *url.Error
+	if errors.As(err, &about) {
+		return nil, about.Err // without the URL: ask names the server
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer w.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(w.Body, mostAnswer))
+	text, err := io.ReadAll(moving(io.LimitReader(w.Body, mostAnswer)))
 	return &answer{w.StatusCode, w.Header, text}, err
 }
 
-// after returns how long to wait before the request is sent again; 0 if the response is final.
+// after returns how long to wait before the request is sent again; 0 if the response is final. 502
+// comes from proxies, while the server behind them restarts.
 func (a *answer) after() time.Duration {
-	if a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable {
+	if a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable && a.status != http.StatusBadGateway {
 		return 0
 	}
 	if ms, err := strconv.ParseInt(a.header.Get("Retry-After-Ms"), 10, 32); err == nil && ms > 0 {
@@ -172,7 +190,7 @@ func (a *answer) after() time.Duration {
 	if at, err := http.ParseTime(a.header.Get("Retry-After")); err == nil {
 		return max(time.Until(at), time.Second)
 	}
-	return time.Second
+	return pauseBetween
 }
 
 // read decodes a successful response; any other is an error.
@@ -193,5 +211,5 @@ func (a *answer) read(into any) error {
 			detail = p.Title
 		}
 	}
-	return &refusal{a.status, detail}
+	return &refusal{status: a.status, detail: detail}
 }

@@ -36,8 +36,9 @@ func connect(ctx context.Context, c *client, namespace string) (*remote, error) 
 		Fingerprint string
 		Dim         int
 		Limits      struct {
-			Body   int64 `json:"body_bytes"`
-			Images int
+			Body     int64 `json:"body_bytes"`
+			Images   int
+			Deadline float64 `json:"deadline_seconds"`
 		}
 		Index *struct{ Fingerprint, Similarity string }
 	}
@@ -50,6 +51,7 @@ func connect(ctx context.Context, c *client, namespace string) (*remote, error) 
 	if info.Limits.Images < 1 || info.Limits.Body < 1 {
 		return nil, fmt.Errorf("what answers at %s is no vicreg serve", c.base.Redacted())
 	}
+	c.expect(info.Limits.Deadline)
 	return &remote{client: c, namespace: namespace, most: info.Limits.Images, room: info.Limits.Body,
 		binding:  index.Binding{Fingerprint: info.Index.Fingerprint, Dim: info.Dim},
 		centered: info.Index.Similarity != index.Binding{}.Similarity()}, nil
@@ -124,7 +126,7 @@ func (r *remote) put(ctx context.Context, items []entry) (bad []string, err erro
 		case d.Index != i:
 			return nil, fmt.Errorf("the server answers item %d with number %d", i, d.Index)
 		case e != nil && e.Status == http.StatusInsufficientStorage:
-			return nil, &refusal{e.Status, e.Detail}
+			return nil, &refusal{status: e.Status, detail: e.Detail}
 		case e != nil:
 			if bad[i] = e.Detail; bad[i] == "" {
 				bad[i] = e.Title
@@ -177,14 +179,15 @@ func (r *remote) vector(ctx context.Context, id string) ([]float32, error) {
 	return item.Vector, err
 }
 
-// remove deletes items. Those that somebody else has removed do not count.
+// remove deletes items. Those that somebody else has removed do not count; one that is gone after
+// the answer to its deletion was lost counts, as that will have removed it.
 func (r *remote) remove(ctx context.Context, ids []string) (removed int, err error) {
 	query := url.Values{"namespace": {r.namespace}}
 	for _, id := range ids {
 		err := r.ask(ctx, http.MethodDelete, "items/"+url.PathEscape(id), query, nil, nil)
 		var no *refusal
 		switch {
-		case err == nil:
+		case err == nil, errors.As(err, &no) && no.status == http.StatusNotFound && no.again:
 			removed++
 		case !errors.As(err, &no) || no.status != http.StatusNotFound:
 			return removed, err

@@ -40,7 +40,7 @@ func play(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, item
 	p := &played{t: t, answer: answer}
 	s := httptest.NewServer(p)
 	t.Cleanup(s.Close)
-	c, err := newClient(s.URL+"/", "")
+	c, err := newClient(s.URL+"/", "", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,11 @@ func (p *played) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Items     []entry
 	}
 	if r.Method == http.MethodPost {
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.Namespace != "n" {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client gave up: another of its requests has failed
+		}
+		if err := json.Unmarshal(text, &body); err != nil || body.Namespace != "n" {
 			p.t.Errorf("body of namespace %q: %v", body.Namespace, err)
 		}
 	}
@@ -139,22 +143,13 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
-	s := httptest.NewServer(http.NotFoundHandler())
-	c, err := newClient(s.URL, "")
-	s.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.ask(t.Context(), "GET", "info", nil, nil, nil); err == nil || !strings.HasPrefix(err.Error(), "ask "+s.URL+": ") {
-		t.Errorf("no server: %v", err)
-	}
 }
 
 func TestClientSendsItsKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
 	put(t, file, []byte("# ours\n\n s3cret \nother\n"))
 	p, c, _ := play(t, func(http.ResponseWriter, *http.Request, []entry) {})
-	keyed, err := newClient(c.base.String(), file)
+	keyed, err := newClient(c.base.String(), file, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +198,7 @@ func TestClientSpeaksOfTLS(t *testing.T) {
 		"http://" + alert.Addr().String(): "ask http://" + alert.Addr().String() + ": the server speaks TLS: give --server https://" + alert.Addr().String(),
 		"https://" + host:                 "; SSL_CERT_FILE=FILE in the environment names the certificate of a private CA",
 	} {
-		c, err := newClient(address, "")
+		c, err := newClient(address, "", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +388,7 @@ func TestConnectRefuses(t *testing.T) {
 		`[]`:                                                  "cannot be read",
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }))
-		c, err := newClient(s.URL, "")
+		c, err := newClient(s.URL, "", io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}

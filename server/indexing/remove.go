@@ -47,7 +47,8 @@ func runRemove(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 		},
 		Notes: `Image files are not touched, so vicreg index add would add them again. If an ID does not
 exist, nothing is removed. In a file all items are removed, on disk, when the command
-ends, or none if it fails; with --server they go one after another. vicreg index compact
+ends, or none if it fails; with --server they go one after another, and a server that
+restarts or is overloaded is waited for, as by vicreg index add. vicreg index compact
 returns the space to the disk. IDs that begin with a dash come after --.`,
 	})
 	namespaceFlag(f, &r.namespace)
@@ -131,7 +132,7 @@ func (r *removing) parse(f *flag.FlagSet, args []string) error {
 // open opens the index; leave closes it.
 func (r *removing) open(ctx context.Context, stderr io.Writer) (from emptied, leave func() error, err error) {
 	if r.server != "" {
-		c, err := newClient(r.server, r.keyFile)
+		c, err := newClient(r.server, r.keyFile, stderr)
 		if err != nil {
 			return nil, nil, err
 		}

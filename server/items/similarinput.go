@@ -1,6 +1,7 @@
 package items
 
 import (
+	"encoding/json"
 	"io"
 	"strconv"
 
@@ -78,8 +79,8 @@ func (q *search) set(name, text string) (err error) {
 		q.filter, err = filterOf(text)
 	case "threshold":
 		least, ok := number(text)
-		if !ok || least < -1 || least > 1 {
-			return problem.Errorf(problem.BadRequest, "threshold %s: want a number from -1 to 1", text)
+		if !ok || !json.Valid([]byte(text)) || least < -1 || least > 1 {
+			return problem.Errorf(problem.BadRequest, "threshold %s: want a number from -1 to 1, as in JSON (0.5)", text)
 		}
 		q.least = &least
 	case "exclude":

@@ -54,7 +54,7 @@ func idsOf(name, text string) ([]string, error) {
 	return list.Kept, nil
 }
 
-// number parses a finite decimal number.
+// number parses a finite 32-bit number of well-formed JSON.
 func number(text string) (x float32, ok bool) {
 	if strings.ContainsFunc(text, func(r rune) bool { return !strings.ContainsRune("+-.0123456789eE", r) }) {
 		return 0, false // Go's own notations, such as hex, underscores and Inf

@@ -49,6 +49,8 @@ var meaning = []struct {
 	{`{"camera":{"make":"x","lens":{"mm":50}}}`,
 		[]string{`{"camera.make":"x"}`, `{"camera.lens.mm":{"$lte":50}}`, `{"camera":{"$exists":true}}`, `{"camera.lens":{"$exists":true}}`, `{"camera":{"$ne":null}}`},
 		[]string{`{"make":"x"}`, `{"camera":"x"}`, `{"camera":null}`, `{"camera.lens.f":{"$exists":true}}`, `{"camera.":{"$exists":true}}`}},
+	{`{"camera.make":"x"}`, // a dotted key is a field, but not an object
+		[]string{`{"camera.make":"x"}`, `{"camera.make":{"$exists":true}}`, `{"camera":{"$exists":false}}`, `{"camera":null}`}, []string{`{"camera":{"$exists":true}}`}},
 	{`{"boxes":[{"label":"cat","at":[1,2]},{"label":"dog"},7]}`, // objects in lists
 		[]string{`{"boxes.label":"cat"}`, `{"boxes.label":"dog"}`, `{"boxes.at":2}`, `{"boxes":7}`, `{"boxes":{"$exists":true}}`},
 		[]string{`{"boxes.label":{"$ne":"dog"}}`, `{"boxes.label":null}`, `{"boxes":"cat"}`}},
