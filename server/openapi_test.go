@@ -3,8 +3,11 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -129,4 +132,18 @@ func routeName(r *echo.Route) string {
 		}
 	}
 	return r.Method + " " + strings.Join(parts, "/")
+}
+
+// The paths of images in the examples are such that a rebuild reads them.
+func TestDocumentedSources(t *testing.T) {
+	s := New(nil, Defaults(1), slog.New(slog.DiscardHandler))
+	found := regexp.MustCompile(`(?:[?&]source=|"source": ")([^'&"]+)`).FindAllStringSubmatch(ask(s, "GET", "/openapi.json", nil).Body.String(), -1)
+	for _, m := range found {
+		if !filepath.IsAbs(m[1]) {
+			t.Errorf("the path %s is relative", m[1])
+		}
+	}
+	if len(found) < 3 {
+		t.Errorf("only %d paths are in the document", len(found))
+	}
 }
