@@ -110,7 +110,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	p := problem.Of(err)
+	p := problem.OfRequest(c, err)
 	if p.Code == problem.Internal {
 		s.log.Error("request failed", "error", err, "request_id", requestID(c))
 	}
