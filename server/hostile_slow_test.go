@@ -48,15 +48,23 @@ func (p *pipes) dial() net.Conn {
 // inBubble runs a server with settings modified by change, in a synctest bubble. There is no model,
 // so requests must end before one is needed.
 func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, p *pipes)) {
+	bubbleOf(t, absent{}, change, f)
+}
+
+// bubbleOf is inBubble with a model. Its server takes HTTP/2 without TLS, too.
+func bubbleOf(t *testing.T, e embedder, change func(*Config), f func(t *testing.T, p *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := Defaults(2)
 		if change != nil {
 			change(&config)
 		}
 		s := New(nil, config, slog.New(slog.DiscardHandler))
-		s.engine = absent{}
+		s.engine = e
 		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		h := s.httpServer(s.handler)
+		h.Protocols = new(http.Protocols)
+		h.Protocols.SetHTTP1(true)
+		h.Protocols.SetUnencryptedHTTP2(true)
 		ended := make(chan error)
 		go func() { ended <- h.Serve(p) }()
 		f(t, p)

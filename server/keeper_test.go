@@ -173,26 +173,33 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	}
 	log.wait(t, cannotBe)
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
-	for _, want := range []string{"model-mismatch", "are gone, have changed", "--drop-missing"} {
+	for _, want := range []string{"model-mismatch", `at least 1 of its items cannot be made anew, such as \"1\": its file is gone, has changed`, "DELETE /items/{id}", "SIGHUP", "--drop-missing"} {
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 		}
 	}
-	if strings.Contains(w.Body.String(), ".png") {
+	if strings.Contains(w.Body.String(), ".png") || strings.Contains(w.Body.String(), "no such file") {
 		t.Errorf("a client is told of files: %s", w.Body)
 	}
 	if w := ask(s, "POST", "/embed", servertest.Photo(t, 0), "Content-Type", "image/png"); w.Code != http.StatusOK {
 		t.Errorf("/embed: %d %s", w.Code, w.Body)
 	}
-	for _, i := range []int{1, 3} {
-		if w := ask(s, "DELETE", fmt.Sprint("/items/", i), nil); w.Code != http.StatusNoContent {
+	for _, next := range []struct {
+		gone int
+		line string
+	}{{1, cannotBe}, {3, fits}} { // that the other file has changed shows once it is read
+		if w := ask(s, "DELETE", fmt.Sprint("/items/", next.gone), nil); w.Code != http.StatusNoContent {
 			t.Errorf("delete: %d %s", w.Code, w.Body)
 		}
+		if err := s.Load(); err != nil {
+			t.Fatal(err)
+		}
+		log.wait(t, next.line)
+		w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
+		if is := strings.Contains(w.Body.String(), `cannot be rebuilt: 1 of its items cannot be made anew, such as \"3\"`); is != (next.line == cannotBe) {
+			t.Errorf("without %d: %s", next.gone, w.Body)
+		}
 	}
-	if err := s.Load(); err != nil { // the obstacle is gone
-		t.Fatal(err)
-	}
-	log.wait(t, fits)
 	finds(t, s, 4)
 	weights = 1
 	if err := s.Load(); err != nil {

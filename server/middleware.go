@@ -96,7 +96,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 // broken logs an answer that was cut short, and returns the status to count it under, whatever the
 // client was sent: client gone, or internal error.
 func (s *Server) broken(err error, c echo.Context) (status int) {
-	var lost net.Error // includes clients that do not read: see httpServer
+	var lost net.Error // includes clients that do not read: see unread
 	code, level := problem.Internal, slog.LevelError
 	if c.Request().Context().Err() != nil || errors.As(err, &lost) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		code, level = problem.Gone, slog.LevelWarn
@@ -110,7 +110,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	p := problem.Of(err)
+	p := problem.OfRequest(c, err)
 	if p.Code == problem.Internal {
 		s.log.Error("request failed", "error", err, "request_id", requestID(c))
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,14 +44,20 @@ func TestStrayRequests(t *testing.T) {
 	for _, r := range []struct {
 		method, path, schema string
 		status               int
+		words                string
 	}{
-		{"GET", "/nothing", "Problem", 404},
-		{"GET", "/embed", "Problem", 405},
-		{"GET", "/v1/nothing", "OpenAIError", 404},
-		{"DELETE", "/v1/models", "OpenAIError", 405},
-		{"GET", "/v2/nothing", "InferError", 404},
-		{"POST", "/v2", "InferError", 405},
-		{"GET", "/v2/models/backbone/infer", "InferError", 405},
+		{"GET", "/nothing", "Problem", 404, "nothing is at /nothing: /docs lists the paths of the API"},
+		{"GET", "/embed", "Problem", 405, "/embed does not take GET: use POST"},
+		{"GET", "/v1/nothing", "OpenAIError", 404, "nothing is at /v1/nothing: "},
+		{"DELETE", "/v1/models", "OpenAIError", 405, "/v1/models does not take DELETE: use GET or HEAD"},
+		{"GET", "/v2/nothing", "InferError", 404, "nothing is at /v2/nothing: "},
+		{"POST", "/v2", "InferError", 405, "/v2 does not take POST: use GET or HEAD"},
+		{"GET", "/v2/models/backbone/infer", "InferError", 405, "/v2/models/backbone/infer does not take GET: use POST"},
+		{"POST", "/items/x", "Problem", 405, "/items/x does not take POST: use DELETE, GET, HEAD or PUT"},
+		{"PUT", "/items/cat/0001.jpg", "Problem", 404, "the slashes of an id are escaped: /items/cat%2F0001.jpg"},
+		{"GET", "/items/a%20b/c%2Fd?namespace=x", "Problem", 404, "are escaped: /items/a%20b%2Fc%2Fd\""},
+		{"GET", "/items/a/b/thumbnail", "Problem", 404, "are escaped: /items/a%2Fb/thumbnail"},
+		{"GET", "/items/", "Problem", 404, "nothing is at /items/: "},
 	} {
 		w := ask(s, r.method, r.path, nil)
 		var body any
@@ -57,7 +65,7 @@ func TestStrayRequests(t *testing.T) {
 		if err == nil {
 			err = c.doc.Components.Schemas[r.schema].Value.VisitJSON(body)
 		}
-		if err != nil || w.Code != r.status || (r.status == 405) != (w.Header().Get("Allow") != "") {
+		if err != nil || w.Code != r.status || !strings.Contains(w.Body.String(), r.words) || (r.status == 405) != (w.Header().Get("Allow") != "") {
 			t.Errorf("%s %s: %d %v %s", r.method, r.path, w.Code, err, w.Body)
 		}
 	}
@@ -129,4 +137,17 @@ func routeName(r *echo.Route) string {
 		}
 	}
 	return r.Method + " " + strings.Join(parts, "/")
+}
+
+// The paths of images in the examples are such that a rebuild reads them.
+func TestDocumentedSources(t *testing.T) {
+	found := regexp.MustCompile(`(?:[?&]source=|"source": ")([^'&"]+)`).FindAllStringSubmatch(string(apiDocument), -1)
+	for _, m := range found {
+		if !filepath.IsAbs(m[1]) {
+			t.Errorf("the path %s is relative", m[1])
+		}
+	}
+	if len(found) < 3 {
+		t.Errorf("only %d paths are in the document", len(found))
+	}
 }

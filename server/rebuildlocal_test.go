@@ -110,7 +110,7 @@ func TestRebuildNamesWhatIsTooLarge(t *testing.T) {
 		t.Errorf("the log has %q", why)
 	}
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
-	if w.Code != 409 || !strings.Contains(w.Body.String(), "or are too large or too slow for the server") || strings.Contains(w.Body.String(), "wide.png") {
+	if w.Code != 409 || !strings.Contains(w.Body.String(), "or is too large or too slow for the server") || strings.Contains(w.Body.String(), "/wide.png") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	_, log = remaking(t, func(c *Config) { c.Limits.Pixels, c.Limits.Side = 34000, 34000 }, files)
@@ -125,6 +125,46 @@ func TestMaxPixelsMovesTheSide(t *testing.T) {
 		f.suit(func(name string) bool { return usage.Given(fs, name) })
 		if err != nil || f.Limits.Side != want {
 			t.Errorf("%q: %v, sides up to %d, want %d", args, err, f.Limits.Side, want)
+		}
+	}
+}
+
+// Items without an absolute path cannot be rebuilt, whatever the working directory: the answer
+// counts them, gives the reason of the first and what to do, and the log the reasons of all.
+func TestRebuildNamesWhatHasNoPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	photo := servertest.Photo(t, 0)
+	if err := os.WriteFile("a.png", photo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ query, why, told string }{
+		{"", "its image was sent without a path on this disk, and images are not kept", `such as \"x\": its image was sent without a path on this disk`},
+		{"?source=a.png", "its path is not absolute: a.png", `such as \"x\": its path is not absolute: a.png`},
+		{"?namespace=pets&source=a.png", "its path is not absolute: a.png", `such as \"x\" in the namespace \"pets\": its path`},
+	} {
+		weights := uint64(1)
+		log := reasons{said{slog.DiscardHandler, make(chan string, 10)}, new([]string)}
+		s := prepareLogging(t, func() ([]byte, error) { return servertest.Model(t, weights), nil }, nil, slog.New(log))
+		s.Items.Keep(filepath.Join(t.TempDir(), "photos.index"), true)
+		if err := s.Load(); err != nil {
+			t.Fatal(err)
+		}
+		if w := ask(s, "PUT", "/items/x"+c.query, photo, "Content-Type", "image/png"); w.Code != 201 {
+			t.Fatal(w.Code, w.Body)
+		}
+		weights = 2
+		if err := s.Load(); err != nil {
+			t.Fatal(err)
+		}
+		log.wait(t, cannotBe)
+		if why := strings.Join(*log.kept, "\n"); why != c.why {
+			t.Errorf("%q: the log has %q", c.query, why)
+		}
+		w := ask(s, "POST", "/similar", photo, "Content-Type", "image/png")
+		for _, want := range []string{"at least 1 of its items cannot be made anew, " + c.told, "DELETE /items/{id}", "send the server SIGHUP", "vicreg index rebuild FILE --model FILE"} {
+			if w.Code != 409 || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%q: %d %s, want %s", c.query, w.Code, w.Body, want)
+			}
 		}
 	}
 }

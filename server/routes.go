@@ -20,7 +20,7 @@ func (s *Server) base() *echo.Echo {
 		}
 	}
 	e.IPExtractor = echo.ExtractIPDirect() // forwarded addresses, which clients can forge, are not logged as fact
-	e.Use(s.identify, s.observe, s.survive)
+	e.Use(s.unread, s.identify, s.observe, s.survive)
 	return e
 }
 

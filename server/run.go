@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/labstack/echo/v4"
 )
 
 // Listeners are the addresses at which a server is reached. Run closes them.
@@ -134,10 +136,29 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       2 * s.config.Deadline, // for requests without a paced body
-		WriteTimeout:      2 * s.config.Deadline, // counted from the headers; cuts off clients that do not read
+		ReadTimeout:       s.patience(), // for requests without a paced body
+		WriteTimeout:      s.patience(), // counted from the headers, for what net/http answers itself: see unread
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// patience is the time that a client has to read an answer, from its beginning. A large answer and
+// a TLS handshake, which http.Server allows no more than this, need some however short the deadline
+// is.
+func (s *Server) patience() time.Duration { return max(2*s.config.Deadline, 10*time.Second) }
+
+// unread cuts off clients that do not read their answers. http.Server.WriteTimeout would cut off
+// others, too: it counts from the headers of the request, and images in the decoder or the model
+// are not interrupted by the deadline.
+func (s *Server) unread(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		control := http.NewResponseController(c.Response())
+		if c.Request().ProtoMajor > 1 { // HTTP/2 resets a stream as soon as this passes, HTTP/1 only fails writes after it
+			_ = control.SetWriteDeadline(time.Time{})
+		}
+		c.Response().Before(func() { _ = control.SetWriteDeadline(time.Now().Add(s.patience())) })
+		return next(c)
 	}
 }

@@ -80,7 +80,7 @@ func TestIndexOfAnotherModel(t *testing.T) {
 	m.binding.Fingerprint = "of another"
 	for name, send := range asks(t, s) {
 		code, body, vectors := send()
-		conflict := code == 409 && strings.Contains(body, "problem:model-mismatch") && strings.Contains(body, "of another") && strings.Contains(body, s.current().Fingerprint())
+		conflict := code == 409 && strings.Contains(body, "problem:model-mismatch") && strings.Contains(body, "start the server with --rebuild, or stop it and run vicreg index rebuild") && strings.Contains(body, "of another") && strings.Contains(body, s.current().Fingerprint())
 		if conflict != vectors || !vectors && code != 200 && code != 204 {
 			t.Errorf("%s: %d %s", name, code, body)
 		}

@@ -280,7 +280,7 @@ func TestAddRefuses(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "list.txt")
 	put(t, list, []byte(filepath.Join(dir, "00.png")))
 	said(t, "add", dir, "--index", file, "--model", model)
-	wrong(t, "belongs to another model", "add", dir, "--index", file, "--model", colour(t, 2))
+	wrong(t, "or make its vectors anew for this one: vicreg index rebuild "+file+" --model FILE", "add", dir, "--index", file, "--model", colour(t, 2))
 	for words, args := range map[string][]string{
 		"--index FILE is missing, or --server": {dir},
 		"exclude each other":                   {dir, "--index", file, "--server", "http://x"},

@@ -112,7 +112,9 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 	switch {
 	case errors.Is(err, index.ErrInUse) && !o.ReadOnly:
 		return nil, usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)", err)
-	case errors.Is(err, index.ErrModel), errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, index.ErrModel):
+		return nil, usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
+	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
 		return nil, &usage.Error{Err: err}
 	}
 	return f, err

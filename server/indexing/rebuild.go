@@ -52,7 +52,7 @@ FILE.rebuild: to continue after an interruption, give the same command again. FI
 as it is until everything is there, and is then replaced in one step.
 
 FILE is not replaced as long as some items cannot be remade: those stored as vectors,
-those sent to a server (PUT or POST) without a path on this disk, and those whose files
+those sent to a server (PUT or POST) without an absolute path, and those whose files
 have changed or disappeared. They are listed. Leave them out with --drop-missing, or send
 their images again once FILE is rebuilt.`,
 	})
@@ -110,11 +110,9 @@ func (r *rebuilding) plan(ctx context.Context) error {
 		}
 		err = each(ctx, r.old, ns.Name, false, func(it index.Item, _ int) error {
 			k, made := there[it.ID]
-			switch {
-			case len(it.Hash) != len(bulk.Hash{}):
-				r.miss(member{ns.Name, it}, "it was stored as a vector, without an image")
-			case it.Source == "":
-				r.miss(member{ns.Name, it}, "its image was sent without a path on this disk, and images are not kept")
+			switch why := it.Remakable(); {
+			case why != nil:
+				r.miss(member{ns.Name, it}, why.Error())
 			case made && k.hash == bulk.Hash(it.Hash) && k.source == it.Source && same(k.metadata, it.Metadata):
 				r.done++
 			default:

@@ -99,7 +99,7 @@ func TestRebuildMisses(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, out, "has 5 items of the model ", "; 5 are left out")
-	want(t, errs, "going on after 4 of 8 items")
+	want(t, errs, "going on after 4 of 7 items")
 	if opened(t, file).Has("default", "00.png") || !opened(t, file).Has("default", "01.png") {
 		t.Error("the wrong items are there")
 	}

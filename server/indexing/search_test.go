@@ -61,7 +61,7 @@ func TestSearch(t *testing.T) {
 		"--threshold NaN: want a number from -1 to 1": {file, "--id", "a", "--threshold", "NaN"},
 		"--threshold 2: want a number from -1 to 1":   {file, "--id", "a", "--threshold", "2"},
 		"there is no such item":                       {file, "--id", "none"},
-		"belongs to another":                          {file, "--id", "warm/red.png", "--model", colour(t, 2)},
+		"vicreg index rebuild " + file:                {file, "--id", "warm/red.png", "--model", colour(t, 2)},
 		"--image: open none.png":                      {file, "--model", model, "--image", "none.png"},
 		"--image " + file + ": ":                      {file, "--model", model, "--image", file},
 	} {

@@ -23,8 +23,6 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		switch {
 		case shard != "":
 			shards[shard] = true
-		case !filepath.IsAbs(source):
-			r.drop(source, "its path is not absolute: "+usage.Printable(source))
 		case !readable(source):
 			r.drop(source, usage.Printable(source)+" is no file")
 		default:

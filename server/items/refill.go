@@ -26,7 +26,7 @@ type refill struct {
 	turns       *turns
 	from, to    *index.File
 	done, total atomic.Int64
-	missing     int // items that cannot be rebuilt
+	missing     unmade
 	prober      imaging.Prober
 }
 
@@ -36,10 +36,6 @@ const refillPage = 1000
 // refillAgain is the interval at which a finished rebuild that is blocked by a reader of the file
 // retries to replace it.
 const refillAgain = 10 * time.Second
-
-// errMissing is what clients are told about items that cannot be rebuilt: which files exist is not
-// for them to know.
-var errMissing = errors.New("the files of some items are gone, have changed, or are too large or too slow for the server: its log names them and says which; vicreg index rebuild has limits of its own, and leaves items out with --drop-missing")
 
 // refill runs until the index fits m, the rebuild fails, or ctx ends.
 func (s *Shelf) refill(ctx context.Context, m Model) {
@@ -70,14 +66,16 @@ func (r *refill) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.total.Store(int64(r.from.Len()))
-	for _, pass := range []func(ctx context.Context, namespace string, items []index.Item) error{r.look, r.make} {
+	for i, pass := range []func(ctx context.Context, namespace string, items []index.Item) error{r.look, r.make} {
 		for _, ns := range r.from.Namespaces() {
 			if err = r.namespace(ctx, ns.Name, pass); err != nil {
 				return errors.Join(err, r.to.Close())
 			}
 		}
-		if r.missing > 0 {
-			return errors.Join(errMissing, r.to.Close())
+		if r.missing.items > 0 {
+			missing := r.missing // the error is kept, the rest of r is not
+			missing.early = i == 0
+			return errors.Join(&missing, r.to.Close())
 		}
 	}
 	return r.from.Replace(ctx, r.to)
@@ -115,13 +113,13 @@ func (r *refill) namespace(ctx context.Context, name string, pass func(context.C
 
 // look finds items that cannot be rebuilt before any time is spent on the others. It reads only the
 // headers of their files.
-func (r *refill) look(ctx context.Context, _ string, items []index.Item) error {
+func (r *refill) look(ctx context.Context, name string, items []index.Item) error {
 	for _, item := range items {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err := r.fits(item); err != nil {
-			r.miss(item, err)
+			r.miss(name, item, err)
 		}
 	}
 	return nil
@@ -171,7 +169,7 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 		}
 		file, err := r.original(item)
 		if err != nil {
-			r.miss(item, err)
+			r.miss(name, item, err)
 			continue
 		}
 		todo, images = append(todo, item), append(images, request.Image{File: file, Local: true})
@@ -186,9 +184,9 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 	made := todo[:0]
 	for i, item := range todo {
 		if item.Vector, item.Thumbnail = result.Rows[i].Vector, result.Thumbs[i]; result.Rows[i].Err != nil {
-			r.miss(item, result.Rows[i].Err)
+			r.miss(name, item, result.Rows[i].Err)
 		} else if err := r.to.Check(item); err != nil {
-			r.miss(item, err)
+			r.miss(name, item, err)
 		} else {
 			made = append(made, item)
 		}
@@ -198,10 +196,11 @@ func (r *refill) few(ctx context.Context, name string, items []index.Item) error
 }
 
 // there returns the size of an item's source file. Since a client supplied the path, anything but a
-// regular file within the server's size limit is refused.
+// regular file within the server's size limit is refused; original takes only the bytes that the
+// client had the hash of.
 func (r *refill) there(item index.Item) (size int64, err error) {
-	if item.Source == "" || len(item.Hash) == 0 {
-		return 0, errors.New("it was stored without the path of an image file")
+	if err := item.Remakable(); err != nil {
+		return 0, err
 	}
 	info, err := os.Stat(item.Source)
 	switch {
@@ -234,13 +233,4 @@ func (r *refill) original(item index.Item) ([]byte, error) {
 		return nil, fmt.Errorf("%s has changed since it was indexed", item.Source)
 	}
 	return file, nil
-}
-
-// mostMissing is the maximum number of such items that the log names.
-const mostMissing = 20
-
-func (r *refill) miss(item index.Item, why error) {
-	if r.missing++; r.missing <= mostMissing {
-		r.s.log.Error("an item cannot be made anew", "id", item.ID, "error", why)
-	}
 }

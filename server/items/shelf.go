@@ -155,6 +155,10 @@ func (s *Shelf) fits(m Model, items Index) error {
 		return nil
 	case s.failed != nil:
 		detail += fmt.Sprintf(": it cannot be rebuilt: %v", s.failed)
+	case s.keeper != nil && s.keeper.rebuild:
+		detail += ": its rebuild is about to begin"
+	default:
+		detail += ": put that model back, start the server with --rebuild, or stop it and run vicreg index rebuild FILE --model FILE"
 	}
 	return &problem.Error{Code: problem.Mismatch, Detail: detail}
 }

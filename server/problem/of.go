@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -49,6 +52,52 @@ func ofRoute(e *echo.HTTPError) *Error {
 		return Errorf(BadMethod, "%v", e.Message)
 	}
 	return Errorf(Internal, "%v", e.Message)
+}
+
+// OfRequest is Of for a request that is answered with the error. Where the router refused it, the
+// detail says what it should be.
+func OfRequest(c echo.Context, err error) *Error {
+	p := Of(err)
+	var framework *echo.HTTPError
+	if !errors.As(err, &framework) {
+		return p
+	}
+	path := c.Request().URL.Path
+	switch p.Code {
+	case NotFound:
+		if escaped := escapedID(path); escaped != "" {
+			return Errorf(NotFound, "the slashes of an id are escaped: %s", escaped)
+		}
+		return Errorf(NotFound, "nothing is at %s: /docs lists the paths of the API", path)
+	case BadMethod:
+		return Errorf(BadMethod, "%s does not take %s: use %s", path, c.Request().Method, methods(c.Response().Header().Get(echo.HeaderAllow)))
+	}
+	return p
+}
+
+// escapedID returns the path of an item, whose id was sent with plain slashes, as it should be; ""
+// for other paths.
+func escapedID(path string) string {
+	id, is := strings.CutPrefix(path, "/items/")
+	id, thumbnail := strings.CutSuffix(id, "/thumbnail")
+	if !is || !strings.Contains(id, "/") {
+		return ""
+	}
+	escaped := "/items/" + url.PathEscape(id)
+	if thumbnail {
+		escaped += "/thumbnail"
+	}
+	return escaped
+}
+
+// methods words the header Allow. The router adds OPTIONS, which is of no use to who wanted another.
+func methods(allow string) string {
+	names := slices.DeleteFunc(strings.Split(allow, ", "), func(name string) bool { return name == http.MethodOptions })
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // ofIndex translates the errors of an index.
