@@ -108,6 +108,9 @@ func Remove(path string) error {
 		return err
 	}
 	defer owner.Close()
+	if err := finishRestore(path); err != nil { // it would otherwise bring the index back
+		return explain("remove index", path, err)
+	}
 	return explain("remove index", path, removeFiles(path))
 }
 
@@ -125,6 +128,9 @@ func removeFiles(path string) error {
 
 // dropDrafts removes what an owner of the index left unfinished.
 func dropDrafts(path string) error {
-	draft, compact := newDraft(path), compactDraft(path)
-	return drop(draft, draft+journalSuffix, compact, compact+journalSuffix)
+	var all []string
+	for _, draft := range []string{newDraft(path), compactDraft(path), restoreDraft(path)} {
+		all = append(all, draft, draft+journalSuffix)
+	}
+	return drop(all...)
 }

@@ -23,6 +23,7 @@ var children = map[string]func(args []string) error{
 	"replace-and-tell": replaceAndTell,
 	"copy-once":        copyOnce,
 	"remove-newest":    removeNewest,
+	"restore":          restoreOnce,
 	"fill":             fill,
 	"fill-log":         fillLog,
 	"step-on":          stepOn,

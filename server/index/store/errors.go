@@ -23,10 +23,13 @@ var (
 	// and could not be removed from the log. It is not in effect until the store is next opened;
 	// from then on it may be, unless another change has been made before.
 	ErrUnsure = errors.New("the change is not made, but may be when the index is opened again: it could not be taken out of the log")
+
+	// ErrUnfinished is the error for a reader of a file that a Restore is replacing.
+	ErrUnfinished = errors.New("a backup is being restored to it, or that was interrupted: vicreg index restore, given again, completes it")
 )
 
 // known are the errors that need no translation.
-var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, ErrUnsure, ErrMoved, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
+var known = []error{ErrInUse, ErrDamaged, ErrNewer, ErrForeign, ErrFull, ErrClosed, ErrUnsure, ErrUnfinished, ErrMoved, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded}
 
 // explain adds what was being done to which file and, for an error of SQLite or the operating
 // system, the known error that it amounts to. nil stays nil.

@@ -56,8 +56,9 @@ type Options struct {
 }
 
 // Open opens the index file at path. One process owns it until Close: others get ErrInUse, unless
-// they open it read-only. What a crash left unfinished is undone. The error is fs.ErrNotExist for
-// a missing file without Create, otherwise one of this package where one fits.
+// they open it read-only. What a crash left unfinished is undone, or completed where it counts
+// already: a Restore, for which a reader gets ErrUnfinished. The error is fs.ErrNotExist for a
+// missing file without Create, otherwise one of this package where one fits.
 //
 // A reader needs write access to the folder (SQLite keeps the files -wal and -shm beside a file
 // in use), or a file without a log, which is then read as immutable.
@@ -67,12 +68,16 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: path, readOnly: o.ReadOnly, failed: o.CheckpointFailed}
-	missing, err := s.look()
-	if err != nil {
-		return nil, err
-	}
-	if missing && (!o.Create || o.ReadOnly) {
-		return nil, fmt.Errorf("open index %s: %w", path, fs.ErrNotExist)
+	if pending := unfinished(path); pending && o.ReadOnly {
+		return nil, fmt.Errorf("open index %s: %w", path, ErrUnfinished)
+	} else if !pending { // otherwise the file is about to be replaced
+		missing, err := s.look()
+		if err != nil {
+			return nil, err
+		}
+		if missing && (!o.Create || o.ReadOnly) {
+			return nil, fmt.Errorf("open index %s: %w", path, fs.ErrNotExist)
+		}
 	}
 	if err := s.open(ctx, o); err != nil {
 		s.unlock()
@@ -103,6 +108,9 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if !s.readOnly {
 		if s.lock, err = lock(s.path); err != nil {
 			return err
+		}
+		if err := finishRestore(s.path); err != nil {
+			return explain("open index", s.path, err)
 		}
 		dropDrafts(s.path)       // best effort: they only take up space
 		missing, err := s.look() // the previous owner may have created it

@@ -1,0 +1,261 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// saved makes a copy of an index of ten rows, as Backup does, and returns its rows.
+func saved(t *testing.T, from int) (path string, rows []Row) {
+	t.Helper()
+	s := made(t, testAbout)
+	rows = rowsIn(apply(t, s, puts(rowsOf(from, from+10, testDim)...)...))
+	path = filepath.Join(t.TempDir(), "copy.index")
+	if err := errors.Join(s.Backup(context.Background(), path), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path, rows
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Whatever is at the path, an old log included, it is the copy afterwards: SQLite would play the
+// old log into a file that is merely copied there.
+func TestRestore(t *testing.T) {
+	copied, rows := saved(t, 20)
+	was := crash(t, 0)
+	for what, lay := range map[string]func(path string) error{
+		"a crashed index":        func(path string) error { was.lay(t, path); return nil },
+		"a copy beside a log":    func(path string) error { was.lay(t, path); return os.WriteFile(path, read(t, copied), 0o666) },
+		"a log without its file": func(path string) error { was.lay(t, path); return os.Remove(path) },
+		"a damaged index": func(path string) error {
+			return os.WriteFile(path, append(slices.Clone(was.file[:100]), 1, 2, 3), 0o666)
+		},
+		"an empty file":        func(path string) error { return os.WriteFile(path, nil, 0o666) },
+		"the draft of a crash": func(path string) error { return os.WriteFile(restoreDraft(path), []byte("half"), 0o666) },
+		"a restore that waits": func(path string) error { return os.WriteFile(restored(path), []byte("of another copy"), 0o666) },
+		"nothing":              func(string) error { return nil },
+	} {
+		folder := t.TempDir()
+		path := filepath.Join(folder, "x.index")
+		if err := lay(path); err != nil {
+			t.Fatal(err)
+		}
+		n, err := Restore(context.Background(), copied, path)
+		if err != nil || n != len(rows) {
+			t.Errorf("%s: %d rows, %v", what, n, err)
+			continue
+		}
+		wantFiles(t, folder, "x.index", "x.index.lock")
+		s := opened(t, path, Options{})
+		wantRows(t, s, rows...)
+		if err := errors.Join(s.Verify(context.Background()), s.Close()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// The copy may be an index in use, and its log counts.
+func TestRestoreFromAnIndexInUse(t *testing.T) {
+	s := made(t, testAbout)
+	rows := rowsIn(apply(t, s, puts(rowsOf(0, 5, testDim)...)...))
+	path := filepath.Join(t.TempDir(), "x.index")
+	opened(t, path, Options{Create: true, About: testAbout}).Close()
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(context.Background(), s.path, path); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, opened(t, path, Options{}), rows...)
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
+		t.Errorf("its permissions are not those of the old file: %v %v", info.Mode(), err)
+	}
+}
+
+// What cannot be restored leaves the index as it was.
+func TestRestoreRefuses(t *testing.T) {
+	ctx := context.Background()
+	copied, _ := saved(t, 20)
+	path := filepath.Join(t.TempDir(), "x.index")
+	was := crash(t, 0)
+	was.lay(t, path)
+	bad, cut, diary := filepath.Join(t.TempDir(), "bad"), filepath.Join(t.TempDir(), "cut"), filepath.Join(t.TempDir(), "diary")
+	text := read(t, copied)
+	own := codec{}
+	row := rowOf(23, testDim)
+	own.encode(&row, 0)
+	at := bytes.Index(text, own.vector)
+	if at < 0 {
+		t.Fatal("the vector is not in the file")
+	}
+	flipped := slices.Clone(text)
+	flipped[at] ^= 4
+	if err := errors.Join(os.WriteFile(bad, flipped, 0o666), os.WriteFile(cut, text[:len(text)/2], 0o666), os.WriteFile(diary, []byte("Dear diary,\n"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	link := path + ".link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from, to string
+		want     error
+	}{
+		{bad, path, ErrDamaged}, {cut, path, ErrDamaged}, {diary, path, ErrForeign}, {filepath.Dir(path), path, ErrForeign}, {path + "none", path, fs.ErrNotExist},
+		{copied, diary, ErrForeign}, {copied, filepath.Dir(path), ErrForeign}, {copied, filepath.Join(path+"none", "x"), fs.ErrNotExist}, {link, path, nil},
+	} {
+		if _, err := Restore(ctx, c.from, c.to); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("from %s to %s: %v, want %v", c.from, c.to, err, c.want)
+		}
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := Restore(ended, copied, path); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its context has ended: %v", err)
+	}
+	wantFiles(t, filepath.Dir(path), "x.index", "x.index-wal", "x.index.link", "x.index.lock")
+	s := opened(t, path, Options{})
+	wantRows(t, s, was.rows...)
+	if _, err := Restore(ctx, copied, path); !errors.Is(err, ErrInUse) {
+		t.Errorf("under its owner: %v", err)
+	}
+	s.Close()
+	if string(read(t, diary)) != "Dear diary,\n" {
+		t.Error("a file that is no index was overwritten")
+	}
+}
+
+// A reader that is not vicreg's may remove the log of the new file when it closes the old one.
+func TestRestoreUnderAReader(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a process is kept out by its own locks on Linux only")
+	}
+	copied, rows := saved(t, 20)
+	s := made(t, testAbout)
+	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
+	s.Close()
+	reader, err := access{query: "mode=rw", draft: true}.connect(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := number(reader, countRows); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(context.Background(), copied, s.path); !errors.Is(err, ErrInUse) {
+		t.Errorf("restored under a reader: %v", err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(context.Background(), copied, s.path); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, opened(t, s.path, Options{}), rows...)
+}
+
+// A restore that was interrupted where it counts already is completed by the next owner, and the
+// file of before is read by nobody.
+func TestUnfinishedRestore(t *testing.T) {
+	copied, rows := saved(t, 20)
+	was := crash(t, 0)
+	for _, file := range []string{"with its log", "without its log", "missing", "empty"} {
+		folder := t.TempDir()
+		path := filepath.Join(folder, "x.index")
+		was.lay(t, path)
+		var err error
+		switch file {
+		case "without its log":
+			err = os.Remove(path + walSuffix)
+		case "missing":
+			err = os.Remove(path)
+		case "empty":
+			err = os.Truncate(path, 0)
+		}
+		if err := errors.Join(err, os.WriteFile(restored(path), read(t, copied), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, path, Options{ReadOnly: true}, ErrUnfinished, "vicreg index restore")
+		s := opened(t, path, Options{})
+		wantRows(t, s, rows...)
+		s.Close()
+		wantFiles(t, folder, "x.index", "x.index.lock")
+	}
+	path := filepath.Join(t.TempDir(), "x.index")
+	was.lay(t, path)
+	if err := os.WriteFile(restored(path), read(t, copied), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(path); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, filepath.Dir(path))
+}
+
+// A process that restores an index is killed at each of its system calls that change something on
+// the disk. The index is either the old one with its log or the new one.
+func TestKillWhileRestoring(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed")
+	}
+	was := crash(t, 0)
+	copied, rows := saved(t, 20)
+	kills, news := 0, 0
+	for _, call := range []string{"/^rename", "/^unlink", "/^f(data)?sync$", "/^f?chmod"} {
+		for n := 1; ; n++ {
+			path := filepath.Join(t.TempDir(), "x.index")
+			was.lay(t, path)
+			cmd := child(t, "restore", copied, path)
+			cmd.Args = append([]string{strace, "-f", "-o", os.DevNull, "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), cmd.Path}, cmd.Args[1:]...)
+			cmd.Path = strace
+			text, err := cmd.CombinedOutput()
+			if len(text) > 0 {
+				t.Skipf("strace cannot kill a process at a call: %v %s", err, text)
+			}
+			s := opened(t, path, Options{})
+			got := loaded(t, s)
+			isNew := reflect.DeepEqual(got, rows)
+			if !isNew && !reflect.DeepEqual(got, was.rows) {
+				t.Fatalf("killed at %s %d it left %d rows that are neither the old nor the new ones", call, n, len(got))
+			}
+			if err := errors.Join(s.Verify(context.Background()), s.Close()); err != nil {
+				t.Errorf("killed at %s %d: %v", call, n, err)
+			}
+			wantFiles(t, filepath.Dir(path), "x.index", "x.index.lock")
+			if err == nil { // it was not killed any more
+				break
+			}
+			if kills++; isNew {
+				news++
+			}
+		}
+	}
+	if news < 4 || kills < news+4 {
+		t.Errorf("killed %d times it has left the new index %d times: are all calls seen?", kills, news)
+	}
+}
+
+// restoreOnce puts the first index in place of the second.
+func restoreOnce(args []string) error {
+	runtime.LockOSThread() // strace counts calls per thread
+	_, err := Restore(context.Background(), args[0], args[1])
+	return err
+}
