@@ -216,7 +216,7 @@ func TestKillWhileRestoring(t *testing.T) {
 	if err != nil {
 		t.Skip("strace is not installed")
 	}
-	was := crash(t, 0)
+	was := crashedInPart(t)
 	copied, rows := saved(t, 20)
 	kills, news := 0, 0
 	for _, call := range []string{"/^rename", "/^unlink", "/^f(data)?sync$", "/^f?chmod"} {
@@ -251,6 +251,25 @@ func TestKillWhileRestoring(t *testing.T) {
 	if news < 4 || kills < news+4 {
 		t.Errorf("killed %d times it has left the new index %d times: are all calls seen?", kills, news)
 	}
+}
+
+// crashedInPart makes an index whose log has only its last change: with any other file, it makes
+// neither index.
+func crashedInPart(t *testing.T) (c crashed) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.index")
+	s := opened(t, path, Options{Create: true, About: testAbout})
+	rows := rowsIn(apply(t, s, puts(rowsOf(0, 600, testDim)...)...))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = opened(t, path, Options{})
+	apply(t, s, Change{Row: rows[0], Delete: true})
+	c = crashed{rows: rows[1:], file: read(t, path), log: read(t, path+walSuffix)}
+	if len(c.log) > len(c.file)/2 {
+		t.Fatalf("all %d bytes of the file are in its log of %d", len(c.file), len(c.log))
+	}
+	return c
 }
 
 // restoreOnce puts the first index in place of the second.
