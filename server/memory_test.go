@@ -22,6 +22,7 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	binding index.Binding
+	fields  []string                // of all namespaces
 	spaces  map[string][]index.Item // in order of first insertion
 	fail    error                   // returned by every operation
 	full    error                   // returned by every write
@@ -214,7 +215,7 @@ func (m *memory) Namespaces() (all []index.NamespaceInfo) {
 	defer m.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(m.spaces)) {
 		if n := len(m.spaces[name]); n > 0 {
-			all = append(all, index.NamespaceInfo{Name: name, Items: n})
+			all = append(all, index.NamespaceInfo{Name: name, Items: n, Fields: m.fields})
 		}
 	}
 	return all
@@ -223,7 +224,7 @@ func (m *memory) Namespaces() (all []index.NamespaceInfo) {
 func (m *memory) Fields(namespace string) (fields []string, there bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return nil, len(m.spaces[namespace]) > 0
+	return m.fields, len(m.spaces[namespace]) > 0
 }
 
 func (m *memory) Names(most int) (names []string) {

@@ -151,15 +151,17 @@ func TestSimilarToAVector(t *testing.T) {
 	}
 }
 
-// A namespace without items and a field that no item has are no errors, but are noted in the
+// A namespace without items, a field that no item has and a filter without matches are no errors, but are noted in the
 // answer.
 func TestNothingFound(t *testing.T) {
 	s, m := searched(t, nil)
+	m.fields = []string{"label"}
 	x := unit(s, 0)
 	type noted struct{ Note *string }
 	for _, c := range []struct{ query, note string }{
 		{"?namespace=defualt", "there is nothing in namespace defualt; did you mean default?"},
-		{"?filter=" + url.QueryEscape(`{"lable": "cat"}`), "no item of namespace default has the field lable"},
+		{"?filter=" + url.QueryEscape(`{"lable": "cat"}`), "no item of namespace default has the field lable; did you mean label?"},
+		{"?filter=" + url.QueryEscape(`{"label": "kat"}`), "no item of namespace default matches the filter"},
 		{"", ""},
 	} {
 		for name, w := range map[string]*httptest.ResponseRecorder{

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,23 @@ func Absent(d Directory, namespace string, f *filter.Filter) string {
 		}
 	}
 	return ""
+}
+
+// Listed is a Directory whose items can be listed.
+type Listed interface {
+	Directory
+	List(ctx context.Context, namespace string, l Listing) (*Page, error)
+}
+
+// Nothing is Absent, and also tells when no item of the namespace matches the filter.
+func Nothing(ctx context.Context, items Listed, namespace string, f *filter.Filter) string {
+	if absent := Absent(items, namespace, f); absent != "" || f == nil {
+		return absent
+	}
+	if page, err := items.List(ctx, namespace, Listing{Filter: f, Limit: 1}); err != nil || page.Total > 0 {
+		return ""
+	}
+	return fmt.Sprintf("no item of namespace %s matches the filter", usage.Printable(namespace))
 }
 
 // meant suggests the name most similar to a missing one, or lists all names if there are few.

@@ -61,6 +61,8 @@ var (
 	ErrNewer   = store.ErrNewer
 	ErrForeign = store.ErrForeign
 	ErrFull    = store.ErrFull
+
+	ErrUnfinished = store.ErrUnfinished
 )
 
 var _ Index = (*File)(nil)
@@ -214,6 +216,13 @@ func (f *File) Path() string { return f.path }
 // Remove removes an index with everything beside it. It returns ErrInUse if a process owns the
 // index.
 func Remove(path string) error { return store.Remove(path) }
+
+// Restore puts what the index from holds in place of the index at path, which may be damaged or
+// missing, and returns the number of items. The old log goes with the old file. It returns
+// ErrInUse if a process has the index open, and wraps ErrUnfinished if it must be repeated.
+func Restore(ctx context.Context, from, path string) (items int, err error) {
+	return store.Restore(ctx, from, path)
+}
 
 // Binding returns the binding of the vectors, also after Close.
 func (f *File) Binding() Binding {

@@ -32,12 +32,13 @@ func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer)
 			"vicreg index duplicates photos.index",
 			"vicreg index duplicates photos.index --threshold 0.99 --json",
 		},
-		Notes: `Groups are printed largest first, one image per line. Images count as nearly the same
-when the cosine of their vectors, as the model gave them, is at least the threshold. Each
-image is within the threshold of at least one other in its group; the number before it is
-its cosine to the first. In the second part, byte-identical files are represented by one
-of them. How close different images come depends on the model: look at what a threshold
-finds before you delete anything. A server may own the index meanwhile.`,
+		Notes: `Groups are printed largest first, one image per line: its id, which vicreg index remove
+takes, and the path of its file where that does not end in the id. Images count as nearly
+the same when the cosine of their vectors, as the model gave them, is at least the
+threshold. Each image is within the threshold of at least one other in its group; the
+number before it is its cosine to the first. In the second part, byte-identical files are
+represented by one of them. How close different images come depends on the model: look at
+what a threshold finds before you delete anything. A server may own the index meanwhile.`,
 	})
 	d := &duplicates{}
 	namespaceFlag(f, &d.namespace)
@@ -100,8 +101,14 @@ type copied struct {
 	Equals int     `json:"equals,omitempty"` // number of other files with equal bytes
 }
 
-// name returns the path of the image, or else its id, for display.
-func (c copied) name() string { return usage.Printable(cmp.Or(c.Source, c.ID)) }
+// name returns the id of the image, which other commands take, and the path of its file where the
+// id does not tell.
+func (c copied) name() string {
+	if c.Source == "" || c.Source == c.ID || strings.HasSuffix(c.Source, "/"+c.ID) {
+		return usage.Printable(c.ID)
+	}
+	return usage.Printable(c.ID) + "  from " + usage.Printable(c.Source)
+}
 
 // load reads the items and groups byte-identical files.
 func (d *duplicates) load(ctx context.Context, f *index.File) error {
@@ -196,5 +203,8 @@ func counted(groups [][]copied) string {
 	for _, g := range groups {
 		n += len(g)
 	}
-	return fmt.Sprintf("%d groups of %d images", len(groups), n)
+	if len(groups) == 1 {
+		return fmt.Sprintf("1 group, %d images in all,", n)
+	}
+	return fmt.Sprintf("%d groups, %d images in all,", len(groups), n)
 }

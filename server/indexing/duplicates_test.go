@@ -18,9 +18,8 @@ func TestDuplicates(t *testing.T) {
 		put(t, filepath.Join(dir, name), data)
 	}
 	said(t, "add", dir, "--index", file, "--model", colour(t, 1, 50, 50, 50))
-	source := got(t, file, "copy/b.png").Source
-	want(t, said(t, "duplicates", file, "--threshold", "0.999"), "1 groups of 3 images with equal bytes\n  ", "  "+source+"\n",
-		"2 groups of 5 images with a cosine of 0.999 or more\n  1.0000  ", "a.png  and 2 equal to it\n")
+	want(t, said(t, "duplicates", file, "--threshold", "0.999"), "1 group, 3 images in all, with equal bytes\n  a.png\n  copy/a.png\n  copy/b.png\n",
+		"2 groups, 5 images in all, with a cosine of 0.999 or more\n  1.0000  ", "  a.png  and 2 equal to it\n")
 
 	var d struct {
 		Threshold   float64
@@ -43,8 +42,23 @@ func TestDuplicates(t *testing.T) {
 			t.Errorf("near: %+v", c)
 		}
 	}
-	want(t, said(t, "duplicates", file, "--threshold", "1"), "0 groups of 0 images with a cosine of 1 or more\n")
+	want(t, said(t, "duplicates", file, "--threshold", "1"), "0 groups, 0 images in all, with a cosine of 1 or more\n")
 	for threshold, words := range map[string]string{"0": "want more than 0", "1.5": "at most 1", "NaN": "want more than 0"} {
 		wrong(t, words, "duplicates", file, "--threshold", threshold)
+	}
+}
+
+// The id comes first, as other commands take it, and the path only where it says more.
+func TestNamesOfCopies(t *testing.T) {
+	for want, c := range map[string]copied{
+		"a":                     {ID: "a"},
+		"b/a.png":               {ID: "b/a.png", Source: "/photos/b/a.png"},
+		"/b/a.png":              {ID: "/b/a.png", Source: "/b/a.png"},
+		"a.png  from /b/ba.png": {ID: "a.png", Source: "/b/ba.png"},
+		"7  from /b/a.png":      {ID: "7", Source: "/b/a.png"},
+	} {
+		if got := c.name(); got != want {
+			t.Errorf("%+v is shown as %q, want %q", c, got, want)
+		}
 	}
 }

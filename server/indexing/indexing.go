@@ -31,6 +31,7 @@ func words() []word {
 		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},
 		{"check", "FILE", "read all of an index and compare it with its checksums", runCheck},
 		{"backup", "FILE", "copy an index, also while a server writes it", runBackup},
+		{"restore", "COPY FILE", "put a backup in place of an index", runRestore},
 		{"export", "FILE", "write the vectors of an index to a file", runExport},
 		{"compact", "FILE", "give the room of deleted items back to the disk", runCompact},
 		{"rebuild", "FILE", "make all vectors anew with another model", runRebuild},
@@ -111,13 +112,31 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 	f, err := index.Open(ctx, path, o)
 	switch {
 	case errors.Is(err, index.ErrInUse) && !o.ReadOnly:
-		return nil, usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)", err)
+		return nil, &usage.Error{Err: &owned{err}}
 	case errors.Is(err, index.ErrModel):
 		return nil, usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
 	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
 		return nil, &usage.Error{Err: err}
 	}
 	return f, err
+}
+
+// owned is the error for an index that another process owns, to a command that changes items.
+type owned struct{ err error }
+
+func (e *owned) Error() string {
+	return e.err.Error() + "; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)"
+}
+
+func (e *owned) Unwrap() error { return e.err }
+
+// alone replaces the advice for an index that another process owns, where a server cannot do what
+// is wanted through its API.
+func alone(err error, instead string) error {
+	if e, ok := errors.AsType[*owned](err); ok {
+		return usage.Errorf("%w; %s", e.err, instead)
+	}
+	return err
 }
 
 // told formats an image and what is said of it on one line.

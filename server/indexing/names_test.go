@@ -36,6 +36,7 @@ func TestNamesOnATerminal(t *testing.T) {
 	plain(said(t, "check", file))
 	plain(said(t, "compact", file))
 	plain(said(t, "duplicates", file))
+	plain(copied{ID: "7", Source: dir + "/b.png"}.name() + "\n")
 	plain(said(t, "backup", file, "-o", file+".copy"))
 	plain(said(t, "export", file, "-o", file+".jsonl"))
 	_, _, err := run(t.Context(), "export", file, "-o", file+".jsonl")

@@ -80,7 +80,7 @@ func (r *rebuilding) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.enc.Close()) }()
 	if r.old, err = open(ctx, r.path, index.Options{}, r.stderr); err != nil {
-		return err
+		return alone(err, "if it is a server, stop that first, or start it with the new model and --rebuild")
 	}
 	defer func() { err = errors.Join(err, r.old.Close()) }()
 	if r.old.Binding().Fingerprint == r.enc.Fingerprint() {
@@ -89,7 +89,7 @@ func (r *rebuilding) run(ctx context.Context) (err error) {
 	if r.next, err = open(ctx, r.path+".rebuild", index.Options{Binding: bindingOf(r.enc), Create: true}, r.stderr); errors.Is(err, index.ErrModel) {
 		return usage.Errorf("%s was begun with another model; remove it to begin anew", usage.Printable(r.path+".rebuild"))
 	} else if err != nil {
-		return err
+		return alone(err, "another rebuild is under way")
 	}
 	defer func() { err = errors.Join(err, r.next.Close()) }()
 	if err := r.plan(ctx); err != nil {

@@ -124,7 +124,7 @@ func (s *searching) run(ctx context.Context) (err error) {
 		return err
 	}
 	if len(hits[0]) == 0 {
-		s.note = index.Absent(f, s.namespace, s.query.Filter)
+		s.note = index.Nothing(ctx, f, s.namespace, s.query.Filter)
 	}
 	if s.asJSON {
 		return printJSON(s.stdout, s.object(f.Binding(), hits[0]))
@@ -162,7 +162,7 @@ func (s *searching) table(hits []index.Hit) error {
 	if len(hits) == 0 {
 		text := "nothing in namespace " + usage.Printable(s.namespace) + " is like it"
 		if s.note != "" {
-			text += ": " + s.note
+			text = s.note
 		}
 		_, err := fmt.Fprintln(s.stdout, text)
 		return err

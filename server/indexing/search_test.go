@@ -33,7 +33,14 @@ func TestSearch(t *testing.T) {
 		t.Errorf("by id: %q", lines)
 	}
 	want(t, said(t, "search", file, "--id", "warm/red.png", "--filter", `{"label":"cold"}`), "   1   0.0000")
-	want(t, said(t, "search", file, "--id", "warm/red.png", "--filter", `{"label":"cold"}`, "--threshold", "0.5"), "nothing in namespace default is like it")
+	want(t, said(t, "search", file, "--id", "warm/red.png", "--filter", `{"label":"cold"}`, "--threshold", "0.5"), "nothing in namespace default is like it\n")
+	for _, none := range []string{`{"label":"kold"}`, `{"label":{"$gt":5}}`} {
+		if text := said(t, "search", file, "--id", "warm/red.png", "--filter", none); text != "no item of namespace default matches the filter\n" {
+			t.Errorf("%s: %q", none, text)
+		}
+	}
+	// The item itself matches, and is left out.
+	want(t, said(t, "search", file, "--id", "cold/blue.png", "--filter", `{"label":"cold"}`), "nothing in namespace default is like it\n")
 
 	var answer struct {
 		Model, Similarity string
@@ -97,6 +104,6 @@ func TestUnknownNamespace(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want(t, said(t, "duplicates", empty), "0 groups of 0 images")
+	want(t, said(t, "duplicates", empty), "0 groups, 0 images in all,")
 	wrong(t, "there is nothing in namespace x", "duplicates", empty, "--namespace", "x")
 }

@@ -134,7 +134,7 @@ func runCompact(ctx context.Context, args []string, stdout, stderr io.Writer) (e
 	}
 	f, err := open(ctx, path, index.Options{}, stderr)
 	if err != nil {
-		return err
+		return alone(err, "if it is a server, stop that first")
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	before := f.Stats()

@@ -48,7 +48,13 @@ func TestUpkeepBesideAnOwner(t *testing.T) {
 	want(t, said(t, "backup", file, "-o", copied), "wrote "+copied+"\n")
 	want(t, said(t, "export", file, "-o", filepath.Join(t.TempDir(), "v.npy")), "5 vectors")
 	want(t, said(t, "duplicates", file), "0 groups")
-	wrong(t, "vicreg index add --server URL", "compact", file)
+	wrong(t, "vicreg index add --server URL", "remove", file, "late")
+	for words, args := range map[string][]string{"stop that first": {"compact", file}, "with the new model and --rebuild": {"rebuild", file, "--model", colour(t, 2)}} {
+		wrong(t, words, args...)
+		if _, _, err := run(t.Context(), args...); strings.Contains(err.Error(), "--server") {
+			t.Errorf("%s names what cannot help: %v", args[0], err)
+		}
+	}
 	if err := owner.Close(); err != nil {
 		t.Fatal(err)
 	}

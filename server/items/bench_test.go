@@ -39,7 +39,7 @@ func BenchmarkManyNamespaces(b *testing.B) {
 		for name, do := range map[string]func() error{
 			"scrape": func() error { _, err := metrics.Gather(); return err },
 			"info":   func() error { s.Describe(model{}); return nil },
-			"note":   func() error { note(f, "nobody", nil); return nil },
+			"note":   func() error { note(context.Background(), f, "nobody", nil); return nil },
 		} {
 			b.Run(fmt.Sprintf("%s/namespaces=%d", name, n), func(b *testing.B) {
 				for b.Loop() {

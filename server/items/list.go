@@ -1,6 +1,7 @@
 package items
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -34,7 +35,7 @@ func (s *Shelf) listItems(c echo.Context) error {
 	q.Bytes = pageBytes
 	if err := s.at(func(items Index) (err error) {
 		if page, err = items.List(c.Request().Context(), namespace, q); err == nil && page.Total == 0 {
-			absent = note(items, namespace, q.Filter)
+			absent = note(c.Request().Context(), items, namespace, q.Filter)
 		}
 		return err
 	}); err != nil {
@@ -69,8 +70,8 @@ const perItem = 512
 // here: a namespace begins with its first item and ends with its last, so a client does nothing
 // wrong by querying before it has stored anything or after another has deleted everything. Even so,
 // a misspelt name must not go unnoticed.
-func note(items Index, namespace string, f *filter.Filter) string {
-	return problem.Cut(index.Absent(items, namespace, f), mostNote)
+func note(ctx context.Context, items Index, namespace string, f *filter.Filter) string {
+	return problem.Cut(index.Nothing(ctx, items, namespace, f), mostNote)
 }
 
 // mostNote is the maximum length of a note in bytes: it repeats names that the client chose.

@@ -85,8 +85,8 @@ func (s *Shelf) find(ctx context.Context, m Model, q *search, made []engine.Outc
 			case err == nil:
 				err = s.bounded(hits)
 			}
-			if !slices.ContainsFunc(hits, func(h []index.Hit) bool { return len(h) > 0 }) {
-				a.note = note(items, q.namespace, q.filter)
+			if err == nil && !slices.ContainsFunc(hits, func(h []index.Hit) bool { return len(h) > 0 }) {
+				a.note = note(ctx, items, q.namespace, q.filter)
 			}
 			return err
 		}
