@@ -18,6 +18,7 @@ const childEnv = "VICREG_STORE_CHILD"
 var children = map[string]func(args []string) error{
 	"apply-once":       applyOnce,
 	"hold":             hold,
+	"hold-reading":     holdReading,
 	"keep-on":          keepOn,
 	"replace":          replaceOnce,
 	"replace-and-tell": replaceAndTell,

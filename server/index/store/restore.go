@@ -158,10 +158,11 @@ func ours(f *os.File) error {
 	return nil
 }
 
-// lockReaders locks what SQLite's readers lock for as long as they have the file open.
+// lockReaders locks what readers lock through SQLite for as long as they have the file open. Like
+// SQLite's, it is a lock of the process: it ends when any descriptor of the file is closed.
 func lockReaders(f *os.File) error {
 	const pending, length = 0x40000000, 512 // offset and length of the bytes that SQLite locks
-	err := syscall.FcntlFlock(f.Fd(), setLock, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: pending, Len: length})
+	err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: pending, Len: length})
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 		return fmt.Errorf("%w: it is reading", ErrInUse)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -145,30 +146,51 @@ func TestRestoreRefuses(t *testing.T) {
 
 // A reader that is not vicreg's may remove the log of the new file when it closes the old one.
 func TestRestoreUnderAReader(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("a process is kept out by its own locks on Linux only")
-	}
 	copied, rows := saved(t, 20)
 	s := made(t, testAbout)
 	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
 	s.Close()
-	reader, err := access{query: "mode=rw", draft: true}.connect(s.path)
+	cmd := child(t, "hold-reading", s.path)
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := number(reader, countRows); err != nil {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
+		t.Fatal(line, err)
 	}
 	if _, err := Restore(context.Background(), copied, s.path); !errors.Is(err, ErrInUse) {
 		t.Errorf("restored under a reader: %v", err)
 	}
-	if err := reader.Close(); err != nil {
+	in.Close()
+	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Restore(context.Background(), copied, s.path); err != nil {
 		t.Fatal(err)
 	}
 	wantRows(t, opened(t, s.path, Options{}), rows...)
+}
+
+// holdReading has an index open through SQLite alone, and reads nothing more, until its standard
+// input ends.
+func holdReading(args []string) error {
+	c, err := access{query: "mode=rw", draft: true}.connect(args[0])
+	if err != nil {
+		return err
+	}
+	if _, err := number(c, countRows); err != nil {
+		return err
+	}
+	fmt.Println("open")
+	os.Stdin.Read(make([]byte, 1))
+	return c.Close()
 }
 
 // A restore that was interrupted where it counts already is completed by the next owner, and the
