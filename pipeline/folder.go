@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"syscall"
 
 	"vicreg/models"
 	"vicreg/pipeline/checkpoint"
@@ -37,50 +36,6 @@ var artifacts = map[string]func(models.Config) (*models.Artifact, error){
 // isRunFile reports whether training writes a file with this name into its folder.
 func isRunFile(name string) bool {
 	return name == metricsFile || badFiles.MatchString(name) || artifacts[name] != nil || checkpoint.IsName(name)
-}
-
-// checkFolder rejects a folder that cannot be used for a new run: a file or, without force, a
-// folder that already holds a run. It changes nothing.
-func checkFolder(dir string, force bool) error {
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
-		return usage.Errorf("--out %s: not a folder", dir)
-	}
-	if err != nil {
-		return fmt.Errorf("look into the folder of the run: %w", err)
-	}
-	checkpoints, err := checkpoint.Files(dir)
-	if err != nil {
-		return err
-	}
-	// A run that died before its first checkpoint leaves at most an empty file.
-	metrics, err := os.Stat(filepath.Join(dir, metricsFile))
-	if !force && (len(checkpoints) > 0 || err == nil && metrics.Size() > 0) {
-		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", dir)
-	}
-	return nil
-}
-
-// claimFolder creates the folder if necessary and locks out other processes until the returned file
-// is closed or this process ends, however it ends.
-func claimFolder(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fmt.Errorf("make the folder of the run: %w", err)
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the folder of the run: %w", err)
-	}
-	// Only a lock held by another process is a reason to stop: some network file systems do not
-	// support locks.
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
-		f.Close()
-		return nil, usage.Errorf("another vicreg train is at work in %s", dir)
-	}
-	return f, nil
 }
 
 // clearFolder removes what training has left in the folder, except for the graphs, which will be

@@ -8,30 +8,7 @@ import (
 	"testing"
 
 	"vicreg/pipeline/dataset"
-	"vicreg/pipeline/usage"
 )
-
-func TestAFolderBelongsToOneProcessAtATime(t *testing.T) {
-	data, out := writeImages(t, 12), t.TempDir()
-	lock, err := claimFolder(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = train(t, t.Context(), "--data", data, "--out", out)
-	var wrong *usage.Error
-	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is at work in") {
-		t.Fatalf("got %v", err)
-	}
-	if left, _ := os.ReadDir(out); len(left) > 0 {
-		t.Errorf("the second one wrote %v", left)
-	}
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := train(t, t.Context(), "--data", data, "--out", out, "--epochs", "1"); err != nil {
-		t.Error(err)
-	}
-}
 
 // A run that died before its first checkpoint does not count as one, and leaves no trace in the
 // next.
@@ -44,15 +21,20 @@ func TestFolderOfARunThatNeverBegan(t *testing.T) {
 	}
 	write(metricsFile, "")
 	write("training_model.onnx", "graph")
-	if err := checkFolder(dir, false); err != nil {
+	check := func(force bool) error {
+		f := &trainFlags{out: dir, force: force}
+		defer f.release()
+		return errors.Join(f.claim(), f.checkFolder())
+	}
+	if err := check(false); err != nil {
 		t.Error(err)
 	}
 	write(metricsFile, "{}\n")
 	write(badFile, "a.png\tbroken\n")
-	if err := checkFolder(dir, false); err == nil {
+	if err := check(false); err == nil {
 		t.Error("the metrics of a run are given up without --force")
 	}
-	if err := errors.Join(checkFolder(dir, true), clearFolder(dir)); err != nil {
+	if err := errors.Join(check(true), clearFolder(dir)); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{metricsFile, badFile} {
