@@ -13,6 +13,7 @@ import (
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
+	"vicreg/pipeline/whole"
 )
 
 // badFile lists the unusable images, one per line. Of several processes that train together each
@@ -97,7 +98,7 @@ func (t *trainFlags) writeArtifacts() error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(t.out, name), b, 0o666); err != nil {
+		if err := whole.WriteFile(filepath.Join(t.out, name), b); err != nil {
 			return fmt.Errorf("write the training artifacts: %w", err)
 		}
 	}
@@ -153,7 +154,7 @@ func (r *run) listBad() error {
 	if err := os.MkdirAll(r.out, 0o777); err != nil { // may not exist yet on another machine
 		return fmt.Errorf("list bad images: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(r.out, badFileOf(r.group().Rank())), lines, 0o666); err != nil {
+	if err := whole.WriteFile(filepath.Join(r.out, badFileOf(r.group().Rank())), lines); err != nil {
 		return fmt.Errorf("list bad images: %w", err)
 	}
 	return nil

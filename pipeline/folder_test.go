@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +42,33 @@ func TestFolderOfARunThatNeverBegan(t *testing.T) {
 	for _, name := range []string{metricsFile, badFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// A resumed run replaces graphs and the list of bad images in one piece: until the new file is
+// complete, as it never is on a full disk, the old one stays.
+func TestResumeKeepsOldFilesUntilNewOnesAreComplete(t *testing.T) {
+	data, out, old := writeImages(t, 16), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "000.png"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stepwise(t, data, out, 2)
+	names := append(slices.Collect(maps.Keys(artifacts)), badFile)
+	for _, name := range names { // a second name shows whether the file itself is written to
+		if err := errors.Join(os.WriteFile(filepath.Join(out, name), []byte("old"), 0o666), os.Link(filepath.Join(out, name), filepath.Join(old, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if printed, err := train(t, t.Context(), "--out", out, "--resume"); err != nil {
+		t.Fatal(printed, err)
+	}
+	for _, name := range names {
+		if text := string(readFile(t, filepath.Join(old, name))); text != "old" {
+			t.Errorf("%s was written in place", name)
+		}
+		if text := string(readFile(t, filepath.Join(out, name))); text == "old" || text == "" {
+			t.Errorf("%s was not replaced", name)
 		}
 	}
 }
