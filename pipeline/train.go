@@ -206,13 +206,13 @@ func (t *trainFlags) validate() error {
 	case t.resume && t.force:
 		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
 	case t.workers < 0 || t.workers > bulk.MaxThreads:
-		return usage.Errorf("--workers %d: want 1 to %d", t.workers, bulk.MaxThreads)
+		return usage.Errorf("--workers %d: want 1 to %d, or 0 for one a core", t.workers, bulk.MaxThreads)
 	case t.cacheMB < 0 || t.cacheMB > math.MaxInt64>>20:
 		return usage.Errorf("--cache-mb %d: want 0 to %d", t.cacheMB, math.MaxInt64>>20)
 	case !(t.maxBad > 0 && t.maxBad <= 1):
 		return usage.Errorf("--max-bad %g: want a share above 0, at most 1", t.maxBad)
 	case t.timeLimit < 0:
-		return usage.Errorf("--time-limit %v: want a time above 0", t.timeLimit)
+		return usage.Errorf("--time-limit %v: want a time above 0, or 0 for none", t.timeLimit)
 	case t.every < 0:
 		return usage.Errorf("--checkpoint-every %v: want 0 or more", t.every)
 	}
