@@ -222,7 +222,7 @@ func TestDataRefuses(t *testing.T) {
 		"chekc":                           "did you mean check",
 		"check":                           "DIR is missing",
 		"check nowhere-at-all":            "nowhere-at-all",
-		"check DIR --workers -1":          "--workers -1",
+		"check DIR --workers -1":          "--workers -1: want 1 to 4096, or 0 for one a core",
 		"preview DIR":                     "-o FILE is missing",
 		"preview DIR -o x.pn":             "ends in .png",
 		"preview DIR -o x.bmp":            "ends in .png or .jpg",

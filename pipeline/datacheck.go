@@ -57,7 +57,7 @@ goes on.`,
 		return err
 	}
 	if c.workers < 0 || c.workers > bulk.MaxThreads {
-		return usage.Errorf("--workers %d: want 1 to %d", c.workers, bulk.MaxThreads)
+		return usage.Errorf("--workers %d: want 1 to %d, or 0 for one a core", c.workers, bulk.MaxThreads)
 	}
 	if err := c.files.Validate(); err != nil {
 		return err

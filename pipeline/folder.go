@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"syscall"
 
 	"vicreg/models"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/usage"
+	"vicreg/pipeline/whole"
 )
 
 // badFile lists the unusable images, one per line. Of several processes that train together each
@@ -37,50 +37,6 @@ var artifacts = map[string]func(models.Config) (*models.Artifact, error){
 // isRunFile reports whether training writes a file with this name into its folder.
 func isRunFile(name string) bool {
 	return name == metricsFile || badFiles.MatchString(name) || artifacts[name] != nil || checkpoint.IsName(name)
-}
-
-// checkFolder rejects a folder that cannot be used for a new run: a file or, without force, a
-// folder that already holds a run. It changes nothing.
-func checkFolder(dir string, force bool) error {
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
-		return usage.Errorf("--out %s: not a folder", dir)
-	}
-	if err != nil {
-		return fmt.Errorf("look into the folder of the run: %w", err)
-	}
-	checkpoints, err := checkpoint.Files(dir)
-	if err != nil {
-		return err
-	}
-	// A run that died before its first checkpoint leaves at most an empty file.
-	metrics, err := os.Stat(filepath.Join(dir, metricsFile))
-	if !force && (len(checkpoints) > 0 || err == nil && metrics.Size() > 0) {
-		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", dir)
-	}
-	return nil
-}
-
-// claimFolder creates the folder if necessary and locks out other processes until the returned file
-// is closed or this process ends, however it ends.
-func claimFolder(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fmt.Errorf("make the folder of the run: %w", err)
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the folder of the run: %w", err)
-	}
-	// Only a lock held by another process is a reason to stop: some network file systems do not
-	// support locks.
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
-		f.Close()
-		return nil, usage.Errorf("another vicreg train is at work in %s", dir)
-	}
-	return f, nil
 }
 
 // clearFolder removes what training has left in the folder, except for the graphs, which will be
@@ -142,7 +98,7 @@ func (t *trainFlags) writeArtifacts() error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(t.out, name), b, 0o666); err != nil {
+		if err := whole.WriteFile(filepath.Join(t.out, name), b); err != nil {
 			return fmt.Errorf("write the training artifacts: %w", err)
 		}
 	}
@@ -198,7 +154,7 @@ func (r *run) listBad() error {
 	if err := os.MkdirAll(r.out, 0o777); err != nil { // may not exist yet on another machine
 		return fmt.Errorf("list bad images: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(r.out, badFileOf(r.group().Rank())), lines, 0o666); err != nil {
+	if err := whole.WriteFile(filepath.Join(r.out, badFileOf(r.group().Rank())), lines); err != nil {
 		return fmt.Errorf("list bad images: %w", err)
 	}
 	return nil

@@ -2,36 +2,15 @@ package pipeline
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"vicreg/pipeline/dataset"
-	"vicreg/pipeline/usage"
 )
-
-func TestAFolderBelongsToOneProcessAtATime(t *testing.T) {
-	data, out := writeImages(t, 12), t.TempDir()
-	lock, err := claimFolder(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = train(t, t.Context(), "--data", data, "--out", out)
-	var wrong *usage.Error
-	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is at work in") {
-		t.Fatalf("got %v", err)
-	}
-	if left, _ := os.ReadDir(out); len(left) > 0 {
-		t.Errorf("the second one wrote %v", left)
-	}
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := train(t, t.Context(), "--data", data, "--out", out, "--epochs", "1"); err != nil {
-		t.Error(err)
-	}
-}
 
 // A run that died before its first checkpoint does not count as one, and leaves no trace in the
 // next.
@@ -44,20 +23,52 @@ func TestFolderOfARunThatNeverBegan(t *testing.T) {
 	}
 	write(metricsFile, "")
 	write("training_model.onnx", "graph")
-	if err := checkFolder(dir, false); err != nil {
+	check := func(force bool) error {
+		f := &trainFlags{out: dir, force: force}
+		defer f.release()
+		return errors.Join(f.claim(), f.checkFolder())
+	}
+	if err := check(false); err != nil {
 		t.Error(err)
 	}
 	write(metricsFile, "{}\n")
 	write(badFile, "a.png\tbroken\n")
-	if err := checkFolder(dir, false); err == nil {
+	if err := check(false); err == nil {
 		t.Error("the metrics of a run are given up without --force")
 	}
-	if err := errors.Join(checkFolder(dir, true), clearFolder(dir)); err != nil {
+	if err := errors.Join(check(true), clearFolder(dir)); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{metricsFile, badFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// A resumed run replaces graphs and the list of bad images in one piece: until the new file is
+// complete, as it never is on a full disk, the old one stays.
+func TestResumeKeepsOldFilesUntilNewOnesAreComplete(t *testing.T) {
+	data, out, old := writeImages(t, 16), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "000.png"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stepwise(t, data, out, 2)
+	names := append(slices.Collect(maps.Keys(artifacts)), badFile)
+	for _, name := range names { // a second name shows whether the file itself is written to
+		if err := errors.Join(os.WriteFile(filepath.Join(out, name), []byte("old"), 0o666), os.Link(filepath.Join(out, name), filepath.Join(old, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if printed, err := train(t, t.Context(), "--out", out, "--resume"); err != nil {
+		t.Fatal(printed, err)
+	}
+	for _, name := range names {
+		if text := string(readFile(t, filepath.Join(old, name))); text != "old" {
+			t.Errorf("%s was written in place", name)
+		}
+		if text := string(readFile(t, filepath.Join(out, name))); text == "old" || text == "" {
+			t.Errorf("%s was not replaced", name)
 		}
 	}
 }

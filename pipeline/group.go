@@ -131,10 +131,11 @@ func (r *run) agree(weights func() (uint32, error)) error {
 	}
 	settings := r.Config
 	settings.Data, settings.Init = "", "" // paths may differ between machines
-	told, err := json.Marshal(struct {
-		Config   Config
-		Position checkpoint.Position
-	}{settings, r.position})
+	told, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	position, err := json.Marshal(r.position)
 	if err != nil {
 		return err
 	}
@@ -150,6 +151,7 @@ func (r *run) agree(weights func() (uint32, error)) error {
 		{"images", crc32.ChecksumIEEE([]byte(r.DataSet))},
 		{"devices, kernels or --sync-batchnorm", crc32.ChecksumIEEE([]byte(device))},
 		{"settings", crc32.ChecksumIEEE(told)},
+		{"checkpoints", crc32.ChecksumIEEE(position)}, // one was saved before the others read
 		{"weights", sum},
 	}
 	var mine []float32

@@ -55,3 +55,17 @@ func TestCheckpointsCompare(t *testing.T) {
 		s.state[i] = 0
 	}
 }
+
+// Processes that read checkpoints of different steps do not train together.
+func TestAgreeOnTheCheckpoint(t *testing.T) {
+	r := fakeRun(t, &fakeStepper{}, 1)
+	r.joined = &behind{}
+	weights := func() (uint32, error) { return 1, nil }
+	if err := r.agree(weights); err != nil {
+		t.Fatal(err)
+	}
+	r.position.Step++
+	if err := r.agree(weights); err == nil || err.Error() != "process 1 has other checkpoints than process 0" {
+		t.Errorf("got %v", err)
+	}
+}

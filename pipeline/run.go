@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -57,7 +56,6 @@ type run struct {
 	reader    *dataset.Reader
 	loader    *dataset.Loader
 	metrics   *metrics
-	folder    *os.File // locked during the run
 
 	initial, last *Health // of the held-out images: before the first step, and latest; nil if not measured
 
@@ -122,7 +120,7 @@ func enough(needs, memory int64) error {
 		float64(needs)/(1<<30), float64(memory)/(1<<30))
 }
 
-// start sets the state, from the given tensors of a resumed run or newly initialised, and claims
+// start sets the state, from the given tensors of a resumed run or newly initialised, and prepares
 // the folder. A folder emptied by --force keeps its old run until everything the new one needs is
 // ready.
 func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Tensor, stderr io.Writer) (err error) {
@@ -146,7 +144,7 @@ func (r *run) start(position checkpoint.Position, tensors map[string]*tensor.Ten
 		r.metrics = noMetrics()
 		return nil
 	}
-	if r.folder, err = claimFolder(r.out); err != nil {
+	if err := r.claimed(); err != nil {
 		return err
 	}
 	if r.resume {
@@ -236,9 +234,6 @@ func (r *run) Close() error {
 	errs = append(errs, r.closeStep())
 	if r.metrics != nil {
 		errs = append(errs, r.metrics.Close())
-	}
-	if r.folder != nil {
-		errs = append(errs, r.folder.Close())
 	}
 	return errors.Join(errs...)
 }

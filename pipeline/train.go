@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"time"
 
 	"vicreg/models/tensor"
@@ -21,6 +22,8 @@ import (
 type trainFlags struct {
 	settings
 	out           string
+	folder        *os.File // the folder out while it is locked; nil in processes that do not lead
+	found         []string // the checkpoints in it when it was claimed
 	resume, force bool
 	moved         bool // a resumed run was given --data
 	timeLimit     time.Duration
@@ -108,6 +111,7 @@ func Train(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // run starts or resumes the run and trains until it is done or ctx ends.
 func (t *trainFlags) run(ctx context.Context, fs *flag.FlagSet, stdout, stderr io.Writer) (err error) {
+	defer t.release()
 	position, tensors, err := t.prepare(fs, stderr)
 	if err != nil {
 		return err
@@ -151,9 +155,8 @@ func (t *trainFlags) run(ctx context.Context, fs *flag.FlagSet, stdout, stderr i
 	return r.loop(ctx, stdout, stderr)
 }
 
-// settle adapts the settings to the images, whose number determines the schedule: for a new run,
-// whose folder it also checks, or for a resumed one, possibly with other images. It returns the
-// reasons for the choices.
+// settle adapts the settings to the images, whose number determines the schedule: for a new run, or
+// for a resumed one, possibly with other images. It returns the reasons for the choices.
 func (t *trainFlags) settle(train *dataset.Set, position *checkpoint.Position, stderr io.Writer) (why choice, err error) {
 	if t.resume {
 		if t.DataSet != train.Fingerprint() {
@@ -162,14 +165,11 @@ func (t *trainFlags) settle(train *dataset.Set, position *checkpoint.Position, s
 		return choice{rate: "as before"}, nil
 	}
 	t.Images, t.DataSet = train.Len(), train.Fingerprint()
-	if why, err = t.plan(train.Len()); err == nil && t.leads() {
-		err = checkFolder(t.out, t.force)
-	}
-	return why, err
+	return t.plan(train.Len())
 }
 
 // prepare determines the configuration: from the flags, or with --resume from the checkpoint, whose
-// position and tensors it returns.
+// position and tensors it returns. Once the flags are known to be right, it claims the folder.
 func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Position, map[string]*tensor.Tensor, error) {
 	if err := t.validate(); err != nil {
 		return checkpoint.Position{}, nil, err
@@ -194,7 +194,10 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	t.Precision = cmp.Or(t.machine.precision, usual(t.machine.Device))
 	position := checkpoint.Position{Seed: t.Seed}
 	beginScale(&position, "", t.Precision)
-	return position, nil, nil
+	if err := t.claim(); err != nil {
+		return position, nil, err
+	}
+	return position, nil, t.checkFolder()
 }
 
 // validate reports the first invalid flag that is not one of the settings.
@@ -203,13 +206,13 @@ func (t *trainFlags) validate() error {
 	case t.resume && t.force:
 		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
 	case t.workers < 0 || t.workers > bulk.MaxThreads:
-		return usage.Errorf("--workers %d: want 1 to %d", t.workers, bulk.MaxThreads)
+		return usage.Errorf("--workers %d: want 1 to %d, or 0 for one a core", t.workers, bulk.MaxThreads)
 	case t.cacheMB < 0 || t.cacheMB > math.MaxInt64>>20:
 		return usage.Errorf("--cache-mb %d: want 0 to %d", t.cacheMB, math.MaxInt64>>20)
 	case !(t.maxBad > 0 && t.maxBad <= 1):
 		return usage.Errorf("--max-bad %g: want a share above 0, at most 1", t.maxBad)
 	case t.timeLimit < 0:
-		return usage.Errorf("--time-limit %v: want a time above 0", t.timeLimit)
+		return usage.Errorf("--time-limit %v: want a time above 0, or 0 for none", t.timeLimit)
 	case t.every < 0:
 		return usage.Errorf("--checkpoint-every %v: want 0 or more", t.every)
 	}

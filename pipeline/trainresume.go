@@ -29,6 +29,9 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	if given != nil {
 		return none, nil, given
 	}
+	if err := t.claim(); err != nil {
+		return none, nil, err
+	}
 	c, warnings, err := checkpoint.Latest(t.out)
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, "vicreg train:", w)

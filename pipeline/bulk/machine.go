@@ -26,7 +26,7 @@ func (m *Machine) Register(fs *flag.FlagSet) {
 // Validate checks the parsed flags.
 func (m *Machine) Validate() error {
 	if m.Threads < 0 || m.Threads > MaxThreads {
-		return usage.Errorf("--threads %d: want 1 to %d", m.Threads, MaxThreads)
+		return usage.Errorf("--threads %d: want 1 to %d, or 0 for the default", m.Threads, MaxThreads)
 	}
 	return nil
 }

@@ -104,8 +104,8 @@ func decode(path string, tensors map[string]*tensor.Tensor, meta map[string]stri
 
 // Latest returns the newest valid checkpoint in a folder, and one warning for each newer file that
 // was skipped as truncated or corrupt. If none is valid it returns ErrNone. A file of a newer
-// format is never skipped: it is an error, since resuming from an older file would silently discard
-// work.
+// format, or one that cannot be read although it may be good, is never skipped: it is an error,
+// since resuming from an older file would silently discard work.
 func Latest(dir string) (c *Checkpoint, warnings []string, err error) {
 	files, err := Files(dir)
 	if err != nil {
@@ -120,9 +120,19 @@ func Latest(dir string) (c *Checkpoint, warnings []string, err error) {
 		if errors.As(err, &newer) {
 			return nil, warnings, newer
 		}
+		if unread(err) {
+			return nil, warnings, fmt.Errorf("%w; the file may be good: try again, or remove it to use an older checkpoint", err)
+		}
 		warnings = append(warnings, fmt.Sprintf("skipped: %v", err))
 	}
 	return nil, warnings, fmt.Errorf("look for a checkpoint in %s: %w", dir, ErrNone)
+}
+
+// unread reports whether Load failed to open or read the file, as opposed to what is in it. A file
+// shorter than its header says is not a *fs.PathError.
+func unread(err error) bool {
+	var failed *fs.PathError
+	return errors.As(err, &failed)
 }
 
 // Files lists the checkpoints in a folder without reading them, highest step first. A missing

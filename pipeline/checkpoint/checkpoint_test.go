@@ -123,6 +123,26 @@ func TestTornAndCorruptFilesAreSkipped(t *testing.T) {
 	check("grown", len(whole), append(whole, 0))
 }
 
+// A file that cannot be opened or read may be good: it is neither skipped nor replaced.
+func TestUnreadableFilesAreNotSkipped(t *testing.T) {
+	for want, spoil := range map[syscall.Errno]func(path string) error{
+		syscall.ELOOP:  func(path string) error { return os.Symlink(path, path) },
+		syscall.EISDIR: func(path string) error { return os.Mkdir(path, 0o777) }, // opens, but cannot be read
+		syscall.ENOENT: func(path string) error { return os.Symlink(path+"x", path) },
+	} {
+		dir := t.TempDir()
+		mustSave(t, dir, 1)
+		path := filepath.Join(dir, fileName(2))
+		if err := spoil(path); err != nil {
+			t.Fatal(err)
+		}
+		c, warnings, err := Latest(dir)
+		if c != nil || len(warnings) > 0 || !errors.Is(err, want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v: got %v, warnings %q, error %v", want, c, warnings, err)
+		}
+	}
+}
+
 // After falling back to an older file, a save must become the latest.
 func TestSaveBelowAHigherStep(t *testing.T) {
 	dir := t.TempDir()

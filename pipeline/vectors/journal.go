@@ -66,7 +66,7 @@ func OpenJournal(path string, info Info) (j *Journal, err error) {
 	}
 	info = Info{Fingerprint: info.Fingerprint, Dim: info.Dim, Centered: info.Centered, Normalized: info.Normalized, Images: info.Images}
 	j = &Journal{f: f, info: info}
-	end, err := j.recover()
+	end, err := j.recover(f)
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
@@ -90,24 +90,24 @@ func seek(f *os.File, to int64) error {
 	return err
 }
 
-// recover counts the complete records and returns the offset at which they end.
-func (j *Journal) recover() (end int64, err error) {
+// recover counts the complete records in the file and returns the offset at which they end.
+func (j *Journal) recover(file io.Reader) (end int64, err error) {
 	want, err := json.Marshal(j.info)
 	if err != nil {
 		return 0, err
 	}
-	r := bufio.NewReader(j.f)
+	r := bufio.NewReader(file)
 	begin := make([]byte, len(magic))
 	n, err := io.ReadFull(r, begin)
 	if string(begin[:n]) != magic[:n] {
 		return 0, ErrForeign
 	}
 	if err != nil {
-		return 0, nil // the header is incomplete
+		return 0, unlessTorn(err) // the header is incomplete
 	}
 	header, err := j.next(r)
 	if err != nil {
-		return 0, nil
+		return 0, unlessTorn(err)
 	}
 	if !bytes.Equal(header, want) {
 		return 0, ErrOther
@@ -116,7 +116,7 @@ func (j *Journal) recover() (end int64, err error) {
 	for {
 		payload, err := j.next(r)
 		if err != nil {
-			return end, nil
+			return end, unlessTorn(err)
 		}
 		end += recordHead + int64(len(payload))
 		j.n++
@@ -124,6 +124,15 @@ func (j *Journal) recover() (end int64, err error) {
 }
 
 var errTorn = errors.New("record is cut off or damaged")
+
+// unlessTorn returns nil for errors that end a journal and err for others, after which the records
+// may still be there.
+func unlessTorn(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF || err == errTorn {
+		return nil
+	}
+	return err
+}
 
 // next reads a record's payload, which is valid until the next call to next.
 func (j *Journal) next(r io.Reader) ([]byte, error) {

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -173,6 +176,25 @@ func TestJournalOutlivesDamage(t *testing.T) {
 		}
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A journal that cannot be read to its end is not one that ends there: wherever a read fails, the
+// error is returned, not the offset to truncate the file to.
+func TestJournalThatCannotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	fill(t, path)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := Info{Fingerprint: info.Fingerprint, Dim: info.Dim, Images: info.Images} // what a header holds
+	for i := range len(whole) + 1 {
+		j := &Journal{info: kept}
+		failing := io.MultiReader(bytes.NewReader(whole[:i]), iotest.ErrReader(syscall.EIO))
+		if _, err := j.recover(failing); !errors.Is(err, syscall.EIO) {
+			t.Errorf("after %d of %d bytes: got %v", i, len(whole), err)
 		}
 	}
 }

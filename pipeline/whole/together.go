@@ -16,16 +16,23 @@ type Part struct {
 }
 
 // Together is Write for files that are useless without each other or beside older versions: the
-// first is named path, the others path plus their endings. All are written into a folder NAME.*.tmp
-// beside path before the first is moved into place. If writing or moving one fails, the old files
-// are restored. If the process dies, path exists only if the whole set does, old or new; the old
-// files may then be in that folder as NAME.old. Paths that are Direct are written after all the
+// first is named path, the others path plus their endings. All are written into a folder
+// NAME.NUMBER.vicreg.tmp beside path before the first is moved into place. If writing or moving one
+// fails, the old files are restored. If the process dies, path exists only if the whole set does,
+// old or new; the old files may then be in that folder as NAME.old. The next call removes a folder
+// left without such files. Paths that are Direct are written after all the
 // files and before any is moved.
 func Together(path string, parts ...Part) (err error) {
-	folder, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	sweep(path)
+	var folder string
+	lock, err := temporary(func() (string, error) {
+		folder, err = os.MkdirTemp(filepath.Dir(path), pattern(path))
+		return folder, err
+	}, os.O_RDONLY)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return named(path, err)
 	}
+	defer lock.Close()
 	made := filepath.Join(folder, filepath.Base(path))
 	var endings []string
 	var pipes []Part

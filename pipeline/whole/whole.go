@@ -11,8 +11,9 @@ import (
 )
 
 // Write replaces the file at path with what write writes. If it fails or the process dies, the old
-// file is intact; a crash may leave a file NAME.*.tmp beside it. Concurrent writes to one path do
-// not mix: the last to finish wins. If path is Direct, the output goes there straight away.
+// file is intact; a crash may leave a file NAME.NUMBER.vicreg.tmp beside it, which the next Write
+// removes. Concurrent writes to one path do not mix: the last to finish wins. If path is Direct, the
+// output goes there straight away.
 func Write(path string, write func(io.Writer) error) error {
 	if Direct(path) {
 		return named(path, direct(path, write))
@@ -30,15 +31,23 @@ func named(path string, err error) error {
 
 // file is Write for a path that is not Direct.
 func file(path string, write func(io.Writer) error) error {
+	sweep(path)
 	var f *os.File
-	return Through(path, func() (File, string, error) {
-		made, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-		if err != nil {
-			return nil, "", err
+	lock, err := temporary(func() (name string, err error) {
+		if f != nil {
+			f.Close() // the one before was swept
 		}
-		f = made
-		return f, f.Name(), nil
-	}, func(w io.Writer) error {
+		if f, err = os.CreateTemp(filepath.Dir(path), pattern(path)); err != nil {
+			return "", err
+		}
+		return f.Name(), nil
+	}, os.O_RDWR)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	defer lock.Close() // not before the file has its final name
+	return Through(path, func() (File, string, error) { return f, f.Name(), nil }, func(w io.Writer) error {
 		b := bufio.NewWriter(w)
 		if err := write(b); err != nil {
 			return err
