@@ -30,6 +30,7 @@ type File struct {
 type state struct {
 	db      *store.Store
 	binding Binding
+	damage  *damages
 
 	total *tally // of the collections in names
 
@@ -47,6 +48,7 @@ type Options struct {
 	Threads  int                   // for loading, and for all searches together; 0 for the number of cores
 	Sketch   bool                  // draw sketches in the background, on one core: for frequent searches
 	Progress func(done, total int) // called now and then while items are loaded; may be nil
+	Damaged  func(d Damage)        // called once for each item that is found to be damaged after it has been loaded; may be nil
 
 	// CheckpointFailed is called when the write-ahead log could not be moved into the file, so
 	// that it grows, for another reason than that somebody is reading it. It must not use the
@@ -66,7 +68,8 @@ var (
 var _ Index = (*File)(nil)
 
 // Open loads the file at path. If something is wrong with it, the error wraps ErrModel, ErrInUse,
-// ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist.
+// ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist. Items whose rows are damaged are left out:
+// see Damaged.
 func Open(ctx context.Context, path string, o Options) (*File, error) {
 	if o.Threads < 1 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -98,7 +101,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{db: db, binding: Binding(db.About()), names: map[string]*collection{}, total: &tally{}}
+	st := &state{db: db, binding: Binding(db.About()), damage: newDamages(), names: map[string]*collection{}, total: &tally{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.Close())
@@ -113,6 +116,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err := st.load(ctx, o.Threads, o.Progress); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}
+	st.damage.tell = o.Damaged
 	return st, nil
 }
 

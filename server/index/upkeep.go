@@ -13,6 +13,7 @@ type Stats struct {
 	Memory     int64 // bytes of vectors, their codes and sketches, ids, and metadata as filters use it
 	Disk       int64 // bytes of the file
 	Log        int64 // bytes of the write-ahead log beside it
+	Damaged    int   // items known to be damaged; those found after the load count in Items, too
 }
 
 // Stats measures the file and its memory use. It is quick, whatever the file holds.
@@ -24,6 +25,7 @@ func (f *File) Stats() Stats {
 	defer leave()
 	s := Stats{Items: int(st.total.items.Load()), Namespaces: int(st.total.namespaces.Load()), Memory: st.total.bytes.Load()}
 	s.Disk, s.Log = st.db.Size()
+	s.Damaged = st.damage.count()
 	return s
 }
 
@@ -102,7 +104,7 @@ func (f *File) adopt(ctx context.Context, next *File) error {
 	if err := f.state.db.Replace(ctx, next.state.db); err != nil {
 		return errors.Join(err, next.state.db.Close())
 	}
-	f.state = &state{db: f.state.db, binding: next.state.binding, names: next.state.names, total: next.state.total}
+	f.state = &state{db: f.state.db, binding: next.state.binding, damage: next.state.damage.told(f.state.damage.tell), names: next.state.names, total: next.state.total}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -71,7 +72,7 @@ func apply(t testing.TB, s *Store, changes ...Change) []Change {
 // loaded returns all that an index holds, thumbnails included.
 func loaded(t testing.TB, s *Store) (rows []Row) {
 	t.Helper()
-	err := s.Load(context.Background(), func(r *Row) error {
+	err := loadAll(s, context.Background(), func(r *Row) error {
 		c := *r
 		c.Vector, c.Metadata = slices.Clone(r.Vector), slices.Clone(r.Metadata)
 		rows = append(rows, c)
@@ -102,4 +103,13 @@ func rowsIn(changes []Change) (rows []Row) {
 		rows = append(rows, c.Row)
 	}
 	return rows
+}
+
+// loadAll is Load for a test in which damage is an error.
+func loadAll(s *Store, ctx context.Context, each func(r *Row) error) error {
+	bad, err := s.Load(ctx, each)
+	for i := range bad {
+		err = errors.Join(err, &bad[i])
+	}
+	return err
 }
