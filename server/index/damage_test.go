@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
 	"vicreg/server/index"
+	"vicreg/server/index/store"
 )
 
 // spread returns items 0 to n-1 with vectors that are not much alike.
@@ -57,6 +59,15 @@ func namesOf(bad []index.Damage) (names []string) {
 	return names
 }
 
+// sound checks that nothing of a file is damaged.
+func sound(t *testing.T, path string) {
+	t.Helper()
+	r, err := index.Survey(context.Background(), path, nil)
+	if err != nil || len(r.Damaged)+len(r.Other) > 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
 // Damaged items are left out and named. They count as existing, and are mended by being stored
 // again or deleted.
 func TestDamagedItemsAreLeftOut(t *testing.T) {
@@ -90,8 +101,8 @@ func TestDamagedItemsAreLeftOut(t *testing.T) {
 	if it, err := f.Get(ctx, "default", "00007"); err != nil || !slices.Equal(it.Vector, spread(8)[7:][0].Vector) {
 		t.Errorf("%v, %v", it, err)
 	}
-	if err := f.Verify(ctx); err != nil || f.Len() != 29 || len(f.Damaged()) != 0 {
-		t.Errorf("%v, with %d items and damaged %v", err, f.Len(), f.Damaged())
+	if sound(t, path); f.Len() != 29 || len(f.Damaged()) != 0 {
+		t.Errorf("%d items, and damaged are %v", f.Len(), f.Damaged())
 	}
 }
 
@@ -120,5 +131,65 @@ func TestItemsRotInUse(t *testing.T) {
 	put(t, f, "default", spread(8)[7:]...)
 	if got := ids(t, f, query); !slices.Contains(got, "00007") || len(f.Damaged()) != 0 {
 		t.Errorf("mended: found %v, damaged %v", got, f.Damaged())
+	}
+}
+
+// A description without vectors in memory is that of the loaded file.
+func TestDescribe(t *testing.T) {
+	path := grown(t, 30)
+	f := open(t, path, index.Options{})
+	put(t, f, "other", around(0, 5000)...)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rot(t, path, 7, 12)
+	f = open(t, path, index.Options{ReadOnly: true})
+	last := 0
+	d, err := index.Describe(context.Background(), path, func(done, total int) { last = total })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := f.Stats(); d.Stats != want || d.Stats.Items != 5028 {
+		t.Errorf("%+v, want %+v", d.Stats, want)
+	}
+	if want := f.Namespaces(); !reflect.DeepEqual(d.Namespaces, want) || !reflect.DeepEqual(d.Binding, f.Binding()) || !slices.Equal(d.Damaged, f.Damaged()) {
+		t.Errorf("%+v, want %+v", d, want)
+	}
+	if last != 0 {
+		t.Errorf("progress after few items, of %d", last)
+	}
+}
+
+// Discard removes what Survey finds, after it has handed over what is left of it.
+func TestDiscard(t *testing.T) {
+	ctx := context.Background()
+	path := grown(t, 30)
+	rot(t, path, 7, 12)
+	overwrite(t, path, store.Row{Namespace: "default", ID: "00009", Vector: []float32{0, 0, 0}})
+	r, err := index.Survey(ctx, path, nil)
+	if err != nil || r.Rows != 27 || len(r.Other) > 0 || len(r.Damaged) != 3 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	kept := map[string]any{}
+	removed, left, err := index.Discard(ctx, path, nil, func(d index.Damage, remains map[string]any) error {
+		kept[d.ID] = remains["metadata"]
+		return nil
+	})
+	if err != nil || len(left) > 0 || !slices.Equal(removed, r.Damaged) {
+		t.Errorf("removed %v, left %v, %v", removed, left, err)
+	}
+	if want := map[string]any{"00007": "{}", "00012": "{}", "00009": nil}; !reflect.DeepEqual(kept, want) {
+		t.Errorf("kept %v", kept)
+	}
+	if r, err = index.Survey(ctx, path, nil); err != nil || r.Rows != 27 || len(r.Other)+len(r.Damaged) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	rot(t, path, 3)
+	full := errors.New("full")
+	if _, _, err := index.Discard(ctx, path, nil, func(index.Damage, map[string]any) error { return full }); !errors.Is(err, full) {
+		t.Error(err)
+	}
+	if f := open(t, path, index.Options{}); len(f.Damaged()) != 1 {
+		t.Error("what could not be kept is gone")
 	}
 }

@@ -31,6 +31,7 @@ type state struct {
 	db      *store.Store
 	binding Binding
 	damage  *damages
+	bare    bool // its collections have no vectors
 
 	total *tally // of the collections in names
 
@@ -54,6 +55,8 @@ type Options struct {
 	// that it grows, for another reason than that somebody is reading it. It must not use the
 	// file. May be nil.
 	CheckpointFailed func(error)
+
+	bare bool // keep no vectors, for Describe
 }
 
 // Errors of the file itself.
@@ -101,7 +104,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{db: db, binding: Binding(db.About()), damage: newDamages(), names: map[string]*collection{}, total: &tally{}}
+	st := &state{db: db, binding: Binding(db.About()), damage: newDamages(), bare: o.bare, names: map[string]*collection{}, total: &tally{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.Close())
@@ -141,7 +144,15 @@ func (st *state) collection(name string) *collection {
 	if c := st.names[name]; c != nil {
 		return c
 	}
-	return newCollection(st.binding.Dim)
+	return newCollection(st.dim())
+}
+
+// dim is the number of numbers that collections keep of a vector.
+func (st *state) dim() int {
+	if st.bare {
+		return 0
+	}
+	return st.binding.Dim
 }
 
 // make returns the collection of a namespace, creating it if there is none. Only load and the
@@ -150,7 +161,7 @@ func (st *state) make(name string) *collection {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.names[name] == nil {
-		c := newCollection(st.binding.Dim)
+		c := newCollection(st.dim())
 		c.total = st.total
 		st.names[name] = c
 	}

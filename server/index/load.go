@@ -63,7 +63,11 @@ func (st *state) load(ctx context.Context, threads int, progress func(done, tota
 	}
 	st.damage.add(bad...)
 	for _, c := range st.names {
-		c.finish()
+		if st.bare {
+			c.publish()
+		} else {
+			c.finish()
+		}
 	}
 	return nil
 }
@@ -76,7 +80,7 @@ func (l *loading) fill(ctx context.Context, group *errgroup.Group) ([]Damage, er
 		full := b
 		b = nil
 		l.read <- full // has room for all batches
-		group.Go(func() error { full.prepare(l.st.binding); full.ready <- struct{}{}; return nil })
+		group.Go(func() error { full.prepare(l.st); full.ready <- struct{}{}; return nil })
 	}
 	bad, err := l.st.db.Load(ctx, func(r *store.Row) error {
 		if b == nil {
@@ -116,15 +120,15 @@ func (b *batch) keep(r *store.Row) {
 	to.Vector, to.Metadata = vector, metadata
 }
 
-// prepare prepares the vectors for search.
-func (b *batch) prepare(binding Binding) {
+// prepare prepares the vectors for search, unless st keeps none.
+func (b *batch) prepare(st *state) {
 	for i := range b.rows {
 		r := &b.rows[i]
-		if err := binding.unitOf(r.Vector, r.Vector); err != nil {
+		if err := st.binding.unitOf(r.Vector, r.Vector); err != nil {
 			r.bad = faulty(&r.Row, err)
-			continue
+		} else if !st.bare {
+			r.row.become(r.Vector)
 		}
-		r.row.become(r.Vector)
 	}
 }
 

@@ -29,28 +29,6 @@ func (f *File) Stats() Stats {
 	return s
 }
 
-// Backup writes a copy of the file to path, which must not exist, as of one moment during the
-// call. Others may write meanwhile.
-func (f *File) Backup(ctx context.Context, path string) error {
-	st, leave, err := f.enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return st.db.Backup(ctx, path)
-}
-
-// Verify reads the whole file and verifies its checksums. Damage is an error that wraps
-// ErrDamaged and says where.
-func (f *File) Verify(ctx context.Context) error {
-	st, leave, err := f.enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return st.db.Verify(ctx)
-}
-
 // Compact returns the space of deleted items to the disk. The file cannot be used meanwhile.
 func (f *File) Compact(ctx context.Context) error {
 	return f.alone(func() error { return f.state.db.Compact(ctx) })

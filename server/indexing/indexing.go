@@ -26,10 +26,10 @@ type word struct {
 func words() []word {
 	return []word{
 		{"add", "DIR...", "add images to an index, or bring it up to date", runAdd},
-		{"remove", "FILE ID...", "remove items, or all of a namespace", runRemove},
+		{"remove", "FILE ID...", "remove items, all of a namespace, or all damaged ones", runRemove},
 		{"info", "FILE", "tell what is in an index", runInfo},
 		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},
-		{"check", "FILE", "read all of an index and compare it with its checksums", runCheck},
+		{"check", "FILE", "compare all of an index with its checksums and list what is damaged", runCheck},
 		{"backup", "FILE", "copy an index, also while a server writes it", runBackup},
 		{"export", "FILE", "write the vectors of an index to a file", runExport},
 		{"compact", "FILE", "give the room of deleted items back to the disk", runCompact},
@@ -101,7 +101,8 @@ func bindingOf(enc *encoder.Encoder) index.Binding {
 	return index.Bind(enc.Fingerprint(), enc.Dim(), enc.Metadata().Center)
 }
 
-// open opens an index, with a line that shows progress. Errors say what to do.
+// open opens an index, with a line that shows progress, and says if items of it are damaged.
+// Errors say what to do.
 func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (*index.File, error) {
 	line := bulk.NewLine(stderr)
 	defer line.Clear()
@@ -109,15 +110,25 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 		line.Show(func() string { return fmt.Sprintf("loaded %d of %d items", done, total) })
 	}
 	f, err := index.Open(ctx, path, o)
-	switch {
-	case errors.Is(err, index.ErrInUse) && !o.ReadOnly:
-		return nil, usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)", err)
-	case errors.Is(err, index.ErrModel):
-		return nil, usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
-	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
-		return nil, &usage.Error{Err: err}
+	if err != nil {
+		return nil, advised(err, path, o.ReadOnly)
 	}
-	return f, err
+	line.Clear()
+	warn(stderr, path, f.Damaged())
+	return f, nil
+}
+
+// advised adds what to do to an error of opening an index.
+func advised(err error, path string, readOnly bool) error {
+	switch {
+	case errors.Is(err, index.ErrInUse) && !readOnly:
+		return usage.Errorf("%w; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)", err)
+	case errors.Is(err, index.ErrModel):
+		return usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
+	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+		return &usage.Error{Err: err}
+	}
+	return err
 }
 
 // told formats an image and what is said of it on one line.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -112,4 +113,20 @@ func loadAll(s *Store, ctx context.Context, each func(r *Row) error) error {
 		err = errors.Join(err, &bad[i])
 	}
 	return err
+}
+
+// Verify is Survey for a test in which damage is an error.
+func (s *Store) Verify(ctx context.Context) error {
+	r, err := s.Survey(ctx, func(*Row) error { return nil })
+	if err != nil {
+		return err
+	}
+	found := r.Other
+	for i := range r.Damaged[:min(maxComplaints, len(r.Damaged))] {
+		found = append(found, strings.TrimPrefix(r.Damaged[i].Error(), ErrDamaged.Error()+": "))
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return explain("verify index", s.path, fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; ")))
 }

@@ -71,23 +71,7 @@ func (r *Report) note(err error) error {
 	return nil
 }
 
-// Verify is Survey with the first findings as an error, which wraps ErrDamaged.
-func (s *Store) Verify(ctx context.Context) error {
-	r, err := s.Survey(ctx, func(*Row) error { return nil })
-	if err != nil {
-		return err
-	}
-	found := r.Other
-	for i := range r.Damaged[:min(maxComplaints, len(r.Damaged))] {
-		found = append(found, strings.TrimPrefix(r.Damaged[i].Error(), ErrDamaged.Error()+": "))
-	}
-	if len(found) == 0 {
-		return nil
-	}
-	return explain("verify index", s.path, fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; ")))
-}
-
-// maxComplaints is the number of SQLite's findings that an error lists.
+// maxComplaints is the number of SQLite's findings that a report lists.
 const maxComplaints = 3
 
 func checkStructure(ctx context.Context, c *conn) error {
