@@ -114,12 +114,15 @@ func TestItemsRotInUse(t *testing.T) {
 	rot(t, f.Path(), 7)
 	query := index.Query{Vector: spread(8)[7:][0].Vector, K: 3}
 	for range 2 {
-		if got := ids(t, f, query); len(got) != 2 || slices.Contains(got, "00007") {
-			t.Errorf("found %v", got)
-		}
 		page, err := f.List(ctx, "default", index.Listing{Limit: 20})
 		if err != nil || len(page.Items) != 19 || page.Next == 0 {
 			t.Errorf("a page has %+v, %v", page, err)
+		}
+		if len(f.Damaged()) != 1 {
+			t.Error("the list does not report it")
+		}
+		if got := ids(t, f, query); len(got) != 2 || slices.Contains(got, "00007") {
+			t.Errorf("found %v", got)
 		}
 	}
 	if _, err := f.Get(ctx, "default", "00007"); !errors.Is(err, index.ErrDamaged) {

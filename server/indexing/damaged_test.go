@@ -68,17 +68,18 @@ func TestDamagedIndex(t *testing.T) {
 		t.Errorf("of the copy: %v, %s", err, again)
 	}
 
+	put(t, file+remainsSuffix, []byte("{\"id\":\"earlier\"}\n"))
 	out = said(t, "remove", file, "--damaged")
 	want(t, out, "removed    03.png in namespace default: its row fails its checksum\n", "removed    07.png in ", "removed    05.png in namespace default: its thumbnail ",
 		"removed 2 damaged items and 1 damaged thumbnails from "+file+"; what could be read of them is in "+file+".damaged.jsonl\n")
 	want(t, said(t, "check", file), "is in order: 18 items")
 	kept := remains(t, file)
-	if len(kept) != 3 || kept[0].ID != "03.png" || kept[1].Columns["hash"] == nil || kept[2].Columns["jpeg"] == nil || !kept[2].Thumbnail {
+	if len(kept) != 4 || kept[0].ID != "earlier" || kept[1].ID != "03.png" || kept[2].Columns["hash"] == nil || kept[3].Columns["jpeg"] == nil || !kept[3].Thumbnail {
 		t.Errorf("kept %+v", kept)
 	}
 	out = said(t, "remove", file, "--damaged")
 	want(t, out, "removed 0 damaged items and 0 damaged thumbnails from "+file+"\n")
-	if len(remains(t, file)) != 3 {
+	if len(remains(t, file)) != 4 {
 		t.Error("what was kept is gone")
 	}
 }
