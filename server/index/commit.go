@@ -65,6 +65,11 @@ func (w *writer) apply(group []*call) error {
 	}
 	for _, c := range group {
 		c.were, were[c.to] = were[c.to][:len(c.changes)], were[c.to][len(c.changes):]
+		for i := range c.changes {
+			if w.state.damage.heal(c.changes[i].Key) {
+				c.were[i] = true
+			}
+		}
 	}
 	w.leave(group)
 	return nil

@@ -30,6 +30,8 @@ type File struct {
 type state struct {
 	db      *store.Store
 	binding Binding
+	damage  *damages
+	bare    bool // its collections have no vectors
 
 	total *tally // of the collections in names
 
@@ -47,11 +49,14 @@ type Options struct {
 	Threads  int                   // for loading, and for all searches together; 0 for the number of cores
 	Sketch   bool                  // draw sketches in the background, on one core: for frequent searches
 	Progress func(done, total int) // called now and then while items are loaded; may be nil
+	Damaged  func(d Damage)        // called once for each item that is found to be damaged after it has been loaded; may be nil
 
 	// CheckpointFailed is called when the write-ahead log could not be moved into the file, so
 	// that it grows, for another reason than that somebody is reading it. It must not use the
 	// file. May be nil.
 	CheckpointFailed func(error)
+
+	bare bool // keep no vectors, for Describe
 }
 
 // Errors of the file itself.
@@ -68,7 +73,8 @@ var (
 var _ Index = (*File)(nil)
 
 // Open loads the file at path. If something is wrong with it, the error wraps ErrModel, ErrInUse,
-// ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist.
+// ErrDamaged, ErrNewer, ErrForeign or fs.ErrNotExist. Items whose rows are damaged are left out:
+// see Damaged.
 func Open(ctx context.Context, path string, o Options) (*File, error) {
 	if o.Threads < 1 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -100,7 +106,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{db: db, binding: Binding(db.About()), names: map[string]*collection{}, total: &tally{}}
+	st := &state{db: db, binding: Binding(db.About()), damage: newDamages(), bare: o.bare, names: map[string]*collection{}, total: &tally{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.Close())
@@ -115,6 +121,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if err := st.load(ctx, o.Threads, o.Progress); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", path, err)
 	}
+	st.damage.tell = o.Damaged
 	return st, nil
 }
 
@@ -139,7 +146,15 @@ func (st *state) collection(name string) *collection {
 	if c := st.names[name]; c != nil {
 		return c
 	}
-	return newCollection(st.binding.Dim)
+	return newCollection(st.dim())
+}
+
+// dim is the number of numbers that collections keep of a vector.
+func (st *state) dim() int {
+	if st.bare {
+		return 0
+	}
+	return st.binding.Dim
 }
 
 // make returns the collection of a namespace, creating it if there is none. Only load and the
@@ -148,7 +163,7 @@ func (st *state) make(name string) *collection {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.names[name] == nil {
-		c := newCollection(st.binding.Dim)
+		c := newCollection(st.dim())
 		c.total = st.total
 		st.names[name] = c
 	}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -27,7 +28,7 @@ type Page struct {
 }
 
 // List returns a page of the items of a namespace. Items stored for the first time while a caller
-// reads page after page come last.
+// reads page after page come last. Damaged items are omitted: see Damaged.
 func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -47,7 +48,12 @@ func (f *File) List(ctx context.Context, namespace string, l Listing) (*Page, er
 		return page, nil
 	}
 	var size, last int64
-	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row) (more bool) { // skips rows deleted meanwhile
+	err = st.db.Each(ctx, keys, l.Vectors, func(i int, r *store.Row, bad *Damage) (more bool) { // skips rows deleted meanwhile
+		if bad != nil {
+			bad.Key, bad.Namespace = keys[i], namespace
+			st.damage.find(*bad)
+			return true
+		}
 		if size += weight(r); l.Bytes > 0 && size > l.Bytes && last != 0 {
 			page.Next = last
 			return false
@@ -101,7 +107,7 @@ func (s *snapshot) keysAfter(l Listing) (keys []int64, total int) {
 	return keys, total
 }
 
-// Has reports whether an item exists.
+// Has reports whether an item exists, sound or damaged.
 func (f *File) Has(namespace, id string) bool {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -109,10 +115,11 @@ func (f *File) Has(namespace, id string) bool {
 	}
 	defer leave()
 	_, places := st.collection(namespace).find(id)
-	return places[0] != nowhere
+	return places[0] != nowhere || st.damage.of(namespace, id) != nil
 }
 
-// Get returns an item, without its thumbnail. For an unknown item the error wraps ErrUnknown.
+// Get returns an item, without its thumbnail. For an unknown item the error wraps ErrUnknown, for
+// a damaged one ErrDamaged.
 func (f *File) Get(ctx context.Context, namespace, id string) (*Item, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -123,7 +130,10 @@ func (f *File) Get(ctx context.Context, namespace, id string) (*Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := st.rows(ctx, []int64{key}, true)
+	rows, err := st.db.Get(ctx, []int64{key}, true)
+	if bad, is := errors.AsType[*Damage](err); is {
+		st.damage.find(Damage{Key: key, Namespace: namespace, ID: id, Reason: bad.Reason})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,20 +167,15 @@ func (f *File) Thumbnail(ctx context.Context, namespace, id string) ([]byte, err
 func (st *state) key(namespace, id string) (int64, error) {
 	s, places := st.collection(namespace).find(id)
 	if places[0] == nowhere {
+		if bad := st.damage.of(namespace, id); bad != nil {
+			return 0, bad
+		}
 		return 0, unknown(id)
 	}
 	return s.key(place(places[0])), nil
 }
 
 func unknown(id string) error { return fmt.Errorf("%w: %q", ErrUnknown, id) }
-
-// rows reads the rows with the given keys from the store. Missing ones are omitted.
-func (st *state) rows(ctx context.Context, keys []int64, vectors bool) (map[int64]store.Row, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	return st.db.Get(ctx, keys, vectors)
-}
 
 func item(r store.Row) Item {
 	return Item{ID: r.ID, Vector: r.Vector, Metadata: r.Metadata, Source: r.Source, Hash: r.Hash, Pictured: r.Pictured}

@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,13 +21,14 @@ type loading struct {
 // batch is a number of rows in the pipeline. Its memory is reused.
 type batch struct {
 	rows  []loaded // up to its capacity
-	ready chan error
+	ready chan struct{}
 }
 
 // loaded is a row of the database, in separate memory, and its form for search.
 type loaded struct {
 	store.Row
 	row row
+	bad *Damage // why it is left out, nil for a sound row
 }
 
 const (
@@ -49,31 +49,40 @@ func (st *state) load(ctx context.Context, threads int, progress func(done, tota
 	l := &loading{st: st, free: make(chan *batch, threads+2), read: make(chan *batch, threads+2), progress: progress}
 	rows := min(max(batchNumbers/st.binding.Dim, leastBatch), mostBatch)
 	for range cap(l.free) {
-		l.free <- &batch{rows: make([]loaded, 0, rows), ready: make(chan error, 1)}
+		l.free <- &batch{rows: make([]loaded, 0, rows), ready: make(chan struct{}, 1)}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.fill(ctx, group) })
-	group.Go(func() error { return l.place(total) })
+	var bad []Damage // rows that cannot even be read
+	group.Go(func() (err error) {
+		bad, err = l.fill(ctx, group)
+		return err
+	})
+	group.Go(func() error { l.place(total); return nil })
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	st.damage.add(bad...)
 	for _, c := range st.names {
-		c.finish()
+		if st.bare {
+			c.publish()
+		} else {
+			c.finish()
+		}
 	}
 	return nil
 }
 
-// fill reads rows into batches, which goroutines of group prepare.
-func (l *loading) fill(ctx context.Context, group *errgroup.Group) error {
+// fill reads rows into batches, which goroutines of group prepare, and returns the damaged ones.
+func (l *loading) fill(ctx context.Context, group *errgroup.Group) ([]Damage, error) {
 	defer close(l.read)
 	var b *batch
 	send := func() {
 		full := b
 		b = nil
 		l.read <- full // has room for all batches
-		group.Go(func() error { full.ready <- full.prepare(l.st.binding); return nil })
+		group.Go(func() error { full.prepare(l.st); full.ready <- struct{}{}; return nil })
 	}
-	err := l.st.db.Load(ctx, func(r *store.Row) error {
+	bad, err := l.st.db.Load(ctx, func(r *store.Row) error {
 		if b == nil {
 			if b = l.next(ctx); b == nil {
 				return ctx.Err()
@@ -87,7 +96,7 @@ func (l *loading) fill(ctx context.Context, group *errgroup.Group) error {
 	if err == nil && b != nil {
 		send()
 	}
-	return err
+	return bad, err
 }
 
 // next waits for a free batch; it returns nil if ctx has ended.
@@ -107,33 +116,29 @@ func (b *batch) keep(r *store.Row) {
 	b.rows = b.rows[:len(b.rows)+1]
 	to := &b.rows[len(b.rows)-1]
 	vector, metadata := append(to.Vector[:0], r.Vector...), append(to.Metadata[:0], r.Metadata...)
-	to.Row = *r
+	to.Row, to.bad = *r, nil
 	to.Vector, to.Metadata = vector, metadata
 }
 
-// prepare prepares the vectors for search.
-func (b *batch) prepare(binding Binding) error {
+// prepare prepares the vectors for search, unless st keeps none.
+func (b *batch) prepare(st *state) {
 	for i := range b.rows {
 		r := &b.rows[i]
-		if err := binding.unitOf(r.Vector, r.Vector); err != nil {
-			return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
+		if err := st.binding.unitOf(r.Vector, r.Vector); err != nil {
+			r.bad = faulty(&r.Row, err)
+		} else if !st.bare {
+			r.row.become(r.Vector)
 		}
-		r.row.become(r.Vector)
 	}
-	return nil
 }
 
 // place adds the rows of the batches to their collections.
-func (l *loading) place(total int) error {
+func (l *loading) place(total int) {
 	done := 0
 	for b := range l.read {
-		if err := <-b.ready; err != nil {
-			return err
-		}
+		<-b.ready
 		for i := range b.rows {
-			if err := l.st.take(&b.rows[i]); err != nil {
-				return err
-			}
+			l.st.take(&b.rows[i])
 		}
 		before := done
 		if done += len(b.rows); l.progress != nil && done/progressEvery > before/progressEvery {
@@ -142,16 +147,19 @@ func (l *loading) place(total int) error {
 		b.rows = b.rows[:0]
 		l.free <- b
 	}
-	return nil
 }
 
-// take adds a row to its collection.
-func (st *state) take(r *loaded) error {
+// take adds a row to its collection, unless it is damaged.
+func (st *state) take(r *loaded) {
+	if r.bad != nil {
+		st.damage.add(*r.bad)
+		return
+	}
 	c := st.make(r.Namespace)
 	meta, err := c.fields.Encode(r.Metadata)
 	if err != nil {
-		return fmt.Errorf("%w: item %q: %v", ErrDamaged, r.ID, err)
+		st.damage.add(*faulty(&r.Row, err))
+		return
 	}
 	c.places[r.ID] = c.add(r.Key, r.ID, r.row, meta)
-	return nil
 }

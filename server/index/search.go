@@ -11,7 +11,8 @@ import (
 )
 
 // Search implements Index. Metadata and sources are read after the search: an item that was
-// stored again meanwhile has its new ones, and one that was deleted is omitted.
+// stored again meanwhile has its new ones, and one that was deleted, or whose row is damaged, is
+// omitted.
 func (f *File) Search(ctx context.Context, namespace string, queries ...Query) ([][]Hit, error) {
 	st, leave, err := f.enter()
 	if err != nil {
@@ -26,7 +27,7 @@ func (f *File) Search(ctx context.Context, namespace string, queries ...Query) (
 	if err != nil {
 		return nil, err
 	}
-	return st.hits(ctx, s, queries, rows)
+	return st.hits(ctx, namespace, s, queries, rows)
 }
 
 // scan waits for its share of the threads, and searches with them.
@@ -52,6 +53,9 @@ func (st *state) prepare(namespace string, queries []Query) (*snapshot, []*probe
 	probes, rest := make([]*probe, len(queries)), places[len(queries):]
 	for i, q := range queries {
 		unit, err := st.unitOf(s, q, places[i])
+		if bad := st.damage.of(namespace, q.ID); bad != nil && errors.Is(err, ErrUnknown) {
+			err = bad
+		}
 		if err != nil {
 			return nil, nil, &QueryError{i, err}
 		}
@@ -103,8 +107,8 @@ func (st *state) unitOf(s *snapshot, q Query, at int64) ([]float32, error) {
 }
 
 // hits completes rows with their metadata and percentiles.
-func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows [][]found) ([][]Hit, error) {
-	more, err := st.texts(ctx, s, queries, rows)
+func (st *state) hits(ctx context.Context, namespace string, s *snapshot, queries []Query, rows [][]found) ([][]Hit, error) {
+	more, err := st.texts(ctx, namespace, s, queries, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -128,9 +132,10 @@ func (st *state) hits(ctx context.Context, s *snapshot, queries []Query, rows []
 }
 
 // texts reads, by key, the metadata and sources of the hits of queries that are not bare.
-func (st *state) texts(ctx context.Context, s *snapshot, queries []Query, rows [][]found) (map[int64]store.Row, error) {
+func (st *state) texts(ctx context.Context, namespace string, s *snapshot, queries []Query, rows [][]found) (map[int64]store.Row, error) {
 	texts := map[int64]store.Row{}
 	var keys, most []int64 // most is the limit in bytes up to each key
+	var ids []string
 	for i, found := range rows {
 		for _, r := range found {
 			key := s.key(r.place)
@@ -139,6 +144,7 @@ func (st *state) texts(ctx context.Context, s *snapshot, queries []Query, rows [
 			}
 			texts[key] = store.Row{}
 			keys, most = append(keys, key), append(most, queries[i].Bytes)
+			ids = append(ids, r.id)
 		}
 	}
 	clear(texts)
@@ -147,7 +153,11 @@ func (st *state) texts(ctx context.Context, s *snapshot, queries []Query, rows [
 	}
 	var size int64
 	much := false
-	err := st.db.Each(ctx, keys, false, func(i int, r *store.Row) bool {
+	err := st.db.Each(ctx, keys, false, func(i int, r *store.Row, bad *Damage) bool {
+		if bad != nil {
+			st.damage.find(Damage{Key: keys[i], Namespace: namespace, ID: ids[i], Reason: bad.Reason})
+			return true
+		}
 		size += weight(r)
 		much = most[i] > 0 && size > most[i]
 		texts[keys[i]] = *r

@@ -13,6 +13,7 @@ type Stats struct {
 	Memory     int64 // bytes of vectors, their codes and sketches, ids, and metadata as filters use it
 	Disk       int64 // bytes of the file
 	Log        int64 // bytes of the write-ahead log beside it
+	Damaged    int   // items known to be damaged; those found after the load count in Items, too
 }
 
 // Stats measures the file and its memory use. It is quick, whatever the file holds.
@@ -24,29 +25,8 @@ func (f *File) Stats() Stats {
 	defer leave()
 	s := Stats{Items: int(st.total.items.Load()), Namespaces: int(st.total.namespaces.Load()), Memory: st.total.bytes.Load()}
 	s.Disk, s.Log = st.db.Size()
+	s.Damaged = st.damage.count()
 	return s
-}
-
-// Backup writes a copy of the file to path, which must not exist, as of one moment during the
-// call. Others may write meanwhile.
-func (f *File) Backup(ctx context.Context, path string) error {
-	st, leave, err := f.enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return st.db.Backup(ctx, path)
-}
-
-// Verify reads the whole file and verifies its checksums. Damage is an error that wraps
-// ErrDamaged and says where.
-func (f *File) Verify(ctx context.Context) error {
-	st, leave, err := f.enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return st.db.Verify(ctx)
 }
 
 // Compact returns the space of deleted items to the disk. The file cannot be used meanwhile.
@@ -102,7 +82,7 @@ func (f *File) adopt(ctx context.Context, next *File) error {
 	if err := f.state.db.Replace(ctx, next.state.db); err != nil {
 		return errors.Join(err, next.state.db.Close())
 	}
-	f.state = &state{db: f.state.db, binding: next.state.binding, names: next.state.names, total: next.state.total}
+	f.state = &state{db: f.state.db, binding: next.state.binding, damage: next.state.damage.told(f.state.damage.tell), names: next.state.names, total: next.state.total}
 	return nil
 }
 

@@ -26,10 +26,10 @@ type word struct {
 func words() []word {
 	return []word{
 		{"add", "DIR...", "add images to an index, or bring it up to date", runAdd},
-		{"remove", "FILE ID...", "remove items, or all of a namespace", runRemove},
+		{"remove", "FILE ID...", "remove items, all of a namespace, or all damaged ones", runRemove},
 		{"info", "FILE", "tell what is in an index", runInfo},
 		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},
-		{"check", "FILE", "read all of an index and compare it with its checksums", runCheck},
+		{"check", "FILE", "compare all of an index with its checksums and list what is damaged", runCheck},
 		{"backup", "FILE", "copy an index, also while a server writes it", runBackup},
 		{"restore", "COPY FILE", "put a backup in place of an index", runRestore},
 		{"export", "FILE", "write the vectors of an index to a file", runExport},
@@ -102,7 +102,8 @@ func bindingOf(enc *encoder.Encoder) index.Binding {
 	return index.Bind(enc.Fingerprint(), enc.Dim(), enc.Metadata().Center)
 }
 
-// open opens an index, with a line that shows progress. Errors say what to do.
+// open opens an index, with a line that shows progress, and says if items of it are damaged.
+// Errors say what to do.
 func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (*index.File, error) {
 	line := bulk.NewLine(stderr)
 	defer line.Clear()
@@ -110,15 +111,25 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 		line.Show(func() string { return fmt.Sprintf("loaded %d of %d items", done, total) })
 	}
 	f, err := index.Open(ctx, path, o)
-	switch {
-	case errors.Is(err, index.ErrInUse) && !o.ReadOnly:
-		return nil, &usage.Error{Err: &owned{err}}
-	case errors.Is(err, index.ErrModel):
-		return nil, usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
-	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
-		return nil, &usage.Error{Err: err}
+	if err != nil {
+		return nil, advised(err, path, o.ReadOnly)
 	}
-	return f, err
+	line.Clear()
+	warn(stderr, path, f.Damaged())
+	return f, nil
+}
+
+// advised adds what to do to an error of opening an index.
+func advised(err error, path string, readOnly bool) error {
+	switch {
+	case errors.Is(err, index.ErrInUse) && !readOnly:
+		return &usage.Error{Err: &owned{err}}
+	case errors.Is(err, index.ErrModel):
+		return usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
+	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
+		return &usage.Error{Err: err}
+	}
+	return err
 }
 
 // owned is the error for an index that another process owns, to a command that changes items.

@@ -52,9 +52,9 @@ FILE.rebuild: to continue after an interruption, give the same command again. FI
 as it is until everything is there, and is then replaced in one step.
 
 FILE is not replaced as long as some items cannot be remade: those stored as vectors,
-those sent to a server (PUT or POST) without an absolute path, and those whose files
-have changed or disappeared. They are listed. Leave them out with --drop-missing, or send
-their images again once FILE is rebuilt.`,
+those sent to a server (PUT or POST) without an absolute path, those whose files have
+changed or disappeared, and those that are damaged. They are listed. Leave them out with
+--drop-missing, or send their images again once FILE is rebuilt.`,
 	})
 	fs.StringVar(&r.model, "model", "", "exported `FILE` of the new model")
 	fs.BoolVar(&r.dropMissing, "drop-missing", false, "leave out items that cannot be made anew")
@@ -124,6 +124,9 @@ func (r *rebuilding) plan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	for _, d := range r.old.Damaged() {
+		r.miss(member{d.Namespace, index.Item{ID: d.ID}}, "its row "+d.Reason)
 	}
 	r.n += r.done
 	return nil

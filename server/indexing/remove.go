@@ -19,7 +19,7 @@ import (
 type removing struct {
 	file, namespace string
 	server, keyFile string
-	all             bool
+	all, damaged    bool
 	ids             []string // sorted, distinct
 }
 
@@ -38,25 +38,34 @@ func runRemove(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	r := &removing{}
 	f := usage.Flags(stdout, usage.Text{
 		Name:     "index remove",
-		Purpose:  "Remove items from an index, or all items of a namespace.",
-		Synopsis: "FILE ID... | FILE --namespace NAME --all | --server URL ID... [flags]",
+		Purpose:  "Remove items from an index, all items of a namespace, or all damaged ones.",
+		Synopsis: "FILE ID... | FILE --namespace NAME --all | FILE --damaged | --server URL ID... [flags]",
 		Examples: []string{
 			"vicreg index remove photos.index cats/7.jpg cats/8.jpg",
 			"vicreg index remove photos.index --namespace holidays --all",
+			"vicreg index remove photos.index --damaged",
 			"vicreg index remove --server http://localhost:8080 cats/7.jpg",
 		},
 		Notes: `Image files are not touched, so vicreg index add would add them again. If an ID does not
 exist, nothing is removed. In a file all items are removed, on disk, when the command
 ends, or none if it fails; with --server they go one after another, and a server that
 restarts or is overloaded is waited for, as by vicreg index add. vicreg index compact
-returns the space to the disk. IDs that begin with a dash come after --.`,
+returns the space to the disk. IDs that begin with a dash come after --.
+
+--damaged removes what vicreg index check lists: items whose rows are damaged, and
+damaged thumbnails of items, which themselves stay. Each is named, and what can still be
+read of it is first appended to FILE.damaged.jsonl, a line each.`,
 	})
 	namespaceFlag(f, &r.namespace)
 	f.BoolVar(&r.all, "all", false, "remove all items of --namespace, and so the namespace")
+	f.BoolVar(&r.damaged, "damaged", false, "remove all damaged items, of all namespaces")
 	f.StringVar(&r.server, "server", "", "`URL` of the server that owns the index, in place of FILE")
 	f.StringVar(&r.keyFile, "api-key-file", "", "`FILE` with the server's API key: its first line that is neither blank nor a # comment")
 	if err := r.parse(f, args); err != nil {
 		return err
+	}
+	if r.damaged {
+		return r.removeDamaged(ctx, stdout, stderr)
 	}
 	from, leave, err := r.open(ctx, stderr)
 	if err != nil {
@@ -114,12 +123,16 @@ func (r *removing) parse(f *flag.FlagSet, args []string) error {
 	switch {
 	case r.server == "" && r.keyFile != "":
 		return usage.Errorf("--api-key-file goes with --server")
+	case r.damaged && (r.all || len(r.ids) > 0 || r.server != "" || usage.Given(f, "namespace")):
+		return usage.Errorf("--damaged goes with FILE alone: it removes the damaged items of all namespaces")
+	case r.damaged:
+		return nil
 	case r.all && len(r.ids) > 0:
 		return usage.Errorf("--all removes all there is: leave the IDs out, or --all")
 	case r.all && !usage.Given(f, "namespace"):
 		return usage.Errorf("--all goes with --namespace: say which one is to be emptied, also if it is %s", index.DefaultNamespace)
 	case !r.all && len(r.ids) == 0:
-		return usage.Errorf("ID is missing, or --namespace NAME --all")
+		return usage.Errorf("ID is missing, or --namespace NAME --all, or --damaged")
 	}
 	for _, id := range r.ids {
 		if err := index.CheckID(id); err != nil {
@@ -195,6 +208,7 @@ func (r *remote) lacking(ctx context.Context, ids []string) (out []string, err e
 		switch {
 		case errors.As(err, &no) && no.status == http.StatusNotFound:
 			out = append(out, id)
+		case errors.As(err, &no) && no.status == http.StatusInternalServerError: // a damaged item, which can be removed
 		case err != nil:
 			return nil, err
 		}

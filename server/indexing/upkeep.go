@@ -24,6 +24,7 @@ func parseFile(args []string, stdout io.Writer, t usage.Text) (path string, err 
 // info is the output of index info.
 type info struct {
 	Items       int      `json:"items"`
+	Damaged     int      `json:"damaged"` // others, which are left out
 	Namespaces  []nsInfo `json:"namespaces"`
 	Fingerprint string   `json:"fingerprint"`
 	Dim         int      `json:"dim"`
@@ -52,15 +53,17 @@ func runInfo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &path}); err != nil {
 		return err
 	}
-	file, err := open(ctx, path, index.Options{ReadOnly: true}, stderr)
+	progress, clear := reading(stderr)
+	d, err := index.Describe(ctx, path, progress)
+	clear()
 	if err != nil {
-		return err
+		return advised(err, path, true)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	b, s := file.Binding(), file.Stats()
-	about := info{Items: s.Items, Namespaces: []nsInfo{}, Fingerprint: b.Fingerprint, Dim: b.Dim, Similarity: b.Similarity(),
+	warn(stderr, path, d.Damaged)
+	b, s := d.Binding, d.Stats
+	about := info{Items: s.Items, Damaged: s.Damaged, Namespaces: []nsInfo{}, Fingerprint: b.Fingerprint, Dim: b.Dim, Similarity: b.Similarity(),
 		Disk: s.Disk, Log: s.Log, Memory: s.Memory}
-	for _, ns := range file.Namespaces() {
+	for _, ns := range d.Namespaces {
 		about.Namespaces = append(about.Namespaces, nsInfo{ns.Name, ns.Items, append([]string{}, ns.Fields...)})
 	}
 	if *asJSON {
@@ -73,6 +76,9 @@ func runInfo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 func (i *info) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "items       %d\n", i.Items)
+	if i.Damaged > 0 {
+		fmt.Fprintf(&b, "damaged     %d more, which are left out\n", i.Damaged)
+	}
 	for _, ns := range i.Namespaces {
 		fmt.Fprintf(&b, "namespace   %s: %d items", usage.Printable(ns.Name), ns.Items)
 		for k, field := range ns.Fields {
@@ -95,29 +101,6 @@ func printJSON(w io.Writer, v any) error {
 		return err
 	}
 	_, err = fmt.Fprintf(w, "%s\n", text)
-	return err
-}
-
-func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	path, err := parseFile(args, stdout, usage.Text{
-		Name:     "index check",
-		Purpose:  "Read all of an index and compare it with its checksums.",
-		Synopsis: "FILE",
-		Examples: []string{"vicreg index check photos.index"},
-		Notes:    "The exit code is 1 when something is damaged. A server may own the index meanwhile.",
-	})
-	if err != nil {
-		return err
-	}
-	f, err := open(ctx, path, index.Options{ReadOnly: true}, stderr)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Verify(ctx); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(stdout, "%s is in order: %d items\n", usage.Printable(path), f.Len())
 	return err
 }
 
@@ -151,7 +134,8 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 		Purpose:  "Copy an index as it is at one moment.",
 		Synopsis: "FILE -o COPY",
 		Examples: []string{"vicreg index backup photos.index -o photos-2026-11.index"},
-		Notes:    "A server may own the index and write it meanwhile.",
+		Notes: `A server may own the index and write it meanwhile. Damaged items are copied as they are,
+and said to be there: do not let such a copy take the place of the last one without.`,
 	})
 	out := f.String("o", "", "`COPY` to write, where nothing is yet")
 	var path string
@@ -164,14 +148,13 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	if _, err := os.Lstat(*out); !errors.Is(err, fs.ErrNotExist) {
 		return usage.Errorf("-o %s: there is a file already", usage.Printable(*out))
 	}
-	file, err := open(ctx, path, index.Options{ReadOnly: true}, stderr)
+	progress, clear := reading(stderr)
+	bad, err := index.Backup(ctx, path, *out, progress)
+	clear()
 	if err != nil {
-		return err
+		return advised(err, path, true)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := file.Backup(ctx, *out); err != nil {
-		return err
-	}
+	warn(stderr, *out, bad)
 	_, err = fmt.Fprintf(stdout, "wrote %s\n", usage.Printable(*out))
 	return err
 }

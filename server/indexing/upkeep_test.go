@@ -102,22 +102,6 @@ func size(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// A damaged file is detected, and is not a usage error.
-func TestCheckFindsDamage(t *testing.T) {
-	dir, file := colours(t, 20), filepath.Join(t.TempDir(), "x.index")
-	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := strings.Index(string(data), "07.png")
-	data[at-1]++
-	put(t, file, data)
-	if _, _, err := run(t.Context(), "check", file); !errors.Is(err, index.ErrDamaged) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestExportRefuses(t *testing.T) {
 	dir, file, out := colours(t, 2), filepath.Join(t.TempDir(), "x.index"), filepath.Join(t.TempDir(), "v.jsonl")
 	said(t, "add", dir, "--index", file, "--model", colour(t, 1))

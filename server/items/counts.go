@@ -30,8 +30,9 @@ func (s *Shelf) count(to prometheus.Registerer) {
 
 // sizes collects the sizes of the index, all from one measurement.
 type sizes struct {
-	stats                    func() index.Stats
-	items, memory, disk, log *prometheus.Desc
+	stats             func() index.Stats
+	items, damaged    *prometheus.Desc
+	memory, disk, log *prometheus.Desc
 }
 
 func newSizes(stats func() index.Stats) *sizes {
@@ -39,11 +40,12 @@ func newSizes(stats func() index.Stats) *sizes {
 		return prometheus.NewDesc("vicreg_index_"+name, help, nil, nil)
 	}
 	return &sizes{
-		stats:  stats,
-		items:  desc("items", "Items of the index."),
-		memory: desc("memory_bytes", "Vectors, their codes and sketches, ids, and metadata as filters use it, in memory."),
-		disk:   desc("disk_bytes", "The file of the index."),
-		log:    desc("wal_bytes", "The write-ahead log beside the file of the index."),
+		stats:   stats,
+		items:   desc("items", "Items of the index."),
+		damaged: desc("damaged_items", "Items of the index that are damaged and left out."),
+		memory:  desc("memory_bytes", "Vectors, their codes and sketches, ids, and metadata as filters use it, in memory."),
+		disk:    desc("disk_bytes", "The file of the index."),
+		log:     desc("wal_bytes", "The write-ahead log beside the file of the index."),
 	}
 }
 
@@ -57,6 +59,7 @@ func (z *sizes) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
 	}
 	gauge(z.items, int64(now.Items))
+	gauge(z.damaged, int64(now.Damaged))
 	gauge(z.memory, now.Memory)
 	gauge(z.disk, now.Disk)
 	gauge(z.log, now.Log)

@@ -47,7 +47,8 @@ func (s *Shelf) Begin(m Model) error {
 	}
 	begin := time.Now()
 	progress := func(done, total int) { s.log.Info("loading the index", "done", done, "items", total) }
-	o := index.Options{Binding: bindingOf(m), Create: true, Sketch: true, Progress: progress, CheckpointFailed: s.moves.failed}
+	o := index.Options{Binding: bindingOf(m), Create: true, Sketch: true, Progress: progress, CheckpointFailed: s.moves.failed,
+		Damaged: func(d index.Damage) { s.spoilt(d) }}
 	f, err := index.Open(k.opening, k.path, o)
 	if errors.Is(err, index.ErrModel) && k.rebuild {
 		o.Binding, o.Create = index.Binding{}, false
@@ -62,7 +63,24 @@ func (s *Shelf) Begin(m Model) error {
 	k.file = f
 	s.SetIndex(f)
 	s.log.Info("index loaded", "items", f.Len(), "similarity", f.Binding().Similarity(), "seconds", time.Since(begin).Seconds())
+	s.spoilt(f.Damaged()...)
 	return nil
+}
+
+// mostDamaged is the number of damaged items that one line of the log names.
+const mostDamaged = 5
+
+// spoilt logs that items are damaged.
+func (s *Shelf) spoilt(bad ...index.Damage) {
+	if len(bad) == 0 {
+		return
+	}
+	var first []string
+	for _, d := range bad[:min(mostDamaged, len(bad))] {
+		first = append(first, d.Error())
+	}
+	s.log.Error("the index has damaged items, which are left out", "damaged", len(bad), "first", first,
+		"do", "vicreg index check FILE lists them all; each is mended by storing it again or deleting it; when no server runs, vicreg index remove FILE --damaged removes them")
 }
 
 // Follow makes the index fit the model that has come into service, by a rebuild if that is enabled.

@@ -55,10 +55,13 @@ func (s *Shelf) getItem(c echo.Context) error {
 	return c.JSON(http.StatusOK, out)
 }
 
-// lost adds the item's name to the error if there is no such item.
+// lost adds the item's name to the error if there is no such item, or it is damaged.
 func lost(err error, namespace, id string) error {
 	if errors.Is(err, index.ErrUnknown) {
 		return unknown(namespace, id)
+	}
+	if _, is := errors.AsType[*index.Damage](err); is {
+		return damaged(namespace, id)
 	}
 	return err
 }

@@ -72,6 +72,9 @@ func (r *refill) run(ctx context.Context) (err error) {
 				return errors.Join(err, r.to.Close())
 			}
 		}
+		for _, d := range r.from.Damaged() {
+			r.miss(d.Namespace, index.Item{ID: d.ID}, &d)
+		}
 		if r.missing.items > 0 {
 			missing := r.missing // the error is kept, the rest of r is not
 			missing.early = i == 0

@@ -135,6 +135,8 @@ func (q *search) misses(i int, err error) *problem.Error {
 	switch {
 	case errors.Is(err, index.ErrUnknown):
 		return unknown(q.namespace, q.ids[i])
+	case errors.Is(err, index.ErrDamaged):
+		return damaged(q.namespace, q.ids[i])
 	case q.images != nil:
 		return problem.Errorf(problem.BadImage, "%v", err)
 	}
@@ -143,4 +145,8 @@ func (q *search) misses(i int, err error) *problem.Error {
 
 func unknown(namespace, id string) *problem.Error {
 	return problem.Errorf(problem.UnknownItem, "%q is not in the namespace %q", id, namespace)
+}
+
+func damaged(namespace, id string) *problem.Error {
+	return problem.Errorf(problem.Internal, "%q in the namespace %q is damaged: store it again, or delete it", id, namespace)
 }

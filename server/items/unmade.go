@@ -1,6 +1,7 @@
 package items
 
 import (
+	"errors"
 	"fmt"
 
 	"vicreg/server/index"
@@ -35,7 +36,7 @@ func (u *unmade) Error() string {
 func (r *refill) miss(namespace string, item index.Item, why error) {
 	u := &r.missing
 	if u.items++; u.items == 1 {
-		u.namespace, u.id, u.why = namespace, item.ID, public(item)
+		u.namespace, u.id, u.why = namespace, item.ID, public(item, why)
 	}
 	if u.items <= mostMissing {
 		r.s.log.Error("an item cannot be made anew", "namespace", namespace, "id", item.ID, "error", why)
@@ -44,7 +45,10 @@ func (r *refill) miss(namespace string, item index.Item, why error) {
 
 // public is the reason as clients may know it: only the item's own. What is at a path that a client
 // has named, and whether it exists at all, is for the log.
-func public(item index.Item) string {
+func public(item index.Item, why error) string {
+	if errors.Is(why, index.ErrDamaged) {
+		return "its row in the index is damaged"
+	}
 	if err := item.Remakable(); err != nil {
 		return problem.Cut(err.Error(), problem.MostWords)
 	}

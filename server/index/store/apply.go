@@ -73,6 +73,9 @@ func (w *writer) put(r *Row, c *codec) (isNew bool, err error) {
 	if r.Key, _, err = w.do(find, r.Namespace, r.ID); err != nil {
 		return false, err
 	}
+	if err := w.admit(r.Key, r.Namespace, r.ID); err != nil {
+		return false, err
+	}
 	values[len(values)-1] = r.Key
 	_, _, err = w.do(update, values...)
 	return false, err
@@ -84,6 +87,14 @@ func (w *writer) remove(change *Change) (err error) {
 	if err != nil || !found {
 		return err
 	}
+	if err := w.admit(key, change.Namespace, change.ID); err != nil {
+		return err
+	}
+	return w.erase(key)
+}
+
+// erase removes a row and its thumbnail.
+func (w *writer) erase(key int64) error {
 	w.bare = w.bare || key >= w.top
 	for _, statement := range [...]int{remove, removeThumbnail} {
 		if _, _, err := w.do(statement, key); err != nil {

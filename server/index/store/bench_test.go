@@ -98,7 +98,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	for b.Loop() {
 		n := 0
-		if err := s.Load(context.Background(), func(*Row) error { n++; return nil }); err != nil || n != rows {
+		if err := loadAll(s, context.Background(), func(*Row) error { n++; return nil }); err != nil || n != rows {
 			b.Fatal(n, err)
 		}
 	}

@@ -91,7 +91,7 @@ func TestReaderIsNoFailure(t *testing.T) {
 	if err := run(s.writer.conn, "PRAGMA busy_timeout = 0"); err != nil {
 		t.Fatal(err)
 	}
-	err := s.Load(context.Background(), func(*Row) error {
+	err := loadAll(s, context.Background(), func(*Row) error {
 		apply(t, s, rows...)
 		return nil
 	})

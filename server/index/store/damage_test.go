@@ -39,7 +39,7 @@ func examine(t *testing.T, path string, o Options) (rows []Row, err error) {
 		return nil, err
 	}
 	defer s.Close()
-	load := s.Load(ctx, func(r *Row) error {
+	load := loadAll(s, ctx, func(r *Row) error {
 		c := *r
 		c.Vector, c.Metadata = slices.Clone(r.Vector), slices.Clone(r.Metadata)
 		rows = append(rows, c)
@@ -131,7 +131,7 @@ func TestFlippedVectorIsNamed(t *testing.T) {
 	ctx := context.Background()
 	s := opened(t, path, Options{})
 	_, get := s.Get(ctx, []int64{rows[123].Key}, false)
-	for name, err := range map[string]error{"Load": s.Load(ctx, func(*Row) error { return nil }), "Verify": s.Verify(ctx), "Get": get} {
+	for name, err := range map[string]error{"Load": loadAll(s, ctx, func(*Row) error { return nil }), "Verify": s.Verify(ctx), "Get": get} {
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), `"id-123" in namespace "default"`) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -173,7 +173,7 @@ func fillUp(s *Store) (n int, err error) {
 // reread checks that a store is in the state after n changes.
 func reread(s *Store, n int) error {
 	want := after(n)
-	err := s.Load(context.Background(), func(r *Row) error {
+	err := loadAll(s, context.Background(), func(r *Row) error {
 		w, ok := want[r.ID]
 		if delete(want, r.ID); !ok || string(w.Hash) != string(r.Hash) || w.Vector[7] != r.Vector[7] {
 			return fmt.Errorf("%s is not as it was stored", r.ID)

@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -71,7 +73,7 @@ func apply(t testing.TB, s *Store, changes ...Change) []Change {
 // loaded returns all that an index holds, thumbnails included.
 func loaded(t testing.TB, s *Store) (rows []Row) {
 	t.Helper()
-	err := s.Load(context.Background(), func(r *Row) error {
+	err := loadAll(s, context.Background(), func(r *Row) error {
 		c := *r
 		c.Vector, c.Metadata = slices.Clone(r.Vector), slices.Clone(r.Metadata)
 		rows = append(rows, c)
@@ -102,4 +104,29 @@ func rowsIn(changes []Change) (rows []Row) {
 		rows = append(rows, c.Row)
 	}
 	return rows
+}
+
+// loadAll is Load for a test in which damage is an error.
+func loadAll(s *Store, ctx context.Context, each func(r *Row) error) error {
+	bad, err := s.Load(ctx, each)
+	for i := range bad {
+		err = errors.Join(err, &bad[i])
+	}
+	return err
+}
+
+// Verify is Survey for a test in which damage is an error.
+func (s *Store) Verify(ctx context.Context) error {
+	r, err := s.Survey(ctx, func(*Row) error { return nil })
+	if err != nil {
+		return err
+	}
+	found := r.Other
+	for i := range r.Damaged[:min(maxComplaints, len(r.Damaged))] {
+		found = append(found, strings.TrimPrefix(r.Damaged[i].Error(), ErrDamaged.Error()+": "))
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return explain("verify index", s.path, fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; ")))
 }

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"database/sql/driver"
-	"fmt"
+	"errors"
 	"io"
 	"slices"
 )
@@ -19,7 +19,7 @@ func (s *Store) read(ctx context.Context, doing string, do func(c *conn) error) 
 }
 
 // countRows counts the entries of the index of ids, which is a hundredth of the table's size.
-const countRows = "SELECT count(*) FROM items INDEXED BY sqlite_autoindex_items_1"
+const countRows = "SELECT count(*) FROM " + entries
 
 // Rows returns the number of rows.
 func (s *Store) Rows(ctx context.Context) (n int, err error) {
@@ -32,30 +32,40 @@ func (s *Store) Rows(ctx context.Context) (n int, err error) {
 }
 
 // Get returns rows by key, without thumbnails, and with vectors only on request. Keys without a
-// row are omitted. All rows are as of one moment.
+// row are omitted, and the error for a damaged row wraps a *Damage. All rows are as of one moment.
 func (s *Store) Get(ctx context.Context, keys []int64, vectors bool) (map[int64]Row, error) {
 	found := make(map[int64]Row, len(keys))
-	err := s.Each(ctx, keys, vectors, func(i int, r *Row) (more bool) {
+	var damage error
+	err := s.Each(ctx, keys, vectors, func(i int, r *Row, bad *Damage) (more bool) {
+		if bad != nil {
+			damage = explain("read from index", s.path, bad)
+			return false
+		}
 		found[keys[i]] = *r
 		return true
 	})
-	if err != nil {
+	if err = errors.Join(err, damage); err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
 // Each is Get, one row at a time in the order of keys: it passes rows to take, which may keep
-// them, until take returns false, and reads no further. i is the index of the row's key.
-func (s *Store) Each(ctx context.Context, keys []int64, vectors bool, take func(i int, r *Row) (more bool)) error {
+// them, until take returns false, and reads no further. i is the index of the row's key. For a
+// damaged row r is nil, and bad says what is known of it.
+func (s *Store) Each(ctx context.Context, keys []int64, vectors bool, take func(i int, r *Row, bad *Damage) (more bool)) error {
 	return s.read(ctx, "read from index", func(c *conn) error {
 		return snapshot(c, func() error { // starting a read costs as much as a row
 			for i, key := range keys {
 				r, err := s.row(ctx, c, key, vectors)
-				if err != nil {
+				bad, _ := errors.AsType[*Damage](err)
+				if corrupt(err) {
+					bad = &Damage{Key: key, Reason: unreadable}
+				}
+				if bad == nil && err != nil {
 					return err
 				}
-				if r != nil && !take(i, r) {
+				if (r != nil || bad != nil) && !take(i, r, bad) {
 					return nil
 				}
 			}
@@ -93,7 +103,7 @@ func checkThumbnail(values []driver.Value) ([]byte, error) {
 	key, _ := values[0].(int64)
 	jpeg, ok := values[2].([]byte)
 	if !ok || values[1] != any(thumbnailSum(key, jpeg)) {
-		return nil, fmt.Errorf("%w: the thumbnail of row %d fails its checksum", ErrDamaged, key)
+		return nil, &Damage{Key: key, Thumbnail: true, Reason: failsChecksum}
 	}
 	return jpeg, nil
 }

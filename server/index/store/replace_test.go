@@ -147,7 +147,7 @@ func TestReplaceThatCannotBe(t *testing.T) {
 	}
 	// The log cannot be emptied while another process reads from it.
 	beside := opened(t, s.path, Options{ReadOnly: true})
-	err := beside.Load(ctx, func(r *Row) error {
+	err := loadAll(beside, ctx, func(r *Row) error {
 		if r.Key > 1 {
 			return nil
 		}

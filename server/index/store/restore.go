@@ -100,12 +100,12 @@ func examineDraft(ctx context.Context, path string) (rows int, err error) {
 		if s.about, err = readAbout(ctx, c); err != nil {
 			return err
 		}
-		if err := s.verify(ctx, c); err != nil {
+		r := &Report{}
+		if err := s.survey(ctx, c, r, func(*Row) error { return nil }); err != nil {
 			return err
 		}
-		n, err := number(c, countRows)
-		rows = int(n)
-		return err
+		rows = r.Rows
+		return r.Err()
 	})
 }
 

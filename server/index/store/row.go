@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql/driver"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 	"math"
 )
@@ -71,8 +70,8 @@ func (c *codec) sum(r *Row, vector []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, vector)
 }
 
-// decode verifies and decodes the values of a row. The row is valid until the next call, except
-// for its strings and its hash.
+// decode verifies and decodes the values of a row; its only error is a *Damage. The row is valid
+// until the next call, except for its strings and its hash.
 func (c *codec) decode(values []driver.Value, vectors bool) (*Row, error) {
 	r := &c.row
 	var ok [7]bool
@@ -92,7 +91,7 @@ func (c *codec) decode(values []driver.Value, vectors bool) (*Row, error) {
 	sum, ok[5] = values[6].(int64)
 	vector, ok[6] = values[7].([]byte)
 	if ok != [7]bool{true, true, true, true, true, true, true} || len(vector) != 4*c.dim || sum != int64(c.sum(r, vector)) {
-		return nil, fmt.Errorf("%w: the row of %q in namespace %q fails its checksum", ErrDamaged, r.ID, r.Namespace)
+		return nil, &Damage{Key: r.Key, Namespace: r.Namespace, ID: r.ID, Reason: failsChecksum}
 	}
 	if len(values) > 8 {
 		n, _ := values[8].(int64)

@@ -118,26 +118,30 @@ func TestGet(t *testing.T) {
 }
 
 // Rows are read one at a time, and none after take has returned false: a damaged one there goes
-// unnoticed.
+// unnoticed. Damaged ones before are passed over.
 func TestEach(t *testing.T) {
 	s := made(t, testAbout)
 	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
 	if err := run(s.writer.conn, "UPDATE items SET metadata = 'x' WHERE key = 4"); err != nil {
 		t.Fatal(err)
 	}
-	var got []int
+	var got, damaged []int
 	each := func(most int) error {
-		got = nil
-		return s.Each(context.Background(), []int64{3, 77, 1, 4, 2}, false, func(i int, r *Row) bool {
+		got, damaged = nil, nil
+		return s.Each(context.Background(), []int64{3, 77, 1, 4, 2}, false, func(i int, r *Row, bad *Damage) bool {
+			if bad != nil {
+				damaged = append(damaged, i)
+				return true
+			}
 			got = append(got, i)
 			return len(got) < most
 		})
 	}
-	if err := each(2); err != nil || !slices.Equal(got, []int{0, 2}) {
-		t.Errorf("two rows: %v, %v", got, err)
+	if err := each(2); err != nil || !slices.Equal(got, []int{0, 2}) || damaged != nil {
+		t.Errorf("two rows: %v, %v, %v", got, damaged, err)
 	}
-	if err := each(3); !errors.Is(err, ErrDamaged) || len(got) != 2 {
-		t.Errorf("a damaged one, too: %v, %v", got, err)
+	if err := each(3); err != nil || !slices.Equal(got, []int{0, 2, 4}) || !slices.Equal(damaged, []int{3}) {
+		t.Errorf("a damaged one, too: %v, %v, %v", got, damaged, err)
 	}
 }
 
@@ -146,7 +150,7 @@ func TestLoadThatIsEnded(t *testing.T) {
 	apply(t, s, puts(rowsOf(0, 5, testDim)...)...)
 	enough := errors.New("enough")
 	n := 0
-	err := s.Load(context.Background(), func(*Row) error {
+	err := loadAll(s, context.Background(), func(*Row) error {
 		if n++; n == 2 {
 			return enough
 		}
@@ -156,7 +160,7 @@ func TestLoadThatIsEnded(t *testing.T) {
 		t.Errorf("after %d rows: %v", n, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	err = s.Load(ctx, func(*Row) error { cancel(); return nil })
+	err = loadAll(s, ctx, func(*Row) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after its context has ended: %v", err)
 	}
@@ -187,7 +191,7 @@ func TestClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, get := s.Get(ctx, []int64{1}, true)
-	for name, err := range map[string]error{"Apply": s.Apply(ctx, puts(rowOf(0, testDim))), "Get": get, "Load": s.Load(ctx, nil)} {
+	for name, err := range map[string]error{"Apply": s.Apply(ctx, puts(rowOf(0, testDim))), "Get": get, "Load": loadAll(s, ctx, nil)} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}

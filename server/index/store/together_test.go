@@ -38,7 +38,7 @@ func TestLogIsDrained(t *testing.T) {
 	if err := run(s.writer.conn, "PRAGMA busy_timeout = 0"); err != nil {
 		t.Fatal(err)
 	}
-	err := s.Load(context.Background(), func(r *Row) error {
+	err := loadAll(s, context.Background(), func(r *Row) error {
 		apply(t, s, rows...)
 		return nil
 	})
@@ -125,7 +125,7 @@ func TestAllAtOnce(t *testing.T) {
 // pairs checks that the rows a and b differ only in their ids.
 func pairs(s *Store) error {
 	hashes := map[string]string{}
-	err := s.Load(context.Background(), func(r *Row) error {
+	err := loadAll(s, context.Background(), func(r *Row) error {
 		hashes[r.ID] = string(r.Hash)
 		return nil
 	})

@@ -32,6 +32,8 @@ const (
 	remove
 	putThumbnail
 	removeThumbnail
+	carries
+	relink
 )
 
 var statements = [...]string{
@@ -41,6 +43,8 @@ var statements = [...]string{
 	remove:          "DELETE FROM items WHERE key = ?",
 	putThumbnail:    "INSERT OR REPLACE INTO thumbnails (key, sum, jpeg) VALUES (?, ?, ?)",
 	removeThumbnail: "DELETE FROM thumbnails WHERE key = ?",
+	carries:         "SELECT 1 FROM items NOT INDEXED WHERE key = ? AND namespace = ? AND id = ?",
+	relink:          "UPDATE items SET namespace = namespace, id = id WHERE key = ?",
 }
 
 func newWriter(path string) (w *writer, err error) {
