@@ -161,6 +161,9 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	if err := usage.Require(f, "o"); err != nil {
 		return err
 	}
+	if *out == "-" {
+		return usage.Errorf("-o -: give the name of a file")
+	}
 	if _, err := os.Lstat(*out); !errors.Is(err, fs.ErrNotExist) {
 		return usage.Errorf("-o %s: there is a file already", usage.Printable(*out))
 	}
