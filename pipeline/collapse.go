@@ -13,9 +13,8 @@ const (
 	collapsedSpread = 0.1
 	collapsedRank   = 2
 	// With fewer images the rank says nothing and the spread depends on the images more than on the
-	// model: then only a mean cosine of 0.9996 counts.
-	fewRanked            = 8
-	collapsedSpreadOfFew = 0.02
+	// model: then only the variance term counts.
+	fewRanked = 8
 	// The variance term averaged over an epoch: 0.95 is a std of 0.05 where VICReg's target is 1. A
 	// new model starts near 0.66.
 	collapsedVariance = 0.95
@@ -29,14 +28,9 @@ type collapse struct{ told bool }
 // image is held out. variance is the term's mean over the epoch; it is ignored for epochs that
 // include warm-up steps, which are small.
 func (c *Config) looks(done, perEpoch int, variance float64, health *Health) string {
-	if health != nil && done*perEpoch > c.Schedule.Warmup {
-		least := collapsedSpread
-		if health.Images < fewRanked {
-			least = collapsedSpreadOfFew
-		}
-		if health.Spread < least && (health.Rank < collapsedRank || health.Images < fewRanked) {
-			return fmt.Sprintf("spread %.2f and rank %.0f of the held-out images", health.Spread, health.Rank)
-		}
+	if health != nil && health.Images >= fewRanked && done*perEpoch > c.Schedule.Warmup &&
+		health.Spread < collapsedSpread && health.Rank < collapsedRank {
+		return fmt.Sprintf("spread %.2f and rank %.0f of the held-out images", health.Spread, health.Rank)
 	}
 	if (done-1)*perEpoch >= c.Schedule.Warmup && variance > collapsedVariance {
 		return fmt.Sprintf("a variance term of %.2f, where 1 is a std of 0", variance)

@@ -157,8 +157,8 @@ func (c *Config) Validate() error {
 		return &usage.Error{Err: err}
 	}
 	switch {
-	case c.Batch < 2:
-		return usage.Errorf("--batch %d: VICReg compares the images of a batch and needs at least 2", c.Batch)
+	case c.Batch < leastBatch:
+		return usage.Errorf("--batch %d: VICReg compares the images of a batch and needs at least %d", c.Batch, leastBatch)
 	case c.Epochs < 1 || c.Epochs > maxEpochs:
 		return usage.Errorf("--epochs %d: want 1 to %d", c.Epochs, maxEpochs)
 	case c.Width > maxWidth:
@@ -187,6 +187,9 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// leastBatch is the minimum of images in a batch.
+const leastBatch = 2
 
 // leastHeld is the minimum of held-out images: with fewer there is nothing to tell apart.
 const leastHeld = 2

@@ -66,6 +66,12 @@ func TestDataCheck(t *testing.T) {
 	if err == nil || err.Error() != "2 of 6 files are bad" {
 		t.Errorf("got error %v", err)
 	}
+	if want := `"bad": [
+    {
+      "path": "dogs/cut.png",
+      "reason": "`; !strings.Contains(out, want) {
+		t.Errorf("JSON without %s:\n%s", want, out)
+	}
 	var f inventory
 	if err := json.Unmarshal([]byte(out), &f); err != nil {
 		t.Fatal(err)
@@ -224,6 +230,7 @@ func TestDataRefuses(t *testing.T) {
 		"check nowhere-at-all":            "nowhere-at-all",
 		"check DIR --workers -1":          "--workers -1: want 1 to 4096, or 0 for one a core",
 		"preview DIR":                     "-o FILE is missing",
+		"check DIR --list -":              "--list -: give the name of a file, or /dev/stdout",
 		"preview DIR -o x.pn":             "ends in .png",
 		"preview DIR -o x.bmp":            "ends in .png or .jpg",
 		"preview DIR -o x --image-size 4": "8 to 1024",

@@ -173,19 +173,21 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 	if base != nil {
 		f.Copies = queries.among(base)
 	}
+	c := newComparison(queries, base, enc.Metadata().Center, e.ks, e.temperature)
+	if c == nil { // none of the figures that copies would flatter
+		return f, ctx.Err()
+	}
 	if f.Copies > 0 {
 		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each has itself as nearest neighbour and was trained on, and all accuracies are too good by that\n",
 			f.Copies, f.Images, e.queries.Source(), e.base.Source())
 	}
-	if n := queries.repeated(); base == nil && n > 0 {
+	if n := c.queries.repeated(); base == nil && n > 0 {
 		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are byte for byte like another one there, which each has as nearest neighbour: knn and recall are too good by that (vicreg data check lists them)\n",
 			n, f.Images, e.queries.Source())
 	}
-	if c := newComparison(queries, base, enc.Metadata().Center, e.ks, e.temperature); c != nil {
-		c.progress, c.bare = e.stderr, !e.probe
-		if f.Kinds, err = c.measure(ctx, &linear.Prober{Runtime: lib, Threads: e.machine.Threads}); err != nil {
-			return nil, err
-		}
+	c.progress, c.bare = e.stderr, !e.probe
+	if f.Kinds, err = c.measure(ctx, &linear.Prober{Runtime: lib, Threads: e.machine.Threads}); err != nil {
+		return nil, err
 	}
 	return f, ctx.Err()
 }

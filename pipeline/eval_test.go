@@ -218,7 +218,7 @@ func TestEvalWithoutKinds(t *testing.T) {
 	if p.Kinds != nil || p.Images != 12 || p.RankMe == nil || *p.RankMe < 1 || *p.RankMe > 12 {
 		t.Errorf("%+v", p)
 	}
-	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, "fewer than two folders") {
+	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, "kinds       fewer than two: ") {
 		t.Errorf("printed\n%s", out)
 	}
 	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, fmt.Sprintf("spread      %.2f, std of vectors of length 1 times sqrt(32); ", p.Spread)) {
@@ -276,10 +276,10 @@ func TestEvalOfFewImages(t *testing.T) {
 	}{
 		{"one of each kind", lone, "", "cosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered linear"},
 		{"one of each kind, with others", lone, data, "\nknn k=6              100.00 %", "cosine_within linear"},
-		{"one kind", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), "", "fewer than two folders", "all"},
+		{"one kind", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), "", "kinds       fewer than two: ", "all"},
 		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between linear"},
-		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "fewer than two folders", "all"},
-		{"no kind can be read", folder(map[string][]byte{"a.jpg": red, "b.jpg": green, "x/c.jpg": red[:99], "y/d.jpg": red[:99]}), "", "fewer than two folders", "all"},
+		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "kinds       fewer than two: ", "all"},
+		{"no kind can be read", folder(map[string][]byte{"a.jpg": red, "b.jpg": green, "x/c.jpg": red[:99], "y/d.jpg": red[:99]}), "", "kinds       fewer than two: ", "all"},
 		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.00, ", "linear"},
 	} {
 		args := []string{"--model", model, "--data", c.dir}
@@ -355,6 +355,25 @@ func TestEvalNoticesCopies(t *testing.T) {
 	}
 	if want := "vicreg eval: 2 of 7 images in " + data + " are byte for byte like another one there"; !strings.Contains(errs.String(), want) {
 		t.Errorf("said\n%s", &errs)
+	}
+}
+
+// Nor are copies reported where no figure depends on them: of images without a kind.
+func TestEvalOfCopiesWithoutKinds(t *testing.T) {
+	kinds, flat := drawKinds(t, 2, 1), t.TempDir()
+	model := someModel(t, kinds)
+	one := read(t, filepath.Join(kinds, "red", names(t, filepath.Join(kinds, "red"))[0]))
+	for _, dir := range []string{flat, kinds} {
+		for _, name := range []string{"a.jpg", "b.jpg"} {
+			put(t, dir, name, append(one, "no kind"...))
+		}
+		var out, errs bytes.Buffer
+		if err := Eval(t.Context(), []string{"--model", model, "--data", dir, "--onnxruntime", orttest.Open(t).Path()}, &out, &errs); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(errs.String(), "byte for byte") || strings.Contains(out.String(), "knn") != (dir == kinds) {
+			t.Errorf("said\n%s%s", &errs, &out)
+		}
 	}
 }
 

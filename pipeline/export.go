@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 
@@ -40,6 +41,9 @@ images, which centring needs. The model is first compared with the training grap
 images of the run, and written only if the two agree. An older model of that name is
 replaced in one piece; files of the run and images are never overwritten.
 
+RUN may also be one of the run's checkpoints, RUN/checkpoint-STEP.safetensors, in the
+place of the newest; the model is then called backbone-STEP.onnx.
+
 --fit is part of the model and of its fingerprint: whatever opens the model applies it.
 pad uses the run's --background. Training saw crops of images, little distorted and
 without bars, which crop is closest to. Where the ends of images matter, export the run
@@ -51,7 +55,7 @@ mean, nothing is written. It is another model, with a fingerprint of its own: an
 has to be rebuilt for it.`, centerImages),
 	})
 	e := export{stderr: stderr}
-	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, or untrained.onnx; with --int8 backbone-int8.onnx")
+	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, backbone-STEP.onnx for a checkpoint, or untrained.onnx; with --int8 backbone-int8.onnx")
 	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, where they have moved")
 	fs.BoolVar(&e.untrained, "untrained", false, "export the weights that the run began with, as a baseline to compare with")
 	encoder.FitFlag(fs, &e.fit, "")
@@ -75,6 +79,7 @@ has to be rebuilt for it.`, centerImages),
 // export is one invocation of vicreg export.
 type export struct {
 	run, out, data string
+	file           string // the checkpoint that was named in the place of its run; "" for the newest
 	untrained      bool
 	int8           bool
 	fit            imaging.Fit
@@ -89,13 +94,7 @@ type export struct {
 
 // load reads the run and finds its images, before any computation.
 func (e *export) load(ctx context.Context) error {
-	c, warnings, err := checkpoint.Latest(e.run)
-	for _, w := range warnings {
-		fmt.Fprintln(e.stderr, "vicreg export:", w)
-	}
-	if errors.Is(err, checkpoint.ErrNone) {
-		return usage.Errorf("no checkpoint in %s: RUN is the --out folder of vicreg train", e.run)
-	}
+	c, err := e.checkpoint()
 	if err != nil {
 		return err
 	}
@@ -116,6 +115,53 @@ func (e *export) load(ctx context.Context) error {
 		return err
 	}
 	return e.place()
+}
+
+// checkpoint reads the newest checkpoint of the run, or the one that RUN names.
+func (e *export) checkpoint() (*checkpoint.Checkpoint, error) {
+	if path := checkpointFile(e.run); path != "" {
+		e.run, e.file = filepath.Dir(path), path
+		c, err := checkpoint.Load(path)
+		if err != nil && !checkpoint.IsName(filepath.Base(path)) {
+			err = usage.Errorf("%w; RUN is the --out folder of vicreg train, or a checkpoint in it", err)
+		}
+		return c, err
+	}
+	c, warnings, err := checkpoint.Latest(e.run)
+	for _, w := range warnings {
+		fmt.Fprintln(e.stderr, "vicreg export:", w)
+	}
+	if errors.Is(err, checkpoint.ErrNone) {
+		return nil, noCheckpoint(e.run, len(warnings), "RUN is the --out folder of vicreg train")
+	}
+	return c, err
+}
+
+// checkpointFile returns the file if run is a checkpoint, possibly without its extension, and not
+// the folder of a run; else "".
+func checkpointFile(run string) string {
+	for _, path := range []string{run, run + ".safetensors"} {
+		info, err := os.Stat(path)
+		if err == nil && !info.IsDir() {
+			return path
+		}
+		if err == nil {
+			break
+		}
+	}
+	return ""
+}
+
+// noCheckpoint is the error of a folder that has no checkpoint, or only skipped ones, which cannot
+// be read; hint goes with the former.
+func noCheckpoint(run string, skipped int, hint string) error {
+	switch skipped {
+	case 0:
+		return usage.Errorf("no checkpoint in %s: %s", run, hint)
+	case 1:
+		return usage.Errorf("the only checkpoint in %s cannot be read: put back a good copy of it", run)
+	}
+	return usage.Errorf("none of the %d checkpoints in %s can be read: put back a good copy of one", skipped, run)
 }
 
 // firstWeights returns the backbone's parameters and running statistics at the start of a run: the
@@ -161,8 +207,11 @@ func (e *export) findImages(ctx context.Context) error {
 func (e *export) place() error {
 	if e.out == "" {
 		name := "backbone"
-		if e.untrained {
+		switch {
+		case e.untrained:
 			name = "untrained"
+		case e.file != "": // backbone.onnx is that of the newest
+			name += fmt.Sprintf("-%d", e.position.Step)
 		}
 		if e.int8 {
 			name += "-int8"
@@ -173,7 +222,7 @@ func (e *export) place() error {
 	if err != nil {
 		return err
 	}
-	if err := checkOutput("-o", e.out, true, append(spared, e.config.Init)...); err != nil {
+	if err := checkOutput("-o", e.out, true, append(spared, e.config.Init, e.file)...); err != nil {
 		return err
 	}
 	return spareImages("-o", e.out, e.images)

@@ -17,6 +17,7 @@ import (
 	"vicreg/models/ort"
 	"vicreg/models/ort/orttest"
 	"vicreg/models/tensor"
+	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/usage"
@@ -238,6 +239,50 @@ func TestExportMovedImages(t *testing.T) {
 	}
 }
 
+// A checkpoint in the place of its run is exported by itself, beside the model of the newest.
+func TestExportOfAnEarlierCheckpoint(t *testing.T) {
+	run := madeRun(t, smallConfig(t, drawKinds(t, 4, 1), 16), nil)
+	c := latest(t, run)
+	for name := range c.Tensors {
+		if name == "backbone.bn1.bias" {
+			c.Tensors[name].Float32()[0]++
+		}
+	}
+	c.Position.Step = 24
+	if _, err := checkpoint.Save(run, c); err != nil {
+		t.Fatal(err)
+	}
+	exported(t, run)
+	at := func(name string) string { return filepath.Join(run, name) }
+	newest := read(t, at("backbone.onnx"))
+	for path, model := range map[string]string{
+		"checkpoint-12.safetensors": "backbone-12.onnx", "checkpoint-12": "backbone-12.onnx", "checkpoint-24": "backbone-24.onnx",
+	} {
+		out := exported(t, at(path))
+		if step := strings.Trim(model, "backone-.x"); !strings.Contains(out, at(model)+", ") || !strings.Contains(out, " after step "+step+"\n") {
+			t.Errorf("%s: printed\n%s", path, out)
+		}
+		if got := read(t, at(model)); bytes.Equal(got, newest) != (model == "backbone-24.onnx") {
+			t.Errorf("%s: the newest weights or not", model)
+		}
+	}
+	if !bytes.Equal(read(t, at("backbone.onnx")), newest) {
+		t.Error("the model of the newest checkpoint was replaced")
+	}
+	exported(t, at("checkpoint-12"), "--untrained")
+	other := filepath.Join(t.TempDir(), "best.safetensors")
+	if err := os.Rename(at("checkpoint-12.safetensors"), other); err != nil {
+		t.Fatal(err)
+	}
+	refusal(t, "best.safetensors, which must stay", []string{filepath.Dir(other)}, func() error {
+		return Export(t.Context(), []string{other, "-o", other}, io.Discard, io.Discard)
+	})
+	exported(t, other)
+	if !bytes.Equal(read(t, filepath.Join(filepath.Dir(other), "backbone-12.onnx")), read(t, at("backbone-12.onnx"))) {
+		t.Error("the copy of a checkpoint is exported in another way")
+	}
+}
+
 func TestExportLeavesBadFilesOut(t *testing.T) {
 	data := drawKinds(t, 4, 1)
 	if err := os.WriteFile(filepath.Join(data, "red", "broken.jpg"), []byte("\xff\xd8\xff"), 0o666); err != nil {
@@ -272,6 +317,8 @@ func TestExportRefuses(t *testing.T) {
 		{"no run named", t.Context(), nil, "RUN is missing", true},
 		{"no run there", t.Context(), []string{data}, "no checkpoint in " + data + ": RUN is the --out folder", true},
 		{"no such folder", t.Context(), []string{good, "-o", filepath.Join(data, "none", "x.onnx")}, "none is not a folder", true},
+		{"no checkpoint", t.Context(), []string{filepath.Join(data, "red", "000.jpg"), "-o", "x.onnx"}, "; RUN is the --out folder of vicreg train, or a checkpoint in it", true},
+		{"standard output", t.Context(), []string{good, "-o", "-"}, "-o -: give the name of a file, or /dev/stdout", true},
 		{"a folder", t.Context(), []string{good, "-o", data}, "is a folder", true},
 		{"missing weights", t.Context(), []string{madeRun(t, smallConfig(t, data, 16), func(s tensors) { delete(s, "backbone.layer3.1.bn1.bias") })},
 			"no value for backbone.layer3.1.bn1.bias", false},

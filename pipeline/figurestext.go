@@ -23,7 +23,7 @@ func (f *figures) print(w io.Writer) error {
 // print writes the figures of k, which may be nil.
 func (k *kindFigures) print(w io.Writer) {
 	if k == nil {
-		fmt.Fprintln(w, "kinds       fewer than two folders of images: nothing to compare")
+		fmt.Fprintln(w, "kinds       fewer than two: nothing to compare (an image's kind is its folder in DIR, or follows a tab in a list)")
 		return
 	}
 	among := "other images"

@@ -33,4 +33,8 @@ func TestOtherFilesAreToldOf(t *testing.T) {
 	if err := Embed(t.Context(), args, &said, &said); err != nil || !strings.Contains(said.String(), "skipped "+want) {
 		t.Errorf("%v\n%s", err, &said)
 	}
+	run := []string{"--data", dir, "--out", t.TempDir(), "--batch", "4", "--time-limit", "1ns"}
+	if out, err := train(t, t.Context(), run...); err != nil || strings.Count(out, "vicreg train: skipped "+want) != 1 {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

@@ -13,6 +13,9 @@ import (
 // checkOutput is usage.CheckOutput for commands that must not overwrite a file of a training run
 // either, and that may write to a pipe, a character device or /dev/stdout, where nothing is lost.
 func checkOutput(flag, path string, force bool, spared ...string) error {
+	if path == "-" {
+		return usage.Errorf("%s -: give the name of a file, or /dev/stdout", flag)
+	}
 	if ofRun(path) {
 		return usage.Errorf("%s %s is a file of a training run: give another name", flag, path)
 	}

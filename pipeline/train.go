@@ -123,7 +123,7 @@ func (t *trainFlags) run(ctx context.Context, fs *flag.FlagSet, stdout, stderr i
 	if err := t.shares(); err != nil {
 		return err
 	}
-	train, held, err := t.images(ctx)
+	train, held, err := t.images(ctx, stderr)
 	if err != nil {
 		return err
 	}
@@ -188,6 +188,9 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 	if err := usage.Require(fs, "data", "out"); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
+	if err := t.canWrite(); err != nil {
+		return checkpoint.Position{}, nil, err
+	}
 	if err := t.resolve(func(name string) bool { return usage.Given(fs, name) }); err != nil {
 		return checkpoint.Position{}, nil, err
 	}
@@ -219,8 +222,8 @@ func (t *trainFlags) validate() error {
 	return t.machine.validate()
 }
 
-// images indexes the folder and splits off the held-out images.
-func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err error) {
+// images indexes the folder, says which files in it are skipped, and splits off the held-out images.
+func (t *trainFlags) images(ctx context.Context, stderr io.Writer) (train, held *dataset.Set, err error) {
 	all, err := dataset.Open(ctx, t.Data, dataset.Options{})
 	switch {
 	case ctx.Err() != nil:
@@ -230,10 +233,16 @@ func (t *trainFlags) images(ctx context.Context) (train, held *dataset.Set, err 
 	case err != nil:
 		return nil, nil, &usage.Error{Err: err}
 	}
+	if others := all.OthersLine(); others != "" && t.leads() {
+		fmt.Fprintln(stderr, "vicreg train: skipped", others)
+	}
 	train, held, t.HoldoutBelow = t.split(all)
-	if t.Batch > train.Len() {
+	switch {
+	case train.Len() < leastBatch:
+		return nil, nil, usage.Errorf("too few images in %s: %d to train on and %d held out, while a batch has at least %d", t.Data, train.Len(), held.Len(), leastBatch)
+	case t.Batch > train.Len():
 		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s: give a smaller one, such as --batch %d",
-			t.Batch, train.Len(), held.Len(), t.Data, max(2, train.Len()/4))
+			t.Batch, train.Len(), held.Len(), t.Data, max(leastBatch, train.Len()/4))
 	}
 	return train, held, nil
 }

@@ -194,6 +194,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 	if _, err := train(t, t.Context(), "--data", data, "--out", run, "--epochs", "1", "--holdout", "0"); err != nil {
 		t.Fatal(err)
 	}
+	lone := writeImages(t, 1)
 	empty, fresh := t.TempDir(), filepath.Join(t.TempDir(), "new")
 	for want, args := range map[string][]string{
 		"--data DIR is missing":                {"--out", fresh},
@@ -203,6 +204,8 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"want a share above 0":                 {"--data", data, "--out", fresh, "--max-bad", "0"},
 		"hue of 3 is not within":               {"--data", data, "--out", fresh, "--augment", "hue=3"},
 		"needs at least 2":                     {"--data", data, "--out", fresh, "--batch", "1"},
+		"1 to train on and 0 held out, while":  {"--data", lone, "--out", fresh, "--batch", "256"},
+		"one, such as --batch 3":               {"--data", data, "--out", fresh, "--batch", "13", "--holdout", "0"},
 		"larger than the":                      {"--data", data, "--out", fresh, "--batch", "64"},
 		`unknown model "vgg"`:                  {"--data", data, "--out", fresh, "--model", "vgg"},
 		`unknown stem "big"`:                   {"--data", data, "--out", fresh, "--stem", "big"},

@@ -37,7 +37,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 		fmt.Fprintln(stderr, "vicreg train:", w)
 	}
 	if errors.Is(err, checkpoint.ErrNone) {
-		return none, nil, usage.Errorf("--resume: no checkpoint in %s", t.out)
+		return none, nil, noCheckpoint(t.out, len(warnings), "--resume goes on with the run in --out")
 	}
 	if err != nil {
 		return none, nil, err
@@ -73,14 +73,18 @@ func (c *Config) lengthen(epochs int, p checkpoint.Position) (said string, err e
 		return "", usage.Errorf("--epochs %d: the run has %d behind it, and wants more to go on", epochs, p.Epoch)
 	}
 	perEpoch := max(1, c.Schedule.Total/c.Epochs)
-	if perEpoch*epochs < c.Schedule.Warmup {
-		return "", usage.Errorf("--epochs %d: the run's warm-up alone is longer, %d steps of %d an epoch", epochs, c.Schedule.Warmup, perEpoch)
+	if perEpoch*epochs <= c.Schedule.Warmup {
+		return "", usage.Errorf("--epochs %d: the run would end in its warm-up of %d steps, %d an epoch, with the learning rate at its highest: give at least %d",
+			epochs, c.Schedule.Warmup, perEpoch, c.Schedule.Warmup/perEpoch+1)
 	}
 	at := p.Epoch*perEpoch + p.Batch
 	before, rate := c.Epochs, c.Schedule.At(at)
 	c.Epochs, c.Schedule.Total = epochs, perEpoch*epochs
-	return fmt.Sprintf("the run has %d epochs now in the place of %d; it goes on at epoch %d along the cosine that ends with them, with the learning rate %.3g in the place of %.3g",
-		epochs, before, p.Epoch+1, c.Schedule.At(at), rate), nil
+	said = fmt.Sprintf("the run has %d epochs now in the place of %d; it goes on at epoch %d ", epochs, before, p.Epoch+1)
+	if at <= c.Schedule.Warmup { // the rate of this step is the same
+		return said + "along the cosine that ends with them, after the same warm-up", nil
+	}
+	return said + fmt.Sprintf("along the cosine that ends with them, with the learning rate %.3g in the place of %.3g", c.Schedule.At(at), rate), nil
 }
 
 // finished reports that a run has nothing left to do, "" if it has.

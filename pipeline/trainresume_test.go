@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"vicreg/models/optim"
+	"vicreg/models/ort/orttest"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/usage"
 )
@@ -184,8 +186,8 @@ func TestResumeWithOtherEpochs(t *testing.T) {
 		said   string
 	}{
 		{4, "4", 8, "the run has 4 epochs now in the place of 2; it goes on at epoch 3 along the cosine that ends with them, with the learning rate 0.0375 in the place of 5e-05\n"},
-		{1, "3", 6, "the run has 3 epochs now in the place of 2; it goes on at epoch 1 along "},
-		{1, "1", 2, "the run has 1 epochs now in the place of 2; it goes on at epoch 1 along "},
+		{1, "3", 6, "the run has 3 epochs now in the place of 2; it goes on at epoch 1 along the cosine that ends with them, after the same warm-up\n"},
+		{2, "3", 6, "the run has 3 epochs now in the place of 2; it goes on at epoch 2 along the cosine that ends with them, after the same warm-up\n"},
 	} {
 		out := t.TempDir()
 		stepwise(t, data, out, c.steps)
@@ -203,6 +205,50 @@ func TestResumeWithOtherEpochs(t *testing.T) {
 		}
 		if kept := configOf(t, out); kept.Schedule != schedule || 2*kept.Epochs != c.total {
 			t.Errorf("it ended with %+v", kept)
+		}
+	}
+}
+
+// A run can be shortened as long as it still comes out of its warm-up: it would end at its highest
+// learning rate.
+func TestFewerEpochs(t *testing.T) {
+	for _, c := range []struct {
+		epochs, warmup, batch int // the run is in its second epoch of 10, of 21 steps each
+		want                  string
+	}{
+		{2, 42, 0, "--epochs 2: the run would end in its warm-up of 42 steps, 21 an epoch, with the learning rate at its highest: give at least 3"},
+		{2, 50, 0, "--epochs 2: the run would end in its warm-up of 50 steps, 21 an epoch, with the learning rate at its highest: give at least 3"},
+		{2, 41, 0, "the run has 2 epochs now in the place of 10; it goes on at epoch 2 along the cosine that ends with them, after the same warm-up"},
+		{3, 42, 20, "the run has 3 epochs now in the place of 10; it goes on at epoch 2 along the cosine that ends with them, after the same warm-up"},
+		{2, 0, 0, "the run has 2 epochs now in the place of 10; it goes on at epoch 2 along the cosine that ends with them, with the learning rate 0.5 in the place of 0.976"},
+		{1, 0, 0, "--epochs 1: the run has 1 behind it, and wants more to go on"},
+	} {
+		run := Config{Epochs: 10}
+		run.Schedule = optim.Schedule{Peak: 1, Warmup: c.warmup, Total: 210}
+		before := run
+		said, err := run.lengthen(c.epochs, checkpoint.Position{Epoch: 1, Batch: c.batch})
+		var wrong *usage.Error
+		switch refused := errors.As(err, &wrong); {
+		case refused && (err.Error() != c.want || run.Epochs != before.Epochs || run.Schedule != before.Schedule):
+			t.Errorf("%+v: %v, leaves %+v", c, err, run.Schedule)
+		case !refused && (err != nil || said != c.want || run.Epochs != c.epochs || run.Schedule.Total != 21*c.epochs):
+			t.Errorf("%+v: %v, said %s", c, err, said)
+		}
+	}
+}
+
+// A run of which no checkpoint can be read is told from a folder without one.
+func TestDamagedCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	lib := []string{"--onnxruntime", orttest.Open(t).Path()}
+	for _, want := range []string{"the only checkpoint in " + dir + " cannot be read", "none of the 2 checkpoints in " + dir + " can be read"} {
+		put(t, dir, "checkpoint-"+fmt.Sprint(len(names(t, dir)))+".safetensors", []byte("damaged"))
+		_, resumed := train(t, t.Context(), "--out", dir, "--resume")
+		for _, err := range []error{resumed, Export(t.Context(), append(lib, dir), io.Discard, io.Discard)} {
+			var wrong *usage.Error
+			if !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%v, want %s", err, want)
+			}
 		}
 	}
 }

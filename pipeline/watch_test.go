@@ -23,7 +23,7 @@ func newSmallWatch(t *testing.T, opt ort.Options) (*watch, map[string]*tensor.Te
 	if _, _, err := f.prepare(fs, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	train, held, err := f.images(t.Context())
+	train, held, err := f.images(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

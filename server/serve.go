@@ -104,6 +104,9 @@ func (f *serveFlags) validate() error {
 			return usage.Errorf("--%s %d: want 1 to %d", n.name, n.v, 1<<30)
 		}
 	}
+	if err := f.checkAddresses(); err != nil {
+		return err
+	}
 	switch {
 	case f.MaxBatch > 1024:
 		return usage.Errorf("--max-batch %d: want 1 to 1024", f.MaxBatch)

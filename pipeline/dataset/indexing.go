@@ -21,7 +21,7 @@ type indexing struct {
 	source     *source
 	dimensions bool
 	workers    int
-	others     map[string]int // see Set.Others
+	others     others // see Set.Others
 }
 
 // run brings an older index, which may be empty, up to date.

@@ -53,7 +53,7 @@ func (o Options) workers() int {
 func Open(ctx context.Context, name string, opt Options) (*Set, error) {
 	src, err := find(name)
 	if err != nil {
-		return nil, fmt.Errorf("index images: %w", err)
+		return nil, fmt.Errorf("find images: %w", err)
 	}
 	x := &indexing{ctx: ctx, source: src, dimensions: opt.Dimensions, workers: opt.workers()}
 	path, asked := opt.place(src)
@@ -63,10 +63,10 @@ func Open(ctx context.Context, name string, opt Options) (*Set, error) {
 	}
 	at, changed, err := x.run(old)
 	if err != nil {
-		return nil, fmt.Errorf("index images in %s: %w", name, err)
+		return nil, fmt.Errorf("find images in %s: %w", name, err)
 	}
 	if at.table.len() == 0 {
-		return nil, fmt.Errorf("index images: no image in %s (.jpg, .jpeg, .png, .webp, .gif, .tif or .tiff)", name)
+		return nil, &NoImage{Source: name, others: x.others}
 	}
 	if path != "" && changed && (asked || at.table.len() >= SaveFrom) {
 		if err := saveIndex(path, src, at); err != nil && asked {

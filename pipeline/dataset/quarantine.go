@@ -11,7 +11,10 @@ import (
 )
 
 // Bad is a file that could not be used, and the reason.
-type Bad struct{ Key, Reason string }
+type Bad struct {
+	Key    string `json:"path"`
+	Reason string `json:"reason"`
+}
 
 // BadFile is the error of a file that cannot be used.
 type BadFile struct{ Bad }

@@ -27,7 +27,7 @@ type Set struct {
 	origin  []uint32 // index in sources by row of the table; nil for a single one
 	table   *table
 	pick    []uint32 // rows of the table; nil for all
-	others  map[string]int
+	others  others
 }
 
 // from returns the source of a row of the table.

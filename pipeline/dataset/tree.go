@@ -140,7 +140,7 @@ func refreshTree(x *indexing, old *listing) (now *listing, changed bool, err err
 	if err := w.folder(""); err != nil {
 		return nil, false, err
 	}
-	x.others = w.others
+	x.others = others{w.others, len(w.kept) > 0}
 	if len(w.kept) == len(old.parts) && len(w.parts) == len(old.parts) {
 		return old, false, nil
 	}

@@ -56,7 +56,8 @@ func Parse(fs *flag.FlagSet, args []string, positional ...Positional) error {
 	case err != nil:
 		return err
 	case len(values) > len(positional):
-		return Errorf("unexpected argument %q%s", values[len(positional)], unquoted(fs))
+		surplus := values[len(positional)]
+		return Errorf("unexpected argument %q%s", surplus, meant(fs, surplus, len(positional) == 0))
 	case len(values) < len(positional) && !strings.HasPrefix(positional[len(values)].Name, "["):
 		return Errorf("%s is missing", positional[len(values)].Name)
 	}
@@ -92,13 +93,27 @@ func read(fs *flag.FlagSet, args []string) (values []string, err error) {
 	return values, nil
 }
 
-// unquoted explains the likely cause of a surplus argument to commands with --data: the shell
-// expanded an unquoted pattern.
-func unquoted(fs *flag.FlagSet) string {
-	if !Given(fs, "data") {
-		return ""
+// meant explains the likely cause of a surplus argument: a flag was left out, as some commands take
+// a folder without one, or the shell expanded an unquoted pattern. bare is set for commands that
+// take no argument without a flag.
+func meant(fs *flag.FlagSet, surplus string, bare bool) string {
+	absent := func(name, value string) bool {
+		f := fs.Lookup(name)
+		if f == nil || Given(fs, name) {
+			return false
+		}
+		takes, _ := flag.UnquoteUsage(f)
+		return takes == value
 	}
-	return "; --data is one folder or file, or a pattern in quotes: --data 'photos/*.jpg'"
+	switch isModel := strings.HasSuffix(surplus, ".onnx"); {
+	case isModel && absent("model", "FILE"): // not train's, which is the name of a backbone
+		return fmt.Sprintf("; did you mean --model %s?", surplus)
+	case Given(fs, "data"):
+		return "; --data is one folder or file, or a pattern in quotes: --data 'photos/*.jpg'"
+	case bare && !isModel && absent("data", "DIR"):
+		return fmt.Sprintf("; did you mean --data %s?", surplus)
+	}
+	return ""
 }
 
 // split parses the flags, silencing fs, and returns the other arguments.

@@ -90,6 +90,37 @@ func TestAnUnquotedPatternIsToldOf(t *testing.T) {
 	}
 }
 
+// An argument whose flag was left out is answered with that flag, if the command has it.
+func TestAnArgumentWithoutItsFlag(t *testing.T) {
+	const unexpected = "unexpected argument "
+	for _, c := range []struct{ flags, args, run, want string }{
+		{"model=FILE data=DIR", "b.onnx --data photos", "", `"b.onnx"; did you mean --model b.onnx?`},
+		{"model=FILE data=DIR", "b.onnx photos", "", `"b.onnx"; did you mean --model b.onnx?`},
+		{"model=FILE data=DIR", "photos --model b.onnx", "", `"photos"; did you mean --data photos?`},
+		{"model=FILE data=DIR", "--model a.onnx b.onnx", "", `"b.onnx"`},
+		{"model=FILE", "b.onnx", "", `"b.onnx"; did you mean --model b.onnx?`},
+		{"model=FILE", "photos", "", `"photos"`},
+		{"data=DIR", "photos", "", `"photos"; did you mean --data photos?`},
+		{"model=backbone data=DIR", "b.onnx", "", `"b.onnx"`},
+		{"data=DIR", "b.onnx", "", `"b.onnx"`},
+		{"model=FILE data=DIR", "run b.onnx", "RUN", `"b.onnx"; did you mean --model b.onnx?`},
+		{"model=FILE data=DIR", "run other", "RUN", `"other"`},
+	} {
+		fs := exampleFlags(io.Discard)
+		for name := range strings.FieldsSeq(c.flags) {
+			name, value, _ := strings.Cut(name, "=")
+			fs.String(name, "", "`"+value+"`")
+		}
+		var takes []Positional
+		if c.run != "" {
+			takes = append(takes, Positional{c.run, new(string)})
+		}
+		if err := Parse(fs, strings.Fields(c.args), takes...); err == nil || err.Error() != unexpected+c.want {
+			t.Errorf("%+v: got %v", c, err)
+		}
+	}
+}
+
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                   "RUN is missing",

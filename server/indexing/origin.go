@@ -2,6 +2,7 @@ package indexing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -33,6 +34,10 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 	}
 	// No index of the shards is kept: an old one would miss a file that was replaced.
 	set, err := dataset.OpenAll(ctx, a.data, dataset.Options{Index: dataset.NoIndex})
+	var none *dataset.NoImage
+	if a.prune && errors.As(err, &none) {
+		return nil, usage.Errorf("%w; --prune does not go by an empty source, which may only be unmounted: to remove its images, give their ids to vicreg index remove", err)
+	}
 	if err != nil {
 		return nil, &usage.Error{Err: err}
 	}

@@ -145,6 +145,9 @@ and said to be there: do not let such a copy take the place of the last one with
 	if err := usage.Require(f, "o"); err != nil {
 		return err
 	}
+	if *out == "-" {
+		return usage.Errorf("-o -: give the name of a file")
+	}
 	if _, err := os.Lstat(*out); !errors.Is(err, fs.ErrNotExist) {
 		return usage.Errorf("-o %s: there is a file already", usage.Printable(*out))
 	}

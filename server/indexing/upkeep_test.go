@@ -47,6 +47,7 @@ func TestUpkeepBesideAnOwner(t *testing.T) {
 	want(t, said(t, "check", file), "is in order: 5 items\n")
 	want(t, said(t, "backup", file, "-o", copied), "wrote "+copied+"\n")
 	want(t, said(t, "export", file, "-o", filepath.Join(t.TempDir(), "v.npy")), "5 vectors")
+	wrong(t, "-o -: give the name of a file", "backup", file, "-o", "-")
 	want(t, said(t, "duplicates", file), "0 groups")
 	wrong(t, "vicreg index add --server URL", "remove", file, "late")
 	for words, args := range map[string][]string{"stop that first": {"compact", file}, "with the new model and --rebuild": {"rebuild", file, "--model", colour(t, 2)}} {
