@@ -67,7 +67,7 @@ func TestRestore(t *testing.T) {
 		wantFiles(t, folder, "x.index", "x.index.lock")
 		s := opened(t, path, Options{})
 		wantRows(t, s, rows...)
-		if err := errors.Join(sound(s), s.Close()); err != nil {
+		if err := errors.Join(s.Verify(context.Background()), s.Close()); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestKillWhileRestoring(t *testing.T) {
 			if !isNew && !reflect.DeepEqual(got, was.rows) {
 				t.Fatalf("killed at %s %d it left %d rows that are neither the old nor the new ones", call, n, len(got))
 			}
-			if err := errors.Join(sound(s), s.Close()); err != nil {
+			if err := errors.Join(s.Verify(context.Background()), s.Close()); err != nil {
 				t.Errorf("killed at %s %d: %v", call, n, err)
 			}
 			wantFiles(t, filepath.Dir(path), "x.index", "x.index.lock")
@@ -299,13 +299,4 @@ func restoreOnce(args []string) error {
 	runtime.LockOSThread() // strace counts calls per thread
 	_, err := Restore(context.Background(), args[0], args[1])
 	return err
-}
-
-// sound returns the first thing that is wrong with an index.
-func sound(s *Store) error {
-	r, err := s.Survey(context.Background(), func(*Row) error { return nil })
-	if err != nil {
-		return err
-	}
-	return r.Err()
 }
