@@ -37,14 +37,14 @@ func commands() []command {
 		{"data", "check images before a run, or preview their views", pipeline.Data},
 		{"train", "pretrain a backbone on a folder of images", pipeline.Train},
 		{"export", "write the backbone of a run as an ONNX model", pipeline.Export},
-		{"eval", "measure the vectors of an exported model", pipeline.Eval},
-		{"embed", "turn images into a file of vectors", pipeline.Embed},
-		{"index", "keep images with their vectors, to find those that look alike", indexing.Index},
-		{"search", "find the images of an index that are most like another", indexing.Search},
-		{"serve", "answer requests for vectors and similar images over HTTP", server.Serve},
-		{"health", "ask a server whether it is well, for probes", server.Health},
-		{"doctor", "show what vicreg finds on this machine, and what is wrong", pipeline.Doctor},
-		{"version", "print what this program was built from", pipeline.Version},
+		{"eval", "evaluate the vectors of an exported model", pipeline.Eval},
+		{"embed", "compute the vectors of images and write them to a file", pipeline.Embed},
+		{"index", "manage an index of images and their vectors for similarity search", indexing.Index},
+		{"search", "find the images in an index that are most similar to another", indexing.Search},
+		{"serve", "serve vectors and similarity search over HTTP", server.Serve},
+		{"health", "check the health of a server, for probes", server.Health},
+		{"doctor", "check this machine's ONNX Runtime and CUDA setup", pipeline.Doctor},
+		{"version", "print version and build information", pipeline.Version},
 	}
 }
 
@@ -88,7 +88,7 @@ func dispatch(ctx context.Context, table []command, args []string, stdout, stder
 		}
 		names[i] = c.name
 	}
-	hint := "vicreg --help lists all"
+	hint := "vicreg --help lists all commands"
 	if near := usage.Closest(name, names); near != "" {
 		hint = "did you mean " + near + "?"
 	}
@@ -108,7 +108,7 @@ func exitCode(ctx context.Context, name string, err error, stderr io.Writer) int
 	line := usage.Line(err.Error())
 	var wrong *usage.Error
 	if errors.As(err, &wrong) {
-		fmt.Fprintf(stderr, "vicreg %s: %s (vicreg %s --help explains)\n", name, line, cmp.Or(wrong.Command, name))
+		fmt.Fprintf(stderr, "vicreg %s: %s (see vicreg %s --help)\n", name, line, cmp.Or(wrong.Command, name))
 		return exitWrongInput
 	}
 	fmt.Fprintf(stderr, "vicreg %s: %s\n", name, line)
@@ -121,6 +121,6 @@ func overview(table []command) string {
 	for _, c := range table {
 		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.purpose)
 	}
-	b.WriteString("\nvicreg COMMAND --help explains a command with an example and all its flags.\n")
+	b.WriteString("\nRun vicreg COMMAND --help for examples and all flags of a command.\n")
 	return b.String()
 }

@@ -117,7 +117,7 @@ func TestTrainTogether(t *testing.T) {
 	unlike[2] = args[2]
 	all = startTogether(t, 2, append(unlike, "--sync-batchnorm=false")...)
 	end(t, all, 0, 0)
-	if !strings.Contains(all[0].out.String(), "BatchNorm uses the statistics of each part by itself\n") {
+	if !strings.Contains(all[0].out.String(), "BatchNorm uses the statistics of each part\n") {
 		t.Errorf("the first says\n%s", &all[0].out)
 	}
 	got = stepLosses(t, apart)
@@ -130,7 +130,7 @@ func TestTrainTogether(t *testing.T) {
 func TestSyncBatchNormIsRefused(t *testing.T) {
 	args, _ := smallTraining(t, "1")
 	out, err := program(t, nil, append(args, "--sync-batchnorm=false")...).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "--sync-batchnorm: want --collectives as well") {
+	if err == nil || !strings.Contains(string(out), "--sync-batchnorm requires --collectives") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -219,16 +219,16 @@ func TestTrainTogetherAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(rank int, args []string) []string{
-		"process 1 has other settings than process 0": func(rank int, args []string) []string {
+		"process 1 and process 0 have different settings": func(rank int, args []string) []string {
 			return append(args, "--variance", []string{"25", "24"}[rank])
 		},
-		"process 1 has other weights than process 0": func(rank int, args []string) []string {
+		"process 1 and process 0 have different weights": func(rank int, args []string) []string {
 			return append(args, "--init", other[rank])
 		},
-		"process 1 has other images than process 0": func(rank int, args []string) []string {
+		"process 1 and process 0 have different images": func(rank int, args []string) []string {
 			return append(args, "--data", []string{args[2], more}[rank])
 		},
-		"--batch 7: 2 processes want equal parts of it, of 2 images at least": func(rank int, args []string) []string {
+		"--batch 7: 2 processes need equal parts of it, of at least 2 images": func(rank int, args []string) []string {
 			return append(args, "--batch", "7")
 		},
 	} {
@@ -276,7 +276,7 @@ func TestTrainTogetherOverMPI(t *testing.T) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := train(); err == nil || !strings.Contains(out, "another vicreg train is at work in ") {
+	if out, err := train(); err == nil || !strings.Contains(out, "another vicreg train is running in ") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	lock.Close()

@@ -69,7 +69,7 @@ func claimFolder(dir string) (*os.File, error) {
 	// support locks.
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
 		f.Close()
-		return nil, usage.Errorf("another vicreg train is at work in %s", dir)
+		return nil, usage.Errorf("another vicreg train is running in %s", dir)
 	}
 	return f, nil
 }
@@ -82,7 +82,7 @@ func (t *trainFlags) checkFolder() error {
 	// A run that died before its first checkpoint leaves at most an empty file.
 	metrics, err := os.Stat(filepath.Join(t.out, metricsFile))
 	if len(t.found) > 0 || err == nil && metrics.Size() > 0 {
-		return usage.Errorf("%s holds a run already; --resume goes on with it, --force starts anew", t.out)
+		return usage.Errorf("%s already holds a run; --resume continues it, --force starts over", t.out)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestAFolderBelongsToOneProcessAtATime(t *testing.T) {
 	}
 	_, err = train(t, t.Context(), "--data", data, "--out", out)
 	var wrong *usage.Error
-	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is at work in") {
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is running in") {
 		t.Fatalf("got %v", err)
 	}
 	if left, _ := os.ReadDir(out); len(left) > 0 {
@@ -90,7 +90,7 @@ func TestTakingOverARunThatIsAboutToEnd(t *testing.T) {
 		}, args...)
 		lock.Close()
 		var wrong *usage.Error
-		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is at work in "+out) {
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another vicreg train is running in "+out) {
 			t.Errorf("%v: got %v", args, err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestAFolderIsClaimedBeforeImagesAreIndexed(t *testing.T) {
 	}
 	defer lock.Close()
 	_, err = train(t, t.Context(), "--data", filepath.Join(out, "none"), "--out", out)
-	if err == nil || !strings.Contains(err.Error(), "another vicreg train is at work in") {
+	if err == nil || !strings.Contains(err.Error(), "another vicreg train is running in") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -30,7 +30,7 @@ type collapse struct{ told bool }
 func (c *Config) looks(done, perEpoch int, variance float64, health *Health) string {
 	if health != nil && health.Images >= fewRanked && done*perEpoch > c.Schedule.Warmup &&
 		health.Spread < collapsedSpread && health.Rank < collapsedRank {
-		return fmt.Sprintf("spread %.2f and rank %.0f of the held-out images", health.Spread, health.Rank)
+		return fmt.Sprintf("held-out images have spread %.2f and rank %.0f", health.Spread, health.Rank)
 	}
 	if (done-1)*perEpoch >= c.Schedule.Warmup && variance > collapsedVariance {
 		return fmt.Sprintf("a variance term of %.2f, where 1 is a std of 0", variance)
@@ -45,10 +45,10 @@ func (c *collapse) warn(out io.Writer, epoch int, collapsed, apart string) {
 	switch {
 	case c.told:
 	case apart != "":
-		fmt.Fprintf(out, "vicreg train: epoch %d: %s: weights and running statistics have run apart; should that stay, begin anew with a lower --lr or a longer --warmup\n", epoch, apart)
+		fmt.Fprintf(out, "vicreg train: epoch %d: %s: weights and running statistics have diverged; if this persists, start again with a lower --lr or a longer --warmup\n", epoch, apart)
 	case collapsed != "":
-		fmt.Fprintf(out, "vicreg train: epoch %d: the embeddings look collapsed: %s; should that stay, see whether the images differ (vicreg data check) "+
-			"and what training sees of them (vicreg data preview), or try a lower --lr or a higher --variance\n", epoch, collapsed)
+		fmt.Fprintf(out, "vicreg train: epoch %d: the embeddings look collapsed: %s; if this persists, check the images (vicreg data check) "+
+			"and the views (vicreg data preview), or try a lower --lr or a higher --variance\n", epoch, collapsed)
 	}
 	c.told = collapsed != "" || apart != ""
 }
@@ -56,7 +56,7 @@ func (c *collapse) warn(out io.Writer, epoch int, collapsed, apart string) {
 // doubt describes what is questionable about valid settings, "" for nothing.
 func (c *Config) doubt() string {
 	if c.Loss.Variance == 0 {
-		return "--variance 0: nothing keeps the embeddings from collapsing to one point, which the other terms like best"
+		return "--variance 0: nothing keeps the embeddings from collapsing to one point, which minimises the other terms"
 	}
 	return ""
 }

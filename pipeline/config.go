@@ -84,28 +84,28 @@ type settings struct {
 }
 
 func (s *settings) register(fs *flag.FlagSet) {
-	fs.StringVar(&s.Data, "data", "", "`DIR` with the images, in any depth of folders; or a text file with a path a line, perhaps with a tab and a label, which training ignores; or tar shards: a file, a folder of them, a pattern such as part-{000..127}.tar; or a pattern of image files, in quotes, such as 'photos/*.jpg'")
-	fs.Float64Var(&s.Holdout, "holdout", 0.05, "`share` of the images kept from training to watch it, 2 at the least unless it is 0; chosen by a hash of the path")
-	fs.Uint64Var(&s.Seed, "seed", 1, "`N` that decides the first weights, the order of the images and their views")
+	fs.StringVar(&s.Data, "data", "", "`DIR` with the images, searched recursively; or a text file with one path per line (a label after a tab is ignored); or tar shards: a file, a folder of them, or a pattern such as part-{000..127}.tar; or a quoted pattern of image files, such as 'photos/*.jpg'")
+	fs.Float64Var(&s.Holdout, "holdout", 0.05, "`fraction` of images held out for monitoring, at least 2 images unless 0; chosen by a hash of the path")
+	fs.Uint64Var(&s.Seed, "seed", 1, "random seed `N` for the initial weights, the order of the images and their views")
 	fs.StringVar(&s.Model, "model", "resnet18", "`backbone`: "+strings.Join(models.ModelNames(), ", "))
-	fs.StringVar(&s.Stem, "stem", "", "first layer of the `kind` imagenet (7x7 and pooling) or cifar (3x3); by default cifar up to 64 pixels")
-	fs.IntVar(&s.Width, "width", 64, "`channels` of the first stage; the embedding has 8 times as many, 32 times for resnet50")
-	fs.IntVar(&s.Size, "image-size", 224, "side of a view in `pixels`")
-	fs.StringVar(&s.expander, "expander", "", "`widths` of the expander; by default 2048-2048-2048 with the cifar stem, else 8192-8192-8192")
-	fs.StringVar(&s.Init, "init", "", "safetensors `FILE` with weights named as torchvision names them, to start from instead of random ones")
+	fs.StringVar(&s.Stem, "stem", "", "`kind` of first layer: imagenet (7x7 and pooling) or cifar (3x3); by default cifar up to 64 pixels")
+	fs.IntVar(&s.Width, "width", 64, "number of `channels` of the first stage; the embedding has 8 times as many dimensions, 32 times for resnet50")
+	fs.IntVar(&s.Size, "image-size", 224, "width and height of a view in `pixels`")
+	fs.StringVar(&s.expander, "expander", "", "layer `widths` of the expander; by default 2048-2048-2048 with the cifar stem, else 8192-8192-8192")
+	fs.StringVar(&s.Init, "init", "", "start from the weights in this safetensors `FILE`, with torchvision's names, instead of random ones")
 	s.Files.Register(fs)
 	encoder.ConversionFlags(fs, &s.Conversion, "")
 	s.recipe.register(fs)
 	fs.Float64Var(&s.Loss.Invariance, "invariance", 25, "`coefficient` of the invariance term")
 	fs.Float64Var(&s.Loss.Variance, "variance", 25, "`coefficient` of the variance term")
 	fs.Float64Var(&s.Loss.Covariance, "covariance", 1, "`coefficient` of the covariance term")
-	fs.IntVar(&s.Batch, "batch", 256, "`images` a step")
-	fs.IntVar(&s.Epochs, "epochs", 100, "`N` passes over the images")
-	fs.StringVar(&s.optimizer, "optimizer", "", "`name`: lars, sgd or adamw; by default adamw, and lars in runs of 10,000 steps and more without --init")
-	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default chosen from optimizer, model, batch and epochs, a fifth of that with --init, and printed")
-	fs.Float64Var(&s.warmup, "warmup", 0, "`epochs` of linear warm-up; by default the smaller of 10 epochs and a tenth of the steps, but 200 steps, or 400 with --init, unless that is more than half of the run")
-	fs.Float64Var(&s.weightDecay, "weight-decay", 0, "`factor`; by default that of the optimizer")
-	fs.Float64Var(&s.clipNorm, "clip-norm", 0, "`norm` over all gradients of a step that longer ones are scaled to, before weight decay; 0 for none")
+	fs.IntVar(&s.Batch, "batch", 256, "`images` per step")
+	fs.IntVar(&s.Epochs, "epochs", 100, "number `N` of passes over the images")
+	fs.StringVar(&s.optimizer, "optimizer", "", "optimizer `name`: lars, sgd or adamw; by default adamw, but lars for runs of 10,000 steps or more without --init")
+	fs.Float64Var(&s.lr, "lr", 0, "peak learning `rate`; by default derived from optimizer, model, batch and epochs (a fifth of that with --init) and printed")
+	fs.Float64Var(&s.warmup, "warmup", 0, "`epochs` of linear warm-up; default: a tenth of the steps, at most 10 epochs, but at least 200 steps (400 with --init) or half the run, whichever is less")
+	fs.Float64Var(&s.weightDecay, "weight-decay", 0, "weight decay `factor`; the default depends on the optimizer")
+	fs.Float64Var(&s.clipNorm, "clip-norm", 0, "clip the global gradient norm to this `value`, before weight decay; 0 disables clipping")
 }
 
 // resolve checks the flags and fills in the defaults that do not depend on the data; optimizer and
@@ -142,11 +142,11 @@ func (s *settings) resolve(given func(flag string) bool) error {
 	s.decayGiven, s.warmupGiven = given("weight-decay"), given("warmup")
 	switch {
 	case given("lr") && !(s.lr > 0 && s.lr <= maxRate):
-		return usage.Errorf("--lr %g: want a rate above 0, at most %g", s.lr, maxRate)
+		return usage.Errorf("--lr %g: want a rate above 0 and at most %g", s.lr, maxRate)
 	case !(s.warmup >= 0 && s.warmup <= math.MaxInt32):
-		return usage.Errorf("--warmup %g: want a number of epochs from 0", s.warmup)
+		return usage.Errorf("--warmup %g: want 0 or more epochs", s.warmup)
 	case s.warmupGiven && s.warmup > float64(s.Epochs):
-		return usage.Errorf("--warmup %g: the run has --epochs %d, and would end before its peak learning rate", s.warmup, s.Epochs)
+		return usage.Errorf("--warmup %g: with --epochs %d the run would end before it reaches its peak learning rate", s.warmup, s.Epochs)
 	}
 	return s.Validate()
 }
@@ -168,7 +168,7 @@ func (c *Config) Validate() error {
 	case c.Size < 8 || c.Size > 1024:
 		return usage.Errorf("--image-size %d: want 8 to 1024 pixels", c.Size)
 	case !(c.Holdout >= 0 && c.Holdout <= 0.9): // also catches NaN
-		return usage.Errorf("--holdout %g: want a share from 0 to 0.9", c.Holdout)
+		return usage.Errorf("--holdout %g: want a fraction from 0 to 0.9", c.Holdout)
 	case !(c.Optimizer.WeightDecay >= 0 && c.Optimizer.WeightDecay <= 1):
 		return usage.Errorf("--weight-decay %g: want a factor from 0 to 1", c.Optimizer.WeightDecay)
 	case c.Optimizer.ClipNorm != 0 && !(c.Optimizer.ClipNorm >= minClip && c.Optimizer.ClipNorm <= maxClip):
@@ -250,7 +250,7 @@ func (c choice) describe(o optim.Config, s optim.Schedule) string {
 	if c.optimizer != "" {
 		text = strings.Replace(text, o.Name, o.Name+" ("+c.optimizer+")", 1)
 	}
-	return fmt.Sprintf("%s, peak lr %.4g (%s), %d of %d steps warm-up", text, s.Peak, c.rate, s.Warmup, s.Total)
+	return fmt.Sprintf("%s, peak lr %.4g (%s), warm-up for %d of %d steps", text, s.Peak, c.rate, s.Warmup, s.Total)
 }
 
 // graphs describes the run's graphs for a channel block size of the CPU kernels, 0 for the portable

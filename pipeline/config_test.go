@@ -18,7 +18,7 @@ import (
 func TestHoldoutOfFewImages(t *testing.T) {
 	data, out := writeImages(t, 20), t.TempDir()
 	printed, err := train(t, t.Context(), "--data", data, "--out", out, "--holdout", "0.001")
-	if err != nil || !strings.Contains(printed, "images     18 to train on, 2 held out, in ") || strings.Count(printed, "2 held out, so few that this is noise: ") != 3 || strings.Count(printed, "% (chance 50 %)\n") != 3 {
+	if err != nil || !strings.Contains(printed, "images     18 for training, 2 held out, in ") || strings.Count(printed, "2 held out, so few that this is noise: ") != 3 || strings.Count(printed, "% (chance 50 %)\n") != 3 {
 		t.Errorf("%v, printed\n%s", err, printed)
 	}
 	var told bytes.Buffer
@@ -27,11 +27,11 @@ func TestHoldoutOfFewImages(t *testing.T) {
 	}
 	few := writeImages(t, 9)
 	printed, err = train(t, t.Context(), "--data", few, "--out", filepath.Join(out, "few"), "--holdout", "0.001")
-	if err != nil || !strings.Contains(printed, "images     9 to train on, 0 held out (too few for 2 and a batch of 8: training is not watched), in ") {
+	if err != nil || !strings.Contains(printed, "images     9 for training, 0 held out (too few for 2 and a batch of 8: training is not monitored), in ") {
 		t.Errorf("%v, printed\n%s", err, printed)
 	}
 	printed, err = train(t, t.Context(), "--data", few, "--out", filepath.Join(out, "none"), "--holdout", "0")
-	if err != nil || !strings.Contains(printed, "images     9 to train on, 0 held out, in ") {
+	if err != nil || !strings.Contains(printed, "images     9 for training, 0 held out, in ") {
 		t.Errorf("%v, printed\n%s", err, printed)
 	}
 	all, err := dataset.Index(data)
@@ -94,11 +94,11 @@ func TestHoldoutOfImagesThatComeAndGo(t *testing.T) {
 func TestResumeDoesNotHoldOutWhatWasTrainedOn(t *testing.T) {
 	few, more, out := writeImages(t, 9), writeImages(t, 20), t.TempDir()
 	printed, err := train(t, t.Context(), "--data", few, "--out", out, "--holdout", "0.001", "--warmup", "1", "--time-limit", "1ns")
-	if err != nil || !strings.Contains(printed, "9 to train on, 0 held out (too few for 2 and a batch of 8") {
+	if err != nil || !strings.Contains(printed, "9 for training, 0 held out (too few for 2 and a batch of 8") {
 		t.Fatal(printed, err)
 	}
 	printed, err = train(t, t.Context(), "--data", more, "--out", out, "--resume", "--time-limit", "1ns")
-	if err != nil || !strings.Contains(printed, "images     20 to train on, 0 held out (all others were trained on: training is not watched), in ") {
+	if err != nil || !strings.Contains(printed, "images     20 for training, 0 held out (all others were trained on: training is not monitored), in ") {
 		t.Errorf("%v, printed\n%s", err, printed)
 	}
 	if c := configOf(t, out); c.HoldoutBelow != 0.001 {
@@ -107,7 +107,7 @@ func TestResumeDoesNotHoldOutWhatWasTrainedOn(t *testing.T) {
 	// One that began with two held out keeps them, and only new ones may replace them.
 	out = t.TempDir()
 	printed, err = train(t, t.Context(), "--data", more, "--out", out, "--holdout", "0.001", "--warmup", "1", "--time-limit", "1ns")
-	if err != nil || !strings.Contains(printed, "18 to train on, 2 held out, in ") {
+	if err != nil || !strings.Contains(printed, "18 for training, 2 held out, in ") {
 		t.Fatal(printed, err)
 	}
 	all, err := dataset.Index(more)
@@ -120,7 +120,7 @@ func TestResumeDoesNotHoldOutWhatWasTrainedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	printed, err = train(t, t.Context(), "--out", out, "--resume", "--time-limit", "1ns")
-	if err != nil || !strings.Contains(printed, "18 to train on, 1 held out (all others were trained on: training is not watched), in ") {
+	if err != nil || !strings.Contains(printed, "18 for training, 1 held out (all others were trained on: training is not monitored), in ") {
 		t.Errorf("%v, printed\n%s", err, printed)
 	}
 }

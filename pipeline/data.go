@@ -21,13 +21,13 @@ func Data(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "preview":
 		return usage.Of("data preview", dataPreview(ctx, args, stdout))
 	case "-h", "-help", "--help":
-		io.WriteString(stdout, `Look at images before a run.
+		io.WriteString(stdout, `Check the images of a data set before training.
 
 Usage:
-  vicreg data check DIR...    find bad and duplicate files, print sizes, mean and std
-  vicreg data preview DIR...  draw the views that training would see
+  vicreg data check DIR...    find bad and duplicate files; report sizes, mean and std
+  vicreg data preview DIR...  draw the augmented views that training would see
 
-Each explains itself with --help.
+Run vicreg data COMMAND --help for more.
 `)
 		return flag.ErrHelp
 	case "":
@@ -37,5 +37,5 @@ Each explains itself with --help.
 	if near := usage.Closest(word, []string{"check", "preview"}); near != "" {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	}
-	return usage.Errorf("unknown word %q, want check or preview%s", word, hint)
+	return usage.Errorf("unknown command %q: want check or preview%s", word, hint)
 }

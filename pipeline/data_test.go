@@ -132,7 +132,7 @@ func TestDataCheckCountsTheRest(t *testing.T) {
 	if err == nil {
 		t.Error("no error")
 	}
-	for _, want := range []string{"bad           12\n", "bad/09.png: ", "\n              and 2 more\nduplicates    12 files in 1 group of equal bytes, 11 of them copies\n",
+	for _, want := range []string{"bad           12\n", "bad/09.png: ", "\n              and 2 more\nduplicates    12 byte-identical files in 1 group, 11 of them copies\n",
 		" = same/09.png and 2 more\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -147,7 +147,7 @@ func TestDataCheckCountsTheRest(t *testing.T) {
 		}
 	}
 	out, _ = data(t, "check", dir)
-	if want := "duplicates    34 files in 12 groups of equal bytes, 22 of them copies\n"; !strings.Contains(out, want) || !strings.HasSuffix(out, "\n              and 2 more\n") {
+	if want := "duplicates    34 byte-identical files in 12 groups, 22 of them copies\n"; !strings.Contains(out, want) || !strings.HasSuffix(out, "\n              and 2 more\n") {
 		t.Errorf("no %q in\n%s", want, out)
 	}
 }

@@ -34,7 +34,7 @@ type check struct {
 func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "data check",
-		Purpose:  "Decode every image of a data set; print what is there, what is bad or there twice, and mean and std.",
+		Purpose:  "Decode every image of a data set; report formats and sizes, bad files, duplicates, mean and std.",
 		Synopsis: "DIR... [flags]",
 		Examples: []string{
 			"vicreg data check photos",
@@ -43,16 +43,16 @@ func dataCheck(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		Notes: `Mean and std are per channel, of pixels from 0 to 1, each image with equal weight; the
 line that prints them can be pasted into vicreg train, with the same --levels and
 --background. Duplicates are byte-identical files. The exit code is 1 if a file is bad,
-and 0 if only duplicates were found. Training replaces a bad file by its neighbour and
-goes on.`,
+and 0 if only duplicates were found. Training replaces a bad file with its neighbour and
+continues.`,
 	})
 	c := &check{}
-	fs.StringVar(&c.list, "list", "", "`FILE` to write every bad file with its reason and every group of duplicates to")
-	fs.BoolVar(&c.force, "force", false, "write over the FILE of --list if it exists")
+	fs.StringVar(&c.list, "list", "", "write every bad file with its reason, and every group of duplicates, to this `FILE`")
+	fs.BoolVar(&c.force, "force", false, "overwrite the FILE of --list if it exists")
 	fs.BoolVar(&c.asJSON, "json", false, "print one JSON object")
 	c.files.Register(fs)
 	encoder.ConversionFlags(fs, &c.conversion, "")
-	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one a core")
+	fs.IntVar(&c.workers, "workers", 0, "`N` goroutines that decode; by default one per core")
 	if err := usage.ParseAll(fs, args, "DIR", &c.data); err != nil {
 		return err
 	}

@@ -175,12 +175,12 @@ func (f *inventory) copies() string {
 	case 1:
 		groups = "group"
 	}
-	return fmt.Sprintf("%d files in %d %s of equal bytes, %d of them copies", files, len(f.Duplicates), groups, files-len(f.Duplicates))
+	return fmt.Sprintf("%d byte-identical files in %d %s, %d of them copies", files, len(f.Duplicates), groups, files-len(f.Duplicates))
 }
 
 func (f *inventory) pixels(line func(name, format string, args ...any)) {
 	quantiles := func(name string, s spread, digits int) {
-		line(name, "median %.*f, 5 to 95 %%: %.*f to %.*f, least %.*f, most %.*f",
+		line(name, "median %.*f, 5th to 95th percentile %.*f to %.*f, min %.*f, max %.*f",
 			digits, s.Median, digits, s.P05, digits, s.P95, digits, s.Min, digits, s.Max)
 	}
 	quantiles("width", f.Width, 0)

@@ -49,25 +49,25 @@ const (
 func dataPreview(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "data preview",
-		Purpose:  "Draw images beside the random views that training would see of them.",
+		Purpose:  "Draw images next to the random augmented views that training would see.",
 		Synopsis: "DIR... -o FILE [flags]",
 		Examples: []string{
 			"vicreg data preview photos -o preview.png",
 			"vicreg data preview scans -o preview.png --recipe mild --augment jitter=0",
 		},
-		Notes: `One row per image, evenly chosen: the image as it is, then both views of the first epochs.
+		Notes: `One row per image, chosen evenly: the original, then both views in the first epochs.
 Training with the same --seed, --recipe, --augment, --image-size, --levels and
---background sees exactly these.
+--background sees exactly these views.
 
 ` + recipeNotes(),
 	})
 	p := &preview{}
-	fs.StringVar(&p.out, "o", "", "`FILE` to write, PNG or JPEG by its name")
-	fs.BoolVar(&p.force, "force", false, "write over FILE if it exists")
-	fs.IntVar(&p.size, "image-size", 224, "side of a view in `pixels`")
-	fs.IntVar(&p.images, "images", 8, "`N` images")
-	fs.IntVar(&p.draws, "epochs", 2, "`N` epochs of which the views are shown")
-	fs.Uint64Var(&p.seed, "seed", 1, "`N` that decides the views, as in training")
+	fs.StringVar(&p.out, "o", "", "write to this `FILE`, as PNG or JPEG depending on its extension")
+	fs.BoolVar(&p.force, "force", false, "overwrite FILE if it exists")
+	fs.IntVar(&p.size, "image-size", 224, "width and height of a view in `pixels`")
+	fs.IntVar(&p.images, "images", 8, "number `N` of images")
+	fs.IntVar(&p.draws, "epochs", 2, "show the views of `N` epochs")
+	fs.Uint64Var(&p.seed, "seed", 1, "random seed `N` of the views, as in training")
 	p.files.Register(fs)
 	encoder.ConversionFlags(fs, &p.conversion, "")
 	p.chosen.register(fs)

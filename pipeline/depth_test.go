@@ -108,7 +108,7 @@ func TestLevelsAreTheSameEverywhere(t *testing.T) {
 	if err != nil || err2 != nil || meanOf(with) != meanOf(without) {
 		t.Errorf("%v, %v\n%s%s", err, err2, with, without)
 	}
-	if _, err := train(t, t.Context(), "--out", runs[0], "--resume", "--levels", "auto"); err == nil || !strings.Contains(err.Error(), "--levels belongs to the run") {
+	if _, err := train(t, t.Context(), "--out", runs[0], "--resume", "--levels", "auto"); err == nil || !strings.Contains(err.Error(), "--levels is a setting of the run") {
 		t.Errorf("levels may change: %v", err)
 	}
 }
@@ -239,7 +239,7 @@ func TestLevelsOfAForeignModel(t *testing.T) {
 	var out bytes.Buffer
 	err := Embed(t.Context(), []string{deep, "--model", model, "-o", "x.npy", "--levels", "auto", "--onnxruntime", orttest.Open(t).Path()}, &out, io.Discard)
 	var wrong *usage.Error
-	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--levels is for a model from elsewhere") {
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--levels requires --foreign") {
 		t.Errorf("%v", err)
 	}
 }
@@ -274,11 +274,11 @@ func TestMaxPixels(t *testing.T) {
 	}
 	wide := t.TempDir()
 	put(t, wide, "wide.png", grey(t, 17000, 2, 9))
-	const over = "picture of 20x10 pixels is over the limit of 199 a side and 199 in all"
+	const over = "picture of 20x10 pixels is over the limit of 199 per side and 199 in total"
 	if out, err := data(t, "check", dir, "--max-pixels", "199"); err == nil || !strings.Contains(out, over) {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out, err := data(t, "check", wide); err == nil || !strings.Contains(out, "of 17000x2 pixels is over the limit of 16384 a side") {
+	if out, err := data(t, "check", wide); err == nil || !strings.Contains(out, "of 17000x2 pixels is over the limit of 16384 per side") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if out, err := data(t, "check", wide, "--max-pixels", "40000"); err != nil {

@@ -18,22 +18,22 @@ import (
 func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "doctor",
-		Purpose:  "Show which ONNX Runtime, how many cores, how much memory and, when asked, what of CUDA vicreg finds here, and what is wrong if something is.",
+		Purpose:  "Show the ONNX Runtime, cores, memory and, with --device cuda, the CUDA libraries that vicreg finds, and any problem with them.",
 		Synopsis: "[flags]",
 		Examples: []string{"vicreg doctor", "vicreg doctor --device cuda", "vicreg doctor --onnxruntime /opt/onnxruntime/lib"},
-		Notes: "The library is looked for at the flag, at VICREG_ONNXRUNTIME, in\n" +
+		Notes: "The library is looked up at --onnxruntime, at VICREG_ONNXRUNTIME, in\n" +
 			"  " + ort.DefaultDir() + "\n" +
 			"where scripts/get-onnxruntime.sh puts it, in .onnxruntime beside the program, and\n" +
-			"where the system keeps libraries. The build for CUDA, which --cuda of that script\n" +
-			"fetches, is in the folder cuda of the first two.\n\n" +
-			"With --device cuda every library of CUDA 13 and cuDNN 9 gets a line. They are looked\n" +
-			"for where the system's loader looks, in /usr/local/cuda, and in the packages of\n" +
-			"Python; the folders that VICREG_CUDA_LIBRARIES lists come before those, and instead\n" +
-			"of the last two. A small model with a known answer is then run on the device.\n\n" +
-			"The exit code is 1 when something is wrong.",
+			"in the system's library folders. The CUDA build, which that script fetches with\n" +
+			"--cuda, is in the folder cuda of the first two.\n\n" +
+			"With --device cuda every library of CUDA 13 and cuDNN 9 gets a line. They are looked up\n" +
+			"where the system's loader looks, in /usr/local/cuda, and in Python packages; the\n" +
+			"folders listed in VICREG_CUDA_LIBRARIES come first, and replace the last two. Then a\n" +
+			"small model with a known answer is run on the device.\n\n" +
+			"The exit code is 1 if there is a problem.",
 	})
-	library := fs.String("onnxruntime", "", "use the ONNX Runtime library at `PATH`, a file or its folder")
-	name := fs.String("device", "cpu", "the `DEVICE` to run on: cpu, cuda, or cuda:1 for the second CUDA device")
+	library := fs.String("onnxruntime", "", "`PATH` of the ONNX Runtime library, a file or its folder")
+	name := fs.String("device", "cpu", "`DEVICE` to run on: cpu, cuda, or cuda:1 for the second CUDA device")
 	if err := usage.Parse(fs, args); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func Doctor(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	if err := look(&d, *library, device); err != nil {
 		return err
 	}
-	d.line("verdict", "nothing is wrong")
+	d.line("verdict", "no problems found")
 	return d.err
 }
 
@@ -109,7 +109,7 @@ func (r *findings) line(name, format string, args ...any) {
 
 func coresText(cores, all int) string {
 	if cores < all {
-		return fmt.Sprintf("%d of %d, by the container's limit", cores, all)
+		return fmt.Sprintf("%d of %d, limited by the container", cores, all)
 	}
 	return fmt.Sprint(cores)
 }
@@ -132,7 +132,7 @@ func providersText(names []string) string {
 
 func blockText(size int) string {
 	if size == 0 {
-		return "none: training takes the portable graph"
+		return "none: training uses the portable graph"
 	}
 	return fmt.Sprintf("%d channels", size)
 }

@@ -23,7 +23,7 @@ func TestDoctor(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^cores +[1-9]`, `(?m)^memory +([0-9.]+ GiB|unknown)$`, `(?m)^library +` + regexp.QuoteMeta(r.Path()) + `$`,
 		`(?m)^onnx runtime +` + regexp.QuoteMeta(r.Version()) + `$`, `(?m)^providers +.*CPU`,
-		`(?m)^nchwc block +(8 channels|16 channels|none.*)$`, `(?m)^verdict +nothing is wrong$`,
+		`(?m)^nchwc block +(8 channels|16 channels|none.*)$`, `(?m)^verdict +no problems found$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no line like %s in\n%s", want, out.String())
@@ -70,15 +70,15 @@ func TestDoctorUsage(t *testing.T) {
 func TestDoctorTexts(t *testing.T) {
 	for got, want := range map[string]string{
 		coresText(2, 2):     "2",
-		coresText(2, 64):    "2 of 64, by the container's limit",
+		coresText(2, 64):    "2 of 64, limited by the container",
 		memoryText(0):       "unknown",
 		memoryText(3 << 29): "1.5 GiB",
 		providersText([]string{"CUDAExecutionProvider", "CPUExecutionProvider"}): "CUDA, CPU",
 		shortName("libcudart.so.13"): "cudart",
 		libraryText(ort.CUDALibrary{Name: "libx.so.1", Path: "/lib/libx.so.1"}):                   "/lib/libx.so.1",
 		libraryText(ort.CUDALibrary{Name: "libx.so.1", Err: errors.New("noise")}):                 "libx.so.1 cannot be loaded: noise",
-		libraryText(ort.CUDALibrary{Name: "libx.so.1", Err: errors.New("noise"), Optional: true}): "vicreg does without it: libx.so.1 cannot be loaded: noise",
-		blockText(0): "none: training takes the portable graph",
+		libraryText(ort.CUDALibrary{Name: "libx.so.1", Err: errors.New("noise"), Optional: true}): "vicreg works without it: libx.so.1 cannot be loaded: noise",
+		blockText(0): "none: training uses the portable graph",
 		blockText(8): "8 channels",
 	} {
 		if got != want {

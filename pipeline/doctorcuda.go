@@ -32,7 +32,7 @@ func examineCUDA(d *findings, flag string, device ort.Device) error {
 	if err != nil {
 		return err
 	}
-	d.line("answer", "right, from %v", device)
+	d.line("answer", "correct, from %v", device)
 	return nil
 }
 
@@ -48,7 +48,7 @@ func libraryText(l ort.CUDALibrary) string {
 	case text == "":
 		text = l.Path
 	case l.Optional:
-		text = "vicreg does without it: " + text
+		text = "vicreg works without it: " + text
 	}
 	return text
 }

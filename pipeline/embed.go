@@ -42,32 +42,32 @@ func Embed(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	e := &embedding{stdout: stdout, stderr: stderr}
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "embed",
-		Purpose:  "Turn images into vectors with an exported model, and write them to a file.",
+		Purpose:  "Compute the vectors of images with an exported model and write them to a file.",
 		Synopsis: "DIR... --model FILE -o VECTORS [flags]",
 		Examples: []string{
 			"vicreg embed photos --model backbone.onnx -o photos.npy",
 			"vicreg embed photos --model backbone.onnx -o photos.parquet --center --normalize",
 			"vicreg embed cat.jpg dog.jpg --model backbone.onnx -o pets.jsonl",
 		},
-		Notes: `DIR is a folder of any depth, a text file with one path per line (whatever follows a tab
-is a label), tar shards, or image files, also as a quoted pattern. No two images of
-several DIRs may have the same path.
+		Notes: `DIR is a folder, searched recursively, a text file with one path per line (what follows a
+tab is a label), tar shards, or image files, also as a quoted pattern. With several DIRs,
+no two images may have the same path.
 
 VECTORS ends in .npy (rows of float32; VECTORS.paths has the paths, one per line),
 .jsonl or .parquet (path and embedding). Rows are in the order of the paths.
 VECTORS.json holds the model's fingerprint and the files that could not be read. After an
 interruption the same command continues from VECTORS.part, if no image has changed.
 
-For a vector database give --center: the cosine of two centred vectors is the score
-that vicreg search and POST /similar give the two images, while cosines of vectors as the
-model makes them are all near 1. vicreg index subtracts the mean itself: it wants vectors
+For a vector database use --center: the cosine of two centred vectors is the score that
+vicreg search and POST /similar give the two images, while the cosines of the model's raw
+vectors are all close to 1. vicreg index subtracts the mean itself: it expects vectors
 made without --center and --normalize.`,
 	})
-	fs.StringVar(&e.model, "model", "", "exported `FILE`")
-	fs.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
-	fs.BoolVar(&e.center, "center", false, "take the model's mean vector, which its file has, off each vector")
+	fs.StringVar(&e.model, "model", "", "exported model `FILE`")
+	fs.StringVar(&e.out, "o", "", "write to `VECTORS`, a .npy, .jsonl or .parquet file")
+	fs.BoolVar(&e.center, "center", false, "subtract the model's mean vector (stored in its file) from each vector")
 	fs.BoolVar(&e.normalize, "normalize", false, "scale each vector to length 1, after --center")
-	fs.BoolVar(&e.force, "force", false, "write over VECTORS, and what stands beside it, if it exists, and begin anew")
+	fs.BoolVar(&e.force, "force", false, "overwrite VECTORS and its side files if they exist, starting over")
 	e.foreign.Register(fs)
 	e.files.Register(fs)
 	e.machine.Register(fs)
@@ -130,7 +130,7 @@ func (e *embedding) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.enc.Close()) }()
 	if e.mean = e.enc.Metadata().Mean(); e.center && e.mean == nil {
-		return usage.Errorf("--center: %s has no mean vector in its file: leave --center out", usage.Printable(e.model))
+		return usage.Errorf("--center: %s stores no mean vector: omit --center", usage.Printable(e.model))
 	}
 	part := e.part()
 	if err := e.openJournal(part); err != nil {
@@ -161,7 +161,7 @@ func (e *embedding) encode(ctx context.Context) error {
 	}
 	done, n := e.journal.Len(), e.set.Len()
 	if done > 0 {
-		fmt.Fprintf(e.stderr, "going on after %d of %d images\n", done, n)
+		fmt.Fprintf(e.stderr, "continuing after %d of %s\n", done, usage.Count(n, "image"))
 	}
 	todo := make([]int, n-done)
 	for i := range todo {

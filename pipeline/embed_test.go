@@ -100,7 +100,7 @@ func TestEmbed(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"v.jsonl", "v.npy", "v.parquet"} {
 		printed, err := embed(t, t.Context(), images, "--model", model, "-o", filepath.Join(dir, name))
-		if err != nil || !strings.Contains(printed, "45 vectors of") || !strings.Contains(printed, "left out 1 of 46") {
+		if err != nil || !strings.Contains(printed, "45 vectors of") || !strings.Contains(printed, "skipped 1 of 46") {
 			t.Fatal(printed, err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, name+".part")); err == nil {
@@ -207,7 +207,7 @@ func TestEmbedCenters(t *testing.T) {
 	if err := errors.Join(j.Add(want[0]), j.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := embed(t, t.Context(), images, "--model", model, "-o", begun, "--normalize"); err == nil || !strings.Contains(err.Error(), "--force begins anew") {
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", begun, "--normalize"); err == nil || !strings.Contains(err.Error(), "--force starts over") {
 		t.Errorf("without --center: %v", err)
 	}
 	if again, _ := embedded(begun, "--normalize", "--center"); !reflect.DeepEqual(again, want) {
@@ -220,7 +220,7 @@ func TestEmbedCannotCenterForeign(t *testing.T) {
 	o := filepath.Join(t.TempDir(), "v.npy")
 	_, err := embed(t, t.Context(), drawKinds(t, 1, 1), "--model", foreignModel(t), "-o", o, "--center", "--foreign", "--crop", "16", "--mean", ".5", "--std", ".5")
 	var wrong *usage.Error
-	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "has no mean vector in its file: leave --center out") {
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "stores no mean vector: omit --center") {
 		t.Error(err)
 	}
 	if left, _ := filepath.Glob(o + "*"); len(left) > 0 {
@@ -256,7 +256,7 @@ func TestEmbedGoesOn(t *testing.T) {
 	if err := errors.Join(j.Add(mark), j.AddBad("as before"), j.Add(mark), j.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := embed(t, t.Context(), images, "--model", model, "-o", second); !strings.Contains(err.Error(), "--force begins anew") {
+	if _, err := embed(t, t.Context(), images, "--model", model, "-o", second); !strings.Contains(err.Error(), "--force starts over") {
 		t.Errorf("other settings: %v", err)
 	}
 	if _, err := embed(t, t.Context(), images, "--model", model, "-o", second, "--normalize"); err != nil {
@@ -310,7 +310,7 @@ func TestEmbedRefuses(t *testing.T) {
 		"--model FILE is missing":    {images, "-o", there},
 		"ends in .npy":               {images, "--model", model, "-o", filepath.Join(dir, "v.csv")},
 		"is not a folder":            {images, "--model", model, "-o", filepath.Join(dir, "none", "v.npy")},
-		"--force writes over it":     {images, "--model", model, "-o", there},
+		"--force overwrites it":      {images, "--model", model, "-o", there},
 		"does not exist":             {filepath.Join(dir, "none"), "--model", model, "-o", filepath.Join(dir, "v.npy")},
 		"no such file":               {images, "--model", filepath.Join(dir, "none"), "-o", filepath.Join(dir, "v.npy")},
 		"4096, or 0 for the default": {images, "--model", model, "-o", filepath.Join(dir, "v.npy"), "--threads", "-1"},
@@ -354,14 +354,14 @@ func TestEmbedSparesWhatItReads(t *testing.T) {
 		data, out, want string
 		force           bool
 	}{
-		{at("a.npy"), "a.npy", "which must stay", true},
-		{at("b.npy.paths"), "b.npy", "b.npy.paths, which must stay", true},
-		{at("b.npy.paths"), "b.npy", "b.npy.paths, which must stay", false},
-		{at("c.npy.json"), "c.npy", "c.npy.json, which must stay", true},
-		{images, "model.npy", model + ", which must stay", true},
+		{at("a.npy"), "a.npy", "which must be kept", true},
+		{at("b.npy.paths"), "b.npy", "b.npy.paths, which must be kept", true},
+		{at("b.npy.paths"), "b.npy", "b.npy.paths, which must be kept", false},
+		{at("c.npy.json"), "c.npy", "c.npy.json, which must be kept", true},
+		{images, "model.npy", model + ", which must be kept", true},
 		{images, "photo.npy", "is a file of the data set", true},
 		{images, "beside.npy", "is a file of the data set", true},
-		{images, "taken.npy", "taken.npy.json exists; --force writes over it", false},
+		{images, "taken.npy", "taken.npy.json exists; --force overwrites it", false},
 		{images, "download.npy", "is in the way", true},
 		{images, "download.npy", "is in the way", false},
 	} {
@@ -388,7 +388,7 @@ func TestEmbedOfNothingGood(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	put(t, images, "a.jpg", grey(t, 20, 20, 7))
-	if printed, err := embed(t, t.Context(), images, "--model", model, "-o", file); err != nil || !strings.Contains(printed, "1 vectors") {
+	if printed, err := embed(t, t.Context(), images, "--model", model, "-o", file); err != nil || !strings.Contains(printed, "1 vector of") {
 		t.Errorf("after the file was mended: %s, %v", printed, err)
 	}
 }
@@ -410,7 +410,7 @@ func TestEmbedSkipsWhatIsNotFinite(t *testing.T) {
 	put(t, dir, "root.onnx", model)
 	file := filepath.Join(dir, "v.jsonl")
 	printed, err := embed(t, t.Context(), images, "--model", filepath.Join(dir, "root.onnx"), "-o", file, "--foreign", "--crop", "16", "--mean", ".1", "--std", "1")
-	if err != nil || !strings.Contains(printed, "6 vectors of 3 numbers") || !strings.Contains(printed, "left out 1 of 7") {
+	if err != nil || !strings.Contains(printed, "6 vectors of 3 numbers") || !strings.Contains(printed, "skipped 1 of 7") {
 		t.Fatalf("%s, %v", printed, err)
 	}
 	var info vectors.Info
@@ -428,7 +428,7 @@ func TestEmbedRefusesLineBreaks(t *testing.T) {
 	model := someModel(t, images)
 	put(t, images, "two\nlines.jpg", grey(t, 20, 20, 7))
 	var wrong *usage.Error
-	if _, err := embed(t, t.Context(), images, "--model", filepath.Join(t.TempDir(), "none.onnx"), "-o", file); !errors.As(err, &wrong) || !strings.Contains(err.Error(), `"two\nlines.jpg" holds a line break`) {
+	if _, err := embed(t, t.Context(), images, "--model", filepath.Join(t.TempDir(), "none.onnx"), "-o", file); !errors.As(err, &wrong) || !strings.Contains(err.Error(), `"two\nlines.jpg" contains a line break`) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := embed(t, t.Context(), images, "--model", model, "-o", filepath.Join(t.TempDir(), "v.jsonl")); err != nil {
@@ -449,7 +449,7 @@ func TestEmbedOfNamesThatAreNotUTF8(t *testing.T) {
 	for _, name := range []string{"v.jsonl", "v.parquet"} {
 		var wrong *usage.Error
 		_, err := embed(t, t.Context(), images, "--model", filepath.Join(dir, "none.onnx"), "-o", filepath.Join(dir, name))
-		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), `"caf\xe9.png" is not UTF-8, which `) {
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), `"caf\xe9.png" is not valid UTF-8, which `) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -25,7 +25,7 @@ func (e *embedding) openJournal(path string) (err error) {
 	}
 	switch {
 	case errors.Is(err, vectors.ErrOther):
-		return usage.Errorf("%s: %w, or an image has changed since; --force begins anew", path, vectors.ErrOther)
+		return usage.Errorf("%s: %w, or an image has changed since; --force starts over", path, vectors.ErrOther)
 	case errors.Is(err, vectors.ErrForeign):
 		return usage.Errorf("%s is in the way: %w", path, vectors.ErrForeign)
 	}

@@ -60,7 +60,7 @@ func TestEmbedNoticesChangedImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		var wrong *usage.Error
-		if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "an image has changed since; --force begins anew") {
+		if _, err := embed(t, t.Context(), images, "--model", model, "-o", file); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "an image has changed since; --force starts over") {
 			t.Errorf("another %s: got %v", what, err)
 		}
 	}

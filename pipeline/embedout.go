@@ -20,9 +20,9 @@ func (e *embedding) checkKeys() error {
 	for i := range e.set.Len() {
 		switch key := e.set.Key(i); {
 		case e.npy() && strings.ContainsAny(key, "\r\n"):
-			return usage.Errorf("%q holds a line break, and %s has a path a line: write .jsonl or .parquet instead", key, e.out+".paths")
+			return usage.Errorf("%q contains a line break, but %s has one path per line: write .jsonl or .parquet instead", key, e.out+".paths")
 		case !e.npy() && !utf8.ValidString(key):
-			return usage.Errorf("%q is not UTF-8, which %s has to be: write .npy instead, or rename it", key, e.out)
+			return usage.Errorf("%q is not valid UTF-8, which %s requires: write .npy instead, or rename it", key, filepath.Ext(e.out))
 		}
 	}
 	return nil
@@ -79,9 +79,9 @@ func (e *embedding) finish() error {
 	if err := whole.Together(e.out, parts...); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "wrote %s: %d vectors of %d numbers, model %s\n", e.out, info.Count, info.Dim, info.Fingerprint)
+	fmt.Fprintf(e.stdout, "wrote %s: %s of %s, model %s\n", e.out, usage.Count(info.Count, "vector"), usage.Count(info.Dim, "number"), info.Fingerprint)
 	if n := len(info.Bad); n > 0 {
-		fmt.Fprintf(e.stdout, "left out %d of %d images; %s says which and why\n", n, e.set.Len(), e.out+".json")
+		fmt.Fprintf(e.stdout, "skipped %d of %s; %s lists them with the reasons\n", n, usage.Count(e.set.Len(), "image"), e.out+".json")
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func Eval(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 	fs := usage.Flags(out, usage.Text{
 		Name:     "eval",
-		Purpose:  "Measure how well the vectors of an exported model tell images apart, beside raw pixels and chance.",
+		Purpose:  "Evaluate how well the vectors of an exported model tell images apart, compared with raw pixels and chance.",
 		Synopsis: "--model FILE --data DIR [flags]",
 		Examples: []string{
 			"vicreg eval --model backbone.onnx --data test --reference train",
@@ -65,13 +65,13 @@ func (e *evaluation) flags(out io.Writer) *flag.FlagSet {
 		},
 		Notes: evalNotes(),
 	})
-	fs.StringVar(&e.model, "model", "", "exported `FILE` to measure")
-	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in folders named after their kinds if there are any; or a text file with a path, a tab and a kind a line; or tar shards")
-	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, of the same kinds; by default those of --data")
-	fs.StringVar(&e.k, "k", "20,200", "`K` nearest neighbours that vote: a number, or several with commas, of which those are left out that are more than there are")
-	fs.Float64Var(&e.temperature, "temperature", 0.07, "`T` of the votes")
-	fs.IntVar(&e.limit, "limit", 10000, "at most `N` images of --data, and as many of --reference, evenly chosen over all folders; published kNN figures have the whole training set as --reference")
-	fs.BoolVar(&e.probe, "probe", true, "train the linear probe; --probe=false leaves it out, which takes longest with many kinds")
+	fs.StringVar(&e.model, "model", "", "exported model `FILE` to evaluate")
+	fs.StringVar(&e.data, "data", "", "`DIR` with the images, in one folder per class if they have classes; or a text file with a path, a tab and a class per line; or tar shards")
+	fs.StringVar(&e.reference, "reference", "", "`DIR` with the images to find neighbours in, of the same classes; by default those of --data")
+	fs.StringVar(&e.k, "k", "20,200", "numbers `K` of voting neighbours, comma-separated; values above the number of images are ignored")
+	fs.Float64Var(&e.temperature, "temperature", 0.07, "temperature `T` of the vote weights")
+	fs.IntVar(&e.limit, "limit", 10000, "use at most `N` images of --data, and as many of --reference, chosen evenly over all folders; published kNN figures use the whole training set as --reference")
+	fs.BoolVar(&e.probe, "probe", true, "train the linear probe; --probe=false skips it, the slowest part with many classes")
 	fs.BoolVar(&e.asJSON, "json", false, "print one JSON object")
 	e.foreign.Register(fs)
 	e.files.Register(fs)
@@ -111,7 +111,7 @@ func (e *evaluation) load(ctx context.Context) (err error) {
 		return &usage.Error{Err: err}
 	}
 	if e.queries.Len() < 2 {
-		return usage.Errorf("one image in %s is too few to compare", e.data)
+		return usage.Errorf("%s has only one image: want at least two to compare", e.data)
 	}
 	if e.reference == "" {
 		return nil
@@ -128,7 +128,7 @@ func (e *evaluation) load(ctx context.Context) (err error) {
 			return nil
 		}
 	}
-	return usage.Errorf("no folder in %s is named like one in %s: there is nothing to find", e.reference, e.data)
+	return usage.Errorf("no folder in %s has the name of one in %s: nothing to find", e.reference, e.data)
 }
 
 // neighborCounts parses the numbers of neighbours that vote.
@@ -137,7 +137,7 @@ func neighborCounts(text string) (ks []int, err error) {
 		k, err := strconv.Atoi(strings.TrimSpace(part))
 		switch {
 		case err != nil:
-			return nil, usage.Errorf("-k %s: want a whole number, or several with commas", text)
+			return nil, usage.Errorf("-k %s: want a whole number, or several separated by commas", text)
 		case k < 1:
 			return nil, usage.Errorf("-k %s: want at least 1 neighbour", text)
 		}
@@ -178,7 +178,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 		return f, ctx.Err()
 	}
 	if f.Copies > 0 {
-		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each has itself as nearest neighbour and was trained on, and all accuracies are too good by that\n",
+		fmt.Fprintf(e.stderr, "vicreg eval: %d of %d images in %s are also in %s, byte for byte: each is its own nearest neighbour and was trained on, so all accuracies are too high\n",
 			f.Copies, f.Images, e.queries.Source(), e.base.Source())
 	}
 	if n := c.queries.repeated(); base == nil && n > 0 {
@@ -195,7 +195,7 @@ func (e *evaluation) measure(ctx context.Context) (*figures, error) {
 // encode encodes the chosen images of a set.
 func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *dataset.Set) (*sample, error) {
 	chosen := evenly(set.Len(), e.limit)
-	fmt.Fprintf(e.stderr, "encoding %d of %d images in %s\n", len(chosen), set.Len(), set.Source())
+	fmt.Fprintf(e.stderr, "encoding %d of %s in %s\n", len(chosen), usage.Count(set.Len(), "image"), set.Source())
 	files := make([]bulk.Hash, len(chosen))
 	file := func(i int) *bulk.Hash { at, _ := slices.BinarySearch(chosen, i); return &files[at] }
 	reader := dataset.NewReader(set, dataset.ReaderConfig{Limits: e.files.Limits(), Conversion: enc.Metadata().Preprocess.Conversion, Look: &dataset.Look{
@@ -211,7 +211,7 @@ func (e *evaluation) encode(ctx context.Context, enc *encoder.Encoder, set *data
 		return nil, fmt.Errorf("encode the images in %s: %w", set.Source(), err)
 	}
 	for _, b := range reader.Quarantined() {
-		fmt.Fprintf(e.stderr, "left out %s: %s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
+		fmt.Fprintf(e.stderr, "skipped %s: %s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
 	if s.y.N < 2 {
 		return nil, errors.New("fewer than two images could be read in " + set.Source())

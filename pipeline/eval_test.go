@@ -129,9 +129,9 @@ func TestEvalTellsColoursApart(t *testing.T) {
 	out := evaluated(t, "--model", model, "--data", data, "-k", "5")
 	for _, want := range []string{
 		"                      vectors  raw pixels      chance\n",
-		"\nlinear probe         100.00 %    100.00 %     33.33 %   95 % interval 82.41 to 100.00 %\n  mean of kinds      100.00 %    100.00 %     33.33 %   5-fold cross-validation\n",
-		"\nknn k=5              100.00 %    100.00 %     33.33 %   temperature 0.07\n  less the mean      100.00 %    100.00 %\n",
-		"\nrecall@1             100.00 %                 29.41 %   less the mean, as the rows below\n",
+		"\nlinear probe         100.00 %    100.00 %     33.33 %   95 % interval 82.41 to 100.00 %\n  mean per class     100.00 %    100.00 %     33.33 %   5-fold cross-validation\n",
+		"\nknn k=5              100.00 %    100.00 %     33.33 %   temperature 0.07\n  centred            100.00 %    100.00 %\n",
+		"\nrecall@1             100.00 %                 29.41 %   centred, as in the rows below\n",
 		"\nmAP@R                100.00 %                 ",
 	} {
 		if !strings.Contains(out, want) {
@@ -164,9 +164,9 @@ func TestEvalRefusesBadModels(t *testing.T) {
 		usage bool
 	}{
 		{nil, "no such file", true},
-		{whole[:2000], "the file is damaged or not complete", true},
-		{[]byte("text"), "not an onnx model", true},
-		{flipped, "the file is damaged or not complete", true},
+		{whole[:2000], "the file is damaged or truncated", true},
+		{[]byte("text"), "not an ONNX model", true},
+		{flipped, "the file is damaged or truncated", true},
 		{astray, "vectors are not finite", false},
 	} {
 		path := filepath.Join(t.TempDir(), "x.onnx")
@@ -221,7 +221,7 @@ func TestEvalWithoutKinds(t *testing.T) {
 	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, "kinds       fewer than two: ") {
 		t.Errorf("printed\n%s", out)
 	}
-	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, fmt.Sprintf("spread      %.2f, std of vectors of length 1 times sqrt(32); ", p.Spread)) {
+	if out := evaluated(t, "--model", model, "--data", data); !strings.Contains(out, fmt.Sprintf("spread      %.2f, std of the normalised vectors × sqrt(32); ", p.Spread)) {
 		t.Errorf("printed\n%s", out)
 	}
 	if p.Std <= 0 || math.Abs(p.Spread-p.Std*math.Sqrt(32)) > 1e-12 {
@@ -274,10 +274,10 @@ func TestEvalOfFewImages(t *testing.T) {
 		what, dir, reference, want string
 		null                       string // undefined figures that depend on kinds
 	}{
-		{"one of each kind", lone, "", "cosine      nothing to compare within a kind, ", "cosine_within knn knn_centered knn_raw knn_raw_centered linear"},
+		{"one of each kind", lone, "", "cosine      nothing to compare within classes, ", "cosine_within knn knn_centered knn_raw knn_raw_centered linear"},
 		{"one of each kind, with others", lone, data, "\nknn k=6              100.00 %", "cosine_within linear"},
 		{"one kind", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), "", "kinds       fewer than two: ", "all"},
-		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within a kind, nothing to compare between kinds", "cosine_between linear"},
+		{"one kind among others", folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": file("red", 1)}), data, " within classes, nothing to compare between classes", "cosine_between linear"},
 		{"no kind", folder(map[string][]byte{"a.jpg": red, "b.jpg": green}), "", "kinds       fewer than two: ", "all"},
 		{"no kind can be read", folder(map[string][]byte{"a.jpg": red, "b.jpg": green, "x/c.jpg": red[:99], "y/d.jpg": red[:99]}), "", "kinds       fewer than two: ", "all"},
 		{"equal images", folder(map[string][]byte{"x/a.jpg": red, "x/b.jpg": red, "y/a.jpg": red, "y/b.jpg": red}), "", "RankMe      1.0 of at most 4\nspread      0.00, ", "linear"},
@@ -307,7 +307,7 @@ func TestEvalOfFewImages(t *testing.T) {
 		}
 	}
 	for dir, want := range map[string]string{
-		folder(nil): "no image in ", folder(map[string][]byte{"red/a.jpg": red}): "one image in ",
+		folder(nil): "no image in ", folder(map[string][]byte{"red/a.jpg": red}): " has only one image",
 		folder(map[string][]byte{"red/a.jpg": red, "red/b.jpg": red[:99]}): "fewer than two images could be read in ",
 	} {
 		err := Eval(t.Context(), []string{"--model", model, "--data", dir, "--onnxruntime", orttest.Open(t).Path()}, io.Discard, io.Discard)
@@ -331,8 +331,8 @@ func TestEvalOfFewNeighbors(t *testing.T) {
 		{nil, "6 images, neighbours among 5 other images\n", "knn k=5  ", 5, true},
 		{[]string{"-k", "5"}, "among 5 other images\n", "knn k=5  ", 5, true},
 		{[]string{"-k", "4"}, "among 5 other images\n", "knn k=4  ", 4, false},
-		{[]string{"--reference", reference}, "6 images, neighbours among 9 images of the reference\n", "knn k=9  ", 9, true},
-		{[]string{"--reference", reference, "-k", "8"}, "among 9 images of the reference\n", "knn k=8  ", 8, false},
+		{[]string{"--reference", reference}, "6 images, neighbours among 9 reference images\n", "knn k=9  ", 9, true},
+		{[]string{"--reference", reference, "-k", "8"}, "among 9 reference images\n", "knn k=8  ", 8, false},
 	} {
 		args := append([]string{"--model", model, "--data", data}, c.args...)
 		out := evaluated(t, args...)
@@ -425,13 +425,13 @@ func TestEvalRefuses(t *testing.T) {
 		{[]string{"--model", model, "--data", filepath.Join(data, "none")}, "does not exist"},
 		{[]string{"--model", model, "--data", data, "--k", "0"}, "-k 0: want at least 1 neighbour"},
 		{[]string{"--model", model, "--data", data, "-k", "20,-1"}, "-k 20,-1: want at least 1 neighbour"},
-		{[]string{"--model", model, "--data", data, "-k", "many"}, "-k many: want a whole number, or several with commas"},
+		{[]string{"--model", model, "--data", data, "-k", "many"}, "-k many: want a whole number, or several separated by commas"},
 		{[]string{"--model", model, "--data", data, "--temperature", "0"}, "--temperature 0: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--temperature", "-0.1"}, "--temperature -0.1: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--temperature", "NaN"}, "--temperature NaN: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--limit", "1"}, "--limit 1"},
-		{[]string{"--model", model, "--data", data, "--reference", other}, "no folder in " + other + " is named like one in " + data},
-		{[]string{"--model", filepath.Join(data, "red", "000.jpg"), "--data", data}, "not an onnx model"},
+		{[]string{"--model", model, "--data", data, "--reference", other}, "no folder in " + other + " has the name of one in " + data},
+		{[]string{"--model", filepath.Join(data, "red", "000.jpg"), "--data", data}, "not an ONNX model"},
 		{[]string{"--model", model, "--data", data, "--temperature", "Inf"}, "--temperature +Inf: want a finite number above 0"},
 		{[]string{"--model", model, "--data", data, "--threads", "-1"}, "--threads -1"},
 	} {

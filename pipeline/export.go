@@ -26,7 +26,7 @@ import (
 func Export(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "export",
-		Purpose:  "Write the backbone of a training run as a frozen ONNX model that turns pixels into a vector.",
+		Purpose:  "Export the backbone of a training run as a frozen ONNX model that maps pixels to a vector.",
 		Synopsis: "RUN [flags]",
 		Examples: []string{
 			"vicreg export runs/photos",
@@ -35,31 +35,31 @@ func Export(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 			"vicreg export runs/photos --fit pad -o padded.onnx",
 		},
 		Notes: fmt.Sprintf(`The model takes uint8 pixels [N, S, S, 3] in RGB and returns float32 vectors [N, D]; the
-expander is left behind. Normalisation is inside the graph, and the metadata says how an
-image becomes those pixels. They also hold the mean vector over up to %d training
+expander is dropped. Normalisation is part of the graph, and the metadata describes how an
+image becomes those pixels. It also holds the mean vector over up to %d training
 images, which centring needs. The model is first compared with the training graph on
 images of the run, and written only if the two agree. An older model of that name is
-replaced in one piece; files of the run and images are never overwritten.
+replaced atomically; files of the run and images are never overwritten.
 
 RUN may also be one of the run's checkpoints, RUN/checkpoint-STEP.safetensors, in the
 place of the newest; the model is then called backbone-STEP.onnx.
 
---fit is part of the model and of its fingerprint: whatever opens the model applies it.
-pad uses the run's --background. Training saw crops of images, little distorted and
-without bars, which crop is closest to. Where the ends of images matter, export the run
-both ways and let vicreg eval decide.
+--fit is stored in the model and part of its fingerprint: whatever opens the model applies
+it. pad uses the run's --background. Training saw crops of images, with little distortion
+and without bars, which crop matches best. If the edges of images matter, export the run
+both ways and compare the models with vicreg eval.
 
---int8 takes the ranges of activations from up to 256 training images, and measures on
-others how close the vectors are to those in float32; below a cosine of 0.95, less the
-mean, nothing is written. It is another model, with a fingerprint of its own: an index
+--int8 measures the activation ranges on up to 256 training images, and on other images
+how close the vectors are to float32; if the mean cosine of centred vectors is below 0.95,
+nothing is written. The result is a different model with its own fingerprint: an index
 has to be rebuilt for it.`, centerImages),
 	})
 	e := export{stderr: stderr}
 	fs.StringVar(&e.out, "o", "", "`FILE` to write; by default backbone.onnx in RUN, backbone-STEP.onnx for a checkpoint, or untrained.onnx; with --int8 backbone-int8.onnx")
-	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, where they have moved")
-	fs.BoolVar(&e.untrained, "untrained", false, "export the weights that the run began with, as a baseline to compare with")
+	fs.StringVar(&e.data, "data", "", "`DIR` with the images of the run, if they have moved")
+	fs.BoolVar(&e.untrained, "untrained", false, "export the run's initial weights, as a baseline for comparison")
 	encoder.FitFlag(fs, &e.fit, "")
-	fs.BoolVar(&e.int8, "int8", false, "use 8-bit integers in convolutions: on CPUs with VNNI three to four times as fast, a quarter of the size, and nearly the same vectors")
+	fs.BoolVar(&e.int8, "int8", false, "use 8-bit integer convolutions: three to four times as fast on CPUs with VNNI, a quarter of the size, nearly the same vectors")
 	e.machine.Register(fs)
 	if err := usage.Parse(fs, args, usage.Positional{Name: "RUN", Value: &e.run}); err != nil {
 		return err
@@ -68,7 +68,7 @@ has to be rebuilt for it.`, centerImages),
 		return err
 	}
 	if e.int8 && !e.machine.OnHost() {
-		return usage.Errorf("--int8 makes a model for CPUs, and so does not go with --device %v", e.machine.Device)
+		return usage.Errorf("--int8 makes a model for CPUs and cannot be combined with --device %v", e.machine.Device)
 	}
 	if err := e.load(ctx); err != nil {
 		return err
@@ -188,17 +188,17 @@ func (e *export) findImages(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil && e.data == "" {
-		return usage.Errorf("%w; the run was made with that folder: if it has moved, say where with --data DIR", err)
+		return usage.Errorf("%w; the run was trained on that folder: if it has moved, give the new place with --data DIR", err)
 	}
 	if err != nil {
 		return &usage.Error{Err: err}
 	}
 	if e.images, _, _ = e.config.split(all); e.images.Len() == 0 {
-		return usage.Errorf("all %d images in %s belong to the held-out part", all.Len(), dir)
+		return usage.Errorf("all %d images in %s are held out", all.Len(), dir)
 	}
 	if e.images.Fingerprint() != e.config.DataSet {
-		fmt.Fprintf(e.stderr, "vicreg export: the run was trained on %d other images than the %d now in %s, which make up the mean\n",
-			e.config.Images, e.images.Len(), dir)
+		fmt.Fprintf(e.stderr, "vicreg export: the data has changed: the run was trained on %d images, and %s now has %d; the mean is over these\n",
+			e.config.Images, dir, e.images.Len())
 	}
 	return nil
 }
@@ -253,39 +253,39 @@ func (e *export) write(ctx context.Context, stdout io.Writer) error {
 	}
 	size := e.config.Size
 	fmt.Fprintf(stdout, "model       %s, %.1f MB, %s\n", e.out, float64(len(file))/1e6, e.state())
-	fmt.Fprintf(stdout, "vectors     %d numbers for %d x %d pixels%s\n", metadata.Dim, size, size, fitting(metadata.Preprocess))
+	fmt.Fprintf(stdout, "vectors     %s; %s %d x %d pixels\n", usage.Count(metadata.Dim, "number"), fitting(metadata.Preprocess), size, size)
 	fmt.Fprintf(stdout, "fingerprint %s\n", r.fingerprint)
-	fmt.Fprintf(stdout, "parity      %.1e from the training graph%s on %d images (at most %g)\n", r.apart, e.inFloat(), r.compared, e.limit())
+	fmt.Fprintf(stdout, "parity      %s differs from the training graph by %.1e on %s (at most %g)\n", e.compared(), r.apart, usage.Count(r.compared, "image"), e.limit())
 	if q := r.int8; q != nil {
-		fmt.Fprintf(stdout, "int8        cosine %.4f to the vectors in float32, less their mean, on %d %s images (at the least %.4f); the nearest image is the same for %.0f %%\n",
-			q.mean, q.compared, q.which, q.worst, 100*q.sameNearest)
+		fmt.Fprintf(stdout, "int8        mean cosine to float32 %.4f (worst %.4f), centred, on %d %s images; same nearest image for %.0f %%\n",
+			q.mean, q.worst, q.compared, q.which, 100*q.sameNearest)
 	}
-	fmt.Fprintf(stdout, "mean        over %d of %d training images\n", r.averaged, e.images.Len())
+	fmt.Fprintf(stdout, "mean        over %d of %s\n", r.averaged, usage.Count(e.images.Len(), "training image"))
 	return nil
 }
 
-// fitting describes a fit other than the default.
+// fitting says how images become the square input.
 func fitting(p imaging.Preprocess) string {
 	switch p.Fit {
 	case imaging.FitPad:
-		return ", to which images are padded with " + p.Fill.String()
+		return "images are padded with " + p.Fill.String() + " to"
 	case imaging.FitSquash:
-		return ", to which images are squashed"
+		return "images are squashed to"
 	}
-	return ""
+	return "images are cropped to"
 }
 
-// inFloat says that the float32 model was compared, if that is not the one written.
-func (e *export) inFloat() string {
+// compared names the model that was compared: with --int8, not the one written.
+func (e *export) compared() string {
 	if e.int8 {
-		return ", of the model in float32,"
+		return "float32 model"
 	}
-	return ""
+	return "model"
 }
 
 func (e *export) state() string {
 	if e.position.Step == 0 {
-		return e.config.Model + ", not trained"
+		return e.config.Model + ", untrained"
 	}
 	return fmt.Sprintf("%s after step %d", e.config.Model, e.position.Step)
 }

@@ -58,7 +58,7 @@ func TestExportEqualsTheTrainingGraph(t *testing.T) {
 		out := exported(t, run)
 		path := filepath.Join(run, "backbone.onnx")
 		e := openEncoder(t, path)
-		for _, want := range []string{path, " MB, " + name + " after step 12\n", "fingerprint " + e.Fingerprint(), "from the training graph on 16 images"} {
+		for _, want := range []string{path, " MB, " + name + " after step 12\n", "fingerprint " + e.Fingerprint(), "parity      model differs from the training graph by ", " on 16 images"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("%s: no %q in\n%s", name, want, out)
 			}
@@ -164,7 +164,7 @@ func TestExportedCenter(t *testing.T) {
 func TestExportUntrained(t *testing.T) {
 	c := smallConfig(t, drawKinds(t, 4, 1), 16)
 	a, b := madeRun(t, c, nil), madeRun(t, c, func(state tensors) { clear(state["backbone.conv1.weight"].Float32()) })
-	if out := exported(t, a, "--untrained"); !strings.Contains(out, "resnet18, not trained") {
+	if out := exported(t, a, "--untrained"); !strings.Contains(out, "resnet18, untrained") {
 		t.Errorf("printed\n%s", out)
 	}
 	exported(t, b, "--untrained")
@@ -233,7 +233,7 @@ func TestExportMovedImages(t *testing.T) {
 	for dir, said := range map[string]bool{data: false, drawKinds(t, 5, 1): true} {
 		var errs bytes.Buffer
 		err := Export(t.Context(), []string{run, "--data", dir, "--onnxruntime", orttest.Open(t).Path()}, io.Discard, &errs)
-		if err != nil || strings.Contains(errs.String(), "other images than the") != said {
+		if err != nil || strings.Contains(errs.String(), "the data has changed") != said {
 			t.Errorf("%v, printed\n%s", err, errs.String())
 		}
 	}
@@ -274,7 +274,7 @@ func TestExportOfAnEarlierCheckpoint(t *testing.T) {
 	if err := os.Rename(at("checkpoint-12.safetensors"), other); err != nil {
 		t.Fatal(err)
 	}
-	refusal(t, "best.safetensors, which must stay", []string{filepath.Dir(other)}, func() error {
+	refusal(t, "best.safetensors, which must be kept", []string{filepath.Dir(other)}, func() error {
 		return Export(t.Context(), []string{other, "-o", other}, io.Discard, io.Discard)
 	})
 	exported(t, other)
@@ -294,7 +294,7 @@ func TestExportLeavesBadFilesOut(t *testing.T) {
 	if err := Export(t.Context(), []string{madeRun(t, c, nil), "--onnxruntime", orttest.Open(t).Path()}, &out, &errs); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "over 12 of 13 training images") || !strings.Contains(errs.String(), "left out red/broken.jpg: ") {
+	if !strings.Contains(out.String(), "over 12 of 13 training images") || !strings.Contains(errs.String(), "skipped red/broken.jpg: ") {
 		t.Errorf("printed\n%s%s", out.String(), errs.String())
 	}
 }
@@ -361,8 +361,8 @@ func TestExportSparesTheRunAndItsImages(t *testing.T) {
 		filepath.Join(alias, metricsFile):       "is a file of a training run",
 		run + "/./" + metricsFile:               "is a file of a training run",
 		link:                                    "is a file of a training run",
-		hard:                                    metricsFile + ", which must stay",
-		c.Init:                                  "which must stay",
+		hard:                                    metricsFile + ", which must be kept",
+		c.Init:                                  "which must be kept",
 		filepath.Join(images, "red", "000.jpg"): "is a file of the data set",
 	} {
 		refusal(t, want, []string{images, run, dir, filepath.Dir(c.Init)}, func() error {

@@ -18,7 +18,7 @@ import (
 // bf16, which those lack.
 func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 	if !r.machine.OnHost() && r.leads() {
-		fmt.Fprintf(stderr, "vicreg train: choosing kernels on %v, which takes some seconds\n", r.machine.Device)
+		fmt.Fprintf(stderr, "vicreg train: selecting kernels on %v, which takes some seconds\n", r.machine.Device)
 	}
 	ort.ConvSearches() // discards those of other runs
 	err := r.first(state)
@@ -26,10 +26,10 @@ func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 		return err
 	}
 	if r.group().Size() > 1 { // the others go on with the step and cannot repeat it
-		return fmt.Errorf("vicreg's own kernels do not run here; --kernels portable in all processes does without: %w", err)
+		return fmt.Errorf("vicreg's own kernels do not run here; use --kernels portable in all processes: %w", err)
 	}
 	if r.Precision == bf16 {
-		return fmt.Errorf("--precision bf16 needs vicreg's own kernels, which do not run here; another one does without them: %w", err)
+		return fmt.Errorf("--precision bf16 needs vicreg's own kernels, which do not run here; use another precision: %w", err)
 	}
 	r.machine.kernels, r.chosen = "portable", ""
 	if err := r.closeStep(); err != nil {
@@ -46,7 +46,7 @@ func (r *run) begin(state map[string]*tensor.Tensor, stderr io.Writer) error {
 	if wrong := r.first(state); wrong != nil {
 		return errors.Join(err, wrong)
 	}
-	r.slow = join(fmt.Sprintf("vicreg's own operators do not run here, and the portable kernels take their place: %v", err), r.slow)
+	r.slow = join(fmt.Sprintf("vicreg's own operators do not run here; using the portable kernels: %v", err), r.slow)
 	return nil
 }
 

@@ -63,8 +63,8 @@ func TestFitIsTheSameEverywhere(t *testing.T) {
 	c.Data = given
 	run := madeRun(t, c, nil)
 	models := map[string]string{}
-	for fit, says := range map[string]string{"pad": " for 16 x 16 pixels, to which images are padded with #5a07c8\n",
-		"squash": " for 16 x 16 pixels, to which images are squashed\n", "crop": " for 16 x 16 pixels\n"} {
+	for fit, says := range map[string]string{"pad": "; images are padded with #5a07c8 to 16 x 16 pixels\n",
+		"squash": "; images are squashed to 16 x 16 pixels\n", "crop": "; images are cropped to 16 x 16 pixels\n"} {
 		models[fit] = filepath.Join(t.TempDir(), fit+".onnx")
 		if out := exported(t, run, "--fit", fit, "-o", models[fit]); !strings.Contains(out, says) {
 			t.Errorf("%s: %s", fit, out)

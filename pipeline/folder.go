@@ -49,7 +49,7 @@ func clearFolder(dir string) error {
 	old = slices.DeleteFunc(old, func(path string) bool { return artifacts[filepath.Base(path)] != nil })
 	for _, path := range old {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("start anew in %s: %w", dir, err)
+			return fmt.Errorf("start over in %s: %w", dir, err)
 		}
 	}
 	return nil
@@ -64,7 +64,7 @@ func clearRanks(dir string) error {
 	for _, path := range files {
 		if name := filepath.Base(path); name != badFile && badFiles.MatchString(name) {
 			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("go on in %s: %w", dir, err)
+				return fmt.Errorf("continue in %s: %w", dir, err)
 			}
 		}
 	}
@@ -75,7 +75,7 @@ func clearRanks(dir string) error {
 func runFiles(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("look into the folder of the run: %w", err)
+		return nil, fmt.Errorf("read the run folder: %w", err)
 	}
 	for _, e := range entries {
 		if isRunFile(e.Name()) {
@@ -127,7 +127,7 @@ func (r *run) describeBad() string {
 	if r.group().Size() > 1 {
 		least = "at least "
 	}
-	return fmt.Sprintf("%s%d of %d images were found bad, see %s", least, n, of, filepath.Join(r.out, badFileOf(r.group().Rank())))
+	return fmt.Sprintf("%s%d of %d images are bad, see %s", least, n, of, filepath.Join(r.out, badFileOf(r.group().Rank())))
 }
 
 // tellBad is describeBad if there are more bad files than last reported.

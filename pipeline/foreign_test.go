@@ -64,9 +64,9 @@ func TestForeignModel(t *testing.T) {
 func TestForeignModelRefused(t *testing.T) {
 	images, model := drawKinds(t, 2, 1), foreignModel(t)
 	for want, more := range map[string][]string{
-		"for a model from elsewhere give --foreign": {},
-		"--foreign: --crop pixels is missing":       {"--foreign"},
-		"--mean is for a model from elsewhere":      {"--mean", "0"},
+		"for other models give --foreign":     {},
+		"--foreign: --crop pixels is missing": {"--foreign"},
+		"--mean requires --foreign":           {"--mean", "0"},
 	} {
 		if _, err := embed(t, t.Context(), append(more, images, "--model", model, "-o", filepath.Join(t.TempDir(), "v.npy"))...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v", more, err)

@@ -70,7 +70,7 @@ func (t *trainFlags) leads() bool { return t.group().Rank() == 0 }
 // for BatchNorm's statistics.
 func (t *trainFlags) shares() error {
 	if n := t.group().Size(); n > 1 && (t.Batch%n != 0 || t.Batch/n < 2) {
-		return usage.Errorf("--batch %d: %d processes want equal parts of it, of 2 images at least", t.Batch, n)
+		return usage.Errorf("--batch %d: %d processes need equal parts of it, of at least 2 images", t.Batch, n)
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (t *trainFlags) syncsNorm() bool { return t.syncNorm && t.machine.OnHost() 
 func (t *trainFlags) canSync() error {
 	switch {
 	case t.collectives == "":
-		return usage.Errorf("--sync-batchnorm: want --collectives as well, which joins the processes that share a batch")
+		return usage.Errorf("--sync-batchnorm requires --collectives, which connects the processes that share a batch")
 	case t.syncNorm && !t.machine.OnHost():
 		return usage.Errorf("--sync-batchnorm: on %v each process normalises its own part of a batch", t.machine.Device)
 	}
@@ -165,7 +165,7 @@ func (r *run) agree(weights func() (uint32, error)) error {
 	for rank, theirs := range slices.Collect(slices.Chunk(all, len(mine))) {
 		for i, s := range sums {
 			if !slices.Equal(theirs[2*i:2*i+2], all[2*i:2*i+2]) {
-				return fmt.Errorf("process %d has other %s than process 0", rank, s.what)
+				return fmt.Errorf("process %d and process 0 have different %s", rank, s.what)
 			}
 		}
 	}

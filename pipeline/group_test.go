@@ -49,7 +49,7 @@ func TestCheckpointsCompare(t *testing.T) {
 	}
 	for _, i := range []int{0, 4999} {
 		s.state[i] = 1e-30
-		if err := r.save(); err == nil || !strings.Contains(err.Error(), "process 1 has other weights than process 0") {
+		if err := r.save(); err == nil || !strings.Contains(err.Error(), "process 1 and process 0 have different weights") {
 			t.Errorf("another number %d: %v", i, err)
 		}
 		s.state[i] = 0
@@ -65,7 +65,7 @@ func TestAgreeOnTheCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.position.Step++
-	if err := r.agree(weights); err == nil || err.Error() != "process 1 has other checkpoints than process 0" {
+	if err := r.agree(weights); err == nil || err.Error() != "process 1 and process 0 have different checkpoints" {
 		t.Errorf("got %v", err)
 	}
 }

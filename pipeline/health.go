@@ -51,7 +51,7 @@ func (h Health) String() string {
 	if h.Loss >= 1e4 {
 		loss = fmt.Sprintf("%.3g", h.Loss)
 	}
-	return fmt.Sprintf("  | %s held out%s: loss %s  spread %.2f  rank %.0f of at most %d  finds its other view %.0f %% (chance %.2g %%)",
+	return fmt.Sprintf("  | %s held out%s: loss %s  spread %.2f  rank %.0f of at most %d  other view found %.0f %% (chance %.2g %%)",
 		images, noise, loss, h.Spread, h.Rank, h.MostRank, 100*h.Retrieval, 100*h.chance())
 }
 
@@ -68,7 +68,7 @@ func (c *Config) apart(train float64, h *Health) string {
 	if math.IsNaN(train) { // no step was accepted
 		return ""
 	}
-	return fmt.Sprintf("the loss of the held-out images is %.3g and that of training %.3g", h.Loss, train)
+	return fmt.Sprintf("the loss is %.3g on the held-out images and %.3g in training", h.Loss, train)
 }
 
 // unlearnt reports that a run's last figures are no better than those before its first step, beyond
@@ -82,8 +82,8 @@ func unlearnt(first, last *Health) string {
 	if last.Rank > first.Rank && last.Retrieval > min(finds, foundAlmostAll) {
 		return ""
 	}
-	return fmt.Sprintf("the held-out images have rank %.0f and find their other view %.0f %% after training, rank %.0f and %.0f %% before: "+
-		"by that the run has learnt little; more --epochs or images, or another --lr may help",
+	return fmt.Sprintf("the held-out images have rank %.0f and match their other view in %.0f %% after training, rank %.0f and %.0f %% before: "+
+		"so the run seems to have learnt little; more --epochs, more images, or another --lr may help",
 		last.Rank, 100*last.Retrieval, first.Rank, 100*first.Retrieval)
 }
 

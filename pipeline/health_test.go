@@ -18,7 +18,7 @@ import (
 
 func TestHealthInALine(t *testing.T) {
 	h := Health{Loss: 21.1754, Spread: 0.684, Rank: 18.6, MostRank: 64, Retrieval: 0.22, Images: 64, Of: 97}
-	if got, want := h.String(), "  | 64 of 97 held out: loss 21.175  spread 0.68  rank 19 of at most 64  finds its other view 22 % (chance 1.6 %)"; got != want {
+	if got, want := h.String(), "  | 64 of 97 held out: loss 21.175  spread 0.68  rank 19 of at most 64  other view found 22 % (chance 1.6 %)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	h.Images, h.Of, h.Loss = 8, 8, 64171338297769984
@@ -49,7 +49,7 @@ func TestUnlearnt(t *testing.T) {
 			t.Errorf("%s: %q", what, got)
 		}
 	}
-	want := "the held-out images have rank 3 and find their other view 5 % after training, rank 4 and 6 % before: by that the run has learnt little; "
+	want := "the held-out images have rank 3 and match their other view in 5 % after training, rank 4 and 6 % before: so the run seems to have learnt little; "
 	if got := unlearnt(first, &Health{Rank: 3, Retrieval: 0.05, Images: 64}); !strings.HasPrefix(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -78,7 +78,7 @@ func TestALossThatIsApart(t *testing.T) {
 	}
 	var said bytes.Buffer
 	(&collapse{}).warn(&said, 3, "spread 0.01", c.apart(26, &Health{Loss: 6.4e16, Invariance: 1e9}))
-	if want := "vicreg train: epoch 3: the loss of the held-out images is 6.4e+16 and that of training 26: weights and running statistics have run apart; should that stay, begin anew with a lower --lr or a longer --warmup\n"; said.String() != want {
+	if want := "vicreg train: epoch 3: the loss is 6.4e+16 on the held-out images and 26 in training: weights and running statistics have diverged; if this persists, start again with a lower --lr or a longer --warmup\n"; said.String() != want {
 		t.Errorf("said\n%s", &said)
 	}
 }
@@ -147,7 +147,7 @@ func TestARunThatLearntNothingSaysSo(t *testing.T) {
 		if err := r.loop(t.Context(), io.Discard, &errs); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Count(errs.String(), "vicreg train: the held-out images have rank 8 and find "); (got == 1) == learnt {
+		if got := strings.Count(errs.String(), "vicreg train: the held-out images have rank 8 and match "); (got == 1) == learnt {
 			t.Errorf("learnt: %v, said\n%s", learnt, &errs)
 		}
 	}

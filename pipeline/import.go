@@ -43,7 +43,7 @@ func importWeights(path string, a *models.Artifact, state map[string]*tensor.Ten
 		delete(found, name)
 	}
 	if len(found) > 0 {
-		return imported{}, fmt.Errorf("take weights from %s: it holds %s, which this model has not: it is of another --model",
+		return imported{}, fmt.Errorf("take weights from %s: it contains %s, which this model does not have: it is of another --model",
 			path, slices.Sorted(maps.Keys(found))[0])
 	}
 	for name, t := range values {
@@ -61,7 +61,7 @@ func readWeights(path string) (found map[string]*tensor.Tensor, ignored []string
 	if err != nil {
 		switch strings.ToLower(filepath.Ext(path)) {
 		case ".pth", ".pt", ".bin", ".ckpt":
-			err = fmt.Errorf("%w; PyTorch's own files have to be saved as safetensors first, the README says how", err)
+			err = fmt.Errorf("%w; convert PyTorch's own files to safetensors first, see the README", err)
 		}
 		return nil, nil, err
 	}
@@ -72,7 +72,7 @@ func readWeights(path string) (found map[string]*tensor.Tensor, ignored []string
 		case !ofBackbone(plain):
 			ignored = append(ignored, name)
 		case found[plain] != nil:
-			return nil, nil, fmt.Errorf("%s stands there twice, once as %s", plain, name)
+			return nil, nil, fmt.Errorf("it contains %s twice, once as %s", plain, name)
 		default:
 			found[plain] = tensors[name]
 		}
@@ -112,7 +112,7 @@ func ofBackbone(name string) bool {
 func weight(found map[string]*tensor.Tensor, name string, shape []int) (*tensor.Tensor, error) {
 	t := found[name]
 	if t == nil {
-		return nil, fmt.Errorf("no tensor %s%v in it; names must be torchvision's", name, shape)
+		return nil, fmt.Errorf("it contains no tensor %s%v; names must be torchvision's", name, shape)
 	}
 	if !slices.Equal(t.Shape, shape) {
 		return nil, fmt.Errorf("%s has shape %v, this model wants %v: it is of another --model, --stem or --width", name, t.Shape, shape)
@@ -124,7 +124,7 @@ func weight(found map[string]*tensor.Tensor, name string, shape []int) (*tensor.
 	variance := strings.HasSuffix(name, ".running_var")
 	for i, v := range values {
 		if v-v != 0 || variance && v < 0 {
-			return nil, fmt.Errorf("%s: value %v at index %d cannot be", name, v, i)
+			return nil, fmt.Errorf("%s: impossible value %v at index %d", name, v, i)
 		}
 	}
 	return tensor.Of(values, shape...), nil
@@ -149,7 +149,7 @@ func asFloat32(t *tensor.Tensor) ([]float32, error) {
 			out[i] = halfToFloat32(v)
 		}
 	default:
-		return nil, fmt.Errorf("elements of type %v are no weights", t.Type)
+		return nil, fmt.Errorf("element type %v is not supported for weights", t.Type)
 	}
 	return out, nil
 }

@@ -138,18 +138,18 @@ func TestImportRefuses(t *testing.T) {
 		change func(tensors)
 		want   string
 	}{
-		{"absent", func(f tensors) { delete(f, "layer2.0.downsample.0.weight") }, "no tensor layer2.0.downsample.0.weight[8 4 1 1] in it"},
+		{"absent", func(f tensors) { delete(f, "layer2.0.downsample.0.weight") }, "it contains no tensor layer2.0.downsample.0.weight[8 4 1 1]"},
 		{"other stem", func(f tensors) { f["conv1.weight"] = tensor.New(tensor.Float32, 4, 3, 7, 7) },
 			"conv1.weight has shape [4 3 7 7], this model wants [4 3 3 3]: it is of another --model, --stem or --width"},
 		{"deeper model", func(f tensors) { f["layer1.2.conv1.weight"] = f["layer1.1.conv1.weight"] },
-			"it holds layer1.2.conv1.weight, which this model has not"},
-		{"twice", func(f tensors) { f["module.bn1.bias"] = f["bn1.bias"] }, "bn1.bias stands there twice, once as module.bn1.bias"},
-		{"integers", func(f tensors) { f["bn1.bias"] = tensor.New(tensor.Int32, 4) }, "bn1.bias: elements of type int32 are no weights"},
-		{"not finite", func(f tensors) { f["bn1.bias"].Float32()[2] = float32(math.NaN()) }, "bn1.bias: value NaN at index 2 cannot be"},
+			"it contains layer1.2.conv1.weight, which this model does not have"},
+		{"twice", func(f tensors) { f["module.bn1.bias"] = f["bn1.bias"] }, "it contains bn1.bias twice, once as module.bn1.bias"},
+		{"integers", func(f tensors) { f["bn1.bias"] = tensor.New(tensor.Int32, 4) }, "bn1.bias: element type int32 is not supported for weights"},
+		{"not finite", func(f tensors) { f["bn1.bias"].Float32()[2] = float32(math.NaN()) }, "bn1.bias: impossible value NaN at index 2"},
 		{"half infinite", func(f tensors) {
 			f["bn1.bias"] = &tensor.Tensor{Type: tensor.Float16, Shape: []int{4}, Data: []uint16{0, 0x7c00, 0, 0}}
-		}, "bn1.bias: value +Inf at index 1 cannot be"},
-		{"negative variance", func(f tensors) { f["bn1.running_var"].Float32()[0] = -1 }, "bn1.running_var: value -1 at index 0 cannot be"},
+		}, "bn1.bias: impossible value +Inf at index 1"},
+		{"negative variance", func(f tensors) { f["bn1.running_var"].Float32()[0] = -1 }, "bn1.running_var: impossible value -1 at index 0"},
 	} {
 		a, file := pretrained(t)
 		c.change(file)
@@ -170,7 +170,7 @@ func TestImportRefuses(t *testing.T) {
 	if err := os.WriteFile(pth, []byte("PK\x03\x04 and so on, for a while"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := importWeights(pth, a, a.InitialState(1)); err == nil || !strings.Contains(err.Error(), "saved as safetensors first") {
+	if _, err := importWeights(pth, a, a.InitialState(1)); err == nil || !strings.Contains(err.Error(), "files to safetensors first") {
 		t.Errorf("PyTorch file: %v", err)
 	}
 }

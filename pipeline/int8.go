@@ -15,6 +15,7 @@ import (
 	"vicreg/pipeline/dataset"
 	"vicreg/pipeline/encoder"
 	"vicreg/pipeline/stats"
+	"vicreg/pipeline/usage"
 )
 
 const (
@@ -53,10 +54,10 @@ func (e *export) quantize(ctx context.Context, lib *ort.Runtime, model *onnx.Mod
 	if len(others) < fewCompared {
 		others, which = chosen, "of the same"
 	}
-	fmt.Fprintf(e.stderr, "looking at %d training images for the ranges of activations\n", len(shown))
+	fmt.Fprintf(e.stderr, "measuring activation ranges on %s\n", usage.Count(len(shown), "training image"))
 	ranges, seen, err := e.observe(ctx, lib, model, full, reader, shown)
 	if err != nil {
-		return nil, fmt.Errorf("ranges of activations: %w", err)
+		return nil, fmt.Errorf("activation ranges: %w", err)
 	}
 	q = &quantized{which: which, metadata: encoder.Quantization{Weights: "int8", Activations: "uint8", Images: seen}}
 	if q.model, err = quantize.Int8(model, ranges); err != nil {
@@ -67,11 +68,11 @@ func (e *export) quantize(ctx context.Context, lib *ort.Runtime, model *onnx.Mod
 		return nil, err
 	}
 	if q.enc, err = encoder.New(lib, file, e.machine.Alone()); err != nil {
-		return nil, fmt.Errorf("check the model in int8: %w", err)
+		return nil, fmt.Errorf("check the int8 model: %w", err)
 	}
 	if err := q.compare(ctx, full, reader, others); err != nil {
 		q.enc.Close()
-		return nil, fmt.Errorf("compare the model in int8 with float32: %w", err)
+		return nil, fmt.Errorf("compare the int8 model with float32: %w", err)
 	}
 	return q, nil
 }
@@ -137,7 +138,7 @@ func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *
 		return err
 	}
 	if want, got = distinct(want, got); want.N == 0 {
-		return errors.New("all images give one and the same vector: the model tells nothing apart, and there is nothing to compare")
+		return errors.New("all images give the same vector: the model cannot tell images apart, so there is nothing to compare")
 	}
 	q.compared, q.worst = want.N, 1
 	same, nearest := 0, nearestOf(got)
@@ -152,7 +153,7 @@ func (q *quantized) compare(ctx context.Context, full *encoder.Encoder, reader *
 	q.sameNearest = float64(same) / float64(want.N)
 	q.metadata.Cosine = math.Round(q.mean*1e4) / 1e4
 	if !(q.mean >= leastCosine) {
-		return fmt.Errorf("the cosine of their vectors, less the mean, is %.3f, and at least %g is wanted: nothing was written", q.mean, leastCosine)
+		return fmt.Errorf("the mean cosine of their centred vectors is %.3f, below the required %g: nothing was written", q.mean, leastCosine)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func TestExportInt8(t *testing.T) {
 	out := exported(t, run, "--int8")
 	path := filepath.Join(run, "backbone-int8.onnx")
 	full, small := openEncoder(t, filepath.Join(run, "backbone.onnx")), openEncoder(t, path)
-	for _, want := range []string{path, "fingerprint " + small.Fingerprint(), "int8        cosine 0.9"} {
+	for _, want := range []string{path, "fingerprint " + small.Fingerprint(), "int8        mean cosine to float32 0.9"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"vicreg/pipeline/linear"
+	"vicreg/pipeline/usage"
 )
 
 // kindFigures are the figures that need the kinds of the images.
@@ -108,7 +109,7 @@ func (c *comparison) measure(ctx context.Context, prober *linear.Prober) (*kindF
 	centered := minus(c.queries.y, c.center)
 	within, between := meanCosines(centered, c.labels)
 	f.Within, f.Between = number(within), number(between)
-	fmt.Fprintf(c.progress, "comparing %d images with %d\n", f.Images, f.neighbors)
+	fmt.Fprintf(c.progress, "comparing %s with %d\n", usage.Count(f.Images, "image"), f.neighbors)
 	if err := c.measureNeighbors(ctx, f, centered); err != nil {
 		return nil, err
 	}

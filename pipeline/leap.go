@@ -59,6 +59,6 @@ func (p *progress) leap(norm float64) {
 		help = "a lower --lr or a longer --warmup"
 	}
 	p.Clear()
-	fmt.Fprintf(p.out, "vicreg train: step %d: the norm of the gradient leapt to %.3g from a median of %.3g; should the loss stay high, begin anew with %s\n",
+	fmt.Fprintf(p.out, "vicreg train: step %d: the gradient norm jumped to %.3g from a median of %.3g; if the loss stays high, start again with %s\n",
 		p.run.position.Step, norm, median, help)
 }

@@ -84,7 +84,7 @@ func TestTheLoopTellsOfLeaps(t *testing.T) {
 		}
 		want := ""
 		if c.help != "" {
-			want = "vicreg train: step 31: the norm of the gradient leapt to 1.23e+03 from a median of 2; should the loss stay high, begin anew with " + c.help + "\n"
+			want = "vicreg train: step 31: the gradient norm jumped to 1.23e+03 from a median of 2; if the loss stays high, start again with " + c.help + "\n"
 		}
 		if said.String() != want {
 			t.Errorf("it said\n%swant\n%s", &said, want)

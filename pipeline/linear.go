@@ -52,7 +52,7 @@ func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearF
 	if c.base != nil {
 		f.Protocol = linearTransfer
 	}
-	fmt.Fprintf(c.progress, "training linear classifiers of %d kinds\n", c.kinds)
+	fmt.Fprintf(c.progress, "training linear classifiers for %d classes\n", c.kinds)
 	parts := linear.Parts(train.files, c.among)
 	f.Unseen = c.unseen(parts)
 	for _, s := range []struct {
@@ -79,11 +79,11 @@ func (c *comparison) probe(ctx context.Context, prober *linear.Prober) (*linearF
 func (c *comparison) without(train *sample) string {
 	switch {
 	case c.bare:
-		return "left out by --probe=false"
+		return "skipped: --probe=false"
 	case !linear.Enough(train.files, c.among):
-		return "fewer than two kinds have 5 different images to train on: too few"
+		return "fewer than two classes have 5 different images to train on: too few"
 	case int64(train.y.N)*int64(c.kinds) > mostScores:
-		return fmt.Sprintf("left out: with %d images of %d kinds it would take too long; --limit takes fewer images", train.y.N, c.kinds)
+		return fmt.Sprintf("skipped: it would take too long with %d images of %d classes; reduce the number of images with --limit", train.y.N, c.kinds)
 	}
 	return ""
 }

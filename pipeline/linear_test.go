@@ -75,8 +75,8 @@ func TestFiguresOfARareKind(t *testing.T) {
 	var out strings.Builder
 	f.print(&out)
 	for _, want := range []string{
-		"\n  in the top 5    ", "\n  images without another of their kind to train on, counted as wrong: 1\n", "\nknn k=3 ",
-		"; of the 60 images with one of their kind to find\n",
+		"\n  top 5           ", "\n  images without another of their class to train on, counted as wrong: 1\n", "\nknn k=3 ",
+		"; over the 60 images with another of their class to find\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)

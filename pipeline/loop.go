@@ -11,6 +11,7 @@ import (
 	"vicreg/models"
 	"vicreg/pipeline/checkpoint"
 	"vicreg/pipeline/dataset"
+	"vicreg/pipeline/usage"
 )
 
 // maxRejected is how many consecutive steps may have a non-finite loss or gradient before the run
@@ -69,8 +70,8 @@ func (r *run) loop(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if bad != "" {
 		bad = "; " + bad
 	}
-	fmt.Fprintf(stdout, "done       %d steps; waited for data %.1f %% of the time%s%s; next: vicreg export %s\n",
-		r.position.Step, 100*p.waitShare(), device, bad, r.out)
+	fmt.Fprintf(stdout, "done       %s; waited for data %.1f %% of the time%s%s; next: vicreg export %s\n",
+		usage.Count(r.position.Step, "step"), 100*p.waitShare(), device, bad, r.out)
 	return errors.Join(err, r.meet())
 }
 
@@ -158,7 +159,7 @@ func (r *run) step(ctx context.Context, b *dataset.Batch, p *progress, begin tim
 		p.rejected++
 	}
 	if p.rejected >= maxRejected && !canFall(r.position) {
-		return v, fmt.Errorf("epoch %d: loss or gradient have not been finite for %d steps; the last checkpoint is good, but try again with a lower --lr", b.Epoch, p.rejected)
+		return v, fmt.Errorf("epoch %d: loss or gradient have not been finite for %d steps; the last checkpoint is good: try again with a lower --lr", b.Epoch, p.rejected)
 	}
 	moveScale(&next, r.Precision, v.accepted)
 	r.position = next
@@ -220,6 +221,6 @@ func (r *run) stop(stdout io.Writer, why string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(stdout, "stopped    %s; saved at step %d; vicreg train --out %s --resume goes on\n", why, r.position.Step, r.out)
+	fmt.Fprintf(stdout, "stopped    %s; saved at step %d; to continue: vicreg train --out %s --resume\n", why, r.position.Step, r.out)
 	return nil
 }

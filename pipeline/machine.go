@@ -18,8 +18,8 @@ type machine struct {
 
 func (m *machine) register(fs *flag.FlagSet) {
 	m.Machine.Register(fs)
-	fs.StringVar(&m.kernels, "kernels", "auto", "`kernels` that convolve: auto, portable (ONNX Runtime's for standard operators), nchwc (blocked channels, on the CPU) or cudnn (vicreg's own, over cuDNN and in CUDA, on a CUDA device)")
-	fs.BoolVar(&m.capture, "cuda-graph", true, "on a CUDA device, record the launches of a step once and replay them; --cuda-graph=false for profilers that need to see each")
+	fs.StringVar(&m.kernels, "kernels", "auto", "convolution `kernels`: auto, portable (ONNX Runtime's standard operators), nchwc (blocked channels, on the CPU) or cudnn (vicreg's own, based on cuDNN and CUDA, on a CUDA device)")
+	fs.BoolVar(&m.capture, "cuda-graph", true, "on a CUDA device, record the kernel launches of a step once and replay them; use --cuda-graph=false for profilers that need to see each launch")
 }
 
 // captures reports whether steps are recorded as a CUDA graph and replayed.

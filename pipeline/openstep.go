@@ -108,7 +108,7 @@ func (r *run) whole() error {
 		left = append(left, fmt.Sprintf("%d %s", p.Nodes, p.Operator))
 	}
 	if left != nil {
-		r.slow = join(r.slow, "this ONNX Runtime leaves nodes of the step to the host's processors: "+strings.Join(left, ", "))
+		r.slow = join(r.slow, "this ONNX Runtime runs nodes of the step on the CPU: "+strings.Join(left, ", "))
 	}
 	return nil
 }

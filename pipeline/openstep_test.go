@@ -190,7 +190,7 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 	}{
 		{"all runs", "auto", fp32, func(bool, bool) string { return "" }, 1, "auto", "", ""},
 		{"no capture", "auto", fp32, func(captured, _ bool) string { return map[bool]string{true: noCapture}[captured] }, 2, "auto", "not captured as a CUDA graph: capture", ""},
-		{"no operators", "auto", fp32, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "vicreg's own operators do not run here, and the portable kernels take their place: operators", ""},
+		{"no operators", "auto", fp32, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 3, "portable", "vicreg's own operators do not run here; using the portable kernels: operators", ""},
 		{"no operators in bf16", "auto", bf16, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "auto", "", "--precision bf16 needs vicreg's own kernels"},
 		{"operators asked for", "cudnn", fp32, func(_, operators bool) string { return map[bool]string{true: noOperators}[operators] }, 2, "cudnn", "", noOperators},
 		{"nothing runs", "auto", fp32, func(bool, bool) string { return noOperators }, 4, "portable", "", noOperators},
@@ -213,7 +213,7 @@ func TestTheFirstStepFindsWhatRuns(t *testing.T) {
 			}
 			var said bytes.Buffer
 			err := r.begin(nil, &said)
-			if said.String() != "vicreg train: choosing kernels on cuda, which takes some seconds\n" {
+			if said.String() != "vicreg train: selecting kernels on cuda, which takes some seconds\n" {
 				t.Errorf("it said %q", &said)
 			}
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {

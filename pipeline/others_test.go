@@ -13,7 +13,7 @@ import (
 func TestOtherFilesAreToldOf(t *testing.T) {
 	dir := drawKinds(t, 2, 1)
 	model := someModel(t, dir)
-	const want = "2 files with other endings than those of images (.bmp 1, none 1)\n"
+	const want = "2 files without an image extension (.bmp 1, none 1)\n"
 	if out, err := data(t, "check", dir); err != nil || strings.Contains(out, "skipped") {
 		t.Errorf("%v\n%s", err, out)
 	}

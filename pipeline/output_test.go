@@ -76,15 +76,15 @@ func TestLookingAtImagesSparesFiles(t *testing.T) {
 		data, out, want string
 		force           bool
 	}{
-		{images, at("notes.png"), "notes.png exists; --force writes over it", false},
+		{images, at("notes.png"), "notes.png exists; --force overwrites it", false},
 		{images, photo, "000.png exists; --force", false},
 		{images, photo, "is a file of the data set", true},
 		{images, at("link.png"), "is a file of the data set", true},
 		{images, at("hard.png"), "is a file of the data set", true},
 		{at("list.txt"), photo, "is a file of the data set", true},
-		{at("list.png"), at("list.png"), "which must stay", true},
-		{at("list.png"), at("list-link.png"), "which must stay", true},
-		{at("list-link.png"), at("list.png"), "which must stay", true},
+		{at("list.png"), at("list.png"), "which must be kept", true},
+		{at("list.png"), at("list-link.png"), "which must be kept", true},
+		{at("list-link.png"), at("list.png"), "which must be kept", true},
 		{images, at("folder.png"), "is a folder", true},
 		{images, at("none/x.png"), "none is not a folder", true},
 	} {
@@ -100,7 +100,7 @@ func TestLookingAtImagesSparesFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	if _, err := data(t, "check", images, "--list", at("socket.png"), "--force"); err == nil || !strings.Contains(err.Error(), "is there and no file") {
+	if _, err := data(t, "check", images, "--list", at("socket.png"), "--force"); err == nil || !strings.Contains(err.Error(), "exists but is not a regular file") {
 		t.Errorf("of a socket: %v", err)
 	}
 	if _, err := data(t, "check", images, "--list", "/dev/null"); err != nil {

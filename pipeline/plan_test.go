@@ -17,14 +17,14 @@ func TestPlan(t *testing.T) {
 		images int
 		want   string
 	}{
-		{laptop + "--epochs 8", 1891, "adamw (for less than 10000 steps), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, peak lr 0.002 (for width 16 and an expander of 2048), 56 of 112 steps warm-up"},
-		{laptop + "--epochs 10", 9500, "adamw (for less than 10000 steps), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, peak lr 0.002 (for width 16 and an expander of 2048), 200 of 740 steps warm-up"},
-		{laptop + "--epochs 8 --optimizer lars", 1891, "lars, momentum 0.9, trust 0.02 clipped at lr, weight decay 0.0001, peak lr 0.15 (0.3 per 256 images), 56 of 112 steps warm-up"},
-		{laptop + "--epochs 8 --recipe imagenet --optimizer lars", 1891, "lars, momentum 0.9, trust 0.02 clipped at lr, weight decay 0.0001, peak lr 0.15 (0.3 per 256 images), 56 of 112 steps warm-up"},
-		{"--recipe cifar", 1281167, "lars (for 10000 steps and more), momentum 0.9, trust 0.001, weight decay 1e-06, peak lr 0.5 (0.5 per 256 images), 50040 of 500400 steps warm-up"},
-		{"", 2000, "adamw (for less than 10000 steps), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, peak lr 0.0005 (for width 64 and an expander of 8192), 200 of 700 steps warm-up"},
-		{"--init w.safetensors --clip-norm 5", 2000, "adamw (for weights that have learnt), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, gradients clipped to a norm of 5, peak lr 0.0001 (for width 64 and an expander of 8192, a fifth of it for weights that have learnt), 350 of 700 steps warm-up"},
-		{"--lr 0.1 --warmup 2 --weight-decay 0 --optimizer sgd", 2000, "sgd, momentum 0.9, weight decay 0, peak lr 0.1 (given), 14 of 700 steps warm-up"},
+		{laptop + "--epochs 8", 1891, "adamw (for fewer than 10000 steps), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, peak lr 0.002 (for width 16 and an expander of 2048), warm-up for 56 of 112 steps"},
+		{laptop + "--epochs 10", 9500, "adamw (for fewer than 10000 steps), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, peak lr 0.002 (for width 16 and an expander of 2048), warm-up for 200 of 740 steps"},
+		{laptop + "--epochs 8 --optimizer lars", 1891, "lars, momentum 0.9, trust 0.02 clipped at lr, weight decay 0.0001, peak lr 0.15 (0.3 per 256 images), warm-up for 56 of 112 steps"},
+		{laptop + "--epochs 8 --recipe imagenet --optimizer lars", 1891, "lars, momentum 0.9, trust 0.02 clipped at lr, weight decay 0.0001, peak lr 0.15 (0.3 per 256 images), warm-up for 56 of 112 steps"},
+		{"--recipe cifar", 1281167, "lars (for 10000 steps or more), momentum 0.9, trust 0.001, weight decay 1e-06, peak lr 0.5 (0.5 per 256 images), warm-up for 50040 of 500400 steps"},
+		{"", 2000, "adamw (for fewer than 10000 steps), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, peak lr 0.0005 (for width 64 and an expander of 8192), warm-up for 200 of 700 steps"},
+		{"--init w.safetensors --clip-norm 5", 2000, "adamw (for pretrained weights), betas 0.9 and 0.999, eps 1e-08, weight decay 0.01, gradients clipped to a norm of 5, peak lr 0.0001 (for width 64 and an expander of 8192, a fifth of it for pretrained weights), warm-up for 350 of 700 steps"},
+		{"--lr 0.1 --warmup 2 --weight-decay 0 --optimizer sgd", 2000, "sgd, momentum 0.9, weight decay 0, peak lr 0.1 (given), warm-up for 14 of 700 steps"},
 	} {
 		f, fs := newTrainFlags(io.Discard)
 		if err := usage.Parse(fs, append(strings.Fields(c.flags), "--data", "d", "--out", "r")); err != nil {
@@ -48,7 +48,7 @@ func TestResumeKeepsTheOptimizer(t *testing.T) {
 	}
 	before := configOf(t, out)
 	printed, err := train(t, t.Context(), "--out", out, "--resume")
-	if want := "optimizer  lars, momentum 0.9, trust 0.02 clipped at lr, weight decay 0.0001, peak lr 0.05 (as before), 1 of 4 steps warm-up\n"; err != nil || !strings.Contains(printed, want) {
+	if want := "optimizer  lars, momentum 0.9, trust 0.02 clipped at lr, weight decay 0.0001, peak lr 0.05 (as before), warm-up for 1 of 4 steps\n"; err != nil || !strings.Contains(printed, want) {
 		t.Errorf("%v, no %q in\n%s", err, want, printed)
 	}
 	if after := configOf(t, out); fmt.Sprint(after.Optimizer, after.Schedule) != fmt.Sprint(before.Optimizer, before.Schedule) {

@@ -60,7 +60,7 @@ func (p precision) suits(d ort.Device) error {
 	}
 	major, minor, err := d.Capability()
 	if err == nil && major < least {
-		err = usage.Errorf("--precision %s needs a GPU of compute capability %d.0 or higher, and that of %v is %d.%d: take another --precision", p, least, d, major, minor)
+		err = usage.Errorf("--precision %s needs a GPU of compute capability %d.0 or higher, but %v has %d.%d: use another --precision", p, least, d, major, minor)
 	}
 	return err
 }
@@ -90,7 +90,7 @@ func goOn(before, asked precision, m *machine) (now precision, why string) {
 	if now == before {
 		return now, ""
 	}
-	return now, fmt.Sprintf("the run was in %s and goes on in %s", before, now)
+	return now, fmt.Sprintf("the run used %s and continues in %s", before, now)
 }
 
 // describe formats the precision, with the loss scale if there is one.

@@ -37,17 +37,17 @@ func TestThePrecisionThatARunGoesOnIn(t *testing.T) {
 		{"", "", host, fp32, ""},
 		{"", "", gpu, fp32, ""}, // a checkpoint that predates the choice
 		{fp32, "", gpu, fp32, ""},
-		{fp32, fp16, gpu, fp16, "the run was in fp32 and goes on in fp16"},
+		{fp32, fp16, gpu, fp16, "the run used fp32 and continues in fp16"},
 		{fp16, "", gpu, fp16, ""},
 		{fp16, fp16, gpu, fp16, ""},
-		{fp16, "", host, fp32, "the run was in fp16 and goes on in fp32"},
+		{fp16, "", host, fp32, "the run used fp16 and continues in fp32"},
 		{bf16, "", gpu, bf16, ""},
-		{fp16, bf16, gpu, bf16, "the run was in fp16 and goes on in bf16"},
-		{bf16, "", host, fp32, "the run was in bf16 and goes on in fp32"},
-		{tf32, "", host, fp32, "the run was in tf32 and goes on in fp32"},
-		{tf32, fp32, gpu, fp32, "the run was in tf32 and goes on in fp32"},
-		{"fp8", "", gpu, tf32, "the run was in fp8 and goes on in tf32"},
-		{bf16, "", portable, tf32, "the run was in bf16 and goes on in tf32"},
+		{fp16, bf16, gpu, bf16, "the run used fp16 and continues in bf16"},
+		{bf16, "", host, fp32, "the run used bf16 and continues in fp32"},
+		{tf32, "", host, fp32, "the run used tf32 and continues in fp32"},
+		{tf32, fp32, gpu, fp32, "the run used tf32 and continues in fp32"},
+		{"fp8", "", gpu, tf32, "the run used fp8 and continues in tf32"},
+		{bf16, "", portable, tf32, "the run used bf16 and continues in tf32"},
 	} {
 		if now, why := goOn(c.before, c.asked, &c.on); now != c.now || why != c.why {
 			t.Errorf("%q, asked %q, on %v: %s (%s), want %s (%s)", c.before, c.asked, c.on.Device, now, why, c.now, c.why)
@@ -94,7 +94,7 @@ func TestThePrecisionOfAnOldDevice(t *testing.T) {
 		t.Error(err)
 	}
 	var wrong *usage.Error
-	const want = "--precision bf16 needs a GPU of compute capability 8.0 or higher, and that of cuda is 7.0: take another --precision"
+	const want = "--precision bf16 needs a GPU of compute capability 8.0 or higher, but cuda has 7.0: use another --precision"
 	flags := &trainFlags{machine: on(cuda)}
 	flags.Precision = bf16
 	if _, err := newRun(lib, flags, nil, nil); !errors.As(err, &wrong) || err.Error() != want {
@@ -139,7 +139,7 @@ func TestAFloat16RunGoesOnOnTheCPU(t *testing.T) {
 		scale  float64
 		steady int
 	}{
-		{fp16, "vicreg train: the run was in fp16 and goes on in fp32\n", 512, 9},
+		{fp16, "vicreg train: the run used fp16 and continues in fp32\n", 512, 9},
 		{"", "", 1, 0},
 	} {
 		point := latest(t, out)
@@ -162,7 +162,7 @@ func TestAFloat16RunGoesOnOnTheCPU(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := strings.Contains(printed, "the run was in"); said != (c.line != "") || !strings.Contains(printed, c.line) {
+		if said := strings.Contains(printed, "the run used"); said != (c.line != "") || !strings.Contains(printed, c.line) {
 			t.Errorf("from %q, printed\n%s", c.from, printed)
 		}
 		if p := latest(t, out).Position; p.LossScale != 1 || p.Steady != 0 || p.Step != point.Position.Step+1 {

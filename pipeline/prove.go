@@ -53,7 +53,7 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 		return p, err
 	}
 	if limit := e.limit(); !(p.apart <= limit) {
-		return p, fmt.Errorf("the exported model is %.2g of a vector's length away from the training graph on images of the run, more than %g: nothing was written", p.apart, limit)
+		return p, fmt.Errorf("on images of the run, the exported model differs from the training graph by %.2g of a vector's length, more than %g: nothing was written", p.apart, limit)
 	}
 	p.model = model
 	if e.int8 {
@@ -66,10 +66,10 @@ func (e *export) prove(ctx context.Context, model *onnx.ModelProto, metadata *en
 	}
 	p.fingerprint = enc.Fingerprint()
 	chosen := evenly(e.images.Len(), centerImages)
-	fmt.Fprintf(e.stderr, "encoding %d of %d training images for their mean\n", len(chosen), e.images.Len())
+	fmt.Fprintf(e.stderr, "encoding %d of %s for their mean\n", len(chosen), usage.Count(e.images.Len(), "training image"))
 	p.averaged, err = meanVector(ctx, enc, reader, chosen, metadata.Center)
 	for _, b := range reader.Quarantined() {
-		fmt.Fprintf(e.stderr, "left out %s: %s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
+		fmt.Fprintf(e.stderr, "skipped %s: %s\n", usage.Printable(b.Key), usage.Printable(b.Reason))
 	}
 	return p, err
 }
@@ -109,7 +109,7 @@ func parity(ctx context.Context, lib *ort.Runtime, opt ort.Options, c *Config, v
 	for i := range images {
 		a := distance(got[i*d:(i+1)*d], want[i*d:(i+1)*d])
 		if a-a != 0 {
-			return 0, 0, fmt.Errorf("compare with the training graph: vectors are not finite; the run has gone astray")
+			return 0, 0, fmt.Errorf("compare with the training graph: vectors are not finite; the run has diverged")
 		}
 		apart = max(apart, a)
 	}

@@ -21,8 +21,8 @@ func (f *recipeFlags) register(fs *flag.FlagSet) {
 	for _, r := range imaging.Recipes() {
 		names = append(names, r.Name)
 	}
-	fs.StringVar(&f.name, "recipe", "", "augmentation `name`: "+strings.Join(names, ", ")+"; by default imagenet, and cifar for images up to 64 pixels")
-	fs.Func("augment", "`NAME=VALUE`,... changes to the recipe, such as hue=0,flip_v=0.5; a probability as P or, for each view, P:P; may be repeated, names below", func(text string) error {
+	fs.StringVar(&f.name, "recipe", "", "augmentation recipe `name`: "+strings.Join(names, ", ")+"; by default imagenet, or cifar for images up to 64 pixels")
+	fs.Func("augment", "override settings of the recipe: `NAME=VALUE`,..., such as hue=0,flip_v=0.5; a probability is P, or P:P for the two views; may be repeated; names are listed below", func(text string) error {
 		f.changes = append(f.changes, text)
 		return nil
 	})
@@ -30,10 +30,10 @@ func (f *recipeFlags) register(fs *flag.FlagSet) {
 
 // recipeNotes explains the names for a command's help.
 func recipeNotes() string {
-	return "Settings for --augment, the operations in the order they run:\n" + imaging.Settings() + `
-rotate is on in no recipe, as X-rays, like photographs, have an up. For aerial,
-microscopy and pathology images --recipe mild --augment rotate=0.75 shows all four
-ways up equally often.`
+	return "Settings for --augment, in the order in which the operations run:\n" + imaging.Settings() + `
+No recipe enables rotate, since X-rays, like photographs, have a right way up. For aerial,
+microscopy and pathology images, --recipe mild --augment rotate=0.75 shows all four
+orientations equally often.`
 }
 
 // recipe returns the chosen recipe with its changes; fallback names the default one.

@@ -52,41 +52,41 @@ func newTrainFlags(out io.Writer) (*trainFlags, *flag.FlagSet) {
 		},
 		Notes: fmt.Sprintf(`RUN receives metrics.jsonl (one line per step, and one per epoch on the held-out images),
 checkpoints, the training artifacts as ONNX files, and bad-images.txt if files could not
-be read. vicreg data preview shows the views that a recipe makes.
+be read. vicreg data preview shows the views that a recipe produces.
 
-Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP (a lost terminal; nohup keeps it away) finish the
-step, write a checkpoint and exit with code 130. A run continues when nobody reads its
-output any more. --resume continues from the newest checkpoint: bit for bit on the same
+On Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP (a lost terminal; nohup prevents it) the run
+finishes the step, writes a checkpoint and exits with code 130. A run continues if its
+output is no longer read. --resume continues from the newest checkpoint: bit for bit on the same
 CPU, and also on another device or in another --precision, since weights are float32 in
 each. With --epochs it extends a run, even a finished one; the learning rate then follows
-the cosine of that many epochs. --init RUN/checkpoint-STEP.safetensors begins a new run
-with the backbone of another.
+the cosine schedule for that many epochs. --init RUN/checkpoint-STEP.safetensors starts a
+new run from the backbone of another.
 
 fp16 keeps activations in 16 bits and scales the loss: the scale halves after a step
 whose gradient is not finite (which is skipped), and doubles after %d good ones. bf16
-needs no scale, since its range is that of float32, but keeps 8 bits of a number where
-fp16 keeps 11.
+needs no scaling, since it has the range of float32, but its precision is 8 bits where
+fp16 has 11.
 
---collectives joins processes, on one machine or many, that share each batch, through a
-library of four functions over MPI, NCCL or the like. All run the same command and see the
-same images and, to resume, the same RUN, which the first of them writes.
+--collectives joins processes, on one machine or several, that share each batch, through
+a library of four functions over MPI, NCCL or the like. All run the same command and need
+access to the same images and, to resume, the same RUN, which the first of them writes.
 
 `, growAfter) + recipeNotes(),
 	})
 	t := &trainFlags{}
 	t.register(fs)
 	t.machine.register(fs)
-	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16 (from compute capability 8.0); by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run where it can be")
-	fs.StringVar(&t.out, "out", "", "`RUN`, the folder of the run")
-	fs.BoolVar(&t.resume, "resume", false, "go on with the run in RUN; its settings are kept, but --data may move and --epochs be another number")
-	fs.BoolVar(&t.force, "force", false, "start anew in a folder that holds a run already")
-	fs.DurationVar(&t.timeLimit, "time-limit", 0, "stop with a checkpoint after this `time`, such as 2h; --resume goes on")
-	fs.DurationVar(&t.every, "checkpoint-every", 10*time.Minute, "`time` between checkpoints within an epoch; one follows each epoch anyway")
-	fs.IntVar(&t.workers, "workers", 0, "`N` goroutines that decode and augment; by default one a core")
-	fs.IntVar(&t.cacheMB, "cache-mb", 1024, "`MB` of memory for decoded images, which then cost no decoding after the first epoch")
-	fs.Float64Var(&t.maxBad, "max-bad", 0.5, "stop when more than this `share` of the images is bad")
-	fs.StringVar(&t.collectives, "collectives", "", "shared `LIBRARY` that joins this process with others to train one model, each on its part of --batch")
-	fs.BoolVar(&t.syncNorm, "sync-batchnorm", true, "normalise by the statistics of the whole batch in each process of --collectives, as PyTorch's SyncBatchNorm does, not by those of its own part; on the CPU")
+	fs.StringVar((*string)(&t.machine.precision), "precision", "", "`arithmetic` of a step: fp32, or on a CUDA device tf32, fp16 or bf16 (from compute capability 8.0); by default fp32 on the CPU and tf32 on CUDA, and with --resume that of the run if possible")
+	fs.StringVar(&t.out, "out", "", "run folder `RUN`")
+	fs.BoolVar(&t.resume, "resume", false, "continue the run in RUN; its settings are kept; of these only --data and --epochs may change")
+	fs.BoolVar(&t.force, "force", false, "start over in a folder that already holds a run")
+	fs.DurationVar(&t.timeLimit, "time-limit", 0, "write a checkpoint and stop after this `time`, such as 2h; --resume continues")
+	fs.DurationVar(&t.every, "checkpoint-every", 10*time.Minute, "`time` between checkpoints within an epoch; each epoch also ends with one")
+	fs.IntVar(&t.workers, "workers", 0, "`N` goroutines that decode and augment; by default one per core")
+	fs.IntVar(&t.cacheMB, "cache-mb", 1024, "`MB` of memory for caching decoded images, which saves decoding them after the first epoch")
+	fs.Float64Var(&t.maxBad, "max-bad", 0.5, "stop when more than this `fraction` of the images is bad")
+	fs.StringVar(&t.collectives, "collectives", "", "shared `LIBRARY` that connects this process with others to train one model, each on its part of --batch")
+	fs.BoolVar(&t.syncNorm, "sync-batchnorm", true, "with --collectives, on the CPU, normalise by the statistics of the whole batch, as PyTorch's SyncBatchNorm does, and not by those of the process's own part")
 	return t, fs
 }
 
@@ -207,13 +207,13 @@ func (t *trainFlags) prepare(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Pos
 func (t *trainFlags) validate() error {
 	switch {
 	case t.resume && t.force:
-		return usage.Errorf("--resume goes on with a run and --force starts anew: give one of them")
+		return usage.Errorf("--resume continues a run and --force starts over: give only one of them")
 	case t.workers < 0 || t.workers > bulk.MaxThreads:
 		return usage.Errorf("--workers %d: want 1 to %d, or 0 for one a core", t.workers, bulk.MaxThreads)
 	case t.cacheMB < 0 || t.cacheMB > math.MaxInt64>>20:
 		return usage.Errorf("--cache-mb %d: want 0 to %d", t.cacheMB, math.MaxInt64>>20)
 	case !(t.maxBad > 0 && t.maxBad <= 1):
-		return usage.Errorf("--max-bad %g: want a share above 0, at most 1", t.maxBad)
+		return usage.Errorf("--max-bad %g: want a fraction above 0 and at most 1", t.maxBad)
 	case t.timeLimit < 0:
 		return usage.Errorf("--time-limit %v: want a time above 0, or 0 for none", t.timeLimit)
 	case t.every < 0:
@@ -229,7 +229,7 @@ func (t *trainFlags) images(ctx context.Context, stderr io.Writer) (train, held 
 	case ctx.Err() != nil:
 		return nil, nil, ctx.Err()
 	case err != nil && t.resume && !t.moved:
-		return nil, nil, usage.Errorf("%w; the run was made with that folder: if it has moved, say where with --data DIR", err)
+		return nil, nil, usage.Errorf("%w; the run was started with that folder: if it has moved, give the new place with --data DIR", err)
 	case err != nil:
 		return nil, nil, &usage.Error{Err: err}
 	}
@@ -241,7 +241,7 @@ func (t *trainFlags) images(ctx context.Context, stderr io.Writer) (train, held 
 	case train.Len() < leastBatch:
 		return nil, nil, usage.Errorf("too few images in %s: %d to train on and %d held out, while a batch has at least %d", t.Data, train.Len(), held.Len(), leastBatch)
 	case t.Batch > train.Len():
-		return nil, nil, usage.Errorf("--batch %d is larger than the %d images to train on (%d held out) in %s: give a smaller one, such as --batch %d",
+		return nil, nil, usage.Errorf("--batch %d is larger than the %d training images (%d held out) in %s: give a smaller one, such as --batch %d",
 			t.Batch, train.Len(), held.Len(), t.Data, max(leastBatch, train.Len()/4))
 	}
 	return train, held, nil
@@ -251,26 +251,26 @@ func (t *trainFlags) images(ctx context.Context, stderr io.Writer) (train, held 
 func (t *trainFlags) announce(w io.Writer, r *run, train, held *dataset.Set, why choice) {
 	few := ""
 	if t.Holdout > 0 && held.Len() < leastHeld {
-		few = fmt.Sprintf(" (too few for %d and a batch of %d: training is not watched)", leastHeld, t.Batch)
+		few = fmt.Sprintf(" (too few for %d and a batch of %d: training is not monitored)", leastHeld, t.Batch)
 		if t.resume && t.spares(train.Len()+held.Len()) {
-			few = " (all others were trained on: training is not watched)"
+			few = " (all others were trained on: training is not monitored)"
 		}
 	}
-	fmt.Fprintf(w, "images     %d to train on, %d held out%s, in %s\n", train.Len(), held.Len(), few, t.Data)
+	fmt.Fprintf(w, "images     %d for training, %d held out%s, in %s\n", train.Len(), held.Len(), few, t.Data)
 	fmt.Fprintf(w, "model      %s\n", t.Config.String())
 	if r.imported.Loaded > 0 {
-		fmt.Fprintf(w, "weights    %d tensors from %s, %d others ignored\n", r.imported.Loaded, t.Init, len(r.imported.Ignored))
+		fmt.Fprintf(w, "weights    %s from %s, %d others ignored\n", usage.Count(r.imported.Loaded, "tensor"), t.Init, len(r.imported.Ignored))
 	}
 	fmt.Fprintf(w, "views      %s\n", describeViews(t.Recipe, t.Conversion))
-	fmt.Fprintf(w, "steps      %d epochs of %d steps of %d images, from step %d\n",
-		t.Epochs, train.Len()/t.Batch, t.Batch, r.position.Step)
+	fmt.Fprintf(w, "steps      %s of %s of %s, from step %d\n",
+		usage.Count(t.Epochs, "epoch"), usage.Count(train.Len()/t.Batch, "step"), usage.Count(t.Batch, "image"), r.position.Step)
 	fmt.Fprintf(w, "optimizer  %s\n", why.describe(t.Optimizer, t.Schedule))
 	if t.collectives != "" {
-		statistics := "of each part by itself"
+		statistics := "of each part"
 		if t.syncsNorm() {
 			statistics = "of the whole batch"
 		}
-		fmt.Fprintf(w, "processes  %d, each with %d images of a batch; BatchNorm uses the statistics %s\n", t.group().Size(), t.part(), statistics)
+		fmt.Fprintf(w, "processes  %d, each with %s of a batch; BatchNorm uses the statistics %s\n", t.group().Size(), usage.Count(t.part(), "image"), statistics)
 	}
 	fmt.Fprintf(w, "runtime    ONNX Runtime %s, %s, %s\n", r.lib.Version(), r.where(), t.Precision.describe(r.position.LossScale))
 	if r.chosen != "" {
@@ -284,7 +284,7 @@ func (r *run) where() string {
 	case !r.machine.OnHost():
 		return "on " + r.machine.Device.String()
 	case r.block > 0:
-		return fmt.Sprintf("%d threads, nchwc kernels with blocks of %d", r.machine.Alone().Threads, r.block)
+		return fmt.Sprintf("%s, nchwc kernels with blocks of %d", usage.Count(r.machine.Alone().Threads, "thread"), r.block)
 	}
-	return fmt.Sprintf("%d threads, portable kernels", r.machine.Alone().Threads)
+	return fmt.Sprintf("%s, portable kernels", usage.Count(r.machine.Alone().Threads, "thread"))
 }

@@ -150,7 +150,7 @@ func TestTrainLearnsAndLeavesItsArtifacts(t *testing.T) {
 	if !strings.Contains(string(bad), "torn.png\t") || !strings.Contains(string(bad), "empty.jpg\t") {
 		t.Errorf("bad images listed:\n%s", bad)
 	}
-	told := "2 of 42 images were found bad, see " + filepath.Join(out, "bad-images.txt")
+	told := "2 of 42 images are bad, see " + filepath.Join(out, "bad-images.txt")
 	lines := strings.Split(printed, "\n")
 	if strings.Count(printed, "  | "+told+"\n") != 1 || !strings.Contains(lines[len(lines)-2], "; "+told+"; next: ") {
 		t.Errorf("no %q after an epoch and at the end:\n%s", told, printed)
@@ -177,7 +177,7 @@ func TestInterruptedRunSavesAndSaysSo(t *testing.T) {
 			}
 		}
 		err := Train(ctx, smallRun(t, []string{"--data", data, "--out", out}), printed, io.Discard)
-		if !errors.Is(err, context.Canceled) || !strings.Contains(printed.String(), "--resume goes on") {
+		if !errors.Is(err, context.Canceled) || !strings.Contains(printed.String(), "to continue: vicreg train --out") {
 			t.Fatalf("at %q: error %v, printed\n%s", at, err, printed)
 		}
 		if p := latest(t, out).Position; p.Step != want.Step || p.Epoch != want.Epoch || p.Batch != want.Batch || steps(t, out) != int(want.Step) {
@@ -201,7 +201,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"--out RUN is missing":                 {"--data", data},
 		"does not exist":                       {"--data", data + "/none", "--out", fresh},
 		"no image in":                          {"--data", empty, "--out", fresh},
-		"want a share above 0":                 {"--data", data, "--out", fresh, "--max-bad", "0"},
+		"want a fraction above 0":              {"--data", data, "--out", fresh, "--max-bad", "0"},
 		"hue of 3 is not within":               {"--data", data, "--out", fresh, "--augment", "hue=3"},
 		"needs at least 2":                     {"--data", data, "--out", fresh, "--batch", "1"},
 		"1 to train on and 0 held out, while":  {"--data", lone, "--out", fresh, "--batch", "256"},
@@ -212,7 +212,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		`unknown optimizer "adam"`:             {"--data", data, "--out", fresh, "--optimizer", "adam"},
 		"want widths like":                     {"--data", data, "--out", fresh, "--expander", "a-b"},
 		"unknown flag --wdith; did you":        {"--data", data, "--out", fresh, "--wdith", "3"},
-		"holds a run already":                  {"--data", data, "--out", run},
+		"already holds a run":                  {"--data", data, "--out", run},
 		"no checkpoint in":                     {"--out", empty, "--resume"},
 		"cannot change with --resume":          {"--out", run, "--resume", "--seed", "2"},
 		"fp16 needs --device cuda":             {"--data", data, "--out", fresh, "--precision", "fp16"},
@@ -223,25 +223,25 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"--device: unknown device":             {"--data", data, "--out", fresh, "--device", "gpu"},
 		"is for the CPU":                       {"--data", data, "--out", fresh, "--device", "cuda:1", "--kernels", "nchwc"},
 		"want auto, portable, nchwc or cudnn":  {"--data", data, "--out", fresh, "--kernels", "fast"},
-		"want a share from 0 to 0.9":           {"--data", data, "--out", fresh, "--holdout", "1"},
+		"want a fraction from 0 to 0.9":        {"--data", data, "--out", fresh, "--holdout", "1"},
 		"want a coefficient from 0":            {"--data", data, "--out", fresh, "--variance", "-1"},
 		"--covariance NaN: want":               {"--data", data, "--out", fresh, "--covariance", "NaN"},
-		"--augment: mean 127: want that of":    {"--data", data, "--out", fresh, "--augment", "mean=127:127:127,std=50:50:50"},
+		"--augment: mean 127: want the mean":   {"--data", data, "--out", fresh, "--augment", "mean=127:127:127,std=50:50:50"},
 		"--augment: std 1.5: want 0.0001 to 1": {"--data", data, "--out", fresh, "--augment", "std=1.5:1:1"},
-		"--augment: mean -0.1: want that of":   {"--data", data, "--out", fresh, "--augment", "mean=0:0:-0.1"},
+		"--augment: mean -0.1: want the mean":  {"--data", data, "--out", fresh, "--augment", "mean=0:0:-0.1"},
 		"the loss would always be 0":           {"--data", data, "--out", fresh, "--invariance", "0", "--variance", "0", "--covariance", "0"},
 		"--invariance +Inf: want":              {"--data", data, "--out", fresh, "--invariance", "Inf"},
 		"--holdout NaN: want":                  {"--data", data, "--out", fresh, "--holdout", "NaN"},
 		"--lr -1: want":                        {"--data", data, "--out", fresh, "--lr", "-1"},
 		"--lr NaN: want":                       {"--data", data, "--out", fresh, "--lr", "NaN"},
 		"--lr 1e+39: want":                     {"--data", data, "--out", fresh, "--lr", "1e39"},
-		"--warmup 3: the run has --epochs 2, ": {"--data", data, "--out", fresh, "--warmup", "3"},
+		"--warmup 3: with --epochs 2 the run ": {"--data", data, "--out", fresh, "--warmup", "3"},
 		"--warmup -1: want":                    {"--data", data, "--out", fresh, "--warmup", "-1"},
 		"--weight-decay NaN: want":             {"--data", data, "--out", fresh, "--weight-decay", "NaN"},
 		"--clip-norm -1: want":                 {"--data", data, "--out", fresh, "--clip-norm", "-1"},
 		"--clip-norm NaN: want":                {"--data", data, "--out", fresh, "--clip-norm", "NaN"},
 		"--clip-norm +Inf: want":               {"--data", data, "--out", fresh, "--clip-norm", "Inf"},
-		"--clip-norm belongs to the run":       {"--out", run, "--resume", "--clip-norm", "1"},
+		"--clip-norm is a setting of the run":  {"--out", run, "--resume", "--clip-norm", "1"},
 		"--width 4097: want":                   {"--data", data, "--out", fresh, "--width", "4097"},
 		"--expander 32-131073: want":           {"--data", data, "--out", fresh, "--expander", "32-131073"},
 		"--epochs 1000001: want":               {"--data", data, "--out", fresh, "--epochs", "1000001"},
@@ -252,7 +252,7 @@ func TestWrongInputIsOneClearLine(t *testing.T) {
 		"--cache-mb -1: want":                  {"--data", data, "--out", fresh, "--cache-mb", "-1"},
 		"want a time above 0, or 0 for none":   {"--data", data, "--out", fresh, "--time-limit", "-1s"},
 		"--checkpoint-every -1s: want":         {"--data", data, "--out", fresh, "--checkpoint-every", "-1s"},
-		"give one of them":                     {"--out", run, "--resume", "--force"},
+		"give only one of them":                {"--out", run, "--resume", "--force"},
 		"not a folder":                         {"--data", data, "--out", filepath.Join(data, "000.png")},
 	} {
 		_, err := train(t, t.Context(), args...)

@@ -23,7 +23,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 	var given error
 	names.VisitAll(func(f *flag.Flag) {
 		if given == nil && f.Name != "data" && f.Name != "epochs" && usage.Given(fs, f.Name) {
-			given = usage.Errorf("--%s belongs to the run and cannot change with --resume", f.Name)
+			given = usage.Errorf("--%s is a setting of the run and cannot change with --resume", f.Name)
 		}
 	})
 	if given != nil {
@@ -70,7 +70,7 @@ func (t *trainFlags) reload(fs *flag.FlagSet, stderr io.Writer) (checkpoint.Posi
 // rate a finished run ended with is next to zero and would teach it nothing more.
 func (c *Config) lengthen(epochs int, p checkpoint.Position) (said string, err error) {
 	if epochs <= p.Epoch {
-		return "", usage.Errorf("--epochs %d: the run has %d behind it, and wants more to go on", epochs, p.Epoch)
+		return "", usage.Errorf("--epochs %d: the run has already done %s; give a larger number", epochs, usage.Count(p.Epoch, "epoch"))
 	}
 	perEpoch := max(1, c.Schedule.Total/c.Epochs)
 	if perEpoch*epochs <= c.Schedule.Warmup {
@@ -92,15 +92,15 @@ func (t *trainFlags) finished(p checkpoint.Position) string {
 	if !t.resume || p.Epoch < t.Epochs {
 		return ""
 	}
-	return fmt.Sprintf("done       this run is finished: %d epochs, %d steps; --resume --epochs N with more makes it longer; next: vicreg export %s", t.Epochs, p.Step, t.out)
+	return fmt.Sprintf("done       this run has finished: %s, %s; extend it with --resume --epochs N; next: vicreg export %s", usage.Count(t.Epochs, "epoch"), usage.Count(p.Step, "step"), t.out)
 }
 
 // follow adapts a resumed run to images that differ from those it had, and says so.
 func (t *trainFlags) follow(train *dataset.Set, p *checkpoint.Position) string {
-	said := fmt.Sprintf("the run had %d other images than the %d now in %s; it goes on with these", t.Images, train.Len(), t.Data)
+	said := fmt.Sprintf("the data has changed: %s before, %d now in %s; continuing with these", usage.Count(t.Images, "image"), train.Len(), t.Data)
 	before, now := t.Schedule.Total/t.Epochs, train.Len()/t.Batch
 	if before != now {
-		said += fmt.Sprintf(", %d steps an epoch in the place of %d, from the same point of its epochs and learning rate", now, before)
+		said += fmt.Sprintf(", %s per epoch instead of %d, from the same epoch and learning rate", usage.Count(now, "step"), before)
 		t.replan(now, p)
 	}
 	t.Images, t.DataSet, t.replanned = train.Len(), train.Fingerprint(), true

@@ -78,8 +78,8 @@ func TestResumeWithOtherImages(t *testing.T) {
 		images      int
 		said        string
 	}{
-		{few, many, 1, 2, 32, "had 16 other images than the 32 now in " + many + "; it goes on with these, 4 steps an epoch in the place of 2, from the same point"},
-		{many, few, 3, 1, 16, "had 32 other images than the 16 now in " + few + "; it goes on with these, 2 steps an epoch in the place of 4, from the same point"},
+		{few, many, 1, 2, 32, "the data has changed: 16 images before, 32 now in " + many + "; continuing with these, 4 steps per epoch instead of 2, from the same epoch"},
+		{many, few, 3, 1, 16, "the data has changed: 32 images before, 16 now in " + few + "; continuing with these, 2 steps per epoch instead of 4, from the same epoch"},
 	} {
 		out := t.TempDir()
 		stepwise(t, c.before, out, c.steps)
@@ -126,7 +126,7 @@ func TestResumeWithAsManyOtherImages(t *testing.T) {
 	}
 	before := configOf(t, out)
 	printed, err := train(t, t.Context(), "--data", other, "--out", out, "--resume", "--time-limit", "1ns")
-	if err != nil || !strings.Contains(printed, "had 20 other images than the 20 now in "+other+"; it goes on with these\n") {
+	if err != nil || !strings.Contains(printed, "the data has changed: 20 images before, 20 now in "+other+"; continuing with these\n") {
 		t.Errorf("%v, printed\n%s", err, printed)
 	}
 	if now := configOf(t, out); now.Schedule != before.Schedule || now.DataSet == before.DataSet {
@@ -159,7 +159,7 @@ func TestResumeFromElsewhere(t *testing.T) {
 		t.Fatal(printed, err)
 	}
 	t.Chdir(t.TempDir())
-	const hint = "; the run was made with that folder: if it has moved, say where with --data DIR"
+	const hint = "; the run was started with that folder: if it has moved, give the new place with --data DIR"
 	for _, c := range []struct {
 		args   []string
 		hinted bool
@@ -221,7 +221,7 @@ func TestFewerEpochs(t *testing.T) {
 		{2, 41, 0, "the run has 2 epochs now in the place of 10; it goes on at epoch 2 along the cosine that ends with them, after the same warm-up"},
 		{3, 42, 20, "the run has 3 epochs now in the place of 10; it goes on at epoch 2 along the cosine that ends with them, after the same warm-up"},
 		{2, 0, 0, "the run has 2 epochs now in the place of 10; it goes on at epoch 2 along the cosine that ends with them, with the learning rate 0.5 in the place of 0.976"},
-		{1, 0, 0, "--epochs 1: the run has 1 behind it, and wants more to go on"},
+		{1, 0, 0, "--epochs 1: the run has already done 1 epoch; give a larger number"},
 	} {
 		run := Config{Epochs: 10}
 		run.Schedule = optim.Schedule{Peak: 1, Warmup: c.warmup, Total: 210}
@@ -273,16 +273,16 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 	stepwise(t, data, out, 4)
 	for _, more := range [][]string{nil, {"--data", other}, {"--epochs", "2"}, {"--data", "nowhere"}} {
 		printed, err := train(t, t.Context(), append(more, "--out", out, "--resume")...)
-		if want := "done       this run is finished: 2 epochs, 4 steps; --resume --epochs N with more makes it longer; next: vicreg export " + out + "\n"; err != nil || printed != want {
+		if want := "done       this run has finished: 2 epochs, 4 steps; extend it with --resume --epochs N; next: vicreg export " + out + "\n"; err != nil || printed != want {
 			t.Errorf("%v: %v, printed\n%s", more, err, printed)
 		}
 	}
 	var wrong *usage.Error
-	if _, err := train(t, t.Context(), "--out", out, "--resume", "--epochs", "1"); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--epochs 1: the run has 2 behind it") {
+	if _, err := train(t, t.Context(), "--out", out, "--resume", "--epochs", "1"); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "--epochs 1: the run has already done 2 epochs") {
 		t.Errorf("got %v", err)
 	}
 	printed, err := train(t, t.Context(), "--out", out, "--resume", "--epochs", "3", "--data", other)
-	if err != nil || !strings.Contains(printed, "the run has 3 epochs now") || !strings.Contains(printed, "4 steps an epoch in the place of 2") || latest(t, out).Position.Step != 8 {
+	if err != nil || !strings.Contains(printed, "the run has 3 epochs now") || !strings.Contains(printed, "4 steps per epoch instead of 2") || latest(t, out).Position.Step != 8 {
 		t.Errorf("%v, at %+v, printed\n%s", err, latest(t, out).Position, printed)
 	}
 }

@@ -15,8 +15,8 @@ import (
 func Version(_ context.Context, args []string, stdout, _ io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:    "version",
-		Purpose: "Print the version of vicreg, the revision it was built from and the Go that built it.",
-		Notes:   "Which ONNX Runtime is in use is a matter of the machine: vicreg doctor tells.",
+		Purpose: "Print the version of vicreg, the revision it was built from and the Go version that built it.",
+		Notes:   "The ONNX Runtime in use depends on the machine: see vicreg doctor.",
 	})
 	if err := usage.Parse(fs, args); err != nil {
 		return err
@@ -43,7 +43,7 @@ func built(info *debug.BuildInfo, ok bool) (version, revision string) {
 			revision = s.Value
 		case "vcs.modified":
 			if s.Value == "true" {
-				changed = " with changes"
+				changed = " (modified)"
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func TestBuilt(t *testing.T) {
 		{&debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"},
 			Settings: []debug.BuildSetting{set("vcs.revision", "abc"), set("vcs.modified", "false")}}, "v1.2.3", "abc"},
 		{&debug.BuildInfo{Settings: []debug.BuildSetting{set("vcs.modified", "true"), set("vcs.revision", "abc")}},
-			"(devel)", "abc with changes"},
+			"(devel)", "abc (modified)"},
 	} {
 		if v, r := built(c.info, c.info != nil); v != c.version || r != c.revision {
 			t.Errorf("got %q %q, want %q %q", v, r, c.version, c.revision)

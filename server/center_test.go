@@ -147,7 +147,7 @@ func TestCenter(t *testing.T) {
 func TestCenterWithoutAMean(t *testing.T) {
 	s := start(t, nil)
 	w := ask(s, "POST", "/embed?center=true", servertest.Photo(t, 0), "Content-Type", "image/png")
-	told(t, "embed", w, 400, problem.BadRequest, "center: this model has no mean that could be taken off")
+	told(t, "embed", w, 400, problem.BadRequest, "center: this model has no mean to subtract")
 	if w.Header().Get("Server-Timing") != "" {
 		t.Error("the image was embedded")
 	}

@@ -41,7 +41,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	if !stateOf(c.cert).same(c.files[0]) || !stateOf(c.key).same(c.files[1]) {
 		if err := c.read(); err != nil {
-			c.log.Error("the TLS certificate in use stays", "error", err)
+			c.log.Error("cannot load the new TLS certificate; still using the old one", "error", err)
 		}
 	}
 	return c.pair, nil

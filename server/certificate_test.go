@@ -75,7 +75,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if err := os.WriteFile(key, []byte("no key, and of another length"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := number(); got != 2 || !strings.Contains(log.String(), "stays") {
+	if got := number(); got != 2 || !strings.Contains(log.String(), "still using the old one") {
 		t.Errorf("with a broken key: certificate %d, %s", got, &log)
 	}
 }

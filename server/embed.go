@@ -55,7 +55,7 @@ func (s *Server) wanted(c echo.Context, e embedder, in *input, number int) ([]en
 	if !in.center {
 		mean = nil
 	} else if mean == nil {
-		return nil, problem.Errorf(problem.BadRequest, "center: this model has no mean that could be taken off")
+		return nil, problem.Errorf(problem.BadRequest, "center: this model has no mean to subtract")
 	}
 	r, err := e.Embed(c.Request().Context(), in.images, false)
 	s.spent(c, r.Spans, 0)

@@ -20,12 +20,12 @@ func (m *metrics) watch(s *Server) {
 			return 0
 		}))
 	}
-	gauge("queue_depth", "Images taken on and not embedded.", func(e embedder) float64 { return float64(e.Stats().Waiting) })
-	gauge("batch_size_limit", "Images of a batch at the most, as was measured to pay.", func(e embedder) float64 { return float64(e.Stats().Batch) })
-	gauge("canary_age_seconds", "Since the canary was last right.", func(e embedder) float64 { return e.Stats().CanaryAge.Seconds() })
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Lines of the log that could not be written."},
+	gauge("queue_depth", "Images accepted and not yet embedded.", func(e embedder) float64 { return float64(e.Stats().Waiting) })
+	gauge("batch_size_limit", "Largest batch in images, as measured to be the best.", func(e embedder) float64 { return float64(e.Stats().Batch) })
+	gauge("canary_age_seconds", "Time since the canary last succeeded.", func(e embedder) float64 { return e.Stats().CanaryAge.Seconds() })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "vicreg_log_lines_lost_total", Help: "Log lines that could not be written."},
 		func() float64 { return jsonlog.Lost(s.log) }))
-	m.named("index_state", "What the index is for the model in service: 1 for what it is, 0 for all else.", []string{"state"}, func(set func(v float64, labels ...string)) {
+	m.named("index_state", "State of the index for the current model: 1 for the state it is in, 0 for all others.", []string{"state"}, func(set func(v float64, labels ...string)) {
 		now := items.States[0]
 		if e := s.current(); e != nil {
 			now = s.Items.State(e)
@@ -38,12 +38,12 @@ func (m *metrics) watch(s *Server) {
 			set(is, state)
 		}
 	})
-	m.named("model_info", "The model in service: 1, and nothing while there is none.", []string{"name", "fingerprint"}, func(set func(v float64, labels ...string)) {
+	m.named("model_info", "The current model: 1, absent while there is none.", []string{"name", "fingerprint"}, func(set func(v float64, labels ...string)) {
 		if e := s.current(); e != nil {
 			set(1, s.config.Name, e.Fingerprint())
 		}
 	})
-	m.named("build_info", "What was built: 1.", []string{"version", "revision"}, func(set func(v float64, labels ...string)) {
+	m.named("build_info", "Build information: 1.", []string{"version", "revision"}, func(set func(v float64, labels ...string)) {
 		set(1, version(), revision())
 	})
 }
@@ -51,7 +51,7 @@ func (m *metrics) watch(s *Server) {
 // expires adds the expiry time of the TLS certificate that new connections get.
 func (m *metrics) expires(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_tls_certificate_expiry_timestamp_seconds",
-		Help: "When the TLS certificate in use expires, Unix time; only with --tls-cert."}, func() float64 {
+		Help: "Expiry of the TLS certificate in use, in Unix time; only with --tls-cert."}, func() float64 {
 		if pair, err := get(nil); err == nil && pair.Leaf != nil {
 			return float64(pair.Leaf.NotAfter.Unix())
 		}

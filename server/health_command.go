@@ -19,19 +19,19 @@ import (
 func Health(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "health",
-		Purpose:  "Ask a server whether it is well: the exit code is 0 when URL answers with the status 200, else 1.",
+		Purpose:  "Check the health of a server: the exit code is 0 if URL answers with status 200, else 1.",
 		Synopsis: "[URL] [flags]",
 		Examples: []string{
 			"vicreg health",
 			"vicreg health --insecure https://localhost:8443/readyz",
 		},
-		Notes: `URL is http://localhost:8080/livez when none is given: whether the server does its
-work. /readyz tells whether it takes new requests. Redirections are not followed,
-and proxies are not asked.`,
+		Notes: `URL defaults to http://localhost:8080/livez, which tells whether the server works;
+/readyz tells whether it accepts new requests. Redirects are not followed, and
+proxy settings are ignored.`,
 	})
 	target := "http://localhost:8080/livez"
-	timeout := fs.Duration("timeout", 3*time.Second, "`time` for the answer")
-	insecure := fs.Bool("insecure", false, "take whatever certificate an https server shows, such as one that it signed itself")
+	timeout := fs.Duration("timeout", 3*time.Second, "maximum `time` to wait for the answer")
+	insecure := fs.Bool("insecure", false, "accept any certificate of an https server, such as a self-signed one")
 	if err := usage.Parse(fs, args, usage.Positional{Name: "[URL]", Value: &target}); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ and proxies are not asked.`,
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return usage.Errorf("URL %q: want http://HOST:PORT/PATH, or https", target)
 	case *insecure && u.Scheme != "https":
-		return usage.Errorf("--insecure is for https, and URL is %s", target)
+		return usage.Errorf("--insecure is only for https, but URL is %s", target)
 	case *timeout <= 0:
 		return usage.Errorf("--timeout %v: want a time above 0", *timeout)
 	}
@@ -53,7 +53,7 @@ and proxies are not asked.`,
 	if status != http.StatusOK {
 		return fmt.Errorf("%s answers %d %s", u.Redacted(), status, http.StatusText(status))
 	}
-	_, err = fmt.Fprintf(stdout, "%s is well\n", u.Redacted())
+	_, err = fmt.Fprintf(stdout, "%s is healthy\n", u.Redacted())
 	return err
 }
 

@@ -37,7 +37,7 @@ func TestHealthOfAServer(t *testing.T) {
 	web := httptest.NewServer(s.Handler())
 	defer web.Close()
 	for _, path := range []string{"/livez", "/readyz"} {
-		if out, err := health(t, web.URL+path); err != nil || out != web.URL+path+" is well\n" {
+		if out, err := health(t, web.URL+path); err != nil || out != web.URL+path+" is healthy\n" {
 			t.Errorf("%s: %q, %v", path, out, err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestHealthUsage(t *testing.T) {
 		"http:///livez":                      "want http://HOST:PORT/PATH",
 		"http://localhost:port/":             `invalid port ":port"`,
 		"http://a http://b":                  `unexpected argument "http://b"`,
-		"--insecure":                         "--insecure is for https",
+		"--insecure":                         "--insecure is only for https",
 		"--timeout 0s":                       "--timeout 0s: want a time above 0",
 		"--timeout soon http://localhost:80": "--timeout",
 	} {

@@ -88,7 +88,7 @@ func TestEveryKindOfPicture(t *testing.T) {
 		m, err := imaging.Decode(file, imaging.Limits{})
 		if err != nil { // TIFF, and features that only one of the JPEG decoders supports
 			w := ask(s, "POST", "/embed", file, "Content-Type", "image/tiff")
-			if w.Code != 422 || kind == ".tif" && !strings.Contains(w.Body.String(), "the server takes no TIFF, which other commands read: send JPEG, PNG, WebP or GIF") {
+			if w.Code != 422 || kind == ".tif" && !strings.Contains(w.Body.String(), "the server does not accept TIFF, unlike other commands: send JPEG, PNG, WebP or GIF") {
 				t.Errorf("%s: %d %s", name, w.Code, w.Body)
 			}
 			taken["refused "+kind]++

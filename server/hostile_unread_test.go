@@ -94,7 +94,7 @@ func TestUnreadAnswers(t *testing.T) {
 			body, err := io.ReadAll(w.Body)
 			told <- fmt.Sprint(string(body), err, w.Header.Get("Retry-After"))
 		}()
-		if text := <-told; !strings.Contains(text, "no room in memory for the answer") || !strings.HasSuffix(text, "<nil>1") {
+		if text := <-told; !strings.Contains(text, "not enough memory for the answer") || !strings.HasSuffix(text, "<nil>1") {
 			t.Errorf("%s: %s", name, text)
 		}
 		for _, conn := range conns {

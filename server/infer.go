@@ -48,7 +48,7 @@ func (s *Server) addressed(c echo.Context, e embedder) error {
 		return err
 	}
 	if v := c.Param("version"); v != "" && v != e.Fingerprint() {
-		return problem.Errorf(problem.NotFound, "version %q: the model in service has the fingerprint %s", v, e.Fingerprint())
+		return problem.Errorf(problem.NotFound, "version %q: the current model has fingerprint %s", v, e.Fingerprint())
 	}
 	return nil
 }

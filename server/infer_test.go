@@ -117,7 +117,7 @@ func TestInferErrors(t *testing.T) {
 	}{
 		{"/v2/models/other/infer", whole, nil, 404, `model "other"`},
 		{"/v2/models/backbone/versions/1/infer", whole, nil, 404, `version "1"`},
-		{"", "{", nil, 400, "cannot be read"},
+		{"", "{", nil, 400, "cannot read the "},
 		{"", whole, []string{"Content-Type", "text/csv"}, 415, "text/csv"},
 		{"", `{"inputs": []}`, nil, 400, "want one input, pixels"},
 		{"", strings.TrimSuffix(whole, "]}") + `, {"name": "pixels"}]}`, nil, 400, "want one input, pixels"},
@@ -127,11 +127,11 @@ func TestInferErrors(t *testing.T) {
 		{"", input("pixels", "UINT8", "[0,16,16,3]", ""), nil, 400, "want UINT8 [n 16 16 3]"},
 		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "data": [1,2]`), nil, 400, "has 2 numbers"},
 		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "data": [`+one+`,1]`), nil, 400, "more than the 768"},
-		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "data": [256]`), nil, 400, "no whole number of 0 to 255"},
-		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "data": ["a"]`), nil, 400, "no whole number of 0 to 255"},
+		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "data": [256]`), nil, 400, "not a whole number from 0 to 255"},
+		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "data": ["a"]`), nil, 400, "not a whole number from 0 to 255"},
 		{"", input("pixels", "UINT8", "[3,16,16,3]", `, "data": []`), nil, 413, "more than 2 images"},
 		{"", input("pixels", "UINT8", "[9223372036854775807,16,16,3]", `, "data": []`), nil, 413, "more than 2 images"},
-		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "parameters": {"binary_data_size": 768}`), nil, 400, "binary_data_size is 768, and 0 bytes follow"},
+		{"", input("pixels", "UINT8", "[1,16,16,3]", `, "parameters": {"binary_data_size": 768}`), nil, 400, "binary_data_size is 768, but 0 bytes follow"},
 		{"", "{}", []string{headerLength, "3"}, 400, "want 0 to the 2 bytes"},
 		{"", strings.TrimSuffix(whole, "}") + `, "outputs": [{"name": "logits"}]}`, nil, 400, `output "logits"`},
 	} {

@@ -89,12 +89,12 @@ func (a *inferAsk) items(side, most int) ([][]uint8, error) {
 	case in.Parameters.BinarySize == nil:
 		data, err = fromNumbers(in.Data, n*size)
 	case *in.Parameters.BinarySize != len(a.raw):
-		err = problem.Errorf(problem.BadRequest, "input %s: binary_data_size is %d, and %d bytes follow the JSON", inputName, *in.Parameters.BinarySize, len(a.raw))
+		err = problem.Errorf(problem.BadRequest, "input %s: binary_data_size is %d, but %d bytes follow the JSON", inputName, *in.Parameters.BinarySize, len(a.raw))
 	default:
 		data = a.raw
 	}
 	if err == nil && len(data) != n*size {
-		err = problem.Errorf(problem.BadRequest, "input %s has %d numbers: %v has %d", inputName, len(data), in.Shape, n*size)
+		err = problem.Errorf(problem.BadRequest, "input %s has %d numbers, but its shape %v has %d", inputName, len(data), in.Shape, n*size)
 	}
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func fromNumbers(data json.RawMessage, most int) ([]uint8, error) {
 		}
 		v, err := strconv.ParseUint(string(rest[:end]), 10, 8)
 		if err != nil {
-			return nil, problem.Errorf(problem.BadRequest, "input %s: %.20q is no whole number of 0 to 255", inputName, rest[:end])
+			return nil, problem.Errorf(problem.BadRequest, "input %s: %.20q is not a whole number from 0 to 255", inputName, rest[:end])
 		}
 		if len(out) == most {
 			return nil, problem.Errorf(problem.BadRequest, "input %s has more than the %d numbers of its shape", inputName, most)
@@ -131,7 +131,7 @@ func (a *inferAsk) wantsBinary() (bool, error) {
 	binary := a.Parameters.AllBinary
 	for _, o := range a.Outputs {
 		if o.Name != outputName {
-			return false, problem.Errorf(problem.BadRequest, "output %q: the model has one, %s", o.Name, outputName)
+			return false, problem.Errorf(problem.BadRequest, "output %q: the model has only one output, %s", o.Name, outputName)
 		}
 		if o.Parameters.Binary != nil {
 			binary = *o.Parameters.Binary

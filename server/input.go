@@ -59,7 +59,7 @@ func (s *Server) read(c echo.Context) (in *input, err error) {
 	take.Field, take.JSON = in.set, func(body io.Reader) error { return s.readJSON(body, in) }
 	err = request.Read(c, take)
 	if err == nil && len(in.images) == 0 {
-		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
+		err = problem.Errorf(problem.BadRequest, "the request contains no image")
 	}
 	return in, err
 }
@@ -90,7 +90,7 @@ func (s *Server) readJSON(body io.Reader, in *input) error {
 // takeTexts adds the images and the options of a JSON body to the input.
 func (s *Server) takeTexts(in *input, list *request.Texts, how embedFields) error {
 	if how.Dimensions != nil {
-		return problem.Errorf(problem.BadRequest, "dimensions: these vectors cannot be cut")
+		return problem.Errorf(problem.BadRequest, "dimensions: these vectors cannot be shortened")
 	}
 	if how.Encoding != nil {
 		if err := in.set("encoding_format", *how.Encoding); err != nil {

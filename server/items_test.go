@@ -84,7 +84,7 @@ func TestItem(t *testing.T) {
 	}
 	for _, r := range []string{"GET /items/a", "GET /items/a/thumbnail", "DELETE /items/a"} {
 		method, path, _ := strings.Cut(r, " ")
-		told(t, r, ask(s, method, path, nil), 404, problem.UnknownItem, `"a" is not in the namespace "default"`)
+		told(t, r, ask(s, method, path, nil), 404, problem.UnknownItem, `"a" is not in namespace "default"`)
 	}
 }
 
@@ -176,18 +176,18 @@ func TestItemRefused(t *testing.T) {
 		status            int
 		words             string
 	}{
-		"no image":           {"", "image/png", "hello", 422, "neither"},
-		"no image in JSON":   {"", asJSON, `{"image": "aGVsbG8="}`, 422, "neither"},
+		"no image":           {"", "image/png", "hello", 422, "not a JPEG"},
+		"no image in JSON":   {"", asJSON, `{"image": "aGVsbG8="}`, 422, "not a JPEG"},
 		"an address":         {"", asJSON, `{"image": "https://a.b/c.png"}`, 422, "not fetched"},
 		"neither":            {"", asJSON, `{"metadata": {}}`, 400, "image and vector"},
 		"both":               {"", asJSON, `{"image": "` + text + `", "vector": ` + v + `}`, 400, "image and vector"},
 		"short":              {"", asJSON, `{"vector": [1, 2]}`, 400, "it has 2 numbers"},
 		"empty":              {"", asJSON, `{"vector": []}`, 400, "it has 0 numbers"},
-		"no vector":          {"", asJSON, `{"vector": "x"}`, 400, "no list"},
+		"no vector":          {"", asJSON, `{"vector": "x"}`, 400, "not a list"},
 		"zero":               {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "0", 1) + `}`, 400, "zero"},
 		"tiny":               {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "1e-400", 1) + `}`, 400, "zero"},
-		"huge":               {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "1e400", 1) + `}`, 400, "1e400, at 0, is no finite"},
-		"over float32":       {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "-1e39", 1) + `}`, 400, "-1e39, at 0, is no finite"},
+		"huge":               {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "1e400", 1) + `}`, 400, "1e400, at 0, is not a finite"},
+		"over float32":       {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "-1e39", 1) + `}`, 400, "-1e39, at 0, is not a finite"},
 		"NaN":                {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "NaN", 1) + `}`, 400, "JSON"},
 		"NaN as a text":      {"", asJSON, `{"vector": ` + strings.Replace(v, "1", `"NaN"`, 1) + `}`, 400, `"NaN", at 0`},
 		"null among numbers": {"", asJSON, `{"vector": ` + strings.Replace(v, "1", "null", 1) + `}`, 400, "null, at 0"},
@@ -198,7 +198,7 @@ func TestItemRefused(t *testing.T) {
 		"metadata too large": {"", asJSON, `{"vector": ` + v + `, "metadata": {"x": "` + strings.Repeat("x", index.MaxMetadata) + `"}}`, 400, "the metadata has"},
 		"source too long":    {"?source=" + strings.Repeat("x", index.MaxID+1), "image/png", string(good), 400, "the source has 513 bytes"},
 		"sha256":             {"", asJSON, `{"vector": ` + v + `, "sha256": "abc"}`, 400, "sha256"},
-		"another's sha256":   {"", asJSON, `{"image": "` + text + `", "sha256": "` + strings.Repeat("a", 64) + `"}`, 400, "that of the image is "},
+		"another's sha256":   {"", asJSON, `{"image": "` + text + `", "sha256": "` + strings.Repeat("a", 64) + `"}`, 400, "does not match the image's, "},
 		"unknown field":      {"", asJSON, `{"vector": ` + v + `, "vectors": []}`, 400, "vectors"},
 		"an id in the body":  {"", asJSON, `{"vector": ` + v + `, "id": "b"}`, 400, "id"},
 		"namespace":          {"", asJSON, `{"vector": ` + v + `, "namespace": "\u0000"}`, 400, "control"},
@@ -244,7 +244,7 @@ func TestItemInAForm(t *testing.T) {
 	if string(got.Metadata) != `{"a":1}` || *got.Source != "there" || *got.Thumbnail != "items/a/thumbnail?namespace=n" {
 		t.Errorf("%+v", got)
 	}
-	for field, words := range map[string]string{"x": `part "x" is no file`, "namespace": "control"} {
+	for field, words := range map[string]string{"x": `part "x" is neither a file`, "namespace": "control"} {
 		body, kind := formOf(t, map[string]string{field: "\x01"}, nil)
 		told(t, field, ask(s, "PUT", "/items/a", body, "Content-Type", kind), 400, problem.BadRequest, words)
 	}

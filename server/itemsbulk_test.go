@@ -94,14 +94,14 @@ func TestManyItemsRefused(t *testing.T) {
 		"none":          {asJSON, `{}`, 400, "no item"},
 		"empty":         {asJSON, `{"items": []}`, 400, "no item"},
 		"null":          {asJSON, `{"items": null}`, 400, "no item"},
-		"no list":       {asJSON, `{"items": {}}`, 400, "no list"},
+		"no list":       {asJSON, `{"items": {}}`, 400, "not a list"},
 		"unknown":       {asJSON, `{"items": [], "filter": {}}`, 400, "filter"},
 		"unknown below": {asJSON, `{"items": [` + item + `, {"id": "b", "vectors": []}]}`, 400, "item 1 cannot be read"},
 		"a text":        {asJSON, `{"items": ["a"]}`, 400, "item 0 cannot be read"},
 		"a number":      {asJSON, `{"items": [{"id": 1}]}`, 400, "item 0 cannot be read"},
 		"too many":      {asJSON, `{"items": [` + strings.Repeat(item+",", 2) + item + `]}`, 413, "more than 2 items"},
 		"many files":    {kind, string(files), 413, "more than 2 items"},
-		"a field":       {fieldKind, string(field), 400, "is no file"},
+		"a field":       {fieldKind, string(field), 400, "is neither a file"},
 		"an image":      {"image/png", string(servertest.Photo(t, 0)), 415, "send multipart/form-data"},
 	} {
 		w := ask(s, "POST", "/items", []byte(c.body), "Content-Type", c.kind)
@@ -151,7 +151,7 @@ func TestListing(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	for query, words := range map[string]string{
-		"limit=0": "from 1 to 1000", "limit=1001": "from 1 to 1000", "limit=x": "from 1 to 1000", "after=x": "in the page before", "after=-1": "in the page before",
+		"limit=0": "from 1 to 1000", "limit=1001": "from 1 to 1000", "limit=x": "from 1 to 1000", "after=x": "from the previous page", "after=-1": "from the previous page",
 		"filter=x": "filter: ", "filter=[]": "filter: ", "namespace=%00": "control",
 	} {
 		told(t, query, ask(s, "GET", "/items?"+query, nil), 400, problem.BadRequest, words)

@@ -36,7 +36,7 @@ type said struct {
 func (said) Enabled(context.Context, slog.Level) bool { return true }
 
 func (s said) Handle(_ context.Context, r slog.Record) error {
-	if strings.HasPrefix(r.Message, "the index ") {
+	if strings.HasPrefix(r.Message, "the index ") || r.Message == cannotBe {
 		s.lines <- r.Message
 	}
 	return nil
@@ -51,8 +51,8 @@ func (s said) wait(t *testing.T, line string) {
 }
 
 const (
-	fits     = "the index fits the model now"
-	cannotBe = "the index cannot be rebuilt"
+	fits     = "the index matches the model"
+	cannotBe = "cannot rebuild the index"
 )
 
 // fill stores n photos, each with its own source file, and returns the files.
@@ -173,7 +173,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 	}
 	log.wait(t, cannotBe)
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
-	for _, want := range []string{"model-mismatch", `at least 1 of its items cannot be made anew, such as \"1\": its file is gone, has changed`, "DELETE /items/{id}", "SIGHUP", "--drop-missing"} {
+	for _, want := range []string{"model-mismatch", `at least 1 of its items cannot be recomputed, such as \"1\": its file is gone, has changed`, "DELETE /items/{id}", "SIGHUP", "--drop-missing"} {
 		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 		}
@@ -196,7 +196,7 @@ func TestRebuildWithoutFiles(t *testing.T) {
 		}
 		log.wait(t, next.line)
 		w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
-		if is := strings.Contains(w.Body.String(), `cannot be rebuilt: 1 of its items cannot be made anew, such as \"3\"`); is != (next.line == cannotBe) {
+		if is := strings.Contains(w.Body.String(), `cannot be rebuilt: 1 of its items cannot be recomputed, such as \"3\"`); is != (next.line == cannotBe) {
 			t.Errorf("without %d: %s", next.gone, w.Body)
 		}
 	}

@@ -66,11 +66,11 @@ func (w *keyWatcher) look() {
 func (w *keyWatcher) read(why string) {
 	list, err := usage.Keys(w.file.path)
 	if err != nil {
-		w.s.log.Error("the API keys in use stay: the file cannot be used", "why", why, "error", err)
+		w.s.log.Error("cannot load the new API keys; still using the old ones", "why", why, "error", err)
 		w.s.metrics.keyReloads.WithLabelValues("failed").Inc()
 		return
 	}
 	w.s.keys.set(list)
-	w.s.log.Info("API keys read again", "why", why, "keys", len(list))
+	w.s.log.Info("API keys reloaded", "why", why, "keys", len(list))
 	w.s.metrics.keyReloads.WithLabelValues("ok").Inc()
 }

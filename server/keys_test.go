@@ -70,7 +70,7 @@ func TestKeysStayWithoutAFile(t *testing.T) {
 		if !takes("leaked") || !takes("other") || takes("new") || takes("") {
 			t.Errorf("%s: other keys are in use", how)
 		}
-		if got := strings.Count(log.String(), "the API keys in use stay"); got != 1 {
+		if got := strings.Count(log.String(), "cannot load the new API keys"); got != 1 {
 			t.Errorf("%s: said %d times: %s", how, got, log)
 		}
 		log.Reset()

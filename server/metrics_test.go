@@ -67,7 +67,7 @@ func TestBrokenAnswersAreCounted(t *testing.T) {
 		log.Reset()
 		s.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil).WithContext(c.ctx))
 		tells(t, s, fmt.Sprintf(`vicreg_requests_total{code="%d",route=%q} 1`, c.code, path))
-		for _, want := range []string{fmt.Sprintf("level=%s msg=\"an answer broke off\"", c.level), fmt.Sprintf("status=%d", c.code)} {
+		for _, want := range []string{fmt.Sprintf("level=%s msg=\"a response was cut off\"", c.level), fmt.Sprintf("status=%d", c.code)} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("%s: no %s in %s", path, want, &log)
 			}

@@ -101,7 +101,7 @@ func (s *Server) broken(err error, c echo.Context) (status int) {
 	if c.Request().Context().Err() != nil || errors.As(err, &lost) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		code, level = problem.Gone, slog.LevelWarn
 	}
-	s.log.Log(context.WithoutCancel(c.Request().Context()), level, "an answer broke off", "error", err, "request_id", requestID(c))
+	s.log.Log(context.WithoutCancel(c.Request().Context()), level, "a response was cut off", "error", err, "request_id", requestID(c))
 	return (&problem.Error{Code: code}).Document("").Status
 }
 

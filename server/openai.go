@@ -76,7 +76,7 @@ func (s *Server) readOpenAI(body io.Reader, e embedder) (*input, error) {
 		return nil, err
 	}
 	if len(in.images) == 0 {
-		return nil, problem.Errorf(problem.BadRequest, "input: there is no image in it")
+		return nil, problem.Errorf(problem.BadRequest, "input: contains no image")
 	}
 	return in, nil
 }

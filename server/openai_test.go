@@ -94,13 +94,13 @@ func TestOpenAIErrors(t *testing.T) {
 		{"model", openAIAsk("gpt", "", good), 404, `model "gpt": this server has "backbone"`},
 		{"image", openAIAsk("backbone", "", []byte("x")), 422, "image 0: "},
 		{"items", openAIAsk("backbone", "", good, good), 413, "more than 1 images"},
-		{"nothing", openAIAsk("backbone", ""), 400, "there is no image"},
+		{"nothing", openAIAsk("backbone", ""), 400, "contains no image"},
 		{"tokens", []byte(`{"input": [1, 2], "model": "backbone"}`), 400, "list of strings, not"},
 		{"object", []byte(`{"input": {}, "model": "backbone"}`), 400, "list of strings, not"},
-		{"dimensions", openAIAsk("backbone", `, "dimensions": 8`, good), 400, "cannot be cut"},
+		{"dimensions", openAIAsk("backbone", `, "dimensions": 8`, good), 400, "cannot be shortened"},
 		{"unknown", openAIAsk("backbone", `, "dimension": 8`, good), 400, `unknown field "dimension"; did you mean dimensions?`},
 		{"future", openAIAsk("backbone", `, "input_type": "query"`, good), 400, `unknown field "input_type"`},
-		{"JSON", []byte(`{`), 400, "cannot be read"},
+		{"JSON", []byte(`{`), 400, "cannot read the "},
 	} {
 		w := ask(s, "POST", "/v1/embeddings", c.body, "Content-Type", "application/json")
 		var got struct {

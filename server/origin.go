@@ -24,7 +24,7 @@ var crossOrigin http.CrossOriginProtection
 func (s *Server) invited(r *http.Request) error {
 	if name := hostOf(r.Host); name != "" && len(s.config.Names) > 0 && net.ParseIP(name) == nil && !slices.Contains(s.config.Names, name) {
 		return problem.Errorf(problem.Forbidden,
-			"the request is for the host %q: without API keys this server answers to localhost, to addresses, and to the names of --addr and --host alone", r.Host)
+			"the request is for the host %q: without API keys this server answers only to localhost, IP addresses, and the names given with --addr and --host", r.Host)
 	}
 	if crossOrigin.Check(r) == nil {
 		return nil
@@ -34,7 +34,7 @@ func (s *Server) invited(r *http.Request) error {
 		return nil
 	}
 	return problem.Errorf(problem.Forbidden,
-		"the request comes from a page of another site, %q: without API keys a server takes them from its own pages and those of the names of --host alone", origin)
+		"the request comes from a page of another site, %q: without API keys a server accepts requests only from its own pages and those of the hosts given with --host", origin)
 }
 
 // hostOf extracts the name from a Host header, or a string of that form, for comparison: lower
@@ -53,12 +53,12 @@ func (f *serveFlags) readHosts() error {
 		return nil
 	}
 	if f.keyFile != "" {
-		return usage.Errorf("--host is for a server without keys: with --api-key-file it answers to every name")
+		return usage.Errorf("--host is for servers without API keys: with --api-key-file the server answers to every name")
 	}
 	for name := range strings.SplitSeq(f.host, ",") {
 		name = strings.TrimSpace(name)
 		if ip := net.ParseIP(strings.Trim(name, "[]")); name == "" || ip == nil && strings.ContainsAny(name, ":/ *") {
-			return usage.Errorf("--host %s: want names with commas between, without https:// and port", f.host)
+			return usage.Errorf("--host %s: want comma-separated host names, without https:// or a port", f.host)
 		}
 		f.Hosts = append(f.Hosts, hostOf("["+strings.Trim(name, "[]")+"]"))
 	}

@@ -151,11 +151,11 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, host := range []string{"https://photos.example", "photos.example:80", "a,,b", "*.example", "a b", ","} {
-		if err := (&serveFlags{host: host}).readHosts(); err == nil || !strings.Contains(err.Error(), "want names with commas between") {
+		if err := (&serveFlags{host: host}).readHosts(); err == nil || !strings.Contains(err.Error(), "want comma-separated host names") {
 			t.Errorf("--host %q: %v", host, err)
 		}
 	}
-	if err := (&serveFlags{host: "a", keyFile: "keys"}).readHosts(); err == nil || !strings.Contains(err.Error(), "--host is for a server without keys") {
+	if err := (&serveFlags{host: "a", keyFile: "keys"}).readHosts(); err == nil || !strings.Contains(err.Error(), "--host is for servers without API keys") {
 		t.Error(err)
 	}
 }

@@ -39,7 +39,7 @@ func accepted(header string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", problem.Errorf(problem.NotAcceptable, "%s: on offer are %s", header, strings.Join(forms, ", "))
+		return "", problem.Errorf(problem.NotAcceptable, "%s: available are %s", header, strings.Join(forms, ", "))
 	}
 	return best, nil
 }

@@ -20,7 +20,7 @@ func profiles() http.Handler {
 			host = name
 		}
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "profiles are for localhost alone", http.StatusForbidden)
+			http.Error(w, "profiles are only served on localhost", http.StatusForbidden)
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -60,7 +60,7 @@ func TestProfilesForOthers(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0"} {
 		f, _ := newServeFlags(io.Discard)
 		f.addr, f.metricsAddr, f.pprofAddr = "127.0.0.1:0", "127.0.0.1:0", addr
-		if l, err := f.listen(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "others reach it") {
+		if l, err := f.listen(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "other machines can reach it") {
 			t.Errorf("%s: %v", addr, err)
 		} else if _, err := l.API.Accept(); err == nil {
 			t.Errorf("%s: the API's address is still taken", addr)

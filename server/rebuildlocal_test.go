@@ -27,7 +27,7 @@ type reasons struct {
 }
 
 func (r reasons) Handle(ctx context.Context, line slog.Record) error {
-	if line.Message == "an item cannot be made anew" {
+	if line.Message == "cannot recompute an item" {
 		line.Attrs(func(a slog.Attr) bool {
 			if a.Key == "error" {
 				*r.kept = append(*r.kept, a.Value.String())
@@ -91,7 +91,7 @@ func TestRebuildReadsTIFF(t *testing.T) {
 	if w := ask(s, "GET", "/items/a.tif/thumbnail", nil); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := ask(s, "POST", "/embed", file.Bytes(), "Content-Type", "image/png"); w.Code != 422 || !strings.Contains(w.Body.String(), "the server takes no TIFF") {
+	if w := ask(s, "POST", "/embed", file.Bytes(), "Content-Type", "image/png"); w.Code != 422 || !strings.Contains(w.Body.String(), "the server does not accept TIFF") {
 		t.Errorf("a client's: %d %s", w.Code, w.Body)
 	}
 }
@@ -106,7 +106,7 @@ func TestRebuildNamesWhatIsTooLarge(t *testing.T) {
 	s, log := remaking(t, nil, files)
 	log.wait(t, cannotBe)
 	if why := strings.Join(*log.kept, "\n"); strings.Count(why, "\n") > 0 ||
-		!strings.HasSuffix(why, "wide.png: picture of 17000x2 pixels is over the limit of 16384 a side and 50000000 in all; --max-pixels moves that") {
+		!strings.HasSuffix(why, "wide.png: picture of 17000x2 pixels is over the limit of 16384 per side and 50000000 in total; raise it with --max-pixels") {
 		t.Errorf("the log has %q", why)
 	}
 	w := ask(s, "POST", "/similar", servertest.Photo(t, 0), "Content-Type", "image/png")
@@ -138,7 +138,7 @@ func TestRebuildNamesWhatHasNoPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ query, why, told string }{
-		{"", "its image was sent without a path on this disk, and images are not kept", `such as \"x\": its image was sent without a path on this disk`},
+		{"", "its image was sent without a path on this disk, and images are not stored", `such as \"x\": its image was sent without a path on this disk`},
 		{"?source=a.png", "its path is not absolute: a.png", `such as \"x\": its path is not absolute: a.png`},
 		{"?namespace=pets&source=a.png", "its path is not absolute: a.png", `such as \"x\" in the namespace \"pets\": its path`},
 	} {
@@ -161,7 +161,7 @@ func TestRebuildNamesWhatHasNoPath(t *testing.T) {
 			t.Errorf("%q: the log has %q", c.query, why)
 		}
 		w := ask(s, "POST", "/similar", photo, "Content-Type", "image/png")
-		for _, want := range []string{"at least 1 of its items cannot be made anew, " + c.told, "DELETE /items/{id}", "send the server SIGHUP", "vicreg index rebuild FILE --model FILE"} {
+		for _, want := range []string{"at least 1 of its items cannot be recomputed, " + c.told, "DELETE /items/{id}", "send the server SIGHUP", "vicreg index rebuild FILE --model FILE"} {
 			if w.Code != 409 || !strings.Contains(w.Body.String(), want) {
 				t.Errorf("%q: %d %s, want %s", c.query, w.Code, w.Body, want)
 			}

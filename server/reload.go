@@ -65,7 +65,7 @@ func (s *Server) reload(why string) {
 	result := "ok"
 	if err := s.Load(); err != nil {
 		result = "failed"
-		s.log.Error("the model in service stays: the new one cannot be loaded", "why", why, "error", err)
+		s.log.Error("cannot load the new model; still serving the old one", "why", why, "error", err)
 	}
 	s.metrics.reloads.WithLabelValues(result).Inc()
 }

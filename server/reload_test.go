@@ -212,7 +212,7 @@ func TestReloadOfAFileThatIsBeingWritten(t *testing.T) {
 		for range 5 {
 			w.look()
 		}
-		return strings.Count(log.String(), "the file is damaged or not complete")
+		return strings.Count(log.String(), "the file is damaged or truncated")
 	}
 	for _, n := range []int{100, len(first) / 3, 2 * len(first) / 3} {
 		write(append(bytes.Clone(second[:n]), first[n:]...))

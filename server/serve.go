@@ -52,44 +52,44 @@ func newServeFlags(out io.Writer) (*serveFlags, *flag.FlagSet) {
 		},
 		Notes: `POST /embed takes an image as the body, several as multipart/form-data, or
 JSON {"inputs": [base64 or data URI, ...], "normalize": bool, "encoding_format":
-"float" or "base64"}; it answers in JSON, or in rows of float32 for the Accept
+"float" or "base64"}; it answers in JSON, or in rows of float32 with Accept:
 application/octet-stream or application/x-npy. With --index, POST /similar finds
-the items most like an image, an id or a vector, /items keeps them, and / is a page
-to search on. GET /info describes the model and
-the limits, /docs the whole API, with that of OpenAI's clients and the Open
-Inference Protocol; /livez and /readyz are for probes, /metrics for Prometheus.
-Logs are JSON lines on standard error. SIGHUP or a changed FILE loads the model
-again without losing a request, and reads the API keys again; SIGTERM finishes what
-is under way, then ends.`,
+the items most similar to an image, an id or a vector, /items manages them, and / is
+a search page. GET /info describes the model and the limits, /docs the whole API,
+including the OpenAI-compatible one and the Open Inference Protocol; /livez and
+/readyz are for probes, /metrics for Prometheus. Logs are JSON lines on standard
+error. On SIGHUP or when FILE changes, the model is reloaded without losing a
+request, and so are the API keys; on SIGTERM the server finishes the requests in
+progress and exits.`,
 	})
 	cores := ort.Cores()
 	f := &serveFlags{Config: Defaults(cores)}
-	fs.StringVar(&f.model, "model", "", "exported `FILE`")
+	fs.StringVar(&f.model, "model", "", "exported model `FILE`")
 	f.foreign.Register(fs)
 	fs.StringVar(&f.addr, "addr", "localhost:8080", "`HOST:PORT` to listen on; :8080 for all interfaces")
-	fs.StringVar(&f.metricsAddr, "metrics-addr", "", "`HOST:PORT` for /metrics and the probes apart; by default /metrics is on --addr")
-	fs.StringVar(&f.pprofAddr, "pprof-addr", "", "`HOST:PORT` for the profiles of net/http/pprof, which show what the program does and slow it down: of this machine alone, as localhost:6060; by default there are none")
-	fs.StringVar(&f.Name, "name", "", "`NAME` of the model for clients that send one; by default the name of the file")
-	fs.StringVar(&f.index, "index", "", "`FILE` of the similarity index for /similar and /items, made when it is not there; vicreg index explains")
-	fs.BoolVar(&f.rebuild, "rebuild", false, "with --index: make its vectors anew, from the files that its items came from, TIFF, too, when they are another model's")
-	fs.DurationVar(&f.watch, "watch", 5*time.Second, "`time` between looks at the model file and that of the API keys, which are read again when they have changed; 0 for SIGHUP alone")
-	fs.IntVar(&f.threads, "threads", cores, "`N` threads of the runtime; by default the cores, or the container's limit")
-	fs.IntVar(&f.Workers, "workers", 0, "`N` batches run at once under load, at most --threads and by default as many; 1 halves the memory; always 1 on a CUDA device")
-	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "`N` images decoded at once")
-	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, fmt.Sprintf("`N` images of a batch at the most, on a CUDA device %d by default; the size that pays is measured at the start", engine.DeviceBatch))
-	fs.IntVar(&f.Queue, "queue", f.Queue, "`N` images that may wait or run")
-	fs.IntVar(&f.MaxItems, "max-items", f.MaxItems, "`N` images that a request may have")
-	fs.Int64Var(&f.MaxBody, "max-body", f.MaxBody, "`bytes` that a request may have")
-	fs.IntVar(&f.Limits.Pixels, "max-pixels", f.Limits.Pixels, "`N` pixels that an image may have, of any shape, also one that --rebuild reads; without the flag 16384 a side, too")
-	fs.DurationVar(&f.Deadline, "deadline", f.Deadline, "`time` that a request may take")
-	fs.IntVar(&f.MinRate, "min-rate", f.MinRate, "`bytes` a second at which a body must arrive after its first 5 s; 0 for any")
-	fs.IntVar(&f.cacheMB, "cache-mb", int(f.Cache>>20), "`N` MiB of vectors that are kept by the content of their images; 0 for none")
-	fs.DurationVar(&f.Pause, "pause", f.Pause, "`time` between SIGTERM, when /readyz says no, and the last connection that is taken")
-	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` for what is under way when the server stops")
-	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` with API keys, one a line, # for comments; requests send Authorization: Bearer KEY; read again when it changes, as --watch has it, and on SIGHUP")
-	fs.StringVar(&f.host, "host", "", "`NAMES`, with commas between, by which browsers reach the server through a proxy, where no key is asked for: requests may be for them on localhost, too, and come from their pages")
-	fs.StringVar(&f.cert, "tls-cert", "", "`FILE` with the TLS certificate, PEM; read again when it changes")
-	fs.StringVar(&f.key, "tls-key", "", "`FILE` with its key, PEM")
+	fs.StringVar(&f.metricsAddr, "metrics-addr", "", "serve /metrics and the probes on this separate `HOST:PORT`; by default /metrics is on --addr")
+	fs.StringVar(&f.pprofAddr, "pprof-addr", "", "serve net/http/pprof profiles on this `HOST:PORT`, which must be a local address, such as localhost:6060; profiling slows the server; off by default")
+	fs.StringVar(&f.Name, "name", "", "model `NAME`, for clients that send one; by default the file name")
+	fs.StringVar(&f.index, "index", "", "similarity index `FILE` for /similar and /items, created if it does not exist; see vicreg index")
+	fs.BoolVar(&f.rebuild, "rebuild", false, "if the index belongs to another model, recompute its vectors from the original image files (including TIFF)")
+	fs.DurationVar(&f.watch, "watch", 5*time.Second, "check the model and API-key files for changes at this `interval`; 0 means reload only on SIGHUP")
+	fs.IntVar(&f.threads, "threads", cores, "`N` ONNX Runtime threads; by default one per core, or the container's limit")
+	fs.IntVar(&f.Workers, "workers", 0, "run `N` batches concurrently under load, at most --threads, which is also the default; 1 halves the memory use; always 1 on a CUDA device")
+	fs.IntVar(&f.Decoders, "decoders", f.Decoders, "decode `N` images concurrently")
+	fs.IntVar(&f.MaxBatch, "max-batch", f.MaxBatch, fmt.Sprintf("largest batch, `N` images, by default %d on a CUDA device; the best size is measured at startup", engine.DeviceBatch))
+	fs.IntVar(&f.Queue, "queue", f.Queue, "at most `N` images queued or running")
+	fs.IntVar(&f.MaxItems, "max-items", f.MaxItems, "at most `N` images per request")
+	fs.Int64Var(&f.MaxBody, "max-body", f.MaxBody, "maximum size of a request body in `bytes`")
+	fs.IntVar(&f.Limits.Pixels, "max-pixels", f.Limits.Pixels, "at most `N` pixels per image, also for --rebuild; unless set, also at most 16384 per side")
+	fs.DurationVar(&f.Deadline, "deadline", f.Deadline, "maximum `time` per request")
+	fs.IntVar(&f.MinRate, "min-rate", f.MinRate, "minimum rate at which a body must arrive after its first 5 s, in `bytes` per second; 0 for no minimum")
+	fs.IntVar(&f.cacheMB, "cache-mb", int(f.Cache>>20), "size in `MiB` of the cache of vectors, keyed by image content; 0 disables it")
+	fs.DurationVar(&f.Pause, "pause", f.Pause, "`time` to keep accepting connections after SIGTERM, while /readyz already fails")
+	fs.DurationVar(&f.Drain, "drain", f.Drain, "`time` allowed for requests in progress to finish on shutdown")
+	fs.StringVar(&f.keyFile, "api-key-file", "", "`FILE` of API keys, one per line, # starts a comment line; requests send Authorization: Bearer KEY; reloaded when it changes, checked at the --watch interval, and on SIGHUP")
+	fs.StringVar(&f.host, "host", "", "comma-separated host `NAMES`, such as that of a proxy, that browsers may use without an API key: the server accepts them in Host, and in the Origin of pages")
+	fs.StringVar(&f.cert, "tls-cert", "", "TLS certificate `FILE` (PEM); reloaded when it changes")
+	fs.StringVar(&f.key, "tls-key", "", "private key `FILE` of the TLS certificate (PEM)")
 	f.runtime.Register(fs)
 	return f, fs
 }
@@ -115,7 +115,7 @@ func (f *serveFlags) validate() error {
 	case f.Decoders > 4096:
 		return usage.Errorf("--decoders %d: want at most 4096", f.Decoders)
 	case f.Workers < 0 || f.Workers > f.threads:
-		return usage.Errorf("--workers %d: want 1 to the %d of --threads", f.Workers, f.threads)
+		return usage.Errorf("--workers %d: want 1 to %d, the value of --threads", f.Workers, f.threads)
 	case f.Workers > 1 && !f.runtime.OnHost():
 		return usage.Errorf("--workers %d: a CUDA device runs one batch at a time", f.Workers)
 	case f.MaxBody < 1 || f.MaxBody > 1<<40:
@@ -123,7 +123,7 @@ func (f *serveFlags) validate() error {
 	case f.Queue > 1<<20:
 		return usage.Errorf("--queue %d: want at most %d", f.Queue, 1<<20)
 	case f.MaxItems > f.Queue:
-		return usage.Errorf("--max-items %d: a request of more images than --queue %d never fits", f.MaxItems, f.Queue)
+		return usage.Errorf("--max-items %d: a request with more images than --queue %d could never be accepted", f.MaxItems, f.Queue)
 	case f.Deadline < time.Millisecond:
 		return usage.Errorf("--deadline %v: want 1ms or more", f.Deadline)
 	case f.Drain < time.Millisecond: // with no time at all, requests in progress could not finish cleanly
@@ -137,11 +137,11 @@ func (f *serveFlags) validate() error {
 	case f.cacheMB < 0 || f.cacheMB > 1<<20:
 		return usage.Errorf("--cache-mb %d: want 0 to %d", f.cacheMB, 1<<20)
 	case f.rebuild && f.index == "":
-		return usage.Errorf("--rebuild goes with --index")
+		return usage.Errorf("--rebuild requires --index")
 	case f.addr == f.metricsAddr:
-		return usage.Errorf("--metrics-addr %s is --addr: leave it out to have /metrics there", f.addr)
+		return usage.Errorf("--metrics-addr %s is the same as --addr: omit it to serve /metrics there", f.addr)
 	case (f.cert == "") != (f.key == ""):
-		return usage.Errorf("--tls-cert and --tls-key go together")
+		return usage.Errorf("--tls-cert and --tls-key must be given together")
 	}
 	f.Cache = int64(f.cacheMB) << 20
 	if f.Workers == 0 {
@@ -191,7 +191,7 @@ func (f *serveFlags) listen(log *slog.Logger) (l Listeners, err error) {
 		return l, errors.Join(usage.Errorf("--pprof-addr %s: %w", f.pprofAddr, err), l.close())
 	}
 	if !loopback(l.Profiles.Addr()) {
-		return l, errors.Join(usage.Errorf("--pprof-addr %s: others reach it: want an address of this machine alone, as localhost:6060", f.pprofAddr), l.close())
+		return l, errors.Join(usage.Errorf("--pprof-addr %s: other machines can reach it: want a local address, such as localhost:6060", f.pprofAddr), l.close())
 	}
 	return l, nil
 }
@@ -206,7 +206,7 @@ func Serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	if f.Name == "" && usage.Given(fs, "name") {
-		return usage.Errorf("--name: it is empty, and clients could not send it; leave the flag out for the name of the file")
+		return usage.Errorf("--name is empty, which clients cannot send; omit the flag to use the file name")
 	}
 	f.suit(func(name string) bool { return usage.Given(fs, name) })
 	if err := errors.Join(f.validate(), f.foreign.Validate()); err != nil {
@@ -270,8 +270,8 @@ func (f *serveFlags) run(ctx context.Context, s *Server, l Listeners, stdout io.
 	err := s.Run(ctx, l, func() {
 		reloads.Go(func() { watcher.Run(ctx, again, f.watch) })
 		e := s.current()
-		text := fmt.Sprintf("serving %s, %d numbers an image, batches of up to %d, on %s://%s\n",
-			e.Fingerprint(), e.Dim(), e.Stats().Batch, scheme, l.API.Addr())
+		text := fmt.Sprintf("serving %s, %s, batches of up to %d, on %s://%s\n",
+			e.Fingerprint(), usage.Count(e.Dim(), "dimension"), e.Stats().Batch, scheme, l.API.Addr())
 		ready = true
 		go func() { // the reader of stdout may stall
 			defer close(said)

@@ -123,7 +123,7 @@ func (s *Server) Load() error {
 	if last != nil {
 		s.old.Go(func() {
 			if err := last.Close(context.Background()); err != nil {
-				s.log.Error("close the model that was replaced", "error", err)
+				s.log.Error("close the replaced model", "error", err)
 			}
 		})
 	}

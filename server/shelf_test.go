@@ -89,13 +89,13 @@ func TestIndexOfAnotherModel(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s.Items.SetRebuild(func() (done, total int) { return 5, 9 })
-	told(t, "rebuild", ask(s, "POST", "/similar", nil, "Content-Type", "image/png"), 409, problem.Mismatch, "5 of 9 items are done")
+	told(t, "rebuild", ask(s, "POST", "/similar", nil, "Content-Type", "image/png"), 409, problem.Mismatch, "5 of 9 items done")
 	if got := about().Index; got.State != "rebuilding" || *got.Progress != struct{ Done, Total int }{5, 9} {
 		t.Errorf("%+v", got)
 	}
 	m.binding.Fingerprint = s.current().Fingerprint() // as for a request that began with the previous model
 	for name, send := range asks(t, s) {
-		if code, body, vectors := send(); vectors && (code != 409 || !strings.Contains(body, "5 of 9 items are done")) {
+		if code, body, vectors := send(); vectors && (code != 409 || !strings.Contains(body, "5 of 9 items done")) {
 			t.Errorf("%s while the index is rebuilt: %d %s", name, code, body)
 		}
 	}
@@ -115,7 +115,7 @@ func TestErrorsOfTheIndex(t *testing.T) {
 		code   problem.Code
 		words  string
 	}{
-		{fmt.Errorf("write: %w", index.ErrFull), 507, problem.NoSpace, "nothing of the request was stored"},
+		{fmt.Errorf("write: %w", index.ErrFull), 507, problem.NoSpace, "nothing in the request was stored"},
 		{fmt.Errorf("write: %w (%w)", index.ErrUnsure, index.ErrFull), 500, problem.Internal, "a restart of the server may bring it into effect"},
 		{fmt.Errorf("write: %w", index.ErrModel), 409, problem.Mismatch, "another model"},
 		{index.ErrClosed, 503, problem.Unavailable, "shutting down"},

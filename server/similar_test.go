@@ -101,8 +101,8 @@ func TestSimilarToAnImage(t *testing.T) {
 			t.Errorf("%s: an image is %v similar to itself", name, score)
 		}
 	}
-	told(t, "no image", ask(s, "POST", "/similar", []byte("x"), "Content-Type", "image/png"), 422, problem.BadImage, "neither")
-	told(t, "alone", ask(s, "POST", "/similar", inputs([]byte("x")), "Content-Type", asJSON), 422, problem.BadImage, "neither")
+	told(t, "no image", ask(s, "POST", "/similar", []byte("x"), "Content-Type", "image/png"), 422, problem.BadImage, "not a JPEG")
+	told(t, "alone", ask(s, "POST", "/similar", inputs([]byte("x")), "Content-Type", asJSON), 422, problem.BadImage, "not a JPEG")
 }
 
 // A search by id excludes the item itself; several queries are one search.
@@ -122,7 +122,7 @@ func TestSimilarToAnItem(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for _, body := range []string{`{"id": "x"}`, `{"ids": ["x"]}`} {
-		told(t, body, ask(s, "POST", "/similar", []byte(body), "Content-Type", asJSON), 404, problem.UnknownItem, `"x" is not in the namespace "default"`)
+		told(t, body, ask(s, "POST", "/similar", []byte(body), "Content-Type", asJSON), 404, problem.UnknownItem, `"x" is not in namespace "default"`)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestNothingFound(t *testing.T) {
 	x := unit(s, 0)
 	type noted struct{ Note *string }
 	for _, c := range []struct{ query, note string }{
-		{"?namespace=defualt", "there is nothing in namespace defualt; did you mean default?"},
+		{"?namespace=defualt", "namespace defualt is empty; did you mean default?"},
 		{"?filter=" + url.QueryEscape(`{"lable": "cat"}`), "no item of namespace default has the field lable; did you mean label?"},
 		{"?filter=" + url.QueryEscape(`{"label": "kat"}`), "no item of namespace default matches the filter"},
 		{"", ""},
@@ -175,7 +175,7 @@ func TestNothingFound(t *testing.T) {
 	}
 	m.spaces = map[string][]index.Item{}
 	w := ask(s, "POST", "/similar", []byte(`{"vector": `+x+`}`), "Content-Type", asJSON)
-	if got := read[noted](t, w, 200).Note; got == nil || *got != "there is nothing in namespace default" {
+	if got := read[noted](t, w, 200).Note; got == nil || *got != "namespace default is empty" {
 		t.Errorf("an empty index: %s", w.Body)
 	}
 }
@@ -213,9 +213,9 @@ func TestSimilarRefused(t *testing.T) {
 		status      int
 		words       string
 	}{
-		"nothing":              {"", `{}`, 400, "want one of inputs, id, ids, vector and vectors"},
-		"two kinds":            {"", `{"id": "a", "vector": ` + x + `}`, 400, "want one of"},
-		"two kinds, one empty": {"", `{"id": "a", "inputs": []}`, 400, "want one of"},
+		"nothing":              {"", `{}`, 400, "want exactly one of inputs, id, ids, vector and vectors"},
+		"two kinds":            {"", `{"id": "a", "vector": ` + x + `}`, 400, "want exactly one of"},
+		"two kinds, one empty": {"", `{"id": "a", "inputs": []}`, 400, "want exactly one of"},
 		"no image":             {"", `{"inputs": []}`, 400, "no query"},
 		"no id":                {"", `{"ids": []}`, 400, "no query"},
 		"no vector":            {"", `{"vectors": []}`, 400, "no query"},
@@ -223,11 +223,11 @@ func TestSimilarRefused(t *testing.T) {
 		"short":                {"", `{"vector": [1]}`, 400, "vector: it has 1 numbers"},
 		"the second is short":  {"", `{"vectors": [` + x + `, [1, 2]]}`, 400, "vector 1: it has 2 numbers"},
 		"zero":                 {"", `{"vectors": [` + x + `, ` + strings.Replace(x, "1", "-0.0", 1) + `]}`, 400, "vector 1: it is zero"},
-		"1e400":                {"", `{"vector": ` + strings.Replace(x, "1", "1e400", 1) + `}`, 400, "vector: 1e400, at 0, is no finite"},
+		"1e400":                {"", `{"vector": ` + strings.Replace(x, "1", "1e400", 1) + `}`, 400, "vector: 1e400, at 0, is not a finite"},
 		"NaN":                  {"", `{"vector": ` + strings.Replace(x, "1", "NaN", 1) + `}`, 400, "JSON"},
 		"Infinity as a text":   {"", `{"vector": ` + strings.Replace(x, "1", `"Infinity"`, 1) + `}`, 400, "Infinity"},
-		"no numbers":           {"", `{"vectors": [{}]}`, 400, "no list of numbers"},
-		"no list of vectors":   {"", `{"vectors": 1}`, 400, "they are no list"},
+		"no numbers":           {"", `{"vectors": [{}]}`, 400, "not a list of numbers"},
+		"no list of vectors":   {"", `{"vectors": 1}`, 400, "not a list"},
 		"an id that is none":   {"", `{"id": 1}`, 400, "JSON"},
 		"ids that are none":    {"", `{"ids": [1]}`, 400, "list of strings, not"},
 		"k 0":                  {"k=0", `{"id": "a"}`, 400, "k 0: want a whole number from 1 to 1000"},
@@ -267,7 +267,7 @@ func TestSimilarRefused(t *testing.T) {
 		t.Errorf("the index was asked %d times", m.calls)
 	}
 	field, kind := formOf(t, map[string]string{"normalize": "true"}, nil)
-	told(t, "a part", ask(s, "POST", "/similar", field, "Content-Type", kind), 400, problem.BadRequest, `part "normalize" is no file`)
+	told(t, "a part", ask(s, "POST", "/similar", field, "Content-Type", kind), 400, problem.BadRequest, `part "normalize" is neither a file`)
 	told(t, "the type", ask(s, "POST", "/similar", nil, "Content-Type", "text/plain"), 415, problem.BadMediaType, "text/plain")
 }
 
@@ -304,7 +304,7 @@ func TestNormalizedVectors(t *testing.T) {
 		if w := send(raw); w.Code/100 != 2 {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
-		told(t, name, send(unit), 400, problem.BadRequest, "it has length 1: the index subtracts the model's mean first, which cannot be done to vectors of length 1 any more: send them as the model gives them, without normalize")
+		told(t, name, send(unit), 400, problem.BadRequest, "it has length 1: the index first subtracts the model's mean, which is impossible once vectors have been normalised to length 1: send them as the model gives them, without normalize")
 	}
 	w := ask(s, "POST", "/items", []byte(`{"items": [{"id": "p", "vector": `+unit+`}, {"id": "q", "vector": `+raw+`}]}`), "Content-Type", asJSON)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), "vector: it has length 1: ") || m.Has("default", "p") || !m.Has("default", "q") {

@@ -38,7 +38,7 @@ func Unmarshal(b []byte) (*ModelProto, error) {
 		return nil, fmt.Errorf("read onnx model: %w", err)
 	}
 	if m.Graph == nil {
-		return nil, errors.New("read onnx model: no graph in it")
+		return nil, errors.New("read onnx model: it contains no graph")
 	}
 	return m, nil
 }

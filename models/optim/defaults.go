@@ -25,11 +25,11 @@ const manySteps = 10_000
 func (t Task) Optimizer() (name, why string) {
 	switch {
 	case t.Tuned:
-		return "adamw", "for weights that have learnt"
+		return "adamw", "for pretrained weights"
 	case t.steps() < manySteps:
-		return "adamw", fmt.Sprintf("for less than %d steps", manySteps)
+		return "adamw", fmt.Sprintf("for fewer than %d steps", manySteps)
 	}
-	return "lars", fmt.Sprintf("for %d steps and more", manySteps)
+	return "lars", fmt.Sprintf("for %d steps or more", manySteps)
 }
 
 // Default returns the usual constants of an optimiser: LARS as the authors of
@@ -87,7 +87,7 @@ func (t Task) Rate(optimizer string) (peak float64, why string) {
 		peak, why = perBatch(base, t.Batch), fmt.Sprintf("%g per 256 images", base)
 	}
 	if t.Tuned {
-		peak, why = peak*tunedShare, why+", a fifth of it for weights that have learnt"
+		peak, why = peak*tunedShare, why+", a fifth of it for pretrained weights"
 	}
 	return peak, why
 }

@@ -31,11 +31,11 @@ func TestTheOptimizerOfARun(t *testing.T) {
 		task      Task
 		name, why string
 	}{
-		{Task{PerEpoch: 14, Epochs: 8}, "adamw", "for less than 10000 steps"},
-		{Task{PerEpoch: 99, Epochs: 101}, "adamw", "for less than 10000 steps"},
-		{Task{PerEpoch: 100, Epochs: 100}, "lars", "for 10000 steps and more"},
-		{Task{PerEpoch: 5004, Epochs: 100}, "lars", "for 10000 steps and more"},
-		{Task{PerEpoch: 5004, Epochs: 100, Tuned: true}, "adamw", "for weights that have learnt"},
+		{Task{PerEpoch: 14, Epochs: 8}, "adamw", "for fewer than 10000 steps"},
+		{Task{PerEpoch: 99, Epochs: 101}, "adamw", "for fewer than 10000 steps"},
+		{Task{PerEpoch: 100, Epochs: 100}, "lars", "for 10000 steps or more"},
+		{Task{PerEpoch: 5004, Epochs: 100}, "lars", "for 10000 steps or more"},
+		{Task{PerEpoch: 5004, Epochs: 100, Tuned: true}, "adamw", "for pretrained weights"},
 	} {
 		if name, why := c.task.Optimizer(); name != c.name || why != c.why {
 			t.Errorf("%+v: %s (%s), want %s (%s)", c.task, name, why, c.name, c.why)
@@ -67,8 +67,8 @@ func TestRates(t *testing.T) {
 		{of(16, 1000), "adamw", 0.0005, "for width 64 and an expander of 8192"},
 		{small, "adamw", 0.002, "for width 16 and an expander of 2048"},
 		{tiny, "adamw", 0.004, "for width 4 and an expander of 32"},
-		{tuned, "adamw", 0.0001, "for width 64 and an expander of 8192, a fifth of it for weights that have learnt"},
-		{tuned, "lars", 0.1, "0.5 per 256 images, a fifth of it for weights that have learnt"},
+		{tuned, "adamw", 0.0001, "for width 64 and an expander of 8192, a fifth of it for pretrained weights"},
+		{tuned, "lars", 0.1, "0.5 per 256 images, a fifth of it for pretrained weights"},
 	} {
 		if got, why := c.task.Rate(c.optimizer); !(math.Abs(got-c.want) < 1e-12) || why != c.why {
 			t.Errorf("%s, %+v: %v (%s), want %v (%s)", c.optimizer, c.task, got, why, c.want, c.why)

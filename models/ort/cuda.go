@@ -108,7 +108,7 @@ type otherCUDAError struct {
 }
 
 func (e *otherCUDAError) Error() string {
-	return fmt.Sprintf("%s is made for CUDA %s", e.path, cudaVersion(e.version))
+	return fmt.Sprintf("%s is built for CUDA %s", e.path, cudaVersion(e.version))
 }
 
 // loadFrom loads a library from the first folders, the loader's search path or the last folders,

@@ -231,11 +231,11 @@ func TestFindCUDA(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ what, dirs, env, want string }{
-		{"an old driver", dir, "STAND_IN_DRIVER=12080", "the driver is made for CUDA 12.8, and 13.0 is needed: install NVIDIA's driver, version 580 or later"},
+		{"an old driver", dir, "STAND_IN_DRIVER=12080", "the driver supports CUDA 12.8, but 13.0 is needed: install NVIDIA's driver, version 580 or later"},
 		{"no driver behind its library", dir, "STAND_IN_DRIVER=0", "there is no driver: install NVIDIA's driver"},
-		{"no device", dir, "STAND_IN_DEVICES=0", "CUDA has no device to use: no CUDA-capable device is detected"},
+		{"no device", dir, "STAND_IN_DEVICES=0", "CUDA has no usable device: no CUDA-capable device is detected"},
 		{"cuDNN of another CUDA", dir, "STAND_IN_CUDNN=12090", "libcudnn.so.9 cannot be used: " + filepath.Join(dir, cudnn) +
-			" is made for CUDA 12.9, and 13.0 is needed: pip install nvidia-cudnn-cu13~=9.0, or correct VICREG_CUDA_LIBRARIES, which says " + dir},
+			" is built for CUDA 12.9, but 13.0 is needed: pip install nvidia-cudnn-cu13~=9.0, or correct VICREG_CUDA_LIBRARIES, which says " + dir},
 		{"a part of cuDNN that is no library", bad + ":" + dir, "X=", "libcudnn.so.9 cannot be loaded: " + filepath.Join(bad, "libcudnn_cnn.so.9")},
 	} {
 		s := find(t, provider, c.dirs, c.env)
@@ -271,8 +271,8 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 			"libcublasLt.so.13, libcublas.so.13, libcudnn.so.9 not found: pip install nvidia-cublas~=13.0 nvidia-cudnn-cu13~=9.0, " +
 			"or install CUDA 13 and cuDNN 9, or set VICREG_CUDA_LIBRARIES to their folders"},
 		{what: "a device", CUDA: missing(), index: 2, want: "there is no CUDA device 2: the first is 0, the last 1"},
-		{what: "all devices", CUDA: CUDA{Driver: 13000}, want: "CUDA has no device to use: the driver counts none"},
-		{what: "what counts them", CUDA: CUDA{err: errors.New("broken")}, want: "CUDA has no device to use: broken"},
+		{what: "all devices", CUDA: CUDA{Driver: 13000}, want: "CUDA has no usable device: the driver reports none"},
+		{what: "what counts them", CUDA: CUDA{err: errors.New("broken")}, want: "CUDA has no usable device: broken"},
 	} {
 		got := ""
 		if err := c.Check(c.index); err != nil {

@@ -12,7 +12,7 @@ import (
 // Driver 580 is the first to support it.
 const minDriver = 13000
 
-const installDriver = "install NVIDIA's driver, version 580 or later (a container has to be started with the GPU, as docker run --gpus all does)"
+const installDriver = "install NVIDIA's driver, version 580 or later (in a container, also pass the GPU through, as docker run --gpus all does)"
 
 // Check returns a one-line error that says what keeps the device of an index from being used and
 // what to do about it, or nil.
@@ -42,12 +42,12 @@ func (c CUDA) checkDevice(index int) error {
 	case c.err == nil && c.Driver == 0:
 		return fmt.Errorf("CUDA cannot be used: there is no driver: %s", installDriver)
 	case c.Driver > 0 && c.Driver < minDriver:
-		return fmt.Errorf("CUDA cannot be used: the driver is made for CUDA %s, and %s is needed: %s",
+		return fmt.Errorf("CUDA cannot be used: the driver supports CUDA %s, but %s is needed: %s",
 			cudaVersion(c.Driver), cudaVersion(minDriver), installDriver)
 	case c.err != nil:
-		return fmt.Errorf("CUDA has no device to use: %w", c.err)
+		return fmt.Errorf("CUDA has no usable device: %w", c.err)
 	case c.Devices == 0:
-		return fmt.Errorf("CUDA has no device to use: the driver counts none")
+		return fmt.Errorf("CUDA has no usable device: the driver reports none")
 	case index >= c.Devices:
 		return fmt.Errorf("there is no CUDA device %d: the first is 0, the last %d", index, c.Devices-1)
 	}
@@ -62,7 +62,7 @@ func (l CUDALibrary) Problem() string {
 	case l.Err == nil:
 		return ""
 	case errors.As(l.Err, &other):
-		return fmt.Sprintf("%s cannot be used: %v, and %s is needed: pip install %s, or %s",
+		return fmt.Sprintf("%s cannot be used: %v, but %s is needed: pip install %s, or %s",
 			l.Name, l.Err, cudaVersion(minDriver), l.Package, orSay("install cuDNN 9 for CUDA 13", "its folder"))
 	case l.Err != errMissing:
 		return fmt.Sprintf("%s cannot be loaded: %v", l.Name, l.Err)
@@ -99,7 +99,7 @@ func (c CUDA) DriverText() string {
 	case c.Driver > 0:
 		return "for CUDA " + cudaVersion(c.Driver)
 	case c.err != nil:
-		return fmt.Sprintf("not asked: %v", c.err)
+		return fmt.Sprintf("unknown: %v", c.err)
 	}
 	return "none"
 }

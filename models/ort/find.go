@@ -34,7 +34,7 @@ func Find(flag string) (string, error) { return FindFor(flag, Device{}) }
 // if no other is found.
 func FindFor(flag string, d Device) (string, error) {
 	for _, asked := range []struct{ from, path string }{
-		{"the flag", flag},
+		{"--onnxruntime", flag},
 		{EnvLibrary, os.Getenv(EnvLibrary)},
 	} {
 		if asked.path == "" {

@@ -29,7 +29,7 @@ func TestFindFor(t *testing.T) {
 		copyFile(t, os.DevNull, filepath.Join(dir, "libonnxruntime_providers_shared.so"))
 	}
 	copyFile(t, os.DevNull, filepath.Join(deflt, "libonnxruntime_providers_cuda.so"))
-	good, lacks := filepath.Join(deflt, filepath.Base(plain)), "is not a build for CUDA: libonnxruntime_providers_cuda.so is not beside it"
+	good, lacks := filepath.Join(deflt, filepath.Base(plain)), "is not a CUDA build: libonnxruntime_providers_cuda.so is not next to it"
 	for _, c := range []struct {
 		what, flag, env, data string
 		err                   string // "" if the good library is to be found

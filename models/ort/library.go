@@ -68,7 +68,7 @@ func provided(path string, d Device) error {
 	}
 	for _, name := range []string{"libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"} {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(path), name)); err != nil {
-			return fmt.Errorf("%s is not a build for CUDA: %s is not beside it", path, name)
+			return fmt.Errorf("%s is not a CUDA build: %s is not next to it", path, name)
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func provided(path string, d Device) error {
 func usable(path string) (string, error) {
 	version, err := libraryVersion(path)
 	if err != nil {
-		return "", fmt.Errorf("%s is not an onnx runtime for this machine: %w", path, err)
+		return "", fmt.Errorf("%s is not an ONNX Runtime for this machine: %w", path, err)
 	}
 	if !recent(version) {
 		return "", fmt.Errorf("%s is version %s, older than 1.%d", path, version, minMinor)

@@ -68,8 +68,8 @@ func TestFind(t *testing.T) {
 		{what: "the environment", env: good},
 		{what: "the environment before the default", env: good, data: empty},
 		{what: "the default folder", data: home},
-		{what: "a bad flag is final", flag: noise, env: good, data: home, err: "the flag says " + noise},
-		{what: "a folder without it", flag: empty, env: good, err: "the flag says " + empty},
+		{what: "a bad flag is final", flag: noise, env: good, data: home, err: "--onnxruntime says " + noise},
+		{what: "a folder without it", flag: empty, env: good, err: "--onnxruntime says " + empty},
 		{what: "a bad environment is final", env: "/no/such/file", data: home, err: "VICREG_ONNXRUNTIME says /no/such/file"},
 	} {
 		t.Setenv("VICREG_ONNXRUNTIME", c.env)

@@ -72,7 +72,7 @@ func ReadSafetensorsFile(path string) (map[string]*Tensor, map[string]string, er
 func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
 	var length [8]byte
 	if size < 8 {
-		return nil, fmt.Errorf("%d bytes are no safetensors file", size)
+		return nil, fmt.Errorf("not a safetensors file: only %d bytes", size)
 	}
 	if _, err := r.ReadAt(length[:], 0); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func readHeader(r io.ReaderAt, size int64) ([]byte, error) {
 // parseHeader returns the entries, each validated individually, and the metadata.
 func parseHeader(header []byte) (map[string]safeEntry, map[string]string, error) {
 	if len(header) == 0 || header[0] != '{' {
-		return nil, nil, fmt.Errorf("no JSON object")
+		return nil, nil, fmt.Errorf("not a JSON object")
 	}
 	entries, metadata := map[string]safeEntry{}, map[string]string{}
 	dec := json.NewDecoder(bytes.NewReader(header))
@@ -142,7 +142,7 @@ func object(dec *json.Decoder, member func(name string) error) error {
 		}
 		name, ok := t.(string)
 		if !ok || seen[name] {
-			return fmt.Errorf("name %v stands twice or is no string", t)
+			return fmt.Errorf("name %v is repeated or not a string", t)
 		}
 		seen[name] = true
 		if err := member(name); err != nil {
@@ -203,12 +203,12 @@ func checkTiling(entries map[string]safeEntry, size int64) error {
 	var at int64
 	for _, s := range spans {
 		if s.begin != at {
-			return fmt.Errorf("tensor %q begins at byte %d, expected %d: spans overlap or leave a hole", s.name, s.begin, at)
+			return fmt.Errorf("tensor %q begins at byte %d, expected %d: spans overlap or leave a gap", s.name, s.begin, at)
 		}
 		at = s.end
 	}
 	if at != size {
-		return fmt.Errorf("tensors end at byte %d of %d: truncated file or bytes nobody owns", at, size)
+		return fmt.Errorf("tensors end at byte %d of %d: truncated file or unused bytes", at, size)
 	}
 	return nil
 }
@@ -267,7 +267,7 @@ func readBools(r io.Reader, data []bool, buf []byte) error {
 		}
 		for i, b := range buf[:n] {
 			if b > 1 {
-				return fmt.Errorf("byte %d is no boolean", b)
+				return fmt.Errorf("byte %d is not a boolean", b)
 			}
 			data[i] = b == 1
 		}

@@ -118,14 +118,14 @@ func TestSafetensorsRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"empty file":       {nil, "no safetensors file"},
+		"empty file":       {nil, "not a safetensors file"},
 		"huge header":      {binary.LittleEndian.AppendUint64(nil, maxHeader+1), "over the limit"},
 		"header past end":  {binary.LittleEndian.AppendUint64(nil, 99), "does not fit"},
 		"negative header":  {binary.LittleEndian.AppendUint64(nil, math.MaxUint64), "over the limit"},
-		"not JSON":         {file("hello", 0), "no JSON object"},
+		"not JSON":         {file("hello", 0), "not a JSON object"},
 		"cut JSON":         {file(`{"a":{`+ok+`}`, 8), "EOF"},
 		"trailing":         {file(`{"a":{`+ok+`}} x`, 8), "after the JSON"},
-		"repeated name":    {file(`{"a":{`+ok+`},"a":{`+ok+`}}`, 8), "twice"},
+		"repeated name":    {file(`{"a":{`+ok+`},"a":{`+ok+`}}`, 8), "repeated"},
 		"unknown dtype":    {file(`{"a":{"dtype":"F8","shape":[2],"data_offsets":[0,2]}}`, 2), "unknown dtype"},
 		"missing shape":    {file(`{"a":{"dtype":"F32","data_offsets":[0,8]}}`, 8), "missing"},
 		"three offsets":    {file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}}`, 8), "missing"},
@@ -137,13 +137,13 @@ func TestSafetensorsRefuses(t *testing.T) {
 		"float dim":        {file(`{"a":{"dtype":"F32","shape":[2.5],"data_offsets":[0,8]}}`, 8), "cannot unmarshal"},
 		"wrong size":       {file(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 8), "does not fill"},
 		"overlap":          {file(`{"a":{`+ok+`},"b":{`+ok+`}}`, 8), "overlap"},
-		"hole":             {file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`, 12), "hole"},
+		"hole":             {file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`, 12), "gap"},
 		"truncated data":   {file(`{"a":{`+ok+`}}`, 7), "truncated"},
-		"surplus data":     {file(`{"a":{`+ok+`}}`, 9), "nobody owns"},
+		"surplus data":     {file(`{"a":{`+ok+`}}`, 9), "unused bytes"},
 		"metadata number":  {file(`{"__metadata__":{"a":1}}`, 0), "not a string"},
 		"metadata null":    {file(`{"__metadata__":{"a":null}}`, 0), "not a string"},
 		"metadata no dict": {file(`{"__metadata__":[]}`, 0), "expected a JSON object"},
-		"boolean 2":        {append(file(`{"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}}`, 0), 2), "no boolean"},
+		"boolean 2":        {append(file(`{"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}}`, 0), 2), "not a boolean"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := read(c.file)

@@ -21,7 +21,7 @@ func Represent(ctx context.Context, enc *encoder.Encoder, r *dataset.Reader, ind
 	each func(p dataset.Picture, y []float32) error) error {
 	return Encode(ctx, enc, 1, r, indices, func(p dataset.Picture, y []float32) error {
 		if !Finite(y) {
-			return errors.New("the model's vectors are not finite: its file is damaged, or its training went astray")
+			return errors.New("the model's vectors are not finite: its file is damaged, or its training diverged")
 		}
 		return each(p, y)
 	})

@@ -20,7 +20,7 @@ type Files struct {
 
 // Register adds the flags to a command's.
 func (f *Files) Register(fs *flag.FlagSet) {
-	fs.IntVar(&f.MaxPixels, "max-pixels", 0, "`N` pixels that an image may have, of any shape; by default 50 million, and 16384 a side; larger ones are bad files. Decoding takes up to 21 bytes a pixel in each worker")
+	fs.IntVar(&f.MaxPixels, "max-pixels", 0, "at most `N` pixels per image, of any shape; by default 50 million and at most 16384 per side; larger images count as bad files. Decoding takes up to 21 bytes per pixel in each worker")
 }
 
 // Validate checks the parsed flags.

@@ -20,7 +20,7 @@ type Machine struct {
 // Register adds the flags to a command's.
 func (m *Machine) Register(fs *flag.FlagSet) {
 	m.RuntimeFlags.Register(fs)
-	fs.IntVar(&m.Threads, "threads", 0, "`N` threads of the runtime; by default the cores, or the container's share of them")
+	fs.IntVar(&m.Threads, "threads", 0, "`N` ONNX Runtime threads; by default one per core, or the container's share of them")
 }
 
 // Validate checks the parsed flags.

@@ -61,7 +61,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("checkpoint %s has format version %d, this program reads up to version %d; use a newer vicreg",
+	return fmt.Sprintf("checkpoint %s has format version %d, this program reads up to version %d: use a newer vicreg",
 		e.Path, e.Found, e.Up)
 }
 
@@ -81,7 +81,7 @@ func Load(path string) (*Checkpoint, error) {
 func decode(path string, tensors map[string]*tensor.Tensor, meta map[string]string) (*Checkpoint, error) {
 	version, err := strconv.Atoi(meta[keyVersion])
 	if err != nil || version < 1 {
-		return nil, fmt.Errorf("format version %q is none", meta[keyVersion])
+		return nil, fmt.Errorf("invalid format version %q", meta[keyVersion])
 	}
 	if version > FormatVersion {
 		return nil, &VersionError{path, version, FormatVersion}

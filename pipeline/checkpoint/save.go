@@ -53,7 +53,7 @@ func encode(c *Checkpoint) (map[string]string, error) {
 		return nil, fmt.Errorf("step %d is negative", c.Position.Step)
 	}
 	if !json.Valid(c.Config) {
-		return nil, errors.New("config is no JSON")
+		return nil, errors.New("config is not valid JSON")
 	}
 	position, err := json.Marshal(c.Position)
 	if err != nil {

@@ -100,7 +100,7 @@ func TestIndexRefuses(t *testing.T) {
 	root := t.TempDir()
 	raw(t, root, "file.txt", []byte("x"))
 	for path, want := range map[string]string{
-		filepath.Join(root, "missing"): "does not exist", filepath.Join(root, "file.txt"): "none of the files listed exists",
+		filepath.Join(root, "missing"): "does not exist", filepath.Join(root, "file.txt"): "none of the listed files exists",
 		root: "no image in",
 	} {
 		_, err := Index(path)

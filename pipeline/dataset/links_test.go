@@ -62,12 +62,12 @@ func TestIndexFollowsLinks(t *testing.T) {
 
 func TestLinksInACircleAreNamed(t *testing.T) {
 	for name, c := range map[string]struct{ link, target, want string }{
-		"to its folder":        {"a/loop", ".", "link a/loop leads in a circle, back to the folder a, in which it lies: remove it"},
-		"to the root":          {"a/b/loop", "../..", "link a/b/loop leads in a circle, back to the folder itself: remove it"},
-		"to one on the way":    {"a/b/c/loop", "../../../a", "link a/b/c/loop leads in a circle, back to the folder a, in"},
-		"from outside":         {"a/up", "OUTSIDE/.", "link a/up leads in a circle, back to the folder itself"},
-		"through another link": {"a/one", "../other", "link other/two leads in a circle"},
-		"a line break":         {"a/lo\nop", "..", `link "a/lo\nop" leads in a circle`},
+		"to its folder":        {"a/loop", ".", "symbolic link a/loop forms a loop back to the folder a, which contains it: remove it"},
+		"to the root":          {"a/b/loop", "../..", "link a/b/loop forms a loop back to the folder itself: remove it"},
+		"to one on the way":    {"a/b/c/loop", "../../../a", "link a/b/c/loop forms a loop back to the folder a, which"},
+		"from outside":         {"a/up", "OUTSIDE/.", "link a/up forms a loop back to the folder itself"},
+		"through another link": {"a/one", "../other", "link other/two forms a loop"},
+		"a line break":         {"a/lo\nop", "..", `link "a/lo\nop" forms a loop`},
 	} {
 		outside := resolved(t, t.TempDir())
 		root := filepath.Join(outside, "data")
@@ -75,7 +75,7 @@ func TestLinksInACircleAreNamed(t *testing.T) {
 		links(t, root, map[string]string{c.link: strings.Replace(c.target, "OUTSIDE", outside, 1)})
 		if name == "through another link" {
 			links(t, root, map[string]string{"other/two": "../a"})
-			c.want = "leads in a circle, back to the folder "
+			c.want = "forms a loop back to the folder "
 		}
 		_, err := Index(root)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

@@ -57,7 +57,7 @@ func readList(r io.Reader) (*table, error) {
 		}
 		name, label, _ := strings.Cut(line, "\t")
 		if name == "" || strings.IndexByte(line, 0) >= 0 {
-			return nil, fmt.Errorf("line %d is no path", number)
+			return nil, fmt.Errorf("line %d is not a path", number)
 		}
 		b.name(path.Clean(filepath.ToSlash(name)))
 		b.as(label)
@@ -91,9 +91,9 @@ func (x *indexing) anyThere(t *table) error {
 	hint := ""
 	for row := range t.len() {
 		if name, _, comma := strings.Cut(t.key(row), ","); comma && isPicture(name) {
-			hint = "; what follows a path, as its label, is parted from it by a tab, not a comma"
+			hint = "; separate a path and its label with a tab, not a comma"
 			break
 		}
 	}
-	return fmt.Errorf("none of the files listed exists, such as %s%s", usage.Printable(x.source.file(t.key(0))), hint)
+	return fmt.Errorf("none of the listed files exists, for example %s%s", usage.Printable(x.source.file(t.key(0))), hint)
 }

@@ -208,7 +208,7 @@ func TestSubstitute(t *testing.T) {
 		lines = append(lines, b.Key+": "+b.Reason)
 	}
 	list := strings.Join(lines, "\n")
-	for i, part := range []string{"kind0/001.jpg: file ends", "kind1/001.png: file is empty", "kind1/002.jpg: neither a JPEG nor a PNG file", "kind2/zzz.jpg: "} {
+	for i, part := range []string{"kind0/001.jpg: file is truncated", "kind1/001.png: file is empty", "kind1/002.jpg: not a JPEG, PNG, WebP", "kind2/zzz.jpg: "} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], part) {
 			t.Errorf("quarantine lacks %q at %d:\n%s", part, i, list)
 		}

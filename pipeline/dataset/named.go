@@ -38,7 +38,7 @@ func patternSource(name string) (*source, error) {
 	case len(names):
 		return namedSource(name, PatternFolder(name), names)
 	}
-	return nil, fmt.Errorf("pattern %s stands for images and for other files: give one for the images alone", name)
+	return nil, fmt.Errorf("pattern %s matches images and other files: give one that matches only images", name)
 }
 
 const wildcards = "*?["
@@ -57,7 +57,7 @@ func PatternFolder(pattern string) string {
 // explicitly. A matched folder, or a file that is neither an image nor a tar file, is an error.
 func match(pattern string, names []string) ([]string, error) {
 	if strings.Contains(pattern, "**") {
-		return nil, fmt.Errorf("pattern %s: there is no **; a folder is looked through at any depth: give its name alone", pattern)
+		return nil, fmt.Errorf("pattern %s: ** is not supported; folders are searched recursively, so give the folder's name", pattern)
 	}
 	if names == nil {
 		names = []string{pattern}
@@ -81,7 +81,7 @@ func match(pattern string, names []string) ([]string, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no file is there that %s stands for", pattern)
+		return nil, fmt.Errorf("no file matches %s", pattern)
 	}
 	slices.Sort(found)
 	return slices.Compact(found), nil
@@ -96,9 +96,9 @@ func fits(name string) error {
 	case err != nil:
 		return err
 	case info.IsDir():
-		return fmt.Errorf("it stands for the folder %s, too: name folders without wildcards, and images with their ending, as in '*.jpg'", name)
+		return fmt.Errorf("it also matches the folder %s: name folders without wildcards, and images with their extension, as in '*.jpg'", name)
 	case !info.Mode().IsRegular() || !isImage && !strings.EqualFold(filepath.Ext(name), ".tar"):
-		return fmt.Errorf("it stands for %s, too, which is neither an image nor a tar file: say more, as in '*.jpg'", name)
+		return fmt.Errorf("it also matches %s, which is neither an image nor a tar file: use a narrower pattern, such as '*.jpg'", name)
 	}
 	return nil
 }

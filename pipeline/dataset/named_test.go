@@ -86,14 +86,14 @@ func TestPatternsRefuse(t *testing.T) {
 	raw(t, root, "kind0/notes.txt", []byte("x"))
 	raw(t, root, "x.tar", nil)
 	for pattern, want := range map[string]string{
-		"kind0/*":         "kind0/notes.txt, too, which is neither an image nor a tar file: say more, as in '*.jpg'",
-		"k*":              "it stands for the folder " + filepath.Join(root, "kind0") + ", too",
-		"**/*.jpg":        "there is no **; a folder is looked through at any depth",
-		"*.jpg":           "no file is there that ",
+		"kind0/*":         "kind0/notes.txt, which is neither an image nor a tar file: use a narrower pattern, such as '*.jpg'",
+		"k*":              "it also matches the folder " + filepath.Join(root, "kind0") + ": ",
+		"**/*.jpg":        "** is not supported; folders are searched recursively",
+		"*.jpg":           "no file matches ",
 		"k[":              "syntax error in pattern",
-		"{x.tar,a.png}":   "stands for images and for other files",
+		"{x.tar,a.png}":   "matches images and other files",
 		"nowhere/{1}.png": "nowhere: no such file",
-		"{1..2}.png":      "none of the files listed exists",
+		"{1..2}.png":      "none of the listed files exists",
 	} {
 		_, err := Index(filepath.Join(root, pattern))
 		refused(t, err, want)
@@ -150,9 +150,9 @@ func TestSeveralSources(t *testing.T) {
 		t.Errorf("%v, roots %q", err, s.Roots())
 	}
 	_, err = OpenAll(t.Context(), below("a", "b"), Options{})
-	refused(t, err, "/a/1.jpg and "+root+"/b/1.jpg would both be called 1.jpg: give the folder that holds both")
+	refused(t, err, "/a/1.jpg and "+root+"/b/1.jpg would both be called 1.jpg: give the folder that contains both")
 	_, err = OpenAll(t.Context(), below("a", "none", "nor"), Options{})
 	refused(t, err, "none does not exist")
 	_, err = OpenAll(t.Context(), below("a", "c.png"), Options{Index: "x"})
-	refused(t, err, "one index file cannot be of several sources")
+	refused(t, err, "one index file cannot cover several sources")
 }

@@ -63,7 +63,7 @@ func (o others) line() string {
 		parts = append(parts, fmt.Sprintf("%s %d", usage.Printable(e), o.count[e]))
 	}
 	if more := len(endings) - namedEndings; more > 0 {
-		parts = append(parts, fmt.Sprintf("%d other endings", more))
+		parts = append(parts, fmt.Sprintf("%d other extensions", more))
 	}
 	least, files := "", "files"
 	if o.partial {
@@ -72,5 +72,5 @@ func (o others) line() string {
 	if all == 1 {
 		files = "file"
 	}
-	return fmt.Sprintf("%s%d %s with other endings than those of images (%s)", least, all, files, strings.Join(parts, ", "))
+	return fmt.Sprintf("%s%d %s without an image extension (%s)", least, all, files, strings.Join(parts, ", "))
 }

@@ -30,15 +30,15 @@ func TestOthersAreCounted(t *testing.T) {
 	if want := map[string]int{".bmp": 2, ".avif": 1, "none": 1, ".tar": 1}; !maps.Equal(set.Others(), want) || set.Len() != 3 {
 		t.Errorf("%v, want %v", set.Others(), want)
 	}
-	if want := "5 files with other endings than those of images (.bmp 2, .avif 1, .tar 1, none 1)"; set.OthersLine() != want {
+	if want := "5 files without an image extension (.bmp 2, .avif 1, .tar 1, none 1)"; set.OthersLine() != want {
 		t.Errorf("%q, want %q", set.OthersLine(), want)
 	}
 	many := Set{others: others{count: map[string]int{".a": 1, ".b": 1, ".c": 1, ".d": 1, ".e": 1, ".f": 1, ".\x1b": 9}}}
-	if want := `15 files with other endings than those of images (".\x1b" 9, .a 1, .b 1, .c 1, .d 1, 2 other endings)`; many.OthersLine() != want {
+	if want := `15 files without an image extension (".\x1b" 9, .a 1, .b 1, .c 1, .d 1, 2 other extensions)`; many.OthersLine() != want {
 		t.Errorf("%q, want %q", many.OthersLine(), want)
 	}
 	one := Set{others: others{count: map[string]int{".bmp": 1}}}
-	if want := "1 file with other endings than those of images (.bmp 1)"; one.OthersLine() != want {
+	if want := "1 file without an image extension (.bmp 1)"; one.OthersLine() != want {
 		t.Errorf("%q, want %q", one.OthersLine(), want)
 	}
 }
@@ -48,7 +48,7 @@ func TestOthersOfASavedIndex(t *testing.T) {
 	root, _ := folder(t, 3)
 	opt := Options{Index: filepath.Join(t.TempDir(), "index")}
 	long := time.Now().Add(-time.Hour) // changes of folders that have just changed may not show
-	for i, want := range []string{"", "at least 1 file with other endings than those of images (.bmp 1)"} {
+	for i, want := range []string{"", "at least 1 file without an image extension (.bmp 1)"} {
 		for _, dir := range []string{"", "kind0", "kind1", "kind2"} {
 			if err := os.Chtimes(filepath.Join(root, dir), long, long); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Fatal(err)
@@ -70,7 +70,7 @@ func TestOthersOfASavedIndex(t *testing.T) {
 func TestNoImageButOthers(t *testing.T) {
 	root := t.TempDir()
 	for _, c := range []struct{ add, want string }{
-		{"", ""}, {"a.bmp", ", but 1 file with other endings than those of images (.bmp 1)"},
+		{"", ""}, {"a.bmp", ", but 1 file without an image extension (.bmp 1)"},
 	} {
 		if c.add != "" {
 			if err := os.WriteFile(filepath.Join(root, c.add), nil, 0o666); err != nil {

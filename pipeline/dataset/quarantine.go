@@ -62,7 +62,7 @@ func (r *Reader) Quarantined() []Bad {
 
 // tooMany is the error that ends a run; last is a bad image.
 func (r *Reader) tooMany(bad, of, last int) error {
-	return fmt.Errorf("read images: %d of %d images in %s cannot be used, more than the share of %v that is tolerated; the last was %w",
+	return fmt.Errorf("read images: %d of %d images in %s cannot be used, more than the tolerated share of %v; the last was %w",
 		bad, of, r.set.Source(), r.config.MaxBad, r.badFile(last))
 }
 

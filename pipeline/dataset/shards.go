@@ -71,7 +71,7 @@ func expand(pattern string) ([]string, error) {
 		tails = []string{after}
 	}
 	if len(choices) > maxShards/len(tails) {
-		return nil, fmt.Errorf("pattern %s stands for more than %d files", pattern, maxShards)
+		return nil, fmt.Errorf("pattern %s matches more than %d files", pattern, maxShards)
 	}
 	var files []string
 	for _, c := range choices {
@@ -91,7 +91,7 @@ func choices(inner string) ([]string, error) {
 	lo, err := strconv.ParseUint(first, 10, 31)
 	hi, err2 := strconv.ParseUint(last, 10, 31)
 	if err != nil || err2 != nil || hi < lo || hi-lo >= maxShards {
-		return nil, fmt.Errorf("{%s} is no range such as {000..146}", inner)
+		return nil, fmt.Errorf("{%s} is not a range such as {000..146}", inner)
 	}
 	var texts []string
 	for n := lo; n <= hi; n++ {

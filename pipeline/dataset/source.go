@@ -132,7 +132,7 @@ func fileSource(name, path string) (*source, error) {
 			return namedSource(name, filepath.Dir(name), []string{name})
 		}
 	}
-	return nil, fmt.Errorf("%s is neither a folder, nor a tar file, nor a text file with a path on each line, nor an image", name)
+	return nil, fmt.Errorf("%s is not a folder, a tar file, a text file with one path per line, or an image", name)
 }
 
 // isText reports whether head is UTF-8 without NUL, allowing for a character cut off at the end.
@@ -149,7 +149,7 @@ func isText(head []byte) bool {
 func notPacked(name string, head []byte) error {
 	for magic, method := range packed {
 		if bytes.HasPrefix(head, []byte(magic)) {
-			return fmt.Errorf("%s is compressed with %s: unpack it first, so that an image can be read where it lies", name, method)
+			return fmt.Errorf("%s is compressed with %s: decompress it first, so that single images can be read from it", name, method)
 		}
 	}
 	return nil

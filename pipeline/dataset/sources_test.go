@@ -61,12 +61,12 @@ func TestListRefuses(t *testing.T) {
 	write(t, root, "a.png", 1)
 	for text, want := range map[string]string{
 		"a.png\tcat\na.png\tdog\n": `a.png is listed with the labels "cat" and "dog"`,
-		"\ta.png\n":                "line 1 is no path",
+		"\ta.png\n":                "line 1 is not a path",
 		"a.png\nx\n" + strings.Repeat("y", maxLine): "line 3: ",
 		"# nothing\n":             "no image in",
-		"b.png\nc.png\n":          "none of the files listed exists, such as " + root,
-		"path,label\na.png,cat\n": "; what follows a path, as its label, is parted from it by a tab, not a comma",
-		"a.png\x00":               "neither a folder, nor a tar file, nor a text file",
+		"b.png\nc.png\n":          "none of the listed files exists, for example " + root,
+		"path,label\na.png,cat\n": "; separate a path and its label with a tab, not a comma",
+		"a.png\x00":               "is not a folder, a tar file, a text file",
 	} {
 		raw(t, root, "list", []byte(text))
 		_, err := Index(filepath.Join(root, "list"))
@@ -78,7 +78,7 @@ func TestListRefuses(t *testing.T) {
 	}
 	raw(t, root, "list", []byte("gone.png\n"))
 	_, err := Open(t.Context(), filepath.Join(root, "list"), Options{Dimensions: true})
-	refused(t, err, "none of the files listed exists")
+	refused(t, err, "none of the listed files exists")
 	letters := strings.Repeat("ä", sniffed) + ".png"
 	raw(t, root, "list", []byte("x"+letters+"\na.png\n"))
 	if _, err := Index(filepath.Join(root, "list")); err != nil {
@@ -261,10 +261,10 @@ func TestShardsRefuse(t *testing.T) {
 	os.Mkdir(filepath.Join(root, "twice"), 0o777)
 	raw(t, root, "twice/cut.tar", good)
 	for name, want := range map[string]string{
-		"packed.tar.gz": "compressed with gzip: unpack it first", "packed.tar": "compressed with bzip2", "cut.tar": "cut off", "torn.tar": "cut off",
+		"packed.tar.gz": "compressed with gzip: decompress it first", "packed.tar": "compressed with bzip2", "cut.tar": "is truncated", "torn.tar": "is truncated",
 		"label.tar": "1.cls: a label of 2000 bytes", "none.tar": "no image in", "flip.tar": "after 1 images: ",
-		"cut.tar/x": "not a directory", "{cut,gone}.tar": "gone.tar: no such file", "{2..1}.tar": "{2..1} is no range", "{1..x}.tar": "is no range",
-		"{,twice/}cut.tar": "two shards in", "{0..1048576}.tar": "is no range", "{0..1048575}{a,b}.tar": "more than 1048576 files", "{cut.tar": "does not exist",
+		"cut.tar/x": "not a directory", "{cut,gone}.tar": "gone.tar: no such file", "{2..1}.tar": "{2..1} is not a range", "{1..x}.tar": "is not a range",
+		"{,twice/}cut.tar": "two shards in", "{0..1048576}.tar": "is not a range", "{0..1048575}{a,b}.tar": "more than 1048576 files", "{cut.tar": "does not exist",
 	} {
 		_, err := Index(filepath.Join(root, filepath.FromSlash(name)))
 		refused(t, err, want)
@@ -279,7 +279,7 @@ func TestSparseMembersAreRefused(t *testing.T) {
 	h := &tar.Header{Typeflag: tar.TypeReg, Size: 10, PAXRecords: map[string]string{"GNU.sparse.major": "1"}}
 	refused(t, plain(h, 512, 1024), "sparse")
 	refused(t, plain(&tar.Header{Typeflag: tar.TypeGNUSparse, Size: 10}, 512, 1024), "sparse")
-	refused(t, plain(&tar.Header{Typeflag: tar.TypeReg, Size: 513}, 512, 1024), "cut off")
+	refused(t, plain(&tar.Header{Typeflag: tar.TypeReg, Size: 513}, 512, 1024), "truncated")
 	if err := plain(&tar.Header{Typeflag: tar.TypeReg, Size: 512}, 512, 1024); err != nil {
 		t.Error(err)
 	}

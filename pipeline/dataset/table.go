@@ -76,7 +76,7 @@ func (b *builder) name(pieces ...string) {
 		b.text.WriteString(p)
 	}
 	if b.text.Len() > math.MaxUint32 && b.err == nil {
-		b.err = errors.New("the paths take more than 4 GB: make several smaller sets")
+		b.err = errors.New("the paths take more than 4 GB: split the data set into smaller ones")
 	}
 	b.ends = append(b.ends, uint32(b.text.Len()))
 }

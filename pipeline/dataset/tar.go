@@ -63,7 +63,7 @@ func plain(h *tar.Header, offset, size int64) error {
 		}
 	}
 	if h.Typeflag == tar.TypeGNUSparse {
-		return errors.New("stored as a sparse file: make the tar file without --sparse")
+		return errors.New("stored as a sparse file: create the tar file without --sparse")
 	}
 	if h.Size > size-offset {
 		return cut(io.ErrUnexpectedEOF, 0)
@@ -74,7 +74,7 @@ func plain(h *tar.Header, offset, size int64) error {
 // cut explains an error in the middle of a tar file.
 func cut(err error, members int) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the tar file is cut off")
+		return errors.New("the tar file is truncated")
 	}
 	return fmt.Errorf("after %d images: %w", members, err)
 }

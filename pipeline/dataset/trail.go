@@ -35,11 +35,11 @@ func (t trail) circle() error {
 	}
 	for _, s := range t[:by] {
 		if os.SameFile(s.info, t[len(t)-1].info) {
-			where := "the folder " + usage.Printable(s.name) + ", in which it lies"
+			where := "the folder " + usage.Printable(s.name) + ", which contains it"
 			if s.name == "" {
 				where = "the folder itself"
 			}
-			return fmt.Errorf("link %s leads in a circle, back to %s: remove it", usage.Printable(t[by].name), where)
+			return fmt.Errorf("symbolic link %s forms a loop back to %s: remove it", usage.Printable(t[by].name), where)
 		}
 	}
 	return nil

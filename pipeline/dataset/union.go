@@ -21,7 +21,7 @@ func OpenAll(ctx context.Context, names []string, opt Options) (*Set, error) {
 		return Open(ctx, names[0], opt)
 	}
 	if opt.Index != "" && opt.Index != NoIndex {
-		return nil, errors.New("find images: one index file cannot be of several sources")
+		return nil, errors.New("find images: one index file cannot cover several sources")
 	}
 	sets, failed := make([]*Set, len(names)), make([]error, len(names))
 	var group errgroup.Group
@@ -64,7 +64,7 @@ func union(sets []*Set) (*Set, error) {
 		if i > 0 && key(places[i-1]) == key(p) {
 			before := places[i-1]
 			if first, second := sets[before.set].Path(int(before.row)), s.Path(row); first != second {
-				return nil, fmt.Errorf("find images: %s and %s would both be called %s: give the folder that holds both, or a text file with a path a line",
+				return nil, fmt.Errorf("find images: %s and %s would both be called %s: give the folder that contains both, or a text file with one path per line",
 					usage.Printable(first), usage.Printable(second), usage.Printable(key(p)))
 			}
 			continue

@@ -46,15 +46,15 @@ func intact(file []byte) error {
 		return nil
 	}
 	if len(file) < len(checksumHead)+checksumLen {
-		return fmt.Errorf("the file is not complete: it ends after %d bytes; copy or export it again", len(file))
+		return fmt.Errorf("the file is truncated: it ends after %d bytes; copy or export it again", len(file))
 	}
 	if !bytes.Equal(head, []byte(checksumHead)) {
-		return errors.New("the file is damaged: its first bytes are not what was exported; copy or export it again")
+		return errors.New("the file is damaged: its first bytes differ from what was exported; copy or export it again")
 	}
 	rest := file[len(checksumHead):]
 	want, got := string(rest[:checksumLen]), checksum(rest[checksumLen:])
 	if got != want {
-		return fmt.Errorf("the file is damaged or not complete: its content is not what was exported (checksum %.8s, at the export %.8q); copy or export it again", got, want)
+		return fmt.Errorf("the file is damaged or truncated: its content differs from what was exported (checksum %.8s, %.8q on export); copy or export it again", got, want)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func unchanged(model *onnx.ModelProto) error {
 		return err
 	}
 	if checksum(body) != want {
-		return fmt.Errorf("the model was changed or damaged since it was exported; export it again, or remove %s from its metadata if another program was to change it", keyChecksum)
+		return fmt.Errorf("the model was changed or damaged since it was exported; export it again, or remove %s from its metadata if another program changed it on purpose", keyChecksum)
 	}
 	return nil
 }

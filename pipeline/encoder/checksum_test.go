@@ -72,19 +72,19 @@ func TestDamageIsRefused(t *testing.T) {
 func TestPartOfAFileIsRefused(t *testing.T) {
 	file := sealed(t, averager(t, 8))
 	for n := range file {
-		refused(t, "cut", file[:n], n, "not complete")
+		refused(t, "cut", file[:n], n, "truncated")
 	}
 	// Partly written over another model, or into preallocated space.
 	other := averager(t, 8)
 	onnx.SetMetadata(other, "note", "different")
 	for n := headLen; n < len(file); n += 97 {
-		refused(t, "half", append(slices.Clone(file[:n]), sealed(t, other)[n:]...), n, "not complete")
-		refused(t, "zeros", append(slices.Clone(file[:n]), make([]byte, len(file)-n)...), n, "not complete")
+		refused(t, "half", append(slices.Clone(file[:n]), sealed(t, other)[n:]...), n, "truncated")
+		refused(t, "zeros", append(slices.Clone(file[:n]), make([]byte, len(file)-n)...), n, "truncated")
 	}
 	old := marshal(t, averager(t, 8)) // has no checksum
 	for n := range old {
 		err := opens(t, old[:n])
-		if err == nil || !strings.Contains(err.Error(), "not all of one") && !strings.Contains(err.Error(), "in its metadata") && !strings.Contains(err.Error(), "not complete") {
+		if err == nil || !strings.Contains(err.Error(), "a truncated one") && !strings.Contains(err.Error(), "in its metadata") && !strings.Contains(err.Error(), "truncated") {
 			t.Errorf("%d bytes of a file without a checksum: %v", n, err)
 		}
 	}

@@ -67,7 +67,7 @@ func read(file []byte) (*onnx.ModelProto, error) {
 	}
 	model, err := onnx.Unmarshal(file)
 	if err != nil {
-		return nil, fmt.Errorf("not an onnx model, or not all of one: %w", err)
+		return nil, fmt.Errorf("not an ONNX model, or a truncated one: %w", err)
 	}
 	if bytes.HasPrefix(file, []byte(checksumHead)) {
 		return model, nil
@@ -82,7 +82,7 @@ func load(rt *ort.Runtime, model *onnx.ModelProto, file []byte, metadata *Metada
 		return nil, err
 	}
 	if metadata.Training.Quantization != nil && opt.Device.Kind != tensor.Host {
-		return nil, errors.New("the model computes in 8-bit integers, which is for CPUs; for a CUDA device export it without --int8")
+		return nil, errors.New("the model uses 8-bit integers, which only CPUs support; export it without --int8 for a CUDA device")
 	}
 	e := &Encoder{metadata: metadata, fingerprint: fingerprint}
 	for i, o := range append([]ort.Options{opt}, more...) {
@@ -118,10 +118,10 @@ func (e *Encoder) connect(in, out []tensor.Spec) error {
 	e.input, e.output = in[0].Name, out[0].Name
 	s := e.Size()
 	if in[0].Type != tensor.Uint8 || !slices.Equal(in[0].Shape, []int{-1, s, s, 3}) {
-		return fmt.Errorf("input %q is %v%v, the metadata says uint8[-1 %d %d 3]", e.input, in[0].Type, in[0].Shape, s, s)
+		return fmt.Errorf("input %q is %v%v, but the metadata says uint8[-1 %d %d 3]", e.input, in[0].Type, in[0].Shape, s, s)
 	}
 	if out[0].Type != tensor.Float32 || !slices.Equal(out[0].Shape, []int{-1, e.Dim()}) {
-		return fmt.Errorf("output %q is %v%v, the metadata says float32[-1 %d]", e.output, out[0].Type, out[0].Shape, e.Dim())
+		return fmt.Errorf("output %q is %v%v, but the metadata says float32[-1 %d]", e.output, out[0].Type, out[0].Shape, e.Dim())
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 // FitFlag adds the flag that selects how an image becomes the square input of a model; when
 // prefixes its help text.
 func FitFlag(fs *flag.FlagSet, fit *imaging.Fit, when string) {
-	fs.TextVar(fit, "fit", imaging.FitCrop, when+"`WAY` of images that are not square: crop cuts off the ends of the longer side, "+
-		"pad shows all of the image, smaller and between bars of the --background or else the mean colour, squash all of it, out of shape")
+	fs.TextVar(fit, "fit", imaging.FitCrop, when+"`HOW` to fit non-square images: crop the centre, "+
+		"pad with bars in the --background colour or else the mean colour, or squash without keeping the aspect ratio")
 }
 
 // Fitted returns p with another fit. The padding of FitPad has the colour of the background, if one

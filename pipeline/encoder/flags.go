@@ -27,24 +27,24 @@ var foreignFlags = []string{"background", "crop", "fit", "input", "interpolation
 // Register adds the flags to a command's.
 func (f *Flags) Register(fs *flag.FlagSet) {
 	f.fs = fs
-	fs.BoolVar(&f.foreign, "foreign", false, "the model is not vicreg's but takes float32 or float16 [N, 3, H, W] and gives [N, D]; --crop, --mean and --std say what it was trained with")
-	fs.IntVar(&f.how.Resize, "resize", 0, "with --foreign: `pixels` to which the shorter side is scaled; by default those of --crop")
-	fs.IntVar(&f.how.Crop, "crop", 0, "with --foreign: side in `pixels` of the square that is cut from the centre; see --fit")
-	fs.StringVar(&f.how.Interpolation, "interpolation", "bilinear", "with --foreign: `filter` that scales, bilinear or bicubic")
+	fs.BoolVar(&f.foreign, "foreign", false, "the model was not exported by vicreg: it maps float32 or float16 [N, 3, H, W] to [N, D]; describe the preprocessing it was trained with by --crop, --mean and --std")
+	fs.IntVar(&f.how.Resize, "resize", 0, "with --foreign: scale the shorter side to this many `pixels`; by default those of --crop")
+	fs.IntVar(&f.how.Crop, "crop", 0, "with --foreign: side in `pixels` of the square cropped from the centre; see --fit")
+	fs.StringVar(&f.how.Interpolation, "interpolation", "bilinear", "with --foreign: resampling `filter`: bilinear or bicubic")
 	FitFlag(fs, &f.how.Fit, "with --foreign: ")
 	ConversionFlags(fs, &f.how.Conversion, "with --foreign: ")
-	channels(fs, &f.how.Mean, "mean", "with --foreign: `R,G,B` taken off pixels of 0 to 1; one number holds for all three")
-	channels(fs, &f.how.Std, "std", "with --foreign: `R,G,B` that they are then divided by; --mean 0 --std 0.003921569 leaves 0 to 255")
-	fs.StringVar(&f.how.Layout, "layout", "nchw", "with --foreign: `order` of the input's dimensions, nchw or nhwc")
-	fs.StringVar(&f.how.Input, "input", "", "with --foreign: `NAME` of the input that takes the pictures; by default the only one")
-	fs.StringVar(&f.how.Output, "output", "", "with --foreign: `NAME` of the output that is the vector; by default the only one")
+	channels(fs, &f.how.Mean, "mean", "with --foreign: mean `R,G,B` subtracted from pixels scaled to 0–1; a single number applies to all")
+	channels(fs, &f.how.Std, "std", "with --foreign: std `R,G,B` that they are then divided by; --mean 0 --std 0.003921569 keeps pixels at 0–255")
+	fs.StringVar(&f.how.Layout, "layout", "nchw", "with --foreign: `order` of the input dimensions: nchw or nhwc")
+	fs.StringVar(&f.how.Input, "input", "", "with --foreign: `NAME` of the image input; by default the only one")
+	fs.StringVar(&f.how.Output, "output", "", "with --foreign: `NAME` of the vector output; by default the only one")
 }
 
 // ConversionFlags adds the flags that control how files become pixels; when prefixes their help
 // texts.
 func ConversionFlags(fs *flag.FlagSet, c *imaging.Conversion, when string) {
-	fs.TextVar(&c.Background, "background", imaging.Background{}, when+"`COLOUR` that transparent images are laid upon, as #rrggbb; by default their alpha is dropped, and the colours that it hid are seen")
-	fs.TextVar(&c.Levels, "levels", imaging.Levels{}, when+"`VALUES` of images with 16 bits a channel that become black and white: full, or LOW:HIGH, such as 0:4095 for 12-bit data, or auto, the 0.5 and 99.5 percentiles of each image")
+	fs.TextVar(&c.Background, "background", imaging.Background{}, when+"background `COLOUR` for transparent images, as #rrggbb; by default the alpha channel is dropped, which reveals the colours it hid")
+	fs.TextVar(&c.Levels, "levels", imaging.Levels{}, when+"`VALUES` mapped to black and white in images with 16 bits per channel: full; LOW:HIGH, such as 0:4095 for 12-bit data; or auto, the 0.5 and 99.5 percentiles of each image")
 }
 
 // channels adds a flag of one number per channel; a single number applies to all three.
@@ -52,12 +52,12 @@ func channels(fs *flag.FlagSet, target *[3]float64, name, text string) {
 	fs.Func(name, text, func(value string) error {
 		parts := strings.Split(value, ",")
 		if len(parts) != 1 && len(parts) != 3 {
-			return errors.New("want three numbers parted by commas, or one")
+			return errors.New("want one number, or three separated by commas")
 		}
 		for i := range target {
 			v, err := strconv.ParseFloat(strings.TrimSpace(parts[i%len(parts)]), 64)
 			if err != nil {
-				return fmt.Errorf("%q is no number", parts[i%len(parts)])
+				return fmt.Errorf("%q is not a number", parts[i%len(parts)])
 			}
 			target[i] = v
 		}
@@ -70,23 +70,23 @@ func (f *Flags) Validate() error {
 	if !f.foreign {
 		for _, name := range foreignFlags {
 			if usage.Given(f.fs, name) {
-				return usage.Errorf("--%s is for a model from elsewhere, with --foreign; vicreg's own says in its file how pictures get to it", name)
+				return usage.Errorf("--%s requires --foreign; a vicreg model stores its own preprocessing", name)
 			}
 		}
 		return nil
 	}
 	if err := usage.Require(f.fs, "crop", "mean", "std"); err != nil {
-		return usage.Errorf("--foreign: %w; no file says what its model was trained with", err)
+		return usage.Errorf("--foreign: %w; such a model does not store what preprocessing it was trained with", err)
 	}
 	if f.how.Fit != imaging.FitCrop && f.how.Resize > 0 {
-		return usage.Errorf("--foreign: --resize is for --fit crop: with %v, all of each picture is scaled to --crop", f.how.Fit)
+		return usage.Errorf("--foreign: --resize is for --fit crop: with %v, the whole picture is scaled to --crop", f.how.Fit)
 	}
 	f.how.Preprocess = Fitted(f.how.Preprocess, f.how.Fit, f.how.Normalization)
 	if err := f.how.Validate(); err != nil {
 		return usage.Errorf("--foreign: %w", err)
 	}
 	if f.how.Resize > 0 && f.how.Resize < f.how.Crop {
-		return usage.Errorf("--foreign: --resize %d is less than --crop %d: there would be black around each picture", f.how.Resize, f.how.Crop)
+		return usage.Errorf("--foreign: --resize %d is less than --crop %d: each picture would get a black border", f.how.Resize, f.how.Crop)
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (f *Flags) Open(rt *ort.Runtime, path string, opt ort.Options, more ...ort.
 	}
 	e, err := Open(rt, path, opt, more...)
 	if errors.Is(err, ErrForeign) {
-		err = fmt.Errorf("%w; for a model from elsewhere give --foreign and --crop, --mean and --std", err)
+		err = fmt.Errorf("%w; for other models give --foreign with --crop, --mean and --std", err)
 	}
 	return e, err
 }

@@ -97,24 +97,24 @@ func TestFlagsRefuse(t *testing.T) {
 		path, line, want string
 		usage            bool // an error whatever the model
 	}{
-		{theirs, "", "it was not exported by vicreg; for a model from elsewhere give --foreign and --crop, --mean and --std", false},
-		{ours, asTrained, "it has vicreg's own metadata, which says how pictures get to it", false},
-		{ours, "--resize 18", "--resize is for a model from elsewhere, with --foreign", true},
-		{ours, "--levels auto", "--levels is for a model from elsewhere", true},
+		{theirs, "", "not a vicreg model; for other models give --foreign with --crop, --mean and --std", false},
+		{ours, asTrained, "it is a vicreg model, which stores its own preprocessing", false},
+		{ours, "--resize 18", "--resize requires --foreign", true},
+		{ours, "--levels auto", "--levels requires --foreign", true},
 		{theirs, asTrained + " --levels 5", `invalid value "5" for --levels: want full, auto, or LOW:HIGH`, true},
-		{ours, "--background #ffffff", "--background is for a model from elsewhere", true},
+		{ours, "--background #ffffff", "--background requires --foreign", true},
 		{theirs, asTrained + " --background white", `invalid value "white" for --background: want a colour as #rrggbb`, true},
-		{ours, "--fit pad", "--fit is for a model from elsewhere", true},
+		{ours, "--fit pad", "--fit requires --foreign", true},
 		{theirs, asTrained + " --fit border", `invalid value "border" for --fit: want crop, pad or squash`, true},
-		{theirs, asTrained + " --fit pad", "--foreign: --resize is for --fit crop: with pad, all of each picture is scaled to --crop", true},
-		{ours, "--layout nchw", "--layout is for a model from elsewhere", true},
+		{theirs, asTrained + " --fit pad", "--foreign: --resize is for --fit crop: with pad, the whole picture is scaled to --crop", true},
+		{ours, "--layout nchw", "--layout requires --foreign", true},
 		{theirs, "--foreign --mean 0 --std 1", "--foreign: --crop pixels is missing", true},
 		{theirs, "--foreign --crop 16 --std 1", "--foreign: --mean R,G,B is missing", true},
 		{theirs, asTrained + " --resize 15", "--foreign: --resize 15 is less than --crop 16", true},
-		{theirs, asTrained + " --mean 124,116,104", "--foreign: mean 124: want that of pixels in 0..1", true},
-		{theirs, asTrained + " --mean .5,.5", `invalid value ".5,.5" for --mean: want three numbers parted by commas, or one`, true},
-		{theirs, asTrained + " --std .2,.2,x", `invalid value ".2,.2,x" for --std: "x" is no number`, true},
-		{theirs, asTrained + " --output pooled", `no output is named "pooled"; there is features`, false},
+		{theirs, asTrained + " --mean 124,116,104", "--foreign: mean 124: want the mean of pixels scaled to 0–1", true},
+		{theirs, asTrained + " --mean .5,.5", `invalid value ".5,.5" for --mean: want one number, or three separated by commas`, true},
+		{theirs, asTrained + " --std .2,.2,x", `invalid value ".2,.2,x" for --std: "x" is not a number`, true},
+		{theirs, asTrained + " --output pooled", `no output is named "pooled"; available: features`, false},
 	} {
 		f, err := parse(t, c.line)
 		if err == nil {

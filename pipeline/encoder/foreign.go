@@ -46,7 +46,7 @@ func openForeign(rt *ort.Runtime, path string, f Foreign, opt ort.Options, more 
 	}
 	model, err := onnx.Unmarshal(file)
 	if err != nil {
-		return nil, fmt.Errorf("not an onnx model, or not all of one: %w", err)
+		return nil, fmt.Errorf("not an ONNX model, or a truncated one: %w", err)
 	}
 	if err := gather(model, filepath.Dir(path)); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func Adapt(rt *ort.Runtime, on ort.Device, model *onnx.ModelProto, f Foreign) er
 	}
 	dim, ok := vectorLen(made)
 	if !ok {
-		return fmt.Errorf("output %q is %v%v for a picture, want a vector: export the model with its pooling, or choose an output with --output (there is %s)",
+		return fmt.Errorf("output %q is %v%v for a picture, want a vector: export the model with its pooling, or choose an output with --output (available: %s)",
 			out.Name, made.Type, made.Shape, others)
 	}
 	w.finish(made, dim)
@@ -121,10 +121,10 @@ func (f Foreign) Validate() error {
 func Normalises[F float32 | float64](mean, std [3]F) error {
 	for i := range 3 {
 		if m := mean[i]; !(m >= 0 && m <= 1) { // nor NaN
-			return fmt.Errorf("mean %g: want that of pixels in 0..1; divide one of pixels in 0..255 by 255", m)
+			return fmt.Errorf("mean %g: want the mean of pixels scaled to 0–1; divide a mean of pixels in 0–255 by 255", m)
 		}
 		if s := std[i]; !(s >= 1e-4 && s <= 1) {
-			return fmt.Errorf("std %g: want 0.0001 to 1, that of pixels in 0..1; divide one of pixels in 0..255 by 255", s)
+			return fmt.Errorf("std %g: want 0.0001 to 1, the std of pixels scaled to 0–1; divide a std of pixels in 0–255 by 255", s)
 		}
 	}
 	return nil
@@ -133,17 +133,17 @@ func Normalises[F float32 | float64](mean, std [3]F) error {
 // adaptable reports properties of the model as a whole that prevent adapting it.
 func adaptable(model *onnx.ModelProto) error {
 	if _, ours := onnx.Metadata(model)[keyVersion]; ours {
-		return errors.New("it has vicreg's own metadata, which says how pictures get to it: leave --foreign out")
+		return errors.New("it is a vicreg model, which stores its own preprocessing: omit --foreign")
 	}
 	version := max(onnx.Opset(model, ""), onnx.Opset(model, "ai.onnx"))
 	if version < minOpset {
-		return fmt.Errorf("its operator set is version %d: export it with opset %d or later", version, minOpset)
+		return fmt.Errorf("its opset version is %d: export it with opset %d or later", version, minOpset)
 	}
 	if slices.ContainsFunc(constants(model.Graph), outside) {
-		return errors.New("its weights are in another file: give the model as a file, with that one beside it")
+		return errors.New("its weights are in another file: give the model as a path, with that file next to it")
 	}
 	if hasFunctions(model) {
-		return errors.New("it defines functions of its own, which are not supported: inline them (in Python, onnx.inliner.inline_local_functions)")
+		return errors.New("it defines model-local functions, which are not supported: inline them (in Python, onnx.inliner.inline_local_functions)")
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func adaptable(model *onnx.ModelProto) error {
 // input returns the one input that receives the images, if it has a suitable type and shape.
 func (f Foreign) input(g *onnx.GraphProto, output string) (*onnx.ValueInfoProto, error) {
 	if len(g.Input) > 1 {
-		return nil, fmt.Errorf("output %q is made from %d inputs, %s: want one that is made from pictures alone", output, len(g.Input), listing(g.Input))
+		return nil, fmt.Errorf("output %q depends on %d inputs, %s: want one that depends only on images", output, len(g.Input), listing(g.Input))
 	}
 	in, err := choose("input", f.Input, g.Input)
 	if err != nil {
@@ -169,17 +169,17 @@ func (f Foreign) input(g *onnx.GraphProto, output string) (*onnx.ValueInfoProto,
 		return nil, fmt.Errorf("%s, want four dimensions: [N, 3, H, W], or [N, H, W, 3] with --layout nhwc", is)
 	}
 	if n := spec.Shape[0]; n >= 0 {
-		return nil, fmt.Errorf("%s, a batch of always %d: export the model with a dynamic batch axis", is, n)
+		return nil, fmt.Errorf("%s, a fixed batch of %d: export the model with a dynamic batch axis", is, n)
 	}
 	c, h, w := spec.Shape[1], spec.Shape[2], spec.Shape[3]
 	if f.Layout == "nhwc" {
 		h, w, c = c, h, w
 	}
 	if c >= 0 && c != 3 {
-		return nil, fmt.Errorf("%s, which are %d channels with --layout %s: want 3", is, c, f.Layout)
+		return nil, fmt.Errorf("%s, which is %d channels with --layout %s: want 3", is, c, f.Layout)
 	}
 	if h >= 0 && h != f.Crop || w >= 0 && w != f.Crop {
-		return nil, fmt.Errorf("%s, pictures of %d x %d pixels: --crop is %d", is, h, w, f.Crop)
+		return nil, fmt.Errorf("%s, images of %d x %d pixels, but --crop is %d", is, h, w, f.Crop)
 	}
 	return in, nil
 }

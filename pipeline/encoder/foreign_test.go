@@ -280,23 +280,23 @@ func TestAdaptRefuses(t *testing.T) {
 		want   string
 	}{
 		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Layout = "hwc" }, `layout "hwc": want nchw or nhwc`},
-		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Mean[0] = 123.675 }, "mean 123.675: want that of pixels in 0..1; divide"},
+		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Mean[0] = 123.675 }, "mean 123.675: want the mean of pixels scaled to 0–1; divide"},
 		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Std[0] = 0 }, "std 0: want 0.0001 to 1"},
 		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Std[0] = math.NaN() }, "std NaN: want"},
 		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Interpolation = "lanczos" }, "lanczos"},
-		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { onnx.SetMetadata(m, "vicreg.format_version", "1") }, "it has vicreg's own metadata"},
-		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { m.OpsetImport[0].Version = 10 }, "its operator set is version 10: export it with opset 11 or later"},
-		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { m.ProtoReflect().SetUnknown([]byte{0xca, 0x01, 0}) }, "it defines functions of its own"},
+		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { onnx.SetMetadata(m, "vicreg.format_version", "1") }, "it is a vicreg model, which"},
+		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { m.OpsetImport[0].Version = 10 }, "its opset version is 10: export it with opset 11 or later"},
+		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { m.ProtoReflect().SetUnknown([]byte{0xca, 0x01, 0}) }, "it defines model-local functions"},
 		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) {
 			m.Graph.Initializer[0].DataLocation = onnx.TensorProto_EXTERNAL
 		}, "its weights are in another file"},
-		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Input = "pixel_values" }, `no input is named "pixel_values"; there is image`},
-		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Output = "pooled" }, `no output is named "pooled"; there is features`},
-		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Crop = 20 }, `input "image" is float32[-1 3 16 16], pictures of 16 x 16 pixels: --crop is 20`},
-		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Layout = "nhwc" }, "which are 16 channels with --layout nhwc: want 3"},
+		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Input = "pixel_values" }, `no input is named "pixel_values"; available: image`},
+		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Output = "pooled" }, `no output is named "pooled"; available: features`},
+		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Crop = 20 }, `input "image" is float32[-1 3 16 16], images of 16 x 16 pixels, but --crop is 20`},
+		{nil, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Layout = "nhwc" }, "which is 16 channels with --layout nhwc: want 3"},
 		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { m.Graph.Input[0].Type.GetTensorType().Shape = nil }, `input value "image": no shape`},
-		{build(graph.Batch, 1, side, side), nil, "which are 1 channels with --layout nchw: want 3"},
-		{build(4, 3, side, side), nil, "a batch of always 4: export the model with a dynamic batch axis"},
+		{build(graph.Batch, 1, side, side), nil, "which is 1 channels with --layout nchw: want 3"},
+		{build(4, 3, side, side), nil, "a fixed batch of 4: export the model with a dynamic batch axis"},
 		{func(g *graph.Graph) { g.Output("features", g.Input("image", tensor.Float32, graph.Batch, 768)) }, nil,
 			`input "image" is float32[-1 768], want four dimensions`},
 		{func(g *graph.Graph) {
@@ -306,33 +306,33 @@ func TestAdaptRefuses(t *testing.T) {
 		{func(g *graph.Graph) {
 			x, y := image(g), g.Input("mask", tensor.Float32, graph.Batch, 1, side, side)
 			g.Output("features", g.ReduceMean(g.Mul(x, y), false, 2, 3))
-		}, nil, `output "features" is made from 2 inputs, image, mask: want one that is made from pictures alone`},
+		}, nil, `output "features" depends on 2 inputs, image, mask: want one that depends only on images`},
 		{func(g *graph.Graph) {
 			x := image(g)
 			g.Output("tokens", g.Reshape(x, -1, 12, 64))
 			g.Output("pooled", g.ReduceMean(x, false, 2, 3))
-		}, nil, "the model has 2 outputs: say with --output which is meant (of tokens, pooled)"},
+		}, nil, "the model has 2 outputs: choose one with --output (available: tokens, pooled)"},
 		{func(g *graph.Graph) {
 			x := image(g)
 			g.Output("tokens", g.Reshape(x, -1, 12, 64))
 			g.Output("pooled", g.ReduceMean(x, false, 2, 3))
 		}, func(_ *onnx.ModelProto, f *encoder.Foreign) { f.Output = "tokens" },
-			`output "tokens" is float32[1 12 64] for a picture, want a vector: export the model with its pooling, or choose an output with --output (there is tokens, pooled)`},
+			`output "tokens" is float32[1 12 64] for a picture, want a vector: export the model with its pooling, or choose an output with --output (available: tokens, pooled)`},
 		{func(g *graph.Graph) { g.Output("features", g.Cast(g.ReduceMean(image(g), false, 2, 3), tensor.Int64)) }, nil,
 			`output "features" is int64[1 3] for a picture, want a vector`},
 		{func(g *graph.Graph) { // a batch of 1 is fixed inside the graph
 			g.Output("features", g.Reshape(image(g), -1, 3*side*side))
 		}, func(m *onnx.ModelProto, _ *encoder.Foreign) {
 			m.Graph.Initializer[0] = onnx.TensorOf(tensor.Of([]int64{1, 3 * side * side}), m.Graph.Initializer[0].Name)
-		}, "it takes one picture at a time: export the model with a dynamic batch axis"},
+		}, "it takes one image at a time: export the model with a dynamic batch axis"},
 		{func(g *graph.Graph) { g.Output("features", g.Reshape(image(g), -1, 3*side*side)) },
 			func(m *onnx.ModelProto, _ *encoder.Foreign) {
 				m.Graph.Initializer[0] = onnx.TensorOf(tensor.Of([]int64{1, -1}), m.Graph.Initializer[0].Name)
-			}, "it takes one picture at a time: export the model with a dynamic batch axis"},
+			}, "it takes one image at a time: export the model with a dynamic batch axis"},
 		{func(g *graph.Graph) {
 			y := g.ReduceMean(image(g), false, 2, 3)
 			g.Output("features", g.Sub(y, g.ReduceMean(y, true, 0)))
-		}, nil, "depends on what else is in the batch: export the model in evaluation mode"},
+		}, nil, "depends on the rest of the batch: export the model in evaluation mode"},
 		{func(g *graph.Graph) { g.Output("features", g.Sqrt(g.Neg(g.Abs(g.ReduceMean(image(g), false, 2, 3))))) }, nil, "is not finite"},
 		{nil, func(m *onnx.ModelProto, _ *encoder.Foreign) { find(m, "Relu").OpType = "Nonsense" }, "load onnx model: "},
 	} {
@@ -393,13 +393,13 @@ func TestForeignWeightsInAnotherFile(t *testing.T) {
 		}
 	}
 	put(marshal(t, m), data[:len(data)-1])
-	refused("the file is of another model, or cut off")
+	refused("the file belongs to another model or is truncated")
 	put(marshal(t, m), nil)
 	os.Remove(filepath.Join(dir, "model.onnx.data"))
 	refused("no such file")
 	m.Graph.Initializer[0].ExternalData[0].Value = "../model.onnx.data"
 	put(marshal(t, m), data)
-	refused("which is not beside the model")
+	refused("which is not next to the model")
 	put([]byte("no model"), nil)
-	refused("not an onnx model")
+	refused("not an ONNX model")
 }

@@ -10,7 +10,7 @@ import (
 	"vicreg/models/tensor"
 )
 
-var errOneByOne = errors.New("it takes one picture at a time: export the model with a dynamic batch axis")
+var errOneByOne = errors.New("it takes one image at a time: export the model with a dynamic batch axis")
 
 // measure runs the wrapped model on an image of S x S pixels, alone and together with a second one,
 // and returns its foreign output for the single image. Batching relies on both vectors being the
@@ -28,11 +28,11 @@ func (w *wrapping) measure(rt *ort.Runtime, on ort.Device, model *onnx.ModelProt
 	pixels := twoPictures(3 * s * s)
 	alone, err := session.Run(tensor.Batch{w.pixels: tensor.Of(pixels[:3*s*s], 1, s, s, 3)})
 	if err != nil {
-		return nil, fmt.Errorf("try it on a picture: %w", err)
+		return nil, fmt.Errorf("test it on one image: %w", err)
 	}
 	together, err := session.Run(tensor.Batch{w.pixels: tensor.Of(pixels, 2, s, s, 3)})
 	if err != nil {
-		return nil, fmt.Errorf("%w (on two pictures: %w)", errOneByOne, err)
+		return nil, fmt.Errorf("%w (with two images: %w)", errOneByOne, err)
 	}
 	one, two := alone[w.embedding], together[w.embedding]
 	if two.Shape[0] != 2*one.Shape[0] || two.Shape[1] != one.Shape[1] {
@@ -62,10 +62,10 @@ func same(alone, together []float32) error {
 		length += math.Pow(float64(alone[i]), 2)
 	}
 	if d := apart + length; d-d != 0 {
-		return errors.New("its vector of a test picture is not finite")
+		return errors.New("its vector of a test image is not finite")
 	}
 	if apart > loose*loose*length {
-		return errors.New("its vector of a picture depends on what else is in the batch: export the model in evaluation mode")
+		return errors.New("its vector of an image depends on the rest of the batch: export the model in evaluation mode")
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func (m *Metadata) version() int {
 }
 
 // ErrForeign is the error of a model without vicreg metadata.
-var ErrForeign = errors.New("it was not exported by vicreg")
+var ErrForeign = errors.New("not a vicreg model")
 
 // ReadMetadata is the inverse of Attach for the key-value pairs of a model. It ignores other keys,
 // and unknown members of the objects.
@@ -121,7 +121,7 @@ func ReadMetadata(kv map[string]string) (*Metadata, error) {
 	}
 	version, err := strconv.Atoi(text)
 	if err != nil || version < 1 {
-		return nil, fmt.Errorf("metadata %s: %q is no version", keyVersion, text)
+		return nil, fmt.Errorf("metadata %s: %q is not a version", keyVersion, text)
 	}
 	if version > FormatVersion {
 		return nil, fmt.Errorf("metadata %s is %d, this program reads up to %d; use a newer vicreg", keyVersion, version, FormatVersion)

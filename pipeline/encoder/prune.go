@@ -18,9 +18,9 @@ func choose(kind, name string, from []*onnx.ValueInfoProto) (*onnx.ValueInfoProt
 		}
 	}
 	if name != "" {
-		return nil, fmt.Errorf("no %s is named %q; there is %s", kind, name, listing(from))
+		return nil, fmt.Errorf("no %s is named %q; available: %s", kind, name, listing(from))
 	}
-	return nil, fmt.Errorf("the model has %d %ss: say with --%s which is meant (of %s)", len(from), kind, kind, listing(from))
+	return nil, fmt.Errorf("the model has %d %ss: choose one with --%s (available: %s)", len(from), kind, kind, listing(from))
 }
 
 func listing(values []*onnx.ValueInfoProto) string {

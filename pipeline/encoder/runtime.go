@@ -17,8 +17,8 @@ type RuntimeFlags struct {
 
 // Register adds the flags to a command's.
 func (f *RuntimeFlags) Register(fs *flag.FlagSet) {
-	fs.StringVar(&f.Library, "onnxruntime", "", "`FILE` of the ONNX Runtime library; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh puts it")
-	fs.Func("device", "`DEVICE` that models run on: cpu, cuda, or cuda:1 for the second CUDA device; by default cpu", func(text string) (err error) {
+	fs.StringVar(&f.Library, "onnxruntime", "", "ONNX Runtime library `FILE`; by default VICREG_ONNXRUNTIME, then where scripts/get-onnxruntime.sh installs it")
+	fs.Func("device", "`DEVICE` to run models on: cpu, cuda, or cuda:1 for the second CUDA device; by default cpu", func(text string) (err error) {
 		f.Device, err = ort.ParseDevice(text)
 		return err
 	})
@@ -39,7 +39,7 @@ func (f *RuntimeFlags) Open() (*ort.Runtime, error) {
 		return nil, err
 	}
 	if err := lib.Prepare(f.Device); err != nil {
-		return nil, fmt.Errorf("%w (vicreg doctor --device %v tells more)", err, f.Device)
+		return nil, fmt.Errorf("%w (see vicreg doctor --device %v)", err, f.Device)
 	}
 	return lib, nil
 }

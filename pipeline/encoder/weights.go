@@ -60,7 +60,7 @@ func take(t *onnx.TensorProto, dir string, open map[string]*os.File) error {
 	}
 	name := place["location"]
 	if !filepath.IsLocal(name) {
-		return fmt.Errorf("they are said to be in %q, which is not beside the model", name)
+		return fmt.Errorf("they should be in %q, which is not next to the model", name)
 	}
 	f := open[name]
 	if f == nil {
@@ -79,7 +79,7 @@ func take(t *onnx.TensorProto, dir string, open map[string]*os.File) error {
 		return err
 	}
 	if offset < 0 || size < 0 || offset > info.Size() || size > info.Size()-offset {
-		return fmt.Errorf("%s has %d bytes, they are said to be %d from byte %d: the file is of another model, or cut off", name, info.Size(), size, offset)
+		return fmt.Errorf("%s has %d bytes, but the weights should be %d bytes from byte %d: the file belongs to another model or is truncated", name, info.Size(), size, offset)
 	}
 	raw := make([]byte, size)
 	if _, err := f.ReadAt(raw, offset); err != nil && err != io.EOF {
@@ -99,7 +99,7 @@ func extent(t *onnx.TensorProto, place map[string]string) (offset, size int64, e
 	for key, v := range map[string]*int64{"offset": &offset, "length": &size} {
 		if text := place[key]; text != "" {
 			if *v, err = strconv.ParseInt(text, 10, 64); err != nil {
-				return 0, 0, fmt.Errorf("%s %q is no number", key, text)
+				return 0, 0, fmt.Errorf("%s %q is not a number", key, text)
 			}
 		}
 	}

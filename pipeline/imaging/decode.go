@@ -21,7 +21,7 @@ type Limits struct {
 // Check reports why Decode would refuse an image with this header, before any of it is decoded.
 func (l Limits) Check(i Info) error {
 	if i.Format == "tiff" && !l.TIFF {
-		return errors.New("TIFF files are accepted as local files and training data only: send it as PNG")
+		return errors.New("TIFF is accepted only as local files and training data: send it as PNG")
 	}
 	return l.check(i.W, i.H)
 }
@@ -37,7 +37,7 @@ func (l Limits) check(w, h int) error {
 		return fmt.Errorf("picture of %dx%d pixels is empty", w, h)
 	}
 	if w > l.Side || h > l.Side || w > l.Pixels/h {
-		return fmt.Errorf("picture of %dx%d pixels is over the limit of %d a side and %d in all", w, h, l.Side, l.Pixels)
+		return fmt.Errorf("picture of %dx%d pixels is over the limit of %d per side and %d in total", w, h, l.Side, l.Pixels)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	d.src = file{data: data, size: int64(len(data))}
 	h, err := d.src.header()
 	if err == errUnknown && lim.TIFF {
-		return errors.New("neither a JPEG nor a PNG file, nor WebP, GIF or TIFF")
+		return errors.New("not a JPEG, PNG, WebP, GIF or TIFF file")
 	}
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (d *Decoder) Decode(dst *RGB, data []byte, lim Limits) (err error) {
 	}
 	upright.resize(h.W, h.H)
 	if err := d.pixels(upright, data, &h); errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("file ends before its picture does: %w", err)
+		return fmt.Errorf("the image data is truncated: %w", err)
 	} else if err != nil {
 		return err
 	}

@@ -91,17 +91,17 @@ func TestDecodeRefuses(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, Limits{}, "file is empty"},
-		{"text", []byte("hello, world"), Limits{TIFF: true}, "neither a JPEG nor a PNG file, nor WebP, GIF or TIFF"},
-		{"text where TIFF is not wanted", []byte("hello, world"), Limits{}, "neither a JPEG nor a PNG file, nor WebP or GIF"},
-		{"one byte", []byte("\xff"), Limits{}, "neither a JPEG"},
-		{"only the name of a format", []byte("GIF89a"), Limits{}, "file ends within its header"},
-		{"half a JPEG", readFile(t, "decode/s420.jpg")[:1000], Limits{}, "file ends before its picture does: unexpected EOF"},
+		{"text", []byte("hello, world"), Limits{TIFF: true}, "not a JPEG, PNG, WebP, GIF or TIFF file"},
+		{"text where TIFF is not wanted", []byte("hello, world"), Limits{}, "not a JPEG, PNG, WebP or GIF file"},
+		{"one byte", []byte("\xff"), Limits{}, "not a JPEG"},
+		{"only the name of a format", []byte("GIF89a"), Limits{}, "file is truncated within its header"},
+		{"half a JPEG", readFile(t, "decode/s420.jpg")[:1000], Limits{}, "the image data is truncated: unexpected EOF"},
 		{"CMYK with black halved", bytes.Replace(readFile(t, "decode/cmyk.jpg"), []byte("C\x11\x00M\x11"), []byte("C\x22\x00M\x11"), 1), Limits{}, "JPEG with sampling factors 22 11 11 11 is not supported"},
 		{"zero width", long("rgb.png", 16, "\x00\x00\x00\x00"), Limits{}, "picture of 0x13 pixels is empty"},
 		{"a frame of 65535 pixels", long("rgb.png", 16, "\x00\x00\xff\xff"), Limits{}, "picture of 65535x13 pixels is over the limit"},
 		{"a GIF of 65535 pixels", long("whole.gif", 6, "\xff\xff"), Limits{}, "picture of 65535x9 pixels is over the limit"},
 		{"a canvas of 2^24 pixels", long("animated-part-lossless.webp", 24, "\xff\xff\xff"), Limits{}, "picture of 16777216x17 pixels is over the limit"},
-		{"TIFF", readFile(t, "decode/grey.tif"), Limits{}, "TIFF files are accepted as local files and training data only: send it as PNG"},
+		{"TIFF", readFile(t, "decode/grey.tif"), Limits{}, "TIFF is accepted only as local files and training data: send it as PNG"},
 	} {
 		m, err := Decode(c.data, c.lim)
 		if m != nil || err == nil || !strings.Contains(err.Error(), c.want) {

@@ -21,7 +21,7 @@ type file struct {
 	failed error // the last error of r other than io.EOF
 }
 
-var errHeaderCut = errors.New("file ends within its header")
+var errHeaderCut = errors.New("file is truncated within its header")
 
 // bytes returns the n bytes at off, valid until the next call; n is at most the length of the
 // buffer.

@@ -10,7 +10,7 @@ import (
 // limits are based on.
 func (m *RGB) sized(im image.Image) error {
 	if b := im.Bounds(); b.Dx() != m.W || b.Dy() != m.H {
-		return fmt.Errorf("header announces %dx%d pixels, the picture has %dx%d", m.W, m.H, b.Dx(), b.Dy())
+		return fmt.Errorf("header says %dx%d pixels, but the image has %dx%d", m.W, m.H, b.Dx(), b.Dy())
 	}
 	return nil
 }
@@ -45,7 +45,7 @@ func (d *Decoder) fill(m *RGB, im image.Image) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("picture of kind %T is not supported", im)
+			return fmt.Errorf("images of type %T are not supported", im)
 		}
 	}
 	return nil
@@ -107,7 +107,7 @@ func (d *Decoder) palette(dst, src []uint8, entries color.Palette) error {
 	}
 	for i := range len(dst) / 3 {
 		if int(src[i]) >= len(entries) {
-			return fmt.Errorf("palette has %d entries, a pixel asks for %d", len(entries), src[i])
+			return fmt.Errorf("palette has %d entries, but a pixel refers to entry %d", len(entries), src[i])
 		}
 		copy(dst[3*i:3*i+3], table[src[i]][:3])
 		if d.Facts != nil && table[src[i]][3] != 255 {

@@ -42,7 +42,7 @@ func (f *file) gifHeader(h *header) error {
 			}
 			return err
 		case ';':
-			return errors.New("GIF file has no picture")
+			return errors.New("GIF file contains no image")
 		default:
 			return fmt.Errorf("GIF file has a block of unknown kind %#x", kind[0])
 		}
@@ -114,7 +114,7 @@ func (d *Decoder) gif(m *RGB, data []byte, h *header) error {
 		d.Facts.Transparent = b.Dx() < m.W || b.Dy() < m.H || h.gif.clear && bytes.IndexByte(frame.Pix, h.gif.transparent) >= 0
 	}
 	if !b.In(image.Rect(0, 0, m.W, m.H)) {
-		return errors.New("GIF frame lies outside of its screen")
+		return errors.New("GIF frame lies outside its screen")
 	}
 	for y := range b.Dy() {
 		dst := m.Pix[3*((b.Min.Y+y)*m.W+b.Min.X):]

@@ -48,7 +48,7 @@ func (f *file) jpegHeader(h *header) error {
 			continue // it has no length
 		}
 		if mark == markSOI || mark == markEOI {
-			return errors.New("JPEG file has no picture")
+			return errors.New("JPEG file contains no image")
 		}
 		n, err := f.number(at, 2, binary.BigEndian)
 		if err != nil {
@@ -113,7 +113,7 @@ func (f *file) frame(h *header, mark uint8, body, end int64) error {
 		return errors.New("JPEG file has two frame headers")
 	}
 	if mark > markSOF2 {
-		return fmt.Errorf("JPEG of kind SOF%d is not supported", mark-markSOF0)
+		return fmt.Errorf("JPEG type SOF%d is not supported", mark-markSOF0)
 	}
 	b, err := f.bytes(body, 6)
 	if err != nil {
@@ -122,10 +122,10 @@ func (f *file) frame(h *header, mark uint8, body, end int64) error {
 	bits, n := b[0], int(b[5])
 	h.H, h.W = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:]))
 	if bits != 8 {
-		return fmt.Errorf("JPEG of %d bits a sample is not supported", bits)
+		return fmt.Errorf("JPEG with %d bits per sample is not supported", bits)
 	}
 	if n != 1 && n != 3 && n != 4 {
-		return fmt.Errorf("JPEG of %d components is not supported", n)
+		return fmt.Errorf("JPEG with %d components is not supported", n)
 	}
 	if end-body != int64(6+3*n) {
 		return errors.New("JPEG frame header has a wrong length")

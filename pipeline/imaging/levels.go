@@ -66,7 +66,7 @@ func (l *Levels) UnmarshalText(text []byte) error {
 // Validate rejects levels that UnmarshalText cannot produce.
 func (l Levels) Validate() error {
 	if l != (Levels{}) && (l.Auto && l.High > 0 || !l.Auto && l.Low >= l.High) {
-		return fmt.Errorf("levels from %d to %d make no sense", l.Low, l.High)
+		return fmt.Errorf("levels from %d to %d are invalid", l.Low, l.High)
 	}
 	return nil
 }

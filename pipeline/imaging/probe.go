@@ -45,7 +45,7 @@ func (p *Prober) Probe(r io.ReaderAt, size int64) (Info, error) {
 }
 
 // errUnknown lists the formats that are always accepted; Decode adds TIFF if that is allowed.
-var errUnknown = errors.New("neither a JPEG nor a PNG file, nor WebP or GIF")
+var errUnknown = errors.New("not a JPEG, PNG, WebP or GIF file")
 
 // header is what is known of a file before its pixels are decoded. W and H are as stored, before
 // applying the orientation.
@@ -77,7 +77,7 @@ func (f *file) header() (h header, err error) {
 	case bytes.HasPrefix(start, []byte("II*\x00")), bytes.HasPrefix(start, []byte("MM\x00*")):
 		h.Format, err = "tiff", f.tiffHeader(&h)
 	case bytes.HasPrefix(start, []byte("II+\x00")), bytes.HasPrefix(start, []byte("MM\x00+")):
-		err = errors.New("BigTIFF is not supported: write it as PNG or as an ordinary TIFF, which holds up to 4 GB")
+		err = errors.New("BigTIFF is not supported: convert it to PNG or to a classic TIFF, which holds up to 4 GB")
 	default:
 		err = errUnknown
 	}

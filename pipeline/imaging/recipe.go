@@ -115,13 +115,13 @@ func (r *Recipe) Validate() error {
 	for i, v := range r.Views {
 		for _, p := range []float64{v.FlipH, v.FlipV, v.Rotate, v.Jitter, v.Grey, v.Blur, v.Solarise} {
 			if !inside(p, 0, 1) {
-				return fmt.Errorf("augmentation recipe %s: view %d: %v is no probability", r.Name, i+1, p)
+				return fmt.Errorf("augmentation recipe %s: view %d: %v is not a probability", r.Name, i+1, p)
 			}
 		}
 	}
 	for c, s := range r.Std {
 		if !(s > 0) || math.IsNaN(float64(r.Mean[c])) {
-			return fmt.Errorf("augmentation recipe %s: mean %v with std %v cannot normalise", r.Name, r.Mean, r.Std)
+			return fmt.Errorf("augmentation recipe %s: mean %v with std %v are not usable for normalisation", r.Name, r.Mean, r.Std)
 		}
 	}
 	if _, err := ParseFilter(r.Interpolation); err != nil {

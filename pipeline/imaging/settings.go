@@ -29,25 +29,25 @@ func settings() []setting {
 		}}
 	}
 	return []setting{
-		span("area", "LO:HI, share of the picture that a crop covers", func(r *Recipe) *[2]float64 { return &r.Area }),
-		span("ratio", "LO:HI, width to height of a crop", func(r *Recipe) *[2]float64 { return &r.Ratio }),
+		span("area", "LO:HI, fraction of the image area that a crop covers", func(r *Recipe) *[2]float64 { return &r.Area }),
+		span("ratio", "LO:HI, aspect ratio (width / height) of a crop", func(r *Recipe) *[2]float64 { return &r.Ratio }),
 		{"interpolation", "of a crop: bicubic or bilinear", func(r *Recipe, value string) error {
 			r.Interpolation = value
 			return nil
 		}},
-		view("flip_h", "a flip left to right", func(v *View) *float64 { return &v.FlipH }),
-		view("flip_v", "a flip top to bottom", func(v *View) *float64 { return &v.FlipV }),
-		view("rotate", "a turn by 90, 180 or 270 degrees", func(v *View) *float64 { return &v.Rotate }),
+		view("flip_h", "a horizontal flip", func(v *View) *float64 { return &v.FlipH }),
+		view("flip_v", "a vertical flip", func(v *View) *float64 { return &v.FlipV }),
+		view("rotate", "a rotation by 90, 180 or 270 degrees", func(v *View) *float64 { return &v.Rotate }),
 		view("jitter", "colour jitter", func(v *View) *float64 { return &v.Jitter }),
 		one("brightness", "of the jitter: factor 1-X to 1+X", func(r *Recipe) *float64 { return &r.Brightness }),
 		one("contrast", "of the jitter: factor 1-X to 1+X", func(r *Recipe) *float64 { return &r.Contrast }),
 		one("saturation", "of the jitter: factor 1-X to 1+X", func(r *Recipe) *float64 { return &r.Saturation }),
-		one("hue", "of the jitter: shift -X to X of the circle, at most 0.5", func(r *Recipe) *float64 { return &r.Hue }),
+		one("hue", "of the jitter: shift -X to X of the colour circle, at most 0.5", func(r *Recipe) *float64 { return &r.Hue }),
 		view("grey", "greyscale", func(v *View) *float64 { return &v.Grey }),
 		view("blur", "a Gaussian blur", func(v *View) *float64 { return &v.Blur }),
-		span("sigma", "LO:HI, of the blur in pixels of the crop", func(r *Recipe) *[2]float64 { return &r.Sigma }),
+		span("sigma", "LO:HI, std of the blur in pixels of the crop", func(r *Recipe) *[2]float64 { return &r.Sigma }),
 		view("solarise", "inverting bright pixels", func(v *View) *float64 { return &v.Solarise }),
-		{"threshold", "0 to 255, from which solarise inverts", func(r *Recipe, value string) error {
+		{"threshold", "0 to 255, from which solarise inverts pixels", func(r *Recipe, value string) error {
 			n, err := strconv.ParseUint(value, 10, 8)
 			if err != nil {
 				return fmt.Errorf("want a whole number from 0 to 255")
@@ -55,8 +55,8 @@ func settings() []setting {
 			r.Threshold = uint8(n)
 			return nil
 		}},
-		{"mean", "R:G:B of the pixels, of 0 to 1", func(r *Recipe, value string) error { return channels(value, &r.Mean) }},
-		{"std", "R:G:B of the pixels, of 0 to 1", func(r *Recipe, value string) error { return channels(value, &r.Std) }},
+		{"mean", "R:G:B, subtracted from pixels scaled to 0–1", func(r *Recipe, value string) error { return channels(value, &r.Mean) }},
+		{"std", "R:G:B, that they are then divided by", func(r *Recipe, value string) error { return channels(value, &r.Std) }},
 	}
 }
 
@@ -109,12 +109,12 @@ func numbers(value string, least int, targets ...*float64) error {
 		if len(targets) == 1 {
 			return fmt.Errorf("want one number")
 		}
-		return fmt.Errorf("want %d numbers parted by colons", len(targets))
+		return fmt.Errorf("want %d numbers separated by colons", len(targets))
 	}
 	for i, t := range targets {
 		v, err := strconv.ParseFloat(parts[min(i, len(parts)-1)], 64)
 		if err != nil {
-			return fmt.Errorf("%q is no number", parts[min(i, len(parts)-1)])
+			return fmt.Errorf("%q is not a number", parts[min(i, len(parts)-1)])
 		}
 		*t = v
 	}

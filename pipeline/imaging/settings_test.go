@@ -40,18 +40,18 @@ func TestSetRefuses(t *testing.T) {
 	for set, want := range map[string]string{
 		"":                    "unknown augmentation setting",
 		"colour=1":            "known: area, ratio",
-		"hue":                 "is no number",
-		"hue=x":               `"x" is no number`,
+		"hue":                 "is not a number",
+		"hue=x":               `"x" is not a number`,
 		"hue=0.1:0.2":         "want one number",
 		"hue=0.7":             "hue of 0.7 is not within",
 		"area=0.5":            "want 2 numbers",
 		"area=0.9:0.5":        "area",
-		"flip_h=1.5":          "no probability",
+		"flip_h=1.5":          "not a probability",
 		"flip_h=0:0:0":        "want 2 numbers",
 		"threshold=256":       "0 to 255",
-		"std=0:1:1":           "cannot normalise",
+		"std=0:1:1":           "not usable for normalisation",
 		"interpolation=cubic": "cubic",
-		"hue=0,blur=NaN":      "no probability",
+		"hue=0,blur=NaN":      "not a probability",
 	} {
 		r := Recipes()[0]
 		if err := r.Set(set); err == nil || !strings.Contains(err.Error(), want) {

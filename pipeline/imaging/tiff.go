@@ -41,7 +41,7 @@ func (f *file) tiffHeader(h *header) error {
 		return err
 	}
 	if d.w < 1 || d.h < 1 {
-		return errors.New("TIFF file does not tell its size")
+		return errors.New("TIFF file does not state its size")
 	}
 	if d.samples == 0 && d.photometric == rgb { // the count is missing; its default of 1 is wrong
 		d.samples = d.depths
@@ -75,22 +75,22 @@ func (t *tiffHeader) readable() error {
 	case t.photometric > paletted:
 		return fmt.Errorf("TIFF file has %s: want grey, RGB or a palette", named(tiffColours, t.photometric))
 	case t.format == 2:
-		return errors.New("TIFF file has signed numbers: want unsigned ones of 8 or 16 bits")
+		return errors.New("TIFF file has signed samples: want unsigned ones of 8 or 16 bits")
 	case t.format == 3:
-		return errors.New("TIFF file has floating-point numbers: want unsigned whole ones of 8 or 16 bits")
+		return errors.New("TIFF file has floating-point samples: want unsigned integers of 8 or 16 bits")
 	case t.format > 3:
-		return fmt.Errorf("TIFF file has numbers of sample format %d: want unsigned ones of 8 or 16 bits", t.format)
+		return fmt.Errorf("TIFF file has sample format %d: want unsigned integers of 8 or 16 bits", t.format)
 	case t.bits > 1 && t.bits != 8 && t.bits != 16:
-		return fmt.Errorf("TIFF file has %d bits a channel: want 8 or 16, or 1 for black and white", t.bits)
+		return fmt.Errorf("TIFF file has %d bits per channel: want 8 or 16, or 1 for black and white", t.bits)
 	case t.photometric == rgb && bands < 3, t.photometric == rgb && bands > 4 && t.planar != 2:
 		return fmt.Errorf("TIFF file has %d bands of RGB: want 3, or 4 of which the last is alpha", bands)
 	case t.photometric == blackIsZero && bands == 2, t.photometric == whiteIsZero && bands == 2:
 		return errors.New("TIFF file has 2 bands, grey and another: want 1, or 3 of RGB")
 	case t.photometric != rgb && bands > 1:
-		return fmt.Errorf("TIFF file has %d bands that are said to be no colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)", bands)
+		return fmt.Errorf("TIFF file has %d bands that are not marked as colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)", bands)
 	}
 	if c := t.compression; c > 1 && c != 3 && c != 4 && c != 5 && c != 8 && c != 32773 && c != 32946 {
-		return fmt.Errorf("TIFF file is compressed with %s: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or none", named(tiffCompressions, c))
+		return fmt.Errorf("TIFF file is compressed with %s: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or no compression", named(tiffCompressions, c))
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (t *tiffHeader) decode(data []byte) (im image.Image, err error) {
 	if err == nil || strings.HasPrefix(err.Error(), "TIFF") {
 		return im, err
 	}
-	return nil, fmt.Errorf("TIFF file is broken or of a kind that is not supported: %w", err)
+	return nil, fmt.Errorf("TIFF file is damaged or of an unsupported type: %w", err)
 }
 
 // opaque drops the alpha of an image whose colours are not premultiplied.

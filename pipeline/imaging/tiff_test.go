@@ -207,18 +207,18 @@ func TestTIFFThatSaysTooLittle(t *testing.T) {
 
 func TestTIFFRefused(t *testing.T) {
 	for name, want := range map[string]string{
-		"big":     "BigTIFF is not supported: write it as PNG or as an ordinary TIFF, which holds up to 4 GB",
+		"big":     "BigTIFF is not supported: convert it to PNG or to a classic TIFF, which holds up to 4 GB",
 		"grey2":   "TIFF file has 2 bands, grey and another: want 1, or 3 of RGB",
-		"grey3":   "TIFF file has 3 bands that are said to be no colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)",
-		"grey4":   "TIFF file has 4 bands that are said to be no colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)",
+		"grey3":   "TIFF file has 3 bands that are not marked as colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)",
+		"grey4":   "TIFF file has 4 bands that are not marked as colours: want 1 of grey, or 3 of RGB (photometric interpretation 2)",
 		"rgb5":    "TIFF file has 5 bands of RGB: want 3, or 4 of which the last is alpha",
-		"int16":   "TIFF file has signed numbers: want unsigned ones of 8 or 16 bits",
-		"float32": "TIFF file has floating-point numbers: want unsigned whole ones of 8 or 16 bits",
-		"uint32":  "TIFF file has 32 bits a channel: want 8 or 16, or 1 for black and white",
+		"int16":   "TIFF file has signed samples: want unsigned ones of 8 or 16 bits",
+		"float32": "TIFF file has floating-point samples: want unsigned integers of 8 or 16 bits",
+		"uint32":  "TIFF file has 32 bits per channel: want 8 or 16, or 1 for black and white",
 		"cmyk":    "TIFF file has CMYK: want grey, RGB or a palette",
-		"jpeg":    "TIFF file is compressed with JPEG: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or none",
+		"jpeg":    "TIFF file is compressed with JPEG: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or no compression",
 		"ycbcr":   "TIFF file has YCbCr: want grey, RGB or a palette",
-		"zstd":    "TIFF file is compressed with Zstandard: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or none",
+		"zstd":    "TIFF file is compressed with Zstandard: want LZW, Deflate, PackBits, CCITT Group 3 or 4, or no compression",
 	} {
 		if m, err := Decode(readFile(t, "tiff/no-"+name+".tif"), Limits{TIFF: true}); m != nil || err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %q", name, err, want)

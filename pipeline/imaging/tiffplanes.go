@@ -150,7 +150,7 @@ func (t *tiffHeader) part(data, entry []byte, band int) error {
 	size := map[uint16]int64{3: 2, 4: 4}[t.order.Uint16(entry[2:])]
 	all := int64(t.order.Uint32(entry[4:]))
 	if size == 0 || all == 0 || all%t.samples != 0 {
-		return errors.New("TIFF file does not tell where its bands are")
+		return errors.New("TIFF file does not state where its bands are")
 	}
 	n := all / t.samples
 	at, list := int64(t.order.Uint32(entry[8:])), data

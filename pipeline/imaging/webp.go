@@ -24,7 +24,7 @@ func (f *file) webpHeader(h *header) error {
 	}
 	end := 8 + riff
 	if end > f.size {
-		return errors.New("WebP file is cut short")
+		return errors.New("WebP file is truncated")
 	}
 	exif := false
 	for at := int64(12); at+8 <= end; {
@@ -35,12 +35,12 @@ func (f *file) webpHeader(h *header) error {
 		name, n := fourCC(b), int64(binary.LittleEndian.Uint32(b[4:]))
 		body := at + 8
 		if body+n > end {
-			return errors.New("WebP file has a chunk that ends outside of it")
+			return errors.New("WebP file has a chunk that extends beyond its end")
 		}
 		switch name {
 		case "VP8X":
 			if at != 12 {
-				return errors.New("WebP file has its canvas (VP8X) elsewhere than at its start")
+				return errors.New("WebP file has its canvas (VP8X) chunk somewhere other than at the start")
 			}
 			exif, err = f.webpCanvas(h, body, n)
 		case "ALPH":
@@ -68,7 +68,7 @@ func (f *file) webpHeader(h *header) error {
 		at = body + n + n&1
 	}
 	if h.webp.end == 0 {
-		return errors.New("WebP file has no picture")
+		return errors.New("WebP file contains no image")
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (f *file) webpFrame(h *header, body, n int64) error {
 		}
 		name, size := fourCC(b), int64(binary.LittleEndian.Uint32(b[4:]))
 		if at+8+size > body+n {
-			return errors.New("WebP file has a chunk that ends outside of its frame")
+			return errors.New("WebP file has a chunk that extends beyond its frame")
 		}
 		switch name {
 		case "ALPH":
@@ -125,7 +125,7 @@ func (f *file) webpFrame(h *header, body, n int64) error {
 		}
 		at += 8 + size + size&1
 	}
-	return errors.New("WebP file has a frame without a picture")
+	return errors.New("WebP file has a frame without an image")
 }
 
 // webpPicture parses the header of the image itself.
@@ -150,7 +150,7 @@ func (f *file) webpPicture(h *header, name string, body, n int64) error {
 	case !w.lossless && b[3] == 0x9d && b[4] == 0x01 && b[5] == 0x2a:
 		w.w, w.h = int(binary.LittleEndian.Uint16(b[6:]))&0x3fff, int(binary.LittleEndian.Uint16(b[8:]))&0x3fff
 	default:
-		return errors.New("WebP file has a picture without its signature")
+		return errors.New("WebP file has an image without its signature")
 	}
 	if h.W == 0 {
 		h.W, h.H = w.w, w.h

@@ -17,13 +17,13 @@ func Keys(file string) (keys []string, err error) {
 		switch line = strings.TrimSpace(line); {
 		case line == "" || line[0] == '#':
 		case strings.ContainsAny(line, " \t"):
-			return nil, Errorf("--api-key-file %s: a key has a space in it", file)
+			return nil, Errorf("--api-key-file %s: a key contains a space", file)
 		default:
 			keys = append(keys, line)
 		}
 	}
 	if len(keys) == 0 {
-		return nil, Errorf("--api-key-file %s: there is no key in it", file)
+		return nil, Errorf("--api-key-file %s: it contains no key", file)
 	}
 	return keys, nil
 }

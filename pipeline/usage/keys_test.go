@@ -13,10 +13,10 @@ func TestKeys(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
 	for text, want := range map[string]string{
 		"# mine\n\n  abc \r\n#def\nghi": "abc,ghi",
-		"abc def\n":                     "a key has a space in it",
-		"abc\nd\tef\n":                  "a key has a space in it",
-		"# abc\n":                       "there is no key in it",
-		"":                              "there is no key in it",
+		"abc def\n":                     "a key contains a space",
+		"abc\nd\tef\n":                  "a key contains a space",
+		"# abc\n":                       "it contains no key",
+		"":                              "it contains no key",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -28,15 +28,15 @@ func CheckOutput(flag, path string, force bool, spared ...string) error {
 	case info.IsDir():
 		return Errorf("%s %s is a folder", flag, name)
 	case !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
-		return Errorf("%s %s is there and no file", flag, name)
+		return Errorf("%s %s exists but is not a regular file", flag, name)
 	}
 	for _, in := range spared {
 		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) {
-			return Errorf("%s %s is %s, which must stay: give another name", flag, name, Printable(in))
+			return Errorf("%s %s is the same file as %s, which must be kept: give another name", flag, name, Printable(in))
 		}
 	}
 	if !force {
-		return Errorf("%s exists; --force writes over it", name)
+		return Errorf("%s exists; --force overwrites it", name)
 	}
 	return nil
 }

@@ -46,11 +46,11 @@ func wanted(v flag.Value) string {
 	case int, int64:
 		return "a whole number"
 	case uint, uint64:
-		return "a whole number from 0"
+		return "a whole number, 0 or more"
 	case float64:
 		return "a number, such as 0.5 or 1e-3"
 	case time.Duration:
-		return "a time with its unit, such as 90s, 30m or 2h"
+		return "a duration with a unit, such as 90s, 30m or 2h"
 	}
 	return ""
 }

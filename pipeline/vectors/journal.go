@@ -39,10 +39,10 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrOther reports a journal that belongs to another model, other images or other settings.
-var ErrOther = errors.New("it was begun with another model, other images or other settings")
+var ErrOther = errors.New("it was started with another model, other images or other settings")
 
 // ErrForeign reports a file that is not a journal.
-var ErrForeign = errors.New("it is no journal of vicreg's")
+var ErrForeign = errors.New("not a vicreg journal")
 
 // ErrInUse reports a journal that another process has open.
 var ErrInUse = errors.New("another process is writing it")
@@ -123,7 +123,7 @@ func (j *Journal) recover(file io.Reader) (end int64, err error) {
 	}
 }
 
-var errTorn = errors.New("record is cut off or damaged")
+var errTorn = errors.New("record is truncated or damaged")
 
 // unlessTorn returns nil for errors that end a journal and err for others, after which the records
 // may still be there.

@@ -34,7 +34,7 @@ func ReadInfo(name string) (Info, error) {
 		return info, fmt.Errorf("read vectors: %s.json: %w", name, err)
 	}
 	if info.Fingerprint == "" || info.Dim < 1 {
-		return info, fmt.Errorf("read vectors: %s.json names no model: want what vicreg embed writes beside its vectors", name)
+		return info, fmt.Errorf("read vectors: %s.json names no model: want the file that vicreg embed writes next to its vectors", name)
 	}
 	return info, nil
 }

@@ -70,8 +70,8 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 	npy, jsonl := string(written(t, "x.npy")), string(written(t, "x.jsonl"))
 	for i, c := range []struct{ name, suffix, data, want string }{
 		{"x.npy", "", npy[:len(npy)-1], "ends in row 2 of 2"},
-		{"x.npy", "", "PK", "it is no .npy file"},
-		{"x.npy", "", npy[:30], "it is cut off"},
+		{"x.npy", "", "PK", "not a .npy file"},
+		{"x.npy", "", npy[:30], "it is truncated"},
 		{"x.npy", "", strings.Replace(npy, "<f4", "<f8", 1), "want rows of float32"},
 		{"x.npy", "", strings.Replace(npy, "(2, 3)", "(2, 9)", 1), "ends in row 1"},
 		{"x.npy", "", strings.Replace(npy, "(2, 3)", "(3, 2)", 1), "row 1 has 2 numbers, and"},

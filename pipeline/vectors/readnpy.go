@@ -53,19 +53,19 @@ var shape = regexp.MustCompile(`'shape': *\((\d+), *(\d+),? *\)`)
 func readHeader(r io.Reader) (n, d int, err error) {
 	head := make([]byte, 10)
 	if _, err := io.ReadFull(r, head); err != nil || string(head[:6]) != "\x93NUMPY" {
-		return 0, 0, errors.New("it is no .npy file")
+		return 0, 0, errors.New("not a .npy file")
 	}
 	length := int(binary.LittleEndian.Uint16(head[8:]))
 	if head[6] > 1 { // version 2 and later: four bytes
 		more := make([]byte, 2)
 		if _, err := io.ReadFull(r, more); err != nil {
-			return 0, 0, errors.New("it is cut off")
+			return 0, 0, errors.New("it is truncated")
 		}
 		length |= int(binary.LittleEndian.Uint16(more)) << 16
 	}
 	text := make([]byte, min(length, 1<<16))
 	if _, err := io.ReadFull(r, text); err != nil {
-		return 0, 0, errors.New("it is cut off")
+		return 0, 0, errors.New("it is truncated")
 	}
 	m := shape.FindSubmatch(text)
 	if m == nil || !strings.Contains(string(text), "'descr': '<f4'") || !strings.Contains(string(text), "'fortran_order': False") {

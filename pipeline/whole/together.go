@@ -55,7 +55,7 @@ func Together(path string, parts ...Part) (err error) {
 		err = named(path, exchange(folder, filepath.Dir(path), filepath.Base(path), endings))
 	}
 	if err != nil && keeps(made, endings) {
-		return fmt.Errorf("%w; what was there is in %s", err, folder)
+		return fmt.Errorf("%w; the previous files are in %s", err, folder)
 	}
 	return errors.Join(err, os.RemoveAll(folder))
 }

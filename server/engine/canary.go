@@ -107,7 +107,7 @@ func (k *canary) send(ctx context.Context, e *Engine) error {
 		return err
 	}
 	if d := distance(result.Value, k.golden); !(d <= k.by) {
-		return fmt.Errorf("the canary's vector is %.3g of its length from that at the start, more than %.3g", d, k.by)
+		return fmt.Errorf("the canary's vector differs from that at startup by %.3g of its length, more than %.3g", d, k.by)
 	}
 	now := time.Now()
 	k.last.Store(&now)

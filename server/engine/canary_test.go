@@ -16,7 +16,7 @@ func TestCanaryNotices(t *testing.T) {
 	}
 	k.golden = slices.Clone(k.golden)
 	k.golden[3] += 10
-	if err := k.send(t.Context(), e); err == nil || !strings.Contains(err.Error(), "from that at the start") {
+	if err := k.send(t.Context(), e); err == nil || !strings.Contains(err.Error(), "from that at startup") {
 		t.Errorf("got %v", err)
 	}
 }

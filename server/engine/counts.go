@@ -17,14 +17,14 @@ type counts struct {
 func newCounts(to prometheus.Registerer) *counts {
 	c := &counts{
 		hits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_cache_hits_total",
-			Help: "Images whose vector was known, or under way for another request."}, []string{"how"}),
+			Help: "Images whose vector was cached, or already being computed for another request."}, []string{"how"}),
 		decode: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_decode_seconds",
-			Help: "Decoding and resizing the images of a request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
+			Help: "Time to decode and resize the images of a request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}),
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vicreg_batch_size",
-			Help: "Images of a batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}), // up to the maximum of --max-batch
+			Help: "Number of images per batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}), // up to the maximum of --max-batch
 		images: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_images_total", Help: "Images embedded."}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_image_errors_total",
-			Help: "Images without a vector, also those of requests that were answered with 200."}, []string{"reason"}),
+			Help: "Images without a vector, including those of requests answered with 200."}, []string{"reason"}),
 		panics: Panics("batch"),
 	}
 	for _, how := range []string{"known", "under way"} {
@@ -40,7 +40,7 @@ func newCounts(to prometheus.Registerer) *counts {
 // Panics counts the panics in one part of the program.
 func Panics(in string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_panics_total",
-		Help: "Panics that were survived, in batches and in what else requests do.", ConstLabels: prometheus.Labels{"in": in}})
+		Help: "Panics recovered from, in batches and elsewhere in requests.", ConstLabels: prometheus.Labels{"in": in}})
 }
 
 // failed counts the images that have no vector.

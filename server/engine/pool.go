@@ -53,7 +53,7 @@ func (p *pool) preprocess(ctx context.Context, image request.Image, see func(*im
 		return nil, problem.Errorf(problem.BadImage, "%v", err)
 	}
 	if info.Format == "tiff" && !limits.TIFF { // worded for clients: local files have other rules
-		return nil, problem.Errorf(problem.BadImage, "the server takes no TIFF, which other commands read: send JPEG, PNG, WebP or GIF")
+		return nil, problem.Errorf(problem.BadImage, "the server does not accept TIFF, unlike other commands: send JPEG, PNG, WebP or GIF")
 	}
 	weight := p.weight(info)
 	if err := p.pixels.Acquire(ctx, weight); err != nil {

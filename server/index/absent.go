@@ -26,7 +26,7 @@ const mostNames = 300
 func Absent(d Directory, namespace string, f *filter.Filter) string {
 	fields, there := d.Fields(namespace)
 	if !there {
-		return fmt.Sprintf("there is nothing in namespace %s%s", usage.Printable(namespace), meant(namespace, d.Names(mostNames)))
+		return fmt.Sprintf("namespace %s is empty%s", usage.Printable(namespace), meant(namespace, d.Names(mostNames)))
 	}
 	for _, name := range f.Fields() {
 		if !slices.ContainsFunc(fields, func(has string) bool { return has == name || strings.HasPrefix(has, name+".") }) {
@@ -68,5 +68,5 @@ func meant(name string, names []string) string {
 	for i, n := range names {
 		shown[i] = usage.Printable(n)
 	}
-	return "; there is " + strings.Join(shown, ", ")
+	return "; available: " + strings.Join(shown, ", ")
 }

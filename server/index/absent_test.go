@@ -30,11 +30,11 @@ func TestAbsent(t *testing.T) {
 	for _, c := range []struct{ namespace, filter, want string }{
 		{"default", `{}`, ""},
 		{"default", `{"label": 1, "camera.make": 2, "camera": {"$exists": true}}`, ""},
-		{"holidas", `{}`, "there is nothing in namespace holidas; did you mean holidays?"},
-		{"x", `{"label": 1}`, "there is nothing in namespace x; there is default, holidays"},
-		{strings.Repeat("x", 500), `{}`, "there is nothing in namespace " + strings.Repeat("x", 500) + "; there is default, holidays"},
+		{"holidas", `{}`, "namespace holidas is empty; did you mean holidays?"},
+		{"x", `{"label": 1}`, "namespace x is empty; available: default, holidays"},
+		{strings.Repeat("x", 500), `{}`, "namespace " + strings.Repeat("x", 500) + " is empty; available: default, holidays"},
 		{"default", `{"$or": [{"lable": 1}]}`, "no item of namespace default has the field lable; did you mean label?"},
-		{"default", `{"came": 1}`, "no item of namespace default has the field came; there is camera.make, label"},
+		{"default", `{"came": 1}`, "no item of namespace default has the field came; available: camera.make, label"},
 		{"holidays", `{"label": 1}`, "no item of namespace holidays has the field label"},
 	} {
 		f, err := filter.Parse([]byte(c.filter))
@@ -45,14 +45,14 @@ func TestAbsent(t *testing.T) {
 			t.Errorf("%.20s %s: %s, want %s", c.namespace, c.filter, got, c.want)
 		}
 	}
-	if got := Absent(directory{}, "default", nil); got != "there is nothing in namespace default" {
+	if got := Absent(directory{}, "default", nil); got != "namespace default is empty" {
 		t.Error(got)
 	}
 	many := directory{"holidays": nil}
 	for i := range mostNames {
 		many[fmt.Sprint(i)] = nil
 	}
-	if got := Absent(many, "holidas", nil); got != "there is nothing in namespace holidas" {
+	if got := Absent(many, "holidas", nil); got != "namespace holidas is empty" {
 		t.Errorf("of %d namespaces: %s", len(many), got)
 	}
 	if delete(many, "7"); !strings.HasSuffix(Absent(many, "holidas", nil), "did you mean holidays?") {

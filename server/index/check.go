@@ -51,7 +51,7 @@ func checkText(item Item) (*filter.Metadata, error) {
 	case len(item.Thumbnail) > MaxThumbnail:
 		return nil, fmt.Errorf("the thumbnail has %d bytes: want at most %d", len(item.Thumbnail), MaxThumbnail)
 	case len(item.Hash) != 0 && len(item.Hash) != 32:
-		return nil, fmt.Errorf("the hash has %d bytes: SHA-256 has 32", len(item.Hash))
+		return nil, fmt.Errorf("the hash has %d bytes: want the 32 of SHA-256", len(item.Hash))
 	}
 	return filter.ReadMetadata(item.Metadata)
 }
@@ -64,7 +64,7 @@ func CheckID(id string) error {
 	case id == "":
 		return errors.New("is empty")
 	case id == "." || id == "..":
-		return fmt.Errorf("is %q, which no URL can name", id)
+		return fmt.Errorf("is %q, which a URL cannot contain", id)
 	case len(id) > MaxID:
 		return fmt.Errorf("has %d bytes: want at most %d", len(id), MaxID)
 	case !utf8.ValidString(id):
@@ -88,7 +88,7 @@ func (b Binding) unit(vector []float32) ([]float32, error) {
 // is partly written.
 func (b Binding) unitOf(unit, vector []float32) error {
 	if len(vector) != b.Dim {
-		return fmt.Errorf("the vector has %d numbers: those of this index have %d", len(vector), b.Dim)
+		return fmt.Errorf("the vector has %d numbers: want %d, as in this index", len(vector), b.Dim)
 	}
 	var sum float64
 	for i, v := range vector {
@@ -104,7 +104,7 @@ func (b Binding) unitOf(unit, vector []float32) error {
 	}
 	norm := math.Sqrt(sum)
 	if norm == 0 || float32(1/norm)-float32(1/norm) != 0 {
-		return errors.New("the vector is zero, less the centre of the index if it has one: it has no direction")
+		return errors.New("the vector (after subtracting the index's mean, if any) is zero and has no direction")
 	}
 	for i, v := range unit {
 		unit[i] = float32(float64(v) / norm)

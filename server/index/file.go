@@ -132,9 +132,9 @@ func (b Binding) Admits(model Binding) error {
 	case model.Fingerprint == "":
 		return nil
 	case b.Fingerprint != model.Fingerprint:
-		return fmt.Errorf("%w: it has vectors of %s, and this is %s", ErrModel, b.Fingerprint, model.Fingerprint)
+		return fmt.Errorf("%w: it has vectors of %s, but this model is %s", ErrModel, b.Fingerprint, model.Fingerprint)
 	case b.Dim != model.Dim:
-		return fmt.Errorf("%w: its vectors have %d numbers, and those of the model %d", ErrModel, b.Dim, model.Dim)
+		return fmt.Errorf("%w: its vectors have %d numbers, but those of the model have %d", ErrModel, b.Dim, model.Dim)
 	}
 	return nil
 }

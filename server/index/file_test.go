@@ -142,8 +142,8 @@ func TestOpenRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		{"another model", index.Options{Binding: index.Binding{Fingerprint: "model b", Dim: 3}, ReadOnly: true}, f.Path(), index.ErrModel, "model a, and this is model b"},
-		{"another dimension", index.Options{Binding: index.Binding{Fingerprint: "model a", Dim: 4}, ReadOnly: true}, f.Path(), index.ErrModel, "3 numbers, and those of the model 4"},
+		{"another model", index.Options{Binding: index.Binding{Fingerprint: "model b", Dim: 3}, ReadOnly: true}, f.Path(), index.ErrModel, "model a, but this model is model b"},
+		{"another dimension", index.Options{Binding: index.Binding{Fingerprint: "model a", Dim: 4}, ReadOnly: true}, f.Path(), index.ErrModel, "3 numbers, but those of the model have 4"},
 		{"two owners", index.Options{Binding: three}, f.Path(), index.ErrInUse, f.Path()},
 		{"no file", index.Options{Binding: three}, f.Path() + "2", fs.ErrNotExist, f.Path() + "2"},
 	}
@@ -167,7 +167,7 @@ func TestReadOnly(t *testing.T) {
 	if g.Len() != 10 || g.Binding().Fingerprint != "model a" {
 		t.Errorf("%d items of %v", g.Len(), g.Binding())
 	}
-	if _, err := g.Upsert(ctx, "default", around(0, 1)...); err == nil || !strings.Contains(err.Error(), "read only") {
+	if _, err := g.Upsert(ctx, "default", around(0, 1)...); err == nil || !strings.Contains(err.Error(), "read-only") {
 		t.Errorf("a reader writes: %v", err)
 	}
 }
@@ -183,7 +183,7 @@ func TestCheck(t *testing.T) {
 		{func(i *index.Item) { i.ID = strings.Repeat("x", 513) }, "the id has 513 bytes"},
 		{func(i *index.Item) { i.ID = "a\nb" }, "control characters"},
 		{func(i *index.Item) { i.ID = "\xff" }, "not UTF-8"},
-		{func(i *index.Item) { i.Vector = []float32{1} }, "the vector has 1 numbers: those of this index have 2"},
+		{func(i *index.Item) { i.Vector = []float32{1} }, "the vector has 1 numbers: want 2, as in this index"},
 		{func(i *index.Item) { i.Vector = []float32{1, float32(math.NaN())} }, "number 1 of the vector is not finite"},
 		{func(i *index.Item) { i.Vector = []float32{1, 2} }, "zero"},
 		{func(i *index.Item) { i.Vector = []float32{1, float32(math.Inf(1))} }, "number 1 of the vector is not finite"},

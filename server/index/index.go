@@ -97,9 +97,9 @@ func (b Binding) Similarity() string {
 
 // Errors that callers distinguish.
 var (
-	ErrUnknown = errors.New("there is no such item")
+	ErrUnknown = errors.New("no such item")
 	ErrModel   = errors.New("the index belongs to another model")
-	ErrMuch    = errors.New("the items that are found have more metadata than is wanted")
+	ErrMuch    = errors.New("the metadata of the results exceeds the limit")
 	ErrClosed  = store.ErrClosed
 	ErrUnsure  = store.ErrUnsure
 )

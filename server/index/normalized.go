@@ -9,7 +9,7 @@ import (
 
 // ErrNormalized is the error for vectors normalised to length 1 where a centre is subtracted
 // first. The model's output cannot be recovered from them: the lengths are lost.
-var ErrNormalized = errors.New("the index subtracts the model's mean first, which cannot be done to vectors of length 1 any more: send them as the model gives them, without normalize and center")
+var ErrNormalized = errors.New("the index first subtracts the model's mean, which is impossible once vectors have been normalised to length 1: send them as the model gives them, without normalize and center")
 
 // How near to 1 the length of a normalised vector is.
 const (

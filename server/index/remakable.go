@@ -11,7 +11,7 @@ import (
 // tells.
 var (
 	errBare     = errors.New("it was stored as a vector, without an image")
-	errPathless = errors.New("its image was sent without a path on this disk, and images are not kept")
+	errPathless = errors.New("its image was sent without a path on this disk, and images are not stored")
 	errRelative = errors.New("its path is not absolute")
 )
 

@@ -42,7 +42,7 @@ func (f *File) alone(do func() error) error {
 	case f.closed:
 		return fmt.Errorf("%s: %w", f.path, ErrClosed)
 	case f.writer == nil:
-		return fmt.Errorf("%s is open to be read only", f.path)
+		return fmt.Errorf("%s is open read-only", f.path)
 	}
 	f.writer.close() // a call that its caller has abandoned may still wait to be written
 	err := do()

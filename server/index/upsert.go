@@ -91,7 +91,7 @@ func metadata(given []byte) []byte {
 
 func (f *File) write(ctx context.Context, c *call) error {
 	if f.writer == nil {
-		return fmt.Errorf("%s is open to be read only", f.path)
+		return fmt.Errorf("%s is open read-only", f.path)
 	}
 	if len(c.changes) == 0 {
 		return nil

@@ -51,7 +51,7 @@ func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	a := &adding{stdout: stdout, stderr: stderr}
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "index add",
-		Purpose:  "Add images to a similarity index, or bring it up to date with a folder.",
+		Purpose:  "Add images to a similarity index, or update it from a folder.",
 		Synopsis: "DIR... (--index FILE --model FILE | --server URL) [flags]",
 		Examples: []string{
 			"vicreg index add photos --index photos.index --model backbone.onnx",
@@ -59,21 +59,21 @@ func runAdd(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 			"vicreg index add photos.npy --index photos.index --model backbone.onnx",
 			"vicreg index add photos --server http://localhost:8080",
 		},
-		Notes: `DIR is a folder of any depth, a text file with one path per line, tar shards, or image
-files, also as a quoted pattern. Several are added as one set, in which no two images may
-have the same id. DIR may also be a file of vectors written by vicreg embed or vicreg
-index export (.npy, .jsonl or .parquet, with the files beside it); an existing item keeps
-whatever such a file does not mention. The index is created if there is none.
+		Notes: `DIR is a folder, searched recursively, a text file with one path per line, tar shards, or
+image files, also as a quoted pattern. Several are added as one set, in which no two
+images may have the same id. DIR may also be a file of vectors written by vicreg embed or
+vicreg index export (.npy, .jsonl or .parquet, with its side files); an existing item
+keeps whatever such a file does not mention. The index is created if it does not exist.
 
 An image's id is its path below DIR (SHARD/MEMBER in shards, the path as written in a
 list, the name of a single file) after the text of --prefix. If an id already belongs to
 another image that still exists elsewhere, it stays with that one: give folders that
-share file names a --prefix each, such as A/, or a namespace each. An image that is
-indexed with the same id and bytes (by SHA-256) costs no more than reading its file.
-Whatever was stored is on disk: to continue after an interruption, give the same command
-again.
+share file names separate prefixes, such as A/, or separate namespaces. An image that is
+already indexed with the same id and bytes (by SHA-256) costs no more than reading its
+file. Whatever was stored is on disk: to continue after an interruption, run the same
+command again.
 
-Images that were indexed from a folder or shards and have disappeared are listed, and
+Images that were indexed from a folder or shards and no longer exist are listed, and
 removed with --prune. --prune never removes an item whose source file still exists.
 
 A metadata file is .csv, with column names in its first line, or .jsonl, with one object
@@ -85,19 +85,19 @@ images get the label of their folder, list line, or shard's .cls or .json member
 "label", unless their row has one. Indexed images keep their metadata unless a row says
 otherwise.
 
-With --server the images go to a server that owns the index and has the model. While the
+With --server the images are sent to a server, which owns the index and has the model. While the
 server restarts or is overloaded a request is tried again for up to 10 minutes; one that
 stands still for 3 minutes, or three times the server's --deadline, is given up.`,
 	})
 	a.flags = fs
 	fs.StringVar(&a.file, "index", "", "`FILE` of the index")
-	fs.StringVar(&a.model, "model", "", "exported `FILE` that the index belongs to")
+	fs.StringVar(&a.model, "model", "", "exported model `FILE` that the index belongs to")
 	namespaceFlag(fs, &a.namespace)
-	fs.StringVar(&a.metadata, "metadata", "", "`FILE` with what else is known of the images, .csv or .jsonl")
-	fs.StringVar(&a.key, "key", "", "`COLUMN` of the metadata file with the id; by default the first, if it is named id or path")
-	fs.StringVar(&a.prefix, "prefix", "", "`TEXT` that is put before each id, such as 2026/")
-	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from below DIR and whose files are not there any more")
-	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, in place of --index and --model; SSL_CERT_FILE in the environment names the certificate of a private CA")
+	fs.StringVar(&a.metadata, "metadata", "", "`FILE` with metadata of the images, .csv or .jsonl")
+	fs.StringVar(&a.key, "key", "", "`COLUMN` of the metadata file that holds the id; by default the first, if it is named id or path")
+	fs.StringVar(&a.prefix, "prefix", "", "`TEXT` to prepend to each id, such as 2026/")
+	fs.BoolVar(&a.prune, "prune", false, "remove images that were indexed from DIR and whose files no longer exist")
+	fs.StringVar(&a.server, "server", "", "`URL` of the server that owns the index, instead of --index and --model; for a private CA set SSL_CERT_FILE to its certificate")
 	fs.StringVar(&a.keyFile, "api-key-file", "", "`FILE` with the server's API key: its first line that is neither blank nor a # comment")
 	a.foreign.Register(fs)
 	a.files.Register(fs)
@@ -118,23 +118,23 @@ func (a *adding) ofVectors() bool { return slices.ContainsFunc(a.data, vectors.K
 func (a *adding) validate() error {
 	switch {
 	case a.file == "" && a.server == "":
-		return usage.Errorf("--index FILE is missing, or --server URL")
+		return usage.Errorf("--index FILE or --server URL is missing")
 	case a.file != "" && a.server != "":
-		return usage.Errorf("--index and --server exclude each other: a server has its own index")
+		return usage.Errorf("--index and --server are mutually exclusive: a server has its own index")
 	case a.server == "" && a.keyFile != "":
-		return usage.Errorf("--api-key-file goes with --server")
+		return usage.Errorf("--api-key-file requires --server")
 	case a.server == "" && a.model == "" && !a.ofVectors():
 		return usage.Errorf("--model FILE is missing")
 	case a.key != "" && a.metadata == "":
-		return usage.Errorf("--key goes with --metadata")
+		return usage.Errorf("--key requires --metadata")
 	case a.ofVectors() && len(a.data) > 1:
-		return usage.Errorf("a file of vectors is added by itself: give one DIR")
+		return usage.Errorf("a file of vectors must be the only DIR")
 	case a.prune && a.ofVectors():
-		return usage.Errorf("--prune is for folders and shards: a file of vectors does not tell what is gone")
+		return usage.Errorf("--prune is for folders and shards: a file of vectors does not tell which images no longer exist")
 	}
 	for _, name := range []string{"model", "foreign", "threads", "onnxruntime", "max-pixels"} {
 		if a.server != "" && usage.Given(a.flags, name) {
-			return usage.Errorf("--%s goes with --index: a server has its own model and limits", name)
+			return usage.Errorf("--%s requires --index: a server has its own model and limits", name)
 		}
 	}
 	if a.prefix != "" {
@@ -166,7 +166,7 @@ func (a *adding) run(ctx context.Context) (err error) {
 	p.space = to.space()
 	line := bulk.NewLine(a.stderr)
 	p.known, err = to.known(ctx, func(done, total int) {
-		line.Show(func() string { return fmt.Sprintf("read what is there: %d of %d items", done, total) })
+		line.Show(func() string { return fmt.Sprintf("reading the index: %d of %d items", done, total) })
 	})
 	if err == nil {
 		begin := time.Now()
@@ -177,7 +177,7 @@ func (a *adding) run(ctx context.Context) (err error) {
 	line.Clear()
 	if err != nil {
 		if n := p.stored(); n > 0 {
-			fmt.Fprintf(a.stderr, "%d images are stored; the same command goes on\n", n)
+			fmt.Fprintf(a.stderr, "%s stored; run the same command to continue\n", usage.Count(n, "image"))
 		}
 		return err
 	}
@@ -242,31 +242,31 @@ func (a *adding) finish(ctx context.Context, from *origin, to target, p *plan) e
 	if a.server != "" {
 		where = a.server
 	}
-	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with other metadata or path, %d unchanged, %d bad; %d items\n", usage.Printable(where), usage.Printable(a.namespace),
-		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), items)
+	fmt.Fprintf(a.stdout, "%s, namespace %s: %d new, %d changed, %d with new metadata or path, %d unchanged, %d bad; %s\n", usage.Printable(where), usage.Printable(a.namespace),
+		p.done[insert], p.done[replace], p.done[describe], p.done[leave], len(p.bad), usage.Count(items, "item"))
 	some(a.stdout, "bad", len(p.bad), func(i int) string { return told(p.bad[i], ": ") })
 	some(a.stdout, "gone", len(gone), func(i int) string { return usage.Printable(gone[i]) })
 	switch {
 	case removed > 0:
-		fmt.Fprintf(a.stdout, "removed %d images that are gone from %s\n", removed, usage.Printable(from.name))
+		fmt.Fprintf(a.stdout, "removed %s no longer in %s\n", usage.Count(removed, "image"), usage.Printable(from.name))
 	case len(gone) > 0 && !a.prune:
-		fmt.Fprintf(a.stdout, "%d images are gone from %s and still in the index; --prune removes them\n", len(gone), usage.Printable(from.name))
+		fmt.Fprintf(a.stdout, "in the index but no longer in %s: %s; --prune removes them\n", usage.Printable(from.name), usage.Count(len(gone), "image"))
 	}
 	if r, is := to.(*remote); is && r.bared.Load() > 0 {
-		fmt.Fprintf(a.stdout, "%d items have no thumbnail any more: a server makes them of images, and those are not on this disk\n", r.bared.Load())
+		fmt.Fprintf(a.stdout, "%s lost their thumbnails, because their images are not on this disk\n", usage.Count(r.bared.Load(), "item"))
 	}
 	if len(elsewhere) > 0 {
-		fmt.Fprintf(a.stdout, "%d images are indexed under another id, such as %s\n", len(elsewhere), usage.Printable(elsewhere[0]))
+		fmt.Fprintf(a.stdout, "already indexed under another id: %s, such as %s\n", usage.Count(len(elsewhere), "image"), usage.Printable(elsewhere[0]))
 	}
 	some(a.stdout, "kept", len(p.held), func(i int) string { return told(p.held[i], " ") })
 	if n := len(p.held); n > 0 {
-		fmt.Fprintf(a.stdout, "%d images are left out, since their ids belong to others; --prefix TEXT before the ids, or --namespace, keeps them apart\n", n)
+		fmt.Fprintf(a.stdout, "skipped %s whose ids belong to other images; use --prefix TEXT or --namespace to keep them apart\n", usage.Count(n, "image"))
 	}
 	if p.displaced > 0 {
-		fmt.Fprintf(a.stdout, "%d of those changed took the place of images with the same ids from elsewhere that are not there any more\n", p.displaced)
+		fmt.Fprintf(a.stdout, "%d of the changed images replaced images with the same ids whose files no longer exist\n", p.displaced)
 	}
 	if left := p.unmatched(from.ids); len(left) > 0 {
-		fmt.Fprintf(a.stdout, "%d rows of %s belong to no image, such as %s\n", len(left), usage.Printable(a.metadata), usage.Printable(left[0]))
+		fmt.Fprintf(a.stdout, "%s of %s without an image, such as %s\n", usage.Count(len(left), "row"), usage.Printable(a.metadata), usage.Printable(left[0]))
 	}
 	return nil
 }

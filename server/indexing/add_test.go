@@ -41,7 +41,7 @@ func TestAdd(t *testing.T) {
 	put(t, filepath.Join(dir, "cut.png"), []byte("\x89PNG"))
 	file := filepath.Join(t.TempDir(), "photos.index")
 	args := []string{"add", dir, "--index", file, "--model", model}
-	want(t, said(t, args...), "photos.index, namespace default: 10 new, 0 changed, 0 with other metadata or path, 0 unchanged, 1 bad; 10 items", "bad        cut.png: ")
+	want(t, said(t, args...), "photos.index, namespace default: 10 new, 0 changed, 0 with new metadata or path, 0 unchanged, 1 bad; 10 items", "bad        cut.png: ")
 
 	it := got(t, file, "cats/a.png")
 	data, err := os.ReadFile(filepath.Join(dir, "cats", "a.png"))
@@ -59,7 +59,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("thumbnail of %d bytes, %v", len(small), err)
 	}
 
-	want(t, said(t, args...), "0 new, 0 changed, 0 with other metadata or path, 10 unchanged, 1 bad; 10 items")
+	want(t, said(t, args...), "0 new, 0 changed, 0 with new metadata or path, 10 unchanged, 1 bad; 10 items")
 
 	put(t, filepath.Join(dir, "00.png"), filled(t, 0, 0, 9))
 	put(t, filepath.Join(dir, "new.png"), filled(t, 0, 9, 9))
@@ -67,11 +67,11 @@ func TestAdd(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "01.png")); err != nil {
 		t.Fatal(err)
 	}
-	want(t, said(t, args...), "2 new, 1 changed, 0 with other metadata or path, 8 unchanged, 0 bad; 12 items", "gone       01.png\n", "--prune removes them")
+	want(t, said(t, args...), "2 new, 1 changed, 0 with new metadata or path, 8 unchanged, 0 bad; 12 items", "gone       01.png\n", "--prune removes them")
 	if v := got(t, file, "00.png").Vector; v[2] < 8.9 || v[0] > 0.1 {
 		t.Errorf("after the change: %v", v)
 	}
-	want(t, said(t, append(args, "--prune")...), "11 unchanged, 0 bad; 11 items", "gone       01.png\n", "removed 1 images")
+	want(t, said(t, append(args, "--prune")...), "11 unchanged, 0 bad; 11 items", "gone       01.png\n", "removed 1 image no longer in")
 	if opened(t, file).Has("default", "01.png") {
 		t.Error("01.png is still there")
 	}
@@ -97,14 +97,14 @@ func TestAddFromElsewhere(t *testing.T) {
 	put(t, filepath.Join(other, "02.png"), filled(t, 7, 7, 7))
 	before := got(t, file, "02.png")
 	out := said(t, append([]string{"add", other}, args...)...)
-	want(t, out, " 0 changed, ", " 2 unchanged, 0 bad; 3 items", "kept       02.png belongs to "+before.Source+" already\n", "1 images are left out, since their ids belong to others; --prefix TEXT ")
+	want(t, out, " 0 changed, ", " 2 unchanged, 0 bad; 3 items", "kept       02.png already belongs to "+before.Source+"\n", "skipped 1 image whose ids belong to other images; use --prefix TEXT ")
 	if it := got(t, file, "02.png"); it.Source != before.Source || it.Vector[0] != before.Vector[0] {
 		t.Errorf("%+v became %+v", before, it)
 	}
 	table := filepath.Join(t.TempDir(), "m.csv")
 	put(t, table, []byte("id,n\n02.png,1\nB/01.png,2\nB/03.png,3\n"))
 	out = said(t, append([]string{"add", other, "--prefix", "B/", "--metadata", table}, args...)...)
-	want(t, out, " 3 new, ", "; 6 items", "2 images are indexed under another id, such as 00.png\n", "1 rows of "+table+" belong to no image, such as B/03.png")
+	want(t, out, " 3 new, ", "; 6 items", "already indexed under another id: 2 images, such as 00.png\n", "1 row of "+table+" without an image, such as B/03.png")
 	if it := got(t, file, "B/02.png"); it.Vector[0] > 7.1 || string(it.Metadata) != `{"n":1}` || string(got(t, file, "B/01.png").Metadata) != `{"n":2}` {
 		t.Errorf("stored %+v", it)
 	}
@@ -113,7 +113,7 @@ func TestAddFromElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	out = said(t, append([]string{"add", other}, args...)...)
-	want(t, out, " 1 changed, ", "1 of those changed took the place of images with the same ids from elsewhere that are not there any more\n")
+	want(t, out, " 1 changed, ", "1 of the changed images replaced images with the same ids whose files no longer exist\n")
 	wrong(t, "--prefix: it ", append([]string{"add", other, "--prefix", "a\nb"}, args...)...)
 }
 
@@ -133,10 +133,10 @@ func TestAddVectorsKeeps(t *testing.T) {
 	for _, name := range []string{"v.npy", "v.parquet", "v.jsonl"} {
 		rows := filepath.Join(t.TempDir(), name)
 		said(t, "export", file, "-o", rows)
-		want(t, said(t, "add", rows, "--index", file), "0 new, 0 changed, 0 with other metadata or path, 4 unchanged, 0 bad; 4 items")
+		want(t, said(t, "add", rows, "--index", file), "0 new, 0 changed, 0 with new metadata or path, 4 unchanged, 0 bad; 4 items")
 		kept(name)
 		put(t, table, []byte("id,format\n01.png,"+name+"\n"))
-		want(t, said(t, "add", rows, "--index", file, "--metadata", table), "0 changed, 1 with other metadata or path, 3 unchanged")
+		want(t, said(t, "add", rows, "--index", file, "--metadata", table), "0 changed, 1 with new metadata or path, 3 unchanged")
 		kept(name)
 		if it := got(t, file, "01.png"); string(it.Metadata) != `{"format":"`+name+`"}` {
 			t.Errorf("%s: metadata %s", name, it.Metadata)
@@ -154,7 +154,7 @@ func TestAddVectorsReplaces(t *testing.T) {
 	rows := filepath.Join(t.TempDir(), "v.jsonl")
 	said(t, "export", file, "-o", rows)
 	put(t, rows, []byte(`{"path":"00.png","embedding":[1,2,3],"source":"/elsewhere/00.png"}`+"\n"+`{"path":"01.png","embedding":[1,2,3]}`))
-	want(t, said(t, "add", rows, "--index", file), "1 changed", "kept       00.png belongs to "+got(t, file, "00.png").Source+" already\n")
+	want(t, said(t, "add", rows, "--index", file), "1 changed", "kept       00.png already belongs to "+got(t, file, "00.png").Source+"\n")
 	if it := got(t, file, "01.png"); it.Vector[2] != 3 || it.Source != before.Source || it.Hash != nil || it.Pictured {
 		t.Errorf("stored %+v", it)
 	}
@@ -169,15 +169,15 @@ func TestAddMetadata(t *testing.T) {
 	vector, small := got(t, file, "01.png").Vector, thumbnailOf(t, file, "01.png")
 
 	put(t, table, []byte("path,year\n01.png,2020\nnone.png,1999\n"))
-	want(t, said(t, append(args, "--metadata", table)...), "0 new, 0 changed, 1 with other metadata or path, 2 unchanged, 0 bad; 3 items",
-		"1 rows of "+table+" belong to no image, such as none.png")
+	want(t, said(t, append(args, "--metadata", table)...), "0 new, 0 changed, 1 with new metadata or path, 2 unchanged, 0 bad; 3 items",
+		"1 row of "+table+" without an image, such as none.png")
 	it := got(t, file, "01.png")
 	if string(it.Metadata) != `{"year":2020}` || it.Vector[0] != vector[0] || thumbnailOf(t, file, "01.png") != small || len(it.Hash) != 32 {
 		t.Errorf("stored %+v", it)
 	}
 	want(t, said(t, args...), "3 unchanged") // existing metadata is kept
 	put(t, table, []byte("year,file\n2021,./01.png\n"))
-	want(t, said(t, append(args, "--metadata", table, "--key", "file")...), "1 with other metadata or path, 2 unchanged")
+	want(t, said(t, append(args, "--metadata", table, "--key", "file")...), "1 with new metadata or path, 2 unchanged")
 	if it := got(t, file, "01.png"); string(it.Metadata) != `{"year":2021}` {
 		t.Errorf("metadata %s", it.Metadata)
 	}
@@ -233,10 +233,10 @@ func TestAddVectors(t *testing.T) {
 			short := strings.Replace(string(textOf(t, rows)), `"embedding":[`, `"embedding":[0.6,0.8,0],"was":[`, 1)
 			put(t, rows, []byte(short))
 			put(t, rows+".json", text)
-			want(t, said(t, "add", rows, "--index", other), "4 unchanged, 1 bad", "its vector has length 1: the index subtracts the model's mean")
+			want(t, said(t, "add", rows, "--index", other), "4 unchanged, 1 bad", "its vector has length 1: the index first subtracts the model's mean")
 		}
 		put(t, rows+".json", []byte(strings.Replace(string(text), opened(t, file).Binding().Fingerprint, "f00d", 1)))
-		wrong(t, "the vectors are of model f00d, those of "+other+" of "+opened(t, file).Binding().Fingerprint, "add", rows, "--index", other)
+		wrong(t, "the vectors are from model f00d, but those of "+other+" are from "+opened(t, file).Binding().Fingerprint, "add", rows, "--index", other)
 	}
 }
 
@@ -259,11 +259,11 @@ func TestAddImages(t *testing.T) {
 	if it := got(t, file, "02.png"); string(it.Metadata) != `{"year":2020}` {
 		t.Errorf("stored %+v", it)
 	}
-	want(t, said(t, add("0[0-2].png", "cats/a.png")...), "2 new, 0 changed, 0 with other metadata or path, 2 unchanged", "4 items")
-	want(t, said(t, add("")...), "3 new, 0 changed, 0 with other metadata or path, 3 unchanged", "7 items", "1 images are indexed under another id, such as a.png")
+	want(t, said(t, add("0[0-2].png", "cats/a.png")...), "2 new, 0 changed, 0 with new metadata or path, 2 unchanged", "4 items")
+	want(t, said(t, add("")...), "3 new, 0 changed, 0 with new metadata or path, 3 unchanged", "7 items", "already indexed under another id: 1 image, such as a.png")
 	wrong(t, "would both be called 00.png", add("00.png", "cats")...)
-	wrong(t, "nothing tells which images came from lists and single files, as in "+dir, append(add("00.png"), "--prune")...)
-	wrong(t, "a file of vectors is added by itself", add("00.png", "v.npy")...)
+	wrong(t, "the index does not record which images came from lists and single files, as in "+dir, append(add("00.png"), "--prune")...)
+	wrong(t, "a file of vectors must be the only DIR", add("00.png", "v.npy")...)
 }
 
 // wrong checks that a command rejects its input.
@@ -280,26 +280,26 @@ func TestAddRefuses(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "list.txt")
 	put(t, list, []byte(filepath.Join(dir, "00.png")))
 	said(t, "add", dir, "--index", file, "--model", model)
-	wrong(t, "or make its vectors anew for this one: vicreg index rebuild "+file+" --model FILE", "add", dir, "--index", file, "--model", colour(t, 2))
+	wrong(t, "or recompute its vectors for this one: vicreg index rebuild "+file+" --model FILE", "add", dir, "--index", file, "--model", colour(t, 2))
 	for words, args := range map[string][]string{
-		"--index FILE is missing, or --server":  {dir},
-		"exclude each other":                    {dir, "--index", file, "--server", "http://x"},
-		"--model goes with --index: a server ":  {dir, "--server", "http://x", "--model", model},
-		"--threads goes with --index":           {dir, "--server", "http://x", "--threads", "2"},
-		"--api-key-file goes with --server":     {dir, "--index", file, "--model", model, "--api-key-file", list},
-		"--model FILE is missing":               {dir, "--index", file},
-		"--key goes with --metadata":            {dir, "--index", file, "--model", model, "--key", "x"},
-		"--prune is for folders and shards":     {"x.npy", "--index", file, "--prune"},
-		"give their ids to vicreg index remove": {t.TempDir(), "--index", file, "--model", model, "--prune"},
-		"nothing tells which images came from":  {list, "--index", file, "--model", model, "--prune"},
-		"--namespace: it is empty":              {dir, "--index", file, "--model", model, "--namespace", ""},
-		"does not exist":                        {filepath.Join(dir, "none"), "--index", file, "--model", model},
-		"no such file":                          {dir, "--index", file, "--model", filepath.Join(dir, "none.onnx")},
-		"names no model":                        {badVectors(t), "--index", file},
-		"m.csv: open":                           {dir, "--index", file, "--model", model, "--metadata", filepath.Join(dir, "m.csv")},
-		"is no index of vicreg's":               {dir, "--index", list, "--model", model},
-		"want http://HOST:PORT":                 {dir, "--server", "localhost:8080"},
-		"there is no key in it":                 {dir, "--server", "http://localhost:1", "--api-key-file", os.DevNull},
+		"--index FILE or --server URL is missing": {dir},
+		"mutually exclusive":                      {dir, "--index", file, "--server", "http://x"},
+		"--model requires --index: a server ":     {dir, "--server", "http://x", "--model", model},
+		"--threads requires --index":              {dir, "--server", "http://x", "--threads", "2"},
+		"--api-key-file requires --server":        {dir, "--index", file, "--model", model, "--api-key-file", list},
+		"--model FILE is missing":                 {dir, "--index", file},
+		"--key requires --metadata":               {dir, "--index", file, "--model", model, "--key", "x"},
+		"--prune is for folders and shards":       {"x.npy", "--index", file, "--prune"},
+		"give their ids to vicreg index remove":   {t.TempDir(), "--index", file, "--model", model, "--prune"},
+		"does not record which images came from":  {list, "--index", file, "--model", model, "--prune"},
+		"--namespace: it is empty":                {dir, "--index", file, "--model", model, "--namespace", ""},
+		"does not exist":                          {filepath.Join(dir, "none"), "--index", file, "--model", model},
+		"no such file":                            {dir, "--index", file, "--model", filepath.Join(dir, "none.onnx")},
+		"names no model":                          {badVectors(t), "--index", file},
+		"m.csv: open":                             {dir, "--index", file, "--model", model, "--metadata", filepath.Join(dir, "m.csv")},
+		"not a vicreg index":                      {dir, "--index", list, "--model", model},
+		"want http://HOST:PORT":                   {dir, "--server", "localhost:8080"},
+		"it contains no key":                      {dir, "--server", "http://localhost:1", "--api-key-file", os.DevNull},
 	} {
 		wrong(t, strings.Replace(words, "m.csv: open", "--metadata: open", 1), append([]string{"add"}, args...)...)
 	}
@@ -355,7 +355,7 @@ func TestAddTellsWhatItSkips(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, out, "3 new")
-	want(t, errs, "skipped 1 file with other endings than those of images (.bmp 1)\n")
+	want(t, errs, "skipped 1 file without an image extension (.bmp 1)\n")
 }
 
 func textOf(t *testing.T, path string) []byte {

@@ -20,7 +20,7 @@ func findVectors(name, prefix string) (*origin, error) {
 	seen := map[string]bool{}
 	err = vectors.Read(name, info, func(r vectors.Row) error {
 		if seen[r.Path] {
-			return fmt.Errorf("%s has two vectors of %s", usage.Printable(name), usage.Printable(r.Path))
+			return fmt.Errorf("%s has two vectors for %s", usage.Printable(name), usage.Printable(r.Path))
 		}
 		seen[r.Path] = true
 		return nil
@@ -47,9 +47,9 @@ func (o *origin) fits(b index.Binding, centered bool, where string) error {
 	case o.info == nil:
 		return nil
 	case o.info.Fingerprint != b.Fingerprint || o.info.Dim != b.Dim:
-		return usage.Errorf("the vectors are of model %s, those of %s of %s", o.info.Fingerprint, usage.Printable(where), b.Fingerprint)
+		return usage.Errorf("the vectors are from model %s, but those of %s are from %s", o.info.Fingerprint, usage.Printable(where), b.Fingerprint)
 	case o.info.Centered:
-		return usage.Errorf("the vectors were written with --center: the index takes the model's mean off by itself, and would do so again; write them without")
+		return usage.Errorf("the vectors were written with --center, but the index itself subtracts the model's mean: write them without --center")
 	case o.info.Normalized && centered:
 		return usage.Errorf("the vectors were written with --normalize: %w", index.ErrNormalized)
 	}

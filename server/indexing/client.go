@@ -69,7 +69,7 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string {
-	return fmt.Sprintf("the server refuses: %s (%d)", usage.Printable(r.detail), r.status)
+	return fmt.Sprintf("the server refused the request: %s (%d)", usage.Printable(r.detail), r.status)
 }
 
 // ask sends a request, with body as JSON unless it is nil, and decodes the response into what
@@ -89,7 +89,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	answer, tried, err := c.persist(ctx, method, target, text)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", c.base.Redacted(), err)
+		return fmt.Errorf("cannot reach %s: %w", c.base.Redacted(), err)
 	}
 	err = answer.read(into)
 	var no *refusal
@@ -98,9 +98,9 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	switch {
 	case no != nil && no.status == http.StatusUnauthorized:
-		no.detail = "it wants an API key; --api-key-file FILE gives one"
+		no.detail = "it requires an API key; give one with --api-key-file FILE"
 		if c.key != "" {
-			no.detail = "the API key that was given is not one of its keys"
+			no.detail = "the given API key is not one of its keys"
 		}
 	case no != nil && answer.after() > 0 && tried.waited > 0:
 		return fmt.Errorf("%w; %s", err, tried)
@@ -112,16 +112,20 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 // error.
 func (c *client) explain(a *answer, err error) error {
 	var unknown *tls.CertificateVerificationError
+	var request *url.Error
+	if errors.As(err, &request) { // its text repeats the address
+		err = request.Err
+	}
 	switch {
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w; SSL_CERT_FILE=FILE in the environment names the certificate of a private CA", err)
+		return fmt.Errorf("%w; for a private CA set SSL_CERT_FILE to its certificate", err)
 	case c.base.Scheme != "http":
 		return err
 	case err != nil && strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`), // a TLS alert
 		err == nil && a.status == http.StatusBadRequest && strings.Contains(string(a.body), "HTTPS"):
 		secure := *c.base
 		secure.Scheme = "https"
-		return fmt.Errorf("the server speaks TLS: give --server %s", secure.Redacted())
+		return fmt.Errorf("the server uses TLS: give --server %s", secure.Redacted())
 	}
 	return err
 }
@@ -200,7 +204,7 @@ func (a *answer) read(into any) error {
 			return nil
 		}
 		if err := json.Unmarshal(a.body, into); err != nil {
-			return fmt.Errorf("the server's answer cannot be read: %w", err)
+			return fmt.Errorf("cannot read the server's answer: %w", err)
 		}
 		return nil
 	}

@@ -23,7 +23,7 @@ func readCSV(f io.Reader, key string, add func(line int, id string, object json.
 		return err
 	}
 	if len(table) == 0 {
-		return errors.New("it is empty; want a line that names the columns")
+		return errors.New("it is empty; want a header line with the column names")
 	}
 	names := table[0]
 	at := slices.Index(names, key)
@@ -31,13 +31,13 @@ func readCSV(f io.Reader, key string, add func(line int, id string, object json.
 	case key == "" && slices.Contains(keyNames, names[0]):
 		at = 0
 	case key == "":
-		return fmt.Errorf("its first column is named %q, not id or path; --key COLUMN names the one with the id", names[0])
+		return fmt.Errorf("its first column is named %q, not id or path; give the id column with --key COLUMN", names[0])
 	case at < 0:
 		return fmt.Errorf("it has no column %q", key)
 	}
 	for i, name := range names {
 		if name == "" || slices.Index(names, name) < i {
-			return fmt.Errorf("column %d is named %q, which is empty or there before", i+1, name)
+			return fmt.Errorf("column %d has an empty or repeated name, %q", i+1, name)
 		}
 	}
 	kinds := kindsOf(table)

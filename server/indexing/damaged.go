@@ -88,9 +88,9 @@ vicreg index backup in place of the file.`,
 	case len(r.Damaged) > 0:
 		return fmt.Errorf("%s: %w: it has %s, and %d sound items; store them again, or remove them with vicreg index remove FILE --damaged", usage.Printable(path), index.ErrDamaged, tally(r.Damaged), r.Rows)
 	case len(r.Other) > 0:
-		return fmt.Errorf("%s: %w: put a backup in its place; %d items are sound", usage.Printable(path), index.ErrDamaged, r.Rows)
+		return fmt.Errorf("%s: %w: replace it with a backup; %s intact", usage.Printable(path), index.ErrDamaged, usage.Count(r.Rows, "item"))
 	}
-	_, err = fmt.Fprintf(stdout, "%s is in order: %d items\n", usage.Printable(path), r.Rows)
+	_, err = fmt.Fprintf(stdout, "%s is intact: %s\n", usage.Printable(path), usage.Count(r.Rows, "item"))
 	return err
 }
 

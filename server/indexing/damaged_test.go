@@ -72,7 +72,7 @@ func TestDamagedIndex(t *testing.T) {
 	out = said(t, "remove", file, "--damaged")
 	want(t, out, "removed    03.png in namespace default: its row fails its checksum\n", "removed    07.png in ", "removed    05.png in namespace default: its thumbnail ",
 		"removed 2 damaged items and 1 damaged thumbnails from "+file+"; what could be read of them is in "+file+".damaged.jsonl\n")
-	want(t, said(t, "check", file), "is in order: 18 items")
+	want(t, said(t, "check", file), "is intact: 18 items")
 	kept := remains(t, file)
 	if len(kept) != 4 || kept[0].ID != "earlier" || kept[1].ID != "03.png" || kept[2].Columns["hash"] == nil || kept[3].Columns["jpeg"] == nil || !kept[3].Thumbnail {
 		t.Errorf("kept %+v", kept)
@@ -111,7 +111,7 @@ func remains(t *testing.T, file string) (all []remain) {
 func TestDamagedItemsAreMended(t *testing.T) {
 	dir, model := colours(t, 20), colour(t, 1)
 	file := harmed(t, model, dir)
-	want(t, said(t, "remove", file, "03.png"), "removed 1 items of namespace default")
+	want(t, said(t, "remove", file, "03.png"), "removed 1 item of namespace default")
 	want(t, said(t, "add", dir, "--index", file, "--model", model, "--prune"), "2 new, 0 changed", "; 20 items\n")
 	if out, _, _ := run(t.Context(), "check", file); out != "damaged    05.png in namespace default: its thumbnail fails its checksum\n" {
 		t.Errorf("left is %s", out)
@@ -128,10 +128,10 @@ func TestRebuildMissesDamaged(t *testing.T) {
 	next := colour(t, 2)
 	out, _, err := run(t.Context(), "rebuild", file, "--model", next)
 	want(t, out, "missing    03.png: its row fails its checksum\n", "missing    07.png: ")
-	if err == nil || !strings.Contains(err.Error(), "2 items cannot be made anew") {
+	if err == nil || !strings.Contains(err.Error(), "2 items cannot be recomputed") {
 		t.Errorf("got %v", err)
 	}
-	want(t, said(t, "rebuild", file, "--model", next, "--drop-missing"), "has 18 items of the model", "; 2 are left out")
+	want(t, said(t, "rebuild", file, "--model", next, "--drop-missing"), "rebuilt 18 items of ", "; 2 dropped")
 }
 
 func TestRemoveDamagedAlone(t *testing.T) {
@@ -152,5 +152,5 @@ func TestRemoveUnreadable(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	want(t, said(t, "remove", "--server", s.URL, "a"), "removed 1 items of namespace default")
+	want(t, said(t, "remove", "--server", s.URL, "a"), "removed 1 item of namespace default")
 }

@@ -26,7 +26,7 @@ const alike = 0.995
 func runDuplicates(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	f := usage.Flags(stdout, usage.Text{
 		Name:     "index duplicates",
-		Purpose:  "Find images that are there more than once: files of equal bytes, and images that look nearly the same.",
+		Purpose:  "Find duplicate images: byte-identical files, and images that look nearly the same.",
 		Synopsis: "FILE [flags]",
 		Examples: []string{
 			"vicreg index duplicates photos.index",
@@ -38,18 +38,18 @@ the same when the cosine of their vectors, as the model gave them, is at least t
 threshold. Each image is within the threshold of at least one other in its group; the
 number before it is its cosine to the first. In the second part, byte-identical files are
 represented by one of them. How close different images come depends on the model: look at
-what a threshold finds before you delete anything. A server may own the index meanwhile.`,
+what a threshold finds before you delete anything. The index may be in use by a server.`,
 	})
 	d := &duplicates{}
 	namespaceFlag(f, &d.namespace)
-	f.Float64Var(&d.threshold, "threshold", alike, "lowest `cosine` of images that are nearly the same")
+	f.Float64Var(&d.threshold, "threshold", alike, "lowest `cosine` of images that count as nearly the same")
 	asJSON := f.Bool("json", false, "print one JSON object")
 	var path string
 	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &path}); err != nil {
 		return err
 	}
 	if !(d.threshold > 0 && d.threshold <= 1) {
-		return usage.Errorf("--threshold %v: want more than 0, at most 1", d.threshold)
+		return usage.Errorf("--threshold %v: want more than 0 and at most 1", d.threshold)
 	}
 	if err := checkNamespace(d.namespace); err != nil {
 		return err
@@ -189,7 +189,7 @@ func (d *duplicates) text() string {
 		for _, c := range g {
 			fmt.Fprintf(&b, "  %.4f  %s", c.Cosine, c.name())
 			if c.Equals > 0 {
-				fmt.Fprintf(&b, "  and %d equal to it", c.Equals)
+				fmt.Fprintf(&b, "  and %d identical to it", c.Equals)
 			}
 			b.WriteByte('\n')
 		}

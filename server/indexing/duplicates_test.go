@@ -19,7 +19,7 @@ func TestDuplicates(t *testing.T) {
 	}
 	said(t, "add", dir, "--index", file, "--model", colour(t, 1, 50, 50, 50))
 	want(t, said(t, "duplicates", file, "--threshold", "0.999"), "1 group, 3 images in all, with equal bytes\n  a.png\n  copy/a.png\n  copy/b.png\n",
-		"2 groups, 5 images in all, with a cosine of 0.999 or more\n  1.0000  ", "  a.png  and 2 equal to it\n")
+		"2 groups, 5 images in all, with a cosine of 0.999 or more\n  1.0000  ", "  a.png  and 2 identical to it\n")
 
 	var d struct {
 		Threshold   float64

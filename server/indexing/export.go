@@ -32,21 +32,21 @@ func runExport(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	e := &exporting{}
 	f := usage.Flags(stdout, usage.Text{
 		Name:     "index export",
-		Purpose:  "Write the vectors of a namespace to a file, as the model gave them.",
+		Purpose:  "Write the vectors of a namespace to a file, as the model produced them.",
 		Synopsis: "FILE -o VECTORS [flags]",
 		Examples: []string{
 			"vicreg index export photos.index -o photos.npy",
 			"vicreg index export photos.index -o photos.jsonl --namespace holidays",
 		},
-		Notes: `VECTORS ends in .npy (rows of float32; the ids are in VECTORS.paths, a line a row),
-.parquet (path and embedding) or .jsonl, which alone has metadata, source and
-sha256, too. VECTORS.json names the model. Rows are in the order in which the ids
-came first. vicreg index add takes such a file. A server may own the index
-meanwhile.`,
+		Notes: `VECTORS ends in .npy (rows of float32; VECTORS.paths has the ids, one per line),
+.parquet (path and embedding) or .jsonl, the only format that also has metadata,
+source and sha256. VECTORS.json names the model. Rows are in the order in which the
+ids were first added. vicreg index add accepts such a file. The index may be in use
+by a server.`,
 	})
-	f.StringVar(&e.out, "o", "", "`VECTORS` to write, .npy, .jsonl or .parquet")
+	f.StringVar(&e.out, "o", "", "write to `VECTORS`, a .npy, .jsonl or .parquet file")
 	namespaceFlag(f, &e.namespace)
-	f.BoolVar(&e.force, "force", false, "write over VECTORS, and what stands beside it, if it exists")
+	f.BoolVar(&e.force, "force", false, "overwrite VECTORS and its side files if they exist")
 	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &e.file}); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ meanwhile.`,
 	if err := e.write(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "wrote %s: %d vectors of %d numbers, model %s\n", usage.Printable(e.out), e.info.Count, e.info.Dim, e.info.Fingerprint)
+	_, err = fmt.Fprintf(stdout, "wrote %s: %s of %s, model %s\n", usage.Printable(e.out), usage.Count(e.info.Count, "vector"), usage.Count(e.info.Dim, "number"), e.info.Fingerprint)
 	return err
 }
 
@@ -115,7 +115,7 @@ func (e *exporting) write(ctx context.Context) error {
 		return err
 	}
 	if len(e.ids) == 0 {
-		return usage.Errorf("there is nothing in namespace %s of %s", usage.Printable(e.namespace), usage.Printable(e.file))
+		return usage.Errorf("namespace %s of %s is empty", usage.Printable(e.namespace), usage.Printable(e.file))
 	}
 	b := e.index.Binding()
 	e.info = vectors.Info{Fingerprint: b.Fingerprint, Dim: b.Dim, Source: e.file, Images: hex.EncodeToString(h.Sum(nil)[:16]), Count: len(e.ids), Bad: []vectors.Bad{}}
@@ -144,13 +144,13 @@ func (e *exporting) rows(ctx context.Context, out io.Writer) error {
 	n := 0
 	err = each(ctx, e.index, e.namespace, true, func(it index.Item, _ int) error {
 		if n == len(e.ids) || it.ID != e.ids[n] {
-			return errors.New("items were deleted while they were written: try again")
+			return errors.New("items were deleted during the export: try again")
 		}
 		n++
 		return put(it)
 	})
 	if err == nil && n < len(e.ids) {
-		err = errors.New("items were deleted while they were written: try again")
+		err = errors.New("items were deleted during the export: try again")
 	}
 	return errors.Join(err, finish())
 }

@@ -22,15 +22,15 @@ func TestExportSparesWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, out := range []string{filepath.Join(folder, "v.npy"), link, hard, log, filepath.Join(folder, "x.npy")} {
-		wrong(t, "which must stay: give another name", "export", file, "-o", out, "--force")
-		wrong(t, "which must stay: give another name", "export", link, "-o", out, "--force")
+		wrong(t, "which must be kept: give another name", "export", file, "-o", out, "--force")
+		wrong(t, "which must be kept: give another name", "export", link, "-o", out, "--force")
 	}
 	if got := size(t, file); got != before {
 		t.Errorf("%d bytes became %d", before, got)
 	}
 	out := filepath.Join(t.TempDir(), "w.npy")
 	put(t, out+".paths", []byte("mine"))
-	wrong(t, "w.npy.paths exists; --force writes over it", "export", file, "-o", out)
+	wrong(t, "w.npy.paths exists; --force overwrites it", "export", file, "-o", out)
 	said(t, "export", file, "-o", out, "--force")
 	if text, err := os.ReadFile(out + ".paths"); err != nil || string(text) != "00.png\n01.png\n" {
 		t.Errorf("paths %q, %v", text, err)

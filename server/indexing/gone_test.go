@@ -65,9 +65,9 @@ func TestPruneOfAnotherFolder(t *testing.T) {
 	to := []string{"--index", file, "--model", model}
 	said(t, append([]string{"add", dir}, to...)...)
 	want(t, said(t, append([]string{"add", filepath.Join(dir, "checks"), "--prune"}, to...)...), "2 new", "; 7 items",
-		"2 images are indexed under another id, such as checks/a.png\n")
+		"already indexed under another id: 2 images, such as checks/a.png\n")
 	out := said(t, append([]string{"add", filepath.Dir(dir), "--prune"}, to...)...)
-	want(t, out, "5 new", "; 12 items", "7 images are indexed under another id, such as 00.png\n")
+	want(t, out, "5 new", "; 12 items", "already indexed under another id: 7 images, such as 00.png\n")
 	if strings.Contains(out, "removed") || !opened(t, file).Has(index.DefaultNamespace, "checks/a.png") {
 		t.Errorf("pruned: %s", out)
 	}

@@ -25,16 +25,16 @@ type word struct {
 
 func words() []word {
 	return []word{
-		{"add", "DIR...", "add images to an index, or bring it up to date", runAdd},
+		{"add", "DIR...", "add images to an index, or update it", runAdd},
 		{"remove", "FILE ID...", "remove items, all of a namespace, or all damaged ones", runRemove},
-		{"info", "FILE", "tell what is in an index", runInfo},
-		{"duplicates", "FILE", "find images that are there more than once, or nearly so", runDuplicates},
+		{"info", "FILE", "describe an index: items, namespaces, model, size", runInfo},
+		{"duplicates", "FILE", "find duplicate and nearly identical images", runDuplicates},
 		{"check", "FILE", "compare all of an index with its checksums and list what is damaged", runCheck},
-		{"backup", "FILE", "copy an index, also while a server writes it", runBackup},
+		{"backup", "FILE", "copy an index, even while a server writes to it", runBackup},
 		{"restore", "COPY FILE", "put a backup in place of an index", runRestore},
 		{"export", "FILE", "write the vectors of an index to a file", runExport},
-		{"compact", "FILE", "give the room of deleted items back to the disk", runCompact},
-		{"rebuild", "FILE", "make all vectors anew with another model", runRebuild},
+		{"compact", "FILE", "reclaim the disk space of deleted items", runCompact},
+		{"rebuild", "FILE", "recompute all vectors with another model", runRebuild},
 	}
 }
 
@@ -59,22 +59,22 @@ func Index(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if near := usage.Closest(args[0], names); near != "" {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	}
-	return usage.Errorf("unknown word %q, want %s%s", args[0], strings.Join(names, ", "), hint)
+	return usage.Errorf("unknown command %q: want %s%s", args[0], strings.Join(names, ", "), hint)
 }
 
 func overview() string {
 	var b strings.Builder
-	b.WriteString("Keep images with their vectors in a file, to find those that look alike.\n\nUsage:\n")
+	b.WriteString("Manage a file of images and their vectors for similarity search.\n\nUsage:\n")
 	for _, w := range words() {
 		fmt.Fprintf(&b, "  vicreg index %-17s  %s\n", w.name+" "+w.synopsis, w.purpose)
 	}
-	b.WriteString("\nEach explains itself with --help. vicreg search looks into an index, and vicreg\nserve --index answers requests from it.\n")
+	b.WriteString("\nRun vicreg index COMMAND --help for more. vicreg search searches an index, and\nvicreg serve --index serves it.\n")
 	return b.String()
 }
 
 // namespaceFlag registers the flag that selects a namespace.
 func namespaceFlag(fs *flag.FlagSet, value *string) {
-	fs.StringVar(value, "namespace", index.DefaultNamespace, "`NAME` of the collection in the index")
+	fs.StringVar(value, "namespace", index.DefaultNamespace, "`NAME` of the namespace, a separate collection in the index")
 }
 
 func checkNamespace(name string) error {
@@ -125,7 +125,7 @@ func advised(err error, path string, readOnly bool) error {
 	case errors.Is(err, index.ErrInUse) && !readOnly:
 		return &usage.Error{Err: &owned{err}}
 	case errors.Is(err, index.ErrModel):
-		return usage.Errorf("%w; give --model the file of the index's model, or make its vectors anew for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
+		return usage.Errorf("%w; give --model the file of the index's model, or recompute its vectors for this one: vicreg index rebuild %s --model FILE", err, usage.Printable(path))
 	case errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrNewer), errors.Is(err, fs.ErrNotExist):
 		return &usage.Error{Err: err}
 	}
@@ -136,7 +136,7 @@ func advised(err error, path string, readOnly bool) error {
 type owned struct{ err error }
 
 func (e *owned) Error() string {
-	return e.err.Error() + "; while vicreg serve owns an index, it takes changes through its API (vicreg index add --server URL, vicreg index remove --server URL)"
+	return e.err.Error() + "; while vicreg serve owns an index, change it through the server (vicreg index add --server URL, vicreg index remove --server URL)"
 }
 
 func (e *owned) Unwrap() error { return e.err }

@@ -39,7 +39,7 @@ func readRows(name, key, root string) (rows, error) {
 		case id == "":
 			return fmt.Errorf("line %d: the id is empty", line)
 		case twice:
-			return fmt.Errorf("line %d: %s is there for the second time", line, usage.Printable(id))
+			return fmt.Errorf("line %d: %s occurs a second time", line, usage.Printable(id))
 		case len(object) > index.MaxMetadata:
 			return fmt.Errorf("line %d: %d bytes of metadata are over the limit of %d", line, len(object), index.MaxMetadata)
 		}
@@ -101,7 +101,7 @@ func readObjects(f io.Reader, key string, add func(line int, id string, object j
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return fmt.Errorf("line %d: it is longer than %d bytes, and metadata has %d at the most", n+1, 4*index.MaxMetadata, index.MaxMetadata)
+		return fmt.Errorf("line %d: it is longer than %d bytes, and metadata may have at most %d", n+1, 4*index.MaxMetadata, index.MaxMetadata)
 	case err != nil:
 		return fmt.Errorf("line %d: %w", n+1, err)
 	}
@@ -118,10 +118,10 @@ func takeID(text []byte, key string) (id string, object json.RawMessage, err err
 		return "", nil, err
 	}
 	if name, is := repeated(text); is {
-		return "", nil, fmt.Errorf("%q is there twice", name)
+		return "", nil, fmt.Errorf("%q occurs twice", name)
 	}
 	if members == nil {
-		return "", nil, errors.New("null is no object")
+		return "", nil, errors.New("null is not an object")
 	}
 	for _, name := range keyNames {
 		if _, there := members[name]; key == "" && there {
@@ -133,7 +133,7 @@ func takeID(text []byte, key string) (id string, object json.RawMessage, err err
 		return "", nil, missingKey(key)
 	}
 	if err := json.Unmarshal(value, &id); err != nil {
-		return "", nil, fmt.Errorf("%q is no string", key)
+		return "", nil, fmt.Errorf("%q is not a string", key)
 	}
 	delete(members, key)
 	object, err = json.Marshal(members)
@@ -163,9 +163,9 @@ func repeated(object []byte) (name string, is bool) {
 
 func missingKey(key string) error {
 	if key == "" {
-		return errors.New(`there is neither "id" nor "path" in it; --key NAME names what holds the id`)
+		return errors.New(`it has neither "id" nor "path"; name the id member with --key NAME`)
 	}
-	return fmt.Errorf("there is no %q in it", key)
+	return fmt.Errorf("it has no %q", key)
 }
 
 // same reports whether two JSON objects are equal, regardless of order and spacing.

@@ -51,5 +51,5 @@ func TestNamesOnATerminal(t *testing.T) {
 	}
 	plain(said(t, "add", dir, "--index", file, "--model", model))
 	want(t, all.String(), `bad        "\x1b[31m.png": the id "\x1b[31m.png" has control characters`, `"\x1b[31mother"`, `with "\x1b[31mfield"`,
-		`\x1b[31mphotos/b.png"`, "bad        noise.png: neither", "gone       a.png")
+		`\x1b[31mphotos/b.png"`, "bad        noise.png: not a JPEG", "gone       a.png")
 }

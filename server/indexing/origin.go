@@ -49,7 +49,7 @@ func (a *adding) find(ctx context.Context) (*origin, error) {
 		return nil, err
 	}
 	if o.roots == nil && a.prune {
-		return nil, usage.Errorf("--prune is for folders and shards: nothing tells which images came from lists and single files, as in %s", usage.Printable(o.name))
+		return nil, usage.Errorf("--prune is for folders and shards: the index does not record which images came from lists and single files, as in %s", usage.Printable(o.name))
 	}
 	o.ids = func(yield func(string) bool) {
 		for i := range set.Len() {

@@ -42,7 +42,7 @@ func TestClientWaitsForAServer(t *testing.T) {
 	s.Close()
 	c, waits, said := hear(t, s.URL)
 	err := c.ask(t.Context(), "GET", "info", nil, nil, nil)
-	if err == nil || !strings.HasPrefix(err.Error(), "ask "+s.URL+": dial tcp ") ||
+	if err == nil || !strings.HasPrefix(err.Error(), "cannot reach "+s.URL+": dial tcp ") ||
 		!strings.Contains(err.Error(), "connection refused; given up after ") || !strings.HasSuffix(err.Error(), ": when the server is there again, give the same command") {
 		t.Errorf("got %v", err)
 	}
@@ -85,7 +85,7 @@ func hangUp(t *testing.T, w http.ResponseWriter, how string) {
 // Whatever shows of a restart, the request is sent again.
 func TestClientSurvivesRestarts(t *testing.T) {
 	for how, about := range map[string]string{"end": "EOF", "reset": "connection reset by peer", "amid": "unexpected EOF",
-		"loading": "the server refuses: soon (503)", "proxy": "the server refuses: soon (502)"} {
+		"loading": "the server refused the request: soon (503)", "proxy": "the server refused the request: soon (502)"} {
 		failures := 3
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
@@ -144,7 +144,7 @@ func TestClientDoesNotWaitInVain(t *testing.T) {
 	defer busy.Close()
 	c, waits, said = hear(t, busy.URL)
 	err = c.ask(t.Context(), "GET", "info", nil, nil, nil)
-	if err == nil || err.Error() != "the server refuses: busy (429); given up after 10m0s" || len(*waits) != 600 || said.Len() > 0 {
+	if err == nil || err.Error() != "the server refused the request: busy (429); given up after 10m0s" || len(*waits) != 600 || said.Len() > 0 {
 		t.Errorf("busy: %v after %d waits, and said %q", err, len(*waits), said)
 	}
 }
@@ -229,7 +229,7 @@ func TestClientGivesUpASilentServer(t *testing.T) {
 			err := client.ask(t.Context(), "POST", "items", nil, body, nil)
 			took := time.Since(begin)
 			leave()
-			want := fmt.Sprintf("ask http://server: the server is silent for %v; given up after %v: when the server is there again, give the same command", client.silence, c.took)
+			want := fmt.Sprintf("cannot reach http://server: the server is silent for %v; given up after %v: when the server is there again, give the same command", client.silence, c.took)
 			if err == nil || err.Error() != want {
 				t.Errorf("a deadline of %v s: %v, want %s", deadline, err, want)
 			}
@@ -350,7 +350,7 @@ func TestCommandsSayThatTheyWait(t *testing.T) {
 		var heard bytes.Buffer
 		err := Index(t.Context(), append(args, "--server", s.URL, "--api-key-file", keys), io.Discard, &heard)
 		s.Close()
-		if err == nil || heard.String() != "waiting up to 10m0s for the server at "+s.URL+": the server refuses: the index is being loaded (503)\nthe server at "+s.URL+" answers again\n" {
+		if err == nil || heard.String() != "waiting up to 10m0s for the server at "+s.URL+": the server refused the request: the index is being loaded (503)\nthe server at "+s.URL+" answers again\n" {
 			t.Errorf("%s: %v, and said %q", args[0], err, heard.String())
 		}
 	}

@@ -202,7 +202,7 @@ func (p *plan) left(d deed, a addition) bool {
 		p.did(leave, 1)
 	case hold:
 		p.mu.Lock()
-		p.held = append(p.held, dataset.Bad{Key: a.id, Reason: "belongs to " + usage.Printable(p.known[a.id].source) + " already"})
+		p.held = append(p.held, dataset.Bad{Key: a.id, Reason: "already belongs to " + usage.Printable(p.known[a.id].source)})
 		p.done[hold]++
 		p.mu.Unlock()
 	default:

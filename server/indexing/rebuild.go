@@ -43,21 +43,21 @@ func runRebuild(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	r := &rebuilding{stdout: stdout, stderr: stderr, todo: map[string][]member{}}
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "index rebuild",
-		Purpose:  "Make all vectors of an index anew with another model, from the files that its items came from.",
+		Purpose:  "Recompute all vectors of an index with another model, from the original image files.",
 		Synopsis: "FILE --model FILE [flags]",
 		Examples: []string{"vicreg index rebuild photos.index --model better.onnx"},
 		Notes: `An index does not store images. Each item's file must still be on this disk, in the same
-place with the same bytes; members of shards are read from there. The new index grows in
-FILE.rebuild: to continue after an interruption, give the same command again. FILE stays
-as it is until everything is there, and is then replaced in one step.
+place with the same bytes; shard members are read from their shards. The new index is built
+in FILE.rebuild: to continue after an interruption, run the same command again. FILE stays
+unchanged until the new index is complete, and is then replaced atomically.
 
 FILE is not replaced as long as some items cannot be remade: those stored as vectors,
 those sent to a server (PUT or POST) without an absolute path, those whose files have
 changed or disappeared, and those that are damaged. They are listed. Leave them out with
 --drop-missing, or send their images again once FILE is rebuilt.`,
 	})
-	fs.StringVar(&r.model, "model", "", "exported `FILE` of the new model")
-	fs.BoolVar(&r.dropMissing, "drop-missing", false, "leave out items that cannot be made anew")
+	fs.StringVar(&r.model, "model", "", "exported model `FILE` of the new model")
+	fs.BoolVar(&r.dropMissing, "drop-missing", false, "drop items that cannot be recomputed")
 	r.foreign.Register(fs)
 	r.files.Register(fs)
 	r.machine.Register(fs)
@@ -84,12 +84,12 @@ func (r *rebuilding) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.old.Close()) }()
 	if r.old.Binding().Fingerprint == r.enc.Fingerprint() {
-		return usage.Errorf("%s has the vectors of this model already, %s", usage.Printable(r.path), r.enc.Fingerprint())
+		return usage.Errorf("%s already has the vectors of this model, %s", usage.Printable(r.path), r.enc.Fingerprint())
 	}
 	if r.next, err = open(ctx, r.path+".rebuild", index.Options{Binding: bindingOf(r.enc), Create: true}, r.stderr); errors.Is(err, index.ErrModel) {
-		return usage.Errorf("%s was begun with another model; remove it to begin anew", usage.Printable(r.path+".rebuild"))
+		return usage.Errorf("%s was started with another model; remove it to start over", usage.Printable(r.path+".rebuild"))
 	} else if err != nil {
-		return alone(err, "another rebuild is under way")
+		return alone(err, "another rebuild is in progress")
 	}
 	defer func() { err = errors.Join(err, r.next.Close()) }()
 	if err := r.plan(ctx); err != nil {
@@ -146,7 +146,7 @@ func (r *rebuilding) miss(m member, why string) {
 // encode computes the vectors and stores them in the next index.
 func (r *rebuilding) encode(ctx context.Context) error {
 	if r.done > 0 {
-		fmt.Fprintf(r.stderr, "going on after %d of %d items\n", r.done, r.n)
+		fmt.Fprintf(r.stderr, "continuing after %d of %d items\n", r.done, r.n)
 	}
 	line, begin, before := bulk.NewLine(r.stderr), time.Now(), r.done
 	defer line.Clear()
@@ -169,7 +169,7 @@ func (r *rebuilding) encode(ctx context.Context) error {
 		r.done += len(batch)
 		now := r.done
 		r.mu.Unlock()
-		line.Show(func() string { return bulk.Rate("made anew", now, r.n, before, begin) })
+		line.Show(func() string { return bulk.Rate("recomputed", now, r.n, before, begin) })
 		return nil
 	})
 }
@@ -260,16 +260,16 @@ func (r *rebuilding) store(ctx context.Context, batch []member) error {
 func (r *rebuilding) finish(ctx context.Context) error {
 	some(r.stdout, "missing", len(r.missing), func(i int) string { return told(r.missing[i], ": ") })
 	if n := len(r.missing); n > 0 && !r.dropMissing {
-		return fmt.Errorf("%d items cannot be made anew, so %s stays as it is; --drop-missing leaves them out", n, usage.Printable(r.path))
+		return fmt.Errorf("%s cannot be recomputed, so %s stays unchanged; --drop-missing drops them", usage.Count(n, "item"), usage.Printable(r.path))
 	}
 	if r.done == 0 {
-		return errors.New("no item can be made anew: nothing would be left")
+		return errors.New("no item can be recomputed: nothing would be left")
 	}
 	was := r.old.Binding().Fingerprint
 	if err := r.old.Replace(ctx, r.next); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(r.stdout, "%s has %d items of the model %s now, it had those of %s; %d are left out\n",
-		usage.Printable(r.path), r.old.Len(), r.enc.Fingerprint(), was, len(r.missing))
+	_, err := fmt.Fprintf(r.stdout, "rebuilt %s of %s with model %s (before: %s); %d dropped\n",
+		usage.Count(r.old.Len(), "item"), usage.Printable(r.path), r.enc.Fingerprint(), was, len(r.missing))
 	return err
 }

@@ -41,10 +41,10 @@ func TestRebuild(t *testing.T) {
 	said(t, "add", dir, "--index", file, "--model", old)
 	said(t, "add", dir, "--index", file, "--model", old, "--namespace", "again")
 	said(t, "add", shard, "--index", file, "--model", old)
-	wrong(t, "has the vectors of this model already", "rebuild", file, "--model", old)
+	wrong(t, "already has the vectors of this model", "rebuild", file, "--model", old)
 	wrong(t, "--model FILE is missing", "rebuild", file)
 
-	want(t, said(t, "rebuild", file, "--model", next), "x.index has 14 items of the model ", "; 0 are left out")
+	want(t, said(t, "rebuild", file, "--model", next), "rebuilt 14 items of ", "x.index with model ", "; 0 dropped")
 	it, thumb := got(t, file, "kind/a.png"), thumbnailOf(t, file, "kind/a.png")
 	if it.Vector[0] < 49 || it.Vector[0] > 51 || string(it.Metadata) != `{"label":"kind"}` || len(it.Hash) != 32 || it.Source == "" || thumb == "" {
 		t.Errorf("stored %+v", it)
@@ -83,23 +83,23 @@ func TestRebuildMisses(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err := run(t.Context(), "rebuild", file, "--model", next)
-	if err == nil || !strings.Contains(err.Error(), "6 items cannot be made anew, so "+file+" stays as it is; --drop-missing") {
+	if err == nil || !strings.Contains(err.Error(), "6 items cannot be recomputed, so "+file+" stays unchanged; --drop-missing") {
 		t.Fatalf("got %v", err)
 	}
-	want(t, out, "missing    bare: it was stored as a vector, without an image", "missing    sent: its image was sent without a path on this disk, and images are not kept", "missing    relative: its path is not absolute: a.png",
-		"missing    00.png: its file has changed since it was indexed", "missing    01.png: ", "missing    shard.tar/one.png in namespace tar: it is not in ")
+	want(t, out, "missing    bare: it was stored as a vector, without an image", "missing    sent: its image was sent without a path on this disk, and images are not stored", "missing    relative: its path is not absolute: a.png",
+		"missing    00.png: its file has changed since it was indexed", "missing    01.png: ", "missing    shard.tar/one.png in namespace tar: it is no longer in ")
 	if b := opened(t, file).Binding(); b.Fingerprint != fingerprint {
 		t.Error("the index was replaced")
 	}
 
-	wrong(t, "was begun with another model; remove it", "rebuild", file, "--model", colour(t, 3))
+	wrong(t, "was started with another model; remove it", "rebuild", file, "--model", colour(t, 3))
 	put(t, filepath.Join(dir, "01.png"), filled(t, 10+7, 200-5, 60+31)) // as it was before
 	out, errs, err := run(t.Context(), "rebuild", file, "--model", next, "--drop-missing")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, out, "has 5 items of the model ", "; 5 are left out")
-	want(t, errs, "going on after 4 of 7 items")
+	want(t, out, "rebuilt 5 items of ", "; 5 dropped")
+	want(t, errs, "continuing after 4 of 7 items")
 	if opened(t, file).Has("default", "00.png") || !opened(t, file).Has("default", "01.png") {
 		t.Error("the wrong items are there")
 	}
@@ -151,6 +151,6 @@ func TestRebuildReadsFilesOnly(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	want(t, said(t, "rebuild", file, "--model", colour(t, 2), "--drop-missing"), pipe+" is no file\n", "/dev/zero is no file\n", dir+" is no file\n",
-		"it is not in "+list+" any more\n", "is over the limit of ", "has 1 items of the model", "; 5 are left out")
+	want(t, said(t, "rebuild", file, "--model", colour(t, 2), "--drop-missing"), pipe+" is not a file\n", "/dev/zero is not a file\n", dir+" is not a file\n",
+		"it is no longer in "+list+"\n", "is over the limit of ", "rebuilt 1 item of ", "; 5 dropped")
 }

@@ -46,10 +46,10 @@ func connect(ctx context.Context, c *client, namespace string) (*remote, error) 
 		return nil, err
 	}
 	if info.Index == nil {
-		return nil, fmt.Errorf("the server at %s has no index: it is started without --index FILE", c.base.Redacted())
+		return nil, fmt.Errorf("the server at %s has no index: start it with --index FILE", c.base.Redacted())
 	}
 	if info.Limits.Images < 1 || info.Limits.Body < 1 {
-		return nil, fmt.Errorf("what answers at %s is no vicreg serve", c.base.Redacted())
+		return nil, fmt.Errorf("%s does not look like a vicreg server", c.base.Redacted())
 	}
 	c.expect(info.Limits.Deadline)
 	return &remote{client: c, namespace: namespace, most: info.Limits.Images, room: info.Limits.Body,
@@ -118,13 +118,13 @@ func (r *remote) put(ctx context.Context, items []entry) (bad []string, err erro
 		return nil, err
 	}
 	if len(result.Data) != len(items) {
-		return nil, fmt.Errorf("the server answers %d of %d items", len(result.Data), len(items))
+		return nil, fmt.Errorf("the server answered for %d of %d items", len(result.Data), len(items))
 	}
 	bad = make([]string, len(items))
 	for i, d := range result.Data {
 		switch e := d.Error; {
 		case d.Index != i:
-			return nil, fmt.Errorf("the server answers item %d with number %d", i, d.Index)
+			return nil, fmt.Errorf("the server answered item %d with index %d", i, d.Index)
 		case e != nil && e.Status == http.StatusInsufficientStorage:
 			return nil, &refusal{status: e.Status, detail: e.Detail}
 		case e != nil:

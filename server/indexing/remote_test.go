@@ -129,10 +129,10 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		{401, `{"title":"An API key is missing","detail":"it is"}`, "the server refuses: it wants an API key; --api-key-file FILE gives one (401)"},
-		{409, `{"title":"other model","detail":""}`, "the server refuses: other model (409)"},
-		{502, `<html>`, "the server refuses: Bad Gateway (502)"},
-		{200, `<html>`, "the server's answer cannot be read: "},
+		{401, `{"title":"An API key is missing","detail":"it is"}`, "the server refused the request: it requires an API key; give one with --api-key-file FILE (401)"},
+		{409, `{"title":"other model","detail":""}`, "the server refused the request: other model (409)"},
+		{502, `<html>`, "the server refused the request: Bad Gateway (502)"},
+		{200, `<html>`, "cannot read the server's answer: "},
 	} {
 		_, client, _ := play(t, func(w http.ResponseWriter, _ *http.Request, _ []entry) {
 			w.WriteHeader(c.status)
@@ -165,7 +165,7 @@ func TestClientSaysThatAKeyIsWrong(t *testing.T) {
 	_, c, _ := play(t, func(w http.ResponseWriter, _ *http.Request, _ []entry) { refuse(w, 401, "send the header") })
 	c.key = "s3cret"
 	err := c.ask(t.Context(), "GET", "items", nil, nil, nil)
-	if err == nil || err.Error() != "the server refuses: the API key that was given is not one of its keys (401)" {
+	if err == nil || err.Error() != "the server refused the request: the given API key is not one of its keys (401)" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -194,9 +194,9 @@ func TestClientSpeaksOfTLS(t *testing.T) {
 	}()
 	host := strings.TrimPrefix(s.URL, "https://")
 	for address, want := range map[string]string{
-		"http://" + host:                  "ask http://" + host + ": the server speaks TLS: give --server https://" + host,
-		"http://" + alert.Addr().String(): "ask http://" + alert.Addr().String() + ": the server speaks TLS: give --server https://" + alert.Addr().String(),
-		"https://" + host:                 "; SSL_CERT_FILE=FILE in the environment names the certificate of a private CA",
+		"http://" + host:                  "cannot reach http://" + host + ": the server uses TLS: give --server https://" + host,
+		"http://" + alert.Addr().String(): "cannot reach http://" + alert.Addr().String() + ": the server uses TLS: give --server https://" + alert.Addr().String(),
+		"https://" + host:                 "; for a private CA set SSL_CERT_FILE to its certificate",
 	} {
 		c, err := newClient(address, "", io.Discard)
 		if err != nil {
@@ -295,7 +295,7 @@ func TestRemoteImages(t *testing.T) {
 		t.Errorf("done %v, bad %v, %d late", plan.done, plan.bad, late)
 	}
 	for _, b := range plan.bad {
-		if want := map[string]string{"large.png": "its file of 5000 bytes is over what the server takes in a request, 4000", "noise.png": "it is noise"}[b.Key]; b.Reason != want {
+		if want := map[string]string{"large.png": "its file of 5000 bytes exceeds the 4000 that the server accepts in a request", "noise.png": "it is noise"}[b.Key]; b.Reason != want {
 			t.Errorf("bad: %+v, want %s", b, want)
 		}
 	}
@@ -368,7 +368,7 @@ func TestRemoteImagesEnd(t *testing.T) {
 	}
 	for _, answer := range []string{`{"data":[]}`, `{}`} {
 		_, c, _ := play(t, func(w http.ResponseWriter, _ *http.Request, _ []entry) { fmt.Fprint(w, answer) })
-		if err := at(t, c).images(t.Context(), set, &plan{}, func() {}); err == nil || !strings.Contains(err.Error(), "the server answers 0 of ") {
+		if err := at(t, c).images(t.Context(), set, &plan{}, func() {}); err == nil || !strings.Contains(err.Error(), "the server answered for 0 of ") {
 			t.Errorf("%s: got %v", answer, err)
 		}
 	}
@@ -383,9 +383,9 @@ func TestRemoteImagesEnd(t *testing.T) {
 
 func TestConnectRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"limits":{"body_bytes":1,"images":1},"index":null}`: "it is started without --index FILE",
-		`{"index":{"fingerprint":"x"}}`:                       "is no vicreg serve",
-		`[]`:                                                  "cannot be read",
+		`{"limits":{"body_bytes":1,"images":1},"index":null}`: "start it with --index FILE",
+		`{"index":{"fingerprint":"x"}}`:                       "does not look like a vicreg server",
+		`[]`:                                                  "cannot read the server's answer",
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }))
 		c, err := newClient(s.URL, "", io.Discard)

@@ -57,9 +57,9 @@ damaged thumbnails of items, which themselves stay. Each is named, and what can 
 read of it is first appended to FILE.damaged.jsonl, a line each.`,
 	})
 	namespaceFlag(f, &r.namespace)
-	f.BoolVar(&r.all, "all", false, "remove all items of --namespace, and so the namespace")
+	f.BoolVar(&r.all, "all", false, "remove all items of --namespace, and thus the namespace")
 	f.BoolVar(&r.damaged, "damaged", false, "remove all damaged items, of all namespaces")
-	f.StringVar(&r.server, "server", "", "`URL` of the server that owns the index, in place of FILE")
+	f.StringVar(&r.server, "server", "", "`URL` of the server that owns the index, instead of FILE")
 	f.StringVar(&r.keyFile, "api-key-file", "", "`FILE` with the server's API key: its first line that is neither blank nor a # comment")
 	if err := r.parse(f, args); err != nil {
 		return err
@@ -77,7 +77,7 @@ read of it is first appended to FILE.damaged.jsonl, a line each.`,
 	}
 	removed, err := from.remove(ctx, r.ids)
 	if removed > 0 || err == nil {
-		fmt.Fprintf(stdout, "removed %d items of namespace %s from %s%s\n", removed, usage.Printable(r.namespace), usage.Printable(r.where()), others(len(r.ids)-removed, err))
+		fmt.Fprintf(stdout, "removed %s of namespace %s from %s%s\n", usage.Count(removed, "item"), usage.Printable(r.namespace), usage.Printable(r.where()), others(len(r.ids)-removed, err))
 	}
 	return err
 }
@@ -88,7 +88,7 @@ func others(n int, err error) string {
 	if n == 0 || err != nil {
 		return ""
 	}
-	return fmt.Sprintf("; %d more were gone meanwhile", n)
+	return fmt.Sprintf("; %d more had already been removed by others", n)
 }
 
 // where names the index, for display.
@@ -114,7 +114,7 @@ func (r *removing) parse(f *flag.FlagSet, args []string) error {
 	given = slices.DeleteFunc(given, func(text string) bool { return text == none })
 	if r.server == "" {
 		if len(given) == 0 {
-			return usage.Errorf("FILE is missing, or --server URL")
+			return usage.Errorf("FILE or --server URL is missing")
 		}
 		r.file, given = given[0], given[1:]
 	}
@@ -122,17 +122,17 @@ func (r *removing) parse(f *flag.FlagSet, args []string) error {
 	r.ids = slices.Compact(given)
 	switch {
 	case r.server == "" && r.keyFile != "":
-		return usage.Errorf("--api-key-file goes with --server")
+		return usage.Errorf("--api-key-file requires --server")
 	case r.damaged && (r.all || len(r.ids) > 0 || r.server != "" || usage.Given(f, "namespace")):
 		return usage.Errorf("--damaged goes with FILE alone: it removes the damaged items of all namespaces")
 	case r.damaged:
 		return nil
 	case r.all && len(r.ids) > 0:
-		return usage.Errorf("--all removes all there is: leave the IDs out, or --all")
+		return usage.Errorf("--all removes all items: give either IDs or --all")
 	case r.all && !usage.Given(f, "namespace"):
-		return usage.Errorf("--all goes with --namespace: say which one is to be emptied, also if it is %s", index.DefaultNamespace)
+		return usage.Errorf("--all requires --namespace: name the namespace to empty, even if it is %s", index.DefaultNamespace)
 	case !r.all && len(r.ids) == 0:
-		return usage.Errorf("ID is missing, or --namespace NAME --all, or --damaged")
+		return usage.Errorf("ID or --namespace NAME --all is missing, or --damaged")
 	}
 	for _, id := range r.ids {
 		if err := index.CheckID(id); err != nil {
@@ -167,7 +167,7 @@ func (r *removing) settle(ctx context.Context, from emptied) error {
 	if r.all {
 		there, err := from.known(ctx, func(int, int) {})
 		if err == nil && len(there) == 0 {
-			err = usage.Errorf("there is nothing in namespace %s of %s", usage.Printable(r.namespace), usage.Printable(r.where()))
+			err = usage.Errorf("namespace %s of %s is empty", usage.Printable(r.namespace), usage.Printable(r.where()))
 		}
 		for id := range there {
 			r.ids = append(r.ids, id)

@@ -32,11 +32,11 @@ func TestRemove(t *testing.T) {
 		return defaults, others
 	}
 	for words, args := range map[string][]string{
-		"FILE is missing": {}, "ID is missing, or --namespace NAME --all": {file}, "an ID is empty": {file, ""},
-		"--all goes with --namespace":                             {file, "--all"},
-		"leave the IDs out":                                       {file, "00.png", "--namespace", "other", "--all"},
-		"--api-key-file goes with --server":                       {file, "00.png", "--api-key-file", "x"},
-		"there is nothing in namespace othr; did you mean other?": {file, "--namespace", "othr", "--all"},
+		"FILE or --server URL is missing": {}, "ID or --namespace NAME --all is missing": {file}, "an ID is empty": {file, ""},
+		"--all requires --namespace":                   {file, "--all"},
+		"give either IDs or --all":                     {file, "00.png", "--namespace", "other", "--all"},
+		"--api-key-file requires --server":             {file, "00.png", "--api-key-file", "x"},
+		"namespace othr is empty; did you mean other?": {file, "--namespace", "othr", "--all"},
 		"namespace default of " + file + ": a, b, c, d, e and 1 more; nothing was removed": {file, "00.png", "f", "e", "d", "c", "b", "a", "a"},
 		"not exist": {filepath.Join(dir, "none.index"), "a"},
 	} {
@@ -46,7 +46,7 @@ func TestRemove(t *testing.T) {
 		t.Fatalf("%d and %d items are left", a, b)
 	}
 	want(t, said(t, "remove", file, "00.png", "01.png", "00.png"), "removed 2 items of namespace default from "+file)
-	want(t, said(t, "remove", file, "--namespace", "other", "--", "-x/03.png"), "removed 1 items of namespace other")
+	want(t, said(t, "remove", file, "--namespace", "other", "--", "-x/03.png"), "removed 1 item of namespace other")
 	if a, b := left(); a != 4 || b != 5 {
 		t.Errorf("%d and %d items are left", a, b)
 	}
@@ -55,7 +55,7 @@ func TestRemove(t *testing.T) {
 		t.Errorf("%d and %d items are left", a, b)
 	}
 	said(t, "check", file)
-	wrong(t, "there is nothing in namespace other", "remove", file, "--namespace", "other", "--all")
+	wrong(t, "namespace other is empty", "remove", file, "--namespace", "other", "--all")
 }
 
 // Items that others remove meanwhile are not counted.
@@ -66,10 +66,10 @@ func TestRemoveCountsItsOwn(t *testing.T) {
 		failed string
 	}{
 		"all":         {nil, "removed 3 items of namespace n from ", ""},
-		"one is gone": {map[string]int{"b": 404}, "removed 2 items of namespace n from URL; 1 more were gone meanwhile\n", ""},
-		"all gone":    {map[string]int{"a": 404, "b": 404, "c": 404}, "removed 0 items of namespace n from URL; 3 more were gone meanwhile\n", ""},
-		"it breaks":   {map[string]int{"b": 404, "c": 500}, "removed 1 items of namespace n from URL\n", "the server refuses: no more (500)"},
-		"at once":     {map[string]int{"a": 500}, "", "the server refuses: no more (500)"},
+		"one is gone": {map[string]int{"b": 404}, "removed 2 items of namespace n from URL; 1 more had already been removed by others\n", ""},
+		"all gone":    {map[string]int{"a": 404, "b": 404, "c": 404}, "removed 0 items of namespace n from URL; 3 more had already been removed by others\n", ""},
+		"it breaks":   {map[string]int{"b": 404, "c": 500}, "removed 1 item of namespace n from URL\n", "the server refused the request: no more (500)"},
+		"at once":     {map[string]int{"a": 500}, "", "the server refused the request: no more (500)"},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			status := c.status[strings.TrimPrefix(r.URL.Path, "/items/")]

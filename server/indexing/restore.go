@@ -14,7 +14,7 @@ import (
 func runRestore(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	f := usage.Flags(stdout, usage.Text{
 		Name:     "index restore",
-		Purpose:  "Put a backup in place of an index, with all checksums verified first.",
+		Purpose:  "Replace an index with a backup, after verifying all its checksums.",
 		Synopsis: "COPY FILE",
 		Examples: []string{"vicreg index restore photos-2026-11.index photos.index"},
 		Notes: `What FILE had is gone afterwards, and so is the log of changes beside it (FILE-wal), which
@@ -36,6 +36,6 @@ interrupted, give the command again.`,
 	case err != nil:
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s has the %d items of %s now\n", usage.Printable(path), n, usage.Printable(from))
+	_, err = fmt.Fprintf(stdout, "restored %s of %s from %s\n", usage.Count(n, "item"), usage.Printable(path), usage.Printable(from))
 	return err
 }

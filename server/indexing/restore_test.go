@@ -32,8 +32,8 @@ func TestRestore(t *testing.T) {
 		}
 		put(t, crashed+suffix, data)
 	}
-	want(t, said(t, "restore", copied, crashed), crashed+" has the 4 items of "+copied+" now\n")
-	want(t, said(t, "check", crashed), "is in order: 4 items")
+	want(t, said(t, "restore", copied, crashed), "restored 4 items of "+crashed+" from "+copied+"\n")
+	want(t, said(t, "check", crashed), "is intact: 4 items")
 	got(t, crashed, "00.png")
 
 	put(t, filepath.Join(dir, "diary"), []byte("Dear diary,\n"))
@@ -42,7 +42,7 @@ func TestRestore(t *testing.T) {
 		"FILE is missing":    {copied},
 		"no such file":       {copied + "none", crashed},
 		"move it away":       {copied, filepath.Join(dir, "diary")},
-		"no index of vicreg": {filepath.Join(dir, "diary"), crashed},
+		"not a vicreg index": {filepath.Join(dir, "diary"), crashed},
 	} {
 		wrong(t, words, append([]string{"restore"}, args...)...)
 	}
@@ -52,5 +52,5 @@ func TestRestore(t *testing.T) {
 	if _, _, err := run(t.Context(), "restore", copied, crashed); !errors.Is(err, index.ErrDamaged) {
 		t.Errorf("a damaged copy: %v", err)
 	}
-	want(t, said(t, "check", crashed), "is in order: 4 items")
+	want(t, said(t, "check", crashed), "is intact: 4 items")
 }

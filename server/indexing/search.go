@@ -38,7 +38,7 @@ func Search(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	s := &searching{stdout: stdout, stderr: stderr}
 	fs := usage.Flags(stdout, usage.Text{
 		Name:     "search",
-		Purpose:  "Find the images of an index that are most like another.",
+		Purpose:  "Find the images in an index that are most similar to another.",
 		Synopsis: "FILE (--image FILE --model FILE | --id ID) [flags]",
 		Examples: []string{
 			"vicreg search photos.index --model backbone.onnx --image cat.jpg",
@@ -47,18 +47,18 @@ func Search(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 		Notes: `Each line has the rank, the score (-1 to 1), the percentile (how many pairs of images in
 the namespace have a lower score, in percent) and the id. Above 81 images the percentile
 is estimated from random pairs, 40 per image and at most 20,000. An image given by --id
-is not among its own results.
+is not part of its own results.
 
 A filter is a JSON object, such as {"label": "cat"}, with the operators $eq $ne $in $nin
-$gt $gte $lt $lte $exists $and $or $not. A server may own the index meanwhile.`,
+$gt $gte $lt $lte $exists $and $or $not. The index may be in use by a server.`,
 	})
-	fs.StringVar(&s.image, "image", "", "`FILE` of the image to find others like")
-	fs.StringVar(&s.model, "model", "", "exported `FILE` that the index was made with")
-	fs.StringVar(&s.id, "id", "", "`ID` of an image in the index to find others like")
+	fs.StringVar(&s.image, "image", "", "image `FILE` to search for")
+	fs.StringVar(&s.model, "model", "", "exported model `FILE` that the index was made with")
+	fs.StringVar(&s.id, "id", "", "`ID` of an image in the index to search for")
 	namespaceFlag(fs, &s.namespace)
-	fs.IntVar(&s.k, "k", 10, "`N` images at the most")
-	fs.StringVar(&s.filter, "filter", "", "`JSON` that the metadata must fulfil")
-	fs.Float64Var(&s.threshold, "threshold", -1, "lowest `score` that counts, -1 to 1")
+	fs.IntVar(&s.k, "k", 10, "return at most `N` images")
+	fs.StringVar(&s.filter, "filter", "", "`JSON` filter that the metadata must match")
+	fs.Float64Var(&s.threshold, "threshold", -1, "lowest `score` to return, -1 to 1")
 	fs.BoolVar(&s.asJSON, "json", false, "print one JSON object")
 	s.foreign.Register(fs)
 	s.files.Register(fs)
@@ -76,7 +76,7 @@ $gt $gte $lt $lte $exists $and $or $not. A server may own the index meanwhile.`,
 func (s *searching) validate(fs *flag.FlagSet) error {
 	switch {
 	case (s.image == "") == (s.id == ""):
-		return usage.Errorf("want one of --image FILE and --id ID")
+		return usage.Errorf("want either --image FILE or --id ID")
 	case s.image != "" && s.model == "":
 		return usage.Errorf("--model FILE is missing: it turns the image into a vector")
 	case s.k < 1 || s.k > index.MaxK:

@@ -60,21 +60,21 @@ func TestSearch(t *testing.T) {
 
 	for words, args := range map[string][]string{
 		"FILE is missing":                             {"--id", "a"},
-		"want one of --image":                         {file},
-		"want one of --image FIL":                     {file, "--image", asked, "--id", "a"},
+		"want either --image":                         {file},
+		"want either --image FIL":                     {file, "--image", asked, "--id", "a"},
 		"--model FILE is missing":                     {file, "--image", asked},
 		"-k 0: want 1 to 1000":                        {file, "--id", "a", "-k", "0"},
 		"--filter: ":                                  {file, "--id", "a", "--filter", `{"label":`},
 		"--threshold NaN: want a number from -1 to 1": {file, "--id", "a", "--threshold", "NaN"},
 		"--threshold 2: want a number from -1 to 1":   {file, "--id", "a", "--threshold", "2"},
-		"there is no such item":                       {file, "--id", "none"},
+		"no such item":                                {file, "--id", "none"},
 		"vicreg index rebuild " + file:                {file, "--id", "warm/red.png", "--model", colour(t, 2)},
 		"--image: open none.png":                      {file, "--model", model, "--image", "none.png"},
 		"--image " + file + ": ":                      {file, "--model", model, "--image", file},
 	} {
 		wrong(t, words, append([]string{"search"}, args...)...)
 	}
-	wrong(t, "there is nothing in namespace other; there is default", "search", file, "--id", "warm/red.png", "--namespace", "other")
+	wrong(t, "namespace other is empty; available: default", "search", file, "--id", "warm/red.png", "--namespace", "other")
 	if _, _, err := run(t.Context(), "search", filepath.Join(dir, "none"), "--id", "a"); !os.IsNotExist(err) && !strings.Contains(err.Error(), "not exist") {
 		t.Errorf("no index: %v", err)
 	}
@@ -91,8 +91,8 @@ func TestUnknownNamespace(t *testing.T) {
 		{"duplicates", file}, {"search", file, "--id", "00.png"}, {"search", file, "--image", asked, "--model", model},
 		{"export", file, "-o", filepath.Join(t.TempDir(), "x.npy")},
 	} {
-		wrong(t, "there is nothing in namespace holidas; did you mean holidays?", append(args, "--namespace", "holidas")...)
-		wrong(t, "there is nothing in namespace default; there is holidays", args...)
+		wrong(t, "namespace holidas is empty; did you mean holidays?", append(args, "--namespace", "holidas")...)
+		wrong(t, "namespace default is empty; available: holidays", args...)
 	}
 	want(t, said(t, "search", file, "--id", "00.png", "--namespace", "holidays", "--filter", `{"year": 1}`), "no item of namespace holidays has the field year")
 	want(t, said(t, "search", file, "--id", "00.png", "--namespace", "holidays", "--filter", `{"year": 1}`, "--json"), `"note": "no item`)
@@ -105,5 +105,5 @@ func TestUnknownNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, said(t, "duplicates", empty), "0 groups, 0 images in all,")
-	wrong(t, "there is nothing in namespace x", "duplicates", empty, "--namespace", "x")
+	wrong(t, "namespace x is empty", "duplicates", empty, "--namespace", "x")
 }

@@ -48,7 +48,7 @@ func (r *remote) images(ctx context.Context, set *dataset.Set, p *plan, done fun
 			done()
 			continue
 		case size > r.room:
-			p.refuse(a.id, fmt.Sprintf("its file of %d bytes is over what the server takes in a request, %d", len(e.Image), r.room))
+			p.refuse(a.id, fmt.Sprintf("its file of %d bytes exceeds the %d that the server accepts in a request", len(e.Image), r.room))
 			continue
 		case len(batch) == min(sendItems, r.most), bytes+size > room && len(batch) > 0:
 			flush()

@@ -24,7 +24,7 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 		case shard != "":
 			shards[shard] = true
 		case !readable(source):
-			r.drop(source, usage.Printable(source)+" is no file")
+			r.drop(source, usage.Printable(source)+" is not a file")
 		default:
 			files = append(files, source)
 		}
@@ -50,7 +50,7 @@ func (r *rebuilding) sets(ctx context.Context) ([]*dataset.Set, error) {
 	}
 	for source := range r.todo {
 		if shard := shardOf(source); shard != "" && !members[source] {
-			r.drop(source, "it is not in "+usage.Printable(shard)+" any more")
+			r.drop(source, "it is no longer in "+usage.Printable(shard))
 		}
 	}
 	return sets, nil

@@ -43,10 +43,10 @@ type nsInfo struct {
 func runInfo(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	f := usage.Flags(stdout, usage.Text{
 		Name:     "index info",
-		Purpose:  "Tell what is in an index: items, namespaces and their metadata fields, the model, and what it takes of disk and memory.",
+		Purpose:  "Describe an index: items, namespaces and their metadata fields, model, and disk and memory use.",
 		Synopsis: "FILE [flags]",
 		Examples: []string{"vicreg index info photos.index"},
-		Notes:    "A server may own the index meanwhile.",
+		Notes:    "The index may be in use by a server.",
 	})
 	asJSON := f.Bool("json", false, "print one JSON object")
 	var path string
@@ -80,7 +80,7 @@ func (i *info) text() string {
 		fmt.Fprintf(&b, "damaged     %d more, which are left out\n", i.Damaged)
 	}
 	for _, ns := range i.Namespaces {
-		fmt.Fprintf(&b, "namespace   %s: %d items", usage.Printable(ns.Name), ns.Items)
+		fmt.Fprintf(&b, "namespace   %s: %s", usage.Printable(ns.Name), usage.Count(ns.Items, "item"))
 		for k, field := range ns.Fields {
 			b.WriteString([]string{", with ", ", "}[min(k, 1)] + usage.Printable(field))
 		}
@@ -107,10 +107,10 @@ func printJSON(w io.Writer, v any) error {
 func runCompact(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	path, err := parseFile(args, stdout, usage.Text{
 		Name:     "index compact",
-		Purpose:  "Give the room of deleted items back to the disk.",
+		Purpose:  "Reclaim the disk space of deleted items.",
 		Synopsis: "FILE",
 		Examples: []string{"vicreg index compact photos.index"},
-		Notes:    "It needs as much free disk as the index takes, for as long as it works.",
+		Notes:    "While it runs, it needs as much free disk space as the index takes.",
 	})
 	if err != nil {
 		return err
@@ -124,20 +124,20 @@ func runCompact(ctx context.Context, args []string, stdout, stderr io.Writer) (e
 	if err := f.Compact(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s has %s now, it had %s\n", usage.Printable(path), mebibytes(f.Stats().Disk), mebibytes(before.Disk+before.Log))
+	_, err = fmt.Fprintf(stdout, "compacted %s from %s to %s\n", usage.Printable(path), mebibytes(before.Disk+before.Log), mebibytes(f.Stats().Disk))
 	return err
 }
 
 func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	f := usage.Flags(stdout, usage.Text{
 		Name:     "index backup",
-		Purpose:  "Copy an index as it is at one moment.",
+		Purpose:  "Write a consistent copy of an index.",
 		Synopsis: "FILE -o COPY",
 		Examples: []string{"vicreg index backup photos.index -o photos-2026-11.index"},
-		Notes: `A server may own the index and write it meanwhile. Damaged items are copied as they are,
+		Notes: `A server may write to the index during the backup. Damaged items are copied as they are,
 and said to be there: do not let such a copy take the place of the last one without.`,
 	})
-	out := f.String("o", "", "`COPY` to write, where nothing is yet")
+	out := f.String("o", "", "file `COPY` to create; must not exist")
 	var path string
 	if err := usage.Parse(f, args, usage.Positional{Name: "FILE", Value: &path}); err != nil {
 		return err
@@ -149,7 +149,7 @@ and said to be there: do not let such a copy take the place of the last one with
 		return usage.Errorf("-o -: give the name of a file")
 	}
 	if _, err := os.Lstat(*out); !errors.Is(err, fs.ErrNotExist) {
-		return usage.Errorf("-o %s: there is a file already", usage.Printable(*out))
+		return usage.Errorf("-o %s already exists", usage.Printable(*out))
 	}
 	progress, clear := reading(stderr)
 	bad, err := index.Backup(ctx, path, *out, progress)

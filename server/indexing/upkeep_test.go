@@ -20,7 +20,7 @@ func TestInfo(t *testing.T) {
 	said(t, "add", dir, "--index", file, "--model", model)
 	said(t, "add", filepath.Join(dir, "kind"), "--index", file, "--model", model, "--namespace", "other")
 	b := opened(t, file).Binding()
-	want(t, said(t, "info", file), "items       6\n", "namespace   default: 5 items, with label\n", "namespace   other: 1 items\n",
+	want(t, said(t, "info", file), "items       6\n", "namespace   default: 5 items, with label\n", "namespace   other: 1 item\n",
 		"model       "+b.Fingerprint+", vectors of 3 numbers\n", "similarity  centered-cosine\n", "disk        ", "memory      ")
 	var i info
 	if err := json.Unmarshal([]byte(said(t, "info", file, "--json")), &i); err != nil {
@@ -44,7 +44,7 @@ func TestUpkeepBesideAnOwner(t *testing.T) {
 	}
 	copied := filepath.Join(t.TempDir(), "copy.index")
 	want(t, said(t, "info", file), "items       5\n")
-	want(t, said(t, "check", file), "is in order: 5 items\n")
+	want(t, said(t, "check", file), "is intact: 5 items\n")
 	want(t, said(t, "backup", file, "-o", copied), "wrote "+copied+"\n")
 	want(t, said(t, "export", file, "-o", filepath.Join(t.TempDir(), "v.npy")), "5 vectors")
 	wrong(t, "-o -: give the name of a file", "backup", file, "-o", "-")
@@ -59,11 +59,11 @@ func TestUpkeepBesideAnOwner(t *testing.T) {
 	if err := owner.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want(t, said(t, "check", copied), "is in order: 5 items\n")
+	want(t, said(t, "check", copied), "is intact: 5 items\n")
 	if got(t, copied, "late").Vector[2] != 3 {
 		t.Error("the copy lacks what was written last")
 	}
-	wrong(t, "there is a file already", "backup", file, "-o", copied)
+	wrong(t, " already exists", "backup", file, "-o", copied)
 }
 
 func TestCompact(t *testing.T) {
@@ -87,11 +87,11 @@ func TestCompact(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := size(t, file)
-	want(t, said(t, "compact", file), " MiB now, it had ")
+	want(t, said(t, "compact", file), "compacted "+file+" from ", " MiB to ")
 	if after := size(t, file); after > before/4 {
 		t.Errorf("%d bytes became %d", before, after)
 	}
-	want(t, said(t, "check", file), "1 items")
+	want(t, said(t, "check", file), "intact: 1 item\n")
 }
 
 func size(t *testing.T, path string) int64 {
@@ -108,11 +108,11 @@ func TestExportRefuses(t *testing.T) {
 	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
 	said(t, "export", file, "-o", out)
 	for words, args := range map[string][]string{
-		"-o VECTORS is missing":              {file},
-		"ends in .npy, .jsonl, .parquet":     {file, "-o", "v.csv"},
-		"is not a folder":                    {file, "-o", filepath.Join(dir, "none", "v.npy")},
-		"exists; --force writes over it":     {file, "-o", out},
-		"there is nothing in namespace none": {file, "-o", out, "--force", "--namespace", "none"},
+		"-o VECTORS is missing":          {file},
+		"ends in .npy, .jsonl, .parquet": {file, "-o", "v.csv"},
+		"is not a folder":                {file, "-o", filepath.Join(dir, "none", "v.npy")},
+		"exists; --force overwrites it":  {file, "-o", out},
+		"namespace none is empty":        {file, "-o", out, "--force", "--namespace", "none"},
 	} {
 		wrong(t, words, append([]string{"export"}, args...)...)
 	}
@@ -129,6 +129,6 @@ func TestIndexExplainsItself(t *testing.T) {
 	}
 	out, _, _ := run(t.Context(), "--help")
 	want(t, out, "vicreg index add DIR... ", "vicreg index rebuild FILE ")
-	wrong(t, `unknown word "chek", want add, `, "chek")
+	wrong(t, `unknown command "chek": want add, `, "chek")
 	wrong(t, "did you mean check?", "chekc")
 }

@@ -82,7 +82,7 @@ func (s *Shelf) readBulk(c echo.Context, of index.Binding) (b *bulk, err error) 
 		JSON: func(body io.Reader) error { return s.readItems(body, b, of) },
 	})
 	if err == nil && len(b.items) == 0 {
-		err = problem.Errorf(problem.BadRequest, "there is no item in the request")
+		err = problem.Errorf(problem.BadRequest, "the request contains no item")
 	}
 	return b, err
 }
@@ -114,7 +114,7 @@ func (s *Shelf) readItems(body io.Reader, b *bulk, of index.Binding) error {
 	list := json.NewDecoder(bytes.NewReader(ask.Items))
 	list.DisallowUnknownFields()
 	if open, err := list.Token(); err != nil || open != json.Delim('[') {
-		return problem.Errorf(problem.BadRequest, "items: they are no list")
+		return problem.Errorf(problem.BadRequest, "items: not a list")
 	}
 	for list.More() {
 		if len(b.items) == s.config.MaxItems {

@@ -20,7 +20,7 @@ type checkpoints struct {
 
 func newCheckpoints(log *slog.Logger, to prometheus.Registerer) *checkpoints {
 	k := &checkpoints{log: log, errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_index_checkpoint_errors_total",
-		Help: "Times that the write-ahead log could not be moved into the file of the index, other than because of a reader."})}
+		Help: "Failed checkpoints of the write-ahead log into the index file, other than because of a reader."})}
 	to.MustRegister(k.errors)
 	return k
 }
@@ -35,6 +35,6 @@ func (k *checkpoints) failed(err error) {
 	defer k.mu.Unlock()
 	if now := time.Now(); k.last.IsZero() || now.Sub(k.last) >= silence {
 		k.last = now
-		k.log.Error("the write-ahead log of the index grows, because it cannot be moved into the file", "error", err)
+		k.log.Error("the index's write-ahead log grows, because it cannot be checkpointed", "error", err)
 	}
 }

@@ -11,17 +11,17 @@ func (s *Shelf) count(to prometheus.Registerer) {
 	gauge := func(name, help string, read func() float64) {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_" + name, Help: help}, read))
 	}
-	gauge("rebuild_items", "Items that the rebuild under way has to make; 0 without one.", func() float64 {
+	gauge("rebuild_items", "Items that the current rebuild has to recompute; 0 without one.", func() float64 {
 		_, total := s.progress()
 		return float64(total)
 	})
-	gauge("rebuild_items_done", "Items that the rebuild under way has made; 0 without one.", func() float64 {
+	gauge("rebuild_items_done", "Items that the current rebuild has recomputed; 0 without one.", func() float64 {
 		done, _ := s.progress()
 		return float64(done)
 	})
 	to.MustRegister(newSizes(s.stats))
 	s.retries = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vicreg_index_rebuild_retries_total",
-		Help: "Times that rebuilds tried images again, which took too long or found the queue full."}, []string{"reason"})
+		Help: "Retries of images by rebuilds, since they took too long or the queue was full."}, []string{"reason"})
 	for _, reason := range []string{"busy", "late"} { // so that rates start from 0
 		s.retries.WithLabelValues(reason)
 	}
@@ -41,11 +41,11 @@ func newSizes(stats func() index.Stats) *sizes {
 	}
 	return &sizes{
 		stats:   stats,
-		items:   desc("items", "Items of the index."),
+		items:   desc("items", "Items in the index."),
 		damaged: desc("damaged_items", "Items of the index that are damaged and left out."),
 		memory:  desc("memory_bytes", "Vectors, their codes and sketches, ids, and metadata as filters use it, in memory."),
-		disk:    desc("disk_bytes", "The file of the index."),
-		log:     desc("wal_bytes", "The write-ahead log beside the file of the index."),
+		disk:    desc("disk_bytes", "Size of the index file."),
+		log:     desc("wal_bytes", "Size of the index file's write-ahead log."),
 	}
 }
 

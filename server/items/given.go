@@ -50,7 +50,7 @@ func (b *itemContent) fill(g *given, of index.Binding) {
 	}
 	switch {
 	case (b.Image != nil) == there(b.Vector):
-		g.err = problem.Errorf(problem.BadRequest, "want one of image and vector, and no more of them")
+		g.err = problem.Errorf(problem.BadRequest, "want exactly one of image and vector")
 	case b.Image != nil:
 		image := request.FromText(*b.Image)
 		g.image = &image
@@ -75,7 +75,7 @@ func hashOf(digits string) ([]byte, *problem.Error) {
 func pathID(c echo.Context) (id string, err error) {
 	if id = c.Param("id"); c.Request().URL.RawPath != "" {
 		if id, err = url.PathUnescape(id); err != nil {
-			return "", problem.Errorf(problem.BadRequest, "the id is not escaped as URLs are: %v", err)
+			return "", problem.Errorf(problem.BadRequest, "the id is not URL-escaped: %v", err)
 		}
 	}
 	return id, wellNamed("id", id)
@@ -126,14 +126,14 @@ func (s *Shelf) readItem(c echo.Context, of index.Binding) (p *put, err error) {
 		JSON:  func(body io.Reader) error { return p.readJSON(body, of) },
 	})
 	if err == nil && p.image == nil && p.vector == nil && p.err == nil {
-		err = problem.Errorf(problem.BadRequest, "there is no image in the request")
+		err = problem.Errorf(problem.BadRequest, "the request contains no image")
 	}
 	return p, err
 }
 
 func (p *put) take(file []byte) error {
 	if p.image != nil {
-		return problem.Errorf(problem.BadRequest, "there is more than one image: POST /items takes many")
+		return problem.Errorf(problem.BadRequest, "the request contains more than one image: use POST /items for several")
 	}
 	p.image = &request.Image{File: file}
 	return nil

@@ -55,7 +55,7 @@ func (s *Shelf) Begin(m Model) error {
 		f, err = index.Open(k.opening, k.path, o)
 	}
 	if errors.Is(err, index.ErrModel) {
-		err = fmt.Errorf("%w; --rebuild makes its vectors anew, vicreg index rebuild does it beforehand", err)
+		err = fmt.Errorf("%w; recompute its vectors now with --rebuild, or beforehand with vicreg index rebuild", err)
 	}
 	if err != nil {
 		return &usage.Error{Err: fmt.Errorf("--index: %w", err)}
@@ -94,7 +94,7 @@ func (s *Shelf) Follow(m Model) {
 	if err == nil {
 		return
 	}
-	s.log.Warn("no search until the index fits the model", "error", err, "rebuild", k.rebuild)
+	s.log.Warn("search is disabled until the index matches the model", "error", err, "rebuild", k.rebuild)
 	if !k.rebuild {
 		return
 	}

@@ -87,7 +87,7 @@ func listingOf(c echo.Context) (q index.Listing, err error) {
 	}
 	if text := c.QueryParam("after"); text != "" {
 		if q.After, err = strconv.ParseInt(text, 10, 64); err != nil || q.After < 0 {
-			return q, problem.Errorf(problem.BadRequest, "after %s: want what next was in the page before", text)
+			return q, problem.Errorf(problem.BadRequest, "after %s: want the value of next from the previous page", text)
 		}
 	}
 	if text := c.QueryParam("filter"); text != "" {

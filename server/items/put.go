@@ -101,7 +101,7 @@ func (s *Shelf) complete(c echo.Context, m Model, items []given) ([]index.Item, 
 	for k, i := range at {
 		sum := sha256.Sum256(images[k].File)
 		if rows[i].err = made.Rows[k].Err; whole[i].Hash != nil && !bytes.Equal(whole[i].Hash, sum[:]) && rows[i].err == nil {
-			rows[i].err = problem.Errorf(problem.BadRequest, "sha256: that of the image is %x", sum)
+			rows[i].err = problem.Errorf(problem.BadRequest, "sha256: does not match the image's, %x", sum)
 		}
 		whole[i].Vector, whole[i].Hash, whole[i].Thumbnail = made.Rows[k].Vector, sum[:], made.Thumbs[k]
 	}

@@ -45,7 +45,7 @@ func (s *Shelf) refill(ctx context.Context, m Model) {
 	s.SetRebuild(func() (done, total int) { return int(r.done.Load()), int(r.total.Load()) })
 	err := r.run(ctx)
 	for errors.Is(err, index.ErrInUse) { // another process is reading the file; what has been made is kept
-		s.log.Warn("the index is rebuilt, and waits for its place", "error", err)
+		s.log.Warn("rebuild finished; waiting to replace the index file (another process has it open)", "error", err)
 		if err = pause(ctx, refillAgain); err == nil {
 			r.done.Store(0)
 			err = r.run(ctx)
@@ -54,10 +54,10 @@ func (s *Shelf) refill(ctx context.Context, m Model) {
 	s.SetRebuild(nil)
 	switch {
 	case err == nil:
-		s.log.Info("the index fits the model now", "fingerprint", m.Fingerprint(), "items", s.keeper.file.Len(), "seconds", time.Since(begin).Seconds())
+		s.log.Info("the index matches the model", "fingerprint", m.Fingerprint(), "items", s.keeper.file.Len(), "seconds", time.Since(begin).Seconds())
 	case ctx.Err() == nil:
 		s.fail(err)
-		s.log.Error("the index cannot be rebuilt", "error", err)
+		s.log.Error("cannot rebuild the index", "error", err)
 	}
 }
 
@@ -146,7 +146,7 @@ func (r *refill) fits(item index.Item) error {
 	limits := r.s.config.Limits
 	limits.TIFF = true
 	if err := limits.Check(info); err != nil {
-		return fmt.Errorf("%s: %w; --max-pixels moves that", item.Source, err)
+		return fmt.Errorf("%s: %w; raise it with --max-pixels", item.Source, err)
 	}
 	return nil
 }
@@ -210,9 +210,9 @@ func (r *refill) there(item index.Item) (size int64, err error) {
 	case err != nil:
 		return 0, err
 	case !info.Mode().IsRegular():
-		return 0, fmt.Errorf("%s is no regular file", item.Source)
+		return 0, fmt.Errorf("%s is not a regular file", item.Source)
 	case info.Size() > r.s.config.MaxBody:
-		return 0, fmt.Errorf("%s has %d bytes, more than the %d of a request; --max-body moves that", item.Source, info.Size(), r.s.config.MaxBody)
+		return 0, fmt.Errorf("%s has %d bytes, more than the %d allowed for a request; raise it with --max-body", item.Source, info.Size(), r.s.config.MaxBody)
 	}
 	return info.Size(), nil
 }

@@ -146,11 +146,11 @@ func (s *Shelf) binding(m Model) (of index.Binding, err error) {
 // a request that began with the previous model, would be missing from the new index.
 func (s *Shelf) fits(m Model, items Index) error {
 	of := items.Binding().Fingerprint
-	detail := fmt.Sprintf("the index has vectors of the model %s, in service is %s", of, m.Fingerprint())
+	detail := fmt.Sprintf("the index has vectors of model %s, but the current model is %s", of, m.Fingerprint())
 	switch {
 	case s.rebuild != nil:
 		done, total := s.rebuild()
-		detail += fmt.Sprintf(": it is being rebuilt, %d of %d items are done", done, total)
+		detail += fmt.Sprintf(": it is being rebuilt, %d of %d items done", done, total)
 	case of == m.Fingerprint():
 		return nil
 	case s.failed != nil:

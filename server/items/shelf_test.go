@@ -84,7 +84,7 @@ func TestManyNamespaces(t *testing.T) {
 	if about := s.Describe(model{}).(map[string]any); about["items"] != 7_000_000 || about["namespaces"] != 3_000_000 {
 		t.Errorf("%v", about)
 	}
-	if got := note(context.Background(), m, "nobody", nil); got != "there is nothing in namespace nobody" {
+	if got := note(context.Background(), m, "nobody", nil); got != "namespace nobody is empty" {
 		t.Error(got)
 	}
 }

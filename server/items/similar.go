@@ -111,7 +111,7 @@ func (s *Shelf) bounded(answers [][]index.Hit) error {
 }
 
 func (s *Shelf) tooMuch() error {
-	return problem.Errorf(problem.TooLarge, "the metadata of all results has more than %d bytes: ask for fewer, or with_metadata=false", s.config.MaxBody)
+	return problem.Errorf(problem.TooLarge, "the metadata of all results has more than %d bytes: request fewer results or set with_metadata=false", s.config.MaxBody)
 }
 
 // aim sets what query i searches for, or returns why it cannot.
@@ -144,7 +144,7 @@ func (q *search) misses(i int, err error) *problem.Error {
 }
 
 func unknown(namespace, id string) *problem.Error {
-	return problem.Errorf(problem.UnknownItem, "%q is not in the namespace %q", id, namespace)
+	return problem.Errorf(problem.UnknownItem, "%q is not in namespace %q", id, namespace)
 }
 
 func damaged(namespace, id string) *problem.Error {

@@ -59,9 +59,9 @@ func (s *Shelf) readSearch(c echo.Context, of index.Binding) (*search, error) {
 	case err != nil:
 		return nil, err
 	case q.size() == 0:
-		return nil, problem.Errorf(problem.BadRequest, "there is no query in the request")
+		return nil, problem.Errorf(problem.BadRequest, "the request contains no query")
 	case q.size()*q.k > mostHits:
-		return nil, problem.Errorf(problem.TooLarge, "%d queries for %d items each are more than %d items in one answer", q.size(), q.k, mostHits)
+		return nil, problem.Errorf(problem.TooLarge, "%d queries for %d items each exceed the limit of %d items per answer", q.size(), q.k, mostHits)
 	}
 	return q, nil
 }

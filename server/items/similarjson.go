@@ -69,7 +69,7 @@ func (s *Shelf) takeQueries(b *searchBody, q *search, of index.Binding) (err err
 	}
 	switch {
 	case kinds != 1:
-		return problem.Errorf(problem.BadRequest, "want one of inputs, id, ids, vector and vectors, and no more of them")
+		return problem.Errorf(problem.BadRequest, "want exactly one of inputs, id, ids, vector and vectors")
 	case b.Inputs.Over:
 		return request.TooMany(s.config.MaxItems, "images")
 	case b.IDs.Over:

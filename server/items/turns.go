@@ -119,7 +119,7 @@ func (t *turns) alone(ctx context.Context, images []request.Image, failed error)
 		t.retry("busy", err, len(images))
 		return nil, pause(ctx, max(full.After, 10*time.Millisecond))
 	case errors.Is(err, context.DeadlineExceeded):
-		late := problem.Errorf(problem.Late, "it alone took longer than %v, %d times the deadline of a request", limit, turnsPatience)
+		late := problem.Errorf(problem.Late, "it alone took longer than %v, %d times the request deadline", limit, turnsPatience)
 		return &engine.Result{Rows: []engine.Outcome{{Err: late}}, Thumbs: [][]byte{nil}}, nil
 	}
 	return nil, err
@@ -131,7 +131,7 @@ func (t *turns) retry(reason string, why error, images int) {
 	if t.since++; time.Now().Before(t.silent) {
 		return
 	}
-	t.log.Warn("the rebuild of the index tries images again", "reason", reason, "error", why, "images", images, "retries", t.since)
+	t.log.Warn("the index rebuild is retrying images", "reason", reason, "error", why, "images", images, "retries", t.since)
 	t.silent, t.since = time.Now().Add(turnsSilence), 0
 }
 

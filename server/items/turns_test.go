@@ -76,7 +76,7 @@ func TestTurnsAreHalved(t *testing.T) {
 		if took := time.Since(begin); took != 5500*time.Millisecond { // 20 images, plus three batches that timed out
 			t.Errorf("%v", took)
 		}
-		if got := counted(t, retries, "late"); got != 3 || strings.Count(log.String(), "tries images again") != 1 {
+		if got := counted(t, retries, "late"); got != 3 || strings.Count(log.String(), "is retrying images") != 1 {
 			t.Errorf("%v retries, log: %s", got, log)
 		}
 	})
@@ -123,7 +123,7 @@ func TestTurnsWaitUntilTheEnd(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		if got := strings.Count(log.String(), "tries images again"); got != 3 || !strings.Contains(log.String(), "retries=60") {
+		if got := strings.Count(log.String(), "is retrying images"); got != 3 || !strings.Contains(log.String(), "retries=60") {
 			t.Errorf("%d lines: %s", got, &log)
 		}
 	})

@@ -28,8 +28,8 @@ func (u *unmade) Error() string {
 	if u.namespace != index.DefaultNamespace {
 		which = fmt.Sprintf("such as %q in the namespace %q: %s", problem.Cut(u.id, problem.MostWords), problem.Cut(u.namespace, problem.MostWords), u.why)
 	}
-	return fmt.Sprintf("%s of its items cannot be made anew, %s. The server's log names up to %d with the reasons. Mend their files or delete these items (DELETE /items/{id}), "+
-		"and send the server SIGHUP; or stop it and run vicreg index rebuild FILE --model FILE, which has limits of its own, and leaves items out with --drop-missing", count, which, mostMissing)
+	return fmt.Sprintf("%s of its items cannot be recomputed, %s. The server's log names up to %d with the reasons. Fix their files or delete these items (DELETE /items/{id}), "+
+		"and send the server SIGHUP; or stop it and run vicreg index rebuild FILE --model FILE, which has its own limits, and drops items with --drop-missing", count, which, mostMissing)
 }
 
 // miss records an item that cannot be rebuilt.
@@ -39,7 +39,7 @@ func (r *refill) miss(namespace string, item index.Item, why error) {
 		u.namespace, u.id, u.why = namespace, item.ID, public(item, why)
 	}
 	if u.items <= mostMissing {
-		r.s.log.Error("an item cannot be made anew", "namespace", namespace, "id", item.ID, "error", why)
+		r.s.log.Error("cannot recompute an item", "namespace", namespace, "id", item.ID, "error", why)
 	}
 }
 

@@ -68,7 +68,7 @@ func number(text string) (x float32, ok bool) {
 func vectorOf(raw []byte, of index.Binding) ([]float32, error) {
 	raw = bytes.TrimSpace(raw)
 	if raw[0] != '[' {
-		return nil, errors.New("it is no list of numbers")
+		return nil, errors.New("it is not a list of numbers")
 	}
 	list := bytes.TrimSpace(raw[1 : len(raw)-1])
 	n := 0
@@ -76,14 +76,14 @@ func vectorOf(raw []byte, of index.Binding) ([]float32, error) {
 		n = bytes.Count(list, []byte{','}) + 1
 	}
 	if n != of.Dim {
-		return nil, fmt.Errorf("it has %d numbers, the vectors of the model have %d", n, of.Dim)
+		return nil, fmt.Errorf("it has %d numbers, but the model's vectors have %d", n, of.Dim)
 	}
 	v := make([]float32, 0, of.Dim)
 	for part := range bytes.SplitSeq(list, []byte{','}) {
 		text := problem.Cut(string(bytes.TrimSpace(part)), problem.MostWords)
 		x, ok := number(text)
 		if !ok {
-			return nil, fmt.Errorf("%s, at %d, is no finite 32-bit number", text, len(v))
+			return nil, fmt.Errorf("%s, at %d, is not a finite 32-bit number", text, len(v))
 		}
 		v = append(v, x)
 	}
@@ -100,7 +100,7 @@ func vectorOf(raw []byte, of index.Binding) ([]float32, error) {
 func (s *Shelf) vectorsOf(raw []byte, of index.Binding) (all [][]float32, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
-		return nil, problem.Errorf(problem.BadRequest, "vectors: they are no list")
+		return nil, problem.Errorf(problem.BadRequest, "vectors: not a list")
 	}
 	for d.More() {
 		if len(all) == s.config.MaxItems {

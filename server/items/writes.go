@@ -19,9 +19,9 @@ type writes struct {
 
 func newWrites(to prometheus.Registerer) *writes {
 	w := &writes{errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "vicreg_index_write_errors_total",
-		Help: "Changes of the index that could not be written, as when the disk is full."})}
+		Help: "Changes to the index that could not be written, for example because the disk is full."})}
 	to.MustRegister(w.errors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "vicreg_index_writes_failing",
-		Help: "Whether the last change of the index could not be written: 1 until one can."}, func() float64 {
+		Help: "1 if the last change to the index could not be written, until one succeeds."}, func() float64 {
 		if w.failing.Load() {
 			return 1
 		}
@@ -36,13 +36,13 @@ func (s *Shelf) wrote(err error) error {
 	switch w := s.writes; {
 	case err == nil:
 		if w.failing.Swap(false) {
-			s.log.Info("the index can be written again")
+			s.log.Info("writes to the index succeed again")
 		}
 	case errors.As(err, &item), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, index.ErrClosed):
 	default:
 		w.errors.Inc()
 		if !w.failing.Swap(true) {
-			s.log.Error("the index cannot be written", "error", err)
+			s.log.Error("cannot write to the index", "error", err)
 		}
 	}
 	return err

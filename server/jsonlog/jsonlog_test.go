@@ -119,7 +119,7 @@ func TestLogReaderStandsStill(t *testing.T) {
 		if got := strings.Count(text, `"msg":"line"`); got != n-missing {
 			t.Errorf("%d lines were written and %d lost, of %d", got, missing, n)
 		}
-		if last := fmt.Sprintf(`"msg":"%d lines of the log were lost: whoever reads it stood still or was gone","lines":%[1]d}`+"\n", missing); !strings.HasSuffix(text, last) {
+		if last := fmt.Sprintf(`"msg":"%d log lines were lost: the log reader was stalled or gone","lines":%[1]d}`+"\n", missing); !strings.HasSuffix(text, last) {
 			t.Errorf("it ends with %s", text[len(text)-200:])
 		}
 	})
@@ -148,7 +148,7 @@ func TestLogReaderGoesAway(t *testing.T) {
 		if len(lines) != 4 || len(lines[0]) != 20 {
 			t.Fatalf("lines %q", lines)
 		}
-		for i, want := range []string{"three", "2 lines of the log were lost", "four"} {
+		for i, want := range []string{"three", "2 log lines were lost", "four"} {
 			if !json.Valid([]byte(lines[i+1])) || !strings.Contains(lines[i+1], want) {
 				t.Errorf("line %d is %s, want %s", i+1, lines[i+1], want)
 			}

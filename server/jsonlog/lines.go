@@ -150,6 +150,6 @@ func countLines(b []byte) int64 { return int64(bytes.Count(b, []byte{'\n'})) }
 // aboutLost is the line that reports dropped ones, in the same format as the others.
 func aboutLost(n int64) []byte {
 	var b bytes.Buffer
-	slog.New(slog.NewJSONHandler(&b, nil)).Warn(fmt.Sprintf("%d lines of the log were lost: whoever reads it stood still or was gone", n), "lines", n)
+	slog.New(slog.NewJSONHandler(&b, nil)).Warn(fmt.Sprintf("%d log lines were lost: the log reader was stalled or gone", n), "lines", n)
 	return b.Bytes()
 }

@@ -57,7 +57,7 @@ func TestKeyboard(t *testing.T) {
 	press(kb.Tab + kb.Tab + kb.Tab)
 	v.focused("Value")
 	press("2015" + kb.Enter)
-	v.says("The 5 nearest that the filter lets through")
+	v.says("The 5 nearest matching the filter")
 	v.focused("Value") // the focus stays where it was
 }
 

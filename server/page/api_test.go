@@ -251,7 +251,7 @@ func (a *api) similar(w http.ResponseWriter, r *http.Request) {
 	} else {
 		img, _, err := image.Decode(bytes.NewReader(body))
 		if err != nil {
-			refuse(w, 422, "bad-image", "neither a JPEG nor a PNG file, nor WebP or GIF")
+			refuse(w, 422, "bad-image", "not a JPEG, PNG, WebP or GIF file")
 			return
 		}
 		vector = histogram(img)

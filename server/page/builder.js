@@ -101,7 +101,7 @@ export class Builder {
     this.reset(text);
     this.applied = applied;
     this.dress();
-    if (this.raw) $("wrong").textContent = "This filter says more than conditions can: it stays JSON.";
+    if (this.raw) $("wrong").textContent = "This filter is too complex for the form; edit it as JSON.";
   }
 
   rawly(on) {

@@ -86,13 +86,13 @@ export function askForKey(refused) {
       $("key-wrong").textContent = words;
       $("key-value").toggleAttribute("aria-invalid", words !== "");
     };
-    wrong(refused ? "The server does not take this key." : "");
+    wrong(refused ? "The server rejected this key." : "");
     $("key-value").value = "";
     $("key-cancel").onclick = () => dialog.close();
     $("key-form").onsubmit = (event) => {
       event.preventDefault();
       const value = $("key-value").value.trim();
-      if (!/^[!-~]+$/.test(value)) return wrong("A key is made of letters, digits and signs, without spaces.");
+      if (!/^[!-~]+$/.test(value)) return wrong("A key consists of letters, digits and symbols, without spaces.");
       key.set(value);
       dialog.close("given");
     };

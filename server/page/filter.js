@@ -3,7 +3,7 @@
 
 export const operators = [
   ["eq", "is"], ["ne", "is not"], ["gte", "at least"], ["lte", "at most"], ["gt", "more than"], ["lt", "less than"],
-  ["in", "one of"], ["nin", "none of"], ["exists", "is there"], ["missing", "is not there"],
+  ["in", "one of"], ["nin", "none of"], ["exists", "exists"], ["missing", "does not exist"],
 ];
 const words = Object.fromEntries(operators);
 

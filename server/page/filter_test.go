@@ -34,14 +34,14 @@ func TestFilter(t *testing.T) {
 	}
 	v.press("#filter", "Remove condition 1")
 	v.press("#filter", "Apply")
-	v.says("The 20 nearest that the filter lets through")
+	v.says("The 20 nearest matching the filter")
 	v.do(chromedp.NavigateBack())
-	v.says("The 4 nearest that the filter lets through")
+	v.says("The 4 nearest matching the filter")
 	v.is("document.querySelectorAll('.condition').length === 2")
 
 	v.choose(".condition .value", "volcano")
 	v.press("#filter", "Apply")
-	v.says("No image fulfils the filter.")
+	v.says("No image matches the filter.")
 	v.press("#blank", "Remove the filter")
 	v.says("The 24 nearest of 60 images")
 }
@@ -63,9 +63,9 @@ func TestFilterAsJSON(t *testing.T) {
 	v.press("#filter", "JSON")
 	v.choose("#json", `{"$or": [{"label": "sea"}]}`)
 	v.press("#filter", "Apply")
-	v.says("The server does not take this filter.") // the stub does not support it
+	v.says("The server rejected this filter.") // the stub does not support it
 	v.press("#filter", "JSON")
-	v.is("document.querySelector('#wrong').textContent.includes('it stays JSON') && document.querySelector('#json').checkVisibility()")
+	v.is("document.querySelector('#wrong').textContent.includes('edit it as JSON') && document.querySelector('#json').checkVisibility()")
 	v.press("#notice", "Remove the filter")
 	v.says("24 of 60 images")
 }

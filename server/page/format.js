@@ -10,7 +10,7 @@ export const images = (n) => `${number(n)} ${n === 1 ? "image" : "images"}`;
 export function closeness(percentile) {
   if (typeof percentile !== "number") return "";
   if (percentile >= 100) return "closer than any pair measured";
-  if (percentile < 1) return "closer than under 1 % of pairs";
+  if (percentile < 1) return "closer than fewer than 1 % of pairs";
   const digits = percentile >= 99 ? 2 : percentile >= 90 ? 1 : 0;
   return `closer than ${(Math.floor(percentile * 10 ** digits) / 10 ** digits).toFixed(digits)} % of pairs`;
 }

@@ -32,7 +32,7 @@ var stops = []struct {
 		v.choose(".condition .of", "label")
 		v.choose(".condition .value", "sea")
 		v.press("#filter", "Apply")
-		v.says("The 12 nearest that the filter lets through")
+		v.says("The 12 nearest matching the filter")
 	}},
 	{"json", func(v *tab) { v.press("#filter", "JSON") }},
 	{"details", func(v *tab) {
@@ -100,7 +100,7 @@ var troubles = []struct {
 	{"other-model", func(a *api, v *tab) {
 		a.fail("similar", 409, "conflict", "the index has vectors of model 3f9c1d0b5a7e4288, the server runs 6c0f9d24b1e35a70")
 		v.press("#grid", "More like this: sea/00.jpg")
-		v.says("The index was made with another model")
+		v.says("The index was built with a different model")
 	}},
 	{"key", func(a *api, v *tab) {
 		a.set(func(a *api) { a.key = "open-sesame" })

@@ -132,9 +132,9 @@ function present(found, items, after = false) {
   const empty = spaces.length === 0;
   say(empty ? "Nothing is indexed yet." : summary(found, { searching: searching(), filter: state.filter, space: space()?.items ?? 0 }));
   $("blank").hidden = found.items.length > 0;
-  if (empty) blank("Images come in by a command, given the folder that they are in:", `vicreg index add DIR --server ${address("./")}`, button("Look again", () => show()));
-  else if (state.filter) blank("Other conditions may let something through.", "", button("Remove the filter", () => go({ filter: "" })));
-  else blank("There is nothing to show.", "", button("Look again", () => show()));
+  if (empty) blank("Add the images of a folder with this command:", `vicreg index add DIR --server ${address("./")}`, button("Reload", () => show()));
+  else if (state.filter) blank("Try other conditions.", "", button("Remove the filter", () => go({ filter: "" })));
+  else blank("There is nothing to show.", "", button("Reload", () => show()));
   return cards;
 }
 

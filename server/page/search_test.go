@@ -165,7 +165,7 @@ func TestSharedAddress(t *testing.T) {
 	if len(names) != 5 || kinds(names) != "sea" {
 		t.Errorf("%v", names)
 	}
-	v.says("The 5 nearest that the filter lets through")
+	v.says("The 5 nearest matching the filter")
 	v.is("document.querySelector('#filtered-words').textContent === 'Only where label is sea and year at least 2020'")
 	v.is("document.querySelectorAll('.condition').length === 2 && document.querySelector('#count').value === '5'")
 	v.press("#results", "Remove the filter")

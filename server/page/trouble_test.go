@@ -18,7 +18,7 @@ func TestEmptyIndex(t *testing.T) {
 	v.says("Nothing is indexed yet.")
 	v.is("document.querySelector('#blank code').textContent === %q", "vicreg index add DIR --server "+a.url())
 	a.set(func(a *api) { a.keep = full })
-	v.press("#blank", "Look again")
+	v.press("#blank", "Reload")
 	v.named("All images")
 	v.says("24 of 60 images")
 	v.is("document.querySelector('#blank').hidden")
@@ -33,7 +33,7 @@ func TestRefusals(t *testing.T) {
 		status                               int
 	}{
 		{"namespaces", "no-index", "the server has no index: start it with --index FILE", "This server has no index to search.", "Try again", 404},
-		{"similar", "conflict", "the index has vectors of model a, the server runs b", "The index was made with another model than the server runs, so nothing can be compared.", "Try again", 409},
+		{"similar", "conflict", "the index has vectors of model a, the server runs b", "The index was built with a different model than the server runs, so images cannot be compared.", "Try again", 409},
 		{"similar", "unknown-item", "there is no item", "There is no “sea/00.jpg” in this namespace.", "Show all images", 404},
 		{"similar", "unavailable", "the model is being loaded", "The server is not ready yet.", "Try again", 503},
 		{"similar", "internal", "see the server's log", "The server answered with error 500.", "Try again", 500},
@@ -71,11 +71,11 @@ func TestBusy(t *testing.T) {
 		}
 	})
 	v.press("#grid", "More like this: sea/00.jpg")
-	v.says("The server is busy: try again in a second.")
+	v.says("The server is busy; try again in a second.")
 	v.says("The 24 nearest of 60 images")
 	a.fail("similar", 429, "busy", "the queue is full", "Retry-After", "50")
 	v.press("#grid", "More like this: sea/01.jpg")
-	v.says("The server is busy: try again in 50 seconds.")
+	v.says("The server is busy; try again in 50 seconds.")
 	a.set(func(a *api) { a.hook = nil })
 	v.press("#notice", "Try again")
 	v.named("Nearest to sea/01.jpg")
@@ -87,14 +87,14 @@ func TestKey(t *testing.T) {
 	v := visit(t, a.url())
 	v.is("document.querySelector('#key').open && document.activeElement.id === 'key-value'")
 	v.press("#key", "Cancel")
-	v.says("This server asks for an API key.")
+	v.says("This server requires an API key.")
 	v.press("#notice", "Enter the key")
 	v.is("document.querySelector('#key').open")
 	v.do(chromedp.KeyEvent("open barley\r"))
 	v.is("document.querySelector('#key-wrong').textContent.includes('without spaces')")
 	v.choose("#key-value", "open-barley")
 	v.press("#key", "Continue")
-	v.is("document.querySelector('#key').open && document.querySelector('#key-wrong').textContent === 'The server does not take this key.'")
+	v.is("document.querySelector('#key').open && document.querySelector('#key-wrong').textContent === 'The server rejected this key.'")
 	v.choose("#key-value", "open-sesame")
 	v.press("#key", "Continue")
 	v.named("All images")

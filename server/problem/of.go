@@ -27,15 +27,15 @@ func Of(err error) *Error {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &full):
-		return &Error{Busy, "the queue is full, or the answer would come after the deadline", full.After}
+		return &Error{Busy, "the queue is full, or the answer would miss the deadline", full.After}
 	case errors.Is(err, batch.ErrClosed):
 		return Stopping
 	case errors.As(err, &http413):
 		return Errorf(TooLarge, "the body is larger than %d bytes", http413.Limit)
 	case errors.Is(err, context.Canceled):
-		return Errorf(Gone, "the request was given up")
+		return Errorf(Gone, "the request was cancelled")
 	case errors.Is(err, context.DeadlineExceeded):
-		return Errorf(Late, "the answer was not there in time")
+		return Errorf(Late, "the answer was not ready in time")
 	case errors.As(err, &framework):
 		return ofRoute(framework)
 	}
@@ -109,15 +109,15 @@ func ofIndex(err error) *Error {
 	case errors.Is(err, index.ErrUnknown):
 		return Errorf(UnknownItem, "%v", err)
 	case errors.Is(err, index.ErrUnsure):
-		return Errorf(Internal, "the change is not in effect, but a restart of the server may bring it into effect; it can be sent again: see the server's log for the request id")
+		return Errorf(Internal, "the change is not in effect, but a restart of the server may bring it into effect; it can be sent again: look up the request id in the server's log")
 	case errors.Is(err, index.ErrFull):
-		return Errorf(NoSpace, "nothing of the request was stored")
+		return Errorf(NoSpace, "nothing in the request was stored")
 	case errors.Is(err, index.ErrModel):
 		return Errorf(Mismatch, "%v", err)
 	case errors.Is(err, index.ErrClosed):
 		return Stopping
 	}
-	return Errorf(Internal, "see the server's log for the request id")
+	return Errorf(Internal, "look up the request id in the server's log")
 }
 
 // Panic is a recovered panic as an error.

@@ -43,21 +43,21 @@ var statuses = map[Code]struct {
 }{
 	BadRequest:    {http.StatusBadRequest, "The request is malformed"},
 	Unauthorized:  {http.StatusUnauthorized, "An API key is missing or wrong"},
-	Forbidden:     {http.StatusForbidden, "The request may be another site's"},
+	Forbidden:     {http.StatusForbidden, "The request may come from another site"},
 	NotFound:      {http.StatusNotFound, "There is nothing at this path"},
-	BadMethod:     {http.StatusMethodNotAllowed, "The path does not take this method"},
-	NotAcceptable: {http.StatusNotAcceptable, "None of the accepted media types is on offer"},
+	BadMethod:     {http.StatusMethodNotAllowed, "The path does not support this method"},
+	NotAcceptable: {http.StatusNotAcceptable, "None of the accepted media types is available"},
 	SlowBody:      {http.StatusRequestTimeout, "The body took too long to arrive"},
 	TooLarge:      {http.StatusRequestEntityTooLarge, "The request is too large"},
 	BadMediaType:  {http.StatusUnsupportedMediaType, "The media type of the body is not supported"},
 	BadImage:      {http.StatusUnprocessableEntity, "The image cannot be used"},
 	Busy:          {http.StatusTooManyRequests, "The server is busy"},
 	Unavailable:   {http.StatusServiceUnavailable, "The server is not ready or is shutting down"},
-	Late:          {http.StatusGatewayTimeout, "The deadline passed before the answer was there"},
-	Gone:          {499, "The client left before the answer was there"}, // nginx's status: HTTP has none
+	Late:          {http.StatusGatewayTimeout, "The deadline passed before the answer was ready"},
+	Gone:          {499, "The client disconnected before the answer was ready"}, // nginx's status: HTTP has none
 	Internal:      {http.StatusInternalServerError, "The server failed"},
 	NoIndex:       {http.StatusNotFound, "The server has no index"},
-	UnknownItem:   {http.StatusNotFound, "There is no such item"},
+	UnknownItem:   {http.StatusNotFound, "No such item"},
 	Mismatch:      {http.StatusConflict, "The index belongs to another model"},
 	NoSpace:       {http.StatusInsufficientStorage, "The disk is full"},
 }

@@ -53,7 +53,7 @@ func Hold(c echo.Context, bytes int64) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), holdPatience)
 	defer cancel()
 	if h.of.room.Acquire(ctx, bytes) != nil {
-		return &problem.Error{Code: problem.Busy, Detail: "there is no room in memory for the answer beside those that are being sent", After: time.Second}
+		return &problem.Error{Code: problem.Busy, Detail: "not enough memory for the answer while others are being sent", After: time.Second}
 	}
 	h.bytes += bytes
 	return nil

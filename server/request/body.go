@@ -58,7 +58,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	p.until(p.due())
 	n, err := p.body.Read(b)
 	if !p.room.TryAcquire(int64(n)) {
-		return 0, &problem.Error{Code: problem.Busy, Detail: "too many bytes of requests are in memory", After: time.Second}
+		return 0, &problem.Error{Code: problem.Busy, Detail: "the requests in progress take too much memory", After: time.Second}
 	}
 	p.last = time.Now()
 	if p.got += int64(n); err == io.EOF || p.got == p.length {
@@ -105,7 +105,7 @@ func bodyProblem(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return problem.Errorf(problem.SlowBody, "the body did not arrive in time")
 	case problem.Of(err).Code == problem.Internal:
-		return problem.Errorf(problem.BadRequest, "the body cannot be read: %v", err)
+		return problem.Errorf(problem.BadRequest, "cannot read the body: %v", err)
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func Read(c echo.Context, t Taker) error {
 		return problem.Errorf(problem.BadMediaType, "the Content-Type is missing or malformed: send %s", t.kinds())
 	}
 	if coding := c.Request().Header.Get(echo.HeaderContentEncoding); coding != "" && coding != "identity" {
-		return problem.Errorf(problem.BadMediaType, "Content-Encoding %s: send the body as it is", coding)
+		return problem.Errorf(problem.BadMediaType, "Content-Encoding %s is not supported: send the body unencoded", coding)
 	}
 	switch {
 	case t.Image != nil && (strings.HasPrefix(kind, "image/") || kind == "application/octet-stream"):
@@ -83,7 +83,7 @@ func (t Taker) readForm(body io.Reader, boundary string) error {
 		return err
 	}
 	if !bytes.Contains(end.last, []byte("--"+boundary+"--")) {
-		return problem.Errorf(problem.BadRequest, "the body cannot be read: it ends before its last boundary")
+		return problem.Errorf(problem.BadRequest, "cannot read the body: it ends before its last boundary")
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return bodyProblem(err)

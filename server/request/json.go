@@ -22,7 +22,7 @@ func DecodeOne(d *json.Decoder, into any) error {
 	case err != nil && problem.Of(bodyProblem(err)).Code != problem.BadRequest:
 		return bodyProblem(err)
 	}
-	return problem.Errorf(problem.BadRequest, "there is more than one JSON value in the body")
+	return problem.Errorf(problem.BadRequest, "the body contains more than one JSON value")
 }
 
 // BadJSON returns the error that a client gets for JSON that could not be read.
@@ -30,7 +30,7 @@ func BadJSON(err error) error {
 	if p := problem.Of(bodyProblem(err)); p.Code != problem.BadRequest {
 		return p
 	}
-	return problem.Errorf(problem.BadRequest, "the JSON cannot be read: %s", AboutJSON(err))
+	return problem.Errorf(problem.BadRequest, "cannot read the JSON: %s", AboutJSON(err))
 }
 
 // AboutJSON describes a JSON error in JSON's terms instead of Go's: which field it is, and what was
@@ -46,9 +46,9 @@ func AboutJSON(err error) string {
 		}
 		return text
 	case errors.Is(err, io.EOF):
-		return "there is nothing in the body"
+		return "the body is empty"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &syntax) && syntax.Error() == "unexpected end of JSON input":
-		return "it ends too soon"
+		return "it is truncated"
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("at byte %d, %v", syntax.Offset, syntax)
 	}

@@ -50,7 +50,7 @@ func nearest(name string, names []string) string {
 
 // NoFile is the error of a form part that is neither a file nor one of the fields.
 func NoFile(name string, fields ...string) error {
-	return problem.Errorf(problem.BadRequest, "part %q is no file; of fields %s", name, wantOf(name, fields))
+	return problem.Errorf(problem.BadRequest, "part %q is neither a file nor a known field: %s", name, wantOf(name, fields))
 }
 
 // Named extends the error of an unknown JSON field with the closest field of into, a pointer to a

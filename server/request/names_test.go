@@ -27,14 +27,14 @@ func TestUnknownFields(t *testing.T) {
 		d := json.NewDecoder(strings.NewReader(body))
 		d.DisallowUnknownFields()
 		err := DecodeOne(d, &around{})
-		if err == nil || !strings.HasSuffix(err.Error(), "the JSON cannot be read: "+want) {
+		if err == nil || !strings.HasSuffix(err.Error(), "cannot read the JSON: "+want) {
 			t.Errorf("%s: %v, want %s", body, err, want)
 		}
 	}
 }
 
 func TestNoFile(t *testing.T) {
-	if got := NoFile("kk", "k").Error(); !strings.HasSuffix(got, `part "kk" is no file; of fields want one of k`) {
+	if got := NoFile("kk", "k").Error(); !strings.HasSuffix(got, `part "kk" is neither a file nor a known field: want one of k`) {
 		t.Error(got)
 	}
 	if got := NoFile("normalise", "normalize").Error(); !strings.HasSuffix(got, "did you mean normalize?") {

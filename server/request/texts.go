@@ -56,7 +56,7 @@ func (in *Texts) UnmarshalJSON(b []byte) error {
 		token, err := d.Token()
 		text, ok := token.(string)
 		if err != nil || !ok {
-			return in.misfit("list that has something else in it")
+			return in.misfit("list that contains something else")
 		}
 		in.Kept = append(in.Kept, text)
 	}
@@ -80,7 +80,7 @@ func FromText(text string) Image {
 		text = payload
 	}
 	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
-		return Image{Err: problem.Errorf(problem.BadImage, "addresses are not fetched: send the image itself, in base64")}
+		return Image{Err: problem.Errorf(problem.BadImage, "URLs are not fetched: send the image itself, in base64")}
 	}
 	file, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {

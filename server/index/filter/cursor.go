@@ -84,7 +84,7 @@ func (c *cursor) members(each func(key string) error) error {
 // elements iterates over a list; each must advance past element i.
 func (c *cursor) elements(each func(i int) error) error {
 	if c.depth++; c.depth > MaxDepth {
-		return fmt.Errorf("it has more than %d objects and lists in each other", MaxDepth)
+		return fmt.Errorf("it nests more than %d objects and lists", MaxDepth)
 	}
 	c.next()
 	c.at++

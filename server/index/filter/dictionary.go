@@ -11,7 +11,7 @@ import (
 const MostFields = 1024
 
 // ErrFields is the error for metadata that would exceed MostFields.
-var ErrFields = fmt.Errorf("all items of a namespace together may have %d fields", MostFields)
+var ErrFields = fmt.Errorf("the items of a namespace may have at most %d different fields", MostFields)
 
 // Dictionary numbers the fields of many metadata objects, and the distinct values of each field.
 // Only its writer may access it; readers use Views. It only grows: fields and values that no row
@@ -62,7 +62,7 @@ func (d *Dictionary) Add(m *Metadata) (Row, error) {
 			continue
 		}
 		if n++; n > MostFields {
-			return Row{}, fmt.Errorf("metadata: the field %s is one too many: %w", shown(f.name), ErrFields)
+			return Row{}, fmt.Errorf("metadata: one field too many, %s: %w", shown(f.name), ErrFields)
 		}
 	}
 	cells := make([]cell, len(m.fields))

@@ -150,7 +150,7 @@ func TestMostFields(t *testing.T) {
 	}
 	size := d.Size()
 	_, err := d.Encode([]byte(`{"a0":2,"new":{"er":1,"est":2,"x":[],"y":2}}`)) // 1025 with the object
-	const want = "metadata: the field new.y is one too many: all items of a namespace together may have 1024 fields"
+	const want = "metadata: one field too many, new.y: the items of a namespace may have at most 1024 different fields"
 	if err == nil || err.Error() != want || d.Size() != size || len(d.View().fields) != 1020 {
 		t.Error(err, d.Size(), len(d.View().fields))
 	}

@@ -25,7 +25,7 @@ func unknownJunction(key string) error {
 func unknownOperator(field, key string) error {
 	switch {
 	case slices.Contains(junctions, key):
-		return fmt.Errorf("%s joins whole filters and does not stand below a field", key)
+		return fmt.Errorf("%s combines whole filters and cannot be used below a field", key)
 	case !strings.HasPrefix(key, "$") && !slices.Contains(operators, "$"+key):
 		return fmt.Errorf("unknown operator %s; a nested field is written with dots: %s", shown(key), shown(field+"."+key))
 	}
@@ -38,5 +38,5 @@ func instead(key string, known []string) string {
 	if usage.Distance(key, best) <= 2 {
 		return fmt.Sprintf("did you mean %s?", best)
 	}
-	return "there are " + strings.Join(known, " ")
+	return "known operators: " + strings.Join(known, " ")
 }

@@ -28,7 +28,7 @@ func parse(text []byte) (*Filter, error) {
 // object parses a filter; place is its path for errors, "" at the top level.
 func (p *parser) object(place string) (object, error) {
 	if p.next() != '{' {
-		return nil, at(place, "%s where a filter belongs", p.what())
+		return nil, at(place, "want a filter, not %s", p.what())
 	}
 	var o object
 	err := p.members(func(key string) error {
@@ -58,7 +58,7 @@ func (p *parser) member(place, key string) (m member, err error) {
 
 func (p *parser) parts(place string) (parts []object, err error) {
 	if p.next() != '[' {
-		return nil, at(place, "%s where a list of filters belongs", p.what())
+		return nil, at(place, "want a list of filters, not %s", p.what())
 	}
 	err = p.elements(func(i int) error {
 		o, err := p.object(fmt.Sprintf("%s[%d]", place, i))
@@ -75,7 +75,7 @@ func (p *parser) parts(place string) (parts []object, err error) {
 func (p *parser) tests(place, field string) (tests []test, err error) {
 	switch p.next() {
 	case '[':
-		return nil, at(place, `a field is not compared with a list; for one of several values write {"$in":[...]}`)
+		return nil, at(place, `a field cannot be compared with a list; for one of several values write {"$in":[...]}`)
 	case '{':
 	default:
 		t, err := p.test(place, "$eq")
@@ -90,7 +90,7 @@ func (p *parser) tests(place, field string) (tests []test, err error) {
 		return err
 	})
 	if err == nil && len(tests) == 0 {
-		return nil, at(place, "the object names no operator; there are %s", strings.Join(operators, " "))
+		return nil, at(place, "the object contains no operator; known operators: %s", strings.Join(operators, " "))
 	}
 	slices.SortFunc(tests, func(a, b test) int { return strings.Compare(a.operator, b.operator) })
 	return tests, err
@@ -112,16 +112,16 @@ func (p *parser) test(place, operator string) (t test, err error) {
 	switch {
 	case err != nil:
 	case operator == "$exists" && value.kind != yes && value.kind != no:
-		err = at(place, "%s where true or false belongs", what)
+		err = at(place, "want true or false, not %s", what)
 	case operator != "$exists" && operator != "$eq" && operator != "$ne" && value.kind != number && value.kind != text:
-		err = at(place, "%s where a number or a string belongs", what)
+		err = at(place, "want a number or a string, not %s", what)
 	}
 	return t, err
 }
 
 func (p *parser) values(place string) (values []scalar, err error) {
 	if p.next() != '[' {
-		return nil, at(place, "%s where a list of values belongs", p.what())
+		return nil, at(place, "want a list of values, not %s", p.what())
 	}
 	err = p.elements(func(i int) error {
 		if i == MaxValues {
@@ -137,7 +137,7 @@ func (p *parser) values(place string) (values []scalar, err error) {
 
 func (p *parser) value(place string) (scalar, error) {
 	if b := p.next(); b == '{' || b == '[' {
-		return scalar{}, at(place, "%s where a string, a number, true, false or null belongs", p.what())
+		return scalar{}, at(place, "want a string, a number, true, false or null, not %s", p.what())
 	}
 	v, err := p.scalar()
 	if err != nil {

@@ -44,7 +44,7 @@ func (s *Store) backup(ctx context.Context, path string) error {
 	draft := backupDraft(path)
 	mine, err := lockFile(draft + lockSuffix)
 	if errors.Is(err, ErrInUse) {
-		return errors.New("another backup to it is under way")
+		return errors.New("another backup to this file is in progress")
 	}
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (s *Store) Path() string { return s.path }
 func orphaned(path string) error {
 	for _, suffix := range []string{walSuffix, journalSuffix} {
 		if info, err := os.Lstat(path + suffix); err == nil && info.Size() > 0 {
-			return fmt.Errorf("%s is left of an index file that is gone, and may hold items worth saving: put that file back, or move this one away", path+suffix)
+			return fmt.Errorf("%s is left over from an index file that no longer exists, and may hold items worth saving: restore that file, or move this one away", path+suffix)
 		}
 	}
 	return nil
@@ -98,7 +98,7 @@ func Remove(path string) error {
 		return err
 	}
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("remove index %s: %w: it is no regular file", path, ErrForeign)
+		return fmt.Errorf("remove index %s: %w: not a regular file", path, ErrForeign)
 	}
 	owner, err := lock(path)
 	if errors.Is(err, fs.ErrNotExist) { // not even the folder exists

@@ -20,7 +20,7 @@ func TestNewFileBesideAnOldLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(context.Background(), path, Options{Create: true, About: testAbout})
-	if err == nil || !strings.Contains(err.Error(), path+"-wal is left of an index file that is gone") {
+	if err == nil || !strings.Contains(err.Error(), path+"-wal is left over from an index file that no longer exists") {
 		t.Fatalf("made beside the log of another: %v", err)
 	}
 	if err := made(t, testAbout).Backup(context.Background(), path); err == nil || !strings.Contains(err.Error(), path+"-wal is left") {

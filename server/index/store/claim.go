@@ -7,7 +7,7 @@ import (
 )
 
 // ErrMoved is the error for an open file that has been removed or replaced by another.
-var ErrMoved = errors.New("the index file has been removed or replaced while it is in use")
+var ErrMoved = errors.New("the index file was removed or replaced while in use")
 
 // claim keeps a session's file open. The file itself is locked too, since it may have several
 // names (hard links, mounts), and the lock file belongs to only one of them. SQLite's locks on it

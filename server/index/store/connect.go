@@ -147,7 +147,7 @@ func visit(path string) (access, error) {
 		return access{}, err
 	}
 	if logSize(path) > 0 {
-		return access{}, fmt.Errorf("%w: to read the log that a crash has left beside it, its folder must let files be made", fs.ErrPermission)
+		return access{}, fmt.Errorf("%w: to read the write-ahead log that a crash has left behind, its folder must be writable", fs.ErrPermission)
 	}
 	return resting, nil
 }

@@ -113,7 +113,7 @@ func TestBackupUnderWay(t *testing.T) {
 	if err := os.WriteFile(backupDraft(copied), []byte("half"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Backup(context.Background(), copied); err == nil || !strings.Contains(err.Error(), "another backup to it is under way") {
+	if err := s.Backup(context.Background(), copied); err == nil || !strings.Contains(err.Error(), "another backup to this file is in progress") {
 		t.Errorf("two backups to one path: %v", err)
 	}
 	if err := errors.Join(s.Compact(context.Background()), s.Close()); err != nil {

@@ -15,7 +15,7 @@ var (
 	ErrInUse   = errors.New("another process has the index open")
 	ErrDamaged = errors.New("the index file is damaged")
 	ErrNewer   = errors.New("a newer version of the program has written the index")
-	ErrForeign = errors.New("the file is no index of vicreg's")
+	ErrForeign = errors.New("not a vicreg index")
 	ErrFull    = errors.New("the disk is full")
 	ErrClosed  = errors.New("the index is closed")
 

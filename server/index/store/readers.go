@@ -46,7 +46,7 @@ func (r *readers) Connect(context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector; nothing uses it.
 func (r *readers) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
 
-var errReplaced = errors.New("its owner has put another file in place")
+var errReplaced = errors.New("its owner has replaced the file")
 
 // use calls do with a connection.
 func (r *readers) use(ctx context.Context, do func(c *conn) error) error {

@@ -23,7 +23,7 @@ import (
 // log at the time, the error is ErrInUse.
 func (s *Store) Replace(ctx context.Context, other *Store) error {
 	if !sameFile(filepath.Dir(other.path), filepath.Dir(s.path)) || sameFile(other.path, s.path) {
-		return fmt.Errorf("replace index %s: %s is no other file of its folder", s.path, other.path)
+		return fmt.Errorf("replace index %s: %s is not another file of the same folder", s.path, other.path)
 	}
 	return s.alone(ctx, "replace index", func() error {
 		if err := other.reserve(ctx, s.writer.next-1); err != nil {
@@ -109,7 +109,7 @@ func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 		err = settle(s.path)
 	}
 	if moved && err != nil {
-		s.closed = fmt.Errorf("the new file is in its place, but the log of the old one is beside it: %w", err)
+		s.closed = fmt.Errorf("the new file is in place, but so is the log of the old one: %w", err)
 		return moved, s.closed
 	}
 	session, again := s.connect(context.WithoutCancel(ctx))
@@ -125,7 +125,7 @@ func (s *Store) swap(ctx context.Context, file string) (moved bool, err error) {
 // lost explains why a store is closed whose file could not be reopened.
 func lost(moved bool, why, again error) error {
 	if moved {
-		return fmt.Errorf("the new file is in its place, but could not be opened: %w", again)
+		return fmt.Errorf("the new file is in place, but could not be opened: %w", again)
 	}
 	return fmt.Errorf("%w, and then it could not be opened again: %w", why, again)
 }

@@ -114,14 +114,14 @@ func identify(c *conn) error {
 		return err
 	}
 	if id != applicationID {
-		return fmt.Errorf("%w: it is an SQLite database of another program's", ErrForeign)
+		return fmt.Errorf("%w: it is an SQLite database of another program", ErrForeign)
 	}
 	v, err := number(c, "PRAGMA user_version")
 	if err != nil {
 		return err
 	}
 	if v > version {
-		return fmt.Errorf("%w: its version is %d, and this program knows %d", ErrNewer, v, version)
+		return fmt.Errorf("%w: its version is %d, but this program supports %d", ErrNewer, v, version)
 	}
 	if v < 1 {
 		return fmt.Errorf("%w: it has no version", ErrDamaged)
@@ -138,7 +138,7 @@ func readAbout(ctx context.Context, c *conn) (a About, err error) {
 		}
 	}
 	if !a.set(values[0], values[1], values[2]) {
-		return a, fmt.Errorf("%w: it does not say of which model and dimension its vectors are", ErrDamaged)
+		return a, fmt.Errorf("%w: it does not state the model and dimension of its vectors", ErrDamaged)
 	}
 	return a, nil
 }

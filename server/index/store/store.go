@@ -97,7 +97,7 @@ func (s *Store) look() (missing bool, err error) {
 	case info.IsDir():
 		return false, fmt.Errorf("open index %s: %w: it is a folder", s.path, ErrForeign)
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("open index %s: %w: it is no regular file", s.path, ErrForeign)
+		return false, fmt.Errorf("open index %s: %w: not a regular file", s.path, ErrForeign)
 	case info.Size() == 0:
 		return false, fmt.Errorf("open index %s: %w: it is empty", s.path, ErrForeign)
 	}

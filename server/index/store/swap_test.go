@@ -154,7 +154,7 @@ func TestReplaceByWhatCannotBeOpened(t *testing.T) {
 	for name, err := range map[string]error{
 		"Apply": s.Apply(ctx, puts(rowOf(0, testDim))), "Get": get, "Meta": meta, "Load": loadAll(s, ctx, nil), "Verify": s.Verify(ctx), "Compact": s.Compact(ctx), "Backup": s.Backup(ctx, bad),
 	} {
-		if !errors.Is(err, ErrForeign) || errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the new file is in its place") {
+		if !errors.Is(err, ErrForeign) || errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "the new file is in place") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -122,7 +122,7 @@ func (s *Store) write(ctx context.Context, change func(w *writer) error) error {
 	return explain("write index", s.path, s.writer.transact(func() error { return change(s.writer) }))
 }
 
-var errReadOnly = errors.New("it is open for reading only")
+var errReadOnly = errors.New("it is open read-only")
 
 // transact makes a change. If the disk is full, it empties the log, which may be what fills it,
 // and tries again. If the log cannot be emptied, the next change starts by trying to: otherwise
