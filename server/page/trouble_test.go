@@ -118,7 +118,7 @@ func TestNoImage(t *testing.T) {
 	}
 	v.drop(path)
 	v.says("This file is not an image that the server can read.")
-	v.is("document.querySelector('#detail').textContent.startsWith('neither a JPEG')")
+	v.is("document.querySelector('#detail').textContent.startsWith('not a JPEG')")
 	v.press("#notice", "Show all images")
 	v.named("All images")
 	v.is("document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer(), bubbles: true }))")
