@@ -90,3 +90,13 @@ func TestShortDeadline(t *testing.T) {
 		t.Errorf("timeouts of %v and %v, the headers have %v", h.ReadTimeout, h.WriteTimeout, least)
 	}
 }
+
+// A connection of HTTP/2 that takes nothing at all ends, too: a stream's deadline needs the
+// connection to take its reset.
+func TestUnreadConnection(t *testing.T) {
+	config := Defaults(2)
+	h := New(nil, config, slog.New(slog.DiscardHandler)).httpServer(nil)
+	if h.HTTP2 == nil || h.HTTP2.WriteByteTimeout != 2*config.Deadline {
+		t.Errorf("HTTP/2: %+v", h.HTTP2)
+	}
+}

@@ -140,7 +140,9 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 		WriteTimeout:      s.patience(), // counted from the headers, for what net/http answers itself: see unread
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		// A write deadline only resets its HTTP/2 stream, which waits for the connection like all others.
+		HTTP2:    &http.HTTP2Config{WriteByteTimeout: s.patience()},
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 }
 

@@ -80,15 +80,19 @@ func TestLatestOfNothing(t *testing.T) {
 func TestForeignFilesStay(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"checkpoint-x.safetensors", "checkpoint-007.safetensors", "checkpoint--1.safetensors",
-		"checkpoint-5.onnx", "metrics.jsonl"} {
+		"checkpoint-5.onnx", "checkpoint-notes.tmp", "metrics.jsonl"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	folder := filepath.Join(dir, "checkpoint-9.safetensors.tmp", "inside")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	mustSave(t, dir, 1)
 	mustSave(t, dir, 2)
 	mustSave(t, dir, 3)
-	if got := len(strings.Fields(names(t, dir))); got != 5+2 {
+	if got := len(strings.Fields(names(t, dir))); got != 7+2 {
 		t.Errorf("%d files: %s", got, names(t, dir))
 	}
 	if c, warnings, err := Latest(dir); err != nil || c.Position.Step != 3 || len(warnings) > 0 {

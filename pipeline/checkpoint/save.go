@@ -96,7 +96,7 @@ func prune(dir string, step int64) error {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "checkpoint-") && strings.HasSuffix(e.Name(), tmpSuffix) {
+		if name, temporary := strings.CutSuffix(e.Name(), tmpSuffix); temporary && e.Type().IsRegular() && IsName(name) {
 			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

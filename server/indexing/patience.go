@@ -61,16 +61,18 @@ func (c *client) persist(ctx context.Context, method, target string, text []byte
 		if err == nil {
 			wait, why = a.after(), a.read(nil)
 		} else {
-			t.waited += time.Since(begin)
 			t.lost = true
+		}
+		if wait > 0 { // what was sent in vain counts as waiting, too
+			t.waited += time.Since(begin)
 		}
 		switch {
 		case wait == 0:
 			c.outage.over(server)
 			return a, t, nil
-		case t.waited+wait > patience && err != nil:
+		case (t.waited+wait).Truncate(time.Second) > patience && err != nil:
 			return nil, t, fmt.Errorf("%w; %s: when the server is there again, give the same command", err, t)
-		case t.waited+wait > patience:
+		case (t.waited+wait).Truncate(time.Second) > patience:
 			return a, t, nil
 		case err != nil || a.status != http.StatusTooManyRequests: // a busy server is nothing to speak of
 			c.outage.begun(server, why)

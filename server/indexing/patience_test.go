@@ -243,6 +243,25 @@ func TestClientGivesUpASilentServer(t *testing.T) {
 	}
 }
 
+// A server that stays busy is given up after the same time, of which the requests that it refuses
+// take their part: here 20 seconds each.
+func TestClientGivesUpABusyServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _, leave := pipe(t, func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(20 * time.Second)
+			w.Header().Set("Retry-After-Ms", "50")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		begin := time.Now()
+		err := client.ask(t.Context(), "POST", "items", nil, "x", nil)
+		took := time.Since(begin)
+		leave()
+		if err == nil || took > patience+time.Minute {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
 // A request is not cut off however long it takes, as long as something moves: here its body and
 // its answer for an hour each.
 func TestClientBearsSlowness(t *testing.T) {
