@@ -1,12 +1,16 @@
 package index_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"vicreg/server/index"
@@ -194,5 +198,51 @@ func TestDiscard(t *testing.T) {
 	}
 	if f := open(t, path, index.Options{}); len(f.Damaged()) != 1 {
 		t.Error("what could not be kept is gone")
+	}
+}
+
+// Nothing is removed from a file whose pages are damaged: a page that SQLite takes for free may
+// belong to a sound item.
+func TestDiscardRefusesDamagedPages(t *testing.T) {
+	path := grown(t, 30)
+	rot(t, path, 7)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint32(text[36:], 1) // a free page, of which there is no list
+	if err := os.WriteFile(path, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	removed, left, err := index.Discard(context.Background(), path, nil, func(index.Damage, map[string]any) error {
+		t.Error("an item is about to be removed")
+		return nil
+	})
+	if !errors.Is(err, index.ErrDamaged) || !strings.Contains(err.Error(), "vicreg index restore") || len(removed)+len(left) > 0 {
+		t.Errorf("removed %v, left %v, %v", removed, left, err)
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, text) {
+		t.Errorf("the file was changed: %v", err)
+	}
+}
+
+// What stays damaged after all damaged items have been removed is an error.
+func TestDiscardLooksBack(t *testing.T) {
+	path := grown(t, 30)
+	rot(t, path, 12)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, misled := []byte("default00007\x08"), []byte("default00007\x09") // of the index of ids
+	if bytes.Count(text, entry) != 1 {
+		t.Fatal("the entry is not found")
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, entry, misled, 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	removed, left, err := index.Discard(context.Background(), path, nil, func(index.Damage, map[string]any) error { return nil })
+	if !errors.Is(err, index.ErrDamaged) || !strings.Contains(err.Error(), "beyond its damaged items") || len(left) > 0 || !slices.Equal(namesOf(removed), []string{"default/00012"}) {
+		t.Errorf("removed %v, left %v, %v", removed, left, err)
 	}
 }

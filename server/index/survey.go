@@ -109,12 +109,16 @@ func Backup(ctx context.Context, path, to string, progress func(done, total int)
 
 // Discard removes all damaged rows and thumbnails of the file at path, which nobody else may own.
 // Before each, it calls keep with what can still be read of it, by column; removed are those that
-// it has removed, and left is why others could not be.
+// it has removed, and left is why others could not be. Nothing is removed from a file with damaged
+// pages, where that could destroy sound items.
 func Discard(ctx context.Context, path string, progress func(done, total int), keep func(d Damage, remains map[string]any) error) (removed []Damage, left []error, err error) {
 	err = withStore(ctx, path, store.Options{}, func(db *store.Store) error {
 		r, err := survey(ctx, db, progress)
 		if err != nil {
 			return err
+		}
+		if r.Unsound {
+			return fmt.Errorf("%w in its structure, so that removing an item could destroy others: %s", ErrDamaged, startOver)
 		}
 		for _, d := range r.Damaged {
 			remains, err := db.Remains(ctx, d)
@@ -132,7 +136,23 @@ func Discard(ctx context.Context, path string, progress func(done, total int), k
 			}
 			removed = append(removed, d)
 		}
-		return nil
+		if len(removed) == 0 {
+			return nil
+		}
+		return settled(ctx, db, len(left) == 0)
 	})
 	return removed, left, err
+}
+
+// startOver is what to do with a file that cannot be mended.
+const startOver = "restore a backup with vicreg index restore, or index the images anew"
+
+// settled checks what SQLite has made of a file from which damaged rows were removed. Those that
+// could not be may be missing from its index of ids.
+func settled(ctx context.Context, db *store.Store, all bool) error {
+	r, err := db.CheckStructure(ctx)
+	if err == nil && (r.Unsound || all && len(r.Other) > 0) {
+		err = fmt.Errorf("%w beyond its damaged items (%s): %s", ErrDamaged, r.Other[0], startOver)
+	}
+	return err
 }

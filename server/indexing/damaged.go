@@ -85,6 +85,8 @@ vicreg index backup in place of the file.`,
 		fmt.Fprintf(stdout, "damaged    the file: %s\n", usage.Printable(text))
 	}
 	switch {
+	case r.Unsound:
+		return fmt.Errorf("%s: %w in its structure, and writing to it could destroy more: replace it with a backup; it has %s, and %d sound items", usage.Printable(path), index.ErrDamaged, tally(r.Damaged), r.Rows)
 	case len(r.Damaged) > 0:
 		return fmt.Errorf("%s: %w: it has %s, and %d sound items; store them again, or remove them with vicreg index remove FILE --damaged", usage.Printable(path), index.ErrDamaged, tally(r.Damaged), r.Rows)
 	case len(r.Other) > 0:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -132,6 +133,29 @@ func TestRebuildMissesDamaged(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	want(t, said(t, "rebuild", file, "--model", next, "--drop-missing"), "rebuilt 18 items of ", "; 2 dropped")
+}
+
+// Damaged items are not removed from a file whose pages are damaged, and check does not advise it.
+func TestDamagedStructure(t *testing.T) {
+	file := harmed(t, colour(t, 1), colours(t, 20))
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[39] = 1 // a free page, of which there is no list
+	put(t, file, data)
+	out, _, err := run(t.Context(), "check", file)
+	want(t, out, "damaged    03.png in namespace default", "damaged    the file: ")
+	if !errors.Is(err, index.ErrDamaged) || !strings.Contains(err.Error(), "replace it with a backup") || strings.Contains(err.Error(), "--damaged") {
+		t.Errorf("check: %v", err)
+	}
+	out, _, err = run(t.Context(), "remove", file, "--damaged")
+	if !errors.Is(err, index.ErrDamaged) || !strings.Contains(err.Error(), "vicreg index restore") || out != "" {
+		t.Errorf("remove: %v, %s", err, out)
+	}
+	if _, err := os.Stat(file + remainsSuffix); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is not removed is kept: %v", err)
+	}
 }
 
 func TestRemoveDamagedAlone(t *testing.T) {

@@ -54,7 +54,8 @@ returns the space to the disk. IDs that begin with a dash come after --.
 
 --damaged removes what vicreg index check lists: items whose rows are damaged, and
 damaged thumbnails of items, which themselves stay. Each is named, and what can still be
-read of it is first appended to FILE.damaged.jsonl, a line each.`,
+read of it is first appended to FILE.damaged.jsonl, a line each. It refuses a file whose
+structure is damaged, where that could destroy sound items: restore a backup instead.`,
 	})
 	namespaceFlag(f, &r.namespace)
 	f.BoolVar(&r.all, "all", false, "remove all items of --namespace, and thus the namespace")

@@ -14,6 +14,10 @@ type Report struct {
 	Rows    int      // sound ones
 	Damaged []Damage // rows, and then thumbnails, each in key order
 	Other   []string // findings that belong to no row, such as those of SQLite on the file's structure
+
+	// Unsound says that pages of the file are lost, or in use twice: a change of one row may then
+	// destroy another.
+	Unsound bool
 }
 
 // Survey reads the whole file and checks its structure and every checksum. It calls each for
@@ -33,7 +37,7 @@ func (s *Store) Survey(ctx context.Context, each func(r *Row) error) (*Report, e
 }
 
 func (s *session) survey(ctx context.Context, c *conn, r *Report, do func(r *Row) error) error {
-	if err := r.note(checkStructure(ctx, c)); err != nil {
+	if err := r.checkStructure(ctx, c); err != nil {
 		return err
 	}
 	bad, err := s.rows(ctx, c, func(row *Row) error {
@@ -80,23 +84,6 @@ func (r *Report) note(err error) error {
 	}
 	r.Other = append(r.Other, strings.TrimPrefix(err.Error(), ErrDamaged.Error()+": "))
 	return nil
-}
-
-// maxComplaints is the number of SQLite's findings that a report lists.
-const maxComplaints = 3
-
-func checkStructure(ctx context.Context, c *conn) error {
-	var found []string
-	err := each(ctx, c, fmt.Sprintf("PRAGMA integrity_check(%d)", maxComplaints), func(values []driver.Value) error {
-		if text := fmt.Sprint(values[0]); text != "ok" {
-			found = append(found, text)
-		}
-		return nil
-	})
-	if err == nil && found != nil {
-		err = fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
-	}
-	return err
 }
 
 // Size returns the index's size on the disk in bytes: that of the file, and that of the log of
