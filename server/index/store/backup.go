@@ -24,7 +24,8 @@ func hidden(path, suffix string) string {
 // Backup writes a copy of the index as of one moment to path, while others continue to read and
 // write. The copy is complete and on the disk when it appears at path, which must not exist:
 // fs.ErrExist. A leftover log of another file of that name is an error too, and so is a
-// concurrent backup to the same path. A partial copy left by a crash is removed.
+// concurrent backup to the same path, or an unfinished restore, which would replace the copy:
+// ErrUnfinished. A partial copy left by a crash is removed.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	s.long.RLock()
 	defer s.long.RUnlock()
@@ -38,6 +39,9 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 }
 
 func (s *Store) backup(ctx context.Context, path string) error {
+	if unfinished(path) {
+		return fmt.Errorf("%w; to give it up, remove %s", ErrUnfinished, restored(path))
+	}
 	if err := orphaned(path); err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ func Restore(ctx context.Context, from, path string) (rows int, err error) {
 		return 0, err
 	}
 	if err := move(draft, restored(path)); err != nil {
+		if unfinished(path) { // only the sync has failed: the next owner puts it in place
+			err = fmt.Errorf("%w: %w", ErrUnfinished, err)
+		}
 		return 0, explain("restore index", path, err)
 	}
 	return rows, explain("restore index", path, finishRestore(path))

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -229,6 +230,69 @@ func TestUnfinishedRestore(t *testing.T) {
 		t.Error(err)
 	}
 	wantFiles(t, filepath.Dir(path))
+}
+
+// A backup to where a restore is unfinished would be replaced by that.
+func TestBackupToUnfinishedRestore(t *testing.T) {
+	copied, _ := saved(t, 20)
+	path := filepath.Join(t.TempDir(), "x.index")
+	if err := os.WriteFile(restored(path), read(t, copied), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := opened(t, copied, Options{ReadOnly: true})
+	err := s.Backup(context.Background(), path)
+	if !errors.Is(err, ErrUnfinished) || !strings.Contains(err.Error(), "remove "+restored(path)) {
+		t.Errorf("got %v", err)
+	}
+	wantFiles(t, filepath.Dir(path), filepath.Base(restored(path)))
+	if err := os.Remove(restored(path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Backup(context.Background(), path); err != nil {
+		t.Error(err)
+	}
+}
+
+// A restore whose disk fails at one of its syncs leaves the old index, or says that it counts.
+func TestRestoreFailsToSync(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed")
+	}
+	was := crashedInPart(t)
+	copied, rows := saved(t, 20)
+	trace := filepath.Join(t.TempDir(), "trace")
+	counts := 0
+	for n := 1; ; n++ {
+		path := filepath.Join(t.TempDir(), "x.index")
+		was.lay(t, path)
+		cmd := child(t, "restore", copied, path)
+		cmd.Args = append([]string{strace, "-f", "-o", trace, "-e", "trace=/^f(data)?sync$", "-e", fmt.Sprintf("inject=/^f(data)?sync$:error=EIO:when=%d", n), cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = strace
+		text, err := cmd.CombinedOutput()
+		if strings.Contains(string(text), "strace:") {
+			t.Skipf("strace cannot let a call fail: %v %s", err, text)
+		}
+		if !strings.Contains(string(read(t, trace)), "INJECTED") { // it has no further sync
+			break
+		}
+		if err == nil { // of a folder, and by SQLite, which goes on
+			continue
+		}
+		s := opened(t, path, Options{})
+		got := loaded(t, s)
+		s.Close()
+		unfinished := strings.Contains(string(text), ErrUnfinished.Error())
+		if want := map[bool][]Row{false: was.rows, true: rows}[unfinished]; !reflect.DeepEqual(got, want) {
+			t.Errorf("sync %d fails, unfinished is %v, and the index has %d rows: %s", n, unfinished, len(got), text)
+		}
+		if unfinished {
+			counts++
+		}
+	}
+	if counts == 0 {
+		t.Error("no restore counts whose sync has failed")
+	}
 }
 
 // A process that restores an index is killed at each of its system calls that change something on
