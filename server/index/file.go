@@ -56,6 +56,10 @@ type Options struct {
 	// file. May be nil.
 	CheckpointFailed func(error)
 
+	// Restored is called when Open has put a backup in place whose Restore was interrupted. May be
+	// nil.
+	Restored func()
+
 	bare bool // keep no vectors, for Describe
 }
 
@@ -102,7 +106,7 @@ func load(ctx context.Context, path string, o Options) (_ *state, err error) {
 	if o.Binding.Dim > MaxDim { // before a file is created for them
 		return nil, fmt.Errorf("open index %s: vectors of %d numbers: want at most %d", path, o.Binding.Dim, MaxDim)
 	}
-	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly, CheckpointFailed: o.CheckpointFailed})
+	db, err := store.Open(ctx, path, store.Options{About: store.About(o.Binding), Create: o.Create, ReadOnly: o.ReadOnly, CheckpointFailed: o.CheckpointFailed, Restored: o.Restored})
 	if err != nil {
 		return nil, err
 	}

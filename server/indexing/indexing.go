@@ -110,6 +110,9 @@ func open(ctx context.Context, path string, o index.Options, stderr io.Writer) (
 	o.Progress = func(done, total int) {
 		line.Show(func() string { return fmt.Sprintf("loaded %d of %d items", done, total) })
 	}
+	o.Restored = func() {
+		fmt.Fprintf(stderr, "%s: a restore that was interrupted is complete now: the index is the backup\n", usage.Printable(path))
+	}
 	f, err := index.Open(ctx, path, o)
 	if err != nil {
 		return nil, advised(err, path, o.ReadOnly)

@@ -54,3 +54,23 @@ func TestRestore(t *testing.T) {
 	}
 	want(t, said(t, "check", crashed), "is intact: 4 items")
 }
+
+// A command that completes an interrupted restore says so, and no backup goes where one waits.
+func TestInterruptedRestore(t *testing.T) {
+	dir, file := colours(t, 4), filepath.Join(t.TempDir(), "x.index")
+	said(t, "add", dir, "--index", file, "--model", colour(t, 1))
+	path := filepath.Join(t.TempDir(), "y.index")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(filepath.Dir(path), ".y.index.restored"), data)
+	if _, _, err := run(t.Context(), "backup", file, "-o", path); !errors.Is(err, index.ErrUnfinished) {
+		t.Errorf("backup: %v", err)
+	}
+	out, errs, err := run(t.Context(), "remove", path, "00.png")
+	if want(t, errs, path+": a restore that was interrupted is complete now"); err != nil {
+		t.Errorf("%v, %s", err, out)
+	}
+	want(t, said(t, "check", path), "is intact: 3 items")
+}

@@ -48,7 +48,10 @@ func (s *Shelf) Begin(m Model) error {
 	begin := time.Now()
 	progress := func(done, total int) { s.log.Info("loading the index", "done", done, "items", total) }
 	o := index.Options{Binding: bindingOf(m), Create: true, Sketch: true, Progress: progress, CheckpointFailed: s.moves.failed,
-		Damaged: func(d index.Damage) { s.spoilt(d) }}
+		Damaged: func(d index.Damage) { s.spoilt(d) },
+		Restored: func() {
+			s.log.Warn("an interrupted restore of the index is complete now: it is the backup", "index", k.path)
+		}}
 	f, err := index.Open(k.opening, k.path, o)
 	if errors.Is(err, index.ErrModel) && k.rebuild {
 		o.Binding, o.Create = index.Binding{}, false

@@ -216,9 +216,15 @@ func TestUnfinishedRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantError(t, path, Options{ReadOnly: true}, ErrUnfinished, "vicreg index restore")
-		s := opened(t, path, Options{})
-		wantRows(t, s, rows...)
-		s.Close()
+		told := 0
+		for range 2 {
+			s := opened(t, path, Options{Restored: func() { told++ }})
+			wantRows(t, s, rows...)
+			s.Close()
+		}
+		if told != 1 {
+			t.Errorf("told %d times that the restore is complete", told)
+		}
 		wantFiles(t, folder, "x.index", "x.index.lock")
 	}
 	path := filepath.Join(t.TempDir(), "x.index")

@@ -53,6 +53,10 @@ type Options struct {
 	// CheckpointFailed is called when the log could not be moved into the file, so that it grows,
 	// for another reason than that somebody is reading it. It must not use the store. May be nil.
 	CheckpointFailed func(error)
+
+	// Restored is called when Open has completed an interrupted Restore: what was at the path is
+	// gone. May be nil.
+	Restored func()
 }
 
 // Open opens the index file at path. One process owns it until Close: others get ErrInUse, unless
@@ -109,8 +113,12 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		if s.lock, err = lock(s.path); err != nil {
 			return err
 		}
+		pending := unfinished(s.path)
 		if err := finishRestore(s.path); err != nil {
 			return explain("open index", s.path, err)
+		}
+		if pending && o.Restored != nil {
+			o.Restored()
 		}
 		dropDrafts(s.path)       // best effort: they only take up space
 		missing, err := s.look() // the previous owner may have created it
