@@ -72,7 +72,7 @@ func (c *client) persist(ctx context.Context, method, target string, text []byte
 			return a, t, nil
 		case (t.waited+wait).Truncate(time.Second) > patience && err != nil:
 			return nil, t, fmt.Errorf("%w; %s: when the server is there again, give the same command", err, t)
-		case (t.waited+wait).Truncate(time.Second) > patience:
+		case (t.waited + wait).Truncate(time.Second) > patience:
 			return a, t, nil
 		case err != nil || a.status != http.StatusTooManyRequests: // a busy server is nothing to speak of
 			c.outage.begun(server, why)
