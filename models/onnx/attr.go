@@ -15,19 +15,9 @@ func String(name, v string) *AttributeProto {
 	return &AttributeProto{Name: name, Type: AttributeProto_STRING, S: []byte(v)}
 }
 
-// Floats is a list of floats.
-func Floats(name string, v ...float32) *AttributeProto {
-	return &AttributeProto{Name: name, Type: AttributeProto_FLOATS, Floats: v}
-}
-
 // Ints is a list of integers.
 func Ints(name string, v ...int64) *AttributeProto {
 	return &AttributeProto{Name: name, Type: AttributeProto_INTS, Ints: v}
-}
-
-// Tensor is an attribute that holds a constant.
-func Tensor(name string, v *TensorProto) *AttributeProto {
-	return &AttributeProto{Name: name, Type: AttributeProto_TENSOR, T: v}
 }
 
 // values counts the value fields of an attribute that are set, and reports whether the field named
