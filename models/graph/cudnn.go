@@ -8,24 +8,24 @@ import "vicreg/models/tensor"
 
 // CudnnConv convolves x [N, C, H, W] with w, giving [N, M, OH, OW].
 func (g *Graph) CudnnConv(x, w *Value, win Window) *Value {
-	g.cudnnOperands("Conv", win, w, x)
+	return g.nhwc(DomainCUDA, "Conv", g.tf32(cudnnWindow(win)), []*Value{x, w}, x.Type, g.cudnnResult("Conv", x, w, win))
+}
+
+// cudnnResult checks the operands of a convolution and returns the shape of its result.
+func (g *Graph) cudnnResult(op string, x, w *Value, win Window) []int {
+	g.cudnnOperands(op, win, w, x)
 	shape, err := ConvShape(x.Shape, []int{w.Shape[0], w.Shape[3], w.Shape[1], w.Shape[2]}, win, 1)
 	if err != nil {
-		g.Fail("Conv", "%v", err)
+		g.Fail(op, "%v", err)
 	}
-	return g.nhwc(DomainCUDA, "Conv", g.tf32(cudnnWindow(win)), []*Value{x, w}, x.Type, shape)
+	return shape
 }
 
 // CudnnConvMoments is CudnnConv together with the statistics of its result, by which n normalises
 // it. Y is the unnormalised result; there is no mask.
 func (g *Graph) CudnnConvMoments(x, w *Value, win Window, n Norm) Normalized {
-	g.cudnnOperands("ConvMoments", win, w, x)
-	shape, err := ConvShape(x.Shape, []int{w.Shape[0], w.Shape[3], w.Shape[1], w.Shape[2]}, win, 1)
-	if err != nil {
-		g.Fail("ConvMoments", "%v", err)
-	}
+	y := &Value{Type: x.Type, Shape: g.cudnnResult("ConvMoments", x, w, win), Layout: tensor.NHWC}
 	n.divides(g, "ConvMoments", x)
-	y := &Value{Type: x.Type, Shape: shape, Layout: tensor.NHWC}
 	attrs := append(g.tf32(cudnnWindow(win)), Attr{"eps", n.Eps})
 	out := g.op(DomainCUDA, "ConvMoments", n.grouped(attrs), []*Value{x, w}, y, n.statistic(y), n.statistic(y), n.statistic(y))
 	return Normalized{Y: out[0], Mean: out[1], Variance: out[2], Istd: out[3]}

@@ -2,28 +2,26 @@
 
 #include <string.h>
 
-enum { TIMED_RUNS = 5 };
+static char *failure(void) { return strdup("CUDA's events fail"); }
 
-static char *between(vr_call *run, char *(*something)(void *), void *of, void *events[2], float *ms) {
-  char *error = something(of);
-  int failed = vr_cudnn.cudaEventRecord(events[0], run->stream) != 0;
-  for (int i = 0; error == NULL && i < TIMED_RUNS; i++) error = something(of);
-  if (error != NULL) return error;
-  failed = failed || vr_cudnn.cudaEventRecord(events[1], run->stream) != 0 ||
-           vr_cudnn.cudaEventSynchronize(events[1]) != 0 ||
-           vr_cudnn.cudaEventElapsedTime(ms, events[0], events[1]) != 0;
-  if (failed) return strdup("CUDA's events fail");
-  *ms /= TIMED_RUNS;
-  return NULL;
+char *vr_clock_make(vr_clock *clock) {
+  *clock = (vr_clock){0};
+  int failed = vr_cudnn.cudaEventCreate(&clock->events[0]) != 0 || vr_cudnn.cudaEventCreate(&clock->events[1]) != 0;
+  return failed ? failure() : NULL;
 }
 
-char *vr_time(vr_call *run, char *(*something)(void *), void *of, float *ms) {
-  void *events[2] = {0};
-  char *error = NULL;
-  if (vr_cudnn.cudaEventCreate(&events[0]) != 0 || vr_cudnn.cudaEventCreate(&events[1]) != 0)
-    error = strdup("CUDA's events fail");
-  else error = between(run, something, of, events, ms);
+void vr_clock_free(vr_clock *clock) {
   for (int i = 0; i < 2; i++)
-    if (events[i] != NULL) vr_cudnn.cudaEventDestroy(events[i]);
-  return error;
+    if (clock->events[i] != NULL) vr_cudnn.cudaEventDestroy(clock->events[i]);
+}
+
+char *vr_time(vr_call *run, const vr_clock *clock, char *(*something)(void *), void *of, int runs, float *ms) {
+  char *error = NULL;
+  int failed = vr_cudnn.cudaEventRecord(clock->events[0], run->stream) != 0;
+  for (int i = 0; error == NULL && i < runs; i++) error = something(of);
+  if (error != NULL) return error;
+  failed = failed || vr_cudnn.cudaEventRecord(clock->events[1], run->stream) != 0 ||
+           vr_cudnn.cudaEventSynchronize(clock->events[1]) != 0 ||
+           vr_cudnn.cudaEventElapsedTime(ms, clock->events[0], clock->events[1]) != 0;
+  return failed ? failure() : NULL;
 }

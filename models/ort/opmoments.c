@@ -40,7 +40,7 @@ static void forget(void *state) {
 static char *shapes(const vr_attributes *a, const vr_shape *in, vr_shape *out) {
   char *error = vr_conv_shapes(a, in, out);
   if (error != NULL) return error;
-  if (a->groups > 1 && in[0].dims[0] % a->groups != 0) return strdup("x does not divide into groups");
+  if (in[0].dims[0] % vr_groups(a) != 0) return strdup("x does not divide into groups");
   for (int i = 1; i <= 3; i++) vr_set_statistic(a, &out[0], &out[i]);
   return NULL;
 }
@@ -87,13 +87,23 @@ static char *run_apart(void *of) {
   return error != NULL ? error : vr_moments(t->run, &t->run->out[0], t->data.y, &t->to, &t->ways->counters);
 }
 
+// measure returns the time of some runs after a warm-up.
+static char *measure(attempt *t, const vr_clock *clock, char *(*way)(void *), float *ms) {
+  enum { TIMED_RUNS = 5 };
+  char *error = way(t);
+  return error != NULL ? error : vr_time(t->run, clock, way, t, TIMED_RUNS, ms);
+}
+
 // faster reports whether the fused way takes less time; false if it fails. An error is that of the
 // other way.
 static char *faster(attempt *t, int *is) {
   float fused = 0, apart = 0;
-  char *failed = vr_time(t->run, run_fused, t, &fused);
-  if (failed != NULL) vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
-  char *error = vr_time(t->run, run_apart, t, &apart);
+  vr_clock clock;
+  char *error = vr_clock_make(&clock), *failed = NULL;
+  if (error == NULL && (failed = measure(t, &clock, run_fused, &fused)) != NULL)
+    vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
+  if (error == NULL) error = measure(t, &clock, run_apart, &apart);
+  vr_clock_free(&clock);
   *is = failed == NULL && error == NULL && fused < apart;
   free(failed);
   return error;
@@ -134,7 +144,7 @@ static char *compute(attempt *t) {
 
 static char *moments_run(vr_call *run) {
   if (run->node->state == NULL) run->node->state = calloc(1, sizeof(ways));
-  const int64_t groups = run->node->attributes.groups > 1 ? run->node->attributes.groups : 1;
+  const int64_t groups = vr_groups(&run->node->attributes);
   const int64_t count = groups * run->out[0].dims[3];
   void *sums = NULL;
   char *error = vr_scratch(run, 2 * count * sizeof(float), &sums);

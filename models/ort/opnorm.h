@@ -10,6 +10,9 @@ typedef struct {
   float *mean, *variance, *istd;
 } vr_statistics;
 
+// vr_groups is the number of groups that a batch is divided into, at least 1.
+int64_t vr_groups(const vr_attributes *a);
+
 // vr_set_statistic fills in the shape of one of them for x.
 void vr_set_statistic(const vr_attributes *a, const vr_shape *x, vr_shape *statistic);
 

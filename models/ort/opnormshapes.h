@@ -12,10 +12,9 @@ enum { Y, MEAN, VARIANCE, ISTD, MASK };
 enum { G_DY, G_MORE, G_X, G_GAMMA, G_BETA, G_MEAN, G_ISTD, G_MASK };
 enum { G_DX, G_DGAMMA, G_DBETA, G_DZ };
 
-// The channels of x, its rows, and the groups that these are divided into.
+// The channels of x, and its rows.
 int64_t vr_channels(const vr_shape *x);
 int64_t vr_rows(const vr_shape *x);
-int64_t vr_groups(const vr_attributes *a);
 
 // vr_masked returns how many elements of a type share a byte of the mask.
 int vr_masked(int type, int64_t channels);

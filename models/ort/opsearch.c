@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "opclock.h"
 #include "opconv.h"
 
 // The choice among cuDNN's kernels for a convolution. Its heuristics list engines with settings,
@@ -144,19 +145,26 @@ static int gather_more(search *s) {
   return found;
 }
 
+// trial is one candidate, what it computes on and what measures it.
+typedef struct {
+  vr_call *run;
+  search *search;
+  const candidate *candidate;
+  const vr_conv_data *data;
+  void *workspace;
+  const vr_clock *clock;
+} trial;
+
+static char *execute(void *of) {
+  const trial *t = of;
+  return vr_execute(t->search->shape, t->candidate->plan, t->data, t->workspace);
+}
+
 // timed returns the total time of some runs.
-static char *timed(vr_call *run, search *s, const candidate *c, const vr_conv_data *data, void *workspace,
-                   void *events[2], int runs, float *ms) {
-  char *error = NULL;
-  int failed = vr_cudnn.cudaEventRecord(events[0], run->stream) != 0;
-  for (int i = 0; error == NULL && i < runs; i++) error = vr_execute(s->shape, c->plan, data, workspace);
-  if (error != NULL) return error;
-  failed = failed || vr_cudnn.cudaEventRecord(events[1], run->stream) != 0 ||
-           vr_cudnn.cudaEventSynchronize(events[1]) != 0 ||
-           vr_cudnn.cudaEventElapsedTime(ms, events[0], events[1]) != 0;
-  if (failed) return strdup("CUDA's events fail");
-  s->spent += *ms;
-  return NULL;
+static char *timed(trial *t, int runs, float *ms) {
+  char *error = vr_time(t->run, t->clock, execute, t, runs, ms);
+  if (error == NULL) t->search->spent += *ms;
+  return error;
 }
 
 // hopeless reports whether a kernel's first run is so much slower than the fastest so far that no
@@ -166,14 +174,13 @@ static int hopeless(float ms, float least) { return ms > 10 * least + 50; }
 // measure returns the time of a run, the mean of a few after a warm-up. A kernel that takes more
 // than twice the least time so far is not timed again, and a hopeless one stops after the
 // warm-up: slow kernels are what a search spends its time on.
-static char *measure(vr_call *run, search *s, const candidate *c, const vr_conv_data *data, void *workspace,
-                     void *events[2], float least, float *ms) {
+static char *measure(trial *t, float least, float *ms) {
   float rest = 0;
-  char *error = timed(run, s, c, data, workspace, events, 1, ms);
+  char *error = timed(t, 1, ms);
   if (error != NULL || hopeless(*ms, least)) return error;
-  error = timed(run, s, c, data, workspace, events, 1, ms);
+  error = timed(t, 1, ms);
   if (error != NULL || *ms > 2 * least) return error;
-  error = timed(run, s, c, data, workspace, events, TIMED_RUNS - 1, &rest);
+  error = timed(t, TIMED_RUNS - 1, &rest);
   *ms = (*ms + rest) / TIMED_RUNS;
   return error;
 }
@@ -204,13 +211,13 @@ static int enough(const search *s, int best, float least) {
 }
 
 // fastest returns the candidate that takes the least time, or -1 with an error.
-static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *workspace, void *events[2],
+static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *workspace, const vr_clock *clock,
                    char **error) {
   int best = -1;
   float least = FLT_MAX;
   for (int i = 0; i < s->count && !enough(s, best, least); i++) {
     float ms = 0;
-    char *failed = measure(run, s, &s->all[i], data, workspace, events, least, &ms);
+    char *failed = measure(&(trial){run, s, &s->all[i], data, workspace, clock}, least, &ms);
     if (failed != NULL) {
       vr_cudnn.cudaGetLastError(); // else the runtime's next kernel would report it
       free(*error);
@@ -226,14 +233,13 @@ static int fastest(vr_call *run, search *s, const vr_conv_data *data, void *work
 }
 
 static int choose(vr_call *run, search *s, const vr_conv_data *data, char **error) {
-  void *events[2] = {0}, *workspace = workspace_for(s);
+  void *workspace = workspace_for(s);
+  vr_clock clock = {0};
   int best = -1;
   if (s->count == 0) *error = strdup("the device has no memory left to work in");
-  else if (vr_cudnn.cudaEventCreate(&events[0]) != 0 || vr_cudnn.cudaEventCreate(&events[1]) != 0)
-    *error = strdup("CUDA's events fail");
-  else best = fastest(run, s, data, workspace, events, error);
-  for (int i = 0; i < 2; i++)
-    if (events[i] != NULL) vr_cudnn.cudaEventDestroy(events[i]);
+  else *error = vr_clock_make(&clock);
+  if (*error == NULL) best = fastest(run, s, data, workspace, &clock, error);
+  vr_clock_free(&clock);
   // The last candidate may still be running if it failed; cudaFree waits for it.
   if (workspace != NULL) vr_cudnn.cudaFree(workspace);
   return best;

@@ -66,13 +66,14 @@ func (c *client) persist(ctx context.Context, method, target string, text []byte
 		if wait > 0 { // what was sent in vain counts as waiting, too
 			t.waited += time.Since(begin)
 		}
+		over := (t.waited + wait).Truncate(time.Second) > patience
 		switch {
 		case wait == 0:
 			c.outage.over(server)
 			return a, t, nil
-		case (t.waited+wait).Truncate(time.Second) > patience && err != nil:
+		case over && err != nil:
 			return nil, t, fmt.Errorf("%w; %s: when the server is there again, give the same command", err, t)
-		case (t.waited + wait).Truncate(time.Second) > patience:
+		case over:
 			return a, t, nil
 		case err != nil || a.status != http.StatusTooManyRequests: // a busy server is nothing to speak of
 			c.outage.begun(server, why)
